@@ -1,0 +1,1 @@
+//! Marquee: messaging: the NATS-compatible broker and the event bus over NATS or Kafka.

@@ -1,0 +1,1 @@
+//! Marquee: the film catalog: pages, gRPC service, the movies database.

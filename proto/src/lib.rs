@@ -1,0 +1,23 @@
+//! What Marquee's services say to each other, and to the world, on the wire.
+//!
+//! [`recommendations`] is generated from `proto/recommendations.proto`; [`events`] holds what
+//! travels over the event bus. Both are a contract with programs that we do not control: they are
+//! added to, never changed.
+
+/// Messages, clients and servers of the gRPC package `recommendations`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    unreachable_pub,
+    reason = "generated code; the .proto file holds its documentation"
+)]
+pub mod recommendations {
+    tonic::include_proto!("recommendations");
+
+    /// The compiled descriptors of the package, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}
+
+pub mod events;

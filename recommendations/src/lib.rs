@@ -1,0 +1,1 @@
+//! Marquee: the Recommendations gRPC service: preferences, the matcher, the stored recommendations.

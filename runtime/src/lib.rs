@@ -1,0 +1,1 @@
+//! Marquee: what makes a process: supervision, shutdown, configuration, telemetry, health.
