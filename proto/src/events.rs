@@ -63,7 +63,8 @@ mod tests {
             film_id: "6f9619ff-8b86-d011-b42d-00c04fc964ff".into(),
             is_recommended: true,
         };
-        let payload = br#"{"film_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "is_recommended": true}"#;
+        let payload =
+            br#"{"film_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "is_recommended": true}"#;
         assert_eq!(event.to_payload(), payload);
         assert_eq!(RecommendationStatus::from_payload(payload).unwrap(), event);
     }
@@ -71,7 +72,11 @@ mod tests {
     #[test]
     fn a_payload_with_missing_or_mistyped_fields_is_refused() {
         for payload in [
-            "", "null", "[]", "{}", "{",
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{",
             r#"["a", true]"#,
             r#"{"film_id": "a"}"#,
             r#"{"is_recommended": true}"#,
@@ -79,7 +84,10 @@ mod tests {
             r#"{"film_id": "a", "is_recommended": "true"}"#,
             r#"{"film_id": "a", "is_recommended": null}"#,
         ] {
-            assert!(RecommendationStatus::from_payload(payload.as_bytes()).is_err(), "{payload}");
+            assert!(
+                RecommendationStatus::from_payload(payload.as_bytes()).is_err(),
+                "{payload}"
+            );
         }
     }
 

@@ -1,1 +1,23 @@
-//! Marquee: what makes a process: supervision, shutdown, configuration, telemetry, health.
+//! What makes a process out of services: supervision, shutdown, settings, telemetry, health.
+//!
+//! actix restarts an actor that stops itself, but an actor that panics is gone for good, and so is
+//! every address of it. [`supervision`] therefore has its own wardens: a [`Warden`] holds a factory
+//! for each of its children, notices a death however it comes about, and makes a new child after a
+//! delay. Callers hold a [`Handle`], which survives the restart.
+//!
+//! A service is a function `run(config, listeners, process)`: [`process`] runs one or several of
+//! them, each in an actix system of its own, until a signal or a [`Fault`] ends them. What the
+//! actors report about themselves is collected on a [`Board`] and shown by [`ops`].
+//!
+//! Start reading at [`Warden`].
+
+pub mod ops;
+pub mod process;
+pub mod settings;
+pub mod supervision;
+pub mod telemetry;
+
+pub use process::{Fault, Process, Shutdown};
+pub use supervision::{
+    AskError, Backoff, Board, Group, Handle, Lifeline, Place, Reporter, RestartPolicy, Warden,
+};

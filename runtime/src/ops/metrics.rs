@@ -1,0 +1,65 @@
+//! The board as Prometheus text (exposition format 0.0.4).
+
+use std::fmt::Write;
+
+use crate::supervision::{ActorReport, ActorState};
+
+/// A metric: name, kind, help, and its value for one actor.
+type Metric = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&ActorReport) -> u64,
+);
+
+const METRICS: [Metric; 5] = [
+    (
+        "marquee_actor_up",
+        "gauge",
+        "1 while the actor takes messages.",
+        |a| u64::from(a.state == ActorState::Running),
+    ),
+    (
+        "marquee_actor_ready",
+        "gauge",
+        "1 while the actor can serve.",
+        |a| u64::from(a.not_ready_reason().is_none()),
+    ),
+    (
+        "marquee_actor_restarts_total",
+        "counter",
+        "How many times the actor was made anew.",
+        |a| a.restarts,
+    ),
+    (
+        "marquee_actor_mailbox_messages",
+        "gauge",
+        "Messages waiting or being handled.",
+        |a| a.mailbox as u64,
+    ),
+    (
+        "marquee_actor_handled_total",
+        "counter",
+        "Messages the actor was done with.",
+        |a| a.handled,
+    ),
+];
+
+pub(super) fn render(actors: &[ActorReport]) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in METRICS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for actor in actors {
+            let _ = writeln!(
+                text,
+                "{name}{{service=\"{}\",group=\"{}\",actor=\"{}\"}} {}",
+                actor.service,
+                actor.group,
+                actor.name,
+                value(actor)
+            );
+        }
+    }
+    text
+}

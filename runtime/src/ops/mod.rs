@@ -1,0 +1,106 @@
+//! What an operator asks a running program over HTTP: is it alive, can it serve, how is it inside.
+
+mod metrics;
+mod system_page;
+
+use actix_web::{
+    HttpResponse,
+    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
+    web,
+};
+use serde::Serialize;
+
+use crate::supervision::{ActorReport, Board, Health};
+
+/// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to a program's HTTP address.
+pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
+    cfg.app_data(web::Data::new(board))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics))
+        .route("/system", web::get().to(system))
+        .route("/system.css", web::get().to(stylesheet));
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    not_ready: Vec<Reason>,
+    degraded: Vec<Reason>,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    actor: String,
+    reason: String,
+}
+
+impl Readiness {
+    fn of(actors: &[ActorReport]) -> Self {
+        let named = |actor: &ActorReport, reason: String| Reason {
+            actor: format!("{}/{}", actor.service, actor.name),
+            reason,
+        };
+        let not_ready: Vec<_> = actors
+            .iter()
+            .filter_map(|actor| Some(named(actor, actor.not_ready_reason()?)))
+            .collect();
+        let degraded = actors
+            .iter()
+            .filter_map(|actor| match &actor.health {
+                Health::Degraded(reason) => Some(named(actor, reason.clone())),
+                _ => None,
+            })
+            .collect();
+        Self {
+            // A program whose actors have not been started yet cannot serve either.
+            ready: not_ready.is_empty() && !actors.is_empty(),
+            not_ready,
+            degraded,
+        }
+    }
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body("alive\n")
+}
+
+async fn readyz(board: web::Data<Board>) -> HttpResponse {
+    let readiness = Readiness::of(&board.actors());
+    let mut response = if readiness.ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(readiness)
+}
+
+async fn metrics(board: web::Data<Board>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(metrics::render(&board.actors()))
+}
+
+async fn system(board: web::Data<Board>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ))
+        .content_type("text/html; charset=utf-8")
+        .body(system_page::render(&board.actors()))
+}
+
+async fn stylesheet() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "max-age=3600"))
+        .content_type("text/css; charset=utf-8")
+        .body(system_page::STYLESHEET)
+}

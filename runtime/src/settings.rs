@@ -1,0 +1,72 @@
+//! Settings: checked whole before anything starts, each error naming the setting.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{Parser, error::ErrorKind as ClapErrorKind};
+
+use crate::process::Fault;
+
+/// Reads a program's settings from its flags and environment.
+///
+/// # Errors
+///
+/// The exit code, after the reason (or the help that was asked for) has been printed: 0 for
+/// `--help` and `--version`, 64 for settings that cannot be read.
+pub fn parse<C: Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        let asked_for = matches!(
+            error.kind(),
+            ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
+        );
+        // There is nobody left to tell when even this cannot be printed.
+        let _ = error.print();
+        ExitCode::from(if asked_for { 0 } else { 64 })
+    })
+}
+
+/// The two names of a setting, as the operator knows them: `--http-addr (HTTP_ADDR)`.
+pub fn name(flag: &str, variable: &str) -> String {
+    format!("--{flag} ({variable})")
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if another program has the port or the address is not this machine's.
+pub fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let reason = match error.kind() {
+            ErrorKind::AddrInUse => format!("{address} is taken by another program"),
+            ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
+            ErrorKind::PermissionDenied => format!("{address} may not be used by this user"),
+            _ => format!("cannot listen on {address}: {error}"),
+        };
+        Fault::bad_setting(setting, reason)
+    })?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| Fault::bad_setting(setting, error))?;
+    Ok(listener)
+}
+
+/// Makes the folder `path` unless it is there, and checks that files can be written in it.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if it cannot be made or written to.
+pub fn writable_folder(setting: &str, path: &Path) -> Result<(), Fault> {
+    let fault = |error: std::io::Error| {
+        let reason = format!("cannot write to the folder `{}`: {error}", path.display());
+        Fault::bad_setting(setting, reason)
+    };
+    std::fs::create_dir_all(path).map_err(fault)?;
+    let probe = path.join(format!(".write-check-{}", std::process::id()));
+    std::fs::write(&probe, b"").map_err(fault)?;
+    std::fs::remove_file(&probe).map_err(fault)
+}

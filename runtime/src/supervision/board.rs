@@ -1,0 +1,183 @@
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What all the actors of a process report about themselves; feeds `/readyz`, `/metrics` and
+/// `/system`.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    entries: Arc<Mutex<Vec<Arc<Entry>>>>,
+}
+
+/// How far an actor is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorState {
+    /// Takes messages.
+    Running,
+    /// Died, and is made anew after a delay; asking it fails at once.
+    Restarting,
+    /// Ended for good.
+    Stopped,
+}
+
+/// What an actor says of its own work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Does what it is for.
+    Ready,
+    /// Works on without something it needs, and catches up later: the reason.
+    Degraded(String),
+    /// Cannot serve: the reason.
+    NotReady(String),
+}
+
+/// One actor as it is at this moment.
+#[derive(Debug, Clone)]
+pub struct ActorReport {
+    /// The service whose warden keeps the actor.
+    pub service: String,
+    /// The group it is restarted with.
+    pub group: String,
+    /// Its role.
+    pub name: String,
+    /// How far it is in its life.
+    pub state: ActorState,
+    /// What it says of its work.
+    pub health: Health,
+    /// How many times it was made anew.
+    pub restarts: u64,
+    /// Why it was last made anew, and how long ago that was.
+    pub last_failure: Option<(String, Duration)>,
+    /// Messages that wait in its mailbox or are being handled.
+    pub mailbox: usize,
+    /// Messages it was done with.
+    pub handled: u64,
+}
+
+impl ActorReport {
+    /// Why the actor cannot serve, if it cannot.
+    pub fn not_ready_reason(&self) -> Option<String> {
+        match (&self.state, &self.health) {
+            (ActorState::Restarting, _) => Some("is being restarted".into()),
+            (ActorState::Stopped, _) => Some("has stopped".into()),
+            (_, Health::NotReady(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Board {
+    /// Every actor of the process, in the order in which they were first started.
+    pub fn actors(&self) -> Vec<ActorReport> {
+        lock(&self.entries).iter().map(|e| e.report()).collect()
+    }
+
+    pub(super) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            service: service.into(),
+            group: group.into(),
+            name: name.into(),
+            restarts: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            mailbox: AtomicUsize::new(0),
+            condition: Mutex::new(Condition {
+                state: ActorState::Running,
+                health: Health::Ready,
+                last_failure: None,
+            }),
+        });
+        lock(&self.entries).push(entry.clone());
+        entry
+    }
+}
+
+/// The observable state of one supervised actor, over all its incarnations.
+#[derive(Debug)]
+pub(super) struct Entry {
+    service: String,
+    group: String,
+    name: String,
+    restarts: AtomicU64,
+    handled: AtomicU64,
+    mailbox: AtomicUsize,
+    condition: Mutex<Condition>,
+}
+
+#[derive(Debug)]
+struct Condition {
+    state: ActorState,
+    health: Health,
+    last_failure: Option<(String, Instant)>,
+}
+
+impl Entry {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    pub(super) fn set_state(&self, state: ActorState) {
+        lock(&self.condition).state = state;
+    }
+
+    /// Puts down what the actor says of its work; returns what it said before.
+    pub(super) fn set_health(&self, health: Health) -> Health {
+        std::mem::replace(&mut lock(&self.condition).health, health)
+    }
+
+    pub(super) fn record_failure(&self, cause: &str) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        lock(&self.condition).last_failure = Some((cause.into(), Instant::now()));
+    }
+
+    /// Takes a place in the mailbox unless `limit` messages are there already.
+    pub(super) fn enter_mailbox(self: &Arc<Self>, limit: usize) -> Option<InMailbox> {
+        let waiting = self.mailbox.fetch_add(1, Ordering::Relaxed);
+        let place = InMailbox(self.clone());
+        (waiting < limit).then_some(place)
+    }
+
+    pub(super) fn count_handled(&self) {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report(&self) -> ActorReport {
+        let condition = lock(&self.condition);
+        ActorReport {
+            service: self.service.clone(),
+            group: self.group.clone(),
+            name: self.name.clone(),
+            state: condition.state,
+            health: condition.health.clone(),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            last_failure: condition
+                .last_failure
+                .as_ref()
+                .map(|(cause, at)| (cause.clone(), at.elapsed())),
+            mailbox: self.mailbox.load(Ordering::Relaxed),
+            handled: self.handled.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A place in an actor's mailbox, given back when dropped.
+#[derive(Debug)]
+pub(super) struct InMailbox(Arc<Entry>);
+
+impl Drop for InMailbox {
+    fn drop(&mut self) {
+        self.0.mailbox.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,182 @@
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt,
+    sync::{Arc, Mutex, Once},
+};
+
+use actix::Addr;
+
+use super::{
+    board::{Entry, Health, lock},
+    warden::{ChildEnded, ChildId, Keeper},
+};
+
+/// What ties an actor to its warden. The actor keeps it as a field: when the actor is dropped,
+/// whether it stopped or panicked, so is the lifeline, and the warden is told.
+#[derive(Debug)]
+pub struct Lifeline {
+    keeper: Addr<Keeper>,
+    child: ChildId,
+    incarnation: u64,
+    reporter: Reporter,
+}
+
+/// How an actor, or a task that it started, reports on its work.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    entry: Arc<Entry>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    Panicked(String),
+    Failed(String),
+    Stopped,
+}
+
+impl Lifeline {
+    /// Says that the actor does what it is for.
+    pub fn ready(&self) {
+        self.reporter.ready();
+    }
+
+    /// Says that the actor works on without something it needs.
+    pub fn degraded(&self, reason: impl fmt::Display) {
+        self.reporter.degraded(reason);
+    }
+
+    /// Says that the actor cannot serve for now.
+    pub fn not_ready(&self, reason: impl fmt::Display) {
+        self.reporter.not_ready(reason);
+    }
+
+    /// Puts down why the actor is about to stop itself.
+    pub fn failed(&self, reason: impl fmt::Display) {
+        self.reporter.failed(reason);
+    }
+
+    /// A reporter for the tasks that the actor starts; it does not keep the actor alive.
+    pub fn reporter(&self) -> Reporter {
+        self.reporter.clone()
+    }
+
+    pub(super) fn new(
+        keeper: Addr<Keeper>,
+        child: ChildId,
+        incarnation: u64,
+        entry: Arc<Entry>,
+    ) -> Self {
+        Self {
+            keeper,
+            child,
+            incarnation,
+            reporter: Reporter {
+                entry,
+                failure: Arc::default(),
+            },
+        }
+    }
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        let cause = if std::thread::panicking() {
+            Cause::Panicked(last_panic())
+        } else {
+            match lock(&self.reporter.failure).take() {
+                Some(reason) => Cause::Failed(reason),
+                None => Cause::Stopped,
+            }
+        };
+        self.keeper.do_send(ChildEnded {
+            child: self.child,
+            incarnation: self.incarnation,
+            cause,
+        });
+    }
+}
+
+impl Reporter {
+    /// See [`Lifeline::ready`].
+    pub fn ready(&self) {
+        if self.entry.set_health(Health::Ready) != Health::Ready {
+            tracing::info!(
+                service = self.entry.service(),
+                actor = self.entry.name(),
+                "{} is back",
+                self.entry.name()
+            );
+        }
+    }
+
+    /// See [`Lifeline::degraded`].
+    pub fn degraded(&self, reason: impl fmt::Display) {
+        self.trouble(Health::Degraded(reason.to_string()), &reason);
+    }
+
+    /// See [`Lifeline::not_ready`].
+    pub fn not_ready(&self, reason: impl fmt::Display) {
+        self.trouble(Health::NotReady(reason.to_string()), &reason);
+    }
+
+    /// See [`Lifeline::failed`].
+    pub fn failed(&self, reason: impl fmt::Display) {
+        *lock(&self.failure) = Some(reason.to_string());
+    }
+
+    /// Logs once when trouble begins, not each time it is met again.
+    fn trouble(&self, health: Health, reason: &dyn fmt::Display) {
+        if self.entry.set_health(health) == Health::Ready {
+            tracing::warn!(
+                service = self.entry.service(),
+                actor = self.entry.name(),
+                "{}: {reason}",
+                self.entry.name()
+            );
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
+            Self::Failed(reason) => write!(f, "{reason}"),
+            Self::Stopped => write!(f, "stopped by itself"),
+        }
+    }
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The message of a caught panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".into()
+    }
+}
+
+/// Makes panics leave their message where a dying actor's lifeline finds it.
+pub(super) fn remember_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            LAST_PANIC.with_borrow_mut(|last| *last = panic_message(info.payload()));
+            previous(info);
+        }));
+    });
+}
+
+fn last_panic() -> String {
+    LAST_PANIC.with_borrow(Clone::clone)
+}

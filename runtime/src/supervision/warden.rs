@@ -1,0 +1,431 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncContext};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::Backoff,
+    board::{ActorState, Board, lock},
+    child::{AsyncChild, Child, SyncChild},
+    handle::{Handle, Slot},
+    lifeline::{Cause, Lifeline, remember_panics},
+};
+use crate::process::{Fault, Process};
+
+/// The root of a service's supervision tree. Made inside the service's actix system.
+#[derive(Clone)]
+pub struct Warden {
+    keeper: Addr<Keeper>,
+    tree: Arc<Mutex<Tree>>,
+    board: Board,
+    ended: Arc<Notify>,
+    gave_up: watch::Receiver<Option<String>>,
+}
+
+/// Actors that are restarted together when one of them cannot be kept alive.
+#[derive(Clone)]
+pub struct Group {
+    warden: Warden,
+    index: usize,
+    name: String,
+}
+
+/// On which thread an actor runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the service's own thread: for actors that only pass messages on.
+    Here,
+    /// On a thread of its own: for actors that compute.
+    OwnArbiter,
+}
+
+/// When to restart, when to restart more, and when to give up.
+#[derive(Debug, Clone, Copy)]
+pub struct RestartPolicy {
+    /// The delay before the first restart; it doubles with each further one.
+    pub first_delay: Duration,
+    /// The longest delay.
+    pub max_delay: Duration,
+    /// Deaths of one child within `window` that are one too many, so that its group is restarted.
+    pub child_deaths: usize,
+    /// Restarts of one group within `window` that are one too many, so that the warden gives up.
+    pub group_restarts: usize,
+    /// How far back deaths and restarts count.
+    pub window: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_millis(50),
+            max_delay: Duration::from_secs(10),
+            child_deaths: 6,
+            group_restarts: 3,
+            window: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Warden {
+    /// A warden for `service` with the default policy.
+    pub fn new(service: &str, process: &Process) -> Self {
+        Self::with_policy(service, process, RestartPolicy::default())
+    }
+
+    /// A warden for `service`. Must be called on the thread of a running actix system.
+    pub fn with_policy(service: &str, process: &Process, policy: RestartPolicy) -> Self {
+        remember_panics();
+        let (give_up, gave_up) = watch::channel(None);
+        let ended = Arc::new(Notify::new());
+        let tree = Arc::new(Mutex::new(Tree {
+            service: service.into(),
+            policy,
+            groups: Vec::new(),
+            children: Vec::new(),
+            closing: false,
+        }));
+        let keeper = Keeper {
+            tree: tree.clone(),
+            ended: ended.clone(),
+            give_up,
+        };
+        Self {
+            keeper: keeper.start(),
+            tree,
+            board: process.board.clone(),
+            ended,
+            gave_up,
+        }
+    }
+
+    /// A new group of actors.
+    pub fn group(&self, name: &str) -> Group {
+        let mut tree = lock(&self.tree);
+        tree.groups.push(GroupState {
+            name: name.into(),
+            restarts: VecDeque::new(),
+        });
+        Group {
+            warden: self.clone(),
+            index: tree.groups.len() - 1,
+            name: name.into(),
+        }
+    }
+
+    /// Waits until the warden has restarted a group too often and gives up.
+    pub async fn gave_up(&self) -> Fault {
+        let mut gave_up = self.gave_up.clone();
+        let reason = match gave_up.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "the warden itself is gone".into(),
+        };
+        Fault::GaveUp { reason }
+    }
+
+    /// Stops the children one after the other, those started last first, and waits for each; all
+    /// together at most `deadline`.
+    pub async fn stop(&self, deadline: Duration) {
+        let until = tokio::time::Instant::now() + deadline;
+        let count = {
+            let mut tree = lock(&self.tree);
+            tree.closing = true;
+            tree.children.len()
+        };
+        for index in (0..count).rev() {
+            self.with_child(index, |kept| kept.child.stop());
+            let waits = async {
+                loop {
+                    let ended = self.ended.notified();
+                    if !self.with_child(index, |kept| kept.alive).unwrap_or(false) {
+                        return;
+                    }
+                    ended.await;
+                }
+            };
+            if tokio::time::timeout_at(until, waits).await.is_err() {
+                self.with_child(index, |kept| {
+                    let actor = kept.child.entry().name();
+                    tracing::warn!(actor, "{actor} did not stop in time");
+                });
+            }
+        }
+        // Children hold addresses of the keeper; without them both can go.
+        let children = std::mem::take(&mut lock(&self.tree).children);
+        drop(children);
+        self.keeper.do_send(Leave);
+    }
+
+    fn with_child<T>(&self, index: usize, f: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+        lock(&self.tree).children.get_mut(index).map(f)
+    }
+}
+
+impl Group {
+    /// Starts an actor and keeps it alive. The `factory` makes every incarnation; what it makes
+    /// keeps the [`Lifeline`] that it is given.
+    pub fn supervise<A>(
+        &self,
+        name: &str,
+        place: Place,
+        factory: impl Fn(Lifeline) -> A + Send + Sync + 'static,
+    ) -> Handle<A>
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        let slot = self.slot(name);
+        self.adopt(AsyncChild {
+            slot: slot.clone(),
+            factory: Arc::new(factory),
+            place,
+            arbiter: None,
+            stop: CancellationToken::new(),
+            incarnation: 0,
+        });
+        Handle::new(slot)
+    }
+
+    /// Starts an actor on `threads` threads of its own, each with an actor made by `factory`, and
+    /// keeps it alive.
+    pub fn supervise_sync<A>(
+        &self,
+        name: &str,
+        threads: usize,
+        factory: impl Fn(Lifeline) -> A + Send + Sync + 'static,
+    ) -> Handle<A>
+    where
+        A: Actor<Context = SyncContext<A>>,
+    {
+        let slot = self.slot(name);
+        self.adopt(SyncChild {
+            slot: slot.clone(),
+            factory: Arc::new(factory),
+            threads,
+            incarnation: 0,
+        });
+        Handle::new(slot)
+    }
+
+    fn slot<A: Actor>(&self, name: &str) -> Arc<Slot<A>> {
+        let service = lock(&self.warden.tree).service.clone();
+        Arc::new(Slot::new(self.warden.board.add(&service, &self.name, name)))
+    }
+
+    fn adopt(&self, child: impl Child + 'static) {
+        let mut tree = lock(&self.warden.tree);
+        let policy = tree.policy;
+        tree.children.push(Kept {
+            child: Box::new(child),
+            group: self.index,
+            backoff: Backoff::new(policy.first_delay, policy.max_delay),
+            deaths: VecDeque::new(),
+            alive: false,
+        });
+        let id = ChildId(tree.children.len() - 1);
+        tree.start(id, &self.warden.keeper);
+    }
+}
+
+/// A child's place in its warden's tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChildId(usize);
+
+/// A lifeline was dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ChildEnded {
+    pub(super) child: ChildId,
+    pub(super) incarnation: u64,
+    pub(super) cause: Cause,
+}
+
+/// The warden is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Leave;
+
+/// The actor behind a [`Warden`].
+#[derive(Debug)]
+pub(super) struct Keeper {
+    tree: Arc<Mutex<Tree>>,
+    ended: Arc<Notify>,
+    give_up: watch::Sender<Option<String>>,
+}
+
+struct Tree {
+    service: String,
+    policy: RestartPolicy,
+    groups: Vec<GroupState>,
+    children: Vec<Kept>,
+    closing: bool,
+}
+
+struct GroupState {
+    name: String,
+    restarts: VecDeque<Instant>,
+}
+
+struct Kept {
+    child: Box<dyn Child>,
+    group: usize,
+    backoff: Backoff,
+    deaths: VecDeque<Instant>,
+    alive: bool,
+}
+
+/// What has to happen after a death.
+enum Verdict {
+    Nothing,
+    Restart(ChildId, Duration),
+    RestartGroup(Vec<(ChildId, Duration)>),
+    GiveUp(String),
+}
+
+impl Tree {
+    fn start(&mut self, id: ChildId, keeper: &Addr<Keeper>) {
+        if self.closing {
+            return;
+        }
+        if let Some(kept) = self.children.get_mut(id.0).filter(|kept| !kept.alive) {
+            kept.alive = true;
+            kept.child.entry().set_state(ActorState::Running);
+            kept.child.start(keeper, id);
+        }
+    }
+
+    fn child_ended(&mut self, ended: &ChildEnded) -> Verdict {
+        let policy = self.policy;
+        let Some(kept) = self.children.get_mut(ended.child.0) else {
+            return Verdict::Nothing;
+        };
+        if !kept.alive || kept.child.incarnation() != ended.incarnation {
+            return Verdict::Nothing;
+        }
+        let entry = kept.child.entry().clone();
+        if self.closing {
+            kept.alive = false;
+            entry.set_state(ActorState::Stopped);
+            return Verdict::Nothing;
+        }
+        entry.record_failure(&ended.cause.to_string());
+        let made_anew_already =
+            kept.child.restarts_itself() && !matches!(ended.cause, Cause::Panicked(_));
+        let actor = entry.name();
+        if count_within(&mut kept.deaths, policy.window) >= policy.child_deaths {
+            tracing::warn!(service = self.service, actor, cause = %ended.cause, "{actor} cannot be kept alive: {}", ended.cause);
+            let (group, cause) = (kept.group, format!("{actor}: {}", ended.cause));
+            kept.alive = false;
+            return self.restart_group(group, &cause);
+        }
+        if made_anew_already {
+            tracing::warn!(service = self.service, actor, cause = %ended.cause, "{actor} has restarted: {}", ended.cause);
+            return Verdict::Nothing;
+        }
+        kept.alive = false;
+        kept.child.stop();
+        entry.set_state(ActorState::Restarting);
+        if kept.deaths.len() == 1 {
+            kept.backoff.reset();
+        }
+        let delay = kept.backoff.next_delay();
+        tracing::warn!(
+            service = self.service,
+            actor,
+            cause = %ended.cause,
+            delay_ms = delay.as_millis(),
+            "{actor} ended and is restarted in {} ms: {}",
+            delay.as_millis(),
+            ended.cause
+        );
+        Verdict::Restart(ended.child, delay)
+    }
+
+    fn restart_group(&mut self, group: usize, cause: &str) -> Verdict {
+        let policy = self.policy;
+        let Some(state) = self.groups.get_mut(group) else {
+            return Verdict::Nothing;
+        };
+        let name = state.name.clone();
+        if count_within(&mut state.restarts, policy.window) >= policy.group_restarts {
+            let reason = format!("`{}/{name}` cannot be kept alive: {cause}", self.service);
+            tracing::error!(service = self.service, group = name, cause, "{reason}");
+            return Verdict::GiveUp(reason);
+        }
+        tracing::warn!(
+            service = self.service,
+            group = name,
+            cause,
+            "the group {name} is restarted: {cause}"
+        );
+        let mut restarts = Vec::new();
+        for (index, kept) in self.children.iter_mut().enumerate() {
+            if kept.group == group {
+                kept.child.stop();
+                kept.child.entry().set_state(ActorState::Restarting);
+                kept.alive = false;
+                kept.deaths.clear();
+                restarts.push((ChildId(index), kept.backoff.next_delay()));
+            }
+        }
+        Verdict::RestartGroup(restarts)
+    }
+}
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+}
+
+impl Handler<ChildEnded> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, ended: ChildEnded, context: &mut Context<Self>) {
+        let verdict = lock(&self.tree).child_ended(&ended);
+        self.ended.notify_waiters();
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Restart(child, delay) => self.start_later(child, delay, context),
+            Verdict::RestartGroup(children) => {
+                for (child, delay) in children {
+                    self.start_later(child, delay, context);
+                }
+            }
+            Verdict::GiveUp(reason) => {
+                self.give_up.send_replace(Some(reason));
+            }
+        }
+    }
+}
+
+impl Handler<Leave> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, context: &mut Context<Self>) {
+        context.stop();
+    }
+}
+
+impl Keeper {
+    fn start_later(&self, child: ChildId, delay: Duration, context: &mut Context<Self>) {
+        context.run_later(delay, move |keeper, context| {
+            lock(&keeper.tree).start(child, &context.address());
+        });
+    }
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tree").field(&self.service).finish()
+    }
+}
+
+/// Adds now to `times`, forgets those older than `window`, and counts.
+fn count_within(times: &mut VecDeque<Instant>, window: Duration) -> usize {
+    let now = Instant::now();
+    times.retain(|time| now.duration_since(*time) <= window);
+    times.push_back(now);
+    times.len()
+}
