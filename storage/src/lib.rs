@@ -1,1 +1,27 @@
-//! Marquee: what makes a database: one connection type over SQLite and MySQL, pool, executor, migrations.
+//! What makes a database: one query path over SQLite and MySQL.
+//!
+//! A service opens its [`Database`] from a [`DatabaseUrl`], which migrates it, and then runs
+//! closures over a [`DbConnection`]: [`Database::read`] on one of several reader threads,
+//! [`Database::write`] on the one writer thread, which commits all the writes that wait in a single
+//! transaction, so that durability costs one sync a group and not one a write.
+//!
+//! The connections are blocking, and a pooled MySQL connection must not be used inside async code.
+//! So only the executor actors of this crate touch the pool; `clippy.toml` bans it elsewhere.
+//!
+//! Start reading at [`Database`].
+
+mod connection;
+mod database;
+mod error;
+mod executor;
+mod group_commit;
+mod migrations;
+mod pool;
+pub mod testing;
+mod url;
+
+pub use connection::{DbConnection, MultiBackend, PureMysqlConnection};
+pub use database::Database;
+pub use error::Error;
+pub use migrations::Migrations;
+pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -20,6 +20,6 @@ mod warden;
 pub use backoff::Backoff;
 pub use board::{ActorReport, ActorState, Board, Health};
 pub use handle::{AskError, Handle};
-pub(crate) use lifeline::panic_message;
+pub use lifeline::panic_message;
 pub use lifeline::{Lifeline, Reporter};
 pub use warden::{Group, Place, RestartPolicy, Warden};

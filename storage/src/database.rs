@@ -1,0 +1,177 @@
+use std::{sync::Arc, time::Duration};
+
+use diesel::{QueryResult, result::Error as DieselError};
+use runtime::{Fault, Group, Handle};
+use tokio::sync::oneshot;
+
+use crate::{
+    DatabaseUrl, DbConnection, Error, Migrations,
+    executor::{CommitWaiting, Read, Reader, RunRead, Writer},
+    group_commit::{Write, WriteQueue},
+    migrations, pool,
+};
+
+/// How many reads run at once.
+const READERS: usize = 4;
+
+/// How long a caller waits for a read or a write.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A service's own database: reads and writes as closures over a connection.
+#[derive(Clone)]
+pub struct Database {
+    reader: Handle<Reader>,
+    writer: Handle<Writer>,
+    queue: Arc<WriteQueue>,
+}
+
+impl Database {
+    /// Brings the database up to date and starts its executors in `group`, under names that begin
+    /// with `name`. `setting` is what an operator calls its address.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses us, stays away for long, or cannot be migrated.
+    pub async fn open(
+        group: &Group,
+        name: &str,
+        setting: &str,
+        url: &DatabaseUrl,
+        migrations: Migrations,
+    ) -> Result<Self, Fault> {
+        let (setting, address) = (setting.to_owned(), url.clone());
+        tokio::task::spawn_blocking(move || migrations::migrate(&setting, &address, migrations))
+            .await
+            .map_err(|e| Fault::Failed(format!("migrating the database {url} failed: {e}")))??;
+        Ok(Self::start(group, name, url))
+    }
+
+    fn start(group: &Group, name: &str, url: &DatabaseUrl) -> Self {
+        let queue = Arc::new(WriteQueue::default());
+        let readers = pool::pool(url, READERS as u32);
+        let reader =
+            group.supervise_sync(&format!("{name}-reader"), READERS, move |lifeline| Reader {
+                pool: readers.clone(),
+                lifeline,
+            });
+        let writers = pool::pool(url, 1);
+        let waiting = queue.clone();
+        let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |lifeline| Writer {
+            pool: writers.clone(),
+            queue: waiting.clone(),
+            lifeline,
+        });
+        Self {
+            reader,
+            writer,
+            queue,
+        }
+    }
+
+    /// Runs `query` on one of the reader threads.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. There is always an answer: the wait has a deadline.
+    pub async fn read<R, F>(&self, query: F) -> Result<R, Error>
+    where
+        F: FnOnce(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let read = RunRead(Box::new(PendingRead { query, answer }));
+        let asked = self.reader.ask(read, DEADLINE).await;
+        asked.map_err(|e| Error::from_ask(&e, DEADLINE))?;
+        answered.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    /// Runs `change` in a transaction that it shares with other writes that wait; what it did is on
+    /// disk when this returns `Ok`.
+    ///
+    /// `change` is run again when the transaction meets a conflict or shares it with a write that
+    /// fails. It must therefore have no effect outside the database. If it returns an error nothing
+    /// of it is kept.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. There is always an answer: the wait has a deadline, after which the write may
+    /// still be done.
+    pub async fn write<R, F>(&self, change: F) -> Result<R, Error>
+    where
+        F: FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Box::new(PendingWrite {
+            change,
+            result: None,
+            answer,
+        }))?;
+        let asked = self.writer.ask(CommitWaiting, DEADLINE).await;
+        match asked {
+            // While the writer is down the write waits for the next one, within the deadline.
+            Ok(()) | Err(_) => match tokio::time::timeout(DEADLINE, answered).await {
+                Ok(outcome) => outcome.unwrap_or(Err(Error::Panicked)),
+                Err(_) => Err(Error::Deadline(DEADLINE)),
+            },
+        }
+    }
+}
+
+struct PendingRead<F, R> {
+    query: F,
+    answer: oneshot::Sender<Result<R, Error>>,
+}
+
+impl<F, R> Read for PendingRead<F, R>
+where
+    F: FnOnce(&mut DbConnection) -> QueryResult<R> + Send,
+    R: Send,
+{
+    fn run(self: Box<Self>, conn: &mut DbConnection) -> bool {
+        let result = (self.query)(conn);
+        let suspect = matches!(
+            result,
+            Err(DieselError::DatabaseError(..) | DieselError::BrokenTransactionManager)
+        );
+        let lost = suspect && pool::is_lost(conn);
+        let result = result.map_err(|e| {
+            if lost {
+                Error::Unavailable(Some(e))
+            } else {
+                Error::Query(e)
+            }
+        });
+        // The caller may have stopped waiting.
+        let _ = self.answer.send(result);
+        !lost
+    }
+
+    fn refuse(self: Box<Self>, error: Error) {
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+struct PendingWrite<F, R> {
+    change: F,
+    result: Option<R>,
+    answer: oneshot::Sender<Result<R, Error>>,
+}
+
+impl<F, R> Write for PendingWrite<F, R>
+where
+    F: FnMut(&mut DbConnection) -> QueryResult<R> + Send,
+    R: Send,
+{
+    fn attempt(&mut self, conn: &mut DbConnection) -> QueryResult<()> {
+        self.result = None;
+        self.result = Some((self.change)(conn)?);
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<(), Error>) {
+        let Self { result, answer, .. } = *self;
+        // The caller may have stopped waiting.
+        let _ = answer.send(outcome.and_then(|()| result.ok_or(Error::Panicked)));
+    }
+}

@@ -1,0 +1,43 @@
+use std::time::Duration;
+
+use runtime::AskError;
+use thiserror::Error;
+
+/// Why a read or a write did not come about.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The database cannot be reached. A write that was under way may have been done.
+    #[error("the database is away")]
+    Unavailable(#[source] Option<diesel::result::Error>),
+    /// Too many reads or writes wait already.
+    #[error("the database has too much to do")]
+    Overloaded,
+    /// There was no answer within this time. A write may still be done.
+    #[error("the database did not answer within {} s", .0.as_secs())]
+    Deadline(Duration),
+    /// The closure panicked; nothing of it was kept.
+    #[error("a query panicked")]
+    Panicked,
+    /// The database refused, or the closure returned an error; nothing of it was kept.
+    #[error("the query failed")]
+    Query(#[source] diesel::result::Error),
+}
+
+impl Error {
+    /// Whether the same call may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Overloaded | Self::Deadline(_)
+        )
+    }
+
+    pub(crate) fn from_ask(error: &AskError, deadline: Duration) -> Self {
+        match error {
+            AskError::Unavailable(_) => Self::Unavailable(None),
+            AskError::Overloaded(_) => Self::Overloaded,
+            AskError::Deadline(_) => Self::Deadline(deadline),
+            AskError::Crashed(_) => Self::Panicked,
+        }
+    }
+}

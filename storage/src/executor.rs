@@ -1,0 +1,124 @@
+//! The actors that touch the pool: blocking, each on threads of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use actix::{Actor, ActorContext, Handler, Message, SyncContext};
+use runtime::Lifeline;
+
+use crate::{
+    DbConnection, Error,
+    group_commit::{WriteQueue, commit_group},
+    pool::{DbPool, Pooled, is_lost},
+};
+
+/// A read on its way through the executor. It answers its caller itself; dropped unanswered, the
+/// caller learns that it panicked.
+pub(crate) trait Read: Send {
+    /// Runs the query and answers; false if the query failed in a way that may be the connection's.
+    fn run(self: Box<Self>, conn: &mut DbConnection) -> bool;
+
+    /// Answers that it could not be run.
+    fn refuse(self: Box<Self>, error: Error);
+}
+
+/// Asks a [`Reader`] to run a query.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RunRead(pub(crate) Box<dyn Read>);
+
+/// Asks the [`Writer`] to commit what waits in its queue.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CommitWaiting;
+
+/// Runs reads.
+pub(crate) struct Reader {
+    pub(crate) pool: DbPool,
+    pub(crate) lifeline: Lifeline,
+}
+
+/// Runs writes, all that wait in one transaction.
+pub(crate) struct Writer {
+    pub(crate) pool: DbPool,
+    pub(crate) queue: Arc<WriteQueue>,
+    pub(crate) lifeline: Lifeline,
+}
+
+impl Actor for Reader {
+    type Context = SyncContext<Self>;
+}
+
+impl Actor for Writer {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<RunRead> for Reader {
+    type Result = ();
+
+    fn handle(&mut self, RunRead(read): RunRead, context: &mut SyncContext<Self>) {
+        let mut session = match connect(&self.pool, &self.lifeline) {
+            Ok(session) => session,
+            Err(error) => return read.refuse(error),
+        };
+        match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
+            Ok(true) => {}
+            Ok(false) => session.broken = is_lost(&mut session.conn),
+            Err(panic) => {
+                session.broken = true;
+                self.lifeline
+                    .failed(format_args!("a query {}", describe(&*panic)));
+                context.stop();
+            }
+        }
+    }
+}
+
+impl Handler<CommitWaiting> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitWaiting, context: &mut SyncContext<Self>) {
+        let group = self.queue.take_group();
+        if group.is_empty() {
+            return;
+        }
+        let mut session = match connect(&self.pool, &self.lifeline) {
+            Ok(session) => session,
+            Err(_) => {
+                for write in group {
+                    write.settle(Err(Error::Unavailable(None)));
+                }
+                return;
+            }
+        };
+        let session = &mut *session;
+        if let Err(panic) = commit_group(session, group) {
+            self.lifeline.failed(format_args!("a write {panic}"));
+            context.stop();
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the executors are where the pool may be touched"
+)]
+fn connect(pool: &DbPool, lifeline: &Lifeline) -> Result<Pooled, Error> {
+    match pool.get() {
+        Ok(session) => {
+            lifeline.ready();
+            Ok(session)
+        }
+        Err(error) => {
+            lifeline.not_ready(format_args!("the database is away: {error}"));
+            Err(Error::Unavailable(None))
+        }
+    }
+}
+
+/// A caught panic in words.
+pub(crate) fn describe(panic: &(dyn std::any::Any + Send)) -> String {
+    format!("panicked: {}", runtime::supervision::panic_message(panic))
+}
