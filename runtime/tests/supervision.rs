@@ -1,0 +1,308 @@
+//! Panics, deaths and escalation, in every kind of actor.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, Context, Handler, Message, SyncContext};
+use runtime::{
+    AskError, Fault, Handle, Lifeline, Place, Process, RestartPolicy, Warden,
+    supervision::{ActorReport, ActorState},
+};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Answers how many messages this incarnation has seen.
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Count;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Panic;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+/// Never answers.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Hang;
+
+struct Counter {
+    seen: u32,
+    lifeline: Lifeline,
+}
+
+impl Actor for Counter {
+    type Context = Context<Self>;
+}
+
+impl Handler<Count> for Counter {
+    type Result = u32;
+    fn handle(&mut self, _: Count, _: &mut Context<Self>) -> u32 {
+        self.seen += 1;
+        self.seen
+    }
+}
+
+impl Handler<Panic> for Counter {
+    type Result = ();
+    fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+        panic!("on purpose");
+    }
+}
+
+impl Handler<Stop> for Counter {
+    type Result = ();
+    fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
+        self.lifeline.failed("lost its way");
+        context.stop();
+    }
+}
+
+impl Handler<Hang> for Counter {
+    type Result = actix::ResponseFuture<()>;
+    fn handle(&mut self, _: Hang, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct Blocking {
+    seen: u32,
+    lifeline: Lifeline,
+}
+
+impl Actor for Blocking {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<Count> for Blocking {
+    type Result = u32;
+    fn handle(&mut self, _: Count, _: &mut SyncContext<Self>) -> u32 {
+        self.seen += 1;
+        self.seen
+    }
+}
+
+impl Handler<Panic> for Blocking {
+    type Result = ();
+    fn handle(&mut self, _: Panic, _: &mut SyncContext<Self>) {
+        panic!("on purpose");
+    }
+}
+
+impl Handler<Stop> for Blocking {
+    type Result = ();
+    fn handle(&mut self, _: Stop, context: &mut SyncContext<Self>) {
+        self.lifeline.failed("lost its way");
+        context.stop();
+    }
+}
+
+fn policy() -> RestartPolicy {
+    RestartPolicy {
+        first_delay: Duration::from_millis(1),
+        max_delay: Duration::from_millis(10),
+        child_deaths: 4,
+        group_restarts: 2,
+        window: Duration::from_secs(60),
+    }
+}
+
+/// Waits until `done`, for at most the deadline.
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn report(process: &Process, name: &str) -> ActorReport {
+    let mut actors = process.board.actors().into_iter();
+    actors.find(|a| a.name == name).unwrap()
+}
+
+async fn comes_back<A>(handle: &Handle<A>)
+where
+    A: Actor + Handler<Count>,
+    A::Context: actix::dev::ToEnvelope<A, Count>,
+{
+    until("the actor is back", async || {
+        handle.ask(Count, DEADLINE).await == Ok(1)
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_panic_is_contained_wherever_the_actor_runs() {
+    for place in [Place::Here, Place::OwnArbiter] {
+        let process = Process::new();
+        let warden = Warden::with_policy("test", &process, policy());
+        let group = warden.group("counters");
+        let make = |lifeline| Counter { seen: 0, lifeline };
+        let victim = group.supervise("victim", place, make);
+        let other = group.supervise("other", place, make);
+        assert_eq!(other.ask(Count, DEADLINE).await, Ok(1));
+
+        let crashed = victim.ask(Panic, DEADLINE).await;
+        assert_eq!(crashed, Err(AskError::Crashed("victim".into())));
+        comes_back(&victim).await;
+        assert_eq!(other.ask(Count, DEADLINE).await, Ok(2));
+
+        let report = report(&process, "victim");
+        assert_eq!((report.state, report.restarts), (ActorState::Running, 1));
+        assert_eq!(report.last_failure.unwrap().0, "panicked: on purpose");
+        warden.stop(DEADLINE).await;
+    }
+}
+
+#[actix::test]
+async fn a_panic_of_a_blocking_actor_is_contained() {
+    let process = Process::new();
+    let warden = Warden::with_policy("test", &process, policy());
+    let handle = warden
+        .group("blocking")
+        .supervise_sync("victim", 2, |lifeline| Blocking { seen: 0, lifeline });
+    let crashed = handle.ask(Panic, DEADLINE).await;
+    assert_eq!(crashed, Err(AskError::Crashed("victim".into())));
+    // Its other thread may go on answering until the death is noticed.
+    until("both threads are replaced", async || {
+        let report = report(&process, "victim");
+        (report.state, report.restarts) == (ActorState::Running, 1)
+    })
+    .await;
+    comes_back(&handle).await;
+
+    handle.ask(Stop, DEADLINE).await.unwrap();
+    until("the restart is counted", async || {
+        report(&process, "victim").restarts == 2
+    })
+    .await;
+    let (cause, _) = report(&process, "victim").last_failure.unwrap();
+    assert_eq!(cause, "lost its way");
+    comes_back(&handle).await;
+    warden.stop(DEADLINE).await;
+}
+
+#[actix::test]
+async fn an_actor_that_stops_itself_is_made_anew() {
+    let process = Process::new();
+    let warden = Warden::with_policy("test", &process, policy());
+    let handle = warden
+        .group("counters")
+        .supervise("quitter", Place::Here, |lifeline| Counter {
+            seen: 0,
+            lifeline,
+        });
+    handle.ask(Stop, DEADLINE).await.unwrap();
+    comes_back(&handle).await;
+    let (cause, _) = report(&process, "quitter").last_failure.unwrap();
+    assert_eq!(cause, "lost its way");
+    warden.stop(DEADLINE).await;
+}
+
+#[actix::test]
+async fn an_ask_fails_at_once_while_the_actor_is_down_and_in_time_when_it_hangs() {
+    let process = Process::new();
+    let slow = RestartPolicy {
+        first_delay: Duration::from_secs(3600),
+        max_delay: Duration::from_secs(3600),
+        ..policy()
+    };
+    let warden = Warden::with_policy("test", &process, slow);
+    let handle = warden
+        .group("counters")
+        .supervise("victim", Place::Here, |lifeline| Counter {
+            seen: 0,
+            lifeline,
+        });
+    let hung = handle.ask(Hang, Duration::from_millis(20)).await;
+    assert_eq!(hung, Err(AskError::Deadline("victim".into())));
+
+    let _ = handle.ask(Panic, DEADLINE).await;
+    until("the death is noticed", async || {
+        report(&process, "victim").state == ActorState::Restarting
+    })
+    .await;
+    let refused = handle.ask(Count, Duration::from_secs(3600)).await;
+    assert_eq!(refused, Err(AskError::Unavailable("victim".into())));
+    assert!(handle.tell(Stop).is_err());
+    assert!(report(&process, "victim").not_ready_reason().is_some());
+    warden.stop(DEADLINE).await;
+}
+
+#[actix::test]
+async fn a_child_that_keeps_dying_takes_its_group_along_and_then_the_service() {
+    let process = Process::new();
+    let warden = Warden::with_policy("test", &process, policy());
+    let group = warden.group("doomed");
+    let made = Arc::new(AtomicU32::new(0));
+    let bystander = {
+        let made = made.clone();
+        group.supervise("bystander", Place::Here, move |lifeline| {
+            made.fetch_add(1, Ordering::Relaxed);
+            Counter { seen: 0, lifeline }
+        })
+    };
+    let doomed = group.supervise("doomed", Place::OwnArbiter, |lifeline| {
+        let counter = Counter { seen: 0, lifeline };
+        assert!(counter.seen > 0, "born dead");
+        counter
+    });
+    let fault = tokio::time::timeout(DEADLINE, warden.gave_up())
+        .await
+        .unwrap();
+    assert!(matches!(fault, Fault::GaveUp { .. }));
+    assert_eq!(fault.exit_code(), 70);
+    assert!(fault.to_string().contains("born dead"), "{fault}");
+    assert_eq!(
+        made.load(Ordering::Relaxed),
+        2,
+        "the group was restarted once"
+    );
+    assert!(doomed.ask(Count, DEADLINE).await.is_err());
+    let _ = bystander.ask(Count, DEADLINE).await;
+    warden.stop(DEADLINE).await;
+}
+
+#[actix::test]
+async fn stopping_ends_every_child_and_restarts_none() {
+    let process = Process::new();
+    let warden = Warden::with_policy("test", &process, policy());
+    let group = warden.group("mixed");
+    let here = group.supervise("here", Place::Here, |lifeline| Counter {
+        seen: 0,
+        lifeline,
+    });
+    let away = group.supervise("away", Place::OwnArbiter, |lifeline| Counter {
+        seen: 0,
+        lifeline,
+    });
+    let sync = group.supervise_sync("sync", 2, |lifeline| Blocking { seen: 0, lifeline });
+    comes_back(&here).await;
+    comes_back(&away).await;
+    comes_back(&sync).await;
+
+    let start = Instant::now();
+    warden.stop(Duration::from_secs(60)).await;
+    assert!(
+        start.elapsed() < DEADLINE,
+        "no child was waited for in vain"
+    );
+    for name in ["here", "away", "sync"] {
+        let report = report(&process, name);
+        assert_eq!(
+            (report.state, report.restarts),
+            (ActorState::Stopped, 0),
+            "{name}"
+        );
+    }
+    assert!(here.ask(Count, DEADLINE).await.is_err());
+}
