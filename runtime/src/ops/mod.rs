@@ -1,7 +1,10 @@
 //! What an operator asks a running program over HTTP: is it alive, can it serve, how is it inside.
 
 mod metrics;
+mod server;
 mod system_page;
+
+pub use server::{serve, serve_health};
 
 use actix_web::{
     HttpResponse,

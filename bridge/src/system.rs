@@ -1,0 +1,69 @@
+//! The bridge's supervision tree.
+
+use std::net::TcpListener;
+
+use runtime::{Fault, Place, Process, Warden, ops, process::DRAIN_DEADLINE, settings};
+
+use crate::{
+    broker::{BrokerConfig, BrokerStats, actor::Broker},
+    config::Config,
+};
+
+/// The sockets on which the bridge answers, bound already.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For NATS clients.
+    pub nats: TcpListener,
+    /// For health; none where another service of the process serves it.
+    pub http: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds the addresses of the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if one cannot be had.
+    pub fn bind(config: &Config) -> Result<Self, Fault> {
+        let nats = settings::name("nats-addr", "NATS_ADDR");
+        let http = settings::name("http-addr", "HTTP_ADDR");
+        Ok(Self {
+            nats: settings::bind(&nats, config.nats_addr)?,
+            http: Some(settings::bind(&http, config.http_addr)?),
+        })
+    }
+}
+
+/// Runs the bridge until the process stops it.
+///
+/// ```text
+/// bridge
+///   └ messaging   broker
+/// ```
+///
+/// # Errors
+///
+/// If a setting is wrong, or an actor cannot be kept alive.
+pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
+    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
+    let warden = Warden::new("bridge", &process);
+
+    let broker = BrokerConfig::new(config.data_dir.join("broker"));
+    let listener = listeners.nats;
+    let _broker = warden
+        .group("messaging")
+        .supervise("broker", Place::Here, move |lifeline| {
+            let listener = listener.try_clone();
+            Broker::new(listener, broker.clone(), BrokerStats::default(), lifeline)
+        });
+
+    let outcome = match listeners.http {
+        Some(http) => ops::serve_health(http, &warden, &process).await,
+        None => tokio::select! {
+            () = process.shutdown.begun() => Ok(()),
+            fault = warden.gave_up() => Err(fault),
+        },
+    };
+    warden.stop(DRAIN_DEADLINE).await;
+    outcome
+}

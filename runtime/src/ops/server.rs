@@ -1,0 +1,60 @@
+use std::{net::TcpListener, time::Duration};
+
+use actix_web::{App, HttpServer, dev::Server};
+
+use crate::{process::{Fault, Process}, supervision::Warden};
+
+/// How long requests that are under way may take when the program stops.
+const FINISH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Serves only what an operator asks, until the process stops the service or its warden gives up:
+/// the HTTP side of a service without pages.
+///
+/// # Errors
+///
+/// If the warden gives up, or the socket fails.
+pub async fn serve_health(
+    listener: TcpListener,
+    warden: &Warden,
+    process: &Process,
+) -> Result<(), Fault> {
+    let board = process.board.clone();
+    let server = HttpServer::new(move || {
+        App::new().configure(|cfg| super::configure(cfg, board.clone()))
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)
+    .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
+    .run();
+    serve(server, warden, process).await
+}
+
+/// Runs an HTTP server until the process stops the service or its warden gives up. The server must
+/// not listen to signals: the process does.
+///
+/// # Errors
+///
+/// If the warden gives up, or the server ends by itself.
+pub async fn serve(server: Server, warden: &Warden, process: &Process) -> Result<(), Fault> {
+    let handle = server.handle();
+    let mut server = actix_web::rt::spawn(server);
+    let outcome = tokio::select! {
+        () = process.shutdown.begun() => Ok(()),
+        fault = warden.gave_up() => Err(fault),
+        ended = &mut server => {
+            let reason = match ended {
+                Ok(Ok(())) => "it has stopped".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            return Err(Fault::Failed(format!("the HTTP server has ended: {reason}")));
+        }
+    };
+    let stopped = tokio::time::timeout(FINISH_DEADLINE, handle.stop(outcome.is_ok())).await;
+    if stopped.is_err() {
+        tracing::warn!("the HTTP server did not stop in time");
+    }
+    outcome
+}
