@@ -1,1 +1,5 @@
 //! Marquee: the Recommendations gRPC service: preferences, the matcher, the stored recommendations.
+
+pub mod matching;
+
+pub mod store;

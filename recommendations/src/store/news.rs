@@ -1,0 +1,120 @@
+//! What the matcher reads: everything at first, then what changed.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use storage::DbConnection;
+
+use super::{
+    changes::{self, Change},
+    films, preferences,
+};
+use crate::matching::{FilmWords, Keyword};
+
+/// One thing to do to an index. All of them may be done twice.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// A user follows a keyword.
+    Follow(i32, Keyword),
+    /// A user does not follow a keyword.
+    Stop(i32, Keyword),
+    /// A film is like this.
+    Put(String, FilmWords),
+    /// There is no such film.
+    Remove(String),
+}
+
+/// What changed after some number.
+#[derive(Debug)]
+pub struct News {
+    /// How the index becomes as new as `through`, or newer.
+    pub steps: Vec<Step>,
+    /// The number of the last change that was read.
+    pub through: i64,
+    /// There may be more after it.
+    pub more: bool,
+    /// The list of changes does not reach back far enough: everything has to be read again.
+    pub lost: bool,
+}
+
+/// What changed after the number `watermark`; at most `limit` changes.
+pub fn news(conn: &mut DbConnection, watermark: i64, limit: i64) -> QueryResult<News> {
+    let listed = changes::after(conn, watermark, limit)?;
+    let lost = changes::lost_after(conn, watermark)?;
+    let through = listed.last().map_or(watermark, |(seq, _)| *seq);
+    let more = listed.len() as i64 == limit;
+    let (mut pairs, mut film_ids) = (BTreeSet::new(), BTreeSet::new());
+    for (_, change) in listed {
+        match change {
+            Change::Preference { user, keyword } => drop(pairs.insert((user, keyword))),
+            Change::Film(film) => drop(film_ids.insert(film)),
+        }
+    }
+    let mut steps = preference_steps(conn, pairs.into_iter().collect())?;
+    steps.extend(film_steps(conn, film_ids)?);
+    Ok(News {
+        steps,
+        through,
+        more,
+        lost,
+    })
+}
+
+/// The first `limit` preferences with an id above `after`, and the last of their ids, if any.
+pub fn preferences(
+    conn: &mut DbConnection,
+    after: i32,
+    limit: i64,
+) -> QueryResult<(Vec<Step>, Option<i32>)> {
+    let rows = preferences::page_after(conn, after, limit)?;
+    let last = rows.last().map(|(id, ..)| *id);
+    let known = rows
+        .into_iter()
+        .filter_map(|(_, user, text)| Some(Step::Follow(user, Keyword::parse(&text).ok()?)));
+    Ok((known.collect(), last))
+}
+
+/// The first `limit` films with an id above `after`, and the last of their ids, if any.
+pub fn films(
+    conn: &mut DbConnection,
+    after: &str,
+    limit: i64,
+) -> QueryResult<(Vec<Step>, Option<String>)> {
+    let films = films::page_after(conn, after, limit)?;
+    let last = films.last().map(|film| film.id.clone());
+    let steps = films
+        .into_iter()
+        .map(|film| Step::Put(film.id, film.facts.words()));
+    Ok((steps.collect(), last))
+}
+
+fn preference_steps(
+    conn: &mut DbConnection,
+    pairs: Vec<(i32, String)>,
+) -> QueryResult<Vec<Step>> {
+    let existing = preferences::existing(conn, &pairs)?;
+    let steps = pairs.into_iter().filter_map(|pair| {
+        // What older deployments stored may be no keyword; it matches nothing.
+        let keyword = Keyword::parse(&pair.1).ok()?;
+        Some(if existing.contains(&pair) {
+            Step::Follow(pair.0, keyword)
+        } else {
+            Step::Stop(pair.0, keyword)
+        })
+    });
+    Ok(steps.collect())
+}
+
+fn film_steps(conn: &mut DbConnection, ids: BTreeSet<String>) -> QueryResult<Vec<Step>> {
+    let wanted: Vec<String> = ids.iter().cloned().collect();
+    let mut gone = ids;
+    let mut steps = Vec::new();
+    for film in films::find_all(conn, &wanted)? {
+        if !film.deleted {
+            gone.remove(&film.id);
+            steps.push(Step::Put(film.id, film.facts.words()));
+        }
+    }
+    steps.extend(gone.into_iter().map(Step::Remove));
+    Ok(steps)
+}

@@ -1,0 +1,225 @@
+//! Which film is recommended to which user.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use storage::{DbConnection, each_backend};
+
+use super::{
+    BATCH,
+    films::{self, Film},
+    schema::{films as film_table, recommendations},
+};
+
+/// How many bytes of film text one insert carries at most; servers refuse huge statements.
+const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// What changes whenever a user's recommendations come or go: their number and the highest row id,
+/// which is never given twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// How many films are recommended.
+    pub total: i64,
+    /// The highest row id.
+    pub newest: Option<i32>,
+}
+
+/// The first `limit` users from `from` on that `film` is recommended to, in order.
+pub fn users_of_film(
+    conn: &mut DbConnection,
+    film: &str,
+    from: i32,
+    limit: i64,
+) -> QueryResult<Vec<i32>> {
+    recommendations::table
+        .filter(recommendations::film_id.eq(film))
+        .filter(recommendations::user_id.ge(from))
+        .order(recommendations::user_id)
+        .limit(limit)
+        .select(recommendations::user_id)
+        .load(conn)
+}
+
+/// Those of `films` that are recommended to `user`.
+pub fn films_of_user(
+    conn: &mut DbConnection,
+    user: i32,
+    films: &[String],
+) -> QueryResult<HashSet<String>> {
+    let mut found = HashSet::new();
+    for films in films.chunks(BATCH) {
+        let rows: Vec<String> = recommendations::table
+            .filter(recommendations::user_id.eq(user))
+            .filter(recommendations::film_id.eq_any(films))
+            .select(recommendations::film_id)
+            .load(conn)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Recommends films to users: pairs that are not stored yet.
+pub fn insert(
+    conn: &mut DbConnection,
+    pairs: &[(i32, &Film)],
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    for (user, film) in pairs {
+        rows.push(NewRow::new(*user, film, now));
+        bytes += film.facts.description.len() + 500;
+        if rows.len() == BATCH || bytes > STATEMENT_BYTES {
+            insert_rows(conn, &rows)?;
+            rows.clear();
+            bytes = 0;
+        }
+    }
+    if !rows.is_empty() {
+        insert_rows(conn, &rows)?;
+    }
+    Ok(())
+}
+
+/// Takes `film` from the recommendations of `users`.
+pub fn delete_users(conn: &mut DbConnection, film: &str, users: &[i32]) -> QueryResult<()> {
+    for users in users.chunks(BATCH) {
+        diesel::delete(
+            recommendations::table
+                .filter(recommendations::film_id.eq(film))
+                .filter(recommendations::user_id.eq_any(users)),
+        )
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Takes `films` from the recommendations of `user`.
+pub fn delete_films(conn: &mut DbConnection, user: i32, films: &[&str]) -> QueryResult<()> {
+    for films in films.chunks(BATCH) {
+        diesel::delete(
+            recommendations::table
+                .filter(recommendations::user_id.eq(user))
+                .filter(recommendations::film_id.eq_any(films)),
+        )
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Copies the facts of `film` into its rows of the users `from` to `through`.
+pub fn refresh(conn: &mut DbConnection, film: &Film, from: i32, through: i32) -> QueryResult<()> {
+    let facts = &film.facts;
+    diesel::update(
+        recommendations::table
+            .filter(recommendations::film_id.eq(&film.id))
+            .filter(recommendations::user_id.between(from, through)),
+    )
+    .set((
+        recommendations::title.eq(&facts.title),
+        recommendations::description.eq(&facts.description),
+        recommendations::genre.eq(&facts.genre),
+        recommendations::rating.eq(facts.rating),
+        recommendations::release_year.eq(&facts.release_year),
+    ))
+    .execute(conn)?;
+    Ok(())
+}
+
+/// The films recommended to `user`, newest first, `offset` passed over. The facts are the films'
+/// own: the copies in the rows follow in the background.
+pub fn page(
+    conn: &mut DbConnection,
+    user: i32,
+    offset: i64,
+    limit: i64,
+) -> QueryResult<Vec<Film>> {
+    let rows: Vec<films::Row> = recommendations::table
+        .inner_join(film_table::table.on(film_table::film_id.eq(recommendations::film_id)))
+        .filter(recommendations::user_id.eq(user))
+        .filter(film_table::deleted.eq(false))
+        .order((
+            recommendations::created_at.desc(),
+            recommendations::id.desc(),
+        ))
+        .offset(offset)
+        .limit(limit)
+        .select(films::Row::as_select())
+        .load(conn)?;
+    Ok(rows.into_iter().map(Film::from).collect())
+}
+
+/// The fingerprint of the recommendations of `user`.
+pub fn fingerprint(conn: &mut DbConnection, user: i32) -> QueryResult<Fingerprint> {
+    let (total, newest) = recommendations::table
+        .filter(recommendations::user_id.eq(user))
+        .select((
+            diesel::dsl::count_star(),
+            diesel::dsl::max(recommendations::id),
+        ))
+        .first(conn)?;
+    Ok(Fingerprint { total, newest })
+}
+
+/// The fingerprints of those of `users` that have recommendations.
+pub fn fingerprints(
+    conn: &mut DbConnection,
+    users: &[i32],
+) -> QueryResult<Vec<(i32, Fingerprint)>> {
+    let mut found = Vec::new();
+    for users in users.chunks(BATCH) {
+        let rows: Vec<(i32, i64, Option<i32>)> = recommendations::table
+            .filter(recommendations::user_id.eq_any(users))
+            .group_by(recommendations::user_id)
+            .select((
+                recommendations::user_id,
+                diesel::dsl::count_star(),
+                diesel::dsl::max(recommendations::id),
+            ))
+            .load(conn)?;
+        found.extend(
+            rows.into_iter()
+                .map(|(user, total, newest)| (user, Fingerprint { total, newest })),
+        );
+    }
+    Ok(found)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = recommendations)]
+struct NewRow<'a> {
+    user_id: i32,
+    film_id: &'a str,
+    title: &'a str,
+    description: &'a str,
+    genre: &'a str,
+    rating: f32,
+    release_year: &'a str,
+    created_at: NaiveDateTime,
+}
+
+impl<'a> NewRow<'a> {
+    fn new(user_id: i32, film: &'a Film, created_at: NaiveDateTime) -> Self {
+        let facts = &film.facts;
+        Self {
+            user_id,
+            film_id: &film.id,
+            title: &facts.title,
+            description: &facts.description,
+            genre: &facts.genre,
+            rating: facts.rating,
+            release_year: &facts.release_year,
+            created_at,
+        }
+    }
+}
+
+fn insert_rows(conn: &mut DbConnection, rows: &[NewRow<'_>]) -> QueryResult<()> {
+    each_backend!(conn, |c| {
+        diesel::insert_into(recommendations::table)
+            .values(rows)
+            .execute(c)
+    })?;
+    Ok(())
+}
