@@ -1,0 +1,73 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use runtime::Reporter;
+
+/// What keeps an actor of the bus from its work, put together from those who notice and reported
+/// when it changes.
+#[derive(Debug)]
+pub(super) struct Condition {
+    reporter: Reporter,
+    troubles: Mutex<Troubles>,
+}
+
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Why the broker cannot be reached.
+    away: Option<String>,
+    /// Why the work does not go on though the broker is there.
+    stuck: Option<String>,
+}
+
+impl Condition {
+    pub(super) fn new(reporter: Reporter) -> Self {
+        Self {
+            reporter,
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// The broker cannot be reached.
+    pub(super) fn broker_away(&self, reason: impl Into<String>) {
+        self.change(|troubles| troubles.away = Some(reason.into()));
+    }
+
+    /// The broker answered.
+    pub(super) fn broker_back(&self) {
+        self.change(|troubles| troubles.away = None);
+    }
+
+    pub(super) fn is_broker_away(&self) -> bool {
+        self.troubles().away.is_some()
+    }
+
+    /// The work does not go on.
+    pub(super) fn stuck(&self, reason: impl Into<String>) {
+        self.change(|troubles| troubles.stuck = Some(reason.into()));
+    }
+
+    /// The work goes on.
+    pub(super) fn going_on(&self) {
+        self.change(|troubles| troubles.stuck = None);
+    }
+
+    /// Why nothing goes on, if so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let troubles = self.troubles();
+        troubles.away.as_ref().or(troubles.stuck.as_ref()).cloned()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Troubles)) {
+        let mut troubles = self.troubles();
+        let was_well = troubles.away.is_none() && troubles.stuck.is_none();
+        change(&mut troubles);
+        match troubles.away.as_ref().or(troubles.stuck.as_ref()) {
+            Some(reason) => self.reporter.degraded(reason),
+            None if was_well => {}
+            None => self.reporter.ready(),
+        }
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

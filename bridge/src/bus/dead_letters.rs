@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use proto::events::{REASON_HEADER, dead_letter_topic};
+
+use super::{
+    BusError, BusUrl, Condition, Event, MAX_EVENT_BYTES, Publisher, event::Position, publisher,
+};
+
+const TOPIC_HEADER: &str = "marquee-origin-topic";
+const PARTITION_HEADER: &str = "marquee-origin-partition";
+const OFFSET_HEADER: &str = "marquee-origin-offset";
+const TRUNCATED_HEADER: &str = "marquee-truncated-from";
+
+const MAX_REASON_CHARS: usize = 500;
+const MAX_KEY_CHARS: usize = 500;
+
+/// Where events go that can never be processed.
+pub(super) struct DeadLetters {
+    url: BusUrl,
+    name: String,
+    condition: Arc<Condition>,
+    /// Made with the first dead letter: most consumers never have one.
+    publisher: Option<Box<dyn Publisher>>,
+}
+
+impl DeadLetters {
+    pub(super) fn new(url: &BusUrl, name: &str, condition: &Arc<Condition>) -> Self {
+        Self {
+            url: url.clone(),
+            name: format!("{name}-dead-letters"),
+            condition: condition.clone(),
+            publisher: None,
+        }
+    }
+
+    /// Puts `event` among the dead letters; durable when it returns.
+    pub(super) async fn put(&mut self, event: &Event, origin: Position, reason: &str) -> Result<(), BusError> {
+        let publisher = self
+            .publisher
+            .get_or_insert_with(|| publisher(&self.url, &self.name, &self.condition));
+        let letter = dead_letter(event, origin, reason);
+        match publisher.publish(&[letter]).await.failure {
+            None => Ok(()),
+            Some(error) => {
+                // The next attempt may succeed if it was for want of the topic.
+                publisher.prepare(&[dead_letter_topic(&event.topic)]).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// `event` as a dead letter: the same key, payload and headers, and why it is one.
+///
+/// What comes from other producers can be so large that it does not fit with the further headers;
+/// it is cut then, for it must not stop those behind it.
+fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
+    let one_line = |text: &str, max: usize| -> String {
+        text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    };
+    let mut letter = Event {
+        topic: dead_letter_topic(&event.topic),
+        headers: vec![
+            (REASON_HEADER.into(), one_line(reason, MAX_REASON_CHARS)),
+            (TOPIC_HEADER.into(), event.topic.clone()),
+            (PARTITION_HEADER.into(), origin.partition.to_string()),
+            (OFFSET_HEADER.into(), origin.offset.to_string()),
+        ],
+        key: event.key.clone(),
+        payload: event.payload.clone(),
+    };
+    let ours = letter.headers.len();
+    letter.headers.extend(event.headers.iter().filter(|(name, _)| name != REASON_HEADER).cloned());
+    if letter.check().is_ok() {
+        return letter;
+    }
+    letter.key = one_line(&letter.key, MAX_KEY_CHARS);
+    letter.headers.truncate(ours);
+    let room = MAX_EVENT_BYTES.saturating_sub(letter.size() - letter.payload.len() + 100);
+    if letter.payload.len() > room {
+        let whole = letter.payload.len().to_string();
+        letter.headers.push((TRUNCATED_HEADER.into(), whole));
+        letter.payload.truncate(room);
+    }
+    letter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Position = Position { partition: 2, offset: 77 };
+
+    fn event() -> Event {
+        Event {
+            topic: "films".into(),
+            key: "f1".into(),
+            payload: b"{".to_vec(),
+            headers: vec![("marquee-version".into(), "5".into())],
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_is_the_event_with_the_reason_and_where_it_was() {
+        let letter = dead_letter(&event(), ORIGIN, "broken JSON:\nline 1");
+        assert_eq!(letter.topic, "films.dlq");
+        assert_eq!((letter.key.as_str(), letter.payload.as_slice()), ("f1", b"{".as_slice()));
+        assert_eq!(letter.header("marquee-reason"), Some("broken JSON: line 1"));
+        assert_eq!(letter.header("marquee-origin-topic"), Some("films"));
+        assert_eq!(letter.header("marquee-origin-partition"), Some("2"));
+        assert_eq!(letter.header("marquee-origin-offset"), Some("77"));
+        assert_eq!(letter.header("marquee-version"), Some("5"));
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_odd_for_a_dead_letter_is_cut_until_it_fits() {
+        let huge = Event { payload: vec![7; 2 * MAX_EVENT_BYTES], ..event() };
+        let odd_key = Event { key: "a\nb".repeat(MAX_EVENT_BYTES), ..event() };
+        let odd_header = Event { headers: vec![("a b".into(), "c\r\n".into())], ..event() };
+        for event in [huge, odd_key, odd_header] {
+            let letter = dead_letter(&event, ORIGIN, &"why".repeat(1_000));
+            assert_eq!(letter.check(), Ok(()));
+            assert!(letter.header("marquee-reason").is_some());
+            let cut = letter.payload.len() < event.payload.len();
+            assert_eq!(letter.header("marquee-truncated-from").is_some(), cut);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    client::Client,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use crate::bus::{BusError, Condition};
+
+/// How long a broker may take to answer whether it is there.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Settings that all clients share.
+pub(super) fn config(brokers: &[String], name: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers.join(","))
+        .set("client.id", format!("marquee-{name}"))
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true")
+        // A topic that was just made is found soon.
+        .set("topic.metadata.refresh.interval.ms", "30000");
+    config
+}
+
+/// Hears what librdkafka has to say.
+#[derive(Clone)]
+pub(super) struct Listener {
+    condition: Arc<Condition>,
+}
+
+impl Listener {
+    pub(super) fn new(condition: &Arc<Condition>) -> Self {
+        Self {
+            condition: condition.clone(),
+        }
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.condition.broker_away("no broker of Kafka can be reached");
+        }
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+/// Asks whether a broker is there. Blocks for as long as [`PROBE_DEADLINE`].
+pub(super) fn probe<C: ClientContext>(client: &Client<C>, topic: Option<&str>) -> bool {
+    client.fetch_metadata(topic, PROBE_DEADLINE).is_ok()
+}
+
+/// Runs what blocks where it may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BusError> {
+    tokio::task::spawn_blocking(work).await.map_err(unavailable)
+}
+
+/// Ends a client, which blocks, on a thread of its own: it can be too late for the runtime's.
+pub(super) fn drop_elsewhere<T: Send + 'static>(client: T) {
+    let dropping = std::thread::Builder::new().name("kafka-close".into()).spawn(move || drop(client));
+    if let Err(error) = dropping {
+        tracing::debug!(%error, "a Kafka client ends on a thread that it blocks");
+    }
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
+    BusError::Unavailable(error.to_string())
+}

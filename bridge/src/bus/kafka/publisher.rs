@@ -1,0 +1,205 @@
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rdkafka::{
+    config::FromClientConfigAndContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{
+        FutureProducer, FutureRecord, Producer,
+        future_producer::{DeliveryFuture, FutureProducerContext},
+    },
+};
+
+use super::{
+    admin::make_topics,
+    client::{Listener, blocking, config, drop_elsewhere, probe, unavailable},
+};
+use crate::bus::{BusError, Condition, Event, Published, Publisher};
+
+/// How long an ending producer waits for what is on its way.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Publishes with an idempotent producer.
+///
+/// What librdkafka once has it delivers in order, however long the broker is away: a message has no
+/// time limit of its own. So a publication that was cancelled leaves its events on their way; the
+/// next one waits for them first, and its events cannot overtake them. What is on its way is
+/// therefore never more than one publication.
+pub(in crate::bus) struct KafkaPublisher {
+    brokers: Vec<String>,
+    name: String,
+    condition: Arc<Condition>,
+    producer: Option<FutureProducer<Listener>>,
+    on_their_way: VecDeque<DeliveryFuture>,
+}
+
+impl KafkaPublisher {
+    pub(in crate::bus) fn new(brokers: &[String], name: &str, condition: &Arc<Condition>) -> Self {
+        Self {
+            brokers: brokers.to_vec(),
+            name: name.into(),
+            condition: condition.clone(),
+            producer: None,
+            on_their_way: VecDeque::new(),
+        }
+    }
+
+    fn producer(&mut self) -> Result<FutureProducer<Listener>, KafkaError> {
+        if let Some(producer) = &self.producer {
+            return Ok(producer.clone());
+        }
+        let mut config = config(&self.brokers, &self.name);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            // What Java and Python peers agree on.
+            .set("partitioner", "murmur2_random")
+            .set("message.timeout.ms", "0")
+            .set("queue.buffering.max.kbytes", "65536");
+        let listener = Listener::new(&self.condition);
+        let producer = FutureProducer::from_config_and_context(&config, listener)?;
+        Ok(self.producer.insert(producer).clone())
+    }
+
+    /// Enqueues `events` in order and waits for their deliveries. Counts in `durable`.
+    async fn send(&mut self, events: &[Event], durable: &mut usize) -> Result<(), KafkaError> {
+        let producer = self.producer()?;
+        while !self.on_their_way.is_empty() {
+            // Whoever published these was told that they failed, and sends them again.
+            self.first_delivery().await.ok();
+        }
+        for event in events {
+            let mut record = record(event);
+            loop {
+                match producer.send_result(record) {
+                    Ok(delivery) => {
+                        self.on_their_way.push_back(delivery);
+                        break;
+                    }
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
+                        if !self.on_their_way.is_empty() =>
+                    {
+                        self.first_delivery().await?;
+                        *durable += 1;
+                        record = same;
+                    }
+                    Err((error, _)) => {
+                        while !self.on_their_way.is_empty() {
+                            self.first_delivery().await?;
+                            *durable += 1;
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        while !self.on_their_way.is_empty() {
+            self.first_delivery().await?;
+            *durable += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest of what is on its way. May be cancelled.
+    async fn first_delivery(&mut self) -> Result<(), KafkaError> {
+        let Some(delivery) = self.on_their_way.front_mut() else {
+            return Ok(());
+        };
+        let delivered = delivery.await;
+        self.on_their_way.pop_front();
+        match delivered {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((error, _))) => Err(error),
+            Err(_) => Err(KafkaError::Canceled),
+        }
+    }
+
+    /// Ends a producer that has failed for good; the next publication makes a new one.
+    fn discard(&mut self) {
+        self.on_their_way.clear();
+        if let Some(producer) = self.producer.take() {
+            drop_elsewhere(producer);
+        }
+    }
+}
+
+#[async_trait]
+impl Publisher for KafkaPublisher {
+    async fn prepare(&mut self, topics: &[String]) -> Result<(), BusError> {
+        make_topics(&self.brokers, &self.name, &self.condition, topics).await
+    }
+
+    async fn publish(&mut self, events: &[Event]) -> Published {
+        let mut durable = 0;
+        let sent = self.send(events, &mut durable).await;
+        let failure = sent.err().map(|error| {
+            let fatal = self.producer.as_ref().is_none_or(|p| p.client().fatal_error().is_some());
+            if fatal {
+                self.discard();
+            }
+            failure(&error)
+        });
+        if failure.is_none() {
+            self.condition.broker_back();
+        }
+        Published { durable, failure }
+    }
+
+    async fn probe(&mut self) {
+        if let Ok(producer) = self.producer() {
+            let there = blocking(move || probe(producer.client(), None)).await;
+            if there == Ok(true) {
+                self.condition.broker_back();
+            }
+        }
+    }
+}
+
+impl Drop for KafkaPublisher {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            // Dropped without it, the producer throws away what is on its way.
+            let flushed = Flushed(producer);
+            drop_elsewhere(flushed);
+        }
+    }
+}
+
+struct Flushed(FutureProducer<Listener>);
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        let flushed: Result<(), KafkaError> =
+            Producer::<FutureProducerContext<Listener>>::flush(&self.0, FLUSH_DEADLINE);
+        if let Err(error) = flushed {
+            tracing::debug!(%error, "a Kafka producer ends with events on their way");
+        }
+    }
+}
+
+fn record(event: &Event) -> FutureRecord<'_, str, [u8]> {
+    let mut record = FutureRecord::to(&event.topic).payload(event.payload.as_slice());
+    if !event.key.is_empty() {
+        record = record.key(event.key.as_str());
+    }
+    if !event.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(event.headers.len());
+        record = record.headers(event.headers.iter().fold(headers, |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        }));
+    }
+    record
+}
+
+fn failure(error: &KafkaError) -> BusError {
+    use RDKafkaErrorCode::{InvalidMessageSize, InvalidRecord, MessageSizeTooLarge};
+    match error.rdkafka_error_code() {
+        Some(MessageSizeTooLarge | InvalidMessageSize | InvalidRecord) => {
+            BusError::Refused(error.to_string())
+        }
+        _ => unavailable(error),
+    }
+}

@@ -1,0 +1,135 @@
+//! The event bus: what services publish to and consume from, over NATS JetStream or Kafka.
+//!
+//! A [`Producer`] says that a batch is published when the broker has all of it durably. A
+//! [`Consumer`](consume) gives events to an [`EventHandler`] and acknowledges each after the
+//! handler is done with it; what cannot be processed goes to `<topic>.dlq`. Events of a key keep
+//! their order, also under failure, at the price that some may come twice. Both are supervised
+//! actors that know no broker: `nats` and `kafka` each hold a `Publisher` and a `Source`, and
+//! these two traits are all that the actors see.
+//!
+//! While the broker is away both reconnect for ever and report themselves degraded. An event that
+//! was not confirmed stays with whoever published it, one that was not acknowledged with the broker.
+//!
+//! Over NATS there is one stream a topic; the subject is the topic's name, the payload is the same
+//! bytes as over Kafka, and the key travels in the header `marquee-key`.
+//!
+//! Start reading at [`Event`], then `producer` and `consumer`.
+
+mod event;
+mod url;
+mod producer;
+mod consumer;
+mod dead_letters;
+mod condition;
+mod kafka;
+mod nats;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use runtime::AskError;
+use thiserror::Error;
+
+pub use consumer::{Consumer, EventHandler, Subscription, consume};
+pub use event::{Event, MAX_EVENT_BYTES, Verdict};
+pub use producer::Producer;
+pub use url::{BusUrl, BusUrlError};
+
+use condition::Condition;
+use event::{Batch, Position};
+
+/// Why the bus did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BusError {
+    /// An event that no broker would take, however often it is sent.
+    #[error("the bus cannot carry the event: {0}")]
+    Refused(String),
+    /// Too many events, or bytes of them, wait to be published already.
+    #[error("too much waits to be published already; send it again later")]
+    QueueFull,
+    /// The broker is away, or did not confirm in time. A prefix of the batch may be durable.
+    #[error("the bus is unavailable: {0}")]
+    Unavailable(String),
+    /// The actor that owns the connection gave no answer.
+    #[error(transparent)]
+    Actor(#[from] AskError),
+}
+
+/// How far a publication came.
+#[derive(Debug)]
+struct Published {
+    /// How many of the events, counted from the first, the broker has durably.
+    durable: usize,
+    /// Why there are not more of them.
+    failure: Option<BusError>,
+}
+
+/// The way out to one broker. Connecting and reconnecting is its own affair.
+#[async_trait]
+trait Publisher: Send {
+    /// Makes those topics that are absent.
+    async fn prepare(&mut self, topics: &[String]) -> Result<(), BusError>;
+
+    /// Publishes `events` and waits until the broker has them durably, however long that takes. No
+    /// event overtakes an earlier one of its key, neither now nor when the caller sends again what
+    /// was not durable. May be cancelled.
+    async fn publish(&mut self, events: &[Event]) -> Published;
+
+    /// Looks whether a broker that is away has come back. Called now and then while nothing is
+    /// published.
+    async fn probe(&mut self);
+}
+
+/// The way in from one broker, for one subscription. Connecting and reconnecting is its own affair.
+/// What it gives out is settled, in order, before more is fetched. Dropping it leaves what is not
+/// settled to be delivered again.
+#[async_trait]
+trait Source: Send {
+    /// Waits for the next events: at least one, of each key in order. Makes the topic, with that of
+    /// its dead letters, when absent. After an error it is called again. May be cancelled.
+    async fn fetch(&mut self) -> Result<Batch, BusError>;
+
+    /// Keeps the claim on the events that are not settled while they take long; to be called every
+    /// [`KEEP_INTERVAL`]. Returns the partitions that now belong to another consumer.
+    async fn keep(&mut self) -> Vec<i32>;
+
+    /// Acknowledges an event.
+    async fn settle(&mut self, position: Position);
+
+    /// Tells the broker that nothing more is fetched, and waits until it knows what is settled.
+    async fn close(&mut self);
+}
+
+/// How often a source has to be told that its events are still worked on.
+const KEEP_INTERVAL: Duration = Duration::from_secs(3);
+
+fn publisher(url: &BusUrl, name: &str, condition: &Arc<Condition>) -> Box<dyn Publisher> {
+    match url {
+        BusUrl::Nats(servers) => Box::new(nats::NatsPublisher::new(servers, name, condition)),
+        BusUrl::Kafka(brokers) => Box::new(kafka::KafkaPublisher::new(brokers, name, condition)),
+    }
+}
+
+fn source(
+    url: &BusUrl,
+    name: &str,
+    subscription: &Subscription,
+    condition: &Arc<Condition>,
+) -> Box<dyn Source> {
+    match url {
+        BusUrl::Nats(servers) => {
+            Box::new(nats::NatsSource::new(servers, name, subscription, condition))
+        }
+        BusUrl::Kafka(brokers) => {
+            Box::new(kafka::KafkaSource::new(brokers, name, subscription, condition))
+        }
+    }
+}
+
+/// Each topic, followed by that of its dead letters.
+fn with_dead_letters<'a>(topics: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    topics
+        .into_iter()
+        .flat_map(|topic| [topic.to_owned(), proto::events::dead_letter_topic(topic)])
+        .collect()
+}

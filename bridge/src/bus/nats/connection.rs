@@ -1,0 +1,172 @@
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{
+    Client, ConnectOptions, ServerAddr,
+    jetstream::{
+        self, Context,
+        stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+    },
+};
+use runtime::Backoff;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::bus::{BusError, Condition};
+
+/// How long an answer of the broker may take, be it to a request or to a publication.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Within this time a broker drops events whose id it has already.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// A connection to NATS that comes back by itself.
+#[derive(Clone)]
+pub(super) struct Connection {
+    client: Client,
+    pub(super) jetstream: Context,
+    link: watch::Receiver<Link>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Link {
+    connected: bool,
+    losses: u64,
+}
+
+impl Connection {
+    /// Begins to connect.
+    pub(super) async fn open(
+        servers: &[Url],
+        name: &str,
+        condition: &Arc<Condition>,
+    ) -> Result<Self, BusError> {
+        let servers: Vec<ServerAddr> = servers
+            .iter()
+            .cloned()
+            .map(|url| ServerAddr::from_url(url).map_err(unavailable))
+            .collect::<Result<_, _>>()?;
+        let (link, watched) = watch::channel(Link::default());
+        let link = Arc::new(link);
+        let condition = condition.clone();
+        let client = ConnectOptions::new()
+            .name(name)
+            .retry_on_initial_connect()
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(Some(ANSWER_DEADLINE))
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(move |event| {
+                notice(&event, &link, &condition);
+                async {}
+            })
+            .connect(servers)
+            .await
+            .map_err(unavailable)?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(ANSWER_DEADLINE);
+        Ok(Self {
+            client,
+            jetstream,
+            link: watched,
+        })
+    }
+
+    /// Waits until there is a connection; tells a later loss of it apart by the number.
+    pub(super) async fn connected(&self) -> u64 {
+        let mut link = self.link.clone();
+        match link.wait_for(|link| link.connected).await {
+            Ok(link) => link.losses,
+            // The client is gone: whatever is asked of it next says so.
+            Err(_) => 0,
+        }
+    }
+
+    /// Waits until the connection that was numbered `losses` is lost.
+    pub(super) async fn lost(&self, losses: u64) {
+        let mut link = self.link.clone();
+        link.wait_for(|link| link.losses != losses).await.ok();
+    }
+
+    /// Waits until what was sent is with the broker.
+    pub(super) async fn flush(&self) {
+        self.client.flush().await.ok();
+    }
+
+    /// The name of the stream that holds `topic`. It is made if there is none.
+    pub(super) async fn stream(&self, topic: &str) -> Result<String, BusError> {
+        self.connected().await;
+        if let Ok(name) = self.jetstream.stream_by_subject(topic).await {
+            return Ok(name);
+        }
+        let config = Config {
+            name: topic.replace('.', "-"),
+            subjects: vec![topic.to_owned()],
+            storage: StorageType::File,
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            num_replicas: 1,
+            duplicate_window: DUPLICATE_WINDOW,
+            max_messages: -1,
+            max_bytes: -1,
+            max_consumers: -1,
+            max_message_size: -1,
+            max_messages_per_subject: -1,
+            ..Config::default()
+        };
+        let name = config.name.clone();
+        self.jetstream.create_stream(config).await.map_err(|e| {
+            BusError::Unavailable(format!("the stream `{name}` cannot be made: {e}"))
+        })?;
+        Ok(name)
+    }
+}
+
+fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Condition) {
+    use async_nats::Event;
+    match event {
+        Event::Connected => {
+            link.send_modify(|link| link.connected = true);
+            condition.broker_back();
+        }
+        Event::Disconnected => {
+            link.send_modify(|link| {
+                link.connected = false;
+                link.losses += 1;
+            });
+            condition.broker_away("the connection to NATS is lost");
+        }
+        Event::ClientError(error) if !link.borrow().connected => {
+            condition.broker_away(format!("NATS cannot be reached: {error}"));
+        }
+        other => tracing::debug!(event = %other, "the NATS client says: {other}"),
+    }
+}
+
+/// The delay before an attempt to connect, counted from 1.
+fn reconnect_delay(attempt: usize) -> Duration {
+    if attempt <= 1 {
+        return Duration::ZERO;
+    }
+    let first = Duration::from_millis(50);
+    let doublings = u32::try_from(attempt).unwrap_or(u32::MAX).min(8) - 2;
+    Backoff::new(first * (1 << doublings), Duration::from_secs(3)).next_delay()
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
+    BusError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reconnects_at_once_and_then_ever_more_slowly() {
+        assert_eq!(reconnect_delay(0), Duration::ZERO);
+        assert_eq!(reconnect_delay(1), Duration::ZERO);
+        assert!(reconnect_delay(2) <= Duration::from_millis(50));
+        for attempt in [10, 100, usize::MAX] {
+            let delay = reconnect_delay(attempt);
+            assert!((1_500..=3_000).contains(&delay.as_millis()), "{delay:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_nats::jetstream::{
+    AckKind, Message,
+    consumer::{
+        AckPolicy, DeliverPolicy, PullConsumer,
+        pull::{Config, Stream},
+    },
+    message::Acker,
+};
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::{
+    KEY_HEADER,
+    connection::{Connection, unavailable},
+};
+use crate::bus::{
+    BusError, Condition, Event, KEEP_INTERVAL, Source, Subscription,
+    event::{Batch, Position},
+    with_dead_letters,
+};
+
+/// An event that was delivered to a consumer which then vanished is delivered anew after this.
+const ACK_WAIT: Duration = Duration::from_secs(10);
+const PULL_EXPIRES: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long to wait for the events of a gap before looking again who has them.
+const GAP_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Consumes a stream by a durable consumer named for the group.
+pub(in crate::bus) struct NatsSource {
+    servers: Vec<Url>,
+    name: String,
+    subscription: Subscription,
+    condition: Arc<Condition>,
+    connection: Option<Connection>,
+    session: Option<Session>,
+}
+
+impl NatsSource {
+    pub(in crate::bus) fn new(
+        servers: &[Url],
+        name: &str,
+        subscription: &Subscription,
+        condition: &Arc<Condition>,
+    ) -> Self {
+        Self {
+            servers: servers.to_vec(),
+            name: name.into(),
+            subscription: subscription.clone(),
+            condition: condition.clone(),
+            connection: None,
+            session: None,
+        }
+    }
+
+    async fn fetch_from(&mut self, connection: &Connection) -> Result<Batch, BusError> {
+        let link = connection.connected().await;
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => {
+                let opened = Session::open(connection, &self.subscription).await?;
+                self.condition.going_on();
+                none.insert(opened)
+            }
+        };
+        tokio::select! {
+            batch = session.fetch() => batch,
+            () = connection.lost(link) => Err(unavailable("the connection to NATS is lost")),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for NatsSource {
+    async fn fetch(&mut self) -> Result<Batch, BusError> {
+        let connection = match &self.connection {
+            Some(connection) => connection.clone(),
+            None => {
+                let opened = Connection::open(&self.servers, &self.name, &self.condition).await?;
+                self.connection.insert(opened).clone()
+            }
+        };
+        let fetched = self.fetch_from(&connection).await;
+        if fetched.is_err()
+            && let Some(session) = self.session.take()
+        {
+            session.give_back().await;
+        }
+        fetched
+    }
+
+    async fn keep(&mut self) -> Vec<i32> {
+        if let Some(session) = &mut self.session {
+            session.extend_claims().await;
+        }
+        Vec::new()
+    }
+
+    async fn settle(&mut self, position: Position) {
+        let acker = self.session.as_mut().and_then(|s| s.unsettled.remove(&position.offset));
+        if let Some(acker) = acker {
+            // If the broker does not hear of it, then it delivers the event again.
+            acker.ack().await.ok();
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.give_back().await;
+        }
+        if let Some(connection) = &self.connection {
+            connection.flush().await;
+        }
+    }
+}
+
+/// The consumption of one stream while nothing goes wrong.
+///
+/// The broker gives out later events while earlier ones are still with a consumer that crashed, or
+/// with another replica. To keep the order, an event is passed on only when every earlier one is
+/// settled or was passed on before it.
+struct Session {
+    topic: String,
+    consumer: PullConsumer,
+    messages: Stream,
+    /// Every event up to this sequence is settled, or was passed on.
+    passed_on: u64,
+    /// What waits for its turn, by sequence.
+    waiting: BTreeMap<u64, (Event, Acker)>,
+    /// What was passed on and is not settled.
+    unsettled: BTreeMap<u64, Acker>,
+    claimed: Instant,
+}
+
+impl Session {
+    async fn open(connection: &Connection, subscription: &Subscription) -> Result<Self, BusError> {
+        let topic = &subscription.topic;
+        for topic in with_dead_letters([topic.as_str()]) {
+            connection.stream(&topic).await?;
+        }
+        let stream = connection.stream(topic).await?;
+        let durable = subscription.group.replace('.', "-");
+        let config = Config {
+            durable_name: Some(durable.clone()),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            filter_subject: topic.clone(),
+            max_ack_pending: i64::try_from(Batch::MAX_EVENTS).unwrap_or(i64::MAX),
+            ..Config::default()
+        };
+        let stream = connection.jetstream.get_stream(stream).await.map_err(unavailable)?;
+        let consumer: PullConsumer =
+            stream.get_or_create_consumer(&durable, config).await.map_err(unavailable)?;
+        let info = consumer.get_info().await.map_err(unavailable)?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(Batch::MAX_EVENTS)
+            .expires(PULL_EXPIRES)
+            .heartbeat(HEARTBEAT)
+            .messages()
+            .await
+            .map_err(unavailable)?;
+        Ok(Self {
+            topic: topic.clone(),
+            consumer,
+            messages,
+            passed_on: info.ack_floor.stream_sequence,
+            waiting: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            claimed: Instant::now(),
+        })
+    }
+
+    async fn fetch(&mut self) -> Result<Batch, BusError> {
+        loop {
+            let batch = self.take_turn().await?;
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            let patience = if self.waiting.is_empty() { KEEP_INTERVAL } else { GAP_INTERVAL };
+            if let Ok(next) = timeout(patience, self.messages.next()).await {
+                let message = next.ok_or_else(|| unavailable("the stream of messages ended"))?;
+                self.receive(message.map_err(unavailable)?).await?;
+                while let Some(Some(message)) = self.messages.next().now_or_never() {
+                    self.receive(message.map_err(unavailable)?).await?;
+                }
+            }
+            if self.claimed.elapsed() >= KEEP_INTERVAL {
+                self.extend_claims().await;
+            }
+        }
+    }
+
+    /// Puts a message where it belongs.
+    async fn receive(&mut self, message: Message) -> Result<(), BusError> {
+        let sequence = message.info().map_err(unavailable)?.stream_sequence;
+        let (message, acker) = message.split();
+        if let Some(unsettled) = self.unsettled.get_mut(&sequence) {
+            *unsettled = acker;
+        } else if sequence <= self.passed_on {
+            // It is settled; the broker did not hear of it.
+            acker.ack().await.map_err(unavailable)?;
+        } else {
+            self.waiting.insert(sequence, (event(&self.topic, &message), acker));
+        }
+        Ok(())
+    }
+
+    /// Takes out what can be passed on now.
+    async fn take_turn(&mut self) -> Result<Batch, BusError> {
+        if let Some(first) = self.waiting.keys().next().copied()
+            && first > self.passed_on + 1
+            && self.is_gap_settled(first).await?
+        {
+            self.passed_on = first - 1;
+        }
+        let mut batch = Batch::default();
+        while !batch.is_full()
+            && let Some(next) = self.waiting.first_entry()
+            && *next.key() == self.passed_on + 1
+        {
+            let (sequence, (event, acker)) = next.remove_entry();
+            self.passed_on = sequence;
+            self.unsettled.insert(sequence, acker);
+            batch.push(event, Position { partition: 0, offset: sequence });
+        }
+        Ok(batch)
+    }
+
+    /// Whether no event before `first` is being worked on by another consumer, or will be
+    /// delivered.
+    async fn is_gap_settled(&self, first: u64) -> Result<bool, BusError> {
+        let info = self.consumer.get_info().await.map_err(unavailable)?;
+        let ours = self.waiting.len() + self.unsettled.len();
+        Ok(info.ack_floor.stream_sequence + 1 >= first || info.num_ack_pending <= ours)
+    }
+
+    /// Keeps the broker from delivering again what is here.
+    async fn extend_claims(&mut self) {
+        let waiting = self.waiting.values().map(|(_, acker)| acker);
+        for acker in waiting.chain(self.unsettled.values()) {
+            acker.ack_with(AckKind::Progress).await.ok();
+        }
+        self.claimed = Instant::now();
+    }
+
+    /// Has the broker deliver again at once what is not settled.
+    async fn give_back(self) {
+        let waiting = self.waiting.into_values().map(|(_, acker)| acker);
+        for acker in self.unsettled.into_values().chain(waiting) {
+            acker.ack_with(AckKind::Nak(None)).await.ok();
+        }
+    }
+}
+
+fn event(topic: &str, message: &async_nats::Message) -> Event {
+    let mut key = String::new();
+    let mut headers = Vec::new();
+    let all = message.headers.iter().flat_map(|headers| headers.iter());
+    for (name, values) in all {
+        let name: &str = name.as_ref();
+        for value in values {
+            if name.eq_ignore_ascii_case(KEY_HEADER) {
+                key = value.to_string();
+            } else if !name.starts_with("Nats-") {
+                headers.push((name.to_owned(), value.to_string()));
+            }
+        }
+    }
+    // The client has them in a hash map.
+    headers.sort();
+    Event {
+        topic: topic.to_owned(),
+        key,
+        payload: message.payload.to_vec(),
+        headers,
+    }
+}

@@ -1,0 +1,13 @@
+//! The bus over NATS JetStream.
+
+mod connection;
+mod publisher;
+mod consumer;
+
+pub(super) use consumer::NatsSource;
+pub(super) use publisher::NatsPublisher;
+
+/// The header that carries an event's key.
+const KEY_HEADER: &str = "marquee-key";
+/// The header of an event's id, by which the broker drops what it has already.
+const ID_HEADER: &str = "marquee-id";
