@@ -1,0 +1,237 @@
+//! Writes that wait share a transaction, and each has its own outcome.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
+use diesel::{
+    QueryResult, QueryableByName, RunQueryDsl,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+use futures::{FutureExt, future::join_all};
+use storage::{Database, DbConnection, Error};
+use tokio::task::JoinHandle;
+
+use crate::support::{count, eventually, insert, outside, over_each};
+
+/// A write that holds the writer up until it is let go, so that others wait behind it.
+struct Obstacle {
+    entered: Arc<AtomicUsize>,
+    go: Sender<()>,
+    write: JoinHandle<Result<(), Error>>,
+}
+
+impl Obstacle {
+    async fn before(database: &Database) -> Self {
+        let (go, going): (Sender<()>, Receiver<()>) = channel();
+        let entered = Arc::new(AtomicUsize::new(0));
+        let (database, inside) = (database.clone(), Arc::clone(&entered));
+        let write = tokio::spawn(async move {
+            let wait = move |_: &mut DbConnection| {
+                inside.fetch_add(1, Ordering::SeqCst);
+                // Run again, it must not wait for a second signal.
+                let _ = going.recv_timeout(Duration::from_secs(20));
+                Ok(())
+            };
+            database.write(wait).await
+        });
+        eventually("the writer to be held up", async || {
+            (entered.load(Ordering::SeqCst) > 0).then_some(())
+        })
+        .await;
+        Self { entered, go, write }
+    }
+
+    async fn remove(self) {
+        self.go.send(()).unwrap();
+        self.write.await.unwrap().unwrap();
+        assert_eq!(self.entered.load(Ordering::SeqCst), 1);
+    }
+}
+
+type Waiting<R> = Pin<Box<dyn Future<Output = Result<R, Error>>>>;
+
+/// Puts a write into the queue, behind the obstacle.
+fn begin<R: Send + 'static>(
+    database: &Database,
+    change: impl FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+) -> Waiting<R> {
+    let database = database.clone();
+    let mut write: Waiting<R> = Box::pin(async move { database.write(change).await });
+    assert!(
+        (&mut write).now_or_never().is_none(),
+        "a write came past the obstacle"
+    );
+    write
+}
+
+#[test]
+fn an_answered_write_is_there_for_everybody() {
+    over_each("answered", async |opened| {
+        for id in 1..=20 {
+            opened.note(id).await.unwrap();
+            assert_eq!(opened.notes_outside(), id);
+        }
+        opened.close().await;
+    });
+}
+
+#[test]
+fn sqlite_syncs_at_every_commit() {
+    #[derive(QueryableByName)]
+    struct Session {
+        #[diesel(sql_type = BigInt)]
+        synchronous: i64,
+        #[diesel(sql_type = Text)]
+        journal_mode: String,
+    }
+    over_each("durable", async |opened| {
+        let settings = |conn: &mut DbConnection| match conn {
+            DbConnection::Sqlite(conn) => sql_query(
+                "SELECT synchronous, journal_mode FROM pragma_synchronous, pragma_journal_mode",
+            )
+            .get_result::<Session>(conn)
+            .map(Some),
+            DbConnection::Mysql(_) => Ok(None),
+        };
+        if let Some(session) = opened.database.write(settings).await.unwrap() {
+            assert_eq!(session.synchronous, 2, "FULL");
+            assert_eq!(session.journal_mode, "wal");
+        }
+        opened.close().await;
+    });
+}
+
+#[test]
+fn writes_that_wait_share_one_transaction() {
+    over_each("shared", async |opened| {
+        let obstacle = Obstacle::before(&opened.database).await;
+        let began: Vec<_> = (1..=20)
+            .map(|id| {
+                let test = Arc::clone(&opened.test);
+                begin(&opened.database, move |conn| {
+                    insert(conn, id)?;
+                    let outside = outside(&test, |conn| count(conn, "notes").unwrap());
+                    Ok((count(conn, "notes")?, outside))
+                })
+            })
+            .collect();
+        obstacle.remove().await;
+        let seen: Vec<_> = join_all(began)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        // Each saw those before it, and nobody outside saw any of them.
+        assert_eq!(seen, (1..=20).map(|id| (id, 0)).collect::<Vec<_>>());
+        assert_eq!(opened.notes_outside(), 20);
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_write_that_fails_in_a_group_fails_alone() {
+    over_each("alone", async |opened| {
+        opened.note(7).await.unwrap();
+        let obstacle = Obstacle::before(&opened.database).await;
+        let good: Vec<_> = (1..=6)
+            .map(|id| begin(&opened.database, move |conn| insert(conn, id)))
+            .collect();
+        let duplicate = begin(&opened.database, |conn| insert(conn, 7));
+        let half_done = begin(&opened.database, |conn| {
+            insert(conn, 100)?;
+            Err::<(), _>(DieselError::RollbackTransaction)
+        });
+        let panics = begin(&opened.database, |conn| {
+            insert(conn, 101)?;
+            panic!("a write with a bug");
+            #[expect(unreachable_code, reason = "gives the closure its type")]
+            Ok(())
+        });
+        let more: Vec<_> = (8..=12)
+            .map(|id| begin(&opened.database, move |conn| insert(conn, id)))
+            .collect();
+        let all: Vec<_> = good
+            .into_iter()
+            .chain([duplicate, half_done, panics])
+            .chain(more)
+            .collect();
+        obstacle.remove().await;
+
+        let outcomes: Vec<_> = join_all(all).await;
+        let kinds: Vec<_> = outcomes.iter().map(kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                ["done"; 6].as_slice(),
+                &["refused", "refused", "panicked"],
+                &["done"; 5]
+            ]
+            .concat()
+        );
+        let duplicate = &outcomes[6];
+        assert!(
+            matches!(
+                duplicate,
+                Err(Error::Query(DieselError::DatabaseError(
+                    DatabaseErrorKind::UniqueViolation,
+                    _
+                )))
+            ),
+            "{duplicate:?}"
+        );
+        assert_eq!(opened.notes_outside(), 12, "1 to 12 and nothing else");
+        opened.note(13).await.unwrap();
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
+    over_each("full", async |opened| {
+        let obstacle = Obstacle::before(&opened.database).await;
+        let writes = (1..=5_000).map(|id| {
+            let database = opened.database.clone();
+            async move { database.write(move |conn| insert(conn, id)).await }
+        });
+        let mut writes = Box::pin(join_all(writes));
+        assert!(
+            (&mut writes).now_or_never().is_none(),
+            "all of them came past the obstacle"
+        );
+        obstacle.remove().await;
+        let outcomes = writes.await;
+        let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let refused = outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Err(Error::Overloaded)))
+            .count();
+        assert_eq!(
+            done + refused,
+            5_000,
+            "{:?}",
+            outcomes.iter().find(|outcome| kind(outcome) == "away")
+        );
+        assert!(done >= 1_000, "only {done} were taken");
+        assert_eq!(opened.notes_outside(), i64::try_from(done).unwrap());
+        opened.close().await;
+    });
+}
+
+fn kind<R>(outcome: &Result<R, Error>) -> &'static str {
+    match outcome {
+        Ok(_) => "done",
+        Err(Error::Query(_)) => "refused",
+        Err(Error::Panicked) => "panicked",
+        Err(_) => "away",
+    }
+}
