@@ -53,6 +53,11 @@ impl Actor for Reader {
 
 impl Actor for Writer {
     type Context = SyncContext<Self>;
+
+    /// Takes up what was asked for while no writer was there to be told.
+    fn started(&mut self, context: &mut SyncContext<Self>) {
+        while self.commit_waiting(context) {}
+    }
 }
 
 impl Handler<RunRead> for Reader {
@@ -80,9 +85,16 @@ impl Handler<CommitWaiting> for Writer {
     type Result = ();
 
     fn handle(&mut self, _: CommitWaiting, context: &mut SyncContext<Self>) {
+        self.commit_waiting(context);
+    }
+}
+
+impl Writer {
+    /// Commits one group; false if nothing waits, or if the writer has to be made anew.
+    fn commit_waiting(&mut self, context: &mut SyncContext<Self>) -> bool {
         let group = self.queue.take_group();
         if group.is_empty() {
-            return;
+            return false;
         }
         let mut session = match connect(&self.pool, &self.lifeline) {
             Ok(session) => session,
@@ -90,14 +102,15 @@ impl Handler<CommitWaiting> for Writer {
                 for write in group {
                     write.settle(Err(Error::Unavailable(None)));
                 }
-                return;
+                return true;
             }
         };
-        let session = &mut *session;
-        if let Err(panic) = commit_group(session, group) {
+        let outcome = commit_group(&mut session, group);
+        if let Err(panic) = &outcome {
             self.lifeline.failed(format_args!("a write {panic}"));
             context.stop();
         }
+        outcome.is_ok()
     }
 }
 
