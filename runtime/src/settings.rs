@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
 };
@@ -53,6 +53,17 @@ pub fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
         .set_nonblocking(true)
         .map_err(|error| Fault::bad_setting(setting, error))?;
     Ok(listener)
+}
+
+/// Where a socket of this machine is reached from within it: one that listens on every address is
+/// reached over loopback.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Makes the folder `path` unless it is there, and checks that files can be written in it.

@@ -2,7 +2,10 @@ use std::{net::TcpListener, time::Duration};
 
 use actix_web::{App, HttpServer, dev::Server};
 
-use crate::{process::{Fault, Process}, supervision::Warden};
+use crate::{
+    process::{Fault, Process},
+    supervision::Warden,
+};
 
 /// How long requests that are under way may take when the program stops.
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);
@@ -19,15 +22,14 @@ pub async fn serve_health(
     process: &Process,
 ) -> Result<(), Fault> {
     let board = process.board.clone();
-    let server = HttpServer::new(move || {
-        App::new().configure(|cfg| super::configure(cfg, board.clone()))
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)
-    .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
-    .run();
+    let server =
+        HttpServer::new(move || App::new().configure(|cfg| super::configure(cfg, board.clone())))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .listen(listener)
+            .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
+            .run();
     serve(server, warden, process).await
 }
 
