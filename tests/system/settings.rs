@@ -1,0 +1,240 @@
+//! A setting that cannot work ends a program before it has begun anything, with one line that names the setting.
+
+use std::{net::TcpListener, path::Path, time::Duration};
+
+use tempfile::TempDir;
+
+use crate::support::{Layout, Program, Store, System, free_address, mysql_url};
+
+/// A bad value: the program, the setting, the value.
+const BAD_VALUES: &[(&str, &str, &str)] = &[
+    ("marquee", "HTTP_ADDR", "nonsense"),
+    ("marquee", "HTTP_ADDR", "127.0.0.1:99999"),
+    ("marquee", "GRPC_ADDR", "127.0.0.1"),
+    ("marquee", "CATALOG_GRPC_ADDR", ":"),
+    ("marquee", "NATS_ADDR", "localhost:"),
+    ("marquee", "EVENT_BUS", "amqp://127.0.0.1:5672"),
+    ("marquee", "EVENT_BUS", "127.0.0.1:4222"),
+    ("marquee", "EVENT_BUS", "kafka://"),
+    ("marquee", "KAFKA_BROKER", "kafka:not-a-port"),
+    (
+        "marquee",
+        "MOVIES_DATABASE_URL",
+        "postgres://127.0.0.1/movies",
+    ),
+    ("marquee", "MOVIES_DATABASE_URL", "movies.db"),
+    (
+        "marquee",
+        "RECOMMENDATIONS_DATABASE_URL",
+        "mysql://127.0.0.1",
+    ),
+    ("marquee", "DATA_DIR", "a-file/data"),
+    ("catalog", "DATABASE_URL", "postgres://127.0.0.1/movies"),
+    ("catalog", "EVENT_BUS", "amqp://127.0.0.1"),
+    (
+        "catalog",
+        "RECOMMENDATIONS_HOST",
+        "http://recommendations:50051/path",
+    ),
+    ("catalog", "DATA_DIR", "a-file/data"),
+    ("recommendations", "DATABASE_URL", "sqlite"),
+    ("recommendations", "EVENT_BUS", "amqp://127.0.0.1"),
+    ("recommendations", "GRPC_ADDR", "50051"),
+    ("bridge", "NATS_ADDR", "127.0.0.1:port"),
+    ("bridge", "DATA_DIR", "a-file/data"),
+];
+
+#[tokio::test]
+async fn a_bad_value_is_refused_before_anything_is_made() {
+    let three = Layout::Three.is_built();
+    let mut wrong = Vec::new();
+    for &(name, setting, value) in BAD_VALUES {
+        if name != "marquee" && !three {
+            continue;
+        }
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("a-file"), "no folder").unwrap();
+        let mut settings = addresses(name);
+        settings.retain(|(name, _)| name != setting);
+        settings.push((setting.to_owned(), value.to_owned()));
+        let refusal = refusal(name, folder.path(), &settings).await;
+        if let Err(complaint) = refusal.names(setting, &[64]) {
+            wrong.push(format!("{name} with {setting}={value}: {complaint}"));
+        }
+        let made: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        if made != ["a-file"] {
+            wrong.push(format!("{name} with {setting}={value} made {made:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_flag_outdoes_the_environment_and_is_checked_alike() {
+    let folder = TempDir::new().unwrap();
+    let mut program = Program::start_with(
+        "marquee",
+        folder.path(),
+        &addresses("marquee"),
+        &["--event-bus", "amqp://127.0.0.1"],
+    );
+    let refusal = Refusal::of(&mut program).await;
+    refusal.names("EVENT_BUS", &[64]).unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    for setting in ["HTTP_ADDR", "GRPC_ADDR", "CATALOG_GRPC_ADDR", "NATS_ADDR"] {
+        let folder = TempDir::new().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut settings = addresses("marquee");
+        settings.retain(|(name, _)| name != setting);
+        settings.push((setting.to_owned(), taken.local_addr().unwrap().to_string()));
+        let refusal = refusal("marquee", folder.path(), &settings).await;
+        refusal.names(setting, &[64, 70]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_second_instance_leaves_the_first_one_alone() {
+    let mut system = System::plain().await;
+    let same = system.settings("marquee");
+    let address = refusal("marquee", system.folder.path(), &same).await;
+    address.names("HTTP_ADDR", &[64, 70]).unwrap();
+
+    let mut settings = addresses("marquee");
+    settings.push(
+        same.into_iter()
+            .find(|(name, _)| name == "DATA_DIR")
+            .unwrap(),
+    );
+    let folder = refusal("marquee", system.folder.path(), &settings).await;
+    folder.names("DATA_DIR", &[64, 70]).unwrap();
+
+    let browser = system.browser();
+    browser.follow("heist").await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_named() {
+    let Some(server) = mysql_url() else { return };
+    let url = Store::Mysql(server).database("refused").await.unwrap();
+    let (user, address) = url.split_once('@').unwrap();
+    let wrong_password = format!("{user}-wrong@{address}");
+    let unknown_database = format!("{url}_that_is_not_there");
+    for url in [wrong_password, unknown_database] {
+        let folder = TempDir::new().unwrap();
+        let mut settings = addresses("marquee");
+        settings.push(("MOVIES_DATABASE_URL".to_owned(), url));
+        let refusal = refusal("marquee", folder.path(), &settings).await;
+        refusal.names("MOVIES_DATABASE_URL", &[64, 70]).unwrap();
+        assert!(
+            !refusal.stderr.contains("-wrong"),
+            "the password is shown: {}",
+            refusal.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn help_lists_every_setting_as_flag_and_variable() {
+    let settings = [
+        (
+            "marquee",
+            "HTTP_ADDR GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER MOVIES_DATABASE_URL \
+                     RECOMMENDATIONS_DATABASE_URL SECRET_KEY",
+        ),
+        (
+            "catalog",
+            "HTTP_ADDR CATALOG_GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER DATABASE_URL RECOMMENDATIONS_HOST SECRET_KEY",
+        ),
+        (
+            "recommendations",
+            "HTTP_ADDR GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER DATABASE_URL",
+        ),
+        ("bridge", "HTTP_ADDR NATS_ADDR DATA_DIR"),
+    ];
+    let three = Layout::Three.is_built();
+    for (name, settings) in settings {
+        if name != "marquee" && !three {
+            continue;
+        }
+        let folder = TempDir::new().unwrap();
+        let secret = [(
+            "SECRET_KEY".to_owned(),
+            "a secret that help must not show".to_owned(),
+        )];
+        let mut program = Program::start_with(name, folder.path(), &secret, &["--help"]);
+        let status = program.end_within(Duration::from_secs(20)).await;
+        assert_eq!(status.code(), Some(0));
+        let help = program.stdout();
+        assert!(!help.contains("must not show"), "{help}");
+        for setting in settings.split_whitespace() {
+            let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
+            assert!(
+                help.contains(setting) && help.contains(&flag),
+                "{name} --help lacks {setting}: {help}"
+            );
+        }
+    }
+}
+
+/// Free addresses for all that a program listens on.
+fn addresses(name: &str) -> Vec<(String, String)> {
+    let settings: &[&str] = match name {
+        "marquee" => &["HTTP_ADDR", "GRPC_ADDR", "CATALOG_GRPC_ADDR", "NATS_ADDR"],
+        "catalog" => &["HTTP_ADDR", "CATALOG_GRPC_ADDR"],
+        "recommendations" => &["HTTP_ADDR", "GRPC_ADDR"],
+        _ => &["HTTP_ADDR", "NATS_ADDR"],
+    };
+    settings
+        .iter()
+        .map(|&setting| (setting.to_owned(), free_address().to_string()))
+        .collect()
+}
+
+/// How a program said no.
+struct Refusal {
+    code: Option<i32>,
+    stderr: String,
+}
+
+async fn refusal(name: &str, folder: &Path, settings: &[(String, String)]) -> Refusal {
+    Refusal::of(&mut Program::start(name, folder, settings)).await
+}
+
+impl Refusal {
+    async fn of(program: &mut Program) -> Self {
+        let status = program.end_within(Duration::from_secs(30)).await;
+        Self {
+            code: status.code(),
+            stderr: program.stderr(),
+        }
+    }
+
+    /// Whether it ended with one of these codes and one line that names the setting, as variable or as flag.
+    fn names(&self, setting: &str, codes: &[i32]) -> Result<(), String> {
+        let Self { code, stderr } = self;
+        let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
+        let lines: Vec<&str> = stderr
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let line = lines.last().copied().unwrap_or_default();
+        if !code.is_some_and(|code| codes.contains(&code)) {
+            Err(format!(
+                "ended with {code:?} instead of {codes:?}: {stderr}"
+            ))
+        } else if lines.len() != 1 {
+            Err(format!("{} lines instead of one: {stderr}", lines.len()))
+        } else if !line.contains(setting) && !line.contains(&flag) {
+            Err(format!("{setting} is not named: {stderr}"))
+        } else {
+            Ok(())
+        }
+    }
+}

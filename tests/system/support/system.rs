@@ -1,0 +1,236 @@
+//! A whole system: the programs it is made of, their addresses and their data.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use proto::recommendations::{
+    CreatePreferenceRequest, MovieRecommendation, RecommendationsRequest,
+    catalog_client::CatalogClient, recommendations_client::RecommendationsClient,
+};
+use tempfile::TempDir;
+use tokio::sync::MutexGuard;
+use tonic::transport::Channel;
+
+use super::{Browser, Bus, PATIENCE, Program, Store, eventually, free_address};
+
+/// Which programs a system is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Layout {
+    /// `marquee`: everything in one process.
+    One,
+    /// `bridge`, `recommendations` and `catalog`, sharing one data folder as they do by default.
+    Three,
+}
+
+pub(crate) struct System {
+    layout: Layout,
+    bus: Bus,
+    databases: BTreeMap<&'static str, String>,
+    programs: BTreeMap<&'static str, Program>,
+    health: BTreeMap<&'static str, SocketAddr>,
+    pub(crate) http: SocketAddr,
+    grpc: SocketAddr,
+    catalog_grpc: SocketAddr,
+    nats: SocketAddr,
+    pub(crate) folder: TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Layout {
+    /// The programs, in an order in which each finds what it needs.
+    pub(crate) fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::One => &["marquee"],
+            Self::Three => &["bridge", "recommendations", "catalog"],
+        }
+    }
+
+    /// Whether cargo has built them.
+    pub(crate) fn is_built(self) -> bool {
+        let built = self
+            .programs()
+            .iter()
+            .all(|name| super::binary(name).is_some());
+        if !built {
+            super::skip(&format!(
+                "{:?} are not built: run the tests of the whole workspace",
+                self.programs()
+            ));
+        }
+        built
+    }
+}
+
+impl System {
+    /// Starts the system and waits until each program says that it can serve.
+    pub(crate) async fn start(layout: Layout, store: &Store, bus: &Bus) -> Self {
+        let turn = bus.turn().await;
+        let mut databases = BTreeMap::new();
+        for service in ["movies", "recommendations"] {
+            if let Some(url) = store.database(service).await {
+                databases.insert(service, url);
+            }
+        }
+        let http = free_address();
+        let health = layout.programs().iter().map(|&name| match name {
+            "marquee" | "catalog" => (name, http),
+            _ => (name, free_address()),
+        });
+        let mut system = Self {
+            layout,
+            bus: bus.clone(),
+            databases,
+            programs: BTreeMap::new(),
+            health: health.collect(),
+            http,
+            grpc: free_address(),
+            catalog_grpc: free_address(),
+            nats: free_address(),
+            folder: TempDir::new().unwrap(),
+            _turn: turn,
+        };
+        for &name in layout.programs() {
+            system.launch(name);
+        }
+        for &name in layout.programs() {
+            system.ready(name).await;
+        }
+        system
+    }
+
+    /// One program over SQLite and the embedded broker: what a person gets who just starts it.
+    pub(crate) async fn plain() -> Self {
+        Self::start(Layout::One, &Store::Sqlite, &Bus::Embedded).await
+    }
+
+    /// The settings of one of the programs.
+    pub(crate) fn settings(&self, name: &str) -> Vec<(String, String)> {
+        let text = |name: &str, value: String| (name.to_owned(), value);
+        let mut settings = vec![
+            text("HTTP_ADDR", self.health[name].to_string()),
+            text(
+                "DATA_DIR",
+                self.folder.path().join("data").display().to_string(),
+            ),
+        ];
+        if matches!(name, "marquee" | "recommendations") {
+            settings.push(text("GRPC_ADDR", self.grpc.to_string()));
+        }
+        if matches!(name, "marquee" | "catalog") {
+            settings.push(text("CATALOG_GRPC_ADDR", self.catalog_grpc.to_string()));
+        }
+        if matches!(name, "marquee" | "bridge") {
+            settings.push(text("NATS_ADDR", self.nats.to_string()));
+        }
+        if name == "catalog" {
+            settings.push(text("RECOMMENDATIONS_HOST", self.grpc.to_string()));
+        }
+        match self.bus {
+            Bus::Embedded if matches!(name, "catalog" | "recommendations") => {
+                settings.push(text("EVENT_BUS", format!("nats://{}", self.nats)));
+            }
+            _ => settings.extend(self.bus.settings()),
+        }
+        for (service, url) in &self.databases {
+            match (name, *service) {
+                ("marquee", service) => {
+                    settings.push((
+                        format!("{}_DATABASE_URL", service.to_uppercase()),
+                        url.clone(),
+                    ));
+                }
+                ("catalog", "movies") | ("recommendations", "recommendations") => {
+                    settings.push(text("DATABASE_URL", url.clone()));
+                }
+                _ => {}
+            }
+        }
+        settings
+    }
+
+    /// Starts one of the programs, again if it ran before, without waiting for it.
+    pub(crate) fn launch(&mut self, name: &'static str) {
+        let program = Program::start(name, self.folder.path(), &self.settings(name));
+        self.programs.insert(name, program);
+    }
+
+    /// Waits until a program says that it can serve.
+    pub(crate) async fn ready(&mut self, name: &'static str) {
+        let browser = Browser::new(self.health[name]);
+        let program = self.programs.get_mut(name).unwrap();
+        let what = format!("`{name}` to be ready");
+        let ready = eventually(&what, async || match browser.try_open("/readyz").await? {
+            page if page.status.is_success() => Ok(()),
+            page => Err(page.html),
+        });
+        tokio::select! {
+            () = ready => {}
+            status = program.end_within(PATIENCE * 2) => panic!("`{name}` ended instead of getting ready: {status}"),
+        }
+    }
+
+    pub(crate) fn program(&mut self, name: &str) -> &mut Program {
+        self.programs.get_mut(name).unwrap()
+    }
+
+    /// The HTTP address of a program: its pages if it has any, and its health.
+    pub(crate) fn health(&self, name: &str) -> Browser {
+        Browser::new(self.health[name])
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.http)
+    }
+
+    pub(crate) async fn recommendations(&self) -> RecommendationsClient<Channel> {
+        RecommendationsClient::connect(format!("http://{}", self.grpc))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn catalog(&self) -> CatalogClient<Channel> {
+        CatalogClient::connect(format!("http://{}", self.catalog_grpc))
+            .await
+            .unwrap()
+    }
+
+    /// Lets a user follow a keyword.
+    pub(crate) async fn follow(&self, user_id: i32, keyword: &str) {
+        let preference = CreatePreferenceRequest {
+            user_id,
+            keyword: keyword.to_owned(),
+        };
+        self.recommendations()
+            .await
+            .create_preference(preference)
+            .await
+            .unwrap();
+    }
+
+    /// The films that are recommended to a user, or why there is no answer.
+    pub(crate) async fn recommended_to(
+        &self,
+        user_id: i32,
+    ) -> Result<Vec<MovieRecommendation>, String> {
+        let request = RecommendationsRequest {
+            user_id: user_id.to_string(),
+            max_results: 1_000,
+            offset: 0,
+        };
+        match self
+            .recommendations()
+            .await
+            .get_recommendations(request)
+            .await
+        {
+            Ok(answer) => Ok(answer.into_inner().recommendations),
+            Err(status) => Err(status.to_string()),
+        }
+    }
+
+    /// Stops every program as an orchestrator does, each within its five seconds.
+    pub(crate) async fn stop(&mut self) {
+        for name in self.layout.programs().iter().rev() {
+            self.program(name).stop().await;
+        }
+    }
+}
