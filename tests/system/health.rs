@@ -47,7 +47,7 @@ async fn readiness_names_what_is_not_ready_and_comes_back() {
             &format!("{name} to say that the broker is away"),
             async || {
                 let page = health.try_open("/system").await?;
-                page.shows("degraded").then_some(()).ok_or(page.html)
+                page.shows("degraded: ").then_some(()).ok_or(page.html)
             },
         )
         .await;
@@ -62,7 +62,7 @@ async fn readiness_names_what_is_not_ready_and_comes_back() {
         let health = system.health(name);
         eventually(&format!("{name} to be well again"), async || {
             let page = health.try_open("/system").await?;
-            (!page.shows("degraded")).then_some(()).ok_or(page.html)
+            (!page.shows("degraded: ")).then_some(()).ok_or(page.html)
         })
         .await;
     }

@@ -1,6 +1,6 @@
 //! A part of the system is away for a while: the rest goes on, and catches up.
 
-use crate::support::{Bus, Film, Layout, Store, System, eventually, marked};
+use crate::support::{Bus, Film, Layout, Relay, Store, System, eventually, marked, mysql_url};
 
 fn heist(title: &str) -> Film<'_> {
     Film {
@@ -86,5 +86,41 @@ async fn nothing_is_lost_while_the_broker_is_away() {
         system.ready(name).await;
     }
     marked(&browser, "Rififi", true).await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn it_says_that_a_database_is_away_and_recovers_by_itself() {
+    let Some(server) = mysql_url() else { return };
+    let (user, address) = server.split_once('@').unwrap();
+    let mut relay = Relay::to(address.trim_end_matches('/')).await;
+    let store = Store::Mysql(format!("{user}@{}", relay.address));
+    let mut system = System::start(Layout::One, &store, &Bus::Embedded).await;
+    let browser = system.browser();
+    browser.follow("heist").await;
+    browser.add(heist("Rififi")).await;
+    let form = browser.open("/movie/new").await;
+
+    relay.cut().await;
+    let refused = browser
+        .submit(&form, "/movie/new", &[("title", "Topkapi")])
+        .await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    eventually("readiness to fail", async || {
+        let page = browser.try_open("/readyz").await?;
+        (page.status == 503).then_some(()).ok_or(page.html)
+    })
+    .await;
+    assert_eq!(
+        browser.open("/healthz").await.status,
+        200,
+        "alive all the same"
+    );
+
+    relay.mend().await;
+    system.ready("marquee").await;
+    browser.add(heist("Topkapi")).await;
+    marked(&browser, "Topkapi", true).await;
+    assert!(browser.open("/").await.film_id("Rififi").is_some());
     system.stop().await;
 }

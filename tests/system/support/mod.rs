@@ -3,6 +3,7 @@
 mod browser;
 mod ports;
 mod program;
+mod relay;
 mod servers;
 mod system;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(crate) use browser::{Browser, Film};
 pub(crate) use ports::free_address;
 pub(crate) use program::{Program, binary};
+pub(crate) use relay::Relay;
 pub(crate) use servers::{Bus, Store, buses, mysql_url, skip, stores};
 pub(crate) use system::{Layout, System};
 
