@@ -1,0 +1,259 @@
+//! Knows every preference and every film by heart, and follows what other replicas change.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
+};
+use roaring::RoaringBitmap;
+use runtime::{Backoff, Lifeline};
+use storage::Database;
+
+use crate::{
+    matching::{FilmWords, Index, Keyword},
+    store::{
+        news::{self, News, Step},
+        reconcile::Seen,
+        sequence,
+    },
+};
+
+/// How often it looks for changes that nobody told it of: those of other replicas.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many changes, preferences or films it reads at once.
+const PAGE: i64 = 2_000;
+
+/// The owner of the index. Runs on a thread of its own.
+pub struct Matcher {
+    lifeline: Lifeline,
+    database: Database,
+    index: Index,
+    /// The number of the last change that the index has; none until it was built.
+    watermark: Option<i64>,
+    reading: bool,
+    asked_again: bool,
+    backoff: Backoff,
+}
+
+/// The matcher has not read everything yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the preferences are still being read")]
+pub struct NotReady;
+
+/// Asks for the users who follow a keyword that the film matches.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Seen<RoaringBitmap>, NotReady>")]
+pub struct UsersMatching(pub Arc<FilmWords>);
+
+/// Asks for the ids of the films that the keyword matches.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Seen<Arc<[Arc<str>]>>, NotReady>")]
+pub struct FilmsMatching(pub Keyword);
+
+/// Asks how many films each of the keywords matches.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<usize>, NotReady>")]
+pub struct CountFilms(pub Vec<Keyword>);
+
+/// Something was committed: read it soon.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CatchUp;
+
+type Built = Result<(Index, i64), storage::Error>;
+
+impl Matcher {
+    /// A matcher that reads everything in `database` when it starts.
+    pub fn new(lifeline: Lifeline, database: Database) -> Self {
+        Self {
+            lifeline,
+            database,
+            index: Index::new(),
+            watermark: None,
+            reading: false,
+            asked_again: false,
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+        }
+    }
+
+    fn build(&mut self, context: &mut Context<Self>) {
+        self.reading = true;
+        let built: Pin<Box<dyn Future<Output = Built>>> = Box::pin(build(self.database.clone()));
+        context.spawn(built.into_actor(self).map(Self::take_over));
+    }
+
+    fn take_over(built: Built, matcher: &mut Self, context: &mut Context<Self>) {
+        matcher.reading = false;
+        match built {
+            Ok((index, watermark)) => {
+                let (preferences, films) = (index.preferences(), index.films());
+                tracing::info!(
+                    preferences,
+                    films,
+                    "read {preferences} preferences and {films} films"
+                );
+                matcher.index = index;
+                matcher.watermark = Some(watermark);
+                matcher.succeeded();
+                matcher.catch_up(context);
+            }
+            Err(error) => {
+                let delay = matcher.failed(&error);
+                context.run_later(delay, Self::build);
+            }
+        }
+    }
+
+    fn catch_up(&mut self, context: &mut Context<Self>) {
+        let Some(watermark) = self.watermark else {
+            return;
+        };
+        if std::mem::replace(&mut self.reading, true) {
+            self.asked_again = true;
+            return;
+        }
+        self.asked_again = false;
+        let database = self.database.clone();
+        let read = async move {
+            database
+                .read(move |conn| news::news(conn, watermark, PAGE))
+                .await
+        };
+        context.spawn(read.into_actor(self).map(Self::learn));
+    }
+
+    fn learn(news: Result<News, storage::Error>, matcher: &mut Self, context: &mut Context<Self>) {
+        matcher.reading = false;
+        let news = match news {
+            Ok(news) => news,
+            Err(error) => {
+                // The next look comes by itself.
+                matcher.failed(&error);
+                return;
+            }
+        };
+        matcher.succeeded();
+        if news.lost {
+            tracing::warn!("the list of changes was cut off too early; everything is read again");
+            matcher.build(context);
+            return;
+        }
+        for step in news.steps {
+            apply(&mut matcher.index, step);
+        }
+        matcher.watermark = Some(news.through);
+        if news.more || matcher.asked_again {
+            matcher.catch_up(context);
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.lifeline.ready();
+    }
+
+    fn failed(&mut self, error: &storage::Error) -> Duration {
+        match self.watermark {
+            Some(_) => self
+                .lifeline
+                .degraded(format!("cannot follow changes: {error}")),
+            None => self
+                .lifeline
+                .not_ready(format!("cannot read the preferences: {error}")),
+        }
+        self.backoff.next_delay()
+    }
+
+    fn ready(&self) -> Result<i64, NotReady> {
+        self.watermark.ok_or(NotReady)
+    }
+}
+
+impl Actor for Matcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.lifeline.not_ready(NotReady);
+        self.build(context);
+        context.run_interval(LOOK_INTERVAL, Self::catch_up);
+    }
+}
+
+impl Handler<UsersMatching> for Matcher {
+    type Result = MessageResult<UsersMatching>;
+
+    fn handle(&mut self, message: UsersMatching, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.ready().map(|watermark| Seen {
+            found: self.index.users_matching(&message.0),
+            watermark,
+        }))
+    }
+}
+
+impl Handler<FilmsMatching> for Matcher {
+    type Result = MessageResult<FilmsMatching>;
+
+    fn handle(&mut self, message: FilmsMatching, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.ready().map(|watermark| Seen {
+            found: self.index.films_matching(&message.0).into(),
+            watermark,
+        }))
+    }
+}
+
+impl Handler<CountFilms> for Matcher {
+    type Result = MessageResult<CountFilms>;
+
+    fn handle(&mut self, message: CountFilms, _: &mut Context<Self>) -> Self::Result {
+        let count = |keyword| self.index.count_films(keyword);
+        MessageResult(self.ready().map(|_| message.0.iter().map(count).collect()))
+    }
+}
+
+impl Handler<CatchUp> for Matcher {
+    type Result = ();
+
+    fn handle(&mut self, _: CatchUp, context: &mut Context<Self>) {
+        self.catch_up(context);
+    }
+}
+
+/// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
+async fn build(database: Database) -> Built {
+    let mut index = Index::new();
+    let watermark = database.read(sequence::current).await?;
+    let mut after = i32::MIN;
+    loop {
+        let page = move |conn: &mut _| news::preferences(conn, after, PAGE);
+        let (steps, last) = database.read(page).await?;
+        for step in steps {
+            apply(&mut index, step);
+        }
+        match last {
+            Some(last) => after = last,
+            None => break,
+        }
+    }
+    let mut after = String::new();
+    loop {
+        let page = move |conn: &mut _| news::films(conn, &after, PAGE / 4);
+        let (steps, last) = database.read(page).await?;
+        for step in steps {
+            apply(&mut index, step);
+        }
+        match last {
+            Some(last) => after = last,
+            None => return Ok((index, watermark)),
+        }
+    }
+}
+
+fn apply(index: &mut Index, step: Step) {
+    match step {
+        Step::Follow(user, keyword) => drop(index.follow(user, &keyword)),
+        Step::Stop(user, keyword) => drop(index.stop(user, &keyword)),
+        Step::Put(film, words) => index.put_film(&film, &words),
+        Step::Remove(film) => drop(index.remove_film(&film)),
+    }
+}

@@ -1,0 +1,13 @@
+//! The supervised actors of the service, one a file.
+
+pub mod matcher;
+
+pub mod lease_keeper;
+
+pub mod outbox_courier;
+
+pub mod backlog_worker;
+
+pub mod watch_poller;
+
+pub mod grpc_server;

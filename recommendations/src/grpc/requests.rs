@@ -1,0 +1,205 @@
+//! What requests may say.
+
+use proto::recommendations::{FilmUpdate, RecommendationsRequest};
+
+use crate::{error::Error, matching::Keyword, store::films::FilmFacts};
+
+const DEFAULT_RESULTS: i64 = 20;
+const MAX_RESULTS: i64 = 1_000;
+const MAX_ID_CHARS: usize = 36;
+const MAX_TITLE_CHARS: usize = 255;
+const MAX_DESCRIPTION_BYTES: usize = 65_535;
+const MAX_GENRE_CHARS: usize = 100;
+const MAX_YEAR_CHARS: usize = 4;
+const MAX_KEYWORD_BYTES: usize = 256 * 1024;
+
+/// A page of a user's recommendations.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) user: i32,
+    pub(super) offset: i64,
+    pub(super) limit: i64,
+}
+
+impl Page {
+    pub(super) fn read(request: &RecommendationsRequest) -> Result<Self, Error> {
+        let text = request.user_id.trim();
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(invalid("Invalid user_id format. Must be an integer."));
+        }
+        let user = text.parse().map_err(|_| user_out_of_range())?;
+        if request.max_results < 0 {
+            return Err(invalid(format!(
+                "max_results must be from 1 to {MAX_RESULTS}, or 0 for {DEFAULT_RESULTS}"
+            )));
+        }
+        if request.offset < 0 {
+            return Err(invalid("offset must be 0 or more"));
+        }
+        let limit = match i64::from(request.max_results) {
+            0 => DEFAULT_RESULTS,
+            asked => asked.min(MAX_RESULTS),
+        };
+        Ok(Self {
+            user: self::user(user)?,
+            offset: request.offset.into(),
+            limit,
+        })
+    }
+}
+
+pub(super) fn user(user: i32) -> Result<i32, Error> {
+    if user < 0 {
+        return Err(user_out_of_range());
+    }
+    Ok(user)
+}
+
+pub(super) fn keyword(text: &str) -> Result<Keyword, Error> {
+    Keyword::parse(text).map_err(|error| invalid(error.to_string()))
+}
+
+/// A keyword to be deleted: also what older deployments accepted.
+pub(super) fn stored_keyword(text: &str) -> Result<&str, Error> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 255 {
+        return Err(invalid("keyword must have 1 to 255 characters"));
+    }
+    Ok(text)
+}
+
+pub(super) fn film_id(id: &str) -> Result<&str, Error> {
+    let usable = !id.is_empty() && id.chars().count() <= MAX_ID_CHARS;
+    if !usable || id.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(invalid(format!(
+            "film_id must have 1 to {MAX_ID_CHARS} characters, without white space"
+        )));
+    }
+    Ok(id)
+}
+
+pub(super) fn film_facts(film: FilmUpdate) -> Result<FilmFacts, Error> {
+    for (field, text, most) in [
+        ("title", &film.title, MAX_TITLE_CHARS),
+        ("genre", &film.genre, MAX_GENRE_CHARS),
+        ("release_year", &film.release_year, MAX_YEAR_CHARS),
+    ] {
+        if text.chars().count() > most {
+            return Err(invalid(format!(
+                "{field} must have at most {most} characters"
+            )));
+        }
+    }
+    if film.description.len() > MAX_DESCRIPTION_BYTES {
+        return Err(invalid(format!(
+            "description must have at most {MAX_DESCRIPTION_BYTES} bytes of UTF-8"
+        )));
+    }
+    let bytes: usize = film.keywords.iter().map(|word| word.len() + 8).sum();
+    if bytes > MAX_KEYWORD_BYTES {
+        return Err(invalid(format!(
+            "keywords must have at most {MAX_KEYWORD_BYTES} bytes together, each counted with 8 more"
+        )));
+    }
+    let rating = film.rating as f32;
+    if !rating.is_finite() {
+        return Err(invalid("rating must be a finite number"));
+    }
+    Ok(FilmFacts {
+        title: film.title,
+        description: film.description,
+        genre: film.genre,
+        rating,
+        release_year: film.release_year,
+        keywords: film.keywords,
+    })
+}
+
+fn user_out_of_range() -> Error {
+    invalid(format!("user_id must be from 0 to {}", i32::MAX))
+}
+
+fn invalid(sentence: impl Into<String>) -> Error {
+    Error::Invalid(sentence.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(user_id: &str, max_results: i32, offset: i32) -> Result<Page, String> {
+        let request = RecommendationsRequest {
+            user_id: user_id.into(),
+            max_results,
+            offset,
+        };
+        Page::read(&request).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_page_has_a_default_and_a_largest_size() {
+        let expected = |limit| {
+            Ok(Page {
+                user: 7,
+                offset: 3,
+                limit,
+            })
+        };
+        assert_eq!(page("7", 0, 3), expected(20));
+        assert_eq!(page(" +7 ", 1, 3), expected(1));
+        assert_eq!(page("007", i32::MAX, 3), expected(1_000));
+    }
+
+    #[test]
+    fn a_page_that_is_none_is_refused() {
+        for text in ["", " ", "abc", "1.5", "1e3", "٣", "0x1", "--1", "+"] {
+            let sentence = "Invalid user_id format. Must be an integer.";
+            assert_eq!(page(text, 0, 0), Err(sentence.into()), "{text}");
+        }
+        for text in ["-1", "2147483648", "99999999999999999999999999"] {
+            assert_eq!(
+                page(text, 0, 0),
+                Err("user_id must be from 0 to 2147483647".into())
+            );
+        }
+        assert!(page("1", -1, 0).unwrap_err().contains("max_results"));
+        assert!(page("1", 0, -1).unwrap_err().contains("offset"));
+    }
+
+    #[test]
+    fn a_film_fits_the_columns_or_is_refused() {
+        let long = |chars: usize| "é".repeat(chars);
+        let film = FilmUpdate {
+            title: long(255),
+            description: long(32_767),
+            genre: long(100),
+            release_year: long(4),
+            rating: 7.5,
+            ..FilmUpdate::default()
+        };
+        assert!(film_facts(film.clone()).is_ok());
+        type Edit = fn(&mut FilmUpdate);
+        let edits: [(&str, Edit); 7] = [
+            ("title", |film| film.title.push('x')),
+            ("description", |film| film.description.push_str("xx")),
+            ("genre", |film| film.genre.push('x')),
+            ("release_year", |film| film.release_year.push('x')),
+            ("keywords", |film| {
+                film.keywords = vec![String::new(); 40_000]
+            }),
+            ("rating", |film| film.rating = f64::NAN),
+            ("rating", |film| film.rating = 1e300),
+        ];
+        for (field, edit) in edits {
+            let mut film = film.clone();
+            edit(&mut film);
+            let sentence = film_facts(film).unwrap_err().to_string();
+            assert!(sentence.starts_with(field), "{sentence}");
+        }
+        for id in ["", " ", "a b", "a\n", &long(37)] {
+            assert!(film_id(id).is_err(), "{id}");
+        }
+        assert_eq!(film_id("f/1").unwrap(), "f/1");
+    }
+}

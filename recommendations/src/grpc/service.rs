@@ -1,0 +1,226 @@
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt, stream};
+use proto::recommendations::{
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
+    FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, MovieRecommendation,
+    Preference, RecommendationsChanged, RecommendationsRequest, RecommendationsResponse,
+    RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
+    recommendations_server::Recommendations,
+};
+use runtime::Shutdown;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    calls::Calls,
+    requests::{self, Page},
+};
+use crate::{
+    error::Error,
+    recommender::{Recommended, Recommender},
+    watchers::Watch,
+};
+
+/// How many bytes of films an answer carries; clients accept 4 MiB.
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// The calls of the contract, and ours.
+#[derive(Clone)]
+pub struct RecommendationsService {
+    recommender: Recommender,
+    calls: Calls,
+    shutdown: Shutdown,
+}
+
+impl RecommendationsService {
+    /// The service on the wire of `recommender`; watches end when `shutdown` begins.
+    pub fn new(recommender: Recommender, calls: Calls, shutdown: Shutdown) -> Self {
+        Self {
+            recommender,
+            calls,
+            shutdown,
+        }
+    }
+
+    async fn get_page(
+        &self,
+        request: RecommendationsRequest,
+    ) -> Result<RecommendationsResponse, Error> {
+        let Page {
+            user,
+            offset,
+            limit,
+        } = Page::read(&request)?;
+        let (films, total) = self
+            .recommender
+            .recommendations(user, offset, limit)
+            .await?;
+        let mut bytes = 0;
+        let fits = |film: &MovieRecommendation| {
+            bytes += size(film);
+            bytes <= MAX_PAGE_BYTES
+        };
+        Ok(RecommendationsResponse {
+            recommendations: films.into_iter().map(message).take_while(fits).collect(),
+            total: i32::try_from(total).unwrap_or(i32::MAX),
+        })
+    }
+
+    async fn get_keywords(&self, user: i32) -> Result<GetPreferencesResponse, Error> {
+        let user = requests::user(user)?;
+        let counted = self.recommender.preferences(user).await?;
+        let preferences = counted.into_iter().map(|(keyword, films)| Preference {
+            user_id: user,
+            keyword,
+            matching_films: films.map(|films| i32::try_from(films).unwrap_or(i32::MAX)),
+        });
+        Ok(GetPreferencesResponse {
+            preferences: preferences.collect(),
+        })
+    }
+}
+
+#[async_trait]
+impl Recommendations for RecommendationsService {
+    async fn get_recommendations(
+        &self,
+        request: Request<RecommendationsRequest>,
+    ) -> Result<Response<RecommendationsResponse>, Status> {
+        self.calls.answer(self.get_page(request.into_inner())).await
+    }
+
+    async fn create_preference(
+        &self,
+        request: Request<CreatePreferenceRequest>,
+    ) -> Result<Response<Preference>, Status> {
+        let CreatePreferenceRequest { user_id, keyword } = request.into_inner();
+        let create = async {
+            let user = requests::user(user_id)?;
+            self.recommender
+                .follow(user, &requests::keyword(&keyword)?)
+                .await?;
+            Ok(Preference {
+                user_id,
+                keyword,
+                matching_films: None,
+            })
+        };
+        self.calls.answer(create).await
+    }
+
+    async fn get_preferences(
+        &self,
+        request: Request<GetPreferencesRequest>,
+    ) -> Result<Response<GetPreferencesResponse>, Status> {
+        let user = request.into_inner().user_id;
+        self.calls.answer(self.get_keywords(user)).await
+    }
+
+    async fn delete_preference(
+        &self,
+        request: Request<DeletePreferenceRequest>,
+    ) -> Result<Response<DeletePreferenceResponse>, Status> {
+        let request = request.into_inner();
+        let delete = async {
+            let user = requests::user(request.user_id)?;
+            let keyword = requests::stored_keyword(&request.keyword)?;
+            let success = self.recommender.stop_following(user, keyword).await?;
+            Ok(DeletePreferenceResponse { success })
+        };
+        self.calls.answer(delete).await
+    }
+
+    async fn process_film_update(
+        &self,
+        request: Request<FilmUpdate>,
+    ) -> Result<Response<FilmUpdateResponse>, Status> {
+        let film = request.into_inner();
+        let process = async {
+            let id = requests::film_id(&film.film_id)?.to_owned();
+            let version = film.version;
+            let facts = requests::film_facts(film)?;
+            self.recommender.save_film(&id, facts, version).await?;
+            Ok(FilmUpdateResponse { success: true })
+        };
+        self.calls.answer(process).await
+    }
+
+    async fn remove_film(
+        &self,
+        request: Request<RemoveFilmRequest>,
+    ) -> Result<Response<RemoveFilmResponse>, Status> {
+        let request = request.into_inner();
+        let remove = async {
+            let id = requests::film_id(&request.film_id)?;
+            let success = self.recommender.remove_film(id, request.version).await?;
+            Ok(RemoveFilmResponse { success })
+        };
+        self.calls.answer(remove).await
+    }
+
+    type WatchRecommendationsStream =
+        Pin<Box<dyn Stream<Item = Result<RecommendationsChanged, Status>> + Send>>;
+
+    async fn watch_recommendations(
+        &self,
+        request: Request<WatchRecommendationsRequest>,
+    ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+        let user = requests::user(request.into_inner().user_id)?;
+        let watch = self.recommender.watch(user).map_err(Error::from)?;
+        let shutdown = self.shutdown.clone();
+        let changes = changes(self.recommender.clone(), watch)
+            .take_until(async move { shutdown.begun().await });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}
+
+/// One message at once, and one after each change.
+fn changes(
+    recommender: Recommender,
+    watch: Watch,
+) -> impl Stream<Item = Result<RecommendationsChanged, Status>> + Send {
+    let state = Some((recommender, watch, true));
+    stream::unfold(state, |state| async move {
+        let (recommender, mut watch, first) = state?;
+        if !first {
+            watch.changed().await;
+        }
+        match recommender.fingerprint(watch.user()).await {
+            Ok(fingerprint) => {
+                watch.told(fingerprint);
+                let total = i32::try_from(fingerprint.total).unwrap_or(i32::MAX);
+                let message = RecommendationsChanged { total };
+                Some((Ok(message), Some((recommender, watch, false))))
+            }
+            Err(error) => Some((Err(error.into()), None)),
+        }
+    })
+}
+
+fn message(recommended: Recommended) -> MovieRecommendation {
+    let Recommended { film, keywords } = recommended;
+    MovieRecommendation {
+        id: film.id,
+        title: film.facts.title,
+        description: film.facts.description,
+        genre: film.facts.genre,
+        rating: rating(film.facts.rating),
+        release_year: film.facts.release_year,
+        matched_keywords: keywords,
+    }
+}
+
+/// The rating as it was given: 8.7 and not 8.699999809265137, which is what the column holds.
+fn rating(stored: f32) -> f64 {
+    stored.to_string().parse().unwrap_or(f64::from(stored))
+}
+
+/// About how many bytes a film takes in an answer.
+fn size(film: &MovieRecommendation) -> usize {
+    let keywords: usize = film
+        .matched_keywords
+        .iter()
+        .map(|word| word.len() + 4)
+        .sum();
+    film.title.len() + film.description.len() + film.genre.len() + keywords + 128
+}

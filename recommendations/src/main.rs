@@ -1,0 +1,38 @@
+//! The recommendations service as a program of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use recommendations::{Config, Listeners};
+use runtime::{
+    Process,
+    process::{self, Service},
+    settings,
+    telemetry::{self, LogSettings},
+};
+
+/// Marquee's Recommendations gRPC service
+#[derive(Debug, Parser)]
+#[command(name = "recommendations", version)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = match settings::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    process::main(async {
+        telemetry::init(&cli.log)?;
+        let listeners = Listeners::bind(&cli.config)?;
+        tracing::info!(address = %cli.config.grpc_addr, "gRPC on {}", cli.config.grpc_addr);
+        let service = Service::start("recommendations", &Process::new(), move |process| {
+            recommendations::run(cli.config, listeners, process)
+        })?;
+        process::run_until_stopped(vec![service]).await
+    })
+}

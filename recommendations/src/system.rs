@@ -1,0 +1,233 @@
+//! The supervision tree of the service.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bridge::bus::{Event, Producer};
+use proto::events::{STATUS_TOPIC, VERSION_HEADER};
+use runtime::{Fault, Place, Process, Warden, ops, process::DRAIN_DEADLINE, settings};
+use storage::Database;
+
+use crate::{
+    actors::{
+        backlog_worker::BacklogWorker,
+        grpc_server::GrpcServer,
+        lease_keeper::LeaseKeeper,
+        matcher::Matcher,
+        outbox_courier::{OutboxCourier, Outlet},
+        watch_poller::WatchPoller,
+    },
+    config::Config,
+    grpc::{Calls, RecommendationsService},
+    lease::{Held, LeaseTimes},
+    recommender::Recommender,
+    signals::Signals,
+    store::{self, outbox::Waiting, reconcile::Limits},
+    watchers::Watchers,
+};
+
+/// The name of the service, as its actors are listed.
+pub const SERVICE: &str = "recommendations";
+
+/// How many clients may watch at once.
+const WATCHERS: usize = 4_096;
+
+/// The header by which the bus knows an event again when it is sent twice.
+const ID_HEADER: &str = "marquee-id";
+
+/// The sockets on which the service answers, bound already.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For gRPC.
+    pub grpc: TcpListener,
+    /// For health; none where another service of the process serves it.
+    pub http: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds the addresses of the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if one cannot be had.
+    pub fn bind(config: &Config) -> Result<Self, Fault> {
+        let grpc = settings::name("grpc-addr", "GRPC_ADDR");
+        let http = settings::name("http-addr", "HTTP_ADDR");
+        Ok(Self {
+            grpc: settings::bind(&grpc, config.grpc_addr)?,
+            http: Some(settings::bind(&http, config.http_addr)?),
+        })
+    }
+}
+
+/// Runs the service until the process stops it.
+///
+/// ```text
+/// recommendations
+///   ├ database     the recommendations database's readers and writer
+///   ├ matching     matcher, lease-keeper, backlog-worker
+///   ├ outgoing     status-producer, outbox-courier
+///   └ answering    watch-poller, recommendations-grpc
+/// ```
+///
+/// # Errors
+///
+/// If a setting is wrong, or an actor cannot be kept alive.
+pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
+    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
+    let (bus, url) = (config.bus()?, config.database()?);
+    let warden = Warden::new(SERVICE, &process);
+
+    let setting = &config.database_setting;
+    let group = warden.group("database");
+    let database = Database::open(
+        &group,
+        "recommendations-database",
+        setting,
+        &url,
+        store::migrations(),
+    )
+    .await?;
+
+    let engine = Engine::start(&warden, &database, &Tuning::default());
+    let outgoing = warden.group("outgoing");
+    let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
+    engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
+
+    let calls = Calls::default();
+    serve_calls(&warden, &engine, listeners.grpc, calls.clone(), &process);
+
+    let outcome = match listeners.http {
+        Some(http) => ops::serve_health(http, &warden, &process).await,
+        None => tokio::select! {
+            () = process.shutdown.begun() => Ok(()),
+            fault = warden.gave_up() => Err(fault),
+        },
+    };
+    // What is being worked on is finished as long as everything it needs is there.
+    let _ = tokio::time::timeout(DRAIN_DEADLINE / 2, calls.finished()).await;
+    engine.leave().await;
+    warden.stop(DRAIN_DEADLINE / 2).await;
+    outcome
+}
+
+fn serve_calls(
+    warden: &Warden,
+    engine: &Engine,
+    listener: TcpListener,
+    calls: Calls,
+    process: &Process,
+) {
+    let answering = warden.group("answering");
+    let (database, watchers) = (engine.database.clone(), engine.signals.watchers.clone());
+    answering.supervise("watch-poller", Place::Here, move |lifeline| {
+        WatchPoller::new(lifeline, database.clone(), watchers.clone())
+    });
+    let shutdown = process.shutdown.clone();
+    let service = RecommendationsService::new(engine.recommender.clone(), calls, shutdown);
+    let (listener, board) = (Arc::new(listener), process.board.clone());
+    answering.supervise("recommendations-grpc", Place::Here, move |lifeline| {
+        GrpcServer::new(lifeline, listener.clone(), service.clone(), board.clone())
+    });
+}
+
+/// How much is done at once, and how patient replicas are with each other.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tuning {
+    /// What one transaction does at most.
+    pub limits: Limits,
+    /// When the lease is renewed and taken.
+    pub lease: LeaseTimes,
+}
+
+/// Everything between the wire and the database.
+pub struct Engine {
+    /// What the service does.
+    pub recommender: Recommender,
+    database: Database,
+    signals: Signals,
+    held: Held,
+    me: String,
+}
+
+impl Engine {
+    /// Starts the actors that match.
+    pub fn start(warden: &Warden, database: &Database, tuning: &Tuning) -> Self {
+        let matching = warden.group("matching");
+        let known = database.clone();
+        let matcher = matching.supervise("matcher", Place::OwnArbiter, move |lifeline| {
+            Matcher::new(lifeline, known.clone())
+        });
+        let signals = Signals::new(Watchers::new(WATCHERS));
+        let recommender =
+            Recommender::new(database.clone(), matcher, signals.clone(), tuning.limits);
+
+        let me = uuid::Uuid::new_v4().to_string();
+        let (holding, held) = Held::new();
+        let (leased, holder, holding, times) = (
+            database.clone(),
+            me.clone(),
+            Arc::new(holding),
+            tuning.lease,
+        );
+        matching.supervise("lease-keeper", Place::Here, move |lifeline| {
+            LeaseKeeper::new(lifeline, leased.clone(), &holder, times, holding.clone())
+        });
+        let engine = Self {
+            recommender,
+            database: database.clone(),
+            signals,
+            held,
+            me,
+        };
+        let (database, recommender) = (database.clone(), engine.recommender.clone());
+        let (held, wake) = (engine.held.clone(), engine.signals.backlog.clone());
+        matching.supervise("backlog-worker", Place::Here, move |lifeline| {
+            let (database, recommender) = (database.clone(), recommender.clone());
+            BacklogWorker::new(lifeline, database, recommender, held.clone(), wake.clone())
+        });
+        engine
+    }
+
+    /// Starts the actor that brings the outbox to `outlet`.
+    pub fn deliver_to(&self, group: &runtime::Group, outlet: Arc<dyn Outlet>) {
+        let (database, held) = (self.database.clone(), self.held.clone());
+        let wake = self.signals.outbox.clone();
+        group.supervise("outbox-courier", Place::Here, move |lifeline| {
+            let (database, outlet) = (database.clone(), outlet.clone());
+            OutboxCourier::new(lifeline, database, outlet, held.clone(), wake.clone())
+        });
+    }
+
+    /// Gives the lease up, so that another replica need not wait for it to run out.
+    pub async fn leave(&self) {
+        let me = self.me.clone();
+        let release = self
+            .database
+            .write(move |conn| store::leases::release(conn, &me));
+        // If it cannot be given up it runs out.
+        let _ = tokio::time::timeout(Duration::from_millis(500), release).await;
+    }
+}
+
+/// The event bus.
+struct BusOutlet(Producer);
+
+#[async_trait]
+impl Outlet for BusOutlet {
+    async fn publish(&self, events: &[Waiting]) -> Result<(), String> {
+        let events = events.iter().map(|waiting| Event {
+            topic: waiting.topic.clone(),
+            key: waiting.key.clone(),
+            payload: waiting.payload.clone().into_bytes(),
+            headers: vec![
+                (VERSION_HEADER.into(), waiting.seq.to_string()),
+                (ID_HEADER.into(), format!("{SERVICE}-{}", waiting.seq)),
+            ],
+        });
+        self.0
+            .publish(events.collect())
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
