@@ -6,6 +6,8 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
+use tokio::time::sleep;
+
 use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
 use crate::bus::{BusError, Condition};
 
@@ -13,7 +15,10 @@ use crate::bus::{BusError, Condition};
 const PARTITIONS: i32 = 3;
 /// As many replicas as the cluster has as its default.
 const DEFAULT_REPLICATION: i32 = -1;
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A broker that makes topics when they are asked for needs a moment for it.
+const QUESTIONS: usize = 10;
+const QUESTION_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Makes those of `topics` that are absent.
 pub(super) async fn make_topics(
@@ -25,17 +30,11 @@ pub(super) async fn make_topics(
     let config = config(brokers, &format!("{name}-admin"));
     let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
     let client = Arc::new(client.map_err(unavailable)?);
-    let made = ask_for(&client, topics).await;
-    let made = match made {
-        Ok(()) => Ok(()),
-        Err(refusal) => {
-            // Whoever may not make topics, or whose broker cannot be asked to, can still use them
-            // if they are there, or if the broker makes them when they are asked for.
-            let (asked, topics) = (client.clone(), topics.to_vec());
-            let all_exist = move || topics.iter().all(|topic| exists(&asked, topic));
-            if blocking(all_exist).await? { Ok(()) } else { Err(refusal) }
-        }
-    };
+    let mut made = ask_for(&client, topics).await;
+    if made.is_err() && !condition.is_broker_away() && all_exist(&client, topics).await? {
+        // Whoever may not make topics, or whose broker cannot be asked to, can still use them.
+        made = Ok(());
+    }
     drop_elsewhere(client);
     if made.is_ok() {
         condition.broker_back();
@@ -70,13 +69,26 @@ fn refused(error: KafkaError) -> BusError {
     }
 }
 
-/// Whether the broker has `topic`, perhaps only now that it is asked. Blocks.
-fn exists(client: &AdminClient<Listener>, topic: &str) -> bool {
-    let is_there = || {
-        let metadata = client.inner().fetch_metadata(Some(topic), DEADLINE).ok()?;
-        let topic = metadata.topics().iter().find(|t| t.name() == topic)?;
-        Some(topic.error().is_none() && !topic.partitions().is_empty())
-    };
-    // The first question may only have it made.
-    (0..3).any(|_| is_there() == Some(true))
+/// Whether the broker has all of `topics`, perhaps only now that it is asked for them.
+async fn all_exist(client: &Arc<AdminClient<Listener>>, topics: &[String]) -> Result<bool, BusError> {
+    for topic in topics {
+        let mut questions = 0;
+        loop {
+            let (asked, name) = (client.clone(), topic.clone());
+            match blocking(move || exists(&asked, &name)).await? {
+                Ok(true) => break,
+                Ok(false) if questions < QUESTIONS => questions += 1,
+                Ok(false) | Err(_) => return Ok(false),
+            }
+            sleep(QUESTION_INTERVAL).await;
+        }
+    }
+    Ok(true)
+}
+
+/// Blocks.
+fn exists(client: &AdminClient<Listener>, topic: &str) -> Result<bool, KafkaError> {
+    let metadata = client.inner().fetch_metadata(Some(topic), DEADLINE)?;
+    let topic = metadata.topics().iter().find(|t| t.name() == topic);
+    Ok(topic.is_some_and(|t| t.error().is_none() && !t.partitions().is_empty()))
 }

@@ -1,0 +1,112 @@
+//! What is peculiar to NATS.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use bridge::bus::Event;
+use futures::StreamExt;
+
+use crate::{
+    buses::Bus,
+    scene::{Recorder, Scene, wait_until},
+};
+
+async fn jetstream(bus: &Bus) -> jetstream::Context {
+    jetstream::new(async_nats::connect(bus.url.to_string()).await.unwrap())
+}
+
+async fn an_event_with_an_id_is_stored_once(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let producer = scene.producer();
+    let event = Event {
+        headers: vec![("marquee-id".into(), "e1".into())],
+        ..scene.event("k", "1")
+    };
+    for _ in 0..3 {
+        producer.publish(vec![event.clone()]).await.unwrap();
+    }
+    let jetstream = jetstream(&bus).await;
+    let stream = jetstream.stream_by_subject(&scene.topic).await.unwrap();
+    let stream = jetstream.get_stream(stream).await.unwrap();
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
+    scene.stop().await;
+}
+
+/// A crashed consumer's events are delivered anew only after a while, later events at once.
+async fn events_of_a_crashed_consumer_come_before_later_ones(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let producer = scene.producer();
+    let recorder = Recorder::new();
+    let first = scene.beside();
+    first.consumer(&recorder);
+    producer.publish(scene.events(0, 1)).await.unwrap();
+    recorder.wait_for_events(1).await;
+    first.stop().await;
+
+    producer.publish(scene.events(1, 3)).await.unwrap();
+    let jetstream = jetstream(&bus).await;
+    let stream = jetstream.stream_by_subject(&scene.topic).await.unwrap();
+    let stream = jetstream.get_stream(stream).await.unwrap();
+    let durable = format!("group.of-{}", scene.topic).replace('.', "-");
+    let crashing: PullConsumer = stream.get_consumer(&durable).await.unwrap();
+    let taken = crashing.fetch().max_messages(7).messages().await.unwrap();
+    assert_eq!(taken.filter(|m| std::future::ready(m.is_ok())).count().await, 7);
+
+    scene.consumer(&recorder);
+    recorder.wait_for_events(3).await;
+    scene.stop().await;
+}
+
+/// Whoever made the stream may have given it another name.
+async fn a_stream_of_another_name_is_used(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let jetstream = jetstream(&bus).await;
+    let name = format!("OTHER-{}", scene.topic.replace('.', "-"));
+    let config = jetstream::stream::Config {
+        name: name.clone(),
+        subjects: vec![scene.topic.clone()],
+        ..Default::default()
+    };
+    let stream = jetstream.create_stream(config).await.unwrap();
+    let recorder = Recorder::new();
+    scene.consumer(&recorder);
+    scene.producer().publish(scene.events(0, 2)).await.unwrap();
+    recorder.wait_for_events(2).await;
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 10);
+    scene.stop().await;
+}
+
+/// An operator deletes the stream: it is made again, and the work goes on.
+async fn a_deleted_stream_is_made_again(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let recorder = Recorder::new();
+    scene.consumer(&recorder);
+    let producer = scene.producer();
+    producer.publish(scene.events(0, 2)).await.unwrap();
+    recorder.wait_for_events(2).await;
+
+    let jetstream = jetstream(&bus).await;
+    jetstream.delete_stream(scene.topic.replace('.', "-")).await.unwrap();
+    let publishing = producer.publish(scene.events(2, 4));
+    tokio::time::timeout(Duration::from_secs(20), publishing).await.unwrap().unwrap();
+    recorder.wait_for_events(4).await;
+    wait_until("all is well", || !scene.is_degraded()).await;
+    scene.stop().await;
+}
+
+macro_rules! on_nats {
+    ($($case:ident)*) => {
+        mod real {
+            $(#[actix::test] async fn $case() {
+                if let Some(bus) = super::Bus::nats_real().await { super::$case(bus).await; }
+            })*
+        }
+    };
+}
+
+on_nats! {
+    an_event_with_an_id_is_stored_once
+    events_of_a_crashed_consumer_come_before_later_ones
+    a_stream_of_another_name_is_used
+    a_deleted_stream_is_made_again
+}

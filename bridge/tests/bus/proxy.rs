@@ -1,0 +1,72 @@
+use std::{io, net::SocketAddr};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// A broker's address that can be taken away and given back, though the broker is not ours.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    up: watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(target: String) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (up, is_up) = watch::channel(true);
+        tokio::spawn(serve(listener, is_up, target));
+        Ok(Self { address, up })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cuts all connections, and takes no more.
+    pub(crate) fn down(&self) {
+        self.up.send_replace(false);
+    }
+
+    pub(crate) fn up(&self) {
+        self.up.send_replace(true);
+    }
+}
+
+async fn serve(listener: TcpListener, is_up: watch::Receiver<bool>, target: String) {
+    let address = listener.local_addr().unwrap();
+    let mut listener = Some(listener);
+    let mut change = is_up.clone();
+    loop {
+        let listening = match listener.take() {
+            Some(listening) => listening,
+            None => TcpListener::bind(address).await.unwrap(),
+        };
+        let accepting = async {
+            loop {
+                let (client, _) = listening.accept().await.unwrap();
+                tokio::spawn(pass_on(client, target.clone(), is_up.clone()));
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            down = change.wait_for(|up| !up) => if down.is_err() { return },
+        }
+        drop(listening);
+        if change.wait_for(|up| *up).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn pass_on(mut client: TcpStream, target: String, mut is_up: watch::Receiver<bool>) {
+    let Ok(mut server) = TcpStream::connect(target).await else {
+        return;
+    };
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        _ = is_up.wait_for(|up| !up) => {}
+    }
+}
