@@ -12,6 +12,8 @@ pub(super) struct Condition {
 
 #[derive(Debug, Default)]
 struct Troubles {
+    /// Every connection was lost, which also happens to those that were idle for long.
+    suspected: bool,
     /// Why the broker cannot be reached.
     away: Option<String>,
     /// Why the work does not go on though the broker is there.
@@ -26,6 +28,17 @@ impl Condition {
         }
     }
 
+    /// The broker may be away: look for it.
+    pub(super) fn suspect_broker(&self) {
+        self.change(|troubles| troubles.suspected = true);
+    }
+
+    /// Whether it is worth while to look for the broker.
+    pub(super) fn is_broker_suspected(&self) -> bool {
+        let troubles = self.troubles();
+        troubles.suspected || troubles.away.is_some()
+    }
+
     /// The broker cannot be reached.
     pub(super) fn broker_away(&self, reason: impl Into<String>) {
         self.change(|troubles| troubles.away = Some(reason.into()));
@@ -33,11 +46,10 @@ impl Condition {
 
     /// The broker answered.
     pub(super) fn broker_back(&self) {
-        self.change(|troubles| troubles.away = None);
-    }
-
-    pub(super) fn is_broker_away(&self) -> bool {
-        self.troubles().away.is_some()
+        self.change(|troubles| {
+            troubles.suspected = false;
+            troubles.away = None;
+        });
     }
 
     /// The work does not go on.

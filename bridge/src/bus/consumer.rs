@@ -1,4 +1,6 @@
-use std::{collections::HashMap, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
 use async_trait::async_trait;
@@ -137,7 +139,10 @@ impl Intake {
         }
         if timeout(CLOSE_DEADLINE, source.close()).await.is_err() {
             let name = &self.name;
-            tracing::debug!(actor = name, "{name} could not tell the broker that it stops");
+            tracing::debug!(
+                actor = name,
+                "{name} could not tell the broker that it stops"
+            );
         }
     }
 
@@ -169,7 +174,8 @@ impl Intake {
                 Outcome::Verdicts(verdicts) => verdicts,
                 Outcome::Failed(reason) => vec![Verdict::Retry(reason)],
                 Outcome::Panicked => {
-                    let verdict = self.after_panic(batch.positions().first().filter(|_| count == 1));
+                    let verdict =
+                        self.after_panic(batch.positions().first().filter(|_| count == 1));
                     together = 1;
                     vec![verdict]
                 }
@@ -178,7 +184,9 @@ impl Intake {
             let mut retry = None;
             let each = batch.events().iter().zip(batch.positions()).zip(verdicts);
             for ((event, position), verdict) in each {
-                let done = self.apply(source, dead_letters, event, *position, verdict).await;
+                let done = self
+                    .apply(source, dead_letters, event, *position, verdict)
+                    .await;
                 if let Err(reason) = done {
                     retry = Some(reason);
                     break;
@@ -213,14 +221,23 @@ impl Intake {
         match verdict {
             Verdict::Done => {}
             Verdict::DeadLetter(reason) => {
-                let putting = timeout(DEAD_LETTER_DEADLINE, dead_letters.put(event, position, &reason));
+                let putting = timeout(
+                    DEAD_LETTER_DEADLINE,
+                    dead_letters.put(event, position, &reason),
+                );
                 match keeping(source, putting).await.0 {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return Err(error.to_string()),
                     Err(_) => return Err("the dead letters' topic took too long".into()),
                 }
                 let topic = &event.topic;
-                tracing::warn!(topic, reason, partition = position.partition, offset = position.offset, "an event of {topic} cannot be processed and is a dead letter now: {reason}");
+                tracing::warn!(
+                    topic,
+                    reason,
+                    partition = position.partition,
+                    offset = position.offset,
+                    "an event of {topic} cannot be processed and is a dead letter now: {reason}"
+                );
             }
             Verdict::Retry(reason) => return Err(reason),
         }
@@ -230,12 +247,7 @@ impl Intake {
     }
 
     /// Gives the first `count` events to the handler.
-    async fn handle(
-        &self,
-        source: &mut dyn Source,
-        batch: &mut Batch,
-        count: usize,
-    ) -> Outcome {
+    async fn handle(&self, source: &mut dyn Source, batch: &mut Batch, count: usize) -> Outcome {
         let events = batch.events().get(..count).unwrap_or_default();
         let handling = AssertUnwindSafe(self.handler.handle(events)).catch_unwind();
         let handling = timeout(HANDLER_DEADLINE, handling);
@@ -244,7 +256,9 @@ impl Intake {
             Ok(Ok(verdicts)) if verdicts.len() == count => Outcome::Verdicts(verdicts),
             Ok(Ok(verdicts)) => {
                 let given = verdicts.len();
-                Outcome::Failed(format!("the handler gave {given} verdicts for {count} events"))
+                Outcome::Failed(format!(
+                    "the handler gave {given} verdicts for {count} events"
+                ))
             }
             Ok(Err(_)) => Outcome::Panicked,
             Err(_) => Outcome::Failed("the handler took too long".into()),
@@ -263,7 +277,10 @@ impl Intake {
         let Some(position) = alone else {
             return Verdict::Retry(reason);
         };
-        let panics = self.panics.entry((position.partition, position.offset)).or_default();
+        let panics = self
+            .panics
+            .entry((position.partition, position.offset))
+            .or_default();
         *panics += 1;
         if *panics < MAX_PANICS {
             Verdict::Retry(reason)

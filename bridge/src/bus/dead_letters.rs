@@ -34,7 +34,12 @@ impl DeadLetters {
     }
 
     /// Puts `event` among the dead letters; durable when it returns.
-    pub(super) async fn put(&mut self, event: &Event, origin: Position, reason: &str) -> Result<(), BusError> {
+    pub(super) async fn put(
+        &mut self,
+        event: &Event,
+        origin: Position,
+        reason: &str,
+    ) -> Result<(), BusError> {
         let publisher = self
             .publisher
             .get_or_insert_with(|| publisher(&self.url, &self.name, &self.condition));
@@ -43,7 +48,9 @@ impl DeadLetters {
             None => Ok(()),
             Some(error) => {
                 // The next attempt may succeed if it was for want of the topic.
-                publisher.prepare(&[dead_letter_topic(&event.topic)]).await?;
+                publisher
+                    .prepare(&[dead_letter_topic(&event.topic)])
+                    .await?;
                 Err(error)
             }
         }
@@ -56,7 +63,10 @@ impl DeadLetters {
 /// it is cut then, for it must not stop those behind it.
 fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
     let one_line = |text: &str, max: usize| -> String {
-        text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect()
+        text.chars()
+            .take(max)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     };
     let mut letter = Event {
         topic: dead_letter_topic(&event.topic),
@@ -70,7 +80,13 @@ fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
         payload: event.payload.clone(),
     };
     let ours = letter.headers.len();
-    letter.headers.extend(event.headers.iter().filter(|(name, _)| name != REASON_HEADER).cloned());
+    letter.headers.extend(
+        event
+            .headers
+            .iter()
+            .filter(|(name, _)| name != REASON_HEADER)
+            .cloned(),
+    );
     if letter.check().is_ok() {
         return letter;
     }
@@ -89,7 +105,10 @@ fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
 mod tests {
     use super::*;
 
-    const ORIGIN: Position = Position { partition: 2, offset: 77 };
+    const ORIGIN: Position = Position {
+        partition: 2,
+        offset: 77,
+    };
 
     fn event() -> Event {
         Event {
@@ -104,7 +123,10 @@ mod tests {
     fn a_dead_letter_is_the_event_with_the_reason_and_where_it_was() {
         let letter = dead_letter(&event(), ORIGIN, "broken JSON:\nline 1");
         assert_eq!(letter.topic, "films.dlq");
-        assert_eq!((letter.key.as_str(), letter.payload.as_slice()), ("f1", b"{".as_slice()));
+        assert_eq!(
+            (letter.key.as_str(), letter.payload.as_slice()),
+            ("f1", b"{".as_slice())
+        );
         assert_eq!(letter.header("marquee-reason"), Some("broken JSON: line 1"));
         assert_eq!(letter.header("marquee-origin-topic"), Some("films"));
         assert_eq!(letter.header("marquee-origin-partition"), Some("2"));
@@ -114,9 +136,18 @@ mod tests {
 
     #[test]
     fn what_is_too_large_or_too_odd_for_a_dead_letter_is_cut_until_it_fits() {
-        let huge = Event { payload: vec![7; 2 * MAX_EVENT_BYTES], ..event() };
-        let odd_key = Event { key: "a\nb".repeat(MAX_EVENT_BYTES), ..event() };
-        let odd_header = Event { headers: vec![("a b".into(), "c\r\n".into())], ..event() };
+        let huge = Event {
+            payload: vec![7; 2 * MAX_EVENT_BYTES],
+            ..event()
+        };
+        let odd_key = Event {
+            key: "a\nb".repeat(MAX_EVENT_BYTES),
+            ..event()
+        };
+        let odd_header = Event {
+            headers: vec![("a b".into(), "c\r\n".into())],
+            ..event()
+        };
         for event in [huge, odd_key, odd_header] {
             let letter = dead_letter(&event, ORIGIN, &"why".repeat(1_000));
             assert_eq!(letter.check(), Ok(()));

@@ -50,7 +50,10 @@ impl Event {
         }
         for (name, value) in &self.headers {
             if name.is_empty() || !name.bytes().all(is_name) || value.contains(['\r', '\n', '\0']) {
-                return refuse(format!("its header `{}` is not one line", name.escape_debug()));
+                return refuse(format!(
+                    "its header `{}` is not one line",
+                    name.escape_debug()
+                ));
             }
         }
         Ok(())
@@ -124,12 +127,17 @@ impl Batch {
     /// Takes away what is in `partitions`: others have it now.
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         let mut index = 0;
-        let kept: Vec<bool> = self.positions.iter().map(|p| !partitions.contains(&p.partition)).collect();
+        let kept: Vec<bool> = self
+            .positions
+            .iter()
+            .map(|p| !partitions.contains(&p.partition))
+            .collect();
         self.events.retain(|_| {
             index += 1;
             kept.get(index - 1).copied().unwrap_or_default()
         });
-        self.positions.retain(|p| !partitions.contains(&p.partition));
+        self.positions
+            .retain(|p| !partitions.contains(&p.partition));
     }
 }
 
@@ -150,14 +158,23 @@ mod tests {
     fn an_event_that_one_kind_of_broker_would_not_carry_is_refused_for_both() {
         assert_eq!(event().check(), Ok(()));
         for topic in ["", "a b", "a*", "a..b", ".a", "a.>", "ä"] {
-            let event = Event { topic: topic.into(), ..event() };
+            let event = Event {
+                topic: topic.into(),
+                ..event()
+            };
             assert!(event.check().is_err(), "{topic}");
         }
         for (name, value) in [("", "a"), ("a:", "a"), ("a", "a\nb"), ("a b", "")] {
-            let event = Event { headers: vec![(name.into(), value.into())], ..event() };
+            let event = Event {
+                headers: vec![(name.into(), value.into())],
+                ..event()
+            };
             assert!(event.check().is_err(), "{name}: {value}");
         }
-        let event = Event { payload: vec![0; MAX_EVENT_BYTES], ..event() };
+        let event = Event {
+            payload: vec![0; MAX_EVENT_BYTES],
+            ..event()
+        };
         let error = event.check().unwrap_err().to_string();
         assert!(error.contains("of at most 900000"), "{error}");
     }
@@ -174,6 +191,13 @@ mod tests {
         batch.forget(&[1]);
         let keys: Vec<_> = batch.events().iter().map(|e| e.key.as_str()).collect();
         assert_eq!(keys, ["2", "3"]);
-        assert_eq!(batch.positions().iter().map(|p| p.offset).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(
+            batch
+                .positions()
+                .iter()
+                .map(|p| p.offset)
+                .collect::<Vec<_>>(),
+            [2, 3]
+        );
     }
 }

@@ -15,14 +15,14 @@
 //!
 //! Start reading at [`Event`], then `producer` and `consumer`.
 
-mod event;
-mod url;
-mod producer;
+mod condition;
 mod consumer;
 mod dead_letters;
-mod condition;
+mod event;
 mod kafka;
 mod nats;
+mod producer;
+mod url;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,7 +75,7 @@ trait Publisher: Send {
     /// was not durable. May be cancelled.
     async fn publish(&mut self, events: &[Event]) -> Published;
 
-    /// Looks whether a broker that is away has come back. Called now and then while nothing is
+    /// Looks whether a broker that may be away is there. Called now and then while nothing is
     /// published.
     async fn probe(&mut self);
 }
@@ -117,12 +117,18 @@ fn source(
     condition: &Arc<Condition>,
 ) -> Box<dyn Source> {
     match url {
-        BusUrl::Nats(servers) => {
-            Box::new(nats::NatsSource::new(servers, name, subscription, condition))
-        }
-        BusUrl::Kafka(brokers) => {
-            Box::new(kafka::KafkaSource::new(brokers, name, subscription, condition))
-        }
+        BusUrl::Nats(servers) => Box::new(nats::NatsSource::new(
+            servers,
+            name,
+            subscription,
+            condition,
+        )),
+        BusUrl::Kafka(brokers) => Box::new(kafka::KafkaSource::new(
+            brokers,
+            name,
+            subscription,
+            condition,
+        )),
     }
 }
 

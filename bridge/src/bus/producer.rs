@@ -70,7 +70,9 @@ impl Producer {
             _place: place,
         };
         // The actor itself keeps the deadline; this one is for an actor that does nothing any more.
-        self.actor.ask(publish, DEADLINE + Duration::from_secs(5)).await?
+        self.actor
+            .ask(publish, DEADLINE + Duration::from_secs(5))
+            .await?
     }
 }
 
@@ -84,7 +86,8 @@ impl Queue {
     fn enter(self: &Arc<Self>, events: &[Event]) -> Result<QueuePlace, BusError> {
         let bytes = events.iter().map(Event::size).sum();
         if events.len() > QUEUE_EVENTS || bytes > QUEUE_BYTES {
-            let reason = format!("a batch has {QUEUE_EVENTS} events and {QUEUE_BYTES} bytes at most");
+            let reason =
+                format!("a batch has {QUEUE_EVENTS} events and {QUEUE_BYTES} bytes at most");
             return Err(BusError::Refused(reason));
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +114,11 @@ struct QueuePlace {
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
-        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self
+            .queue
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         waiting.0 -= self.events;
         waiting.1 -= self.bytes;
     }
@@ -177,7 +184,8 @@ impl Handler<Publish> for ProducerActor {
                 Ok(Err(_)) => Err(BusError::Unavailable("the producer is stopping".into())),
                 Err(_) => {
                     let reason = condition.trouble();
-                    let reason = reason.unwrap_or_else(|| "the broker did not confirm in time".into());
+                    let reason =
+                        reason.unwrap_or_else(|| "the broker did not confirm in time".into());
                     Err(BusError::Unavailable(reason))
                 }
             }
@@ -205,7 +213,7 @@ impl Outlet {
                         Some(job) => job,
                         None => return,
                     },
-                    () = sleep(PROBE_INTERVAL), if self.condition.is_broker_away() => {
+                    () = sleep(PROBE_INTERVAL), if self.condition.is_broker_suspected() => {
                         self.publisher.probe().await;
                         continue;
                     }
@@ -310,7 +318,10 @@ impl Load {
     /// Leaves jobs whose time is over; their publishers have been told already.
     fn give_up_expired(&mut self) {
         let now = Instant::now();
-        while let Some((end, _)) = self.jobs.pop_front_if(|(_, job)| job.publish.deadline <= now) {
+        while let Some((end, _)) = self
+            .jobs
+            .pop_front_if(|(_, job)| job.publish.deadline <= now)
+        {
             self.settled = end;
         }
     }
@@ -353,7 +364,10 @@ mod tests {
         assert_eq!(outcomes[0].try_recv(), Ok(Ok(())));
         assert_eq!(load.unpublished().len(), 3);
         load.refuse(BusError::Refused("too large".into()));
-        assert!(matches!(outcomes[1].try_recv(), Ok(Err(BusError::Refused(_)))));
+        assert!(matches!(
+            outcomes[1].try_recv(),
+            Ok(Err(BusError::Refused(_)))
+        ));
         assert_eq!(load.unpublished().len(), 1);
         load.published(1);
         assert_eq!(outcomes[2].try_recv(), Ok(Ok(())));

@@ -104,15 +104,27 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("secret"));
         }
-        let BusUrl::Nats(servers) = "nats://me:secret@a,b".parse().unwrap() else { panic!() };
+        let BusUrl::Nats(servers) = "nats://me:secret@a,b".parse().unwrap() else {
+            panic!()
+        };
         assert!(servers.iter().all(|s| s.password() == Some("secret")));
     }
 
     #[test]
     fn anything_else_is_refused_with_what_is_accepted() {
         for text in [
-            "", "nats", "nats://", "kafka://", "amqp://a:1", "http://a:1", "nats://a:x", "nats://a,",
-            "kafka://a:70000", "kafka://a:1/topic", "nats://a:0", "kafka://a b",
+            "",
+            "nats",
+            "nats://",
+            "kafka://",
+            "amqp://a:1",
+            "http://a:1",
+            "nats://a:x",
+            "nats://a,",
+            "kafka://a:70000",
+            "kafka://a:1/topic",
+            "nats://a:0",
+            "kafka://a b",
         ] {
             let error = text.parse::<BusUrl>().unwrap_err().to_string();
             assert!(error.contains("kafka://host:port"), "{text}: {error}");

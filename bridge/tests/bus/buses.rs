@@ -74,7 +74,10 @@ fn server(variable: &str) -> Option<String> {
     let server = std::env::var(variable).ok();
     if server.is_none() {
         let test = std::thread::current().name().unwrap_or_default().to_owned();
-        assert!(std::env::var_os("CI_REQUIRE_SERVERS").is_none(), "{variable} is not set");
+        assert!(
+            std::env::var_os("CI_REQUIRE_SERVERS").is_none(),
+            "{variable} is not set"
+        );
         eprintln!("SKIPPED {test}: {variable} is not set");
     }
     server

@@ -21,13 +21,21 @@ pub(crate) async fn events_arrive_as_they_were_published(bus: Bus) {
         ..scene.event("ключ: 1", "")
     };
     let bare = scene.event("", "");
-    scene.producer().publish(vec![event.clone(), bare.clone()]).await.unwrap();
+    scene
+        .producer()
+        .publish(vec![event.clone(), bare.clone()])
+        .await
+        .unwrap();
 
     let recorder = Recorder::new();
     scene.consumer(&recorder);
     wait_until("both are there", || recorder.done().len() >= 2).await;
     for sent in [event, bare] {
-        assert!(recorder.done().contains(&sent), "{sent:?} is not in {:?}", recorder.done());
+        assert!(
+            recorder.done().contains(&sent),
+            "{sent:?} is not in {:?}",
+            recorder.done()
+        );
     }
     scene.stop().await;
 }
@@ -38,7 +46,10 @@ pub(crate) async fn events_of_a_key_keep_their_order(bus: Bus) {
     scene.consumer(&recorder);
     let producer = scene.producer();
     for from in (0..100).step_by(20) {
-        producer.publish(scene.events(from, from + 20)).await.unwrap();
+        producer
+            .publish(scene.events(from, from + 20))
+            .await
+            .unwrap();
     }
     recorder.wait_for_events(100).await;
     scene.stop().await;
@@ -46,7 +57,11 @@ pub(crate) async fn events_of_a_key_keep_their_order(bus: Bus) {
 
 pub(crate) async fn a_published_batch_outlives_its_producer(bus: Bus) {
     let scene = Scene::new(&bus);
-    scene.producer().publish(scene.events(0, 100)).await.unwrap();
+    scene
+        .producer()
+        .publish(scene.events(0, 100))
+        .await
+        .unwrap();
     scene.stop().await;
 
     let later = scene.beside();
@@ -72,12 +87,21 @@ pub(crate) async fn a_dead_letter_has_its_reason_and_the_next_event_is_processed
     let events = vec![scene.event("k", "1"), bad, scene.event("k", "2")];
     scene.producer().publish(events).await.unwrap();
 
-    wait_until("the good ones are done", || recorder.numbers_of("k") == [1, 2]).await;
+    wait_until("the good ones are done", || {
+        recorder.numbers_of("k") == [1, 2]
+    })
+    .await;
     wait_until("the dead letter is there", || !letters.done().is_empty()).await;
     let letter = letters.done().remove(0);
-    assert_eq!((letter.key.as_str(), letter.payload.as_slice()), ("k", b"bad".as_slice()));
+    assert_eq!(
+        (letter.key.as_str(), letter.payload.as_slice()),
+        ("k", b"bad".as_slice())
+    );
     assert_eq!(letter.header("marquee-reason"), Some("it is bad: very"));
-    assert_eq!(letter.header("marquee-origin-topic"), Some(scene.topic.as_str()));
+    assert_eq!(
+        letter.header("marquee-origin-topic"),
+        Some(scene.topic.as_str())
+    );
     assert_eq!(letter.header("marquee-version"), Some("3"));
     for header in ["marquee-origin-partition", "marquee-origin-offset"] {
         let number = letter.header(header).and_then(|h| h.parse::<u64>().ok());
@@ -95,14 +119,24 @@ pub(crate) async fn an_event_at_which_the_handler_panics_becomes_a_dead_letter(b
     scene.consumer(&recorder);
     let letters = Recorder::new();
     scene.dead_letters(&letters);
-    let events = vec![scene.event("k", "1"), scene.event("k", "bad"), scene.event("k", "2")];
+    let events = vec![
+        scene.event("k", "1"),
+        scene.event("k", "bad"),
+        scene.event("k", "2"),
+    ];
     scene.producer().publish(events).await.unwrap();
 
-    wait_until("the good ones are done", || recorder.numbers_of("k") == [1, 2]).await;
+    wait_until("the good ones are done", || {
+        recorder.numbers_of("k") == [1, 2]
+    })
+    .await;
     wait_until("the dead letter is there", || !letters.done().is_empty()).await;
     let letter = letters.done().remove(0);
     assert_eq!(letter.payload, b"bad");
-    assert_eq!(letter.header("marquee-reason"), Some("the handler panicked"));
+    assert_eq!(
+        letter.header("marquee-reason"),
+        Some("the handler panicked")
+    );
     assert_eq!(scene.restarts(), 0);
     scene.stop().await;
 }
@@ -122,7 +156,11 @@ pub(crate) async fn a_retry_keeps_the_order(bus: Bus) {
     scene.consumer(&recorder);
     wait_until("it is retried", || attempts.load(Ordering::Relaxed) >= 2).await;
     assert!(scene.is_degraded());
-    scene.producer().publish(scene.events(30, 60)).await.unwrap();
+    scene
+        .producer()
+        .publish(scene.events(30, 60))
+        .await
+        .unwrap();
     recorder.wait_for_events(60).await;
     assert!(attempts.load(Ordering::Relaxed) >= 7);
     wait_until("all is well", || !scene.is_degraded()).await;
@@ -140,14 +178,22 @@ pub(crate) async fn a_consumer_that_is_restarted_goes_on_where_it_stopped(bus: B
     scene.stop().await;
 
     let later = scene.beside();
-    later.producer().publish(later.events(20, 40)).await.unwrap();
+    later
+        .producer()
+        .publish(later.events(20, 40))
+        .await
+        .unwrap();
     let second = Recorder::new();
     later.consumer(&second);
     let all = || (0..5).all(|key| second.numbers_of(&key.to_string()).len() >= 20);
     wait_until("the rest is there", all).await;
     for key in 0..5 {
         let numbers = second.numbers_of(&key.to_string());
-        assert_eq!(numbers, (20..40).collect::<Vec<_>>(), "the events of key {key}");
+        assert_eq!(
+            numbers,
+            (20..40).collect::<Vec<_>>(),
+            "the events of key {key}"
+        );
     }
     later.stop().await;
 }
@@ -163,7 +209,10 @@ pub(crate) async fn consumers_of_a_group_share_the_events_in_order(bus: Bus) {
     let second = scene.beside();
     second.consumer(&recorder);
     for from in (20..60).step_by(10) {
-        producer.publish(scene.events(from, from + 10)).await.unwrap();
+        producer
+            .publish(scene.events(from, from + 10))
+            .await
+            .unwrap();
     }
     recorder.wait_for_events(60).await;
     second.stop().await;
@@ -219,7 +268,9 @@ pub(crate) async fn an_event_that_is_too_large_is_refused_and_the_next_is_publis
     let scene = Scene::new(&bus);
     let producer = scene.producer();
     let too_large = scene.event("k", &"x".repeat(MAX_EVENT_BYTES));
-    let refused = producer.publish(vec![scene.event("k", "0"), too_large]).await;
+    let refused = producer
+        .publish(vec![scene.event("k", "0"), too_large])
+        .await;
     assert!(matches!(refused, Err(BusError::Refused(_))), "{refused:?}");
 
     let largest = scene.event("k", &"1".repeat(MAX_EVENT_BYTES - 1));

@@ -1,9 +1,16 @@
 //! The same suite over every bus: Kafka's protocol against librdkafka's mock cluster, the embedded
 //! broker, and real servers where the environment names them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what is shared by tests fails as they do"
+)]
+
+mod buses;
 mod cases;
 mod nats_only;
-mod buses;
 mod proxy;
 mod scene;
 

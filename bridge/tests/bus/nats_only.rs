@@ -50,7 +50,13 @@ async fn events_of_a_crashed_consumer_come_before_later_ones(bus: Bus) {
     let durable = format!("group.of-{}", scene.topic).replace('.', "-");
     let crashing: PullConsumer = stream.get_consumer(&durable).await.unwrap();
     let taken = crashing.fetch().max_messages(7).messages().await.unwrap();
-    assert_eq!(taken.filter(|m| std::future::ready(m.is_ok())).count().await, 7);
+    assert_eq!(
+        taken
+            .filter(|m| std::future::ready(m.is_ok()))
+            .count()
+            .await,
+        7
+    );
 
     scene.consumer(&recorder);
     recorder.wait_for_events(3).await;
@@ -86,9 +92,15 @@ async fn a_deleted_stream_is_made_again(bus: Bus) {
     recorder.wait_for_events(2).await;
 
     let jetstream = jetstream(&bus).await;
-    jetstream.delete_stream(scene.topic.replace('.', "-")).await.unwrap();
+    jetstream
+        .delete_stream(scene.topic.replace('.', "-"))
+        .await
+        .unwrap();
     let publishing = producer.publish(scene.events(2, 4));
-    tokio::time::timeout(Duration::from_secs(20), publishing).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), publishing)
+        .await
+        .unwrap()
+        .unwrap();
     recorder.wait_for_events(4).await;
     wait_until("all is well", || !scene.is_degraded()).await;
     scene.stop().await;

@@ -29,7 +29,10 @@ impl<'a> Scene<'a> {
     pub(crate) fn new(bus: &'a Bus) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_micros();
         Self::on_topic(bus, &format!("test.bus_{now}-{count}"))
     }
 
@@ -72,7 +75,13 @@ impl<'a> Scene<'a> {
             topic: topic.to_owned(),
             group: format!("group.of-{topic}"),
         };
-        consume(&self.group, "consumer", &self.bus.url, subscription, handler.clone())
+        consume(
+            &self.group,
+            "consumer",
+            &self.bus.url,
+            subscription,
+            handler.clone(),
+        )
     }
 
     /// An event on the scene's topic.
@@ -97,7 +106,9 @@ impl<'a> Scene<'a> {
     pub(crate) fn is_degraded(&self) -> bool {
         use runtime::supervision::Health;
         let actors = self.process.board.actors();
-        actors.iter().any(|a| matches!(a.health, Health::Degraded(_)))
+        actors
+            .iter()
+            .any(|a| matches!(a.health, Health::Degraded(_)))
     }
 
     pub(crate) fn restarts(&self) -> u64 {
@@ -130,14 +141,20 @@ impl Recorder {
     /// The events that were done, with their repetitions.
     pub(crate) fn done(&self) -> Vec<Event> {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|(_, v)| *v == Verdict::Done).map(|(e, _)| e.clone()).collect()
+        seen.iter()
+            .filter(|(_, v)| *v == Verdict::Done)
+            .map(|(e, _)| e.clone())
+            .collect()
     }
 
     /// The payloads of a key, as done, without repetitions.
     pub(crate) fn numbers_of(&self, key: &str) -> Vec<usize> {
         let mut numbers = Vec::new();
         for event in self.done().iter().filter(|e| e.key == key) {
-            let number = std::str::from_utf8(&event.payload).unwrap().parse().unwrap();
+            let number = std::str::from_utf8(&event.payload)
+                .unwrap()
+                .parse()
+                .unwrap();
             if !numbers.contains(&number) {
                 numbers.push(number);
             }
@@ -151,7 +168,11 @@ impl Recorder {
         wait_until("all events are there", all).await;
         for key in 0..5 {
             let numbers = self.numbers_of(&key.to_string());
-            assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "the events of key {key}");
+            assert_eq!(
+                numbers,
+                (0..count).collect::<Vec<_>>(),
+                "the events of key {key}"
+            );
         }
     }
 }
@@ -167,7 +188,10 @@ impl EventHandler for Recorder {
                 continue;
             }
             let verdict = (self.judge)(event);
-            self.seen.lock().unwrap().push((event.clone(), verdict.clone()));
+            self.seen
+                .lock()
+                .unwrap()
+                .push((event.clone(), verdict.clone()));
             verdicts.push(verdict);
         }
         verdicts

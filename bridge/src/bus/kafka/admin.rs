@@ -31,7 +31,7 @@ pub(super) async fn make_topics(
     let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
     let client = Arc::new(client.map_err(unavailable)?);
     let mut made = ask_for(&client, topics).await;
-    if made.is_err() && !condition.is_broker_away() && all_exist(&client, topics).await? {
+    if made.is_err() && !condition.is_broker_suspected() && all_exist(&client, topics).await? {
         // Whoever may not make topics, or whose broker cannot be asked to, can still use them.
         made = Ok(());
     }
@@ -44,18 +44,27 @@ pub(super) async fn make_topics(
 
 async fn ask_for(client: &AdminClient<Listener>, topics: &[String]) -> Result<(), BusError> {
     let new_topic = |topic| {
-        NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(DEFAULT_REPLICATION))
+        NewTopic::new(
+            topic,
+            PARTITIONS,
+            TopicReplication::Fixed(DEFAULT_REPLICATION),
+        )
     };
     let new: Vec<_> = topics.iter().map(|topic| new_topic(topic)).collect();
     let options = AdminOptions::new()
         .request_timeout(Some(DEADLINE))
         .operation_timeout(Some(DEADLINE));
-    let results = client.create_topics(&new, &options).await.map_err(refused)?;
+    let results = client
+        .create_topics(&new, &options)
+        .await
+        .map_err(refused)?;
     for result in results {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => {
-                return Err(unavailable(format!("the topic `{topic}` cannot be made: {error}")));
+                return Err(unavailable(format!(
+                    "the topic `{topic}` cannot be made: {error}"
+                )));
             }
         }
     }
@@ -70,7 +79,10 @@ fn refused(error: KafkaError) -> BusError {
 }
 
 /// Whether the broker has all of `topics`, perhaps only now that it is asked for them.
-async fn all_exist(client: &Arc<AdminClient<Listener>>, topics: &[String]) -> Result<bool, BusError> {
+async fn all_exist(
+    client: &Arc<AdminClient<Listener>>,
+    topics: &[String],
+) -> Result<bool, BusError> {
     for topic in topics {
         let mut questions = 0;
         loop {

@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, ClientContext,
-    client::Client,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
 };
 
 use crate::bus::{BusError, Condition};
 
+pub(super) const AWAY: &str = "no broker of Kafka can be reached";
 /// How long a broker may take to answer whether it is there.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -47,15 +47,22 @@ impl ClientContext for Listener {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.condition.broker_away("no broker of Kafka can be reached");
+            self.condition.suspect_broker();
         }
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }
 
-/// Asks whether a broker is there. Blocks for as long as [`PROBE_DEADLINE`].
-pub(super) fn probe<C: ClientContext>(client: &Client<C>, topic: Option<&str>) -> bool {
-    client.fetch_metadata(topic, PROBE_DEADLINE).is_ok()
+/// Looks for a broker that may be away.
+pub(super) async fn look_for_broker(
+    condition: &Condition,
+    ask: impl FnOnce(Duration) -> bool + Send + 'static,
+) {
+    if blocking(move || ask(PROBE_DEADLINE)).await == Ok(true) {
+        condition.broker_back();
+    } else {
+        condition.broker_away(AWAY);
+    }
 }
 
 /// Runs what blocks where it may.
@@ -67,7 +74,9 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Ends a client, which blocks, on a thread of its own: it can be too late for the runtime's.
 pub(super) fn drop_elsewhere<T: Send + 'static>(client: T) {
-    let dropping = std::thread::Builder::new().name("kafka-close".into()).spawn(move || drop(client));
+    let dropping = std::thread::Builder::new()
+        .name("kafka-close".into())
+        .spawn(move || drop(client));
     if let Err(error) = dropping {
         tracing::debug!(%error, "a Kafka client ends on a thread that it blocks");
     }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     admin::make_topics,
-    client::{Listener, blocking, config, drop_elsewhere, probe, unavailable},
+    client::{Listener, blocking, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::bus::{
     BusError, Condition, Event, Source, Subscription,
@@ -84,7 +84,8 @@ impl KafkaSource {
             listener: Listener::new(&self.condition),
             lost: Mutex::default(),
         };
-        let consumer = StreamConsumer::from_config_and_context(&config, member).map_err(unavailable)?;
+        let consumer =
+            StreamConsumer::from_config_and_context(&config, member).map_err(unavailable)?;
         consumer.subscribe(&[&topic]).map_err(unavailable)?;
         self.condition.going_on();
         let consumer = Arc::new(consumer);
@@ -101,11 +102,10 @@ impl KafkaSource {
                     return Ok(());
                 }
                 Ok(Err(error)) => self.check(error)?,
-                Err(_) if self.condition.is_broker_away() => {
+                Err(_) if self.condition.is_broker_suspected() => {
                     let (asked, topic) = (consumer.clone(), self.subscription.topic.clone());
-                    if blocking(move || probe(asked.client(), Some(&topic))).await? {
-                        self.condition.broker_back();
-                    }
+                    let ask = move |deadline| asked.fetch_metadata(Some(&topic), deadline).is_ok();
+                    look_for_broker(&self.condition, ask).await;
                 }
                 Err(_) => {}
             }
@@ -127,9 +127,11 @@ impl KafkaSource {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 Err(unavailable(error))
             }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::InconsistentGroupProtocol) => {
-                Err(unavailable(error))
-            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::InconsistentGroupProtocol,
+            ) => Err(unavailable(error)),
             _ => Ok(()),
         }
     }
@@ -141,7 +143,8 @@ impl KafkaSource {
     }
 
     fn forget(&mut self, lost: &[i32]) {
-        self.stash.retain(|(_, position)| !lost.contains(&position.partition));
+        self.stash
+            .retain(|(_, position)| !lost.contains(&position.partition));
     }
 }
 
@@ -273,7 +276,8 @@ fn position(message: &BorrowedMessage<'_>) -> Position {
 
 /// Text that is not UTF-8 comes from another producer; it is kept as far as it is text.
 fn event(message: &BorrowedMessage<'_>) -> Event {
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     Event {
         topic: message.topic().to_owned(),

@@ -1,9 +1,9 @@
 //! The bus over Kafka, by librdkafka.
 
-mod client;
 mod admin;
-mod publisher;
+mod client;
 mod consumer;
+mod publisher;
 
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;

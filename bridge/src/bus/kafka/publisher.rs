@@ -10,13 +10,16 @@ use rdkafka::{
         future_producer::{DeliveryFuture, FutureProducerContext},
     },
 };
+use tokio::time::timeout;
 
 use super::{
     admin::make_topics,
-    client::{Listener, blocking, config, drop_elsewhere, probe, unavailable},
+    client::{AWAY, Listener, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::bus::{BusError, Condition, Event, Published, Publisher};
 
+/// A delivery that takes longer, with no connection left, means that the broker is away.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an ending producer waits for what is on its way.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -108,7 +111,13 @@ impl KafkaPublisher {
         let Some(delivery) = self.on_their_way.front_mut() else {
             return Ok(());
         };
-        let delivered = delivery.await;
+        let delivered = loop {
+            match timeout(PATIENCE, &mut *delivery).await {
+                Ok(delivered) => break delivered,
+                Err(_) if self.condition.is_broker_suspected() => self.condition.broker_away(AWAY),
+                Err(_) => {}
+            }
+        };
         self.on_their_way.pop_front();
         match delivered {
             Ok(Ok(_)) => Ok(()),
@@ -136,7 +145,10 @@ impl Publisher for KafkaPublisher {
         let mut durable = 0;
         let sent = self.send(events, &mut durable).await;
         let failure = sent.err().map(|error| {
-            let fatal = self.producer.as_ref().is_none_or(|p| p.client().fatal_error().is_some());
+            let fatal = self
+                .producer
+                .as_ref()
+                .is_none_or(|p| p.client().fatal_error().is_some());
             if fatal {
                 self.discard();
             }
@@ -150,10 +162,8 @@ impl Publisher for KafkaPublisher {
 
     async fn probe(&mut self) {
         if let Ok(producer) = self.producer() {
-            let there = blocking(move || probe(producer.client(), None)).await;
-            if there == Ok(true) {
-                self.condition.broker_back();
-            }
+            let ask = move |deadline| producer.client().fetch_metadata(None, deadline).is_ok();
+            look_for_broker(&self.condition, ask).await;
         }
     }
 }
@@ -188,7 +198,10 @@ fn record(event: &Event) -> FutureRecord<'_, str, [u8]> {
     if !event.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(event.headers.len());
         record = record.headers(event.headers.iter().fold(headers, |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
         }));
     }
     record

@@ -101,7 +101,10 @@ impl Source for NatsSource {
     }
 
     async fn settle(&mut self, position: Position) {
-        let acker = self.session.as_mut().and_then(|s| s.unsettled.remove(&position.offset));
+        let acker = self
+            .session
+            .as_mut()
+            .and_then(|s| s.unsettled.remove(&position.offset));
         if let Some(acker) = acker {
             // If the broker does not hear of it, then it delivers the event again.
             acker.ack().await.ok();
@@ -153,9 +156,15 @@ impl Session {
             max_ack_pending: i64::try_from(Batch::MAX_EVENTS).unwrap_or(i64::MAX),
             ..Config::default()
         };
-        let stream = connection.jetstream.get_stream(stream).await.map_err(unavailable)?;
-        let consumer: PullConsumer =
-            stream.get_or_create_consumer(&durable, config).await.map_err(unavailable)?;
+        let stream = connection
+            .jetstream
+            .get_stream(stream)
+            .await
+            .map_err(unavailable)?;
+        let consumer: PullConsumer = stream
+            .get_or_create_consumer(&durable, config)
+            .await
+            .map_err(unavailable)?;
         let info = consumer.get_info().await.map_err(unavailable)?;
         let messages = consumer
             .stream()
@@ -182,7 +191,11 @@ impl Session {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            let patience = if self.waiting.is_empty() { KEEP_INTERVAL } else { GAP_INTERVAL };
+            let patience = if self.waiting.is_empty() {
+                KEEP_INTERVAL
+            } else {
+                GAP_INTERVAL
+            };
             if let Ok(next) = timeout(patience, self.messages.next()).await {
                 let message = next.ok_or_else(|| unavailable("the stream of messages ended"))?;
                 self.receive(message.map_err(unavailable)?).await?;
@@ -206,7 +219,8 @@ impl Session {
             // It is settled; the broker did not hear of it.
             acker.ack().await.map_err(unavailable)?;
         } else {
-            self.waiting.insert(sequence, (event(&self.topic, &message), acker));
+            self.waiting
+                .insert(sequence, (event(&self.topic, &message), acker));
         }
         Ok(())
     }
@@ -227,7 +241,13 @@ impl Session {
             let (sequence, (event, acker)) = next.remove_entry();
             self.passed_on = sequence;
             self.unsettled.insert(sequence, acker);
-            batch.push(event, Position { partition: 0, offset: sequence });
+            batch.push(
+                event,
+                Position {
+                    partition: 0,
+                    offset: sequence,
+                },
+            );
         }
         Ok(batch)
     }

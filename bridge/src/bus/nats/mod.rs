@@ -1,8 +1,8 @@
 //! The bus over NATS JetStream.
 
 mod connection;
-mod publisher;
 mod consumer;
+mod publisher;
 
 pub(super) use consumer::NatsSource;
 pub(super) use publisher::NatsPublisher;

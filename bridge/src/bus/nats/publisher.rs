@@ -99,7 +99,11 @@ impl<'a> Pipeline<'a> {
     /// Sends events while their predecessors are not confirmed yet, but never two of a key. If the
     /// first of two were refused and the second stored, then sending both again would leave the
     /// first behind the second, the more so as the broker would drop the second by its id.
-    async fn publish(&mut self, connection: &Connection, events: &'a [Event]) -> Result<(), BusError> {
+    async fn publish(
+        &mut self,
+        connection: &Connection,
+        events: &'a [Event],
+    ) -> Result<(), BusError> {
         for event in events {
             let key = event.key.as_str();
             while self.in_flight.len() >= WINDOW || self.keys.contains(key) {
@@ -107,7 +111,10 @@ impl<'a> Pipeline<'a> {
             }
             let headers = headers(event)?;
             let payload = event.payload.clone().into();
-            let sent = connection.jetstream.publish_with_headers(event.topic.clone(), headers, payload);
+            let sent =
+                connection
+                    .jetstream
+                    .publish_with_headers(event.topic.clone(), headers, payload);
             match sent.await {
                 Ok(confirmation) => self.in_flight.push_back((key, confirmation)),
                 Err(error) => {
@@ -141,7 +148,9 @@ fn headers(event: &Event) -> Result<HeaderMap, BusError> {
     let refuse = |name: &str| BusError::Refused(format!("its header `{name}` is no header"));
     let mut headers = HeaderMap::new();
     let mut append = |name: &str, value: &str| {
-        let parsed = HeaderName::from_str(name).ok().zip(HeaderValue::from_str(value).ok());
+        let parsed = HeaderName::from_str(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
         let (parsed_name, parsed_value) = parsed.ok_or_else(|| refuse(name))?;
         headers.append(parsed_name, parsed_value);
         Ok::<_, BusError>(())
@@ -158,8 +167,11 @@ fn headers(event: &Event) -> Result<HeaderMap, BusError> {
 
 fn failure(error: &PublishError) -> BusError {
     use std::error::Error;
-    let api_error = error.source().and_then(|e| e.downcast_ref::<async_nats::jetstream::Error>());
-    let too_large = api_error.is_some_and(|e| e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+    let api_error = error
+        .source()
+        .and_then(|e| e.downcast_ref::<async_nats::jetstream::Error>());
+    let too_large = api_error
+        .is_some_and(|e| e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
         || error.kind() == PublishErrorKind::MaxPayloadExceeded;
     if too_large {
         BusError::Refused(error.to_string())
