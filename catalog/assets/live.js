@@ -1,0 +1,141 @@
+// What pages gain from JavaScript: the theme switch, and recommendations that arrive while one
+// looks. Everything else works without it.
+"use strict";
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+const themeSwitch = document.getElementById("theme");
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : system.matches;
+}
+
+function showTheme() {
+  themeSwitch.setAttribute("aria-pressed", String(isDark()));
+}
+
+themeSwitch.addEventListener("click", () => {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // As in theme.js.
+  }
+  showTheme();
+});
+system.addEventListener("change", showTheme);
+addEventListener("storage", (event) => {
+  if (event.key !== "theme") return;
+  if (event.newValue) document.documentElement.dataset.theme = event.newValue;
+  else delete document.documentElement.dataset.theme;
+  showTheme();
+});
+showTheme();
+
+const badge = document.getElementById("badge");
+const live = document.getElementById("live");
+// Between a failed connection and the next attempt, where the browser does not try by itself.
+const RETRY_MS = 15_000;
+let events = null;
+let retry = null;
+let fetching = false;
+let again = false;
+let connectedBefore = false;
+
+function showTotal(total) {
+  document.getElementById("badge-count").textContent = String(total);
+  badge.hidden = total === 0;
+}
+
+function filmsIn(part) {
+  return new Map([...part.querySelectorAll("[data-film]")].map((film) => [film.dataset.film, film]));
+}
+
+function isReason(film) {
+  return film.querySelector(".because") !== null;
+}
+
+function announce(arrived) {
+  if (arrived.length === 0) return;
+  const titles = arrived.slice(0, 3).map((film) => film.dataset.title).join(", ");
+  const more = arrived.length > 3 ? ` and ${arrived.length - 3} more` : "";
+  live.textContent = `For you now: ${titles}${more}.`;
+}
+
+/** Puts the list as the server has it now in place of the one that is shown. */
+async function refresh() {
+  const shown = document.querySelector("[data-live]");
+  if (!shown) return;
+  if (fetching) {
+    again = true;
+    return;
+  }
+  fetching = true;
+  try {
+    const response = await fetch(shown.dataset.live, { headers: { Accept: "text/html" } });
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.querySelector("[data-live]");
+    if (!fresh) return;
+    const known = filmsIn(shown);
+    const arrived = [];
+    for (const [id, film] of filmsIn(fresh)) {
+      const old = known.get(id);
+      if (isReason(film) && !(old && isReason(old))) {
+        film.classList.add("arrived");
+        arrived.push(film);
+      }
+    }
+    const focused = shown.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    shown.replaceWith(document.adoptNode(fresh));
+    if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    announce(arrived);
+  } catch {
+    // The next event, or a reload, brings the list.
+  } finally {
+    fetching = false;
+    if (again) {
+      again = false;
+      refresh();
+    }
+  }
+}
+
+function connect() {
+  clearTimeout(retry);
+  if (events || document.hidden) return;
+  let first = true;
+  events = new EventSource("/recommendations/events");
+  events.addEventListener("open", () => {
+    first = true;
+  });
+  events.addEventListener("changed", (event) => {
+    const total = Number(event.data);
+    showTotal(total);
+    const shown = document.querySelector("[data-live]");
+    // The first event says how things stand: only what has changed since the page was made counts.
+    const known = shown && shown.dataset.recommended === String(total);
+    if (!first || connectedBefore || !known) refresh();
+    first = false;
+    connectedBefore = true;
+  });
+  events.addEventListener("error", () => {
+    if (events && events.readyState === EventSource.CLOSED) {
+      disconnect();
+      retry = setTimeout(connect, RETRY_MS);
+    }
+  });
+}
+
+function disconnect() {
+  clearTimeout(retry);
+  events?.close();
+  events = null;
+}
+
+// A hidden page holds no connection: browsers have few for one host, and visitors many tabs.
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", connect);
+connect();

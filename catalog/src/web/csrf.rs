@@ -1,0 +1,194 @@
+//! Proof that a form was sent from one of our own pages, and not by another site on behalf of a
+//! visitor.
+//!
+//! Every form holds a token that equals the one in a signed cookie, which other sites can neither
+//! read nor set. A request that says itself that it comes from elsewhere (`Sec-Fetch-Site`, `Origin`)
+//! is refused whatever it holds.
+//!
+//! One kind of request passes without a token: it has no cookies and none of the headers by which a
+//! browser tells where a form comes from (`Origin`, `Sec-Fetch-Site`, `Referer`). It is a program, such
+//! as a script written before there were tokens. Browsers send `Origin` with every form posted across
+//! sites, so that this opens no way around the token; and such a request carries no credentials that
+//! could be abused.
+
+use actix_web::{
+    HttpRequest,
+    cookie::{Cookie, CookieJar, Key, SameSite},
+    http::header::{COOKIE, HeaderName, ORIGIN, REFERER},
+};
+
+const NAME: &str = "marquee_csrf";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Why a form is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It was sent from another site.
+    CrossSite,
+    /// Its token is missing, or is not the one of the cookie.
+    NoToken,
+}
+
+/// The token of a visitor's forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) value: String,
+    /// Whether the visitor's browser has yet to be given its cookie.
+    pub(super) is_new: bool,
+}
+
+impl Token {
+    /// The visitor's token, a new one if they have none.
+    pub(super) fn of(request: &HttpRequest, key: &Key) -> Self {
+        match unsigned(request, key, NAME) {
+            Some(value) => Self { value, is_new: false },
+            None => Self { value: format!("{:032x}", rand::random::<u128>()), is_new: true },
+        }
+    }
+
+    /// The cookie that makes the token known to the visitor's browser.
+    pub(super) fn cookie(&self, request: &HttpRequest, key: &Key) -> Cookie<'static> {
+        signed(request, key, NAME, self.value.clone())
+    }
+}
+
+/// Decides whether a form that was sent with `token` may be trusted.
+pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Result<(), Refusal> {
+    let header = |name: HeaderName| request.headers().get(name).map(|value| value.as_bytes());
+    let site = header(SEC_FETCH_SITE);
+    let origin = header(ORIGIN);
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none")
+        || origin.is_some_and(|origin| !is_own(request, origin))
+    {
+        return Err(Refusal::CrossSite);
+    }
+    let is_program =
+        [COOKIE, REFERER].iter().all(|name| header(name.clone()).is_none()) && site.is_none() && origin.is_none();
+    if is_program {
+        return Ok(());
+    }
+    match (unsigned(request, key, NAME), token) {
+        (Some(expected), Some(token)) if equal(expected.as_bytes(), token.as_bytes()) => Ok(()),
+        _ => Err(Refusal::NoToken),
+    }
+}
+
+/// Whether an origin is the host that the request was sent to. A proxy may tell that host in
+/// `X-Forwarded-Host`; a form on another site cannot.
+fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
+    let connection = request.connection_info();
+    ["http://", "https://"].iter().any(|scheme| {
+        origin.strip_prefix(scheme.as_bytes()).is_some_and(|host| host.eq_ignore_ascii_case(connection.host().as_bytes()))
+    })
+}
+
+/// Compares in a time that does not depend on where the first difference is.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+/// A cookie whose value nobody can change or make up. It is sent over TLS alone where the request
+/// came by TLS.
+pub(super) fn signed(request: &HttpRequest, key: &Key, name: &'static str, value: String) -> Cookie<'static> {
+    let cookie = Cookie::build(name, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(request.connection_info().scheme() == "https")
+        .finish();
+    let mut jar = CookieJar::new();
+    jar.signed_mut(key).add(cookie);
+    jar.get(name).cloned().expect("the cookie was added a line before")
+}
+
+/// The value of a cookie that [`signed`] made.
+pub(super) fn unsigned(request: &HttpRequest, key: &Key, name: &str) -> Option<String> {
+    let mut jar = CookieJar::new();
+    jar.add_original(request.cookie(name)?);
+    Some(jar.signed(key).get(name)?.value().to_owned())
+}
+
+/// Asks the browser to forget a cookie.
+pub(super) fn removed(name: &'static str) -> Cookie<'static> {
+    let mut cookie = Cookie::build(name, "").path("/").http_only(true).same_site(SameSite::Lax).finish();
+    cookie.make_removal();
+    cookie
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn key() -> Key {
+        Key::from(&[7; 64])
+    }
+
+    /// A request with the cookie of `token` and these headers.
+    fn browser(token: &str, headers: &[(&str, &str)]) -> HttpRequest {
+        let plain = TestRequest::default().to_http_request();
+        let cookie = signed(&plain, &key(), NAME, token.to_owned());
+        let request = TestRequest::default().insert_header(("host", "films.example:5000")).cookie(cookie);
+        headers.iter().fold(request, |request, header| request.insert_header(*header)).to_http_request()
+    }
+
+    #[test]
+    fn a_form_of_our_own_page_passes_with_its_token_alone() {
+        let own: &[&[(&str, &str)]] = &[
+            &[],
+            &[("origin", "http://films.example:5000")],
+            &[("origin", "https://FILMS.example:5000"), ("sec-fetch-site", "same-origin")],
+            &[("referer", "http://films.example:5000/")],
+        ];
+        for headers in own {
+            let request = browser("secret", headers);
+            assert_eq!(check(&request, &key(), Some("secret")), Ok(()), "{headers:?}");
+            for token in [None, Some(""), Some("other!"), Some("secret2")] {
+                assert_eq!(check(&request, &key(), token), Err(Refusal::NoToken), "{headers:?} {token:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_refused_whatever_it_holds() {
+        let other: &[(&str, &str)] = &[
+            ("origin", "http://evil.example"),
+            ("origin", "http://films.example:5001"),
+            ("origin", "http://films.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ];
+        for header in other {
+            let request = browser("secret", &[*header]);
+            assert_eq!(check(&request, &key(), Some("secret")), Err(Refusal::CrossSite), "{header:?}");
+            let request = TestRequest::default().insert_header(*header).to_http_request();
+            assert_eq!(check(&request, &key(), None), Err(Refusal::CrossSite), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_needs_no_token_and_nothing_that_a_browser_sends_makes_a_program() {
+        assert_eq!(check(&TestRequest::default().to_http_request(), &key(), None), Ok(()));
+        for header in [("cookie", "a=b"), ("referer", "http://evil.example/"), ("sec-fetch-site", "none"), ("origin", "http://localhost:8080")] {
+            let request = TestRequest::default().insert_header(header).to_http_request();
+            assert_eq!(check(&request, &key(), None), Err(Refusal::NoToken), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_another_key_counts_for_nothing() {
+        let request = browser("secret", &[]);
+        assert_eq!(Token::of(&request, &key()).value, "secret");
+        let other = Key::from(&[8; 64]);
+        assert!(Token::of(&request, &other).is_new);
+        assert_eq!(check(&request, &other, Some("secret")), Err(Refusal::NoToken));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_host_is_the_one_that_the_browser_asked() {
+        let request = browser("secret", &[("x-forwarded-host", "films.org"), ("origin", "https://films.org")]);
+        assert_eq!(check(&request, &key(), Some("secret")), Ok(()));
+    }
+}

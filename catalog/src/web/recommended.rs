@@ -1,0 +1,57 @@
+//! The films that the user is recommended, and why.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::StatusCode};
+
+use super::{
+    error::PageError,
+    templates::Part,
+    views::{PAGE_SIZE, Place, RecommendedView},
+    visit::Visit,
+};
+use crate::{Error, actors::recommendations_gateway::Recommended};
+
+/// How long the recommendations service may take.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// GET `/recommendations`.
+pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
+    let (view, total) = match page(&visit).await {
+        Ok((page, recommended)) => {
+            let total = i64::from(recommended.total);
+            (RecommendedView::new(&recommended.films, total, page, last_page(total)), Some(recommended.total))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what a user is recommended cannot be shown: {error}");
+            (RecommendedView::away(), None)
+        }
+    };
+    // A script keeps what it shows rather than put the news of an absence in its place.
+    let list_only = visit.wants_list_only();
+    let status = if list_only && total.is_none() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    visit.show(status, Place::ForYou, total, |templates, layout| {
+        templates.recommendations(layout, &view, Part::of(list_only))
+    })
+}
+
+/// The page that is asked for, or the last one if there are fewer, and its number.
+async fn page(visit: &Visit) -> Result<(i64, Recommended), Error> {
+    let get = async |page: i64| {
+        let offset = i32::try_from((page - 1) * PAGE_SIZE).unwrap_or(i32::MAX);
+        visit.recommended(offset, PAGE_SIZE as i32, DEADLINE).await
+    };
+    let asked = visit.page();
+    let recommended = get(asked).await?;
+    let last = last_page(i64::from(recommended.total));
+    if recommended.films.is_empty() && asked > 1 {
+        // The total may only be known on a page that is there.
+        let last = if asked > last { last } else { 1 };
+        return Ok((last, get(last).await?));
+    }
+    Ok((asked, recommended))
+}
+
+fn last_page(total: i64) -> i64 {
+    ((total + PAGE_SIZE - 1) / PAGE_SIZE).max(1)
+}

@@ -1,0 +1,181 @@
+//! One visitor looking at one page.
+
+use std::{collections::HashMap, time::Duration};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
+    dev::Payload,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, ContentType, LOCATION},
+    },
+    web,
+};
+use futures::future::LocalBoxFuture;
+
+use super::{
+    Site,
+    csrf::Token,
+    error::PageError,
+    flash, templates,
+    user::CurrentUser,
+    views::{Layout, Place, Why},
+};
+use crate::{
+    Error, UserId,
+    actors::recommendations_gateway::{GetRecommended, Recommended, RecommendedFilm},
+    movies::MovieId,
+};
+
+/// How long a page waits for an answer that it cannot do without.
+pub(super) const DEADLINE: Duration = Duration::from_secs(8);
+/// How long a page waits for what it only mentions.
+const ASIDE_DEADLINE: Duration = Duration::from_millis(500);
+/// How many recommendations are looked through at once for the reasons why films are recommended.
+const REASONS: i32 = 100;
+
+/// Who is looking, and what is shown around the page itself.
+pub(super) struct Visit {
+    pub(super) site: web::Data<Site>,
+    pub(super) user: UserId,
+    request: HttpRequest,
+    token: Token,
+    flash: Option<String>,
+}
+
+impl FromRequest for Visit {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let user = CurrentUser::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let CurrentUser(user) = user.await?;
+            let site = request
+                .app_data::<web::Data<Site>>()
+                .expect("`configure` adds the site beside every handler")
+                .clone();
+            let token = Token::of(&request, &site.key);
+            let flash = flash::carried(&request, &site.key);
+            Ok(Self { site, user, request, token, flash })
+        })
+    }
+}
+
+impl Visit {
+    /// The parameters of the address. The first counts where one is given twice.
+    pub(super) fn parameter(&self, name: &str) -> String {
+        web::Query::<Vec<(String, String)>>::from_query(self.request.query_string())
+            .ok()
+            .and_then(|query| query.into_inner().into_iter().find(|(parameter, _)| parameter == name))
+            .map(|(_, value)| value)
+            .unwrap_or_default()
+    }
+
+    /// The page's number in the address, 1 if it is none.
+    pub(super) fn page(&self) -> i64 {
+        let page = self.parameter("page");
+        let page = page.trim();
+        // More digits than fit are still a number: that of a page beyond the last.
+        let is_huge = page.len() > 18 && page.bytes().all(|digit| digit.is_ascii_digit());
+        if is_huge { i64::from(i32::MAX) } else { page.parse().unwrap_or(1).clamp(1, i64::from(i32::MAX)) }
+    }
+
+    /// Whether only the list of a page is asked for, by a script that has the rest.
+    pub(super) fn wants_list_only(&self) -> bool {
+        self.parameter("part") == "list"
+    }
+
+    /// Answers with a page. `recommended` is how many films the user is recommended, if that is known.
+    pub(super) fn show(
+        &self,
+        status: StatusCode,
+        place: Place,
+        recommended: Option<i32>,
+        render: impl FnOnce(&templates::Templates, &Layout) -> Result<String, tera::Error>,
+    ) -> Result<HttpResponse, PageError> {
+        let list_only = self.wants_list_only();
+        let flash = if list_only { None } else { self.flash.clone() };
+        let layout = Layout { place, recommended, flash, csrf: self.token.value.clone() };
+        let html = render(templates::templates(), &layout)?;
+        let mut response = HttpResponse::build(status);
+        // Each visitor's pages are their own, and may differ the next time.
+        response.content_type(ContentType::html()).insert_header((CACHE_CONTROL, "private, no-cache"));
+        self.give_token(&mut response);
+        if layout.flash.is_some() {
+            response.cookie(flash::shown());
+        }
+        Ok(response.body(html))
+    }
+
+    /// Sends the visitor to another page, which tells what was done.
+    pub(super) fn go_to(&self, url: &str, done: &str) -> HttpResponse {
+        let mut response = HttpResponse::SeeOther();
+        response.insert_header((LOCATION, url)).cookie(flash::carry(&self.request, &self.site.key, done));
+        response.finish()
+    }
+
+    /// How many films the user is recommended; nothing if the service does not say so quickly.
+    pub(super) async fn recommended_count(&self) -> Option<i32> {
+        let recommended = self.recommended(0, 1, ASIDE_DEADLINE).await.ok()?;
+        Some(recommended.total)
+    }
+
+    /// The newest recommendations and why; nothing if the service does not say so quickly.
+    pub(super) async fn reasons(&self) -> Option<Reasons> {
+        let recommended = self.recommended(0, REASONS, ASIDE_DEADLINE).await.ok()?;
+        Some(Reasons::from(recommended))
+    }
+
+    /// Why one film is recommended, looked for among all recommendations of the user, up to a limit.
+    pub(super) async fn reason(&self, film: &MovieId, reasons: Option<&Reasons>) -> Why {
+        let Some(first) = reasons else { return Why::default() };
+        let why = first.of(film);
+        if !why.is_empty() {
+            return why;
+        }
+        let end = first.total.min(10 * REASONS);
+        for offset in (REASONS..end).step_by(REASONS as usize) {
+            let Ok(more) = self.recommended(offset, REASONS, ASIDE_DEADLINE).await else { break };
+            let why = Reasons::from(more).of(film);
+            if !why.is_empty() {
+                return why;
+            }
+        }
+        Why::default()
+    }
+
+    /// Some of the user's recommendations, newest first.
+    pub(super) async fn recommended(&self, offset: i32, max: i32, deadline: Duration) -> Result<Recommended, Error> {
+        let ask = GetRecommended { user: self.user, offset, max };
+        self.site.app.recommendations.ask(ask, deadline).await?
+    }
+
+    fn give_token(&self, response: &mut HttpResponseBuilder) {
+        if self.token.is_new {
+            response.cookie(self.token.cookie(&self.request, &self.site.key));
+        }
+    }
+}
+
+/// Why films are recommended to the user.
+pub(super) struct Reasons {
+    by_film: HashMap<MovieId, Vec<String>>,
+    /// How many films are recommended in all, these or others.
+    pub(super) total: i32,
+}
+
+impl From<Recommended> for Reasons {
+    fn from(Recommended { films, total }: Recommended) -> Self {
+        let reason = |film: RecommendedFilm| (film.id, film.matched_keywords);
+        Self { by_film: films.into_iter().map(reason).collect(), total }
+    }
+}
+
+impl Reasons {
+    /// Why a film is recommended; empty if it is not, or if that is not known.
+    pub(super) fn of(&self, film: &MovieId) -> Why {
+        self.by_film.get(film).map(|keywords| Why::new(keywords)).unwrap_or_default()
+    }
+}
