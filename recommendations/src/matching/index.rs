@@ -58,7 +58,8 @@ impl Index {
         self.followers.matching(film)
     }
 
-    /// Calls `visit` once with each user whom [`Index::users_matching`] would name, without making a set of them.
+    /// Calls `visit` once with each user whom [`Index::users_matching`] would name, in no particular order: what
+    /// counts or filters users needs no set of them.
     pub fn for_each_user_matching(&mut self, film: &FilmWords, visit: impl FnMut(i32)) {
         self.followers.for_each_matching(film, visit);
     }

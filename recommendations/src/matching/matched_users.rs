@@ -10,7 +10,7 @@ const BITS_PER_MEMBER: usize = 1024;
 /// Puts sets of users together; the memory for it is kept between films.
 #[derive(Default)]
 pub(super) struct MatchedUsers {
-    /// A bit for each user from the first on; all zero between films.
+    /// A bit for each user of a range of ids.
     bits: Vec<u8>,
     /// The members when they lie too far apart for bits.
     list: Vec<u32>,
@@ -22,70 +22,57 @@ impl MatchedUsers {
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
     ) -> RoaringBitmap {
-        match self.collect(sets) {
-            Union::Bits { first } => {
-                let bitmap = RoaringBitmap::from_lsb0_bytes(first, &self.bits);
-                self.bits.fill(0);
-                bitmap
+        match Range::of(sets.clone()) {
+            Some(range) => {
+                self.mark(sets, &range, |_| {});
+                RoaringBitmap::from_lsb0_bytes(range.first, &self.bits)
             }
-            Union::List => RoaringBitmap::from_sorted_iter(self.list.iter().copied())
+            None => RoaringBitmap::from_sorted_iter(self.sorted(sets).iter().copied())
                 .expect("the list is sorted and free of duplicates"),
         }
     }
 
-    /// Calls `visit` with each user in the union once, in ascending order of the id as an unsigned number.
+    /// Calls `visit` with each user in the union once, in no particular order.
     pub(super) fn for_each<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
-        mut visit: impl FnMut(u32),
+        visit: impl FnMut(u32),
     ) {
-        match self.collect(sets) {
-            Union::List => self.list.iter().for_each(|&user| visit(user)),
-            Union::Bits { first } => {
-                let mut base = first;
-                for eight in self.bits.as_chunks_mut::<8>().0 {
-                    let mut word = u64::from_le_bytes(*eight);
-                    if word != 0 {
-                        *eight = [0; 8];
-                        while word != 0 {
-                            visit(base + word.trailing_zeros());
-                            word &= word - 1;
-                        }
-                    }
-                    base = base.wrapping_add(64);
-                }
-            }
+        match Range::of(sets.clone()) {
+            Some(range) => self.mark(sets, &range, visit),
+            None => self.sorted(sets).iter().copied().for_each(visit),
         }
     }
 
-    fn collect<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet> + Clone) -> Union {
-        self.list.clear();
-        let (mut members, mut first, mut last) = (0, u32::MAX, 0);
-        for set in sets.clone() {
-            members += set.len();
-            if let Some((least, greatest)) = set.bounds() {
-                first = first.min(least);
-                last = last.max(greatest);
-            }
-        }
-        let first = first & !63;
-        let length = (last.saturating_sub(first) as usize / 64 + 1) * 8;
-        if members == 0 || length * 8 > members * BITS_PER_MEMBER {
-            sets.for_each(|set| set.for_each(|user| self.list.push(user)));
-            self.list.sort_unstable();
-            self.list.dedup();
-            return Union::List;
-        }
-        self.bits.resize(length, 0);
+    /// Sets the bit of each user, and calls `visit` when it was not set.
+    fn mark<'a>(
+        &mut self,
+        sets: impl Iterator<Item = &'a IdSet>,
+        range: &Range,
+        mut visit: impl FnMut(u32),
+    ) {
+        self.bits.clear();
+        self.bits.resize(range.bytes, 0);
         for set in sets {
             set.for_each(|user| {
-                let bit = user - first;
-                if let Some(eight) = self.bits.get_mut(bit as usize / 8) {
-                    *eight |= 1 << (bit % 8);
+                let bit = user.wrapping_sub(range.first);
+                let mask = 1 << (bit % 8);
+                if let Some(eight) = self.bits.get_mut(bit as usize / 8)
+                    && *eight & mask == 0
+                {
+                    *eight |= mask;
+                    visit(user);
                 }
             });
         }
-        Union::Bits { first }
+    }
+
+    fn sorted<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>) -> &[u32] {
+        self.list.clear();
+        sets.for_each(|set| set.for_each(|user| self.list.push(user)));
+        self.list.sort_unstable();
+        self.list.dedup();
+        &self.list
     }
 
     /// Memory held, in bytes.
@@ -94,9 +81,28 @@ impl MatchedUsers {
     }
 }
 
-enum Union {
-    Bits { first: u32 },
-    List,
+/// The ids from the first on for which there are bits.
+struct Range {
+    first: u32,
+    bytes: usize,
+}
+
+impl Range {
+    /// The range of all members; none when they lie so far apart that bits would cost more than sorting them.
+    fn of<'a>(sets: impl Iterator<Item = &'a IdSet>) -> Option<Range> {
+        let (mut members, mut first, mut last) = (0, u32::MAX, 0);
+        for set in sets {
+            members += set.len();
+            if let Some((least, greatest)) = set.bounds() {
+                first = first.min(least);
+                last = last.max(greatest);
+            }
+        }
+        // A bitmap is made of whole bytes without shifting them.
+        let first = first & !7;
+        let bytes = last.checked_sub(first)? as usize / 8 + 1;
+        (bytes * 8 <= members * BITS_PER_MEMBER).then_some(Range { first, bytes })
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +126,7 @@ mod tests {
             .collect();
         let mut seen = Vec::new();
         union.for_each(sets.iter(), |user| seen.push(user));
+        seen.sort_unstable();
         assert_eq!(seen, model.iter().copied().collect::<Vec<_>>());
         assert_eq!(union.bitmap(sets.iter()), model.into_iter().collect());
     }

@@ -237,6 +237,7 @@ impl Model {
             assert_eq!(found, expected);
             let mut visited = Vec::new();
             index.for_each_user_matching(film, |user| visited.push(user));
+            visited.sort_by_key(|&user| user as u32);
             assert_eq!(visited, users(index, film));
         }
         for text in keywords {
