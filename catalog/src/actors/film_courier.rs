@@ -1,0 +1,201 @@
+//! The actor that brings what the outbox holds to the recommendations service.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use proto::recommendations::{RemoveFilmRequest, recommendations_client::RecommendationsClient};
+use runtime::{Lifeline, Reporter};
+use storage::Database;
+use tokio::sync::Notify;
+use tonic::{Code, Request, transport::Channel};
+
+pub use crate::delivery::Pace;
+use crate::{
+    delivery::{Docket, Outcome, film_update},
+    movies::{
+        MovieId,
+        outbox::{self, News},
+    },
+};
+
+/// How many rows of the outbox are read at once.
+const BATCH: i64 = 128;
+
+/// Movies were written: there is something in the outbox.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct FilmsSaved;
+
+/// The actor that delivers the outbox. It takes the oldest rows that there are, of each film only the
+/// newest state, several films at once; a row leaves the outbox when recommendations has confirmed
+/// its version or a newer one. While recommendations is away the rows wait, however long.
+///
+/// Several catalogs may do this on one database: what two of them deliver twice, recommendations
+/// knows by its version.
+pub struct FilmCourier {
+    round: Round,
+    lifeline: Lifeline,
+}
+
+/// What a round of deliveries needs.
+#[derive(Clone)]
+struct Round {
+    database: Database,
+    client: RecommendationsClient<Channel>,
+    pace: Pace,
+    wake: Arc<Notify>,
+    reporter: Reporter,
+}
+
+impl FilmCourier {
+    /// Makes the actor; the channel connects when it is first needed.
+    pub fn new(database: Database, channel: Channel, pace: Pace, lifeline: Lifeline) -> Self {
+        let client = RecommendationsClient::new(channel);
+        let reporter = lifeline.reporter();
+        Self { round: Round { database, client, pace, wake: Arc::default(), reporter }, lifeline }
+    }
+}
+
+impl Actor for FilmCourier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.lifeline.ready();
+        let walk = self.round.clone().walk().into_actor(self);
+        context.spawn(walk.map(|(), _, context| context.stop()));
+    }
+}
+
+impl Handler<FilmsSaved> for FilmCourier {
+    type Result = ();
+
+    fn handle(&mut self, _: FilmsSaved, _: &mut Context<Self>) {
+        self.round.wake.notify_one();
+    }
+}
+
+/// A delivery on its way.
+type Delivery = Pin<Box<dyn Future<Output = (MovieId, Outcome)>>>;
+
+impl Round {
+    /// Delivers for ever.
+    async fn walk(self) {
+        let mut docket = Docket::new(self.pace);
+        let mut on_their_way: FuturesUnordered<Delivery> = FuturesUnordered::new();
+        let mut waiting: VecDeque<News> = VecDeque::new();
+        // Where to read on in the outbox; `None` when its end was reached.
+        let mut next = Some(0);
+        // Whether to begin at the oldest row once the end is reached.
+        let mut again = false;
+        loop {
+            let now = Instant::now();
+            while docket.has_room(now) {
+                if let Some(news) = waiting.pop_front() {
+                    if docket.begin(news.movie_id(), now) {
+                        on_their_way.push(self.clone().deliver(news).boxed_local());
+                    }
+                    continue;
+                }
+                if next.is_none() && std::mem::take(&mut again) {
+                    next = Some(0);
+                }
+                let Some(from) = next else { break };
+                match self.database.read(move |conn| outbox::read(conn, from, BATCH)).await {
+                    Ok(batch) => {
+                        next = batch.next;
+                        waiting.extend(batch.news);
+                    }
+                    Err(error) => {
+                        self.reporter.degraded(format_args!("cannot read the outbox: {error}"));
+                        docket.pause(Instant::now());
+                        break;
+                    }
+                }
+            }
+            let look = tokio::time::sleep_until(docket.next_look(Instant::now()).into());
+            tokio::select! {
+                Some((id, outcome)) = on_their_way.next() => {
+                    again |= docket.end(&id, &outcome, Instant::now());
+                    self.report(&outcome);
+                }
+                () = self.wake.notified() => again = true,
+                () = look => again = true,
+            }
+        }
+    }
+
+    /// Brings one film's news there, and settles its rows.
+    async fn deliver(mut self, news: News) -> (MovieId, Outcome) {
+        let (id, version) = (news.movie_id().clone(), news.version());
+        let outcome = match tokio::time::timeout(self.pace.deadline, self.call(news)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Failed(no_answer_within(self.pace.deadline)),
+        };
+        let settled = match &outcome {
+            Outcome::Delivered => {
+                let id = id.clone();
+                self.database.write(move |conn| outbox::delivered(conn, &id, version)).await
+            }
+            Outcome::Refused(reason) => {
+                tracing::error!(film_id = %id, version, reason, "recommendations refuses film {id}, which is set aside: {reason}");
+                let (id, reason) = (id.clone(), reason.clone());
+                self.database.write(move |conn| outbox::park(conn, &id, version, &reason)).await
+            }
+            Outcome::Failed(_) | Outcome::Away(_) => Ok(()),
+        };
+        match settled {
+            Ok(()) => (id, outcome),
+            // Delivered again later; that changes nothing over there.
+            Err(error) => (id, Outcome::Away(format!("cannot settle the outbox: {error}"))),
+        }
+    }
+
+    async fn call(&mut self, news: News) -> Outcome {
+        let sent = match news {
+            News::Saved(movie) => {
+                let request = self.request(film_update(*movie));
+                self.client.process_film_update(request).await.map(drop)
+            }
+            News::Deleted { id, version } => {
+                let removal = RemoveFilmRequest { film_id: id.to_string(), version: Some(version) };
+                let sent = self.client.remove_film(self.request(removal)).await.map(drop);
+                if sent.as_ref().is_err_and(|status| status.code() == Code::Unimplemented) {
+                    tracing::warn!(film_id = %id, "the recommendations service is too old to be told that film {id} is deleted");
+                    return Outcome::Delivered;
+                }
+                sent
+            }
+        };
+        sent.map_or_else(|status| Outcome::of(&status), |()| Outcome::Delivered)
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        // Tells the other side, too, when nobody waits for the answer any more.
+        request.set_timeout(self.pace.deadline);
+        request
+    }
+
+    fn report(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Delivered => self.reporter.ready(),
+            Outcome::Refused(_) => {}
+            Outcome::Failed(reason) => {
+                self.reporter.degraded(format_args!("a film cannot be delivered: {reason}"));
+            }
+            Outcome::Away(reason) => {
+                self.reporter.degraded(format_args!("films wait for recommendations: {reason}"));
+            }
+        }
+    }
+}
+
+fn no_answer_within(deadline: Duration) -> String {
+    format!("no answer within {} ms", deadline.as_millis())
+}

@@ -1,0 +1,271 @@
+//! The catalog's way to the recommendations service.
+
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use futures::{StreamExt, stream::BoxStream};
+use proto::recommendations::{
+    CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest,
+    RecommendationsRequest, WatchRecommendationsRequest,
+    recommendations_client::RecommendationsClient,
+};
+use runtime::Lifeline;
+use tonic::{Code, Request, Status, transport::Channel};
+
+use crate::{Error, UserId, config::RecommendationsHost, movies::MovieId};
+
+/// How long recommendations may take to answer a question of a page.
+const CALL_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A keyword that a user follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedKeyword {
+    /// The keyword as it was given.
+    pub keyword: String,
+    /// How many films it matches; older services do not say.
+    pub matching_films: Option<i32>,
+}
+
+/// A film that a user is recommended, with what the recommendations service knows of it.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the facts are those of `Movie`")]
+pub struct RecommendedFilm {
+    /// Empty or malformed ids of strange peers are left out of the list.
+    pub id: MovieId,
+    pub title: String,
+    pub description: String,
+    pub genre: String,
+    pub rating: Option<f32>,
+    pub release_year: String,
+    /// The user's keywords that match it; older services do not say.
+    pub matched_keywords: Vec<String>,
+}
+
+/// Some of the films that a user is recommended, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recommended {
+    /// The films asked for.
+    pub films: Vec<RecommendedFilm>,
+    /// How many there are in all.
+    pub total: i32,
+}
+
+/// A user's recommendations may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecommendationsChanged {
+    /// How many films they are recommended now.
+    pub total: i32,
+}
+
+/// Tells of changes as they come: once at its beginning, and then after each. An error ends it.
+pub type Changes = BoxStream<'static, Result<RecommendationsChanged, Error>>;
+
+/// Asks for the keywords that a user follows.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<FollowedKeyword>, Error>")]
+pub struct GetKeywords(pub UserId);
+
+/// Asks to follow a keyword.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Follow {
+    pub user: UserId,
+    pub keyword: String,
+}
+
+/// Asks to stop following a keyword; answers whether it was followed.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<bool, Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct StopFollowing {
+    pub user: UserId,
+    pub keyword: String,
+}
+
+/// Asks for films that a user is recommended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Recommended, Error>")]
+pub struct GetRecommended {
+    /// Whose films.
+    pub user: UserId,
+    /// How many of the newest to pass over.
+    pub offset: i32,
+    /// How many to answer at most; 0 means the service's default.
+    pub max: i32,
+}
+
+/// Asks to be told when a user's recommendations change.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Changes, Error>")]
+#[expect(missing_docs, reason = "the name says it")]
+pub struct Watch {
+    pub user: UserId,
+}
+
+/// The actor that calls the recommendations service. Each call has a deadline; one that cannot be
+/// made is [`Error::RecommendationsAway`].
+#[derive(Debug)]
+pub struct RecommendationsGateway {
+    client: RecommendationsClient<Channel>,
+    lifeline: Lifeline,
+}
+
+impl RecommendationsGateway {
+    /// Makes the actor; the channel connects when it is first needed.
+    pub fn new(channel: Channel, lifeline: Lifeline) -> Self {
+        Self { client: RecommendationsClient::new(channel), lifeline }
+    }
+}
+
+impl Actor for RecommendationsGateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.lifeline.ready();
+    }
+}
+
+/// Runs one call within its deadline.
+async fn call<T>(
+    what: &'static str,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(refused(what, status)),
+        Err(_) => {
+            tracing::debug!(call = what, "recommendations did not answer {what} in time");
+            Err(Error::RecommendationsAway)
+        }
+    }
+}
+
+fn refused(what: &'static str, status: Status) -> Error {
+    match status.code() {
+        Code::InvalidArgument => Error::Invalid(status.message().to_owned()),
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::ResourceExhausted
+        // Older services do not know our additions; for the caller that is the same as away.
+        | Code::Unimplemented => {
+            tracing::debug!(call = what, %status, "recommendations did not answer {what}");
+            Error::RecommendationsAway
+        }
+        // A connection that breaks under a call is told as unknown.
+        Code::Unknown if std::error::Error::source(&status).is_some() => Error::RecommendationsAway,
+        _ => Error::RecommendationsFailed(Box::new(status)),
+    }
+}
+
+impl Handler<GetKeywords> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<Vec<FollowedKeyword>, Error>>;
+
+    fn handle(&mut self, GetKeywords(user): GetKeywords, _: &mut Context<Self>) -> Self::Result {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let request = GetPreferencesRequest { user_id: user.0 };
+            let response = call("GetPreferences", client.get_preferences(request)).await?;
+            let followed = response.preferences.into_iter().map(|preference| FollowedKeyword {
+                keyword: preference.keyword,
+                matching_films: preference.matching_films,
+            });
+            Ok(followed.collect())
+        })
+    }
+}
+
+impl Handler<Follow> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let request = CreatePreferenceRequest { user_id: user.0, keyword };
+            call("CreatePreference", client.create_preference(request)).await?;
+            Ok(())
+        })
+    }
+}
+
+impl Handler<StopFollowing> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<bool, Error>>;
+
+    fn handle(&mut self, message: StopFollowing, _: &mut Context<Self>) -> Self::Result {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let StopFollowing { user, keyword } = message;
+            let request = DeletePreferenceRequest { user_id: user.0, keyword };
+            let response = call("DeletePreference", client.delete_preference(request)).await?;
+            Ok(response.success)
+        })
+    }
+}
+
+impl Handler<GetRecommended> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<Recommended, Error>>;
+
+    fn handle(&mut self, message: GetRecommended, _: &mut Context<Self>) -> Self::Result {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let request = RecommendationsRequest {
+                user_id: message.user.to_string(),
+                max_results: message.max,
+                offset: message.offset,
+            };
+            let response = call("GetRecommendations", client.get_recommendations(request)).await?;
+            let films: Vec<_> =
+                response.recommendations.into_iter().filter_map(recommended_film).collect();
+            let listed = i32::try_from(films.len()).unwrap_or(i32::MAX);
+            // Older services do not count.
+            let total = response.total.max(message.offset.saturating_add(listed));
+            Ok(Recommended { films, total })
+        })
+    }
+}
+
+impl Handler<Watch> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<Changes, Error>>;
+
+    fn handle(&mut self, Watch { user }: Watch, _: &mut Context<Self>) -> Self::Result {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let request = Request::new(WatchRecommendationsRequest { user_id: user.0 });
+            let watch = "WatchRecommendations";
+            let changes = call(watch, client.watch_recommendations(request)).await?;
+            let changes = changes.map(move |change| match change {
+                Ok(change) => Ok(RecommendationsChanged { total: change.total }),
+                Err(status) => Err(refused(watch, status)),
+            });
+            Ok(changes.boxed())
+        })
+    }
+}
+
+fn recommended_film(film: proto::recommendations::MovieRecommendation) -> Option<RecommendedFilm> {
+    Some(RecommendedFilm {
+        id: film.id.parse().ok()?,
+        title: film.title,
+        description: film.description,
+        genre: film.genre,
+        // On the wire 0 stands for no rating.
+        #[expect(clippy::cast_possible_truncation, reason = "ratings are small decimals")]
+        rating: (film.rating > 0.0).then_some(film.rating as f32),
+        release_year: film.release_year,
+        matched_keywords: film.matched_keywords,
+    })
+}
+
+/// A channel to the recommendations service that connects when it is first needed, and again
+/// whenever it has to.
+pub fn channel(host: &RecommendationsHost) -> Channel {
+    host.endpoint()
+        .connect_timeout(Duration::from_secs(2))
+        .tcp_nodelay(true)
+        // A peer that vanished without a word is noticed, also while nothing is asked.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .connect_lazy()
+}

@@ -1,0 +1,32 @@
+//! The catalog as a program of its own.
+
+use std::process::ExitCode;
+
+use catalog::{Config, Listeners};
+use clap::Parser;
+use runtime::{Process, process, settings, telemetry::{self, LogSettings}};
+
+/// The film catalog of Marquee: its pages and its gRPC service.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Program {
+    #[command(flatten)]
+    config: Config,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+fn main() -> ExitCode {
+    let Program { config, log } = match settings::parse() {
+        Ok(program) => program,
+        Err(code) => return code,
+    };
+    process::main(async {
+        telemetry::init(&log)?;
+        let listeners = Listeners::bind(&config)?;
+        tracing::info!(address = %config.http_addr, "pages on http://{}", config.http_addr);
+        let run = |process| catalog::run(config, listeners, process);
+        let service = process::Service::start("catalog", &Process::new(), run)?;
+        process::run_until_stopped(vec![service]).await
+    })
+}

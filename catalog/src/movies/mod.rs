@@ -1,0 +1,28 @@
+//! What the catalog knows about movies: plain data, the rules for it, and the queries on it.
+
+mod movie;
+mod id;
+mod draft;
+mod page;
+mod clock;
+pub mod schema;
+pub mod reading;
+pub mod writing;
+pub mod outbox;
+
+pub use clock::{Moment, now};
+pub use draft::{FieldError, FieldErrors, MovieDraft, MovieFields};
+pub use id::{InvalidMovieId, MovieId};
+pub use movie::Movie;
+pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use storage::Migrations;
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/movies/sqlite");
+const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/movies/mysql");
+
+/// What brings a movies database up to date.
+pub fn migrations() -> Migrations {
+    Migrations { sqlite: SQLITE, mysql: MYSQL }
+}

@@ -1,0 +1,38 @@
+//! A movie as the catalog holds it.
+
+use chrono::NaiveDateTime;
+
+use super::MovieId;
+
+/// A movie. Texts that were never given are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Movie {
+    /// Its identity.
+    pub id: MovieId,
+    /// Its title, 1 to 255 characters.
+    pub title: String,
+    /// What it is about, up to 60,000 bytes.
+    pub description: String,
+    /// One or several genres with commas between them, up to 100 characters.
+    pub genre: String,
+    /// From 0 to 10.
+    pub rating: Option<f32>,
+    /// Four digits.
+    pub release_year: String,
+    /// When it was added, UTC, in microseconds.
+    pub created_at: NaiveDateTime,
+    /// When it was last edited, UTC, in microseconds.
+    pub updated_at: NaiveDateTime,
+    /// Whether somebody is recommended it.
+    pub is_recommended: bool,
+    /// Grows with every write of its facts, and not with `is_recommended`.
+    pub version: i64,
+}
+
+impl Movie {
+    /// The rating as the decimal that was given: 8.1, and not the 8.100000381 that widening the
+    /// stored number would yield.
+    pub fn rating_decimal(&self) -> Option<f64> {
+        self.rating.and_then(|rating| rating.to_string().parse().ok())
+    }
+}

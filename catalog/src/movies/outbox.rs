@@ -1,0 +1,148 @@
+//! What recommendations must still be told of.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::prelude::*;
+use storage::DbConnection;
+
+use super::{
+    Movie, MovieId, reading,
+    schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
+};
+
+/// The newest state of a movie that recommendations must be told of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// The movie is as given; its version is the movie's.
+    Saved(Box<Movie>),
+    /// The movie is deleted, as of this version.
+    Deleted {
+        /// The movie that was.
+        id: MovieId,
+        /// The version of the deletion.
+        version: i64,
+    },
+}
+
+/// Some of the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// One for each movie, in the order of their oldest rows.
+    pub news: Vec<News>,
+    /// Where to read on; `None` at the end of the outbox.
+    pub next: Option<i64>,
+}
+
+impl News {
+    /// Which movie this is about.
+    pub fn movie_id(&self) -> &MovieId {
+        match self {
+            Self::Saved(movie) => &movie.id,
+            Self::Deleted { id, .. } => id,
+        }
+    }
+
+    /// The version that is told.
+    pub fn version(&self) -> i64 {
+        match self {
+            Self::Saved(movie) => movie.version,
+            Self::Deleted { version: deletion, .. } => *deletion,
+        }
+    }
+}
+
+/// Puts a version of a movie into the outbox; in the transaction that writes the movie.
+pub(super) fn push(
+    conn: &mut DbConnection,
+    id: &MovieId,
+    written: i64,
+    is_deletion: bool,
+) -> QueryResult<()> {
+    diesel::insert_into(movie_outbox)
+        .values((movie_id.eq(id.as_str()), version.eq(written), deleted.eq(is_deletion)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Reads up to `limit` rows from `from` on, the oldest first, and what the movies are now: all versions
+/// of a movie become its newest one.
+///
+/// `from` serves to walk through the rows that there are. Beginning again at 0 finds those that
+/// became visible behind the walker.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch> {
+    let rows: Vec<(i64, String, i64)> = movie_outbox
+        .filter(seq.ge(from).and(parked_reason.is_null()))
+        .select((seq, movie_id, version))
+        .order(seq)
+        .limit(limit)
+        .load(conn)?;
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
+    let next = rows.last().filter(|_| full).map(|(last, ..)| last + 1);
+    let mut seen = HashSet::new();
+    let ids: Vec<String> =
+        rows.into_iter().map(|(_, id, _)| id).filter(|id| seen.insert(id.clone())).collect();
+    // Read after the rows: a movie is never older than the newest of its rows that were seen.
+    let mut saved: HashMap<String, Movie> = reading::get_all(conn, &ids)?
+        .into_iter()
+        .map(|movie| (movie.id.to_string(), movie))
+        .collect();
+    let mut news = Vec::with_capacity(ids.len());
+    for id in ids {
+        match saved.remove(&id) {
+            Some(movie) => news.push(News::Saved(Box::new(movie))),
+            None => news.extend(deletion(conn, &id)?),
+        }
+    }
+    Ok(Batch { news, next })
+}
+
+/// What to tell of a movie that is not there.
+fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
+    let rows: Vec<(i64, bool)> =
+        movie_outbox.filter(movie_id.eq(id)).select((version, deleted)).load(conn)?;
+    let told = rows.iter().filter(|row| row.1).map(|row| row.0).max();
+    // Somebody deleted the movie past us: whatever version was told last, this is after it.
+    let untold = rows.iter().map(|row| row.0).max().map(|last| last + 1);
+    let Some(last) = told.or(untold) else {
+        // Another catalog has delivered it meanwhile.
+        return Ok(None);
+    };
+    let id = id.parse().map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
+    Ok(Some(News::Deleted { id, version: last }))
+}
+
+/// Takes a movie's versions up to the delivered one out of the outbox.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn delivered(conn: &mut DbConnection, id: &MovieId, up_to: i64) -> QueryResult<()> {
+    let rows = movie_outbox.filter(movie_id.eq(id.as_str()).and(version.le(up_to)));
+    diesel::delete(rows).execute(conn)?;
+    Ok(())
+}
+
+/// Sets a movie's versions up to the refused one aside, with the reason.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> QueryResult<()> {
+    let reason: String = reason.chars().take(500).collect();
+    let rows = movie_outbox.filter(movie_id.eq(id.as_str()).and(version.le(up_to)));
+    diesel::update(rows).set(parked_reason.eq(reason)).execute(conn)?;
+    Ok(())
+}
+
+/// How many rows are set aside.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn count_parked(conn: &mut DbConnection) -> QueryResult<i64> {
+    movie_outbox.filter(parked_reason.is_not_null()).count().get_result(conn)
+}

@@ -1,0 +1,161 @@
+//! Queries that read movies.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{dsl::count_star, prelude::*, sql_types::Nullable, sql_types::Text};
+use storage::DbConnection;
+
+use super::{
+    Movie, MovieId,
+    schema::movies::dsl::{created_at, genre, id, movies},
+};
+
+diesel::define_sql_function! {
+    /// On MySQL of all letters, on SQLite of those from A to Z.
+    fn lower(text: Nullable<Text>) -> Nullable<Text>;
+}
+
+/// A row of the table, which an older deployment may have written.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = super::schema::movies)]
+struct Row {
+    id: String,
+    title: String,
+    description: Option<String>,
+    genre: Option<String>,
+    rating: Option<f32>,
+    release_year: Option<String>,
+    created_at: Option<NaiveDateTime>,
+    updated_at: Option<NaiveDateTime>,
+    is_recommended: bool,
+    version: i64,
+}
+
+impl TryFrom<Row> for Movie {
+    type Error = diesel::result::Error;
+
+    fn try_from(row: Row) -> QueryResult<Self> {
+        let movie_id: MovieId = row
+            .id
+            .parse()
+            .map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
+        Ok(Self {
+            id: movie_id,
+            title: row.title,
+            description: row.description.unwrap_or_default(),
+            genre: row.genre.unwrap_or_default(),
+            rating: row.rating.filter(|rating| rating.is_finite()),
+            release_year: row.release_year.unwrap_or_default(),
+            created_at: row.created_at.unwrap_or_default(),
+            updated_at: row.updated_at.or(row.created_at).unwrap_or_default(),
+            is_recommended: row.is_recommended,
+            version: row.version,
+        })
+    }
+}
+
+/// One movie, if there is it.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn get(conn: &mut DbConnection, movie_id: &MovieId) -> QueryResult<Option<Movie>> {
+    let row: Option<Row> =
+        movies.find(movie_id.as_str()).select(Row::as_select()).first(conn).optional()?;
+    row.map(Movie::try_from).transpose()
+}
+
+/// Those of the movies that there are, in no particular order.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn get_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Movie>> {
+    let rows: Vec<Row> = movies.filter(id.eq_any(ids)).select(Row::as_select()).load(conn)?;
+    rows.into_iter().map(Movie::try_from).collect()
+}
+
+/// At most `limit` movies, newest first, after the `offset` newest ones.
+///
+/// What is passed over is read from the index alone, which makes a far page cost little more than
+/// the first.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn page(
+    conn: &mut DbConnection,
+    genre_filter: Option<&str>,
+    offset: i64,
+    limit: i64,
+) -> QueryResult<Vec<Movie>> {
+    let newest = movies.select(id).order((created_at.desc(), id.desc()));
+    let newest = newest.limit(limit).offset(offset);
+    let ids: Vec<String> = match genre_filter.map(pattern) {
+        None => newest.load(conn)?,
+        Some(like) => newest.filter(lower(genre).like(like).escape(ESCAPE)).load(conn)?,
+    };
+    let mut found: HashMap<String, Movie> = get_all(conn, &ids)?
+        .into_iter()
+        .map(|movie| (movie.id.to_string(), movie))
+        .collect();
+    Ok(ids.iter().filter_map(|listed| found.remove(listed)).collect())
+}
+
+/// How many movies have a genre that contains this, in whatever case.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn count_of_genre(conn: &mut DbConnection, genre_filter: &str) -> QueryResult<i64> {
+    movies
+        .filter(lower(genre).like(pattern(genre_filter)).escape(ESCAPE))
+        .count()
+        .get_result(conn)
+}
+
+/// Whether there is no movie.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn is_empty(conn: &mut DbConnection) -> QueryResult<bool> {
+    let any: Option<String> = movies.select(id).first(conn).optional()?;
+    Ok(any.is_none())
+}
+
+/// The number of movies for each text that stands as a genre.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn count_by_genre(conn: &mut DbConnection) -> QueryResult<Vec<(Option<String>, i64)>> {
+    movies.group_by(genre).select((genre, count_star())).load(conn)
+}
+
+/// Any character but the backslash, which MySQL reads twice.
+const ESCAPE: char = '!';
+
+/// The LIKE pattern for genres that contain the text.
+fn pattern(genre_filter: &str) -> String {
+    let mut like = String::from("%");
+    for c in genre_filter.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | ESCAPE) {
+            like.push(ESCAPE);
+        }
+        like.push(c);
+    }
+    like.push('%');
+    like
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_something_in_a_pattern_is_escaped() {
+        assert_eq!(pattern("Sci_Fi 100%!\\"), "%sci!_fi 100!%!!\\%");
+    }
+}

@@ -1,0 +1,166 @@
+//! The catalog's supervision tree.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{App, HttpServer};
+use runtime::{
+    Board, Fault, Handle, Place, Process, Shutdown, Warden, ops, process::DRAIN_DEADLINE, settings,
+};
+use storage::Database;
+
+use crate::{
+    actors::{
+        film_courier::{FilmCourier, Pace},
+        grpc_server::GrpcServer,
+        movie_repository::MovieRepository,
+        recommendations_gateway::{self, RecommendationsGateway},
+        status_consumer,
+    },
+    config::{Config, SecretKey},
+    movies, web,
+};
+
+/// The sockets on which the catalog answers, bound already.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the pages and for health.
+    pub http: TcpListener,
+    /// For the Catalog gRPC service.
+    pub grpc: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the addresses of the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if one cannot be had.
+    pub fn bind(config: &Config) -> Result<Self, Fault> {
+        let http = settings::name("http-addr", "HTTP_ADDR");
+        let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");
+        Ok(Self {
+            http: settings::bind(&http, config.http_addr)?,
+            grpc: settings::bind(&grpc, config.catalog_grpc_addr)?,
+        })
+    }
+}
+
+/// What the pages work with.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The movies.
+    pub movies: Handle<MovieRepository>,
+    /// The recommendations service.
+    pub recommendations: Handle<RecommendationsGateway>,
+    /// Signs cookies.
+    pub secret: SecretKey,
+    /// Ends the open streams.
+    pub shutdown: Shutdown,
+    /// How the actors are.
+    pub board: Board,
+}
+
+/// Runs the catalog until the process stops it.
+///
+/// ```text
+/// catalog
+///   ├ database     the movies database's readers and writer
+///   ├ outgoing     film-courier
+///   ├ incoming     status-consumer
+///   └ answering    movie-repository, recommendations-gateway, catalog-grpc; the pages' workers
+/// ```
+///
+/// # Errors
+///
+/// If a setting is wrong, or an actor cannot be kept alive.
+pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
+    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
+    let (bus, url, secret) = (config.bus()?, config.database()?, config.secret()?);
+    let warden = Warden::new("catalog", &process);
+
+    let group = warden.group("database");
+    let database = Database::open(
+        &group,
+        "movies-database",
+        &config.database_setting,
+        &url,
+        movies::migrations(),
+    )
+    .await?;
+
+    let channel = recommendations_gateway::channel(&config.recommendations_host);
+    let outgoing = warden.group("outgoing");
+    let courier = {
+        let (database, channel) = (database.clone(), channel.clone());
+        outgoing.supervise("film-courier", Place::Here, move |lifeline| {
+            FilmCourier::new(database.clone(), channel.clone(), Pace::default(), lifeline)
+        })
+    };
+
+    let incoming = warden.group("incoming");
+    let _consumer = status_consumer::start(&incoming, &bus, database.clone());
+
+    let answering = warden.group("answering");
+    let movies = answering.supervise("movie-repository", Place::Here, move |lifeline| {
+        MovieRepository::new(database.clone(), courier.clone(), lifeline)
+    });
+    let recommendations =
+        answering.supervise("recommendations-gateway", Place::Here, move |lifeline| {
+            RecommendationsGateway::new(channel.clone(), lifeline)
+        });
+    let grpc = Arc::new(listeners.grpc);
+    let served = movies.clone();
+    let _grpc = answering.supervise("catalog-grpc", Place::Here, move |lifeline| {
+        GrpcServer::new(grpc.clone(), served.clone(), lifeline)
+    });
+
+    let state = AppState {
+        movies,
+        recommendations,
+        secret,
+        shutdown: process.shutdown.clone(),
+        board: process.board.clone(),
+    };
+    let outcome = serve_pages(listeners.http, state, &warden, &process).await;
+    warden.stop(DRAIN_DEADLINE).await;
+    outcome
+}
+
+/// Serves the pages until stopping begins or the warden gives up.
+async fn serve_pages(
+    listener: TcpListener,
+    state: AppState,
+    warden: &Warden,
+    process: &Process,
+) -> Result<(), Fault> {
+    let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|cfg| ops::configure(cfg, state.board.clone()))
+            .configure(|cfg| web::configure(cfg, state.clone()))
+    })
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)
+    .map_err(failed)?
+    .run();
+    let handle = server.handle();
+    let mut server = actix_web::rt::spawn(server);
+    let outcome = tokio::select! {
+        () = process.shutdown.begun() => Ok(()),
+        fault = warden.gave_up() => Err(fault),
+        ended = &mut server => {
+            let reason = match ended {
+                Ok(Ok(())) => "they have stopped".to_owned(),
+                Ok(Err(e)) => e.to_string(),
+                Err(e) => e.to_string(),
+            };
+            return Err(Fault::Failed(format!("the pages are served no more: {reason}")));
+        }
+    };
+    let graceful = outcome.is_ok();
+    if tokio::time::timeout(Duration::from_secs(2), handle.stop(graceful)).await.is_err() {
+        tracing::warn!("the pages' workers did not stop in time");
+    }
+    outcome
+}

@@ -1,0 +1,2 @@
+-- The columns hold all that they held before; nothing has to be undone for older deployments to go on.
+SELECT 1;

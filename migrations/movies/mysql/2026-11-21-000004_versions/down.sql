@@ -1,0 +1,1 @@
+ALTER TABLE movies DROP COLUMN recommended_version, DROP COLUMN version;

@@ -1,0 +1,2 @@
+-- SQLite's columns hold every character and fraction as they are; this step is MySQL's.
+SELECT 1;

@@ -1,0 +1,2 @@
+ALTER TABLE movies DROP COLUMN recommended_version;
+ALTER TABLE movies DROP COLUMN version;

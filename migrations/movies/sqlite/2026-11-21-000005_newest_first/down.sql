@@ -1,0 +1,2 @@
+DROP INDEX movies_genre;
+DROP INDEX movies_newest;
