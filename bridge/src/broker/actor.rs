@@ -1,0 +1,78 @@
+//! The broker as a supervised actor: it serves on the runtime's own threads, reports how it is, and dies when it fails.
+
+use std::io;
+use std::net::TcpListener;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
+use runtime::{Lifeline, Reporter};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{BrokerConfig, BrokerError, BrokerStats};
+
+/// Runs a broker. When its warden stops it, it first writes what it has; when it panics, all of the broker ends with it.
+#[derive(Debug)]
+pub struct Broker {
+    listener: Option<io::Result<TcpListener>>,
+    config: BrokerConfig,
+    stats: BrokerStats,
+    lifeline: Lifeline,
+    stop: CancellationToken,
+    ended: bool,
+}
+
+impl Broker {
+    /// A broker that will serve on `listener`, usually a clone of one that its supervisor keeps for restarts.
+    pub fn new(listener: io::Result<TcpListener>, config: BrokerConfig, stats: BrokerStats, lifeline: Lifeline) -> Self {
+        Broker { listener: Some(listener), config, stats, lifeline, stop: CancellationToken::new(), ended: false }
+    }
+}
+
+impl Actor for Broker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.lifeline.not_ready("recovering the streams");
+        let listener = self.listener.take().unwrap_or_else(|| Err(io::Error::other("the listener was used up")));
+        let serving = serve(listener, self.config.clone(), self.stats.clone(), self.stop.clone(), self.lifeline.reporter());
+        let serving = AbortOnDropHandle::new(tokio::spawn(serving));
+        ctx.spawn(serving.into_actor(self).map(|outcome, broker, ctx| {
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => broker.lifeline.failed(with_cause(&error)),
+                Err(error) => broker.lifeline.failed(error),
+            }
+            broker.ended = true;
+            ctx.stop();
+        }));
+    }
+
+    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+        self.stop.cancel();
+        if self.ended { Running::Stop } else { Running::Continue }
+    }
+}
+
+async fn serve(
+    listener: io::Result<TcpListener>,
+    config: BrokerConfig,
+    stats: BrokerStats,
+    stop: CancellationToken,
+    reporter: Reporter,
+) -> Result<(), BrokerError> {
+    let listener = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    });
+    let listener = listener.map_err(BrokerError::Listener)?;
+    let broker = super::Broker::open(config, stats).await?;
+    reporter.ready();
+    broker.serve(listener, stop.cancelled_owned()).await
+}
+
+fn with_cause(error: &BrokerError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

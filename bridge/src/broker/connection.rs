@@ -1,0 +1,250 @@
+//! One client: its greeting, its reader, its writer, its subscriptions.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::outbound::Outbound;
+use super::protocol::{self, Message, Operation};
+use super::router::Subscription;
+use super::{Shared, subjects};
+
+/// The version whose protocol this is; clients switch features on by it.
+pub(super) const SERVER_VERSION: &str = "2.10.29";
+/// A silent client is asked this often whether it is there, and cut off when it twice does not say.
+const PING_INTERVAL: Duration = Duration::from_secs(120);
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+const READ_BUFFER: usize = 64 << 10;
+const MAX_SUBSCRIPTIONS: usize = 100_000;
+const MIN_SWEEP: usize = 1024;
+
+/// What a client says about itself. What is absent (or null) counts as true, as in every server in the field.
+#[derive(Debug, Default, Deserialize)]
+struct ConnectOptions {
+    verbose: Option<bool>,
+    pedantic: Option<bool>,
+    echo: Option<bool>,
+    headers: Option<bool>,
+    no_responders: Option<bool>,
+}
+
+/// Serves one client until it leaves, misbehaves or the broker stops.
+pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, client_id: u64, shared: Arc<Shared>, stop: CancellationToken) {
+    let local = socket.local_addr().ok();
+    let _ = socket.set_nodelay(true);
+    let (reader, writer) = socket.into_split();
+    let outbound = Arc::new(Outbound::new(client_id, shared.config.max_pending_bytes));
+    outbound.send(greeting(&shared, client_id, peer, local).as_bytes());
+    let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound)));
+    let mut connection = Connection {
+        outbound: Arc::clone(&outbound),
+        shared: Arc::clone(&shared),
+        subscriptions: HashMap::new(),
+        sweep_at: MIN_SWEEP,
+        verbose: true,
+        pedantic: true,
+        no_responders: false,
+        unanswered_pings: 0,
+    };
+    if let Err(reason) = connection.read_all(reader, stop).await {
+        tracing::debug!(client_id, %peer, reason, "closing a client");
+        outbound.fail(reason);
+    }
+    drop(connection);
+    let _ = writer.await;
+}
+
+fn greeting(shared: &Shared, client_id: u64, peer: SocketAddr, local: Option<SocketAddr>) -> String {
+    let info = json!({
+        "server_id": shared.server_id,
+        "server_name": shared.config.server_name,
+        "version": SERVER_VERSION,
+        "proto": 1,
+        "go": "",
+        "host": local.map_or_else(String::new, |local| local.ip().to_string()),
+        "port": local.map_or(0, |local| local.port()),
+        "headers": true,
+        "max_payload": shared.config.max_payload,
+        "jetstream": true,
+        "client_id": client_id,
+        "client_ip": peer.ip().to_string(),
+    });
+    format!("INFO {info} \r\n")
+}
+
+async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>) {
+    while let Some(bytes) = outbound.next().await {
+        let written = timeout(WRITE_DEADLINE, writer.write_all(&bytes)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            outbound.close();
+            return;
+        }
+    }
+    let _ = timeout(WRITE_DEADLINE, writer.shutdown()).await;
+}
+
+struct Connection {
+    outbound: Arc<Outbound>,
+    shared: Arc<Shared>,
+    subscriptions: HashMap<Box<str>, Arc<Subscription>>,
+    /// At how many subscriptions those that ended by themselves are looked for.
+    sweep_at: usize,
+    verbose: bool,
+    pedantic: bool,
+    no_responders: bool,
+    unanswered_pings: u32,
+}
+
+// However a connection ends, nobody goes on filling its queue.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for subscription in self.subscriptions.values() {
+            self.shared.router.unsubscribe(subscription);
+        }
+        self.outbound.close();
+    }
+}
+
+impl Connection {
+    async fn read_all(&mut self, mut reader: OwnedReadHalf, stop: CancellationToken) -> Result<(), &'static str> {
+        let outbound = Arc::clone(&self.outbound);
+        let mut input = BytesMut::with_capacity(READ_BUFFER);
+        let mut pings = interval_at(tokio::time::Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        loop {
+            tokio::select! {
+                read = reader.read_buf(&mut input) => match read {
+                    Ok(0) | Err(_) => return Ok(()),
+                    Ok(_) => self.handle_all(&mut input).await?,
+                },
+                () = outbound.closed() => return Ok(()),
+                () = stop.cancelled() => return Err("Server Shutdown"),
+                _ = pings.tick() => {
+                    if self.unanswered_pings >= 2 {
+                        return Err("Stale Connection");
+                    }
+                    self.unanswered_pings += 1;
+                    self.outbound.send(b"PING\r\n");
+                }
+            }
+            if input.capacity() - input.len() < READ_BUFFER / 4 {
+                input.reserve(READ_BUFFER);
+            }
+        }
+    }
+
+    async fn handle_all(&mut self, input: &mut BytesMut) -> Result<(), &'static str> {
+        self.unanswered_pings = 0;
+        loop {
+            match protocol::parse(input, self.shared.config.max_payload) {
+                Ok(Some(operation)) => self.handle(operation).await?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.outbound.fail(&error.to_string());
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, operation: Operation) -> Result<(), &'static str> {
+        match operation {
+            Operation::Connect(options) => self.connect(&options)?,
+            Operation::Ping => {
+                self.outbound.send(b"PONG\r\n");
+                return Ok(());
+            }
+            Operation::Pong => return Ok(()),
+            Operation::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid)?,
+            Operation::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
+            Operation::Publish(message) => {
+                if self.pedantic && !subjects::is_literal(&message.subject) {
+                    self.outbound.send(b"-ERR 'Invalid Publish Subject'\r\n");
+                    return Ok(());
+                }
+                self.publish(message).await;
+            }
+        }
+        if self.verbose {
+            self.outbound.send(b"+OK\r\n");
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, options: &[u8]) -> Result<(), &'static str> {
+        let options: ConnectOptions = serde_json::from_slice(options).map_err(|_| "Invalid CONNECT Options")?;
+        let headers = options.headers.unwrap_or(false);
+        self.verbose = options.verbose.unwrap_or(true);
+        self.pedantic = options.pedantic.unwrap_or(true);
+        self.no_responders = options.no_responders.unwrap_or(false) && headers;
+        self.outbound.echo.store(options.echo.unwrap_or(true), Ordering::Relaxed);
+        self.outbound.headers.store(headers, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, subject: Box<str>, queue: Option<Box<str>>, sid: Box<str>) -> Result<(), &'static str> {
+        if !subjects::is_valid_pattern(&subject) {
+            self.outbound.send(b"-ERR 'Invalid Subject'\r\n");
+            return Ok(());
+        }
+        if self.subscriptions.len() >= self.sweep_at {
+            self.subscriptions.retain(|_, subscription| !subscription.is_spent());
+            self.sweep_at = MIN_SWEEP.max(self.subscriptions.len() * 2);
+        }
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err("maximum subscriptions exceeded");
+        }
+        if self.subscriptions.contains_key(&sid) {
+            return Ok(());
+        }
+        let subscription = Arc::new(Subscription {
+            subject,
+            queue,
+            sid: sid.clone(),
+            client: Arc::clone(&self.outbound),
+            limit: AtomicU64::new(u64::MAX),
+            delivered: AtomicU64::new(0),
+        });
+        self.shared.router.subscribe(Arc::clone(&subscription));
+        self.subscriptions.insert(sid, subscription);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, sid: &str, after: Option<u64>) {
+        let Some(subscription) = self.subscriptions.get(sid) else { return };
+        if let Some(after) = after {
+            subscription.limit.store(after, Ordering::Relaxed);
+            if subscription.delivered.load(Ordering::Relaxed) < after {
+                return;
+            }
+        }
+        self.shared.router.unsubscribe(subscription);
+        self.subscriptions.remove(sid);
+    }
+
+    async fn publish(&self, message: Message) {
+        self.shared.stats.messages_in.fetch_add(1, Ordering::Relaxed);
+        let delivery = protocol::Delivery {
+            subject: &message.subject,
+            reply: message.reply.as_deref(),
+            headers: &message.headers,
+            payload: &message.payload,
+        };
+        let heard = self.shared.router.publish(&delivery, Some(&self.outbound));
+        let reply = message.reply.clone().filter(|_| self.no_responders);
+        let stored = self.shared.jetstream.accept(message).await;
+        if !heard && !stored && let Some(reply) = reply {
+            self.shared.router.answer_no_responders(&reply);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Header blocks: reading one value out of a client's, and building the server's own.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+const VERSION: &[u8] = b"NATS/1.0";
+
+/// The first value of a header, names compared exactly as the servers in the field do.
+pub(super) fn value<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(block).ok()?;
+    text.split("\r\n").skip(1).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.trim_ascii())
+    })
+}
+
+/// A block that only carries a status, such as `404 No Messages`.
+pub(super) fn status(code_and_text: &str) -> Bytes {
+    with_status(code_and_text, &[])
+}
+
+/// A status with headers.
+pub(super) fn with_status(code_and_text: &str, headers: &[(&str, &str)]) -> Bytes {
+    let mut block = BytesMut::with_capacity(64 + headers.len() * 48);
+    block.put_slice(VERSION);
+    if !code_and_text.is_empty() {
+        block.put_u8(b' ');
+        block.put_slice(code_and_text.as_bytes());
+    }
+    block.put_slice(b"\r\n");
+    put(&mut block, headers);
+    block.freeze()
+}
+
+/// A client's block, possibly empty, with more headers at its end.
+pub(super) fn extended(block: &[u8], headers: &[(&str, &str)]) -> Bytes {
+    let Some(body) = block.strip_suffix(b"\r\n") else {
+        return with_status("", headers);
+    };
+    let mut extended = BytesMut::with_capacity(block.len() + headers.len() * 48);
+    extended.put_slice(body);
+    put(&mut extended, headers);
+    extended.freeze()
+}
+
+fn put(block: &mut BytesMut, headers: &[(&str, &str)]) {
+    for (name, value) in headers {
+        block.put_slice(name.as_bytes());
+        block.put_slice(b": ");
+        block.put_slice(value.as_bytes());
+        block.put_slice(b"\r\n");
+    }
+    block.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_and_trimmed() {
+        let block = b"NATS/1.0\r\nNats-Msg-Id:  a:b \r\nEmpty:\r\nNats-Msg-Id: second\r\n\r\n";
+        assert_eq!(value(block, "Nats-Msg-Id"), Some("a:b"));
+        assert_eq!(value(block, "Empty"), Some(""));
+        assert_eq!(value(block, "nats-msg-id"), None);
+        assert_eq!(value(b"", "x"), None);
+        assert_eq!(value(&[0xff, 0xfe], "x"), None);
+    }
+
+    #[test]
+    fn blocks_are_built() {
+        assert_eq!(status("503"), "NATS/1.0 503\r\n\r\n");
+        let block = with_status("408 Request Timeout", &[("Nats-Pending-Messages", "1")]);
+        assert_eq!(block, "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 1\r\n\r\n");
+        assert_eq!(extended(b"NATS/1.0\r\nA: 1\r\n\r\n", &[("B", "2")]), "NATS/1.0\r\nA: 1\r\nB: 2\r\n\r\n");
+        assert_eq!(extended(b"", &[("B", "2")]), "NATS/1.0\r\nB: 2\r\n\r\n");
+    }
+}

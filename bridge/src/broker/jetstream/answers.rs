@@ -1,0 +1,106 @@
+//! Answers of the API: who gets them, and the descriptions of streams and consumers that go into them.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::consumer::{Consumer, Progress};
+use super::error::Result;
+use super::json;
+use super::state::State;
+use crate::broker::router::Router;
+
+/// Who waits for the answer to a request.
+#[derive(Debug)]
+pub(super) enum Responder {
+    /// A client; `kind` is the type of the answer.
+    Client { router: Arc<Router>, inbox: Box<str>, kind: &'static str },
+    /// Another part of the broker.
+    Internal(oneshot::Sender<Result<Value>>),
+}
+
+impl Responder {
+    pub(super) fn send(self, result: Result<Value>) {
+        match self {
+            Responder::Internal(waiting) => {
+                let _ = waiting.send(result);
+            }
+            Responder::Client { router, inbox, kind } => {
+                let mut answer = Map::new();
+                answer.insert("type".to_owned(), format!("io.nats.jetstream.api.v1.{kind}").into());
+                match result {
+                    Ok(Value::Object(members)) => answer.extend(members),
+                    Ok(_) => {}
+                    Err(error) => {
+                        answer.insert("error".to_owned(), json!(error));
+                    }
+                }
+                router.answer(&inbox, &[], Value::Object(answer).to_string().as_bytes());
+            }
+        }
+    }
+}
+
+/// A stream as the API describes it. `subjects` are those to list with their counts.
+pub(super) fn describe_stream(state: &State, deleted: bool, subjects: Option<Map<String, Value>>) -> Value {
+    let messages = &state.messages;
+    let mut counts = json!({
+        "messages": messages.len(),
+        "bytes": messages.bytes,
+        "first_seq": messages.first_seq(),
+        "first_ts": json::time(messages.first_time()),
+        "last_seq": messages.last_seq,
+        "last_ts": json::time(messages.last_time),
+        "num_subjects": messages.subject_count(),
+        "consumer_count": state.consumers.len(),
+    });
+    if let Some(counts) = counts.as_object_mut() {
+        if messages.deleted_count() > 0 {
+            counts.insert("num_deleted".to_owned(), messages.deleted_count().into());
+            if deleted {
+                counts.insert("deleted".to_owned(), messages.deleted(100_000).into());
+            }
+        }
+        if let Some(subjects) = subjects {
+            counts.insert("subjects".to_owned(), Value::Object(subjects));
+        }
+    }
+    json!({
+        "config": state.config,
+        "created": json::time(state.created),
+        "state": counts,
+        "ts": json::time(json::now()),
+    })
+}
+
+/// A consumer as the API describes it.
+pub(super) fn describe_consumer(stream: &str, consumer: &Consumer, num_waiting: usize) -> Value {
+    let progress = |progress: Progress| json!({"consumer_seq": progress.consumer_seq, "stream_seq": progress.stream_seq});
+    json!({
+        "stream_name": stream,
+        "name": consumer.config.name,
+        "created": json::time(consumer.created),
+        "config": consumer.config,
+        "delivered": progress(consumer.delivered),
+        "ack_floor": progress(consumer.ack_floor),
+        "num_ack_pending": consumer.num_ack_pending(),
+        "num_redelivered": consumer.num_redelivered(),
+        "num_waiting": num_waiting,
+        "num_pending": consumer.num_pending,
+        "push_bound": false,
+        "ts": json::time(json::now()),
+    })
+}
+
+/// One page of a list, as the API's lists are: its members under `name`.
+pub(super) fn page(name: &str, items: Vec<Value>, offset: usize, limit: usize) -> Value {
+    let total = items.len();
+    let items: Vec<Value> = items.into_iter().skip(offset).take(limit).collect();
+    let mut page = Map::new();
+    page.insert("total".to_owned(), total.into());
+    page.insert("offset".to_owned(), offset.into());
+    page.insert("limit".to_owned(), limit.into());
+    page.insert(name.to_owned(), Value::Array(items));
+    Value::Object(page)
+}

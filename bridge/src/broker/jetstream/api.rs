@@ -1,0 +1,278 @@
+//! The JetStream API: requests come one after the other; those about one stream go on to its task.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::answers::{Responder, describe_stream, page};
+use super::error::{self, ApiError, Result};
+use super::json;
+use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
+use super::state::State;
+use super::stream::{Command, Stream};
+use super::stream_config::StreamConfig;
+use super::{Streams, new_handle};
+use crate::broker::router::Router;
+use crate::broker::store::folder::Folder;
+use crate::broker::store::log::Log;
+use crate::broker::store::syncer::Syncer;
+
+const MAX_STREAMS: usize = 10_000;
+
+/// A request as it came in; the subject is without `$JS.API.`.
+#[derive(Debug)]
+pub(super) struct ApiRequest {
+    pub(super) subject: Box<str>,
+    pub(super) body: Bytes,
+    pub(super) inbox: Box<str>,
+}
+
+/// The task that serves the API. It owns the tasks of the streams that it makes.
+pub(super) struct Api {
+    streams: Arc<Streams>,
+    router: Arc<Router>,
+    folder: Folder,
+    syncer: Syncer,
+    segment_bytes: u64,
+    tasks: JoinSet<String>,
+}
+
+/// Which streams a list is about, and where the page starts.
+#[derive(Deserialize)]
+struct ListRequest {
+    #[serde(default)]
+    offset: usize,
+    subject: Option<String>,
+}
+
+impl Api {
+    pub(super) fn new(streams: Arc<Streams>, router: Arc<Router>, folder: Folder, syncer: Syncer, segment_bytes: u64) -> Self {
+        Api { streams, router, folder, syncer, segment_bytes, tasks: JoinSet::new() }
+    }
+
+    /// Serves requests until told to stop, then stops the streams and waits for those it made.
+    ///
+    /// # Panics
+    /// When the task of a stream panicked, so that the broker notices.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<ApiRequest>, stop: CancellationToken) -> String {
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(request) => self.serve(request).await,
+                    None => break,
+                },
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    ended.expect("a stream's task only ends when its stream is deleted");
+                }
+                () = stop.cancelled() => break,
+            }
+        }
+        for stream in self.streams.list(None) {
+            let _ = stream.commands.send(Command::Stop).await;
+        }
+        while self.tasks.join_next().await.is_some() {}
+        "the JetStream API".to_owned()
+    }
+
+    async fn serve(&mut self, request: ApiRequest) {
+        let subject = request.subject.clone();
+        let (operation, name) = split_operation(&subject);
+        let respond = |kind| Responder::Client { router: Arc::clone(&self.router), inbox: request.inbox.clone(), kind };
+        let body = request.body.clone();
+        match operation {
+            "INFO" => respond("account_info_response").send(Ok(self.account_info())),
+            "STREAM.CREATE" => {
+                let responder = respond("stream_create_response");
+                match self.create_stream(name, &body).await {
+                    Ok(Some(info)) => responder.send(Ok(info)),
+                    Ok(None) => self.pass_on(name, Request::Info(Bytes::new()), responder).await,
+                    Err(refusal) => responder.send(Err(refusal)),
+                }
+            }
+            "STREAM.UPDATE" => respond("stream_update_response").send(self.update_stream(name, &body).await),
+            "STREAM.DELETE" => respond("stream_delete_response").send(self.delete_stream(name).await),
+            "STREAM.NAMES" => respond("stream_names_response").send(self.stream_names(&body)),
+            "STREAM.LIST" => respond("stream_list_response").send(self.stream_list(&body).await),
+            _ => match about_stream(operation, name, body) {
+                Ok((stream, kind, request)) => self.pass_on(stream, request, respond(kind)).await,
+                Err(refusal) => respond("error_response").send(Err(refusal)),
+            },
+        }
+    }
+
+    async fn pass_on(&self, stream: &str, request: Request, responder: Responder) {
+        match self.streams.by_name(stream) {
+            Some(stream) => {
+                let _ = stream.commands.send(Command::Request { request, responder }).await;
+            }
+            None => responder.send(Err(error::STREAM_NOT_FOUND)),
+        }
+    }
+
+    async fn ask(&self, stream: &str, request: Request) -> Result<Value> {
+        let (responder, answer) = oneshot::channel();
+        self.pass_on(stream, request, Responder::Internal(responder)).await;
+        answer.await.unwrap_or(Err(error::BUSY))
+    }
+
+    fn account_info(&self) -> Value {
+        json!({
+            "memory": 0,
+            "storage": 0,
+            "reserved_memory": 0,
+            "reserved_storage": 0,
+            "streams": self.streams.list(None).len(),
+            "consumers": 0,
+            "limits": {
+                "max_memory": 0,
+                "max_storage": -1,
+                "max_streams": MAX_STREAMS,
+                "max_consumers": -1,
+                "max_ack_pending": -1,
+                "memory_max_stream_bytes": -1,
+                "storage_max_stream_bytes": -1,
+                "max_bytes_required": false,
+            },
+            "api": {"total": 0, "errors": 0},
+        })
+    }
+
+    /// Makes a stream. `None` when it is there already, just so.
+    async fn create_stream(&mut self, name: &str, body: &[u8]) -> Result<Option<Value>> {
+        let config = named_config(name, body)?;
+        if self.streams.by_name(name).is_some() {
+            let info = self.ask(name, Request::Info(Bytes::new())).await?;
+            let same = info.get("config") == Some(&json!(config));
+            return if same { Ok(None) } else { Err(error::STREAM_NAME_IN_USE) };
+        }
+        if self.streams.takes_any(&config.subjects, name) {
+            return Err(error::SUBJECTS_OVERLAP);
+        }
+        if self.streams.list(None).len() >= MAX_STREAMS {
+            return Err(error::TOO_MANY_STREAMS);
+        }
+        let state = State::new(config, json::now());
+        let (dir, segment_bytes, snapshot) = (self.folder.stream_dir(name), self.segment_bytes, state.snapshot());
+        let created = tokio::task::spawn_blocking(move || Log::create(dir, segment_bytes, snapshot)).await;
+        let log = created.map_err(|_| error::BUSY)?.map_err(|error| error::store_failed(&error))?;
+        let mut info = describe_stream(&state, false, None);
+        if let Some(info) = info.as_object_mut() {
+            info.insert("did_create".to_owned(), true.into());
+        }
+        let (handle, commands) = new_handle(&state.config);
+        self.tasks.spawn(Stream::new(state, log, self.syncer.clone(), Arc::clone(&self.router)).run(commands));
+        self.streams.insert(handle);
+        Ok(Some(info))
+    }
+
+    async fn update_stream(&self, name: &str, body: &[u8]) -> Result<Value> {
+        let config = named_config(name, body)?;
+        let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
+        if self.streams.takes_any(&config.subjects, name) {
+            return Err(error::SUBJECTS_OVERLAP);
+        }
+        let subjects = config.subjects.as_slice().into();
+        let info = self.ask(name, Request::Configure(config)).await?;
+        self.streams.insert(super::StreamHandle { subjects, ..handle });
+        Ok(info)
+    }
+
+    async fn delete_stream(&self, name: &str) -> Result<Value> {
+        let deleted = self.ask(name, Request::Delete).await?;
+        self.streams.remove(name);
+        Ok(deleted)
+    }
+
+    fn stream_names(&self, body: &[u8]) -> Result<Value> {
+        let request: ListRequest = json::parse(body)?;
+        let streams = self.streams.list(request.subject.as_deref());
+        let names = streams.iter().map(|stream| Value::from(&*stream.name)).collect();
+        Ok(page("streams", names, request.offset, NAMES_PER_PAGE))
+    }
+
+    async fn stream_list(&self, body: &[u8]) -> Result<Value> {
+        let request: ListRequest = json::parse(body)?;
+        let streams = self.streams.list(request.subject.as_deref());
+        let mut infos = vec![Value::Null; streams.len()];
+        let wanted = infos.iter_mut().zip(&streams).skip(request.offset).take(INFOS_PER_PAGE);
+        for (info, stream) in wanted {
+            *info = self.ask(&stream.name, Request::Info(Bytes::new())).await?;
+        }
+        Ok(page("streams", infos, request.offset, INFOS_PER_PAGE))
+    }
+}
+
+fn named_config(name: &str, body: &[u8]) -> Result<StreamConfig> {
+    let config: StreamConfig = json::parse(body)?;
+    if config.name != name {
+        return Err(error::STREAM_MISMATCH);
+    }
+    config.checked()
+}
+
+/// Splits a subject into the operation, as many words of it as there are operations of, and the names behind it.
+fn split_operation(subject: &str) -> (&str, &str) {
+    const THREE_WORDS: [&str; 3] = ["STREAM.MSG.GET", "STREAM.MSG.DELETE", "CONSUMER.DURABLE.CREATE"];
+    let words = if THREE_WORDS.iter().any(|operation| subject.starts_with(operation)) { 3 } else { 2 };
+    match subject.match_indices('.').nth(words - 1) {
+        Some((dot, _)) => (subject.get(..dot).unwrap_or_default(), subject.get(dot + 1..).unwrap_or_default()),
+        None => (subject, ""),
+    }
+}
+
+/// The stream that a request is about, the type of its answer, and the request.
+fn about_stream<'a>(operation: &str, names: &'a str, body: Bytes) -> Result<(&'a str, &'static str, Request)> {
+    let (stream, rest) = names.split_once('.').unwrap_or((names, ""));
+    let consumer = || rest.to_owned();
+    let (kind, request) = match operation {
+        "STREAM.INFO" => ("stream_info_response", Request::Info(body)),
+        "STREAM.PURGE" => ("stream_purge_response", Request::Purge(body)),
+        "STREAM.MSG.GET" => ("stream_msg_get_response", Request::GetMessage(body)),
+        "STREAM.MSG.DELETE" => ("stream_msg_delete_response", Request::DeleteMessage(body)),
+        "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE" => {
+            let (name, filter) = match rest.split_once('.') {
+                Some((name, filter)) => (Some(name.to_owned()), Some(filter.to_owned())),
+                None => (Some(rest.to_owned()).filter(|name| !name.is_empty()), None),
+            };
+            ("consumer_create_response", Request::CreateConsumer { name, filter, body })
+        }
+        "CONSUMER.INFO" => ("consumer_info_response", Request::ConsumerInfo(consumer())),
+        "CONSUMER.NAMES" => ("consumer_names_response", Request::ConsumerNames(body)),
+        "CONSUMER.LIST" => ("consumer_list_response", Request::ConsumerList(body)),
+        "CONSUMER.DELETE" => ("consumer_delete_response", Request::DeleteConsumer(consumer())),
+        _ => return Err(not_supported(operation)),
+    };
+    Ok((stream, kind, request))
+}
+
+fn not_supported(operation: &str) -> ApiError {
+    error::bad_request(format!("`$JS.API.{operation}` is not supported by this server"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_of_the_api_are_taken_apart() {
+        for (subject, operation, names) in [
+            ("INFO", "INFO", ""),
+            ("STREAM.NAMES", "STREAM.NAMES", ""),
+            ("STREAM.INFO.S", "STREAM.INFO", "S"),
+            ("STREAM.MSG.GET.S", "STREAM.MSG.GET", "S"),
+            ("CONSUMER.CREATE.S.d.ev.>", "CONSUMER.CREATE", "S.d.ev.>"),
+            ("CONSUMER.DURABLE.CREATE.S.d", "CONSUMER.DURABLE.CREATE", "S.d"),
+        ] {
+            assert_eq!(split_operation(subject), (operation, names), "{subject}");
+        }
+        let (stream, _, request) = about_stream("CONSUMER.CREATE", "S.d.ev.>", Bytes::new()).unwrap();
+        assert_eq!(stream, "S");
+        let Request::CreateConsumer { name, filter, .. } = request else { panic!("{request:?}") };
+        assert_eq!((name.as_deref(), filter.as_deref()), (Some("d"), Some("ev.>")));
+    }
+}

@@ -1,0 +1,61 @@
+//! What a stream gathers for its next write, and what happens when that write is done.
+
+use bytes::BytesMut;
+
+use super::answers::Responder;
+use super::state::Change;
+use crate::broker::store::record::{self, FRAME, Record};
+
+/// A message on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    pub(super) seq: u64,
+    pub(super) time: i64,
+    pub(super) subject: Box<str>,
+    pub(super) size: u64,
+    pub(super) message_id: Option<Box<str>>,
+    /// Where its body starts in the batch, and how long it is.
+    pub(super) offset: usize,
+    pub(super) len: usize,
+}
+
+/// What is due once a batch is on disk.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Tell a publisher.
+    Published { inbox: Box<str>, seq: u64, duplicate: bool },
+    /// Tell a client that its acknowledgement counts.
+    Confirm { inbox: Box<str> },
+    /// Take over a change, and answer who asked for it.
+    Change { change: Change, created: bool, responder: Responder },
+    /// Take messages out, and answer who asked for it.
+    Remove { seqs: Vec<u64>, purge: bool, responder: Responder },
+    /// Take everything below out, and answer who asked for it.
+    RemoveBelow { seq: u64, responder: Responder },
+}
+
+/// Records with what they bring about.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) bytes: BytesMut,
+    pub(super) messages: Vec<Unsynced>,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Batch {
+    /// Adds a record. Returns where its body lies in the batch.
+    pub(super) fn push(&mut self, record: &Record) -> (usize, usize) {
+        let start = self.bytes.len() + FRAME;
+        let len = record::encode(&mut self.bytes, record);
+        (start, len)
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.messages.is_empty() || !self.effects.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.effects.is_empty()
+    }
+}

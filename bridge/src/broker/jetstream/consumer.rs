@@ -1,0 +1,268 @@
+//! One consumer's progress through its stream, as a plain state machine: what to hand out next, what waits for its
+//! acknowledgement, what is due again. It knows nothing of clients, disks or clocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::consumer_config::{AckPolicy, ConsumerConfig};
+use super::messages::{Filter, Messages};
+
+/// A message that was handed out and waits for its acknowledgement.
+#[derive(Clone, Debug, PartialEq)]
+struct Pending {
+    consumer_seq: u64,
+    deliveries: u32,
+    due: Instant,
+}
+
+/// How far something got, in the consumer's own count and in the stream's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Progress {
+    pub(super) consumer_seq: u64,
+    pub(super) stream_seq: u64,
+}
+
+/// A message to hand out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Next {
+    pub(super) seq: u64,
+    /// How many times it was handed out, this time included.
+    pub(super) deliveries: u32,
+}
+
+/// The progress of a consumer.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) id: u32,
+    pub(super) created: i64,
+    pub(super) config: ConsumerConfig,
+    filter: Filter,
+    pub(super) delivered: Progress,
+    pub(super) ack_floor: Progress,
+    /// Wanted messages that were never handed out.
+    pub(super) num_pending: u64,
+    pending: BTreeMap<u64, Pending>,
+    due: BTreeSet<(Instant, u64)>,
+    again: BTreeSet<u64>,
+}
+
+/// What is kept of a consumer across restarts.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct SavedConsumer {
+    pub(super) id: u32,
+    pub(super) created: i64,
+    pub(super) config: ConsumerConfig,
+    pub(super) delivered: Progress,
+    pub(super) ack_floor: Progress,
+    /// Stream sequence, consumer sequence and deliveries of what waits for its acknowledgement.
+    pending: Vec<(u64, u64, u32)>,
+}
+
+impl Consumer {
+    /// A new consumer that starts behind stream sequence `start_after`.
+    pub(super) fn new(id: u32, config: ConsumerConfig, created: i64, start_after: u64) -> SavedConsumer {
+        let start = Progress { consumer_seq: 0, stream_seq: start_after };
+        SavedConsumer { id, created, config, delivered: start, ack_floor: start, pending: Vec::new() }
+    }
+
+    /// A consumer as it was saved. What waits for its acknowledgement has all of its time again.
+    pub(super) fn restore(saved: SavedConsumer, messages: &Messages, now: Instant) -> Self {
+        let filter = Filter::of(saved.config.filters());
+        let num_pending = messages.count_wanted(saved.delivered.stream_seq + 1, &filter);
+        let mut consumer = Consumer {
+            id: saved.id,
+            created: saved.created,
+            config: saved.config,
+            filter,
+            delivered: saved.delivered,
+            ack_floor: saved.ack_floor,
+            num_pending,
+            pending: BTreeMap::new(),
+            due: BTreeSet::new(),
+            again: BTreeSet::new(),
+        };
+        for (seq, consumer_seq, deliveries) in saved.pending {
+            if messages.get(seq).is_some() {
+                consumer.wait_for_ack(seq, consumer_seq, deliveries, now);
+            }
+        }
+        consumer
+    }
+
+    pub(super) fn save(&self) -> SavedConsumer {
+        let pending = self.pending.iter().map(|(seq, pending)| (*seq, pending.consumer_seq, pending.deliveries));
+        SavedConsumer {
+            id: self.id,
+            created: self.created,
+            config: self.config.clone(),
+            delivered: self.delivered,
+            ack_floor: self.ack_floor,
+            pending: pending.collect(),
+        }
+    }
+
+    /// Takes a changed configuration.
+    pub(super) fn reconfigure(&mut self, config: ConsumerConfig, messages: &Messages) {
+        self.config = config;
+        self.filter = Filter::of(self.config.filters());
+        self.num_pending = messages.count_wanted(self.delivered.stream_seq + 1, &self.filter);
+    }
+
+    /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.
+    pub(super) fn next(&mut self, messages: &Messages) -> Option<Next> {
+        while let Some(seq) = self.again.first().copied() {
+            match self.pending.get(&seq) {
+                Some(pending) if pending.deliveries < self.config.max_deliver() => {
+                    return Some(Next { seq, deliveries: pending.deliveries + 1 });
+                }
+                _ => self.settle(seq),
+            }
+        }
+        if self.num_pending == 0 || self.pending.len() >= self.config.max_ack_pending() {
+            return None;
+        }
+        let seq = messages.next_wanted(self.delivered.stream_seq + 1, &self.filter)?;
+        Some(Next { seq, deliveries: 1 })
+    }
+
+    /// Takes note that a message is being handed out. Returns its consumer sequence.
+    pub(super) fn handed_out(&mut self, next: Next, now: Instant) -> u64 {
+        self.delivered.consumer_seq += 1;
+        let consumer_seq = self.delivered.consumer_seq;
+        if next.deliveries == 1 {
+            self.delivered.stream_seq = next.seq;
+            self.num_pending = self.num_pending.saturating_sub(1);
+        }
+        self.again.remove(&next.seq);
+        if self.config.ack_policy == AckPolicy::None {
+            self.ack_floor = self.delivered;
+        } else {
+            self.wait_for_ack(next.seq, consumer_seq, next.deliveries, now);
+        }
+        consumer_seq
+    }
+
+    /// Takes note that a log says so: everything wanted up to here was handed out.
+    pub(super) fn replay_delivered(&mut self, seq: u64, consumer_seq: u64, messages: &Messages, now: Instant) {
+        while let Some(next) = messages.next_wanted(self.delivered.stream_seq + 1, &self.filter).filter(|next| *next <= seq) {
+            self.handed_out(Next { seq: next, deliveries: 1 }, now);
+        }
+        self.delivered.stream_seq = self.delivered.stream_seq.max(seq);
+        self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
+        if self.pending.is_empty() {
+            self.ack_floor = self.delivered;
+        }
+    }
+
+    /// Takes note that a log says so: a message was handed out so many times.
+    pub(super) fn replay_attempts(&mut self, seq: u64, count: u32) {
+        if let Some(pending) = self.pending.get_mut(&seq) {
+            pending.deliveries = pending.deliveries.max(count);
+        }
+    }
+
+    /// The message is done with. Returns the messages that this settles.
+    pub(super) fn acknowledge(&mut self, seq: u64) -> Vec<u64> {
+        let settled: Vec<u64> = match self.config.ack_policy {
+            AckPolicy::All => self.pending.range(..=seq).map(|(seq, _)| *seq).collect(),
+            AckPolicy::None | AckPolicy::Explicit => self.pending.get_key_value(&seq).map(|(seq, _)| *seq).into_iter().collect(),
+        };
+        for seq in &settled {
+            self.settle(*seq);
+        }
+        settled
+    }
+
+    /// The message is to be delivered again, at `when` or at once.
+    pub(super) fn reject(&mut self, seq: u64, when: Option<Instant>) {
+        let Some(pending) = self.pending.get_mut(&seq) else { return };
+        self.due.remove(&(pending.due, seq));
+        match when {
+            Some(when) => {
+                pending.due = when;
+                self.due.insert((when, seq));
+            }
+            None => {
+                self.again.insert(seq);
+            }
+        }
+    }
+
+    /// The message is still being worked on.
+    pub(super) fn extend(&mut self, seq: u64, now: Instant) {
+        let Some(pending) = self.pending.get_mut(&seq) else { return };
+        self.due.remove(&(pending.due, seq));
+        pending.due = now + self.config.ack_wait(pending.deliveries);
+        self.due.insert((pending.due, seq));
+        self.again.remove(&seq);
+    }
+
+    /// Puts what was not acknowledged in time in line to be handed out again.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((_, seq)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.pop_first();
+            self.again.insert(seq);
+        }
+    }
+
+    /// When [`Consumer::expire`] next has something to do.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// A message entered the stream.
+    pub(super) fn message_added(&mut self, seq: u64, subject: &str) {
+        if seq > self.delivered.stream_seq && self.filter.takes(subject) {
+            self.num_pending += 1;
+        }
+    }
+
+    /// A message left the stream.
+    pub(super) fn message_removed(&mut self, seq: u64, subject: &str) {
+        if self.pending.contains_key(&seq) {
+            self.settle(seq);
+        } else if seq > self.delivered.stream_seq && self.filter.takes(subject) {
+            self.num_pending = self.num_pending.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn num_ack_pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn num_redelivered(&self) -> usize {
+        self.pending.values().filter(|pending| pending.deliveries > 1).count()
+    }
+
+    /// How many messages a request could get now.
+    pub(super) fn available(&self) -> u64 {
+        self.num_pending + self.again.len() as u64
+    }
+
+    fn wait_for_ack(&mut self, seq: u64, consumer_seq: u64, deliveries: u32, now: Instant) {
+        let due = now + self.config.ack_wait(deliveries);
+        if let Some(before) = self.pending.insert(seq, Pending { consumer_seq, deliveries, due }) {
+            self.due.remove(&(before.due, seq));
+        }
+        self.due.insert((due, seq));
+    }
+
+    fn settle(&mut self, seq: u64) {
+        self.again.remove(&seq);
+        if let Some(pending) = self.pending.remove(&seq) {
+            self.due.remove(&(pending.due, seq));
+        }
+        self.ack_floor = match self.pending.iter().next() {
+            None => self.delivered,
+            Some((seq, pending)) => Progress {
+                consumer_seq: self.ack_floor.consumer_seq.max(pending.consumer_seq.saturating_sub(1)),
+                stream_seq: self.ack_floor.stream_seq.max(seq - 1),
+            },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::json as api_json;
+use super::super::stream_config::StreamConfig;
+use super::*;
+use crate::broker::store::log::Position;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+fn messages(subjects: &[&str]) -> Messages {
+    let mut messages = Messages::default();
+    for (seq, subject) in (1..).zip(subjects) {
+        messages.insert(seq, subject, Position { segment: 1, offset: 0, len: 0 }, 0, 1);
+    }
+    messages
+}
+
+fn consumer(extra: Value, messages: &Messages, now: Instant) -> Consumer {
+    let mut config = json!({"durable_name": "d", "ack_policy": "explicit"});
+    config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let stream: StreamConfig = api_json::parse(br#"{"name": "S", "subjects": ["a.>"]}"#).unwrap();
+    let config: ConsumerConfig = api_json::parse(config.to_string().as_bytes()).unwrap();
+    let config = config.checked(&stream.checked().unwrap()).unwrap();
+    Consumer::restore(Consumer::new(1, config, 0, 0), messages, now)
+}
+
+fn take(consumer: &mut Consumer, messages: &Messages, now: Instant) -> Vec<(u64, u32)> {
+    let mut taken = Vec::new();
+    while let Some(next) = consumer.next(messages) {
+        consumer.handed_out(next, now);
+        taken.push((next.seq, next.deliveries));
+    }
+    taken
+}
+
+#[test]
+fn what_is_not_acknowledged_comes_again_in_order() {
+    let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
+    let mut consumer = consumer(json!({}), &messages, now);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1), (3, 1)]);
+    consumer.acknowledge(2);
+    consumer.expire(now + WAIT / 2);
+    assert_eq!(take(&mut consumer, &messages, now), []);
+    consumer.expire(now + WAIT);
+    assert_eq!(take(&mut consumer, &messages, now + WAIT), [(1, 2), (3, 2)]);
+    assert_eq!(consumer.delivered, Progress { consumer_seq: 5, stream_seq: 3 });
+    assert_eq!(consumer.num_redelivered(), 2);
+    consumer.acknowledge(1);
+    consumer.acknowledge(3);
+    assert_eq!(consumer.ack_floor, consumer.delivered);
+    assert_eq!((consumer.next_due(), consumer.num_ack_pending()), (None, 0));
+}
+
+#[test]
+fn the_floor_waits_for_the_oldest() {
+    let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
+    let mut consumer = consumer(json!({}), &messages, now);
+    take(&mut consumer, &messages, now);
+    consumer.acknowledge(3);
+    assert_eq!(consumer.ack_floor.stream_seq, 0);
+    consumer.acknowledge(1);
+    assert_eq!(consumer.ack_floor.stream_seq, 1);
+}
+
+#[test]
+fn rejected_messages_come_at_once_or_later() {
+    let (messages, now) = (messages(&["a.1", "a.2"]), Instant::now());
+    let mut consumer = consumer(json!({}), &messages, now);
+    take(&mut consumer, &messages, now);
+    consumer.reject(2, None);
+    consumer.reject(1, Some(now + WAIT / 3));
+    assert_eq!(take(&mut consumer, &messages, now), [(2, 2)]);
+    consumer.expire(now + WAIT / 3);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 2)]);
+    consumer.extend(1, now + WAIT);
+    consumer.expire(now + WAIT);
+    assert_eq!(take(&mut consumer, &messages, now), [(2, 3)]);
+}
+
+#[test]
+fn deliveries_are_limited() {
+    let (messages, now) = (messages(&["a.1"]), Instant::now());
+    let mut consumer = consumer(json!({"max_deliver": 2}), &messages, now);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 1)]);
+    consumer.reject(1, None);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 2)]);
+    consumer.reject(1, None);
+    assert_eq!(take(&mut consumer, &messages, now), []);
+    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor.stream_seq), (0, 1));
+}
+
+#[test]
+fn unacknowledged_messages_are_limited() {
+    let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
+    let mut consumer = consumer(json!({"max_ack_pending": 2}), &messages, now);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1)]);
+    assert_eq!(consumer.num_pending, 1);
+    consumer.reject(1, None);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 2)], "what is due again comes all the same");
+    consumer.acknowledge(1);
+    assert_eq!(take(&mut consumer, &messages, now), [(3, 1)]);
+}
+
+#[test]
+fn only_wanted_messages_are_handed_out_and_counted() {
+    let (mut messages, now) = (messages(&["a.1", "a.2", "a.1", "a.2"]), Instant::now());
+    let mut consumer = consumer(json!({"filter_subject": "a.2"}), &messages, now);
+    assert_eq!(consumer.num_pending, 2);
+    consumer.message_added(5, "a.2");
+    consumer.message_added(6, "a.1");
+    assert_eq!(consumer.num_pending, 3);
+    messages.remove(2);
+    consumer.message_removed(2, "a.2");
+    consumer.message_removed(1, "a.1");
+    assert_eq!(consumer.num_pending, 2);
+    assert_eq!(take(&mut consumer, &messages, now), [(4, 1)]);
+}
+
+#[test]
+fn acknowledging_all_settles_what_came_before() {
+    let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
+    let mut consumer = consumer(json!({"ack_policy": "all"}), &messages, now);
+    take(&mut consumer, &messages, now);
+    assert_eq!(consumer.acknowledge(2), [1, 2]);
+    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor.stream_seq), (1, 2));
+}
+
+#[test]
+fn without_acknowledgements_nothing_waits() {
+    let (messages, now) = (messages(&["a.1", "a.2"]), Instant::now());
+    let mut consumer = consumer(json!({"ack_policy": "none"}), &messages, now);
+    assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1)]);
+    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor), (0, consumer.delivered));
+}
+
+#[test]
+fn progress_is_restored_from_a_save_and_from_a_log() {
+    let (messages, now) = (messages(&["a.1", "a.2", "a.3", "a.4"]), Instant::now());
+    let mut before = consumer(json!({}), &messages, now);
+    for _ in 0..3 {
+        let next = before.next(&messages).unwrap();
+        before.handed_out(next, now);
+    }
+    before.acknowledge(2);
+    before.reject(1, None);
+    let again = before.next(&messages).unwrap();
+    before.handed_out(again, now);
+
+    let mut replayed = consumer(json!({}), &messages, now);
+    replayed.replay_delivered(3, 4, &messages, now);
+    replayed.acknowledge(2);
+    replayed.replay_attempts(1, 2);
+    for mut after in [Consumer::restore(before.save(), &messages, now), replayed] {
+        assert_eq!((after.delivered, after.ack_floor), (before.delivered, before.ack_floor));
+        assert_eq!(take(&mut after, &messages, now), [(4, 1)]);
+        after.expire(now + WAIT);
+        assert_eq!(take(&mut after, &messages, now + WAIT), [(1, 3), (3, 2), (4, 2)]);
+    }
+}

@@ -1,0 +1,81 @@
+//! Small things about the API's JSON: times, requests with nulls, and what counts as not set.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::error::{INVALID_JSON, Result};
+
+/// Nanoseconds since 1970 as RFC 3339 with nanoseconds; 0 is the API's way to say "never".
+pub(super) fn time(nanos: i64) -> String {
+    if nanos == 0 {
+        return "0001-01-01T00:00:00Z".to_owned();
+    }
+    (DateTime::UNIX_EPOCH + TimeDelta::nanoseconds(nanos)).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// RFC 3339 as nanoseconds since 1970.
+pub(super) fn parse_time(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
+}
+
+/// The time now, in nanoseconds since 1970.
+pub(super) fn now() -> i64 {
+    chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
+}
+
+/// Reads the body of a request. An empty body, `null` and `[]` mean no parameters; a null member means an absent one.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let value = if body.trim_ascii().is_empty() { Value::Null } else { serde_json::from_slice(body).map_err(|_| INVALID_JSON)? };
+    let value = match value {
+        Value::Null => Value::Object(Map::new()),
+        Value::Array(items) if items.is_empty() => Value::Object(Map::new()),
+        other => without_nulls(other),
+    };
+    serde_json::from_value(value).map_err(|_| INVALID_JSON)
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, member)| !member.is_null());
+            Value::Object(members.map(|(name, member)| (name, without_nulls(member))).collect())
+        }
+        other => other,
+    }
+}
+
+/// Whether a setting says no more than its absence would.
+pub(super) fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => matches!(text.as_str(), "" | "none" | "default" | "0001-01-01T00:00:00Z"),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_unset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_without_parameters_come_in_many_forms() {
+        for body in ["", " ", "null", "[]", "{}", r#"{"offset":null}"#] {
+            assert!(parse::<Map<String, Value>>(body.as_bytes()).unwrap().is_empty(), "{body}");
+        }
+        assert_eq!(parse::<Map<String, Value>>(b"{"), Err(INVALID_JSON));
+        assert_eq!(parse::<Map<String, Value>>(b"[1]"), Err(INVALID_JSON));
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        let nanos = 1_700_000_000_123_456_789;
+        assert_eq!(time(nanos), "2023-11-14T22:13:20.123456789Z");
+        assert_eq!(parse_time(&time(nanos)), Some(nanos));
+        assert_eq!(parse_time("2023-11-14T23:13:20.123456789+01:00"), Some(nanos));
+        assert_eq!(time(0), "0001-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,208 @@
+//! Everything a stream is but its bytes: what the records of its log add up to.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::consumer::{Consumer, SavedConsumer};
+use super::duplicates::Duplicates;
+use super::messages::{Messages, stored_size};
+use super::stream_config::StreamConfig;
+use crate::broker::headers;
+use crate::broker::store::log::Position;
+use crate::broker::store::record::Record;
+
+/// The header that makes a publish safe to repeat.
+pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// The state of one stream. Only what is durable gets here.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) config: StreamConfig,
+    pub(super) created: i64,
+    pub(super) messages: Messages,
+    pub(super) consumers: BTreeMap<String, Consumer>,
+    pub(super) duplicates: Duplicates,
+    pub(super) next_consumer_id: u32,
+}
+
+/// The rarer changes of a stream, as they stand in its log.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Change {
+    Configured(StreamConfig),
+    ConsumerSaved(Box<SavedConsumer>),
+    ConsumerDeleted(String),
+}
+
+/// The state without the messages, as it stands at the start of each segment.
+#[derive(Debug, Deserialize, Serialize)]
+struct Snapshot {
+    config: StreamConfig,
+    created: i64,
+    first_seq: u64,
+    last_seq: u64,
+    last_time: i64,
+    next_consumer_id: u32,
+    consumers: Vec<SavedConsumer>,
+}
+
+impl State {
+    pub(super) fn new(config: StreamConfig, created: i64) -> Self {
+        let mut messages = Messages::default();
+        if config.first_seq > 1 {
+            messages.advance(config.first_seq, config.first_seq - 1, 0);
+        }
+        State { config, created, messages, consumers: BTreeMap::new(), duplicates: Duplicates::default(), next_consumer_id: 1 }
+    }
+
+    /// The state a log starts from; `None` when the record holds none.
+    pub(super) fn from_snapshot(record: &Record, now: Instant) -> Option<Self> {
+        let Record::Snapshot(json) = record else { return None };
+        let snapshot: Snapshot = serde_json::from_slice(json).ok()?;
+        let mut state = State::new(snapshot.config.clone(), snapshot.created);
+        state.take_snapshot(snapshot, now);
+        Some(state)
+    }
+
+    pub(super) fn snapshot(&self) -> Bytes {
+        let snapshot = Snapshot {
+            config: self.config.clone(),
+            created: self.created,
+            first_seq: self.messages.first_seq(),
+            last_seq: self.messages.last_seq,
+            last_time: self.messages.last_time,
+            next_consumer_id: self.next_consumer_id,
+            consumers: self.consumers.values().map(Consumer::save).collect(),
+        };
+        to_json(&snapshot)
+    }
+
+    /// Applies a record of the log.
+    pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant) {
+        match record {
+            Record::Message(message) => {
+                let size = stored_size(message.subject.len(), message.headers.len(), message.payload.len());
+                if let Some(id) = headers::value(&message.headers, MESSAGE_ID) {
+                    self.duplicates.insert(id, message.seq, message.time);
+                }
+                self.add(message.seq, &message.subject, position, message.time, size);
+            }
+            Record::Done { consumer, seq } => {
+                if let Some(consumer) = self.consumer_by_id(consumer) {
+                    consumer.acknowledge(seq);
+                }
+            }
+            Record::Delivered { consumer: id, seq, consumer_seq } => {
+                if let Some(consumer) = self.consumers.values_mut().find(|consumer| consumer.id == id) {
+                    consumer.replay_delivered(seq, consumer_seq, &self.messages, now);
+                }
+            }
+            Record::Attempts { consumer, seq, count } => {
+                if let Some(consumer) = self.consumer_by_id(consumer) {
+                    consumer.replay_attempts(seq, count);
+                }
+            }
+            Record::Deleted { seq } => self.remove(seq),
+            Record::PurgedBelow { seq } => self.remove_below(seq),
+            Record::Change(json) => match serde_json::from_slice(&json) {
+                Ok(change) => self.apply(change, now),
+                Err(error) => tracing::error!(stream = self.config.name, %error, "passing over a change that cannot be read"),
+            },
+            Record::Snapshot(json) => match serde_json::from_slice(&json) {
+                Ok(snapshot) => self.take_snapshot(snapshot, now),
+                Err(error) => tracing::error!(stream = self.config.name, %error, "passing over a snapshot that cannot be read"),
+            },
+        }
+    }
+
+    /// Adds a message and puts out what no longer fits.
+    pub(super) fn add(&mut self, seq: u64, subject: &str, position: Position, time: i64, size: u64) {
+        if seq <= self.messages.last_seq {
+            return;
+        }
+        self.messages.insert(seq, subject, position, time, size);
+        for consumer in self.consumers.values_mut() {
+            consumer.message_added(seq, subject);
+        }
+        while let Some(surplus) = self.messages.surplus(&self.config, Some(subject)) {
+            self.remove(surplus);
+        }
+    }
+
+    /// Takes a message out.
+    pub(super) fn remove(&mut self, seq: u64) {
+        let Some(entry) = self.messages.remove(seq) else { return };
+        for consumer in self.consumers.values_mut() {
+            consumer.message_removed(seq, &entry.subject);
+        }
+    }
+
+    /// Takes out every message before a sequence.
+    pub(super) fn remove_below(&mut self, seq: u64) {
+        while self.messages.len() > 0 && self.messages.first_seq() < seq {
+            self.remove(self.messages.first_seq());
+        }
+        self.messages.advance(seq, seq.saturating_sub(1), 0);
+    }
+
+    /// Takes out what is too old, and forgets message ids that are.
+    pub(super) fn expire(&mut self, now: i64) {
+        self.duplicates.forget_before(now.saturating_sub(self.config.duplicate_window));
+        if self.config.max_age > 0 {
+            while let Some(seq) = self.messages.first_before(now.saturating_sub(self.config.max_age)) {
+                self.remove(seq);
+            }
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: Change, now: Instant) {
+        match change {
+            Change::Configured(config) => {
+                self.config = config;
+                while let Some(subject) = self.messages.crowded_subject(&self.config) {
+                    while let Some(surplus) = self.messages.surplus(&self.config, Some(&subject)) {
+                        self.remove(surplus);
+                    }
+                }
+                while let Some(surplus) = self.messages.surplus(&self.config, None) {
+                    self.remove(surplus);
+                }
+            }
+            Change::ConsumerSaved(saved) => {
+                self.next_consumer_id = self.next_consumer_id.max(saved.id + 1);
+                match self.consumers.get_mut(&saved.config.name) {
+                    Some(existing) if existing.id == saved.id => existing.reconfigure(saved.config, &self.messages),
+                    _ => {
+                        let consumer = Consumer::restore(*saved, &self.messages, now);
+                        self.consumers.insert(consumer.config.name.clone(), consumer);
+                    }
+                }
+            }
+            Change::ConsumerDeleted(name) => {
+                self.consumers.remove(&name);
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
+        self.config = snapshot.config;
+        self.created = snapshot.created;
+        self.remove_below(snapshot.first_seq);
+        self.messages.advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);
+        self.next_consumer_id = snapshot.next_consumer_id;
+        let consumers = snapshot.consumers.into_iter();
+        let consumers = consumers.map(|saved| (saved.config.name.clone(), Consumer::restore(saved, &self.messages, now)));
+        self.consumers = consumers.collect();
+    }
+
+    fn consumer_by_id(&mut self, id: u32) -> Option<&mut Consumer> {
+        self.consumers.values_mut().find(|consumer| consumer.id == id)
+    }
+}
+
+/// JSON of our own types, for the log.
+pub(super) fn to_json(value: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(value).expect("our own types have string keys and no fallible parts"))
+}

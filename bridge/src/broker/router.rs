@@ -1,0 +1,214 @@
+//! Core publish/subscribe: who is subscribed to what, and the hand-over of each message to them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rand::RngExt;
+
+use super::{Counters, headers};
+use super::outbound::Outbound;
+use super::protocol::Delivery;
+use super::subjects::SubjectTrie;
+
+/// One subscription of one client.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) subject: Box<str>,
+    pub(super) queue: Option<Box<str>>,
+    pub(super) sid: Box<str>,
+    pub(super) client: Arc<Outbound>,
+    /// How many messages it takes before it ends by itself; `u64::MAX` for no limit.
+    pub(super) limit: AtomicU64,
+    pub(super) delivered: AtomicU64,
+}
+
+impl Subscription {
+    /// Whether it has had as many messages as it takes.
+    pub(super) fn is_spent(&self) -> bool {
+        self.delivered.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    }
+}
+
+/// What became of a message that could have waited.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Handover {
+    Delivered,
+    NobodyThere,
+    Congested,
+}
+
+/// The subscriptions of all clients.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    subscriptions: RwLock<SubjectTrie<Arc<Subscription>>>,
+    stats: Arc<Counters>,
+}
+
+impl Router {
+    pub(super) fn new(stats: Arc<Counters>) -> Self {
+        Router { subscriptions: RwLock::default(), stats }
+    }
+
+    pub(super) fn subscribe(&self, subscription: Arc<Subscription>) {
+        let subject = subscription.subject.clone();
+        self.write().insert(&subject, subscription);
+    }
+
+    pub(super) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+        self.write().remove(&subscription.subject, |other| Arc::ptr_eq(other, subscription));
+    }
+
+    /// Whether anybody would get a message on this subject.
+    pub(super) fn has_interest(&self, subject: &str) -> bool {
+        self.read().has_match(subject)
+    }
+
+    /// Gives a message to the subscribers of its subject. `from` is the publishing client.
+    pub(super) fn publish(&self, delivery: &Delivery<'_>, from: Option<&Outbound>) -> bool {
+        self.route(delivery.subject, delivery, from)
+    }
+
+    /// Gives a message to the subscribers of `inbox`, under the message's own subject.
+    pub(super) fn hand_over(&self, inbox: &str, delivery: &Delivery<'_>) -> Handover {
+        if self.is_congested(inbox) {
+            return Handover::Congested;
+        }
+        if self.route(inbox, delivery, None) { Handover::Delivered } else { Handover::NobodyThere }
+    }
+
+    /// Sends the server's own answer.
+    pub(super) fn answer(&self, inbox: &str, headers: &[u8], payload: &[u8]) {
+        let delivery = Delivery { subject: inbox, reply: None, headers, payload };
+        self.route(inbox, &delivery, None);
+    }
+
+    /// Tells a requester that nobody serves its subject.
+    pub(super) fn answer_no_responders(&self, inbox: &str) {
+        self.answer(inbox, &headers::status("503"), &[]);
+    }
+
+    fn is_congested(&self, subject: &str) -> bool {
+        let mut congested = false;
+        self.read().for_each_match(subject, &mut |subscription| congested |= subscription.client.is_congested());
+        congested
+    }
+
+    fn route(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>) -> bool {
+        let mut spent = Vec::new();
+        let delivered = self.route_to(subject, delivery, from, &mut spent);
+        for subscription in spent {
+            self.unsubscribe(&subscription);
+        }
+        self.stats.messages_out.fetch_add(delivered, Ordering::Relaxed);
+        delivered > 0
+    }
+
+    fn route_to(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>, spent: &mut Vec<Arc<Subscription>>) -> u64 {
+        let mut delivered = 0;
+        let mut groups: Vec<(&str, Vec<&Arc<Subscription>>)> = Vec::new();
+        let subscriptions = self.read();
+        subscriptions.for_each_match(subject, &mut |subscription: &Arc<Subscription>| {
+            let own = from.is_some_and(|from| from.client_id == subscription.client.client_id);
+            if own && !subscription.client.echo.load(Ordering::Relaxed) {
+                return;
+            }
+            let Some(queue) = subscription.queue.as_deref() else {
+                delivered += u64::from(give(subscription, delivery, spent));
+                return;
+            };
+            match groups.iter_mut().find(|(name, _)| *name == queue) {
+                Some((_, members)) => members.push(subscription),
+                None => groups.push((queue, vec![subscription])),
+            }
+        });
+        for (_, members) in groups {
+            let start = if members.len() > 1 { rand::rng().random_range(0..members.len()) } else { 0 };
+            let mut from_start = members.iter().cycle().skip(start).take(members.len());
+            delivered += u64::from(from_start.any(|member| give(member, delivery, spent)));
+        }
+        delivered
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, SubjectTrie<Arc<Subscription>>> {
+        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, SubjectTrie<Arc<Subscription>>> {
+        self.subscriptions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn give(subscription: &Arc<Subscription>, delivery: &Delivery<'_>, spent: &mut Vec<Arc<Subscription>>) -> bool {
+    let count = subscription.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+    let limit = subscription.limit.load(Ordering::Relaxed);
+    if count >= limit {
+        spent.push(Arc::clone(subscription));
+    }
+    count <= limit && subscription.client.deliver(delivery, &subscription.sid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(id: u64) -> Arc<Outbound> {
+        Arc::new(Outbound::new(id, 1 << 20))
+    }
+
+    fn subscribe(router: &Router, client: &Arc<Outbound>, subject: &str, queue: Option<&str>, limit: u64) -> Arc<Subscription> {
+        let subscription = Arc::new(Subscription {
+            subject: subject.into(),
+            queue: queue.map(Into::into),
+            sid: "1".into(),
+            client: Arc::clone(client),
+            limit: AtomicU64::new(limit),
+            delivered: AtomicU64::new(0),
+        });
+        router.subscribe(Arc::clone(&subscription));
+        subscription
+    }
+
+    fn hello(subject: &str) -> Delivery<'_> {
+        Delivery { subject, reply: None, headers: &[], payload: b"hello" }
+    }
+
+    fn count(subscription: &Subscription) -> u64 {
+        subscription.delivered.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn one_member_of_each_group_gets_a_message() {
+        let router = Router::default();
+        let clients = [client(1), client(2), client(3)];
+        let group: Vec<_> = clients.iter().map(|client| subscribe(&router, client, "a.*", Some("g"), u64::MAX)).collect();
+        let other = subscribe(&router, &clients[0], "a.b", Some("h"), u64::MAX);
+        let plain = subscribe(&router, &clients[0], ">", None, u64::MAX);
+        for _ in 0..300 {
+            assert!(router.publish(&hello("a.b"), None));
+        }
+        assert_eq!(group.iter().map(|member| count(member)).sum::<u64>(), 300);
+        assert!(group.iter().all(|member| count(member) > 30), "the load is shared");
+        assert_eq!((count(&other), count(&plain)), (300, 300));
+        clients[1].close();
+        assert!(router.publish(&hello("a.c"), None), "a member that is gone is passed over");
+    }
+
+    #[test]
+    fn a_limited_subscription_ends_by_itself() {
+        let router = Router::default();
+        subscribe(&router, &client(1), "a", None, 2);
+        assert!(router.publish(&hello("a"), None) && router.publish(&hello("a"), None));
+        assert!(!router.publish(&hello("a"), None));
+        assert!(!router.has_interest("a"));
+    }
+
+    #[test]
+    fn a_client_may_decline_its_own_messages() {
+        let router = Router::default();
+        let client = client(1);
+        subscribe(&router, &client, "a", None, u64::MAX);
+        client.echo.store(false, Ordering::Relaxed);
+        assert!(!router.publish(&hello("a"), Some(&client)));
+        assert!(router.publish(&hello("a"), None));
+    }
+}

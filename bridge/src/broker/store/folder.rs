@@ -1,0 +1,106 @@
+//! The data folder: one broker at a time, one folder a stream.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::broker::BrokerError;
+
+const LOCK_FILE: &str = "broker.lock";
+const STREAMS: &str = "streams";
+/// Ends the name of a folder whose stream was deleted; no stream's name can hold a dot.
+const DELETED: &str = ".deleted";
+
+/// The data folder, locked for as long as any clone lives.
+#[derive(Clone, Debug)]
+pub(in crate::broker) struct Folder {
+    streams: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl Folder {
+    /// Makes the folder if need be, locks it, and finishes deletions that a crash interrupted.
+    pub(in crate::broker) fn open(data_dir: &Path) -> Result<Self, BrokerError> {
+        let streams = data_dir.join(STREAMS);
+        fs::create_dir_all(&streams).map_err(at(&streams))?;
+        let lock_path = data_dir.join(LOCK_FILE);
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(BrokerError::InUse(data_dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
+        }
+        let folder = Folder { streams, _lock: Arc::new(lock) };
+        for path in folder.entries()? {
+            if path.to_string_lossy().ends_with(DELETED) {
+                fs::remove_dir_all(&path).map_err(at(&path))?;
+            }
+        }
+        Ok(folder)
+    }
+
+    /// The folders of the streams that are there.
+    pub(in crate::broker) fn stream_dirs(&self) -> Result<Vec<PathBuf>, BrokerError> {
+        let mut dirs = self.entries()?;
+        dirs.retain(|path| path.is_dir());
+        dirs.sort();
+        Ok(dirs)
+    }
+
+    /// Where a stream of this (valid) name lives.
+    pub(in crate::broker) fn stream_dir(&self, name: &str) -> PathBuf {
+        self.streams.join(name)
+    }
+
+    fn entries(&self) -> Result<Vec<PathBuf>, BrokerError> {
+        let entries = fs::read_dir(&self.streams).map_err(at(&self.streams))?;
+        entries.map(|entry| Ok(entry.map_err(at(&self.streams))?.path())).collect()
+    }
+}
+
+/// Deletes a stream's folder; once this returns the stream stays deleted whatever happens.
+pub(in crate::broker) fn delete_stream_dir(dir: &Path) -> io::Result<()> {
+    let doomed = PathBuf::from(format!("{}{DELETED}", dir.display()));
+    fs::rename(dir, &doomed)?;
+    sync_parent(dir)?;
+    fs::remove_dir_all(&doomed)
+}
+
+/// Makes a new name in a folder durable.
+pub(in crate::broker) fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BrokerError {
+    move |source| BrokerError::DataDir { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_broker_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Folder::open(dir.path()).unwrap();
+        let message = Folder::open(dir.path()).unwrap_err().to_string();
+        assert!(message.ends_with("is in use by another broker"), "{message}");
+        drop(first);
+        Folder::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_interrupted_deletion_is_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::create_dir(folder.stream_dir("kept")).unwrap();
+        fs::create_dir(folder.stream_dir("gone.deleted")).unwrap();
+        drop(folder);
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.stream_dirs().unwrap(), [folder.stream_dir("kept")]);
+    }
+}

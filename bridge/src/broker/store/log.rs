@@ -1,0 +1,286 @@
+//! A stream's log: numbered segment files of records, appended to in batches, dropped from the front.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::folder::sync_parent;
+use super::record::{self, FRAME, Record};
+
+/// Where a record's body lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::broker) struct Position {
+    pub(in crate::broker) segment: u64,
+    pub(in crate::broker) offset: u64,
+    pub(in crate::broker) len: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    number: u64,
+    file: Arc<File>,
+    len: u64,
+}
+
+/// The segments of one stream. The last is written to.
+#[derive(Debug)]
+pub(in crate::broker) struct Log {
+    dir: PathBuf,
+    segments: VecDeque<Segment>,
+    segment_bytes: u64,
+    /// After a failed write nothing is known of the file's end, so that the next batch starts a new file.
+    distrusted: bool,
+}
+
+/// One batch on its way to the disk.
+#[derive(Debug)]
+pub(in crate::broker) struct Write {
+    target: Target,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Target {
+    Append { file: Arc<File>, offset: u64, segment: u64 },
+    Begin { path: PathBuf, segment: u64, preamble: Bytes },
+}
+
+/// A batch that is on disk: where its first byte lies.
+#[derive(Debug)]
+pub(in crate::broker) struct Written {
+    pub(in crate::broker) segment: u64,
+    pub(in crate::broker) offset: u64,
+    begun: Option<Arc<File>>,
+    end: u64,
+}
+
+impl Log {
+    /// Makes the folder and the first segment of a new stream, durably.
+    pub(in crate::broker) fn create(dir: PathBuf, segment_bytes: u64, snapshot: Bytes) -> io::Result<Self> {
+        fs::create_dir(&dir)?;
+        let mut log = Log { dir, segments: VecDeque::new(), segment_bytes, distrusted: false };
+        let created = log.write(Bytes::new(), |_| snapshot).run().and_then(|written| {
+            log.finish(written);
+            sync_parent(&log.dir)
+        });
+        if let Err(error) = created {
+            let _ = fs::remove_dir_all(&log.dir);
+            return Err(error);
+        }
+        Ok(log)
+    }
+
+    /// Opens a log and shows its records in order. What a crash left unfinished at its end is cut off; a record that is
+    /// damaged in the middle is reported and passed over.
+    pub(in crate::broker) fn open(dir: PathBuf, segment_bytes: u64, mut visit: impl FnMut(Position, Record)) -> io::Result<Self> {
+        let mut log = Log { dir, segments: VecDeque::new(), segment_bytes, distrusted: false };
+        let mut pending: Option<(u64, PathBuf, Bytes)> = None;
+        for number in segment_numbers(&log.dir)? {
+            let path = segment_path(&log.dir, number);
+            let bytes = Bytes::from(fs::read(&path)?);
+            let Some(Preamble { previous_len }) = preamble(&bytes) else {
+                // If its first write never finished, nothing in it was acknowledged; if it rotted, somebody may want it.
+                tracing::error!(segment = %path.display(), "setting aside a segment that has no proper beginning");
+                fs::rename(&path, path.with_extension("unusable"))?;
+                continue;
+            };
+            if let Some((number, path, bytes)) = pending.replace((number, path, bytes)) {
+                let valid = bytes.slice(..usize::try_from(previous_len).unwrap_or(usize::MAX).min(bytes.len()));
+                log.recover(number, &path, &valid, &mut visit)?;
+            }
+        }
+        if let Some((number, path, bytes)) = pending {
+            log.recover(number, &path, &bytes, &mut visit)?;
+        }
+        Ok(log)
+    }
+
+    fn recover(&mut self, number: u64, path: &Path, bytes: &Bytes, visit: &mut impl FnMut(Position, Record)) -> io::Result<()> {
+        let end = visit_all(number, path, bytes, visit);
+        let file = File::options().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != end {
+            tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
+            file.set_len(end)?;
+            file.sync_all()?;
+        }
+        self.segments.push_back(Segment { number, file: Arc::new(file), len: end });
+        Ok(())
+    }
+
+    /// Whether nothing could be recovered: the stream's creation never finished.
+    pub(in crate::broker) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The folder of the log.
+    pub(in crate::broker) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All bytes on disk.
+    pub(in crate::broker) fn disk_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Prepares the next batch. When it starts a new segment, `snapshot` gives the state as JSON.
+    pub(in crate::broker) fn write(&self, bytes: Bytes, snapshot: impl FnOnce(u64) -> Bytes) -> Write {
+        match self.segments.back() {
+            Some(last) if !self.distrusted && (last.len + bytes.len() as u64 <= self.segment_bytes || last.len == 0) => {
+                Write { target: Target::Append { file: Arc::clone(&last.file), offset: last.len, segment: last.number }, bytes }
+            }
+            last => {
+                let segment = last.map_or(1, |last| last.number + 1);
+                let previous_len = last.map_or(0, |last| last.len);
+                let mut preamble = BytesMut::new();
+                record::encode(&mut preamble, &Record::PurgedBelow { seq: previous_len });
+                record::encode(&mut preamble, &Record::Snapshot(snapshot(segment)));
+                let path = segment_path(&self.dir, segment);
+                Write { target: Target::Begin { path, segment, preamble: preamble.freeze() }, bytes }
+            }
+        }
+    }
+
+    /// Takes note of a batch that is on disk.
+    pub(in crate::broker) fn finish(&mut self, written: Written) {
+        match (written.begun, self.segments.back_mut()) {
+            (Some(file), _) => {
+                self.segments.push_back(Segment { number: written.segment, file, len: written.end });
+                self.distrusted = false;
+            }
+            (None, Some(last)) => last.len = written.end,
+            (None, None) => {}
+        }
+    }
+
+    /// Takes note of a batch that could not be written.
+    pub(in crate::broker) fn failed(&mut self) {
+        self.distrusted = true;
+    }
+
+    /// Deletes the segments at the front in which nothing lives. The last always stays.
+    pub(in crate::broker) fn drop_front(&mut self, is_live: impl Fn(u64) -> bool) {
+        while self.segments.len() > 1 && self.segments.front().is_some_and(|first| !is_live(first.number)) {
+            if let Some(first) = self.segments.pop_front() {
+                let path = segment_path(&self.dir, first.number);
+                if let Err(error) = fs::remove_file(&path) {
+                    tracing::warn!(segment = %path.display(), %error, "cannot delete a segment that is no longer needed");
+                }
+            }
+        }
+    }
+
+    /// What is needed to read records elsewhere than where the log lives.
+    pub(in crate::broker) fn reader(&self, positions: Vec<Position>) -> Reader {
+        let find = |number| self.segments.iter().find(|segment| segment.number == number).map(|segment| Arc::clone(&segment.file));
+        Reader(positions.into_iter().map(|position| (find(position.segment), position)).collect())
+    }
+}
+
+/// Records to be read, on a thread that may block.
+#[derive(Debug)]
+pub(in crate::broker) struct Reader(Vec<(Option<Arc<File>>, Position)>);
+
+impl Reader {
+    pub(in crate::broker) fn read(self) -> io::Result<Vec<Bytes>> {
+        let read_one = |(file, position): (Option<Arc<File>>, Position)| {
+            let mut body = vec![0; position.len as usize];
+            file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.read_exact_at(&mut body, position.offset)?;
+            Ok(Bytes::from(body))
+        };
+        self.0.into_iter().map(read_one).collect()
+    }
+}
+
+impl Write {
+    /// Writes and syncs.
+    pub(in crate::broker) fn run(self) -> io::Result<Written> {
+        match self.target {
+            Target::Append { file, offset, segment } => {
+                let end = offset + self.bytes.len() as u64;
+                if !self.bytes.is_empty()
+                    && let Err(error) = file.write_all_at(&self.bytes, offset).and_then(|()| file.sync_data())
+                {
+                    let _ = file.set_len(offset);
+                    return Err(error);
+                }
+                Ok(Written { segment, offset, begun: None, end })
+            }
+            Target::Begin { path, segment, preamble } => {
+                let offset = preamble.len() as u64;
+                let begin = || {
+                    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+                    file.write_all_at(&preamble, 0)?;
+                    file.write_all_at(&self.bytes, offset)?;
+                    file.sync_all()?;
+                    sync_parent(&path)?;
+                    Ok(file)
+                };
+                let file = begin().inspect_err(|_: &io::Error| {
+                    let _ = fs::remove_file(&path);
+                })?;
+                Ok(Written { segment, offset, begun: Some(Arc::new(file)), end: offset + self.bytes.len() as u64 })
+            }
+        }
+    }
+}
+
+/// The start of each segment: how much of the segment before it counts, then the state.
+struct Preamble {
+    previous_len: u64,
+}
+
+fn preamble(bytes: &Bytes) -> Option<Preamble> {
+    let first = record::body_at(bytes, 0)?;
+    let second = record::body_at(bytes, FRAME + first.len())?;
+    match (record::decode(first)?, record::decode(second)?) {
+        (Record::PurgedBelow { seq }, Record::Snapshot(_)) => Some(Preamble { previous_len: seq }),
+        _ => None,
+    }
+}
+
+/// Shows all records after the first and returns where the last good one ends.
+fn visit_all(segment: u64, path: &Path, bytes: &Bytes, visit: &mut impl FnMut(Position, Record)) -> u64 {
+    let mut offset = record::body_at(bytes, 0).map_or(0, |first| FRAME + first.len());
+    loop {
+        if let Some(body) = record::body_at(bytes, offset) {
+            let position = Position { segment, offset: (offset + FRAME) as u64, len: u32::try_from(body.len()).unwrap_or(0) };
+            offset += FRAME + body.len();
+            match record::decode(body) {
+                Some(record) => visit(position, record),
+                None => tracing::error!(segment = %path.display(), offset, "passing over a record of an unknown kind"),
+            }
+            continue;
+        }
+        // A whole record right behind a damaged one means rot, not an unfinished write.
+        let claimed = bytes.get(offset..).and_then(record::frame_len).and_then(|len| len.checked_add(offset + FRAME));
+        match claimed.filter(|next| record::body_at(bytes, *next).is_some()) {
+            Some(next) => {
+                tracing::error!(segment = %path.display(), offset, "passing over a damaged record");
+                offset = next;
+            }
+            None => return offset as u64,
+        }
+    }
+}
+
+fn segment_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016}.log"))
+}
+
+fn segment_numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests;

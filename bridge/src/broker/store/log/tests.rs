@@ -1,0 +1,151 @@
+use super::*;
+
+const SNAPSHOT: &[u8] = b"{}";
+
+fn create(dir: &Path, segment_bytes: u64) -> Log {
+    Log::create(dir.join("s"), segment_bytes, Bytes::from_static(SNAPSHOT)).unwrap()
+}
+
+fn deleted(seq: u64) -> Record {
+    Record::Deleted { seq }
+}
+
+fn append(log: &mut Log, seqs: impl IntoIterator<Item = u64>) -> Written {
+    let mut bytes = BytesMut::new();
+    for seq in seqs {
+        record::encode(&mut bytes, &deleted(seq));
+    }
+    let written = log.write(bytes.freeze(), |_| Bytes::from_static(SNAPSHOT)).run().unwrap();
+    let copy = Written { segment: written.segment, offset: written.offset, begun: None, end: written.end };
+    log.finish(written);
+    copy
+}
+
+fn reopen(dir: &Path) -> (Log, Vec<u64>) {
+    let mut seqs = Vec::new();
+    let log = Log::open(dir.join("s"), 1 << 20, |_, record| match record {
+        Record::Deleted { seq } => seqs.push(seq),
+        Record::Snapshot(json) => assert_eq!(json, SNAPSHOT),
+        other => panic!("unexpected {other:?}"),
+    });
+    (log.unwrap(), seqs)
+}
+
+fn last_segment(dir: &Path) -> PathBuf {
+    let dir = dir.join("s");
+    segment_path(&dir, *segment_numbers(&dir).unwrap().last().unwrap())
+}
+
+#[test]
+fn batches_come_back_in_order_over_several_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 100);
+    for seq in 1..=20 {
+        append(&mut log, [seq]);
+    }
+    assert!(log.segments.len() > 3);
+    drop(log);
+    let (log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    assert!(log.disk_bytes() > 0);
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    drop(log);
+    let path = last_segment(dir.path());
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(written.end - 5).unwrap();
+    let (mut log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, [1, 2]);
+    append(&mut log, [4]);
+    drop(log);
+    assert_eq!(reopen(dir.path()).1, [1, 2, 4]);
+}
+
+#[test]
+fn garbage_at_the_end_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    drop(log);
+    for garbage in [vec![0; 4096], vec![0xff; 100], vec![3, 0, 0]] {
+        let file = File::options().write(true).open(last_segment(dir.path())).unwrap();
+        file.write_all_at(&garbage, written.end).unwrap();
+        assert_eq!(reopen(dir.path()).1, [1, 2, 3]);
+        assert_eq!(file.metadata().unwrap().len(), written.end);
+    }
+}
+
+#[test]
+fn a_damaged_record_in_the_middle_costs_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    drop(log);
+    let file = File::options().write(true).open(last_segment(dir.path())).unwrap();
+    let record_len = (written.end - written.offset) / 3;
+    file.write_all_at(&[0xee], written.offset + record_len + FRAME as u64 + 6).unwrap();
+    assert_eq!(reopen(dir.path()).1, [1, 3]);
+}
+
+#[test]
+fn a_segment_that_was_never_finished_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    append(&mut log, [1]);
+    drop(log);
+    fs::write(segment_path(&dir.path().join("s"), 2), b"half").unwrap();
+    let (mut log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, [1]);
+    append(&mut log, [2]);
+    drop(log);
+    assert_eq!(reopen(dir.path()).1, [1, 2]);
+}
+
+#[test]
+fn what_a_failed_write_left_behind_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    append(&mut log, [1]);
+    // The bytes reached the file, but the broker was told that they had not.
+    let mut lost = BytesMut::new();
+    record::encode(&mut lost, &deleted(2));
+    log.write(lost.freeze(), |_| Bytes::new()).run().unwrap();
+    log.failed();
+    append(&mut log, [3]);
+    assert_eq!(log.segments.len(), 2);
+    drop(log);
+    assert_eq!(reopen(dir.path()).1, [1, 3]);
+}
+
+#[test]
+fn segments_are_dropped_from_the_front_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1);
+    for seq in 1..=4 {
+        append(&mut log, [seq]);
+    }
+    let numbers: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
+    log.drop_front(|number| number == numbers[2]);
+    let left: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
+    assert_eq!(left, numbers[2..]);
+    log.drop_front(|_| false);
+    assert_eq!(log.segments.len(), 1);
+}
+
+#[test]
+fn records_are_read_where_they_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    append(&mut log, 1..=2);
+    let mut positions = Vec::new();
+    drop(log);
+    let log = Log::open(dir.path().join("s"), 1 << 20, |position, _| positions.push(position)).unwrap();
+    let bodies = log.reader(positions).read().unwrap();
+    let records: Vec<_> = bodies.into_iter().filter_map(record::decode).skip(1).collect();
+    assert_eq!(records, [deleted(1), deleted(2)]);
+}

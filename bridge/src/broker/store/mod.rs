@@ -1,0 +1,6 @@
+//! Durability: a log of checksummed records per stream, synced in groups by one thread.
+
+pub(super) mod folder;
+pub(super) mod log;
+pub(super) mod record;
+pub(super) mod syncer;

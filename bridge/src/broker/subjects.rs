@@ -1,0 +1,286 @@
+//! Subjects and wildcards: what is valid, what matches what, and a trie that finds the patterns a subject matches.
+
+use std::collections::HashMap;
+
+/// Whether a pattern is one that may be subscribed to: no empty token, no white space, `>` last.
+///
+/// A token such as `a*` is an ordinary word: `*` and `>` mean something only when they stand alone.
+pub(super) fn is_valid_pattern(pattern: &str) -> bool {
+    let mut tokens = pattern.split('.').peekable();
+    while let Some(token) = tokens.next() {
+        if token.is_empty() || (token == ">" && tokens.peek().is_some()) || token.contains(is_space) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a subject is a valid one without wildcards.
+pub(super) fn is_literal(subject: &str) -> bool {
+    is_valid_pattern(subject) && !has_wildcard(subject)
+}
+
+/// Whether a valid pattern holds a wildcard token.
+pub(super) fn has_wildcard(pattern: &str) -> bool {
+    pattern.split('.').any(|token| token == "*" || token == ">")
+}
+
+/// Whether a name may be that of a stream or a consumer: it is a token of subjects and a name of folders.
+pub(super) fn is_valid_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && !name.contains(|c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c))
+}
+
+/// Whether a literal subject matches a pattern.
+pub(super) fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+/// Whether some subject matches both patterns.
+pub(super) fn overlap(left: &str, right: &str) -> bool {
+    let (mut left, mut right) = (left.split('.'), right.split('.'));
+    loop {
+        match (left.next(), right.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether every subject that matches `inner` also matches `outer`.
+pub(super) fn is_subset(inner: &str, outer: &str) -> bool {
+    let (mut inner, mut outer) = (inner.split('.'), outer.split('.'));
+    loop {
+        match (inner.next(), outer.next()) {
+            (Some(_), Some(">")) | (None, None) => return true,
+            (Some(">"), Some(_)) => return false,
+            (Some(_), Some("*")) => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\0'
+}
+
+/// Patterns with values, searched by subject in time that grows with the subject's tokens, not with the patterns.
+#[derive(Debug)]
+pub(super) struct SubjectTrie<T> {
+    root: Node<T>,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    words: HashMap<Box<str>, Node<T>>,
+    any: Option<Box<Node<T>>>,
+    here: Vec<T>,
+    rest: Vec<T>,
+}
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Node { words: HashMap::new(), any: None, here: Vec::new(), rest: Vec::new() }
+    }
+}
+
+impl<T> Default for SubjectTrie<T> {
+    fn default() -> Self {
+        SubjectTrie { root: Node::default() }
+    }
+}
+
+impl<T> SubjectTrie<T> {
+    pub(super) fn insert(&mut self, pattern: &str, value: T) {
+        let mut node = &mut self.root;
+        for token in pattern.split('.') {
+            match token {
+                ">" => return node.rest.push(value),
+                "*" => node = node.any.get_or_insert_default(),
+                word => {
+                    if !node.words.contains_key(word) {
+                        node.words.insert(word.into(), Node::default());
+                    }
+                    node = node.words.get_mut(word).expect("the word was inserted above");
+                }
+            }
+        }
+        node.here.push(value);
+    }
+
+    /// Takes out what stands under exactly this pattern and is `gone`.
+    pub(super) fn remove(&mut self, pattern: &str, gone: impl Fn(&T) -> bool) {
+        let tokens: Vec<&str> = pattern.split('.').collect();
+        self.root.remove(&tokens, &gone);
+    }
+
+    /// Calls `found` with every value whose pattern the subject matches.
+    pub(super) fn for_each_match<'a>(&'a self, subject: &str, found: &mut impl FnMut(&'a T)) {
+        self.root.for_each_match(Some(subject), found);
+    }
+
+    /// Whether the subject matches any pattern.
+    pub(super) fn has_match(&self, subject: &str) -> bool {
+        self.root.has_match(Some(subject))
+    }
+}
+
+impl<T> Node<T> {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
+    }
+
+    fn remove(&mut self, tokens: &[&str], gone: &impl Fn(&T) -> bool) {
+        match tokens {
+            [] => self.here.retain(|value| !gone(value)),
+            [">"] => self.rest.retain(|value| !gone(value)),
+            ["*", others @ ..] => {
+                if let Some(any) = &mut self.any {
+                    any.remove(others, gone);
+                    if any.is_empty() {
+                        self.any = None;
+                    }
+                }
+            }
+            [word, others @ ..] => {
+                if let Some(node) = self.words.get_mut(*word) {
+                    node.remove(others, gone);
+                    if node.is_empty() {
+                        self.words.remove(*word);
+                    }
+                }
+            }
+        }
+    }
+
+    fn for_each_match<'a>(&'a self, subject: Option<&str>, found: &mut impl FnMut(&'a T)) {
+        let Some(subject) = subject else {
+            return self.here.iter().for_each(found);
+        };
+        let (token, others) = first_token(subject);
+        self.rest.iter().for_each(&mut *found);
+        if let Some(any) = &self.any {
+            any.for_each_match(others, found);
+        }
+        if let Some(node) = self.words.get(token) {
+            node.for_each_match(others, found);
+        }
+    }
+
+    fn has_match(&self, subject: Option<&str>) -> bool {
+        let Some(subject) = subject else {
+            return !self.here.is_empty();
+        };
+        let (token, others) = first_token(subject);
+        !self.rest.is_empty()
+            || self.any.as_ref().is_some_and(|any| any.has_match(others))
+            || self.words.get(token).is_some_and(|node| node.has_match(others))
+    }
+}
+
+fn first_token(subject: &str) -> (&str, Option<&str>) {
+    match subject.split_once('.') {
+        Some((token, others)) => (token, Some(others)),
+        None => (subject, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_valid_or_not() {
+        for good in ["a", "a.b", "*", ">", "a.*.c", "a.>", "*.*", "$JS.API.>", "_INBOX.x", "a*", "b>c"] {
+            assert!(is_valid_pattern(good), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", ">.a", "a.>.b", "a b", "a.b\t"] {
+            assert!(!is_valid_pattern(bad), "{bad}");
+        }
+        assert!(is_literal("a.b") && !is_literal("a.*") && !is_literal("a."));
+    }
+
+    #[test]
+    fn names_of_streams_are_single_tokens_and_file_names() {
+        assert!(is_valid_name("film_recommendation_status_updates") && is_valid_name("a-b"));
+        for bad in ["", "a.b", "a*", ">", "a b", "a/b", "a\\b", "a\u{7}", &"x".repeat(256)] {
+            assert!(!is_valid_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_trie_agrees_with_the_plain_match() {
+        let patterns = ["a", "a.b", "a.*", "*", "*.b", ">", "a.>", "a.b.>", "*.*", "a.*.c", "b.>", "*.b.>"];
+        let subjects = ["a", "a.b", "a.b.c", "b", "b.b", "a.x.c", "a.x.d", "z.b.q.r", "c"];
+        let mut trie = SubjectTrie::default();
+        for pattern in patterns {
+            trie.insert(pattern, pattern);
+        }
+        for subject in subjects {
+            let mut found = Vec::new();
+            trie.for_each_match(subject, &mut |pattern| found.push(*pattern));
+            let mut wanted: Vec<_> = patterns.into_iter().filter(|pattern| matches(pattern, subject)).collect();
+            found.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(found, wanted, "{subject}");
+            assert_eq!(trie.has_match(subject), !wanted.is_empty());
+        }
+        for pattern in patterns {
+            trie.remove(pattern, |value| *value == pattern);
+        }
+        assert!(trie.root.is_empty());
+    }
+
+    #[test]
+    fn matching_table() {
+        for (pattern, subject, expected) in [
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.*", "a.b.c", false),
+            ("a.*", "a", false),
+            ("*", "a.b", false),
+            (">", "a.b", true),
+            ("a.b", "a.b", true),
+            ("a.b", "a", false),
+        ] {
+            assert_eq!(matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn overlaps_and_subsets() {
+        for (left, right, expected) in [
+            ("a.*", "*.b", true),
+            ("a.*", "b.*", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("a", "a.b", false),
+            (">", "a", true),
+            ("a.*.c", "a.b.*", true),
+        ] {
+            assert_eq!(overlap(left, right), expected, "{left} {right}");
+            assert_eq!(overlap(right, left), expected, "{right} {left}");
+        }
+        for (inner, outer, expected) in [
+            ("a.b", "a.*", true),
+            ("a.*", "a.b", false),
+            ("a.>", "a.*", false),
+            ("a.*", "a.>", true),
+            ("a.>", "a.>", true),
+            ("a", "a.>", false),
+            ("a.b.c", ">", true),
+        ] {
+            assert_eq!(is_subset(inner, outer), expected, "{inner} {outer}");
+        }
+    }
+}
