@@ -1,6 +1,6 @@
 //! Logs: a readable sentence each, the same values as fields.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -22,7 +22,7 @@ pub struct LogSettings {
     #[arg(
         long = "log",
         env = "LOG",
-        default_value = "info",
+        default_value = "info,actix_server=warn,async_nats=off",
         help_heading = "Log"
     )]
     pub filter: String,
@@ -48,6 +48,8 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
         .map_err(|e| crate::Fault::bad_setting(crate::settings::name("log", "LOG"), e))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
         .with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match settings.format {

@@ -63,6 +63,7 @@ fn render_actor(page: &mut String, actor: &ActorReport) -> fmt::Result {
     let (class, state) = match (&actor.state, &actor.health) {
         (ActorState::Restarting, _) => ("bad", "restarting".to_owned()),
         (ActorState::Stopped, _) => ("bad", "stopped".to_owned()),
+        (_, Health::Starting(reason)) => ("poor", format!("starting: {reason}")),
         (_, Health::NotReady(reason)) => ("bad", format!("not ready: {reason}")),
         (_, Health::Degraded(reason)) => ("poor", format!("degraded: {reason}")),
         (_, Health::Ready) => ("good", "running".to_owned()),

@@ -31,6 +31,8 @@ pub enum Health {
     Ready,
     /// Works on without something it needs, and catches up later: the reason.
     Degraded(String),
+    /// Cannot serve yet: what it is about.
+    Starting(String),
     /// Cannot serve: the reason.
     NotReady(String),
 }
@@ -64,7 +66,7 @@ impl ActorReport {
         match (&self.state, &self.health) {
             (ActorState::Restarting, _) => Some("is being restarted".into()),
             (ActorState::Stopped, _) => Some("has stopped".into()),
-            (_, Health::NotReady(reason)) => Some(reason.clone()),
+            (_, Health::Starting(reason) | Health::NotReady(reason)) => Some(reason.clone()),
             _ => None,
         }
     }

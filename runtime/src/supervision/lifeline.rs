@@ -53,6 +53,11 @@ impl Lifeline {
         self.reporter.not_ready(reason);
     }
 
+    /// Says that the actor is still getting ready, which is no trouble.
+    pub fn starting(&self, reason: impl fmt::Display) {
+        self.reporter.starting(reason);
+    }
+
     /// Puts down why the actor is about to stop itself.
     pub fn failed(&self, reason: impl fmt::Display) {
         self.reporter.failed(reason);
@@ -102,13 +107,13 @@ impl Drop for Lifeline {
 impl Reporter {
     /// See [`Lifeline::ready`].
     pub fn ready(&self) {
-        if self.entry.set_health(Health::Ready) != Health::Ready {
-            tracing::info!(
-                service = self.entry.service(),
-                actor = self.entry.name(),
-                "{} is back",
-                self.entry.name()
-            );
+        let (service, actor) = (self.entry.service(), self.entry.name());
+        match self.entry.set_health(Health::Ready) {
+            Health::Ready => {}
+            Health::Starting(_) => tracing::debug!(service, actor, "{actor} is ready"),
+            Health::Degraded(_) | Health::NotReady(_) => {
+                tracing::info!(service, actor, "{actor} is back");
+            }
         }
     }
 
@@ -122,6 +127,11 @@ impl Reporter {
         self.trouble(Health::NotReady(reason.to_string()), &reason);
     }
 
+    /// See [`Lifeline::starting`].
+    pub fn starting(&self, reason: impl fmt::Display) {
+        self.entry.set_health(Health::Starting(reason.to_string()));
+    }
+
     /// See [`Lifeline::failed`].
     pub fn failed(&self, reason: impl fmt::Display) {
         *lock(&self.failure) = Some(reason.to_string());
@@ -129,7 +139,10 @@ impl Reporter {
 
     /// Logs once when trouble begins, not each time it is met again.
     fn trouble(&self, health: Health, reason: &dyn fmt::Display) {
-        if self.entry.set_health(health) == Health::Ready {
+        if matches!(
+            self.entry.set_health(health),
+            Health::Ready | Health::Starting(_)
+        ) {
             tracing::warn!(
                 service = self.entry.service(),
                 actor = self.entry.name(),

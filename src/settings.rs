@@ -1,0 +1,223 @@
+//! The settings of the whole system in one program, and what each service gets of them.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use bridge::bus::BusUrl;
+use catalog::config::{RecommendationsHost, SecretKey};
+use clap::Parser;
+use runtime::{
+    Fault,
+    settings::{name, reachable},
+    telemetry::LogSettings,
+};
+use storage::DatabaseUrl;
+
+/// A film catalog with live keyword recommendations, whole in one program
+///
+/// Every setting is a flag and an environment variable. Without any, the pages are at
+/// http://127.0.0.1:5000 and everything that is kept is in the folder ./data.
+#[derive(Debug, Parser)]
+#[command(name = "marquee", version)]
+pub(crate) struct Settings {
+    /// Where the pages are served
+    #[arg(
+        long,
+        env = "HTTP_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:5000"
+    )]
+    http_addr: SocketAddr,
+
+    /// Where the Recommendations gRPC service is served
+    #[arg(
+        long,
+        env = "GRPC_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:50051"
+    )]
+    grpc_addr: SocketAddr,
+
+    /// Where the Catalog gRPC service is served
+    #[arg(
+        long,
+        env = "CATALOG_GRPC_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:50052"
+    )]
+    catalog_grpc_addr: SocketAddr,
+
+    /// Where the embedded NATS-compatible broker listens
+    #[arg(
+        long,
+        env = "NATS_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:4222"
+    )]
+    nats_addr: SocketAddr,
+
+    /// The folder for what is kept: SQLite databases, the broker's streams, a generated secret key
+    #[arg(
+        long,
+        env = "DATA_DIR",
+        value_name = "FOLDER",
+        default_value = "./data"
+    )]
+    data_dir: PathBuf,
+
+    /// Another event bus: nats://HOST:PORT or kafka://HOST:PORT [default: the embedded broker]
+    #[arg(long, env = "EVENT_BUS", value_name = "URL", hide_env_values = true)]
+    event_bus: Option<BusUrl>,
+
+    /// A Kafka broker; without EVENT_BUS it is the event bus
+    #[arg(long, env = "KAFKA_BROKER", value_name = "HOST:PORT")]
+    kafka_broker: Option<String>,
+
+    /// The catalog's database: sqlite://FILE or mysql://USER:PASSWORD@HOST:PORT/NAME [default:
+    /// movies.db in the data folder]
+    #[arg(
+        long,
+        env = "MOVIES_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    movies_database_url: Option<DatabaseUrl>,
+
+    /// The recommendations' database, as above [default: recommendations.db in the data folder]
+    #[arg(
+        long,
+        env = "RECOMMENDATIONS_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    recommendations_database_url: Option<DatabaseUrl>,
+
+    /// Another recommendations service for the catalog to ask [default: the one in this program]
+    #[arg(long, env = "RECOMMENDATIONS_HOST", value_name = "HOST[:PORT]")]
+    recommendations_host: Option<RecommendationsHost>,
+
+    /// Signs the cookies, at least 16 bytes [default: generated, and kept in the data folder]
+    #[arg(long, env = "SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
+    secret_key: Option<SecretKey>,
+
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// Everything that the services need to start, checked and bound.
+pub(crate) struct Site {
+    pub(crate) bridge: Option<(bridge::Config, bridge::Listeners)>,
+    pub(crate) recommendations: (recommendations::Config, recommendations::Listeners),
+    pub(crate) catalog: (catalog::Config, catalog::Listeners),
+    /// Where to go, for the person who started the program.
+    pub(crate) welcome: Vec<String>,
+}
+
+impl Site {
+    /// Checks the settings whole and binds the sockets, before anything is started.
+    pub(crate) fn prepare(settings: Settings) -> Result<Self, Fault> {
+        let bind =
+            |flag, variable, address| runtime::settings::bind(&name(flag, variable), address);
+        let bus = settings.bus()?;
+        runtime::settings::writable_folder(&name("data-dir", "DATA_DIR"), &settings.data_dir)?;
+
+        let http = bind("http-addr", "HTTP_ADDR", settings.http_addr)?;
+        let grpc = bind("grpc-addr", "GRPC_ADDR", settings.grpc_addr)?;
+        let catalog_grpc = bind(
+            "catalog-grpc-addr",
+            "CATALOG_GRPC_ADDR",
+            settings.catalog_grpc_addr,
+        )?;
+        let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
+        let http_addr = http.local_addr().map_err(failed)?;
+        let grpc_addr = grpc.local_addr().map_err(failed)?;
+        let catalog_grpc_addr = catalog_grpc.local_addr().map_err(failed)?;
+
+        let mut welcome = vec![
+            format!("pages: http://{http_addr}  (how it is inside: http://{http_addr}/system)"),
+            format!("gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}"),
+        ];
+        let (bridge, bus) = match bus {
+            Some(bus) => {
+                welcome.push(format!("event bus: {bus}"));
+                (None, bus)
+            }
+            None => {
+                let nats = bind("nats-addr", "NATS_ADDR", settings.nats_addr)?;
+                let address = nats.local_addr().map_err(failed)?;
+                welcome.push(format!("event bus: the embedded broker, nats://{address}"));
+                let config = bridge::Config {
+                    nats_addr: address,
+                    http_addr,
+                    data_dir: settings.data_dir.clone(),
+                };
+                let bus = format!("nats://{}", reachable(address));
+                let bus = bus
+                    .parse()
+                    .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?;
+                (Some((config, bridge::Listeners { nats, http: None })), bus)
+            }
+        };
+        welcome.push(format!("data: {}", settings.data_dir.display()));
+
+        let recommendations_host = match settings.recommendations_host {
+            Some(host) => host,
+            None => {
+                let host = reachable(grpc_addr).to_string();
+                host.parse()
+                    .map_err(|e| Fault::Failed(format!("{host}: {e}")))?
+            }
+        };
+        let recommendations = recommendations::Config {
+            grpc_addr,
+            http_addr,
+            data_dir: settings.data_dir.clone(),
+            database_url: settings.recommendations_database_url,
+            event_bus: Some(bus.clone()),
+            kafka_broker: None,
+            database_setting: name(
+                "recommendations-database-url",
+                "RECOMMENDATIONS_DATABASE_URL",
+            ),
+        };
+        let catalog = catalog::Config {
+            http_addr,
+            catalog_grpc_addr,
+            data_dir: settings.data_dir,
+            database_url: settings.movies_database_url,
+            event_bus: Some(bus),
+            kafka_broker: None,
+            recommendations_host,
+            secret_key: settings.secret_key,
+            database_setting: name("movies-database-url", "MOVIES_DATABASE_URL"),
+        };
+        Ok(Self {
+            bridge,
+            recommendations: (
+                recommendations,
+                recommendations::Listeners { grpc, http: None },
+            ),
+            catalog: (
+                catalog,
+                catalog::Listeners {
+                    http,
+                    grpc: catalog_grpc,
+                },
+            ),
+            welcome,
+        })
+    }
+}
+
+impl Settings {
+    /// The event bus that was asked for; `None` is the embedded broker.
+    fn bus(&self) -> Result<Option<BusUrl>, Fault> {
+        match (&self.event_bus, &self.kafka_broker) {
+            (Some(bus), _) => Ok(Some(bus.clone())),
+            (None, Some(broker)) => match format!("kafka://{broker}").parse() {
+                Ok(bus) => Ok(Some(bus)),
+                Err(e) => Err(Fault::bad_setting(name("kafka-broker", "KAFKA_BROKER"), e)),
+            },
+            (None, None) => Ok(None),
+        }
+    }
+}
