@@ -26,7 +26,7 @@ pub mod error;
 
 pub mod lease;
 mod signals;
-mod watchers;
+pub mod watchers;
 
 pub use config::Config;
 pub use error::Error;

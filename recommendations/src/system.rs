@@ -13,7 +13,7 @@ use crate::{
         backlog_worker::BacklogWorker,
         grpc_server::GrpcServer,
         lease_keeper::LeaseKeeper,
-        matcher::Matcher,
+        matcher::{CountFilms, Matcher},
         outbox_courier::{OutboxCourier, Outlet},
         watch_poller::WatchPoller,
     },
@@ -31,6 +31,9 @@ pub const SERVICE: &str = "recommendations";
 
 /// How many clients may watch at once.
 const WATCHERS: usize = 4_096;
+
+/// How long an actor may take to begin.
+const START_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The header by which the bus knows an event again when it is sent twice.
 const ID_HEADER: &str = "marquee-id";
@@ -89,7 +92,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     )
     .await?;
 
-    let engine = Engine::start(&warden, &database, &Tuning::default());
+    let engine = Engine::start(&warden, &database, &Tuning::default()).await;
     let outgoing = warden.group("outgoing");
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
@@ -151,13 +154,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the actors that match.
-    pub fn start(warden: &Warden, database: &Database, tuning: &Tuning) -> Self {
+    /// Starts the actors that match. When it returns they have at least said how far they are.
+    pub async fn start(warden: &Warden, database: &Database, tuning: &Tuning) -> Self {
         let matching = warden.group("matching");
         let known = database.clone();
         let matcher = matching.supervise("matcher", Place::OwnArbiter, move |lifeline| {
             Matcher::new(lifeline, known.clone())
         });
+        // It reads everything in its own time, but nobody may be told before that all is ready.
+        let _ = matcher.ask(CountFilms(Vec::new()), START_DEADLINE).await;
         let signals = Signals::new(Watchers::new(WATCHERS));
         let recommender =
             Recommender::new(database.clone(), matcher, signals.clone(), tuning.limits);
@@ -197,6 +202,11 @@ impl Engine {
             let (database, outlet) = (database.clone(), outlet.clone());
             OutboxCourier::new(lifeline, database, outlet, held.clone(), wake.clone())
         });
+    }
+
+    /// The clients that watch.
+    pub fn watchers(&self) -> Watchers {
+        self.signals.watchers.clone()
     }
 
     /// Gives the lease up, so that another replica need not wait for it to run out.

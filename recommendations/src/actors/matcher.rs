@@ -174,7 +174,7 @@ impl Actor for Matcher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.lifeline.not_ready(NotReady);
+        self.lifeline.starting(NotReady);
         self.build(context);
         context.run_interval(LOOK_INTERVAL, Self::catch_up);
     }

@@ -29,7 +29,14 @@ pub enum Work {
     },
 }
 
-type Row = (i64, Option<String>, Option<i32>, Option<String>, String, bool);
+type Row = (
+    i64,
+    Option<String>,
+    Option<i32>,
+    Option<String>,
+    String,
+    bool,
+);
 
 /// The first piece of work with an id above `after`, and its id.
 pub fn next(conn: &mut DbConnection, after: i64) -> QueryResult<Option<(i64, Work)>> {

@@ -88,10 +88,7 @@ pub fn films(
     Ok((steps.collect(), last))
 }
 
-fn preference_steps(
-    conn: &mut DbConnection,
-    pairs: Vec<(i32, String)>,
-) -> QueryResult<Vec<Step>> {
+fn preference_steps(conn: &mut DbConnection, pairs: Vec<(i32, String)>) -> QueryResult<Vec<Step>> {
     let existing = preferences::existing(conn, &pairs)?;
     let steps = pairs.into_iter().filter_map(|pair| {
         // What older deployments stored may be no keyword; it matches nothing.

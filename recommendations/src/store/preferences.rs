@@ -18,10 +18,7 @@ pub fn of_user(conn: &mut DbConnection, user: i32) -> QueryResult<Vec<String>> {
 }
 
 /// The keywords of each of `users`; a user without any has an empty list.
-pub fn of_users(
-    conn: &mut DbConnection,
-    users: &[i32],
-) -> QueryResult<BTreeMap<i32, Vec<String>>> {
+pub fn of_users(conn: &mut DbConnection, users: &[i32]) -> QueryResult<BTreeMap<i32, Vec<String>>> {
     let mut found: BTreeMap<i32, Vec<String>> =
         users.iter().map(|user| (*user, Vec::new())).collect();
     for users in users.chunks(BATCH) {
@@ -43,8 +40,10 @@ pub fn existing(
 ) -> QueryResult<HashSet<(i32, String)>> {
     let mut found = HashSet::new();
     for pairs in pairs.chunks(BATCH) {
-        let (users, keywords): (Vec<i32>, Vec<&str>) =
-            pairs.iter().map(|(user, text)| (*user, text.as_str())).unzip();
+        let (users, keywords): (Vec<i32>, Vec<&str>) = pairs
+            .iter()
+            .map(|(user, text)| (*user, text.as_str()))
+            .unzip();
         let rows: Vec<(i32, String)> = prefs::table
             .filter(prefs::user_id.eq_any(users))
             .filter(prefs::keyword.eq_any(keywords))

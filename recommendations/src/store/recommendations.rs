@@ -129,12 +129,7 @@ pub fn refresh(conn: &mut DbConnection, film: &Film, from: i32, through: i32) ->
 
 /// The films recommended to `user`, newest first, `offset` passed over. The facts are the films'
 /// own: the copies in the rows follow in the background.
-pub fn page(
-    conn: &mut DbConnection,
-    user: i32,
-    offset: i64,
-    limit: i64,
-) -> QueryResult<Vec<Film>> {
+pub fn page(conn: &mut DbConnection, user: i32, offset: i64, limit: i64) -> QueryResult<Vec<Film>> {
     let rows: Vec<films::Row> = recommendations::table
         .inner_join(film_table::table.on(film_table::film_id.eq(recommendations::film_id)))
         .filter(recommendations::user_id.eq(user))

@@ -36,9 +36,8 @@ pub fn save_film(
     let known = stored.is_some();
     let mut film = stored.unwrap_or_else(|| Film::new(id));
     // Rows of older deployments may hold facts of different ages.
-    let refresh = film.stated.is_none()
-        || !film.facts.looks_like(facts)
-        || backlog::refreshes(conn, id)?;
+    let refresh =
+        film.stated.is_none() || !film.facts.looks_like(facts) || backlog::refreshes(conn, id)?;
     film.facts = facts.clone();
     film.version = version.or(film.version);
     film.deleted = false;
@@ -277,12 +276,7 @@ impl Plan {
         }
     }
 
-    fn carry_out(
-        &self,
-        conn: &mut DbConnection,
-        film: &Film,
-        terms: &Terms,
-    ) -> QueryResult<()> {
+    fn carry_out(&self, conn: &mut DbConnection, film: &Film, terms: &Terms) -> QueryResult<()> {
         recommendations::delete_users(conn, &film.id, &self.superfluous)?;
         if !self.outdated.is_empty() {
             recommendations::refresh(conn, film, self.from, self.through)?;

@@ -195,12 +195,7 @@ fn apply(
 
 /// Tells the catalog which of `films` anybody is recommended, now that each is recommended to `by`
 /// users more, unless it was told already.
-fn state(
-    conn: &mut DbConnection,
-    films: &[&Film],
-    by: i64,
-    terms: &Terms,
-) -> QueryResult<bool> {
+fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> QueryResult<bool> {
     let mut told = false;
     for status in [true, false] {
         let news: Vec<&str> = films

@@ -1,0 +1,89 @@
+//! A preference that was acknowledged is matched against every film acknowledged before or after
+//! it, on any replica.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use recommendations::system::Tuning;
+
+use crate::support::{Replica, film, on_every_database, small_steps, title_matches};
+
+const WORDS: [&str; 6] = ["heist", "robot", "train", "night", "ocean", "storm"];
+
+fn title(number: usize) -> String {
+    format!("{} and {}", WORDS[number % 6], WORDS[(number / 6) % 6])
+}
+
+async fn all_at_once(database: storage::testing::TestDatabase, tuning: Tuning) {
+    let replicas = [
+        Replica::start(&database, &tuning).await,
+        Replica::start(&database, &tuning).await,
+    ];
+    let calls = (0..240_usize).map(|number| {
+        let replica = &replicas[number % 2];
+        let item = number / 3;
+        async move {
+            match number % 3 {
+                0 => {
+                    replica
+                        .save(film(&format!("f{item}"), &title(item), 1))
+                        .await
+                }
+                1 => replica.follow(item as i32, WORDS[item % 6]).await,
+                _ => {
+                    // Followed and left: nothing of it may stay.
+                    replica.follow(item as i32, WORDS[(item + 1) % 6]).await;
+                    assert!(
+                        replica
+                            .stop_following(item as i32, WORDS[(item + 1) % 6])
+                            .await
+                    );
+                }
+            }
+        }
+    });
+    stream::iter(calls)
+        .buffer_unordered(48)
+        .collect::<Vec<_>>()
+        .await;
+    replicas[0].until_backlog_is_empty().await;
+    let mut expected = BTreeSet::new();
+    for user in 0..80_usize {
+        for number in 0..80 {
+            if title_matches(&title(number), WORDS[user % 6]) {
+                expected.insert((user as i32, format!("f{number}")));
+            }
+        }
+    }
+    assert_eq!(replicas[1].consistent().await, expected);
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+#[test]
+fn nothing_is_missed_when_everything_happens_at_once() {
+    on_every_database("concurrency", |database| {
+        all_at_once(database, Tuning::default())
+    });
+}
+
+#[test]
+fn nothing_is_missed_when_most_is_left_to_the_background() {
+    on_every_database("concurrency_small", |database| {
+        let mut tuning = small_steps();
+        tuning.limits.rows = 10;
+        tuning.limits.films = 10;
+        tuning.limits.scan = 20;
+        all_at_once(database, tuning)
+    });
+}
+
+#[test]
+fn a_matcher_that_lags_behind_is_asked_again() {
+    on_every_database("concurrency_lag", |database| {
+        let mut tuning = Tuning::default();
+        tuning.limits.lag = 10;
+        all_at_once(database, tuning)
+    });
+}

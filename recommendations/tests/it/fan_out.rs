@@ -1,0 +1,137 @@
+//! A film that matches many users, or a keyword that matches many films, does not hold its caller:
+//! the rest is finished in the background, also by another replica after this one died.
+
+use std::time::Duration;
+
+use recommendations::{lease::LeaseTimes, system::Tuning};
+
+use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
+
+/// Small steps, and no lease: what is left to the background stays there.
+fn leaves_the_rest() -> Tuning {
+    let mut tuning = small_steps();
+    tuning.limits.rows = 10;
+    tuning.limits.films = 10;
+    tuning.limits.scan = 30;
+    tuning.lease = never_takes_over();
+    tuning
+}
+
+fn takes_over() -> Tuning {
+    Tuning {
+        lease: LeaseTimes {
+            renewal: Duration::from_millis(20),
+            patience: Duration::from_millis(200),
+        },
+        ..leaves_the_rest()
+    }
+}
+
+async fn occupy_lease(replica: &Replica) {
+    replica
+        .execute("UPDATE leases SET holder = 'somebody else'")
+        .await;
+    // What was held until now runs out.
+    let lease = "SELECT COUNT(*) AS number FROM leases WHERE holder = 'somebody else'";
+    until("the lease is somebody else's", async || {
+        replica.number(lease).await == 1
+    })
+    .await;
+}
+
+#[test]
+fn a_film_for_many_is_finished_after_its_replica_died() {
+    on_every_database("fan_out_film", async |database| {
+        let setup = Replica::start(&database, &leaves_the_rest()).await;
+        occupy_lease(&setup).await;
+        for user in 0..95 {
+            setup.follow(user, "train").await;
+        }
+        setup.stop().await;
+
+        let dies = Replica::start(&database, &leaves_the_rest()).await;
+        dies.save(film("f1", "Train", 1)).await;
+        assert_eq!(
+            dies.rows().await.len(),
+            10,
+            "the caller is answered after the first step"
+        );
+        assert_eq!(dies.backlog().await, 1);
+        assert_eq!(dies.statuses().await["f1"], true);
+        dies.stop().await;
+
+        let next = Replica::start(&database, &takes_over()).await;
+        next.until_backlog_is_empty().await;
+        assert_eq!(next.consistent().await.len(), 95);
+        assert_eq!(next.events().await.len(), 1, "the status was told once");
+
+        // Edited before the rest was done; the copies of the title follow in all rows.
+        occupy_lease(&next).await;
+        next.save(film("f1", "Train II", 2)).await;
+        next.save(film("f1", "Train III", 3)).await;
+        next.until_backlog_is_empty().await;
+        let rows = next.rows().await;
+        assert!(
+            rows.iter()
+                .all(|row| row.title.as_deref() == Some("Train III")),
+            "{rows:?}"
+        );
+
+        next.remove("f1", Some(4)).await;
+        assert!(
+            next.page(90, 0, 0).await.0.is_empty(),
+            "a deleted film is not shown meanwhile"
+        );
+        next.until_backlog_is_empty().await;
+        assert!(next.consistent().await.is_empty());
+        assert_eq!(next.statuses().await["f1"], false);
+        next.stop().await;
+    });
+}
+
+#[test]
+fn a_keyword_for_many_films_is_finished_after_its_replica_died() {
+    on_every_database("fan_out_keyword", async |database| {
+        let setup = Replica::start(&database, &leaves_the_rest()).await;
+        occupy_lease(&setup).await;
+        for number in 0..45 {
+            setup
+                .save(film(&format!("f{number:02}"), "Night Train", 1))
+                .await;
+        }
+        setup.stop().await;
+
+        let dies = Replica::start(&database, &leaves_the_rest()).await;
+        dies.follow(1, "train").await;
+        assert_eq!(
+            dies.rows().await.len(),
+            10,
+            "the caller is answered after the first step"
+        );
+        // While the rest waits films come, change and go, on both sides of where it stands.
+        dies.save(film("f05", "Night Bus", 2)).await;
+        dies.save(film("f40", "Night Bus", 2)).await;
+        dies.save(film("f41a", "Train", 1)).await;
+        dies.remove("f42", Some(2)).await;
+        dies.stop().await;
+
+        let next = Replica::start(&database, &takes_over()).await;
+        next.until_backlog_is_empty().await;
+        assert_eq!(next.consistent().await.len(), 43);
+
+        next.follow(1, "night").await;
+        next.until_backlog_is_empty().await;
+        assert_eq!(next.consistent().await.len(), 45);
+        assert!(next.stop_following(1, "train").await);
+        next.until_backlog_is_empty().await;
+        assert_eq!(
+            next.consistent().await.len(),
+            44,
+            "all but f41a match the other keyword"
+        );
+        assert!(next.stop_following(1, "night").await);
+        next.until_backlog_is_empty().await;
+        assert!(next.consistent().await.is_empty());
+        next.stop().await;
+    });
+}

@@ -1,0 +1,119 @@
+//! A database that an older deployment filled is taken over in place.
+
+use diesel::connection::SimpleConnection;
+use recommendations::system::Tuning;
+use storage::{DbConnection, testing};
+
+use crate::support::{Replica, blocking, film, on_every_database};
+
+const PREFS: &str = "\
+    INSERT INTO prefs (user_id, keyword, created_at) VALUES
+        (1, 'heist', '2020-01-01 00:00:00'), (1, 'heist', '2020-01-02 00:00:00'), (1, 'Heist', NULL),
+        (1, ' heist ', '2020-01-03 00:00:00'), (NULL, 'lost', '2020-01-01 00:00:00'),
+        (2, NULL, '2020-01-01 00:00:00'), (2, '   ', '2020-01-01 00:00:00'),
+        (2, 'café', '2020-01-01 00:00:00'), (3, '!?', '2020-01-01 00:00:00');";
+
+const RECOMMENDATIONS: &str = "\
+    INSERT INTO recommendations (user_id, film_id, title, description, genre, rating, release_year, created_at) VALUES
+        (1, 'f1', 'The Heist', 'Old.', 'Crime', 8.1, '1999', '2020-01-01 00:00:00'),
+        (1, 'f1', 'The Great Heist', 'New.', 'Crime', 8.7, '1999', '2020-02-01 00:00:00'),
+        (2, 'f2', 'Le café', NULL, NULL, NULL, NULL, NULL),
+        (2, 'f1', 'The Heist', 'Old.', 'Crime', 8.1, '1999', '2020-01-01 00:00:00'),
+        (NULL, 'f1', 'x', 'x', 'x', 1, '1999', NULL), (1, NULL, 'x', 'x', 'x', 1, '1999', NULL);";
+
+/// The tables as the contract has them: no unique keys, everything nullable.
+fn fill(conn: &mut DbConnection) {
+    let (auto, charset) = match conn {
+        DbConnection::Sqlite(_) => ("", ""),
+        DbConnection::Mysql(_) => ("AUTO_INCREMENT", "CHARACTER SET latin1"),
+    };
+    let tables = format!(
+        "CREATE TABLE prefs (id INTEGER PRIMARY KEY {auto}, user_id INTEGER, keyword VARCHAR(255),
+            created_at DATETIME) {charset};
+        CREATE TABLE recommendations (id INTEGER PRIMARY KEY {auto}, user_id INTEGER,
+            film_id VARCHAR(36), title VARCHAR(255), description TEXT, genre VARCHAR(100), rating FLOAT,
+            release_year VARCHAR(4), created_at DATETIME) {charset};"
+    );
+    for statements in [&tables, PREFS, RECOMMENDATIONS] {
+        conn.batch_execute(statements).unwrap();
+    }
+}
+
+#[test]
+fn every_row_that_means_something_is_kept() {
+    on_every_database("legacy", async |database| {
+        blocking(&database, fill);
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        let texts = |found: Vec<(String, Option<i32>)>| {
+            found.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(replica.keywords(1).await), ["heist", "Heist"]);
+        assert_eq!(replica.keywords(2).await, [("café".to_owned(), Some(1))]);
+        assert_eq!(replica.keywords(3).await, [("!?".to_owned(), Some(0))]);
+        let expected =
+            [(1, "f1"), (2, "f1"), (2, "f2")].map(|(user, film)| (user, film.to_owned()));
+        assert_eq!(replica.pairs().await, expected.into());
+
+        let (films, total) = replica.page(1, 0, 0).await;
+        assert_eq!(total, 1);
+        assert_eq!(films[0].matched_keywords, ["heist", "Heist"]);
+        let (films, total) = replica.page(2, 0, 0).await;
+        assert_eq!(
+            (films[0].id.as_str(), films[1].id.as_str(), total),
+            ("f1", "f2", 2)
+        );
+        assert_eq!((films[1].title.as_str(), films[1].rating), ("Le café", 0.0));
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn what_was_taken_over_goes_on_as_everything_else() {
+    on_every_database("legacy_goes_on", async |database| {
+        blocking(&database, fill);
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        assert!(replica.stop_following(3, "!?").await);
+        replica.follow(4, "heists").await;
+        assert_eq!(
+            replica.recommended(4).await,
+            ["f1"],
+            "films are known by what was recommended"
+        );
+        // The catalog sends the film again: user 2 does not follow any of its words.
+        replica.save(film("f1", "The Great Heist", 1)).await;
+        assert!(replica.stop_following(2, "café").await);
+        let expected = [(1, "f1"), (4, "f1")].map(|(user, film)| (user, film.to_owned()));
+        assert_eq!(replica.consistent().await, expected.into());
+        assert!(
+            replica
+                .rows()
+                .await
+                .iter()
+                .all(|row| row.title.as_deref() == Some("The Great Heist"))
+        );
+        assert_eq!(
+            replica.statuses().await["f1"],
+            true,
+            "told once, whatever the catalog knew"
+        );
+        assert_eq!(replica.statuses().await["f2"], false);
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn migrating_again_and_from_several_replicas_changes_nothing() {
+    for database in testing::databases("legacy_again") {
+        blocking(&database, fill);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| database.migrate(recommendations::store::migrations()));
+            }
+        });
+        actix::System::new().block_on(async {
+            let replica = Replica::start(&database, &Tuning::default()).await;
+            assert_eq!(replica.pairs().await.len(), 3);
+            replica.stop().await;
+        });
+    }
+}

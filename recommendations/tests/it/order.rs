@@ -1,0 +1,108 @@
+//! Commits happen in the order of their numbers: who takes the later number waits for the earlier
+//! one, so that a reader who remembers the highest number it saw misses nothing.
+
+use std::{sync::mpsc, time::Duration};
+
+use diesel::connection::SimpleConnection;
+use recommendations::store::{
+    changes::{self, Change},
+    migrations, sequence,
+};
+use storage::{DbConnection, testing};
+
+use crate::support::blocking;
+
+fn begin(conn: &mut DbConnection) {
+    let begin = match conn {
+        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+        DbConnection::Mysql(_) => "START TRANSACTION",
+    };
+    conn.batch_execute(begin).unwrap();
+}
+
+fn change(conn: &mut DbConnection, film: &str) -> i64 {
+    let seq = sequence::take(conn, 1).unwrap();
+    changes::record_film(conn, seq, film, chrono::NaiveDateTime::default()).unwrap();
+    seq
+}
+
+#[test]
+fn two_open_transactions_cannot_be_committed_in_the_other_order() {
+    for database in testing::databases("order") {
+        database.migrate(migrations());
+        let start = blocking(&database, |conn| sequence::current(conn).unwrap());
+        let mut first = database.connect().unwrap();
+        begin(&mut first);
+        let first_seq = change(&mut first, "first");
+
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let database = &database;
+            scope.spawn(move || {
+                let mut second = database.connect().unwrap();
+                begin(&mut second);
+                let seq = change(&mut second, "second");
+                second.batch_execute("COMMIT").unwrap();
+                tell.send(seq).unwrap();
+            });
+            let early = told.recv_timeout(Duration::from_millis(300));
+            assert!(early.is_err(), "the second was committed before the first");
+            let seen = blocking(database, move |conn| {
+                changes::after(conn, start, 10).unwrap()
+            });
+            assert!(seen.is_empty(), "{seen:?}");
+
+            first.batch_execute("COMMIT").unwrap();
+            let second_seq = told.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert!(second_seq > first_seq);
+        });
+        let seen = blocking(&database, move |conn| {
+            changes::after(conn, start, 10).unwrap()
+        });
+        let films: Vec<_> = seen.into_iter().map(|(_, change)| change).collect();
+        assert_eq!(
+            films,
+            ["first", "second"].map(|film| Change::Film(film.into()))
+        );
+    }
+}
+
+#[test]
+fn a_number_that_was_rolled_back_leaves_no_gap() {
+    for database in testing::databases("order_gap") {
+        database.migrate(migrations());
+        let numbers = blocking(&database, |conn| {
+            begin(conn);
+            let lost = change(conn, "lost");
+            conn.batch_execute("ROLLBACK").unwrap();
+            begin(conn);
+            let kept = change(conn, "kept");
+            conn.batch_execute("COMMIT").unwrap();
+            (lost, kept)
+        });
+        assert_eq!(numbers.0, numbers.1);
+    }
+}
+
+#[test]
+fn a_list_of_changes_that_was_cut_off_is_not_taken_for_whole() {
+    for database in testing::databases("order_trim") {
+        database.migrate(migrations());
+        blocking(&database, |conn| {
+            let start = sequence::current(conn).unwrap();
+            let seqs: Vec<i64> = (0..10)
+                .map(|number| change(conn, &format!("f{number}")))
+                .collect();
+            assert!(!changes::lost_after(conn, start).unwrap());
+            assert_eq!(changes::trim(conn, 4).unwrap(), 6);
+            assert!(changes::lost_after(conn, start).unwrap());
+            assert!(changes::lost_after(conn, seqs[4]).unwrap());
+            assert!(
+                !changes::lost_after(conn, seqs[5]).unwrap(),
+                "all after it is there"
+            );
+            assert_eq!(changes::after(conn, seqs[5], 10).unwrap().len(), 4);
+            assert_eq!(changes::trim(conn, 4).unwrap(), 0);
+        });
+    }
+}

@@ -1,0 +1,223 @@
+//! Each call does what its contract says.
+
+use crate::support::{Replica, film, on_every_database};
+use proto::recommendations::FilmUpdate;
+use recommendations::system::Tuning;
+
+#[test]
+fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
+    on_every_database("rpcs_film", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "Heist").await;
+        replica.follow(1, "science fiction").await;
+        replica.follow(2, "robots").await;
+        replica
+            .save(FilmUpdate {
+                film_id: "f1".into(),
+                title: "The Heist".into(),
+                description: "A robot opens a vault.".into(),
+                genre: "Science-Fiction, Crime".into(),
+                keywords: vec!["vault.".into()],
+                rating: 8.7,
+                release_year: "1999".into(),
+                version: Some(1),
+            })
+            .await;
+        let (films, total) = replica.page(1, 0, 0).await;
+        assert_eq!(total, 1);
+        let found = &films[0];
+        assert_eq!(
+            (found.id.as_str(), found.title.as_str()),
+            ("f1", "The Heist")
+        );
+        assert_eq!((found.rating, found.release_year.as_str()), (8.7, "1999"));
+        assert_eq!(found.matched_keywords, ["Heist", "science fiction"]);
+        assert_eq!(replica.recommended(2).await, ["f1"]);
+        assert!(replica.recommended(3).await.is_empty());
+        replica.consistent().await;
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_preference_meets_the_films_that_are_there() {
+    on_every_database("rpcs_preference", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        for (id, title) in [
+            ("f1", "Night Train"),
+            ("f2", "Day Train"),
+            ("f3", "Night Bus"),
+        ] {
+            replica.save(film(id, title, 1)).await;
+        }
+        replica.follow(1, "train").await;
+        let mut found = replica.recommended(1).await;
+        found.sort();
+        assert_eq!(found, ["f1", "f2"]);
+        replica.follow(1, "night").await;
+        assert_eq!(
+            replica.recommended(1).await[0],
+            "f3",
+            "the newest comes first"
+        );
+        assert!(replica.stop_following(1, "train").await);
+        let mut found = replica.recommended(1).await;
+        found.sort();
+        assert_eq!(found, ["f1", "f3"], "f1 matches another keyword");
+        replica.consistent().await;
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_preference_added_twice_is_one() {
+    on_every_database("rpcs_twice", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        replica.follow(1, "train").await;
+        let rows = replica.rows().await;
+        replica.follow(1, "train").await;
+        replica.follow(1, "  train ").await;
+        assert_eq!(replica.rows().await, rows);
+        assert_eq!(replica.keywords(1).await, [("train".to_owned(), Some(1))]);
+        assert!(replica.stop_following(1, " train").await);
+        assert!(!replica.stop_following(1, "train").await);
+        assert!(replica.keywords(1).await.is_empty());
+        assert!(replica.rows().await.is_empty());
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn spellings_of_a_keyword_are_preferences_of_their_own() {
+    on_every_database("rpcs_spellings", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        replica.follow(1, "Train").await;
+        replica.follow(1, "trains").await;
+        assert!(
+            !replica.stop_following(1, "train").await,
+            "it was never added in this spelling"
+        );
+        assert!(replica.stop_following(1, "Train").await);
+        assert_eq!(
+            replica.recommended(1).await,
+            ["f1"],
+            "the other spelling is left"
+        );
+        assert!(replica.stop_following(1, "trains").await);
+        assert!(replica.recommended(1).await.is_empty());
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn an_edit_recommends_and_un_recommends() {
+    on_every_database("rpcs_edit", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        replica.follow(2, "bus").await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        replica.save(film("f1", "Night Bus", 2)).await;
+        assert!(replica.recommended(1).await.is_empty());
+        assert_eq!(replica.recommended(2).await, ["f1"]);
+        replica.save(film("f1", "The Night Bus", 3)).await;
+        let rows = replica.rows().await;
+        assert_eq!(
+            rows[0].title.as_deref(),
+            Some("The Night Bus"),
+            "the copy follows"
+        );
+        replica.save(film("f1", "Nothing", 4)).await;
+        assert!(replica.consistent().await.is_empty());
+        let told: Vec<_> = replica
+            .events()
+            .await
+            .into_iter()
+            .map(|event| event.payload)
+            .collect();
+        let event = |status| format!(r#"{{"film_id": "f1", "is_recommended": {status}}}"#);
+        assert_eq!(told, [event(true), event(false)]);
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_removed_film_is_recommended_to_nobody() {
+    on_every_database("rpcs_remove", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        assert!(replica.remove("f1", Some(2)).await);
+        assert!(!replica.remove("f1", Some(3)).await, "it is gone already");
+        assert!(!replica.remove("f2", Some(1)).await, "nobody knows it");
+        assert!(replica.consistent().await.is_empty());
+        replica.follow(2, "night").await;
+        assert!(replica.recommended(2).await.is_empty());
+        assert_eq!(replica.statuses().await["f1"], false);
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn pages_are_cut_from_the_whole_list_newest_first() {
+    on_every_database("rpcs_pages", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        for number in 0..25 {
+            replica
+                .save(film(&format!("f{number:02}"), "Train", 1))
+                .await;
+        }
+        let ids = |films: Vec<proto::recommendations::MovieRecommendation>| {
+            films.into_iter().map(|film| film.id).collect::<Vec<_>>()
+        };
+        let (films, total) = replica.page(1, 0, 0).await;
+        assert_eq!((films.len(), total), (20, 25), "0 means the default");
+        assert_eq!(films[0].id, "f24");
+        assert_eq!(ids(replica.page(1, 3, 2).await.0), ["f21", "f20"]);
+        assert_eq!(ids(replica.page(1, 23, 5).await.0), ["f01", "f00"]);
+        assert!(replica.page(1, 25, 5).await.0.is_empty());
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_new_film_that_nobody_follows_is_told_once() {
+    on_every_database("rpcs_told", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        replica.save(film("f1", "Night Train again", 2)).await;
+        let events = replica.events().await;
+        assert_eq!(
+            events.len(),
+            1,
+            "a catalog that remembers otherwise is put right"
+        );
+        assert_eq!(
+            events[0].payload,
+            r#"{"film_id": "f1", "is_recommended": false}"#
+        );
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_user_has_a_largest_number_of_keywords() {
+    on_every_database("rpcs_full", async |database| {
+        let mut tuning = Tuning::default();
+        tuning.limits.keywords = 2;
+        let replica = Replica::start(&database, &tuning).await;
+        replica.follow(1, "a").await;
+        replica.follow(1, "b").await;
+        replica.follow(1, "b").await;
+        let error = replica
+            .engine
+            .recommender
+            .follow(1, &recommendations::matching::Keyword::parse("c").unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+        replica.stop().await;
+    });
+}
