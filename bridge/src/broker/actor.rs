@@ -32,7 +32,7 @@ impl Actor for Broker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.lifeline.not_ready("recovering the streams");
+        self.lifeline.starting("recovering the streams");
         let listener = self.listener.take().unwrap_or_else(|| Err(io::Error::other("the listener was used up")));
         let serving = serve(listener, self.config.clone(), self.stats.clone(), self.stop.clone(), self.lifeline.reporter());
         let serving = AbortOnDropHandle::new(tokio::spawn(serving));

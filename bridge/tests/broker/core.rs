@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::on_each_server;
+use crate::server::{on_each_server, settle};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_reach_every_subscriber_whose_pattern_matches() {
@@ -17,7 +17,7 @@ async fn messages_reach_every_subscriber_whose_pattern_matches() {
         let mut exact = receiver.subscribe(format!("{base}.a.b")).await.unwrap();
         let mut star = receiver.subscribe(format!("{base}.*.b")).await.unwrap();
         let mut rest = receiver.subscribe(format!("{base}.>")).await.unwrap();
-        receiver.flush().await.unwrap();
+        settle(&receiver).await;
         sender.publish(format!("{base}.a.b"), "one".into()).await.unwrap();
         sender.publish(format!("{base}.x.b"), "two".into()).await.unwrap();
         sender.publish(format!("{base}.x"), "three".into()).await.unwrap();
@@ -41,8 +41,8 @@ async fn a_queue_group_shares_its_messages() {
         let (first, second) = (server.client().await, server.client().await);
         let one = first.queue_subscribe(subject.clone(), "workers".into()).await.unwrap();
         let two = second.queue_subscribe(subject.clone(), "workers".into()).await.unwrap();
-        first.flush().await.unwrap();
-        second.flush().await.unwrap();
+        settle(&first).await;
+        settle(&second).await;
         for number in 0..200 {
             sender.publish(subject.clone(), number.to_string().into()).await.unwrap();
         }
@@ -70,7 +70,7 @@ async fn requests_are_answered_or_refused_at_once() {
         let error = client.request(subject.clone(), "hi".into()).await.unwrap_err();
         assert_eq!(error.kind(), RequestErrorKind::NoResponders);
         let mut requests = service.subscribe(subject.clone()).await.unwrap();
-        service.flush().await.unwrap();
+        settle(&service).await;
         let answering = tokio::spawn(async move {
             while let Some(request) = requests.next().await {
                 service.publish(request.reply.unwrap(), request.payload).await.unwrap();
@@ -151,10 +151,6 @@ async fn the_protocol_is_spoken_as_real_clients_do() {
                 format!("MSG {subject} 1 2\r\nhi\r\nPONG\r\n"),
             ),
             (
-                format!("{quiet}\r\nSUB {subject}.in 7\r\nPUB {subject}.nobody {subject}.in 0\r\n\r\nPING\r\n"),
-                format!("HMSG {subject}.in 7 16 16\r\nNATS/1.0 503\r\n\r\n\r\nPONG\r\n"),
-            ),
-            (
                 format!("{quiet}\r\nSUB {subject} 1\r\nHPUB {subject} r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n"),
                 format!("HMSG {subject} 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPONG\r\n"),
             ),
@@ -165,6 +161,10 @@ async fn the_protocol_is_spoken_as_real_clients_do() {
         ] {
             assert_eq!(converse(&server.url, &say, "PONG\r\n").await, hear, "{say}");
         }
+        // Newer servers add the subject to it.
+        let say = format!("{quiet}\r\nSUB {subject}.in 7\r\nPUB {subject}.nobody {subject}.in 0\r\n\r\nPING\r\n");
+        let heard = converse(&server.url, &say, "PONG\r\n").await;
+        assert!(heard.starts_with(&format!("HMSG {subject}.in 7 ")) && heard.contains("\r\nNATS/1.0 503\r\n"), "{heard}");
         for (say, error) in [
             ("NONSENSE\r\n".to_owned(), "-ERR 'Unknown Protocol Operation'"),
             (format!("{quiet}\r\nPUB {subject} 99999999\r\n"), "-ERR 'Maximum Payload Violation'"),

@@ -11,6 +11,7 @@ use async_nats::jetstream::{self, stream};
 use bridge::broker::{BrokerConfig, serve};
 use futures::StreamExt;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::server::within;
 
@@ -63,69 +64,82 @@ async fn prepare(context: &jetstream::Context) -> PullConsumer {
     stream.get_or_create_consumer("d", durable).await.unwrap()
 }
 
-/// Publishes until the broker is gone. Returns the numbers that were acknowledged.
-async fn publish_until_dead(context: jetstream::Context, from: u64) -> Vec<u64> {
-    let mut acknowledged = Vec::new();
+/// What the clients know of their messages, by number.
+#[derive(Default)]
+struct Known {
+    published: HashSet<u64>,
+    /// Whose acknowledgement was sent, whether or not the confirmation arrived.
+    acknowledged: HashSet<u64>,
+    confirmed: HashSet<u64>,
+}
+
+/// Publishes until the broker is dead. Returns the numbers that were acknowledged.
+async fn publish(context: jetstream::Context, from: u64, dead: CancellationToken) -> Vec<u64> {
+    let mut published = Vec::new();
     for start in (from..).step_by(10) {
         let mut acks = Vec::new();
         for number in start..start + 10 {
-            if let Ok(ack) = context.publish("events", number.to_string().into()).await {
-                acks.push((number, ack));
-            }
+            acks.push((number, context.publish("events", number.to_string().into()).await.unwrap()));
         }
         for (number, ack) in acks {
-            match ack.await {
-                Ok(_) => acknowledged.push(number),
-                Err(_) => return acknowledged,
+            match dead.run_until_cancelled(ack.into_future()).await {
+                Some(Ok(_)) => published.push(number),
+                _ => return published,
             }
         }
     }
-    acknowledged
+    published
 }
 
-/// Consumes until the broker is gone. Returns the numbers whose acknowledgement was confirmed.
-async fn consume_until_dead(consumer: PullConsumer) -> Vec<u64> {
-    let mut confirmed = Vec::new();
+/// Consumes until the broker is dead.
+async fn consume(consumer: PullConsumer, mut known: Known, dead: CancellationToken) -> Known {
     let mut messages = consumer.messages().await.unwrap();
-    while let Some(Ok(message)) = messages.next().await {
-        let number = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
-        match tokio::time::timeout(Duration::from_secs(1), message.double_ack()).await {
-            Ok(Ok(())) => confirmed.push(number),
-            _ => break,
+    while let Some(Some(Ok(message))) = dead.run_until_cancelled(messages.next()).await {
+        let number = number(&message);
+        assert!(!known.confirmed.contains(&number), "{number} was confirmed as done and came again");
+        known.acknowledged.insert(number);
+        if let Some(Ok(())) = dead.run_until_cancelled(message.double_ack()).await {
+            known.confirmed.insert(number);
         }
     }
-    confirmed
+    known
+}
+
+fn number(message: &jetstream::Message) -> u64 {
+    std::str::from_utf8(&message.payload).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut published, mut confirmed): (HashSet<u64>, HashSet<u64>) = Default::default();
+    let mut known = Known::default();
     for round in 0..4 {
         let broker = BrokerProcess::start(dir.path());
         let context = broker.context().await;
-        context.client().flush().await.unwrap();
         let consumer = prepare(&context).await;
-        let publishing = tokio::spawn(publish_until_dead(context, round * 1_000_000));
-        let consuming = tokio::spawn(consume_until_dead(consumer));
+        let dead = CancellationToken::new();
+        let publishing = tokio::spawn(publish(context, round * 1_000_000, dead.clone()));
+        let consuming = tokio::spawn(consume(consumer, known, dead.clone()));
         tokio::time::sleep(Duration::from_millis(300 + 137 * round)).await;
         broker.kill();
-        published.extend(within(publishing).await.unwrap());
-        let newly = within(consuming).await.unwrap();
-        for number in newly {
-            assert!(confirmed.insert(number), "{number} was confirmed as done and came again");
-        }
+        // What the broker said last still gets to be heard.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        dead.cancel();
+        let published = within(publishing).await.unwrap();
+        known = within(consuming).await.unwrap();
+        known.published.extend(published);
     }
-    assert!(published.len() > 100 && confirmed.len() > 20, "{} published, {} confirmed", published.len(), confirmed.len());
+    let counts = (known.published.len(), known.confirmed.len());
+    assert!(counts.0 > 100 && counts.1 > 20, "{counts:?} were published and confirmed");
 
     let broker = BrokerProcess::start(dir.path());
     let consumer = prepare(&broker.context().await).await;
     let mut messages = consumer.messages().await.unwrap();
-    let mut missing: HashSet<u64> = published.difference(&confirmed).copied().collect();
+    let mut missing: HashSet<u64> = known.published.difference(&known.acknowledged).copied().collect();
     while !missing.is_empty() {
         let message = within(messages.next()).await.unwrap().unwrap();
-        let number = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
-        assert!(!confirmed.contains(&number), "{number} was confirmed as done and came again");
+        let number = number(&message);
+        assert!(!known.confirmed.contains(&number), "{number} was confirmed as done and came again");
         missing.remove(&number);
         message.ack().await.unwrap();
     }

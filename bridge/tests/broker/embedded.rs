@@ -6,7 +6,7 @@ use bridge::broker::{BrokerConfig, BrokerError, serve};
 use futures::{StreamExt, TryStreamExt};
 use tokio::net::TcpListener;
 
-use crate::server::{Embedded, within};
+use crate::server::{Embedded, settle, within};
 
 fn events() -> stream::Config {
     stream::Config { name: "events".into(), subjects: vec!["events.>".into()], ..stream::Config::default() }
@@ -29,6 +29,7 @@ async fn streams_and_consumers_survive_a_restart() {
     for message in fetched.iter().filter(|message| message.info().unwrap().stream_sequence != 7) {
         message.ack().await.unwrap();
     }
+    settle(&context.client()).await;
     drop((fetched, consumer, stream, context));
     broker.stop().await;
 
@@ -106,7 +107,7 @@ async fn a_stop_lets_clients_have_what_was_sent() {
     for _ in 0..100 {
         client.publish("a", "x".into()).await.unwrap();
     }
-    client.flush().await.unwrap();
+    settle(&client).await;
     broker.stop().await;
     for _ in 0..100 {
         within(messages.next()).await.unwrap();

@@ -375,8 +375,8 @@ async fn messages_grow_old_and_are_purged_and_deleted() {
 async fn what_is_asked_for_wrongly_is_refused_with_its_code() {
     on_each_server(async |server| {
         let (context, stream) = server.stream("refuse").await;
-        let error = stream.create_consumer(pull::Config { filter_subject: "elsewhere".into(), ..durable("x") }).await;
-        let _ = error.unwrap_err();
+        let two_kinds = pull::Config { filter_subject: "a".into(), filter_subjects: vec!["b".into()], ..durable("x") };
+        stream.create_consumer(two_kinds).await.unwrap_err();
         let missing: Result<PullConsumer, _> = stream.get_consumer("missing").await;
         missing.unwrap_err();
         let consumer = stream.create_consumer(durable("limits")).await.unwrap();

@@ -99,3 +99,11 @@ pub(crate) async fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server)
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LONG, future).await.expect("it took too long")
 }
+
+/// Waits until the server has taken in all that the client said: its own message comes back behind it.
+pub(crate) async fn settle(client: &async_nats::Client) {
+    let inbox = client.new_inbox();
+    let mut messages = client.subscribe(inbox.clone()).await.unwrap();
+    client.publish(inbox, "".into()).await.unwrap();
+    within(futures::StreamExt::next(&mut messages)).await.unwrap();
+}

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::error::{self, Result};
 use super::json::{self, is_unset};
-use super::stream_config::StreamConfig;
 use crate::broker::subjects;
 
 const SECOND: i64 = 1_000_000_000;
@@ -107,8 +106,8 @@ fn is_nought(number: &i64) -> bool {
 }
 
 impl ConsumerConfig {
-    /// Refuses what is wrong, not supported or does not fit the stream, and fills in what is absent.
-    pub(super) fn checked(mut self, stream: &StreamConfig) -> Result<Self> {
+    /// Refuses what is wrong, or not supported, and fills in what is absent.
+    pub(super) fn checked(mut self) -> Result<Self> {
         if !self.durable_name.is_empty() && !self.name.is_empty() && self.durable_name != self.name {
             return Err(error::NAMES_DIFFER);
         }
@@ -123,7 +122,7 @@ impl ConsumerConfig {
         }
         self.refuse_unsupported()?;
         self.check_start()?;
-        self.check_filters(stream)?;
+        self.check_filters()?;
         self.fill_in();
         if self.backoff.len() > MAX_BACKOFF || (self.max_deliver > 0 && self.backoff.len() as i64 > self.max_deliver) {
             return Err(error::BACKOFF_TOO_LONG);
@@ -162,7 +161,7 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_filters(&self, stream: &StreamConfig) -> Result<()> {
+    fn check_filters(&self) -> Result<()> {
         if !self.filter_subject.is_empty() && !self.filter_subjects.is_empty() {
             return Err(error::TWO_KINDS_OF_FILTER);
         }
@@ -173,8 +172,7 @@ impl ConsumerConfig {
             if filter.is_empty() {
                 return Err(error::EMPTY_FILTER);
             }
-            let overlaps_stream = stream.subjects.iter().any(|subject| subjects::overlap(subject, filter));
-            if !subjects::is_valid_pattern(filter) || !overlaps_stream {
+            if !subjects::is_valid_pattern(filter) {
                 return Err(error::FILTER_NOT_SUBSET);
             }
             if self.filters().iter().take(place).any(|earlier| subjects::overlap(earlier, filter)) {
@@ -260,8 +258,7 @@ mod tests {
     use super::*;
 
     fn check(value: Value) -> Result<ConsumerConfig> {
-        let stream: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a.>"]}"#)?;
-        json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked(&stream.checked()?)
+        json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked()
     }
 
     #[test]
@@ -287,7 +284,7 @@ mod tests {
             json!({"deliver_subject": "x"}),
             json!({"durable_name": "a.b"}),
             json!({"durable_name": "a", "name": "b"}),
-            json!({"filter_subject": "b"}),
+            json!({"filter_subject": "b..c"}),
             json!({"filter_subjects": ["a.b", "a.*"]}),
             json!({"filter_subjects": ["a.b", ""]}),
             json!({"filter_subject": "a.b", "filter_subjects": ["a.c"]}),

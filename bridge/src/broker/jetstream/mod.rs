@@ -41,7 +41,6 @@ const MAX_API_REQUESTS: usize = 256;
 
 /// The JetStream side of a broker, as its connections see it.
 pub(super) struct JetStream {
-    router: Arc<Router>,
     streams: Arc<Streams>,
     api: mpsc::Sender<ApiRequest>,
     stopping: CancellationToken,
@@ -149,9 +148,9 @@ impl JetStream {
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
         let stopping = CancellationToken::new();
-        let service = Api::new(Arc::clone(&streams), Arc::clone(&router), folder, syncer, segment_bytes);
+        let service = Api::new(Arc::clone(&streams), router, folder, syncer, segment_bytes);
         tasks.spawn(service.run(requests, stopping.clone()));
-        Ok(JetStream { router, streams, api, stopping })
+        Ok(JetStream { streams, api, stopping })
     }
 
     /// Tells all streams to write what they have and end.

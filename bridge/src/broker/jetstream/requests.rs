@@ -279,7 +279,7 @@ impl Stream {
         if filter.is_some_and(|filter| filter != config.filter_subject) {
             return Err(error::FILTER_MISMATCH);
         }
-        Ok((config.checked(&self.state.config)?, request.action))
+        Ok((config.checked()?, request.action))
     }
 
     /// The sequence behind which a new consumer starts.

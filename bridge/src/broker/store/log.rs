@@ -112,19 +112,9 @@ impl Log {
         Ok(())
     }
 
-    /// Whether nothing could be recovered: the stream's creation never finished.
-    pub(in crate::broker) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
-    }
-
     /// The folder of the log.
     pub(in crate::broker) fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// All bytes on disk.
-    pub(in crate::broker) fn disk_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.len).sum()
     }
 
     /// Prepares the next batch. When it starts a new segment, `snapshot` gives the state as JSON.

@@ -3,7 +3,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::json as api_json;
-use super::super::stream_config::StreamConfig;
 use super::*;
 use crate::broker::store::log::Position;
 
@@ -20,9 +19,8 @@ fn messages(subjects: &[&str]) -> Messages {
 fn consumer(extra: Value, messages: &Messages, now: Instant) -> Consumer {
     let mut config = json!({"durable_name": "d", "ack_policy": "explicit"});
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    let stream: StreamConfig = api_json::parse(br#"{"name": "S", "subjects": ["a.>"]}"#).unwrap();
     let config: ConsumerConfig = api_json::parse(config.to_string().as_bytes()).unwrap();
-    let config = config.checked(&stream.checked().unwrap()).unwrap();
+    let config = config.checked().unwrap();
     Consumer::restore(Consumer::new(1, config, 0, 0), messages, now)
 }
 
