@@ -122,6 +122,11 @@ impl Round {
             tokio::select! {
                 Some((id, outcome)) = on_their_way.next() => {
                     again |= docket.end(&id, &outcome, Instant::now());
+                    if matches!(outcome, Outcome::Away(_)) {
+                        // It may take long; what was read would be old by then.
+                        waiting.clear();
+                        next = Some(0);
+                    }
                     self.report(&outcome);
                 }
                 () = self.wake.notified() => again = true,

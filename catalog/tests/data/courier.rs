@@ -1,0 +1,256 @@
+//! A movie write that was acknowledged reaches recommendations, in version order per film,
+//! whatever is down meanwhile.
+
+use std::{
+    collections::HashMap,
+    time::Duration,
+};
+
+use catalog::{
+    actors::{film_courier::Pace, movie_repository::{DeleteMovie, LoadSample, UpdateMovie}},
+    movies::{MovieId, outbox},
+    sample,
+};
+use storage::testing::databases;
+use tonic::Code;
+
+use crate::{
+    recommender::{Recommender, Told},
+    support::{DEADLINE, PACE, World, draft, execute, nowhere, until},
+};
+
+async fn edit(world: &World, id: &MovieId, title: &str) -> i64 {
+    let message = UpdateMovie(id.clone(), draft(title));
+    world.movies.ask(message, DEADLINE).await.unwrap().unwrap().version
+}
+
+async fn delete(world: &World, id: &MovieId) {
+    world.movies.ask(DeleteMovie(id.clone()), DEADLINE).await.unwrap().unwrap();
+}
+
+async fn delivered(world: &World) {
+    until("the outbox is empty", || async { world.outbox_len().await == 0 }).await;
+}
+
+fn in_version_order(told: &[Told]) {
+    let mut last: HashMap<&str, i64> = HashMap::new();
+    for told in told {
+        let before = last.insert(told.film_id(), told.version());
+        assert!(before.is_none_or(|before| before <= told.version()), "{told:?} after {before:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_film_is_told_as_old_catalogs_tell_it() {
+    for db in databases("courier-update") {
+        let (recommender, address) = (Recommender::new(), nowhere());
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let film = catalog::movies::MovieFields {
+            title: "The Thing".into(),
+            description: "Ice, and DOGS.\nMore".into(),
+            genre: "Horror".into(),
+            rating: "8.2".into(),
+            release_year: "1982".into(),
+        };
+        let draft = catalog::movies::MovieDraft::parse(&film).unwrap();
+        let message = catalog::actors::movie_repository::CreateMovie(draft);
+        let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        delivered(&world).await;
+        let told = recommender.told();
+        let [Told::Saved(update)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(update.film_id, movie.id.to_string());
+        assert_eq!((update.title.as_str(), update.genre.as_str()), ("The Thing", "Horror"));
+        assert_eq!(update.description, "Ice, and DOGS.\nMore");
+        assert_eq!((update.rating, update.release_year.as_str()), (8.2, "1982"));
+        assert_eq!(update.keywords, ["the", "thing", "ice,", "and", "dogs.", "more", "horror"]);
+        assert_eq!(update.version, Some(movie.version));
+    }
+}
+
+#[actix_web::test]
+async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_restart() {
+    for db in databases("courier-away") {
+        let (recommender, address) = (Recommender::new(), nowhere());
+        let world = World::start(&db, address).await;
+        let kept = world.create("Kept").await;
+        let gone = world.create("Gone").await;
+        edit(&world, &kept.id, "Edited").await;
+        let newest = edit(&world, &kept.id, "Edited again").await;
+        delete(&world, &gone.id).await;
+        world.stop().await;
+
+        let world = World::start(&db, address).await;
+        assert_eq!(recommender.told(), []);
+        recommender.serve(address).await;
+        delivered(&world).await;
+        let told = recommender.told_of(kept.id.as_str());
+        let [Told::Saved(update)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((update.title.as_str(), update.version), ("Edited again", Some(newest)));
+        let told = recommender.told_of(gone.id.as_str());
+        let [Told::Removed { version, .. }] = told.as_slice() else { panic!("{told:?}") };
+        assert!(*version > gone.version);
+    }
+}
+
+#[actix_web::test]
+async fn versions_keep_their_order_under_every_kind_of_failure() {
+    for db in databases("courier-failures") {
+        let mut calls = 0;
+        let recommender = Recommender::with_temper(move |_| {
+            calls += 1;
+            match calls % 7 {
+                1 => Err(Code::Unavailable),
+                2 => Err(Code::Internal),
+                // Longer than the deadline: the catalog cannot know whether it was heard.
+                3 => Ok(PACE.deadline * 2),
+                4 => Err(Code::ResourceExhausted),
+                _ => Ok(Duration::from_millis(5)),
+            }
+        });
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let mut films = Vec::new();
+        for i in 0..5 {
+            films.push(world.create(&format!("Film {i}")).await.id);
+        }
+        let mut newest = HashMap::new();
+        for round in 0..6 {
+            for id in &films {
+                newest.insert(id.to_string(), edit(&world, id, &format!("Round {round}")).await);
+            }
+        }
+        delivered(&world).await;
+        let told = recommender.told();
+        in_version_order(&told);
+        for (id, version) in newest {
+            assert_eq!(recommender.told_of(&id).last().unwrap().version(), version);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn many_films_are_on_their_way_at_once_but_not_too_many() {
+    for db in databases("courier-many") {
+        let recommender = Recommender::with_temper(|_| Ok(Duration::from_millis(5)));
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let added = world.movies.ask(LoadSample, DEADLINE).await.unwrap().unwrap();
+        assert_eq!(added, sample::count());
+        delivered(&world).await;
+        assert_eq!(recommender.told().len(), added);
+        assert!((2..=PACE.in_flight).contains(&recommender.busiest()), "{}", recommender.busiest());
+    }
+}
+
+#[actix_web::test]
+async fn a_refused_film_is_set_aside_and_blocks_nobody() {
+    for db in databases("courier-refused") {
+        let recommender = Recommender::with_temper(|told| match told {
+            Told::Saved(update) if update.title == "Poison" => Err(Code::InvalidArgument),
+            _ => Ok(Duration::ZERO),
+        });
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let poison = world.create("Poison").await;
+        let good = world.create("Good").await;
+        until("the good film is told", || async {
+            !recommender.told_of(good.id.as_str()).is_empty()
+        })
+        .await;
+        let parked = || async { world.database.read(outbox::count_parked).await.unwrap() };
+        until("the refused film is set aside", || async { parked().await == 1 }).await;
+        until("only it is left", || async { world.outbox_len().await == 1 }).await;
+        edit(&world, &poison.id, "Mended").await;
+        delivered(&world).await;
+        assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
+    }
+}
+
+#[actix_web::test]
+async fn a_film_that_always_fails_blocks_nobody() {
+    for db in databases("courier-broken") {
+        let recommender = Recommender::with_temper(|told| match told {
+            Told::Saved(update) if update.title == "Broken" => Err(Code::Internal),
+            _ => Ok(Duration::ZERO),
+        });
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        world.create("Broken").await;
+        for i in 0..10 {
+            world.create(&format!("Good {i}")).await;
+        }
+        until("the good films are told", || async { recommender.told().len() == 10 }).await;
+        until("the broken one still waits", || async { world.outbox_len().await == 1 }).await;
+    }
+}
+
+#[actix_web::test]
+async fn an_old_recommendations_service_need_not_know_deletions() {
+    for db in databases("courier-old-peer") {
+        let recommender = Recommender::with_temper(|told| match told {
+            Told::Removed { .. } => Err(Code::Unimplemented),
+            Told::Saved(_) => Ok(Duration::ZERO),
+        });
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let movie = world.create("Film").await;
+        delete(&world, &movie.id).await;
+        delivered(&world).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_film_deleted_past_the_catalog_is_told_as_deleted() {
+    for db in databases("courier-past-us") {
+        let (recommender, address) = (Recommender::new(), nowhere());
+        let world = World::start(&db, address).await;
+        let movie = world.create("Film").await;
+        world.stop().await;
+        execute(&db, "DELETE FROM movies");
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        delivered(&world).await;
+        let told = recommender.told_of(movie.id.as_str());
+        assert_eq!(told.last().map(Told::version), Some(movie.version + 1), "{told:?}");
+    }
+}
+
+#[actix_web::test]
+async fn two_couriers_on_one_database_lose_nothing() {
+    for db in databases("courier-two") {
+        let recommender = Recommender::with_temper(|_| Ok(Duration::from_millis(1)));
+        let address = nowhere();
+        recommender.serve(address).await;
+        let (one, other) = (World::start(&db, address).await, World::start(&db, address).await);
+        let mut newest = HashMap::new();
+        for i in 0..20 {
+            let movie = one.create(&format!("Film {i}")).await;
+            newest.insert(movie.id.to_string(), edit(&other, &movie.id, "Edited").await);
+        }
+        delivered(&one).await;
+        for (id, version) in newest {
+            let told = recommender.told_of(&id);
+            assert!(told.iter().any(|told| told.version() == version), "{told:?}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_write_is_delivered_at_once_without_waiting_for_a_poll() {
+    for db in databases("courier-wake") {
+        let (recommender, address) = (Recommender::new(), nowhere());
+        recommender.serve(address).await;
+        let pace = Pace { poll: Duration::from_secs(3_600), ..PACE };
+        let world = World::start_at_pace(&db, address, pace).await;
+        for i in 0..3 {
+            world.create(&format!("Film {i}")).await;
+            delivered(&world).await;
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use catalog::{
+    Error,
+    actors::movie_repository::{
+        CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
+    },
+    movies::{Moment, Movie, MovieDraft, MovieFields, MovieId, MoviePage, reading, writing},
+    sample,
+};
+use storage::testing::databases;
+
+use crate::support::{DEADLINE, World, draft, fields, nowhere};
+
+async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
+    let message = ListMovies { page, page_size, genre: genre.map(Into::into) };
+    world.movies.ask(message, DEADLINE).await.unwrap().unwrap()
+}
+
+async fn get(world: &World, id: &MovieId) -> Result<Movie, Error> {
+    world.movies.ask(GetMovie(id.clone()), DEADLINE).await.unwrap()
+}
+
+fn titles(page: &MoviePage) -> Vec<&str> {
+    page.movies.iter().map(|movie| movie.title.as_str()).collect()
+}
+
+#[actix_web::test]
+async fn a_movie_is_kept_as_it_was_given() {
+    for db in databases("roundtrip") {
+        let world = World::start(&db, nowhere()).await;
+        let given = MovieFields {
+            title: "Jeanne d’Arc – 𝄞 'quoted' \\ \"%_\"".into(),
+            description: "A line.\n\nAnother, with émojis 🎬.".into(),
+            genre: "Drama, Biography".into(),
+            rating: "8.1".into(),
+            release_year: "1928".into(),
+        };
+        let message = CreateMovie(MovieDraft::parse(&given).unwrap());
+        let created = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        assert_eq!(created.title, given.title);
+        assert_eq!(created.description, given.description);
+        assert_eq!(created.genre, given.genre);
+        assert_eq!(created.rating_decimal(), Some(8.1));
+        assert_eq!(created.release_year, given.release_year);
+        assert_eq!(created.created_at, created.updated_at);
+        assert!(!created.is_recommended);
+        assert_eq!(get(&world, &created.id).await.unwrap(), created);
+
+        let message = UpdateMovie(created.id.clone(), draft("Other"));
+        let updated = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        assert_eq!((updated.title.as_str(), updated.rating), ("Other", None));
+        assert_eq!(updated.created_at, created.created_at);
+        assert!(updated.updated_at > created.updated_at && updated.version > created.version);
+        assert_eq!(get(&world, &created.id).await.unwrap(), updated);
+
+        let delete = || world.movies.ask(DeleteMovie(created.id.clone()), DEADLINE);
+        delete().await.unwrap().unwrap();
+        assert!(matches!(delete().await.unwrap(), Err(Error::NotFound)));
+        assert!(matches!(get(&world, &created.id).await, Err(Error::NotFound)));
+        let message = UpdateMovie(created.id.clone(), draft("Other"));
+        let gone = world.movies.ask(message, DEADLINE).await.unwrap();
+        assert!(matches!(gone, Err(Error::NotFound)));
+    }
+}
+
+#[actix_web::test]
+async fn versions_grow_even_when_the_clock_goes_back() {
+    for db in databases("versions") {
+        let world = World::start(&db, nowhere()).await;
+        let id = MovieId::new(7);
+        let versions = world
+            .database
+            .write(move |conn| {
+                let at = Moment::from_micros;
+                let created = writing::create(conn, &id, &draft("A"), at(1_000), at(1_000))?;
+                let earlier = writing::update(conn, &id, &draft("B"), at(10))?.unwrap();
+                let again = writing::update(conn, &id, &draft("B"), at(10))?.unwrap();
+                let later = writing::update(conn, &id, &draft("B"), at(5_000))?.unwrap();
+                writing::delete(conn, &id, at(20))?;
+                Ok([created, earlier, again, later].map(|movie| movie.version))
+            })
+            .await
+            .unwrap();
+        assert_eq!(versions, [1_000, 1_001, 1_002, 5_000]);
+        let of_deletion = "SELECT MAX(version) AS count FROM movie_outbox WHERE deleted";
+        assert_eq!(world.count(of_deletion).await, 5_001);
+    }
+}
+
+#[actix_web::test]
+async fn pages_are_newest_first_and_keep_their_filter() {
+    for db in databases("pages") {
+        let world = World::start(&db, nowhere()).await;
+        let written = world.database.write(|conn| {
+            for i in 0..25_i32 {
+                // Three at a time are of the same moment: the id decides, the same way each time.
+                let at = Moment::from_micros(i64::from(i / 3) * 1_000_000);
+                let genre = if i % 5 == 0 { "Drama, Sci_Fi" } else { "drama" };
+                let film = MovieFields { genre: genre.into(), ..fields(&format!("{i:02}")) };
+                let film = MovieDraft::parse(&film).unwrap();
+                let id = MovieId::from(uuid::Uuid::from_u128(u128::try_from(i).unwrap()));
+                writing::create(conn, &id, &film, at, at)?;
+            }
+            Ok(())
+        });
+        written.await.unwrap();
+
+        let first = list(&world, 1, 10, None).await;
+        assert_eq!((first.total, first.page, first.last_page()), (25, 1, 3));
+        let expected: Vec<String> = (15..25).rev().map(|i| format!("{i:02}")).collect();
+        assert_eq!(titles(&first), expected);
+        assert_eq!(titles(&list(&world, 3, 10, None).await), ["04", "03", "02", "01", "00"]);
+        let beyond = list(&world, 4, 10, None).await;
+        assert_eq!((beyond.movies.len(), beyond.total), (0, 25));
+        assert_eq!(list(&world, i64::MAX, i64::MAX, None).await.page_size, 100);
+        assert_eq!(titles(&list(&world, -1, 1, None).await), ["24"]);
+
+        let filtered = list(&world, 2, 2, Some(" SCI_fi ")).await;
+        assert_eq!((titles(&filtered), filtered.total), (vec!["10", "05"], 5));
+        assert_eq!(list(&world, 1, 5, Some("dRAMa")).await.total, 25);
+        for none in ["sci-fi", "%", "Sci.Fi", "!", "\\", "'"] {
+            assert_eq!(list(&world, 1, 5, Some(none)).await.total, 0, "{none}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn figures_follow_every_write() {
+    for db in databases("figures") {
+        let world = World::start(&db, nowhere()).await;
+        let summary = || async { world.movies.ask(CatalogSummary, DEADLINE).await.unwrap().unwrap() };
+        assert_eq!(summary().await.total, 0);
+        let film = MovieFields { genre: "Noir, Crime".into(), ..fields("A") };
+        let message = CreateMovie(MovieDraft::parse(&film).unwrap());
+        let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        assert_eq!(summary().await.total, 1);
+        assert_eq!(summary().await.genres, [("Crime".to_owned(), 1), ("Noir".to_owned(), 1)]);
+        assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 1);
+        world.movies.ask(DeleteMovie(movie.id), DEADLINE).await.unwrap().unwrap();
+        assert_eq!(summary().await.total, 0);
+        assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 0);
+    }
+}
+
+#[actix_web::test]
+async fn the_sample_is_loaded_once_and_in_its_order() {
+    for db in databases("sample") {
+        let world = World::start(&db, nowhere()).await;
+        let load = || async { world.movies.ask(LoadSample, DEADLINE).await.unwrap().unwrap() };
+        assert_eq!(load().await, sample::count());
+        assert_eq!(load().await, 0);
+        assert_eq!(world.outbox_len().await, i64::try_from(sample::count()).unwrap());
+        let page = list(&world, 1, 100, None).await;
+        let again = list(&world, 1, 100, None).await;
+        assert_eq!(page, again);
+        let times: Vec<_> = page.movies.iter().map(|movie| movie.created_at).collect();
+        assert!(times.windows(2).all(|pair| pair[0] > pair[1]));
+        let empty = world.database.read(reading::is_empty).await.unwrap();
+        assert!(!empty);
+    }
+}
+
+#[actix_web::test]
+async fn two_catalogs_on_one_database_both_write() {
+    for db in databases("two-catalogs") {
+        let (one, other) =
+            (World::start(&db, nowhere()).await, World::start(&db, nowhere()).await);
+        let movie = one.create("A").await;
+        let edits = (0..20).map(|i| {
+            let world = if i % 2 == 0 { &one } else { &other };
+            world.movies.ask(UpdateMovie(movie.id.clone(), draft("B")), DEADLINE)
+        });
+        let edited = futures::future::join_all(edits).await;
+        let mut versions: Vec<i64> =
+            edited.into_iter().map(|movie| movie.unwrap().unwrap().version).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), 20, "each write has a version of its own");
+        assert_eq!(get(&other, &movie.id).await.unwrap().version, versions[19]);
+    }
+}

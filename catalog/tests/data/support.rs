@@ -1,0 +1,118 @@
+//! A catalog without pages, on a test database.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use catalog::{
+    actors::{
+        film_courier::{FilmCourier, Pace},
+        movie_repository::{CreateMovie, MovieRepository},
+        recommendations_gateway,
+    },
+    movies::{self, Movie, MovieDraft, MovieFields},
+};
+use diesel::connection::SimpleConnection;
+use runtime::{Handle, Place, Process, Warden};
+use storage::{Database, testing::TestDatabase};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The courier's pace, with delays that tests can wait for.
+pub(crate) const PACE: Pace = Pace {
+    in_flight: 8,
+    deadline: Duration::from_millis(500),
+    first_delay: Duration::from_millis(10),
+    max_delay: Duration::from_millis(100),
+    poll: Duration::from_millis(50),
+};
+
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) movies: Handle<MovieRepository>,
+    pub(crate) warden: Warden,
+}
+
+impl World {
+    /// Starts a catalog whose recommendations service is, or is not, at `recommender`.
+    pub(crate) async fn start(db: &TestDatabase, recommender: SocketAddr) -> Self {
+        Self::start_at_pace(db, recommender, PACE).await
+    }
+
+    pub(crate) async fn start_at_pace(db: &TestDatabase, recommender: SocketAddr, pace: Pace) -> Self {
+        let warden = Warden::new("catalog", &Process::new());
+        let group = warden.group("data");
+        let steps = movies::migrations();
+        let database = Database::open(&group, "movies", "test", db.url(), steps).await.unwrap();
+        let channel =
+            recommendations_gateway::channel(&recommender.to_string().parse().unwrap());
+        let courier = {
+            let database = database.clone();
+            group.supervise("film-courier", Place::Here, move |lifeline| {
+                FilmCourier::new(database.clone(), channel.clone(), pace, lifeline)
+            })
+        };
+        let movies = {
+            let database = database.clone();
+            group.supervise("movie-repository", Place::Here, move |lifeline| {
+                MovieRepository::new(database.clone(), courier.clone(), lifeline)
+            })
+        };
+        Self { database, movies, warden }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.warden.stop(Duration::from_secs(2)).await;
+    }
+
+    pub(crate) async fn create(&self, title: &str) -> Movie {
+        self.movies.ask(CreateMovie(draft(title)), DEADLINE).await.unwrap().unwrap()
+    }
+
+    /// How many rows the outbox has.
+    pub(crate) async fn outbox_len(&self) -> i64 {
+        self.count("SELECT COUNT(*) AS count FROM movie_outbox").await
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        use diesel::RunQueryDsl;
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let query = move |conn: &mut _| diesel::sql_query(sql).get_result::<Row>(conn);
+        self.database.read(query).await.unwrap().count
+    }
+}
+
+pub(crate) fn fields(title: &str) -> MovieFields {
+    MovieFields { title: title.into(), ..MovieFields::default() }
+}
+
+pub(crate) fn draft(title: &str) -> MovieDraft {
+    MovieDraft::parse(&fields(title)).unwrap()
+}
+
+/// An address where nobody answers.
+pub(crate) fn nowhere() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Waits until the condition holds, at most [`DEADLINE`].
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < DEADLINE, "it never came about that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Runs SQL past the catalog.
+pub(crate) fn execute(db: &TestDatabase, sql: &str) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| db.connect().unwrap().batch_execute(sql).unwrap());
+    });
+}
