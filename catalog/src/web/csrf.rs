@@ -17,6 +17,8 @@ use actix_web::{
     http::header::{COOKIE, HeaderName, ORIGIN, REFERER},
 };
 
+use super::url;
+
 const NAME: &str = "marquee_csrf";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -98,7 +100,11 @@ pub(super) fn signed(request: &HttpRequest, key: &Key, name: &'static str, value
         .finish();
     let mut jar = CookieJar::new();
     jar.signed_mut(key).add(cookie);
-    jar.get(name).cloned().expect("the cookie was added a line before")
+    let mut cookie = jar.get(name).cloned().expect("the cookie was added a line before");
+    // actix-web decodes what browsers send back, and encodes nothing.
+    let encoded = url::encode(cookie.value()).to_string();
+    cookie.set_value(encoded);
+    cookie
 }
 
 /// The value of a cookie that [`signed`] made.

@@ -5,8 +5,7 @@ use actix_web::{
     cookie::{Cookie, Key},
 };
 
-use super::csrf::{signed, unsigned, removed};
-use super::url;
+use super::csrf::{removed, signed, unsigned};
 
 const NAME: &str = "marquee_flash";
 /// Browsers keep cookies of up to 4096 bytes, of which encoding may take twelve for a character.
@@ -15,12 +14,12 @@ const LONGEST_CHARS: usize = 300;
 /// The cookie that carries `sentence` to the next page.
 pub(super) fn carry(request: &HttpRequest, key: &Key, sentence: &str) -> Cookie<'static> {
     let sentence: String = sentence.chars().take(LONGEST_CHARS).collect();
-    signed(request, key, NAME, url::encode(&sentence).to_string())
+    signed(request, key, NAME, sentence)
 }
 
 /// The sentence that this request carries.
 pub(super) fn carried(request: &HttpRequest, key: &Key) -> Option<String> {
-    url::decode(&unsigned(request, key, NAME)?)
+    unsigned(request, key, NAME)
 }
 
 /// Forgets the sentence, which has been shown.

@@ -87,9 +87,7 @@ async fn view(visit: &Visit) -> FollowingView {
 
 /// Shows the page again with what was typed and why it is not followed.
 async fn refuse(visit: &Visit, typed: String, status: StatusCode, why: &str) -> Result<HttpResponse, PageError> {
-    let mut view = view(visit).await;
-    view.keyword = typed;
-    view.error = Some(why.to_owned());
+    let view = view(visit).await.refusing(typed, why);
     show(visit, status, &view).await
 }
 

@@ -43,13 +43,15 @@ async fn page(visit: &Visit) -> Result<(i64, Recommended), Error> {
     };
     let asked = visit.page();
     let recommended = get(asked).await?;
-    let last = last_page(i64::from(recommended.total));
-    if recommended.films.is_empty() && asked > 1 {
-        // The total may only be known on a page that is there.
-        let last = if asked > last { last } else { 1 };
-        return Ok((last, get(last).await?));
+    if !recommended.films.is_empty() || asked == 1 {
+        return Ok((asked, recommended));
     }
-    Ok((asked, recommended))
+    // How many there are is certain only where there are any.
+    let first = get(1).await?;
+    match last_page(i64::from(first.total)) {
+        1 => Ok((1, first)),
+        last => Ok((last, get(last).await?)),
+    }
 }
 
 fn last_page(total: i64) -> i64 {

@@ -313,8 +313,8 @@ pub(super) struct FollowingView {
     count: String,
     keywords: Vec<Followed>,
     /// What is being typed, and what is wrong with it.
-    pub(super) keyword: String,
-    pub(super) error: Option<String>,
+    keyword: String,
+    error: Option<String>,
     /// Whether the recommendations service does not answer.
     pub(super) away: bool,
 }
@@ -336,6 +336,11 @@ impl FollowingView {
 
     pub(super) fn away() -> Self {
         Self { away: true, ..Self::default() }
+    }
+
+    /// Says why what was typed is not followed.
+    pub(super) fn refusing(self, typed: String, why: &str) -> Self {
+        Self { keyword: typed, error: Some(why.to_owned()), ..self }
     }
 }
 

@@ -25,11 +25,11 @@ use palette::Palette;
 /// Grows with each change of how covers are drawn, so that browsers fetch them anew.
 const DESIGN: u8 = 1;
 
-pub(super) const WIDTH: f32 = 200.0;
-pub(super) const HEIGHT: f32 = 300.0;
+const WIDTH: f32 = 200.0;
+const HEIGHT: f32 = 300.0;
 
 /// Draws the cover of a film as a complete SVG document, the same for the same three texts.
-pub fn cover(title: &str, year: &str, genre: &str) -> String {
+pub(super) fn cover(title: &str, year: &str, genre: &str) -> String {
     let title = lettering::printable(title);
     let year = lettering::printable(year);
     let mut dice = Dice::new(&title, &year);
@@ -61,7 +61,7 @@ pub fn cover(title: &str, year: &str, genre: &str) -> String {
 }
 
 /// A short text that changes whenever the cover of these three texts does, for its URL.
-pub fn version(title: &str, year: &str, genre: &str) -> String {
+pub(super) fn version(title: &str, year: &str, genre: &str) -> String {
     let mut hash = Sha256::new();
     hash.update([DESIGN]);
     for text in [title, year, genre] {

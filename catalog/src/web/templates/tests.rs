@@ -83,7 +83,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
     let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
     let followed = |keyword: &str, matching_films| FollowedKeyword { keyword: keyword.into(), matching_films };
     let following = FollowingView::new(vec![followed(text, Some(1)), followed("..", None)]);
-    let refused = FollowingView { keyword: text.into(), error: Some(text.into()), ..FollowingView::away() };
+    let refused = FollowingView::away().refusing(text.into(), text);
     let error = ErrorView { status: 404, heading: "Gone", text: text.into(), link: "/", link_text: "Back" };
     let form = FilmFormView::to_edit(&movie(text), &fields(text), vec![text.into()]);
     vec![
