@@ -6,8 +6,9 @@ mod settings;
 use std::process::ExitCode;
 
 use runtime::{
-    Fault, Process,
+    Fault, Process, health_check,
     process::{self, Service},
+    settings::Command,
     telemetry,
 };
 
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    if settings.command == Some(Command::Health) {
+        return process::main(async { health_check::ask(settings.http_addr) });
+    }
     process::main(run(settings))
 }
 

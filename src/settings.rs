@@ -7,7 +7,7 @@ use catalog::config::{RecommendationsHost, SecretKey};
 use clap::Parser;
 use runtime::{
     Fault,
-    settings::{name, reachable},
+    settings::{Command, name, reachable},
     telemetry::LogSettings,
 };
 use storage::DatabaseUrl;
@@ -26,7 +26,7 @@ pub(crate) struct Settings {
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:5000"
     )]
-    http_addr: SocketAddr,
+    pub(crate) http_addr: SocketAddr,
 
     /// Where the Recommendations gRPC service is served
     #[arg(
@@ -101,6 +101,9 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) log: LogSettings,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
 }
 
 /// Everything that the services need to start, checked and bound.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use bridge::{Config, Listeners};
 use clap::Parser;
 use runtime::{
-    Process,
+    Process, health_check,
     process::{self, Service},
-    settings,
+    settings::{self, Command},
     telemetry::{self, LogSettings},
 };
 
@@ -19,6 +19,8 @@ struct Cli {
     config: Config,
     #[command(flatten)]
     log: LogSettings,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 fn main() -> ExitCode {
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    if cli.command == Some(Command::Health) {
+        return process::main(async { health_check::ask(cli.config.http_addr) });
+    }
     process::main(async {
         telemetry::init(&cli.log)?;
         let listeners = Listeners::bind(&cli.config)?;

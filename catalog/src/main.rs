@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use catalog::{Config, Listeners};
 use clap::Parser;
-use runtime::{Process, process, settings, telemetry::{self, LogSettings}};
+use runtime::{
+    Process, health_check, process,
+    settings::{self, Command},
+    telemetry::{self, LogSettings},
+};
 
 /// The film catalog of Marquee: its pages and its gRPC service.
 #[derive(Debug, Parser)]
@@ -14,13 +18,18 @@ struct Program {
     config: Config,
     #[command(flatten)]
     log: LogSettings,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 fn main() -> ExitCode {
-    let Program { config, log } = match settings::parse() {
+    let Program { config, log, command } = match settings::parse() {
         Ok(program) => program,
         Err(code) => return code,
     };
+    if command == Some(Command::Health) {
+        return process::main(async { health_check::ask(config.http_addr) });
+    }
     process::main(async {
         telemetry::init(&log)?;
         let listeners = Listeners::bind(&config)?;

@@ -7,9 +7,16 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, error::ErrorKind as ClapErrorKind};
+use clap::{Parser, Subcommand, error::ErrorKind as ClapErrorKind};
 
 use crate::process::Fault;
+
+/// What a program does instead of running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Ask the program that runs with the same settings whether it can serve: exit code 0 if so
+    Health,
+}
 
 /// Reads a program's settings from its flags and environment.
 ///

@@ -1,0 +1,50 @@
+# Marquee's images: one target a service, each with nothing in it but its program.
+#
+#   docker build --target catalog -t marquee-catalog .
+
+FROM rust:1.95-slim-bookworm AS build
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev make \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+# Dependencies and what was built before stay in the builder's cache; only the programs leave it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --workspace --bins \
+ && install -D --strip --target-directory=/out/bin \
+      target/release/catalog target/release/recommendations target/release/bridge target/release/marquee \
+ && install -d /out/data
+
+FROM gcr.io/distroless/cc-debian12:nonroot AS base
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV DATA_DIR=/data
+VOLUME /data
+
+FROM base AS catalog
+COPY --from=build /out/bin/catalog /usr/local/bin/catalog
+ENV HTTP_ADDR=0.0.0.0:5000 CATALOG_GRPC_ADDR=0.0.0.0:50052
+EXPOSE 5000 50052
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/catalog", "health"]
+ENTRYPOINT ["/usr/local/bin/catalog"]
+
+FROM base AS recommendations
+COPY --from=build /out/bin/recommendations /usr/local/bin/recommendations
+ENV HTTP_ADDR=0.0.0.0:8051 GRPC_ADDR=0.0.0.0:50051
+EXPOSE 8051 50051
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/recommendations", "health"]
+ENTRYPOINT ["/usr/local/bin/recommendations"]
+
+FROM base AS bridge
+COPY --from=build /out/bin/bridge /usr/local/bin/bridge
+ENV HTTP_ADDR=0.0.0.0:8222 NATS_ADDR=0.0.0.0:4222
+EXPOSE 8222 4222
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/bridge", "health"]
+ENTRYPOINT ["/usr/local/bin/bridge"]
+
+FROM base AS marquee
+COPY --from=build /out/bin/marquee /usr/local/bin/marquee
+ENV HTTP_ADDR=0.0.0.0:5000 GRPC_ADDR=0.0.0.0:50051 CATALOG_GRPC_ADDR=0.0.0.0:50052
+EXPOSE 5000 50051 50052
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/marquee", "health"]
+ENTRYPOINT ["/usr/local/bin/marquee"]
