@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
 use runtime::{Lifeline, Reporter};
@@ -19,12 +20,28 @@ pub struct Broker {
     lifeline: Lifeline,
     stop: CancellationToken,
     ended: bool,
+    degraded: bool,
 }
+
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// A broker that will serve on `listener`, usually a clone of one that its supervisor keeps for restarts.
-    pub fn new(listener: io::Result<TcpListener>, config: BrokerConfig, stats: BrokerStats, lifeline: Lifeline) -> Self {
-        Broker { listener: Some(listener), config, stats, lifeline, stop: CancellationToken::new(), ended: false }
+    pub fn new(
+        listener: io::Result<TcpListener>,
+        config: BrokerConfig,
+        stats: BrokerStats,
+        lifeline: Lifeline,
+    ) -> Self {
+        Broker {
+            listener: Some(listener),
+            config,
+            stats,
+            lifeline,
+            stop: CancellationToken::new(),
+            ended: false,
+            degraded: false,
+        }
     }
 }
 
@@ -33,8 +50,17 @@ impl Actor for Broker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.lifeline.starting("recovering the streams");
-        let listener = self.listener.take().unwrap_or_else(|| Err(io::Error::other("the listener was used up")));
-        let serving = serve(listener, self.config.clone(), self.stats.clone(), self.stop.clone(), self.lifeline.reporter());
+        let listener = self
+            .listener
+            .take()
+            .unwrap_or_else(|| Err(io::Error::other("the listener was used up")));
+        let serving = serve(
+            listener,
+            self.config.clone(),
+            self.stats.clone(),
+            self.stop.clone(),
+            self.lifeline.reporter(),
+        );
         let serving = AbortOnDropHandle::new(tokio::spawn(serving));
         ctx.spawn(serving.into_actor(self).map(|outcome, broker, ctx| {
             match outcome {
@@ -45,11 +71,30 @@ impl Actor for Broker {
             broker.ended = true;
             ctx.stop();
         }));
+        ctx.run_interval(CHECK_INTERVAL, |broker, _| broker.report());
     }
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
         self.stop.cancel();
-        if self.ended { Running::Stop } else { Running::Continue }
+        if self.ended {
+            Running::Stop
+        } else {
+            Running::Continue
+        }
+    }
+}
+
+impl Broker {
+    /// Full disks do not end a broker: it refuses what it cannot store, and says so.
+    fn report(&mut self) {
+        let failing = self.stats.failing_streams();
+        if failing > 0 {
+            self.lifeline
+                .degraded(format_args!("cannot write to {failing} of the streams"));
+        } else if self.degraded {
+            self.lifeline.ready();
+        }
+        self.degraded = failing > 0;
     }
 }
 

@@ -40,7 +40,13 @@ struct ConnectOptions {
 }
 
 /// Serves one client until it leaves, misbehaves or the broker stops.
-pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, client_id: u64, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    client_id: u64,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     let local = socket.local_addr().ok();
     let _ = socket.set_nodelay(true);
     let (reader, writer) = socket.into_split();
@@ -65,7 +71,12 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, client_id: u64, s
     let _ = writer.await;
 }
 
-fn greeting(shared: &Shared, client_id: u64, peer: SocketAddr, local: Option<SocketAddr>) -> String {
+fn greeting(
+    shared: &Shared,
+    client_id: u64,
+    peer: SocketAddr,
+    local: Option<SocketAddr>,
+) -> String {
     let info = json!({
         "server_id": shared.server_id,
         "server_name": shared.config.server_name,
@@ -117,7 +128,11 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    async fn read_all(&mut self, mut reader: OwnedReadHalf, stop: CancellationToken) -> Result<(), &'static str> {
+    async fn read_all(
+        &mut self,
+        mut reader: OwnedReadHalf,
+        stop: CancellationToken,
+    ) -> Result<(), &'static str> {
         let outbound = Arc::clone(&self.outbound);
         let mut input = BytesMut::with_capacity(READ_BUFFER);
         let mut pings = interval_at(tokio::time::Instant::now() + PING_INTERVAL, PING_INTERVAL);
@@ -165,7 +180,11 @@ impl Connection {
                 return Ok(());
             }
             Operation::Pong => return Ok(()),
-            Operation::Subscribe { subject, queue, sid } => self.subscribe(subject, queue, sid)?,
+            Operation::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => self.subscribe(subject, queue, sid)?,
             Operation::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
             Operation::Publish(message) => {
                 if self.pedantic && !subjects::is_literal(&message.subject) {
@@ -182,23 +201,32 @@ impl Connection {
     }
 
     fn connect(&mut self, options: &[u8]) -> Result<(), &'static str> {
-        let options: ConnectOptions = serde_json::from_slice(options).map_err(|_| "Invalid CONNECT Options")?;
+        let options: ConnectOptions =
+            serde_json::from_slice(options).map_err(|_| "Invalid CONNECT Options")?;
         let headers = options.headers.unwrap_or(false);
         self.verbose = options.verbose.unwrap_or(true);
         self.pedantic = options.pedantic.unwrap_or(true);
         self.no_responders = options.no_responders.unwrap_or(false) && headers;
-        self.outbound.echo.store(options.echo.unwrap_or(true), Ordering::Relaxed);
+        self.outbound
+            .echo
+            .store(options.echo.unwrap_or(true), Ordering::Relaxed);
         self.outbound.headers.store(headers, Ordering::Relaxed);
         Ok(())
     }
 
-    fn subscribe(&mut self, subject: Box<str>, queue: Option<Box<str>>, sid: Box<str>) -> Result<(), &'static str> {
+    fn subscribe(
+        &mut self,
+        subject: Box<str>,
+        queue: Option<Box<str>>,
+        sid: Box<str>,
+    ) -> Result<(), &'static str> {
         if !subjects::is_valid_pattern(&subject) {
             self.outbound.send(b"-ERR 'Invalid Subject'\r\n");
             return Ok(());
         }
         if self.subscriptions.len() >= self.sweep_at {
-            self.subscriptions.retain(|_, subscription| !subscription.is_spent());
+            self.subscriptions
+                .retain(|_, subscription| !subscription.is_spent());
             self.sweep_at = MIN_SWEEP.max(self.subscriptions.len() * 2);
         }
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
@@ -221,7 +249,9 @@ impl Connection {
     }
 
     fn unsubscribe(&mut self, sid: &str, after: Option<u64>) {
-        let Some(subscription) = self.subscriptions.get(sid) else { return };
+        let Some(subscription) = self.subscriptions.get(sid) else {
+            return;
+        };
         if let Some(after) = after {
             subscription.limit.store(after, Ordering::Relaxed);
             if subscription.delivered.load(Ordering::Relaxed) < after {
@@ -233,7 +263,10 @@ impl Connection {
     }
 
     async fn publish(&self, message: Message) {
-        self.shared.stats.messages_in.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .stats
+            .messages_in
+            .fetch_add(1, Ordering::Relaxed);
         let delivery = protocol::Delivery {
             subject: &message.subject,
             reply: message.reply.as_deref(),
@@ -243,7 +276,10 @@ impl Connection {
         let heard = self.shared.router.publish(&delivery, Some(&self.outbound));
         let reply = message.reply.clone().filter(|_| self.no_responders);
         let stored = self.shared.jetstream.accept(message).await;
-        if !heard && !stored && let Some(reply) = reply {
+        if !heard
+            && !stored
+            && let Some(reply) = reply
+        {
             self.shared.router.answer_no_responders(&reply);
         }
     }

@@ -70,8 +70,14 @@ mod tests {
     fn blocks_are_built() {
         assert_eq!(status("503"), "NATS/1.0 503\r\n\r\n");
         let block = with_status("408 Request Timeout", &[("Nats-Pending-Messages", "1")]);
-        assert_eq!(block, "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 1\r\n\r\n");
-        assert_eq!(extended(b"NATS/1.0\r\nA: 1\r\n\r\n", &[("B", "2")]), "NATS/1.0\r\nA: 1\r\nB: 2\r\n\r\n");
+        assert_eq!(
+            block,
+            "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 1\r\n\r\n"
+        );
+        assert_eq!(
+            extended(b"NATS/1.0\r\nA: 1\r\n\r\n", &[("B", "2")]),
+            "NATS/1.0\r\nA: 1\r\nB: 2\r\n\r\n"
+        );
         assert_eq!(extended(b"", &[("B", "2")]), "NATS/1.0\r\nB: 2\r\n\r\n");
     }
 }

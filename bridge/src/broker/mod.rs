@@ -39,6 +39,8 @@ use router::Router;
 
 /// How long clients have to take what is queued for them when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long streams have to write what nobody waits for when the broker stops.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a broker is given.
 #[derive(Clone, Debug)]
@@ -105,6 +107,7 @@ struct Counters {
     messages_in: AtomicU64,
     messages_out: AtomicU64,
     streams: AtomicUsize,
+    failing_streams: AtomicUsize,
 }
 
 impl BrokerStats {
@@ -127,6 +130,11 @@ impl BrokerStats {
     pub fn streams(&self) -> usize {
         self.counters.streams.load(Ordering::Relaxed)
     }
+
+    /// Streams whose last write failed, for want of room for instance; they refuse messages until a write succeeds.
+    pub fn failing_streams(&self) -> usize {
+        self.counters.failing_streams.load(Ordering::Relaxed)
+    }
 }
 
 /// What all connections of one broker share.
@@ -144,8 +152,15 @@ struct Shared {
 ///
 /// # Errors
 /// When the data folder is in use or unusable, or a part of the broker fails for good.
-pub async fn serve(listener: TcpListener, config: BrokerConfig, stop: impl Future<Output = ()>) -> Result<(), BrokerError> {
-    Broker::open(config, BrokerStats::default()).await?.serve(listener, stop).await
+pub async fn serve(
+    listener: TcpListener,
+    config: BrokerConfig,
+    stop: impl Future<Output = ()>,
+) -> Result<(), BrokerError> {
+    Broker::open(config, BrokerStats::default())
+        .await?
+        .serve(listener, stop)
+        .await
 }
 
 /// A broker whose streams are recovered and which has no clients yet.
@@ -162,9 +177,21 @@ impl Broker {
     pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
         let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
         let mut streams = JoinSet::new();
-        let jetstream = JetStream::open(&config, Arc::clone(&router), Arc::clone(&stats.counters), &mut streams).await?;
+        let jetstream = JetStream::open(
+            &config,
+            Arc::clone(&router),
+            Arc::clone(&stats.counters),
+            &mut streams,
+        )
+        .await?;
         let server_id = format!("M{:055X}", rand::random::<u128>());
-        let shared = Arc::new(Shared { config, server_id, router, jetstream, stats: stats.counters });
+        let shared = Arc::new(Shared {
+            config,
+            server_id,
+            router,
+            jetstream,
+            stats: stats.counters,
+        });
         Ok(Broker { shared, streams })
     }
 
@@ -172,7 +199,11 @@ impl Broker {
     ///
     /// # Errors
     /// When the socket or a part of the broker fails for good.
-    pub async fn serve(mut self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), BrokerError> {
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), BrokerError> {
         let stopping = CancellationToken::new();
         let mut clients = JoinSet::new();
         let mut next_id = 0;
@@ -189,7 +220,8 @@ impl Broker {
                     self.shared.stats.connections.store(clients.len(), Ordering::Relaxed);
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok(_) if clients.len() >= self.shared.config.max_connections => {
+                    Ok((socket, _)) if clients.len() >= self.shared.config.max_connections => {
+                        let _ = socket.try_write(b"-ERR 'maximum connections exceeded'\r\n");
                         tracing::warn!(max_connections = self.shared.config.max_connections, "turning a client away");
                     }
                     Ok((socket, peer)) => {
@@ -206,11 +238,23 @@ impl Broker {
             }
         };
         stopping.cancel();
-        let _ = timeout(FAREWELL, async { while clients.join_next().await.is_some() {} }).await;
+        let _ = timeout(FAREWELL, async {
+            while clients.join_next().await.is_some() {}
+        })
+        .await;
         clients.shutdown().await;
         self.shared.stats.connections.store(0, Ordering::Relaxed);
         self.shared.jetstream.stop();
-        while self.streams.join_next().await.is_some() {}
+        let flushed = timeout(FLUSH_DEADLINE, async {
+            while self.streams.join_next().await.is_some() {}
+        })
+        .await;
+        if flushed.is_err() {
+            tracing::error!(
+                "the streams did not write what they had in time; nothing acknowledged is lost"
+            );
+            self.streams.shutdown().await;
+        }
         outcome
     }
 }
@@ -218,9 +262,14 @@ impl Broker {
 // The peer's or the moment's fault, not the socket's.
 fn is_passing(error: &io::Error) -> bool {
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
-    error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| TOO_MANY_FILES.contains(&code))
         || matches!(
             error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::Interrupted
         )
 }

@@ -105,7 +105,11 @@ impl Outbound {
             waiting.bytes.clear();
             write_error(&mut waiting.bytes, "Slow Consumer");
             waiting.closed = true;
-            tracing::warn!(client_id = self.client_id, limit_bytes = self.limit, "closing a client that does not read its messages");
+            tracing::warn!(
+                client_id = self.client_id,
+                limit_bytes = self.limit,
+                "closing a client that does not read its messages"
+            );
             self.closed.notify_one();
         }
         drop(waiting);

@@ -12,8 +12,15 @@ pub(super) enum Operation {
     Connect(Bytes),
     Ping,
     Pong,
-    Subscribe { subject: Box<str>, queue: Option<Box<str>>, sid: Box<str> },
-    Unsubscribe { sid: Box<str>, after: Option<u64> },
+    Subscribe {
+        subject: Box<str>,
+        queue: Option<Box<str>>,
+        sid: Box<str>,
+    },
+    Unsubscribe {
+        sid: Box<str>,
+        after: Option<u64>,
+    },
     Publish(Message),
 }
 
@@ -40,12 +47,25 @@ pub(super) enum ProtocolError {
 }
 
 /// Takes the next complete operation off the front of `input`; `None` when more bytes are needed.
-pub(super) fn parse(input: &mut BytesMut, max_payload: usize) -> Result<Option<Operation>, ProtocolError> {
-    let Some(end) = input.iter().take(MAX_CONTROL_LINE).position(|byte| *byte == b'\n') else {
-        return if input.len() >= MAX_CONTROL_LINE { Err(ProtocolError::ControlLine) } else { Ok(None) };
+pub(super) fn parse(
+    input: &mut BytesMut,
+    max_payload: usize,
+) -> Result<Option<Operation>, ProtocolError> {
+    let Some(end) = input
+        .iter()
+        .take(MAX_CONTROL_LINE)
+        .position(|byte| *byte == b'\n')
+    else {
+        return if input.len() >= MAX_CONTROL_LINE {
+            Err(ProtocolError::ControlLine)
+        } else {
+            Ok(None)
+        };
     };
     let line = input.get(..end).unwrap_or_default();
-    let line = std::str::from_utf8(line).map_err(|_| ProtocolError::Malformed)?.trim_ascii();
+    let line = std::str::from_utf8(line)
+        .map_err(|_| ProtocolError::Malformed)?
+        .trim_ascii();
     let (verb, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let words = Words::of(arguments);
     let operation = match verb.to_ascii_uppercase().as_str() {
@@ -70,7 +90,12 @@ struct PublishLine {
     total_len: usize,
 }
 
-fn publish(input: &mut BytesMut, line_len: usize, line: PublishLine, max_payload: usize) -> Result<Option<Operation>, ProtocolError> {
+fn publish(
+    input: &mut BytesMut,
+    line_len: usize,
+    line: PublishLine,
+    max_payload: usize,
+) -> Result<Option<Operation>, ProtocolError> {
     if line.total_len > max_payload {
         return Err(ProtocolError::Payload);
     }
@@ -89,7 +114,12 @@ fn publish(input: &mut BytesMut, line_len: usize, line: PublishLine, max_payload
         return Err(ProtocolError::Malformed);
     }
     input.advance(2);
-    Ok(Some(Operation::Publish(Message { subject: line.subject, reply: line.reply, headers, payload })))
+    Ok(Some(Operation::Publish(Message {
+        subject: line.subject,
+        reply: line.reply,
+        headers,
+        payload,
+    })))
 }
 
 /// The arguments of an operation: at most five matter.
@@ -118,20 +148,32 @@ impl<'a> Words<'a> {
 
     fn subscribe(&self) -> Result<Operation, ProtocolError> {
         match self.0.as_slice() {
-            [subject, sid] => Ok(Operation::Subscribe { subject: (*subject).into(), queue: None, sid: (*sid).into() }),
-            [subject, queue, sid] => {
-                Ok(Operation::Subscribe { subject: (*subject).into(), queue: Some((*queue).into()), sid: (*sid).into() })
-            }
+            [subject, sid] => Ok(Operation::Subscribe {
+                subject: (*subject).into(),
+                queue: None,
+                sid: (*sid).into(),
+            }),
+            [subject, queue, sid] => Ok(Operation::Subscribe {
+                subject: (*subject).into(),
+                queue: Some((*queue).into()),
+                sid: (*sid).into(),
+            }),
             _ => Err(ProtocolError::Malformed),
         }
     }
 
     fn unsubscribe(&self) -> Result<Operation, ProtocolError> {
         match self.0.as_slice() {
-            [sid] => Ok(Operation::Unsubscribe { sid: (*sid).into(), after: None }),
+            [sid] => Ok(Operation::Unsubscribe {
+                sid: (*sid).into(),
+                after: None,
+            }),
             [sid, after] => {
                 let after = after.parse().map_err(|_| ProtocolError::Malformed)?;
-                Ok(Operation::Unsubscribe { sid: (*sid).into(), after: Some(after).filter(|after| *after > 0) })
+                Ok(Operation::Unsubscribe {
+                    sid: (*sid).into(),
+                    after: Some(after).filter(|after| *after > 0),
+                })
             }
             _ => Err(ProtocolError::Malformed),
         }
@@ -158,14 +200,22 @@ pub(super) struct Delivery<'a> {
 impl Delivery<'_> {
     /// About how many bytes the message takes on the wire.
     pub(super) fn wire_len(&self) -> usize {
-        self.subject.len() + self.reply.map_or(0, str::len) + self.headers.len() + self.payload.len() + 64
+        self.subject.len()
+            + self.reply.map_or(0, str::len)
+            + self.headers.len()
+            + self.payload.len()
+            + 64
     }
 
     /// Writes the message for the subscription `sid`; a client without header support gets the payload alone.
     pub(super) fn write(&self, out: &mut BytesMut, sid: &str, with_headers: bool) {
         let headers = if with_headers { self.headers } else { &[] };
         out.reserve(self.wire_len() + sid.len());
-        out.put_slice(if headers.is_empty() { b"MSG " } else { b"HMSG " });
+        out.put_slice(if headers.is_empty() {
+            b"MSG "
+        } else {
+            b"HMSG "
+        });
         out.put_slice(self.subject.as_bytes());
         out.put_u8(b' ');
         out.put_slice(sid.as_bytes());
@@ -223,20 +273,36 @@ mod tests {
 
     #[test]
     fn what_real_clients_send_is_understood() {
-        let operations = all("PUB foo  1\r\nx\r\nUNSUB 1 \r\npub a b 2\r\nhi\r\nHPUB s r 0 2\r\nab\r\nhPuB s 12 13\r\nNATS/1.0\r\n\r\nz\r\nsub a.* q 7\r\nUnsub 7 3\r\nping\r\nPONG\r\nSUB\tx\t9\r\nPUB e 0\r\n\r\nPING\n");
+        let operations = all(
+            "PUB foo  1\r\nx\r\nUNSUB 1 \r\npub a b 2\r\nhi\r\nHPUB s r 0 2\r\nab\r\nhPuB s 12 13\r\nNATS/1.0\r\n\r\nz\r\nsub a.* q 7\r\nUnsub 7 3\r\nping\r\nPONG\r\nSUB\tx\t9\r\nPUB e 0\r\n\r\nPING\n",
+        );
         assert_eq!(
             operations.unwrap(),
             [
                 message("foo", None, "", "x"),
-                Operation::Unsubscribe { sid: "1".into(), after: None },
+                Operation::Unsubscribe {
+                    sid: "1".into(),
+                    after: None
+                },
                 message("a", Some("b"), "", "hi"),
                 message("s", Some("r"), "", "ab"),
                 message("s", None, "NATS/1.0\r\n\r\n", "z"),
-                Operation::Subscribe { subject: "a.*".into(), queue: Some("q".into()), sid: "7".into() },
-                Operation::Unsubscribe { sid: "7".into(), after: Some(3) },
+                Operation::Subscribe {
+                    subject: "a.*".into(),
+                    queue: Some("q".into()),
+                    sid: "7".into()
+                },
+                Operation::Unsubscribe {
+                    sid: "7".into(),
+                    after: Some(3)
+                },
                 Operation::Ping,
                 Operation::Pong,
-                Operation::Subscribe { subject: "x".into(), queue: None, sid: "9".into() },
+                Operation::Subscribe {
+                    subject: "x".into(),
+                    queue: None,
+                    sid: "9".into()
+                },
                 message("e", None, "", ""),
                 Operation::Ping,
             ]
@@ -255,7 +321,14 @@ mod tests {
             }
         }
         let connect = Operation::Connect(Bytes::from_static(b"{\"a\": 1}"));
-        assert_eq!(operations, [connect, message("a", None, "", "x\r\ny\r\n"), Operation::Ping]);
+        assert_eq!(
+            operations,
+            [
+                connect,
+                message("a", None, "", "x\r\ny\r\n"),
+                Operation::Ping
+            ]
+        );
     }
 
     #[test]
@@ -274,13 +347,21 @@ mod tests {
         ] {
             assert_eq!(all(input), Err(expected), "{input}");
         }
-        assert_eq!(all(&"x".repeat(MAX_CONTROL_LINE)), Err(ProtocolError::ControlLine));
+        assert_eq!(
+            all(&"x".repeat(MAX_CONTROL_LINE)),
+            Err(ProtocolError::ControlLine)
+        );
     }
 
     #[test]
     fn messages_are_written_with_and_without_headers() {
         let mut out = BytesMut::new();
-        let delivery = Delivery { subject: "a", reply: Some("r"), headers: b"NATS/1.0\r\n\r\n", payload: b"hi" };
+        let delivery = Delivery {
+            subject: "a",
+            reply: Some("r"),
+            headers: b"NATS/1.0\r\n\r\n",
+            payload: b"hi",
+        };
         delivery.write(&mut out, "1", true);
         delivery.write(&mut out, "2", false);
         write_error(&mut out, "Slow Consumer");

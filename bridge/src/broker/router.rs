@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rand::RngExt;
 
-use super::{Counters, headers};
 use super::outbound::Outbound;
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
+use super::{Counters, headers};
 
 /// One subscription of one client.
 #[derive(Debug)]
@@ -46,7 +46,10 @@ pub(super) struct Router {
 
 impl Router {
     pub(super) fn new(stats: Arc<Counters>) -> Self {
-        Router { subscriptions: RwLock::default(), stats }
+        Router {
+            subscriptions: RwLock::default(),
+            stats,
+        }
     }
 
     pub(super) fn subscribe(&self, subscription: Arc<Subscription>) {
@@ -55,7 +58,9 @@ impl Router {
     }
 
     pub(super) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        self.write().remove(&subscription.subject, |other| Arc::ptr_eq(other, subscription));
+        self.write().remove(&subscription.subject, |other| {
+            Arc::ptr_eq(other, subscription)
+        });
     }
 
     /// Whether anybody would get a message on this subject.
@@ -73,12 +78,21 @@ impl Router {
         if self.is_congested(inbox) {
             return Handover::Congested;
         }
-        if self.route(inbox, delivery, None) { Handover::Delivered } else { Handover::NobodyThere }
+        if self.route(inbox, delivery, None) {
+            Handover::Delivered
+        } else {
+            Handover::NobodyThere
+        }
     }
 
     /// Sends the server's own answer.
     pub(super) fn answer(&self, inbox: &str, headers: &[u8], payload: &[u8]) {
-        let delivery = Delivery { subject: inbox, reply: None, headers, payload };
+        let delivery = Delivery {
+            subject: inbox,
+            reply: None,
+            headers,
+            payload,
+        };
         self.route(inbox, &delivery, None);
     }
 
@@ -89,7 +103,9 @@ impl Router {
 
     fn is_congested(&self, subject: &str) -> bool {
         let mut congested = false;
-        self.read().for_each_match(subject, &mut |subscription| congested |= subscription.client.is_congested());
+        self.read().for_each_match(subject, &mut |subscription| {
+            congested |= subscription.client.is_congested()
+        });
         congested
     }
 
@@ -99,11 +115,19 @@ impl Router {
         for subscription in spent {
             self.unsubscribe(&subscription);
         }
-        self.stats.messages_out.fetch_add(delivered, Ordering::Relaxed);
+        self.stats
+            .messages_out
+            .fetch_add(delivered, Ordering::Relaxed);
         delivered > 0
     }
 
-    fn route_to(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>, spent: &mut Vec<Arc<Subscription>>) -> u64 {
+    fn route_to(
+        &self,
+        subject: &str,
+        delivery: &Delivery<'_>,
+        from: Option<&Outbound>,
+        spent: &mut Vec<Arc<Subscription>>,
+    ) -> u64 {
         let mut delivered = 0;
         let mut groups: Vec<(&str, Vec<&Arc<Subscription>>)> = Vec::new();
         let subscriptions = self.read();
@@ -122,7 +146,11 @@ impl Router {
             }
         });
         for (_, members) in groups {
-            let start = if members.len() > 1 { rand::rng().random_range(0..members.len()) } else { 0 };
+            let start = if members.len() > 1 {
+                rand::rng().random_range(0..members.len())
+            } else {
+                0
+            };
             let mut from_start = members.iter().cycle().skip(start).take(members.len());
             delivered += u64::from(from_start.any(|member| give(member, delivery, spent)));
         }
@@ -130,15 +158,23 @@ impl Router {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, SubjectTrie<Arc<Subscription>>> {
-        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, SubjectTrie<Arc<Subscription>>> {
-        self.subscriptions.write().unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn give(subscription: &Arc<Subscription>, delivery: &Delivery<'_>, spent: &mut Vec<Arc<Subscription>>) -> bool {
+fn give(
+    subscription: &Arc<Subscription>,
+    delivery: &Delivery<'_>,
+    spent: &mut Vec<Arc<Subscription>>,
+) -> bool {
     let count = subscription.delivered.fetch_add(1, Ordering::Relaxed) + 1;
     let limit = subscription.limit.load(Ordering::Relaxed);
     if count >= limit {
@@ -155,7 +191,13 @@ mod tests {
         Arc::new(Outbound::new(id, 1 << 20))
     }
 
-    fn subscribe(router: &Router, client: &Arc<Outbound>, subject: &str, queue: Option<&str>, limit: u64) -> Arc<Subscription> {
+    fn subscribe(
+        router: &Router,
+        client: &Arc<Outbound>,
+        subject: &str,
+        queue: Option<&str>,
+        limit: u64,
+    ) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription {
             subject: subject.into(),
             queue: queue.map(Into::into),
@@ -169,7 +211,12 @@ mod tests {
     }
 
     fn hello(subject: &str) -> Delivery<'_> {
-        Delivery { subject, reply: None, headers: &[], payload: b"hello" }
+        Delivery {
+            subject,
+            reply: None,
+            headers: &[],
+            payload: b"hello",
+        }
     }
 
     fn count(subscription: &Subscription) -> u64 {
@@ -180,17 +227,26 @@ mod tests {
     fn one_member_of_each_group_gets_a_message() {
         let router = Router::default();
         let clients = [client(1), client(2), client(3)];
-        let group: Vec<_> = clients.iter().map(|client| subscribe(&router, client, "a.*", Some("g"), u64::MAX)).collect();
+        let group: Vec<_> = clients
+            .iter()
+            .map(|client| subscribe(&router, client, "a.*", Some("g"), u64::MAX))
+            .collect();
         let other = subscribe(&router, &clients[0], "a.b", Some("h"), u64::MAX);
         let plain = subscribe(&router, &clients[0], ">", None, u64::MAX);
         for _ in 0..300 {
             assert!(router.publish(&hello("a.b"), None));
         }
         assert_eq!(group.iter().map(|member| count(member)).sum::<u64>(), 300);
-        assert!(group.iter().all(|member| count(member) > 30), "the load is shared");
+        assert!(
+            group.iter().all(|member| count(member) > 30),
+            "the load is shared"
+        );
         assert_eq!((count(&other), count(&plain)), (300, 300));
         clients[1].close();
-        assert!(router.publish(&hello("a.c"), None), "a member that is gone is passed over");
+        assert!(
+            router.publish(&hello("a.c"), None),
+            "a member that is gone is passed over"
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 pub(super) fn is_valid_pattern(pattern: &str) -> bool {
     let mut tokens = pattern.split('.').peekable();
     while let Some(token) = tokens.next() {
-        if token.is_empty() || (token == ">" && tokens.peek().is_some()) || token.contains(is_space) {
+        if token.is_empty() || (token == ">" && tokens.peek().is_some()) || token.contains(is_space)
+        {
             return false;
         }
     }
@@ -27,7 +28,9 @@ pub(super) fn has_wildcard(pattern: &str) -> bool {
 
 /// Whether a name may be that of a stream or a consumer: it is a token of subjects and a name of folders.
 pub(super) fn is_valid_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 255 && !name.contains(|c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c))
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c))
 }
 
 /// Whether a literal subject matches a pattern.
@@ -76,13 +79,20 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Node { words: HashMap::new(), any: None, here: Vec::new(), rest: Vec::new() }
+        Node {
+            words: HashMap::new(),
+            any: None,
+            here: Vec::new(),
+            rest: Vec::new(),
+        }
     }
 }
 
 impl<T> Default for SubjectTrie<T> {
     fn default() -> Self {
-        SubjectTrie { root: Node::default() }
+        SubjectTrie {
+            root: Node::default(),
+        }
     }
 }
 
@@ -97,7 +107,10 @@ impl<T> SubjectTrie<T> {
                     if !node.words.contains_key(word) {
                         node.words.insert(word.into(), Node::default());
                     }
-                    node = node.words.get_mut(word).expect("the word was inserted above");
+                    node = node
+                        .words
+                        .get_mut(word)
+                        .expect("the word was inserted above");
                 }
             }
         }
@@ -170,7 +183,10 @@ impl<T> Node<T> {
         let (token, others) = first_token(subject);
         !self.rest.is_empty()
             || self.any.as_ref().is_some_and(|any| any.has_match(others))
-            || self.words.get(token).is_some_and(|node| node.has_match(others))
+            || self
+                .words
+                .get(token)
+                .is_some_and(|node| node.has_match(others))
     }
 }
 
@@ -187,7 +203,19 @@ mod tests {
 
     #[test]
     fn patterns_are_valid_or_not() {
-        for good in ["a", "a.b", "*", ">", "a.*.c", "a.>", "*.*", "$JS.API.>", "_INBOX.x", "a*", "b>c"] {
+        for good in [
+            "a",
+            "a.b",
+            "*",
+            ">",
+            "a.*.c",
+            "a.>",
+            "*.*",
+            "$JS.API.>",
+            "_INBOX.x",
+            "a*",
+            "b>c",
+        ] {
             assert!(is_valid_pattern(good), "{good}");
         }
         for bad in ["", ".", "a.", ".a", "a..b", ">.a", "a.>.b", "a b", "a.b\t"] {
@@ -199,15 +227,29 @@ mod tests {
     #[test]
     fn names_of_streams_are_single_tokens_and_file_names() {
         assert!(is_valid_name("film_recommendation_status_updates") && is_valid_name("a-b"));
-        for bad in ["", "a.b", "a*", ">", "a b", "a/b", "a\\b", "a\u{7}", &"x".repeat(256)] {
+        for bad in [
+            "",
+            "a.b",
+            "a*",
+            ">",
+            "a b",
+            "a/b",
+            "a\\b",
+            "a\u{7}",
+            &"x".repeat(256),
+        ] {
             assert!(!is_valid_name(bad), "{bad}");
         }
     }
 
     #[test]
     fn the_trie_agrees_with_the_plain_match() {
-        let patterns = ["a", "a.b", "a.*", "*", "*.b", ">", "a.>", "a.b.>", "*.*", "a.*.c", "b.>", "*.b.>"];
-        let subjects = ["a", "a.b", "a.b.c", "b", "b.b", "a.x.c", "a.x.d", "z.b.q.r", "c"];
+        let patterns = [
+            "a", "a.b", "a.*", "*", "*.b", ">", "a.>", "a.b.>", "*.*", "a.*.c", "b.>", "*.b.>",
+        ];
+        let subjects = [
+            "a", "a.b", "a.b.c", "b", "b.b", "a.x.c", "a.x.d", "z.b.q.r", "c",
+        ];
         let mut trie = SubjectTrie::default();
         for pattern in patterns {
             trie.insert(pattern, pattern);
@@ -215,7 +257,10 @@ mod tests {
         for subject in subjects {
             let mut found = Vec::new();
             trie.for_each_match(subject, &mut |pattern| found.push(*pattern));
-            let mut wanted: Vec<_> = patterns.into_iter().filter(|pattern| matches(pattern, subject)).collect();
+            let mut wanted: Vec<_> = patterns
+                .into_iter()
+                .filter(|pattern| matches(pattern, subject))
+                .collect();
             found.sort_unstable();
             wanted.sort_unstable();
             assert_eq!(found, wanted, "{subject}");

@@ -18,9 +18,18 @@ async fn messages_reach_every_subscriber_whose_pattern_matches() {
         let mut star = receiver.subscribe(format!("{base}.*.b")).await.unwrap();
         let mut rest = receiver.subscribe(format!("{base}.>")).await.unwrap();
         settle(&receiver).await;
-        sender.publish(format!("{base}.a.b"), "one".into()).await.unwrap();
-        sender.publish(format!("{base}.x.b"), "two".into()).await.unwrap();
-        sender.publish(format!("{base}.x"), "three".into()).await.unwrap();
+        sender
+            .publish(format!("{base}.a.b"), "one".into())
+            .await
+            .unwrap();
+        sender
+            .publish(format!("{base}.x.b"), "two".into())
+            .await
+            .unwrap();
+        sender
+            .publish(format!("{base}.x"), "three".into())
+            .await
+            .unwrap();
         sender.flush().await.unwrap();
         assert_eq!(exact.next().await.unwrap().payload, "one");
         for payload in ["one", "two"] {
@@ -39,24 +48,45 @@ async fn a_queue_group_shares_its_messages() {
         let sender = server.client().await;
         let subject = server.name("queue");
         let (first, second) = (server.client().await, server.client().await);
-        let one = first.queue_subscribe(subject.clone(), "workers".into()).await.unwrap();
-        let two = second.queue_subscribe(subject.clone(), "workers".into()).await.unwrap();
+        let one = first
+            .queue_subscribe(subject.clone(), "workers".into())
+            .await
+            .unwrap();
+        let two = second
+            .queue_subscribe(subject.clone(), "workers".into())
+            .await
+            .unwrap();
         settle(&first).await;
         settle(&second).await;
         for number in 0..200 {
-            sender.publish(subject.clone(), number.to_string().into()).await.unwrap();
+            sender
+                .publish(subject.clone(), number.to_string().into())
+                .await
+                .unwrap();
         }
         sender.flush().await.unwrap();
         let mut numbers: Vec<u32> = Vec::new();
-        let mut both = futures::stream::select(one.map(|message| (1, message)), two.map(|message| (2, message)));
+        let mut both = futures::stream::select(
+            one.map(|message| (1, message)),
+            two.map(|message| (2, message)),
+        );
         let mut got = [0, 0];
         while numbers.len() < 200 {
             let (who, message) = both.next().await.unwrap();
             got[who - 1] += 1;
-            numbers.push(std::str::from_utf8(&message.payload).unwrap().parse().unwrap());
+            numbers.push(
+                std::str::from_utf8(&message.payload)
+                    .unwrap()
+                    .parse()
+                    .unwrap(),
+            );
         }
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..200).collect::<Vec<_>>(), "each message went to one");
+        assert_eq!(
+            numbers,
+            (0..200).collect::<Vec<_>>(),
+            "each message went to one"
+        );
         assert!(got[0] > 20 && got[1] > 20, "{got:?}");
     })
     .await;
@@ -67,16 +97,25 @@ async fn requests_are_answered_or_refused_at_once() {
     on_each_server(async |server| {
         let (client, service) = (server.client().await, server.client().await);
         let subject = server.name("echo");
-        let error = client.request(subject.clone(), "hi".into()).await.unwrap_err();
+        let error = client
+            .request(subject.clone(), "hi".into())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), RequestErrorKind::NoResponders);
         let mut requests = service.subscribe(subject.clone()).await.unwrap();
         settle(&service).await;
         let answering = tokio::spawn(async move {
             while let Some(request) = requests.next().await {
-                service.publish(request.reply.unwrap(), request.payload).await.unwrap();
+                service
+                    .publish(request.reply.unwrap(), request.payload)
+                    .await
+                    .unwrap();
             }
         });
-        assert_eq!(client.request(subject, "hi".into()).await.unwrap().payload, "hi");
+        assert_eq!(
+            client.request(subject, "hi".into()).await.unwrap().payload,
+            "hi"
+        );
         answering.abort();
     })
     .await;
@@ -92,9 +131,15 @@ async fn headers_travel_with_their_message() {
         headers.insert("marquee-key", "film-1");
         headers.append("many", "a");
         headers.append("many", "b");
-        client.publish_with_headers(subject, headers.clone(), "body".into()).await.unwrap();
+        client
+            .publish_with_headers(subject, headers.clone(), "body".into())
+            .await
+            .unwrap();
         let message = messages.next().await.unwrap();
-        assert_eq!((message.headers, message.payload), (Some(headers), "body".into()));
+        assert_eq!(
+            (message.headers, message.payload),
+            (Some(headers), "body".into())
+        );
     })
     .await;
 }
@@ -134,9 +179,14 @@ async fn converse(url: &str, text: &str, until: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), reading).await.expect("the server said nothing more");
+    tokio::time::timeout(Duration::from_secs(5), reading)
+        .await
+        .expect("the server said nothing more");
     let heard = String::from_utf8(heard).unwrap();
-    heard.split_once("\r\n").map(|(_, after_info)| after_info.to_owned()).unwrap_or_default()
+    heard
+        .split_once("\r\n")
+        .map(|(_, after_info)| after_info.to_owned())
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,16 @@ async fn broker_process() {
     let dir = std::env::var(DATA_DIR).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("\n{ADDRESS}{}", listener.local_addr().unwrap());
-    serve(listener, BrokerConfig { segment_bytes: 20_000, ..BrokerConfig::new(dir) }, std::future::pending()).await.unwrap();
+    serve(
+        listener,
+        BrokerConfig {
+            segment_bytes: 20_000,
+            ..BrokerConfig::new(dir)
+        },
+        std::future::pending(),
+    )
+    .await
+    .unwrap();
 }
 
 struct BrokerProcess {
@@ -36,13 +45,21 @@ struct BrokerProcess {
 impl BrokerProcess {
     fn start(dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::broker_process", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "crash::broker_process",
+                "--ignored",
+                "--nocapture",
+            ])
             .env(DATA_DIR, dir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addr = lines.map_while(Result::ok).find_map(|line| line.strip_prefix(ADDRESS).map(str::to_owned)).unwrap();
+        let addr = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix(ADDRESS).map(str::to_owned))
+            .unwrap();
         BrokerProcess { child, addr }
     }
 
@@ -57,10 +74,20 @@ impl BrokerProcess {
 }
 
 async fn prepare(context: &jetstream::Context) -> PullConsumer {
-    let config = stream::Config { name: "events".into(), ..stream::Config::default() };
+    let config = stream::Config {
+        name: "events".into(),
+        ..stream::Config::default()
+    };
     let stream = context.get_or_create_stream(config).await.unwrap();
-    let durable = pull::Config { durable_name: Some("d".into()), ack_policy: AckPolicy::Explicit, ..pull::Config::default() };
-    let durable = pull::Config { ack_wait: Duration::from_millis(500), ..durable };
+    let durable = pull::Config {
+        durable_name: Some("d".into()),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    let durable = pull::Config {
+        ack_wait: Duration::from_millis(500),
+        ..durable
+    };
     stream.get_or_create_consumer("d", durable).await.unwrap()
 }
 
@@ -79,7 +106,13 @@ async fn publish(context: jetstream::Context, from: u64, dead: CancellationToken
     for start in (from..).step_by(10) {
         let mut acks = Vec::new();
         for number in start..start + 10 {
-            acks.push((number, context.publish("events", number.to_string().into()).await.unwrap()));
+            acks.push((
+                number,
+                context
+                    .publish("events", number.to_string().into())
+                    .await
+                    .unwrap(),
+            ));
         }
         for (number, ack) in acks {
             match dead.run_until_cancelled(ack.into_future()).await {
@@ -96,7 +129,10 @@ async fn consume(consumer: PullConsumer, mut known: Known, dead: CancellationTok
     let mut messages = consumer.messages().await.unwrap();
     while let Some(Some(Ok(message))) = dead.run_until_cancelled(messages.next()).await {
         let number = number(&message);
-        assert!(!known.confirmed.contains(&number), "{number} was confirmed as done and came again");
+        assert!(
+            !known.confirmed.contains(&number),
+            "{number} was confirmed as done and came again"
+        );
         known.acknowledged.insert(number);
         if let Some(Ok(())) = dead.run_until_cancelled(message.double_ack()).await {
             known.confirmed.insert(number);
@@ -106,7 +142,10 @@ async fn consume(consumer: PullConsumer, mut known: Known, dead: CancellationTok
 }
 
 fn number(message: &jetstream::Message) -> u64 {
-    std::str::from_utf8(&message.payload).unwrap().parse().unwrap()
+    std::str::from_utf8(&message.payload)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,16 +169,26 @@ async fn what_was_acknowledged_survives_kill_9() {
         known.published.extend(published);
     }
     let counts = (known.published.len(), known.confirmed.len());
-    assert!(counts.0 > 100 && counts.1 > 20, "{counts:?} were published and confirmed");
+    assert!(
+        counts.0 > 100 && counts.1 > 20,
+        "{counts:?} were published and confirmed"
+    );
 
     let broker = BrokerProcess::start(dir.path());
     let consumer = prepare(&broker.context().await).await;
     let mut messages = consumer.messages().await.unwrap();
-    let mut missing: HashSet<u64> = known.published.difference(&known.acknowledged).copied().collect();
+    let mut missing: HashSet<u64> = known
+        .published
+        .difference(&known.acknowledged)
+        .copied()
+        .collect();
     while !missing.is_empty() {
         let message = within(messages.next()).await.unwrap().unwrap();
         let number = number(&message);
-        assert!(!known.confirmed.contains(&number), "{number} was confirmed as done and came again");
+        assert!(
+            !known.confirmed.contains(&number),
+            "{number} was confirmed as done and came again"
+        );
         missing.remove(&number);
         message.ack().await.unwrap();
     }

@@ -9,24 +9,51 @@ use tokio::net::TcpListener;
 use crate::server::{Embedded, settle, within};
 
 fn events() -> stream::Config {
-    stream::Config { name: "events".into(), subjects: vec!["events.>".into()], ..stream::Config::default() }
+    stream::Config {
+        name: "events".into(),
+        subjects: vec!["events.>".into()],
+        ..stream::Config::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_and_consumers_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     // Small segments, so that recovery goes over many.
-    let config = BrokerConfig { segment_bytes: 2000, ..BrokerConfig::new(dir.path()) };
+    let config = BrokerConfig {
+        segment_bytes: 2000,
+        ..BrokerConfig::new(dir.path())
+    };
     let broker = Embedded::start_with(config.clone()).await;
     let context = jetstream::new(broker.client().await);
     let stream = context.create_stream(events()).await.unwrap();
-    let durable = pull::Config { durable_name: Some("d".into()), ack_policy: AckPolicy::Explicit, ..pull::Config::default() };
+    let durable = pull::Config {
+        durable_name: Some("d".into()),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
     let consumer = stream.create_consumer(durable).await.unwrap();
     for number in 0..100 {
-        context.publish("events.a", format!("{number}").into()).await.unwrap().await.unwrap();
+        context
+            .publish("events.a", format!("{number}").into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
-    let fetched: Vec<_> = consumer.fetch().max_messages(50).messages().await.unwrap().try_collect().await.unwrap();
-    for message in fetched.iter().filter(|message| message.info().unwrap().stream_sequence != 7) {
+    let fetched: Vec<_> = consumer
+        .fetch()
+        .max_messages(50)
+        .messages()
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    for message in fetched
+        .iter()
+        .filter(|message| message.info().unwrap().stream_sequence != 7)
+    {
         message.ack().await.unwrap();
     }
     settle(&context.client()).await;
@@ -40,26 +67,67 @@ async fn streams_and_consumers_survive_a_restart() {
     assert_eq!((state.messages, state.last_sequence), (100, 100));
     let mut consumer: PullConsumer = stream.get_consumer("d").await.unwrap();
     let info = consumer.info().await.unwrap();
-    assert_eq!((info.num_ack_pending, info.num_pending, info.delivered.stream_sequence), (1, 50, 50));
+    assert_eq!(
+        (
+            info.num_ack_pending,
+            info.num_pending,
+            info.delivered.stream_sequence
+        ),
+        (1, 50, 50)
+    );
     assert_eq!(info.ack_floor.stream_sequence, 6);
-    let rest: Vec<_> = consumer.fetch().max_messages(100).messages().await.unwrap().try_collect().await.unwrap();
+    let rest: Vec<_> = consumer
+        .fetch()
+        .max_messages(100)
+        .messages()
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(rest.first().unwrap().payload, "50");
     assert_eq!(rest.len(), 50);
-    assert_eq!(context.publish("events.a", "x".into()).await.unwrap().await.unwrap().sequence, 101);
+    assert_eq!(
+        context
+            .publish("events.a", "x".into())
+            .await
+            .unwrap()
+            .await
+            .unwrap()
+            .sequence,
+        101
+    );
     broker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn disk_space_comes_back_when_messages_go() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Embedded::start_with(BrokerConfig { segment_bytes: 10_000, ..BrokerConfig::new(dir.path()) }).await;
+    let broker = Embedded::start_with(BrokerConfig {
+        segment_bytes: 10_000,
+        ..BrokerConfig::new(dir.path())
+    })
+    .await;
     let context = jetstream::new(broker.client().await);
-    context.create_stream(stream::Config { max_messages: 20, ..events() }).await.unwrap();
+    context
+        .create_stream(stream::Config {
+            max_messages: 20,
+            ..events()
+        })
+        .await
+        .unwrap();
     for _ in 0..200 {
-        context.publish("events.a", vec![b'x'; 1000].into()).await.unwrap().await.unwrap();
+        context
+            .publish("events.a", vec![b'x'; 1000].into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
     let files = std::fs::read_dir(dir.path().join("streams/events")).unwrap();
-    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
     assert!(bytes < 60_000, "{bytes} bytes for 20 messages of 1,000");
     broker.stop().await;
 }
@@ -70,7 +138,12 @@ async fn a_data_folder_has_one_broker() {
     let broker = Embedded::start(dir.path()).await;
     broker.client().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let second = within(serve(listener, BrokerConfig::new(dir.path()), std::future::pending())).await;
+    let second = within(serve(
+        listener,
+        BrokerConfig::new(dir.path()),
+        std::future::pending(),
+    ))
+    .await;
     assert!(matches!(second, Err(BrokerError::InUse(_))), "{second:?}");
     broker.stop().await;
 }
@@ -81,19 +154,52 @@ async fn what_is_not_supported_is_refused_by_name() {
     let broker = Embedded::start(dir.path()).await;
     let context = jetstream::new(broker.client().await);
     for (config, named) in [
-        (stream::Config { storage: stream::StorageType::Memory, ..events() }, "memory"),
-        (stream::Config { retention: stream::RetentionPolicy::WorkQueue, ..events() }, "workqueue"),
-        (stream::Config { num_replicas: 3, ..events() }, "replicas"),
-        (stream::Config { allow_rollup: true, ..events() }, "allow_rollup_hdrs"),
+        (
+            stream::Config {
+                storage: stream::StorageType::Memory,
+                ..events()
+            },
+            "memory",
+        ),
+        (
+            stream::Config {
+                retention: stream::RetentionPolicy::WorkQueue,
+                ..events()
+            },
+            "workqueue",
+        ),
+        (
+            stream::Config {
+                num_replicas: 3,
+                ..events()
+            },
+            "replicas",
+        ),
+        (
+            stream::Config {
+                allow_rollup: true,
+                ..events()
+            },
+            "allow_rollup_hdrs",
+        ),
     ] {
         let error = context.create_stream(config).await.unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
     let stream = context.create_stream(events()).await.unwrap();
-    let push = push::Config { deliver_subject: "x".into(), ..push::Config::default() };
+    let push = push::Config {
+        deliver_subject: "x".into(),
+        ..push::Config::default()
+    };
     let error = stream.create_consumer(push).await.unwrap_err().to_string();
-    assert!(error.contains("push consumers are not supported"), "{error}");
-    let error = context.request::<_, _, serde_json::Value>("STREAM.SNAPSHOT.events", &()).await.unwrap();
+    assert!(
+        error.contains("push consumers are not supported"),
+        "{error}"
+    );
+    let error = context
+        .request::<_, _, serde_json::Value>("STREAM.SNAPSHOT.events", &())
+        .await
+        .unwrap();
     assert_eq!(error["error"]["err_code"], 10003, "{error}");
     broker.stop().await;
 }

@@ -1,8 +1,18 @@
 //! The broker as clients see it. The same tests run against a real nats-server when `TEST_NATS_URL` names one, so that
 //! they say what the protocol is and not what this broker happens to do.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "the helpers of tests fail as the tests do"
+)]
 
+mod consumers;
 mod core;
 mod crash;
 mod embedded;
-mod jetstream;
+mod messages;
 mod server;
+mod streams;
+mod supervised;

@@ -32,7 +32,11 @@ impl Embedded {
         let task = tokio::spawn(serve(listener, config, async {
             let _ = stopped.await;
         }));
-        Embedded { addr, stop: Some(stop), task }
+        Embedded {
+            addr,
+            stop: Some(stop),
+            task,
+        }
     }
 
     pub(crate) async fn client(&self) -> async_nats::Client {
@@ -69,10 +73,18 @@ impl Server {
         self.stream_with(name, stream::Config::default()).await
     }
 
-    pub(crate) async fn stream_with(&self, name: &str, config: stream::Config) -> (jetstream::Context, stream::Stream) {
+    pub(crate) async fn stream_with(
+        &self,
+        name: &str,
+        config: stream::Config,
+    ) -> (jetstream::Context, stream::Stream) {
         let context = self.jetstream().await;
         let name = self.name(name);
-        let config = stream::Config { subjects: vec![format!("{name}.>")], name, ..config };
+        let config = stream::Config {
+            subjects: vec![format!("{name}.>")],
+            name,
+            ..config
+        };
         let stream = context.create_stream(config).await.unwrap();
         (context, stream)
     }
@@ -82,12 +94,23 @@ impl Server {
 pub(crate) async fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server) -> F) {
     let dir = tempfile::tempdir().unwrap();
     let embedded = Embedded::start(dir.path()).await;
-    within(test(Server { url: embedded.addr.to_string(), prefix: String::new() })).await;
+    within(test(Server {
+        url: embedded.addr.to_string(),
+        prefix: String::new(),
+    }))
+    .await;
     embedded.stop().await;
     match std::env::var("TEST_NATS_URL") {
         Ok(url) => {
-            let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-            within(test(Server { url, prefix: format!("t{nanos}_") })).await;
+            let nanos = std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .unwrap()
+                .as_nanos();
+            within(test(Server {
+                url,
+                prefix: format!("t{nanos}_"),
+            }))
+            .await;
         }
         Err(_) if std::env::var("CI_REQUIRE_SERVERS").is_ok_and(|value| value == "1") => {
             panic!("TEST_NATS_URL must name a nats-server where servers are required");
@@ -97,7 +120,9 @@ pub(crate) async fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server)
 }
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(LONG, future).await.expect("it took too long")
+    tokio::time::timeout(LONG, future)
+        .await
+        .expect("it took too long")
 }
 
 /// Waits until the server has taken in all that the client said: its own message comes back behind it.
@@ -105,5 +130,7 @@ pub(crate) async fn settle(client: &async_nats::Client) {
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(inbox.clone()).await.unwrap();
     client.publish(inbox, "".into()).await.unwrap();
-    within(futures::StreamExt::next(&mut messages)).await.unwrap();
+    within(futures::StreamExt::next(&mut messages))
+        .await
+        .unwrap();
 }

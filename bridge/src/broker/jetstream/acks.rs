@@ -29,7 +29,11 @@ pub(super) fn parse_subject(subject: &str) -> Option<AckSubject<'_>> {
     let mut tokens = subject.strip_prefix("$JS.ACK.")?.split('.');
     let (stream, consumer) = (tokens.next()?, tokens.next()?);
     let seq = tokens.nth(1)?.parse().ok()?;
-    Some(AckSubject { stream, consumer, seq })
+    Some(AckSubject {
+        stream,
+        consumer,
+        seq,
+    })
 }
 
 /// Reads the body of an acknowledgement; `None` when it is none.
@@ -46,7 +50,11 @@ pub(super) fn parse_body(body: &[u8]) -> Option<Verdict> {
         _ => {
             let delay = body.strip_prefix(b"-NAK")?;
             let delay: Option<Delay> = serde_json::from_slice(delay).ok();
-            Some(Verdict::Again(delay.filter(|delay| delay.delay > 0).map(|delay| nanos_to_duration(delay.delay))))
+            Some(Verdict::Again(
+                delay
+                    .filter(|delay| delay.delay > 0)
+                    .map(|delay| nanos_to_duration(delay.delay)),
+            ))
         }
     }
 }
@@ -59,8 +67,15 @@ mod tests {
 
     #[test]
     fn subjects_name_the_message() {
-        let expected = AckSubject { stream: "S", consumer: "c", seq: 17 };
-        assert_eq!(parse_subject("$JS.ACK.S.c.1.17.3.1700000000000000000.5"), Some(expected));
+        let expected = AckSubject {
+            stream: "S",
+            consumer: "c",
+            seq: 17,
+        };
+        assert_eq!(
+            parse_subject("$JS.ACK.S.c.1.17.3.1700000000000000000.5"),
+            Some(expected)
+        );
         for bad in ["$JS.ACK.S.c", "$JS.ACK.S.c.1.x.3.4.5", "$JS.ACK", "other"] {
             assert_eq!(parse_subject(bad), None, "{bad}");
         }
@@ -73,7 +88,10 @@ mod tests {
             ("+ACK", Some(Verdict::Done)),
             ("+TERM because", Some(Verdict::Done)),
             ("-NAK", Some(Verdict::Again(None))),
-            ("-NAK {\"delay\": 5}", Some(Verdict::Again(Some(Duration::from_nanos(5))))),
+            (
+                "-NAK {\"delay\": 5}",
+                Some(Verdict::Again(Some(Duration::from_nanos(5)))),
+            ),
             ("-NAK {\"delay\": 0}", Some(Verdict::Again(None))),
             ("+WPI", Some(Verdict::Working)),
             ("+NXT 5", Some(Verdict::DoneAndNext(4))),

@@ -15,7 +15,11 @@ use crate::broker::router::Router;
 #[derive(Debug)]
 pub(super) enum Responder {
     /// A client; `kind` is the type of the answer.
-    Client { router: Arc<Router>, inbox: Box<str>, kind: &'static str },
+    Client {
+        router: Arc<Router>,
+        inbox: Box<str>,
+        kind: &'static str,
+    },
     /// Another part of the broker.
     Internal(oneshot::Sender<Result<Value>>),
 }
@@ -26,9 +30,16 @@ impl Responder {
             Responder::Internal(waiting) => {
                 let _ = waiting.send(result);
             }
-            Responder::Client { router, inbox, kind } => {
+            Responder::Client {
+                router,
+                inbox,
+                kind,
+            } => {
                 let mut answer = Map::new();
-                answer.insert("type".to_owned(), format!("io.nats.jetstream.api.v1.{kind}").into());
+                answer.insert(
+                    "type".to_owned(),
+                    format!("io.nats.jetstream.api.v1.{kind}").into(),
+                );
                 match result {
                     Ok(Value::Object(members)) => answer.extend(members),
                     Ok(_) => {}
@@ -43,7 +54,11 @@ impl Responder {
 }
 
 /// A stream as the API describes it. `subjects` are those to list with their counts.
-pub(super) fn describe_stream(state: &State, deleted: bool, subjects: Option<Map<String, Value>>) -> Value {
+pub(super) fn describe_stream(
+    state: &State,
+    deleted: bool,
+    subjects: Option<Map<String, Value>>,
+) -> Value {
     let messages = &state.messages;
     let mut counts = json!({
         "messages": messages.len(),

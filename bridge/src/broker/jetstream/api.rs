@@ -51,15 +51,32 @@ struct ListRequest {
 }
 
 impl Api {
-    pub(super) fn new(streams: Arc<Streams>, router: Arc<Router>, folder: Folder, syncer: Syncer, segment_bytes: u64) -> Self {
-        Api { streams, router, folder, syncer, segment_bytes, tasks: JoinSet::new() }
+    pub(super) fn new(
+        streams: Arc<Streams>,
+        router: Arc<Router>,
+        folder: Folder,
+        syncer: Syncer,
+        segment_bytes: u64,
+    ) -> Self {
+        Api {
+            streams,
+            router,
+            folder,
+            syncer,
+            segment_bytes,
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Serves requests until told to stop, then stops the streams and waits for those it made.
     ///
     /// # Panics
     /// When the task of a stream panicked, so that the broker notices.
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<ApiRequest>, stop: CancellationToken) -> String {
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<ApiRequest>,
+        stop: CancellationToken,
+    ) -> String {
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
@@ -82,20 +99,31 @@ impl Api {
     async fn serve(&mut self, request: ApiRequest) {
         let subject = request.subject.clone();
         let (operation, name) = split_operation(&subject);
-        let respond = |kind| Responder::Client { router: Arc::clone(&self.router), inbox: request.inbox.clone(), kind };
+        let respond = |kind| Responder::Client {
+            router: Arc::clone(&self.router),
+            inbox: request.inbox.clone(),
+            kind,
+        };
         let body = request.body.clone();
         match operation {
-            "INFO" => respond("account_info_response").send(Ok(self.account_info())),
+            "INFO" => respond("account_info_response").send(self.account_info().await),
             "STREAM.CREATE" => {
                 let responder = respond("stream_create_response");
                 match self.create_stream(name, &body).await {
                     Ok(Some(info)) => responder.send(Ok(info)),
-                    Ok(None) => self.pass_on(name, Request::Info(Bytes::new()), responder).await,
+                    Ok(None) => {
+                        self.pass_on(name, Request::Info(Bytes::new()), responder)
+                            .await
+                    }
                     Err(refusal) => responder.send(Err(refusal)),
                 }
             }
-            "STREAM.UPDATE" => respond("stream_update_response").send(self.update_stream(name, &body).await),
-            "STREAM.DELETE" => respond("stream_delete_response").send(self.delete_stream(name).await),
+            "STREAM.UPDATE" => {
+                respond("stream_update_response").send(self.update_stream(name, &body).await)
+            }
+            "STREAM.DELETE" => {
+                respond("stream_delete_response").send(self.delete_stream(name).await)
+            }
             "STREAM.NAMES" => respond("stream_names_response").send(self.stream_names(&body)),
             "STREAM.LIST" => respond("stream_list_response").send(self.stream_list(&body).await),
             _ => match about_stream(operation, name, body) {
@@ -108,7 +136,10 @@ impl Api {
     async fn pass_on(&self, stream: &str, request: Request, responder: Responder) {
         match self.streams.by_name(stream) {
             Some(stream) => {
-                let _ = stream.commands.send(Command::Request { request, responder }).await;
+                let _ = stream
+                    .commands
+                    .send(Command::Request { request, responder })
+                    .await;
             }
             None => responder.send(Err(error::STREAM_NOT_FOUND)),
         }
@@ -116,18 +147,27 @@ impl Api {
 
     async fn ask(&self, stream: &str, request: Request) -> Result<Value> {
         let (responder, answer) = oneshot::channel();
-        self.pass_on(stream, request, Responder::Internal(responder)).await;
+        self.pass_on(stream, request, Responder::Internal(responder))
+            .await;
         answer.await.unwrap_or(Err(error::BUSY))
     }
 
-    fn account_info(&self) -> Value {
-        json!({
+    async fn account_info(&self) -> Result<Value> {
+        let streams = self.streams.list(None);
+        let (mut consumers, mut storage) = (0, 0);
+        for stream in &streams {
+            let info = self.ask(&stream.name, Request::Info(Bytes::new())).await?;
+            let count = |name| info.pointer(name).and_then(Value::as_u64).unwrap_or(0);
+            consumers += count("/state/consumer_count");
+            storage += count("/state/bytes");
+        }
+        Ok(json!({
             "memory": 0,
-            "storage": 0,
+            "storage": storage,
             "reserved_memory": 0,
             "reserved_storage": 0,
-            "streams": self.streams.list(None).len(),
-            "consumers": 0,
+            "streams": streams.len(),
+            "consumers": consumers,
             "limits": {
                 "max_memory": 0,
                 "max_storage": -1,
@@ -139,7 +179,7 @@ impl Api {
                 "max_bytes_required": false,
             },
             "api": {"total": 0, "errors": 0},
-        })
+        }))
     }
 
     /// Makes a stream. `None` when it is there already, just so.
@@ -148,7 +188,11 @@ impl Api {
         if self.streams.by_name(name).is_some() {
             let info = self.ask(name, Request::Info(Bytes::new())).await?;
             let same = info.get("config") == Some(&json!(config));
-            return if same { Ok(None) } else { Err(error::STREAM_NAME_IN_USE) };
+            return if same {
+                Ok(None)
+            } else {
+                Err(error::STREAM_NAME_IN_USE)
+            };
         }
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
@@ -157,15 +201,24 @@ impl Api {
             return Err(error::TOO_MANY_STREAMS);
         }
         let state = State::new(config, json::now());
-        let (dir, segment_bytes, snapshot) = (self.folder.stream_dir(name), self.segment_bytes, state.snapshot());
-        let created = tokio::task::spawn_blocking(move || Log::create(dir, segment_bytes, snapshot)).await;
-        let log = created.map_err(|_| error::BUSY)?.map_err(|error| error::store_failed(&error))?;
+        let (dir, segment_bytes, snapshot) = (
+            self.folder.stream_dir(name),
+            self.segment_bytes,
+            state.snapshot(),
+        );
+        let created =
+            tokio::task::spawn_blocking(move || Log::create(dir, segment_bytes, snapshot)).await;
+        let log = created
+            .map_err(|_| error::BUSY)?
+            .map_err(|error| error::store_failed(&error))?;
         let mut info = describe_stream(&state, false, None);
         if let Some(info) = info.as_object_mut() {
             info.insert("did_create".to_owned(), true.into());
         }
         let (handle, commands) = new_handle(&state.config);
-        self.tasks.spawn(Stream::new(state, log, self.syncer.clone(), Arc::clone(&self.router)).run(commands));
+        let (router, stats) = (Arc::clone(&self.router), Arc::clone(&self.streams.stats));
+        self.tasks
+            .spawn(Stream::new(state, log, self.syncer.clone(), router, stats).run(commands));
         self.streams.insert(handle);
         Ok(Some(info))
     }
@@ -178,7 +231,8 @@ impl Api {
         }
         let subjects = config.subjects.as_slice().into();
         let info = self.ask(name, Request::Configure(config)).await?;
-        self.streams.insert(super::StreamHandle { subjects, ..handle });
+        self.streams
+            .insert(super::StreamHandle { subjects, ..handle });
         Ok(info)
     }
 
@@ -191,7 +245,10 @@ impl Api {
     fn stream_names(&self, body: &[u8]) -> Result<Value> {
         let request: ListRequest = json::parse(body)?;
         let streams = self.streams.list(request.subject.as_deref());
-        let names = streams.iter().map(|stream| Value::from(&*stream.name)).collect();
+        let names = streams
+            .iter()
+            .map(|stream| Value::from(&*stream.name))
+            .collect();
         Ok(page("streams", names, request.offset, NAMES_PER_PAGE))
     }
 
@@ -199,7 +256,11 @@ impl Api {
         let request: ListRequest = json::parse(body)?;
         let streams = self.streams.list(request.subject.as_deref());
         let mut infos = vec![Value::Null; streams.len()];
-        let wanted = infos.iter_mut().zip(&streams).skip(request.offset).take(INFOS_PER_PAGE);
+        let wanted = infos
+            .iter_mut()
+            .zip(&streams)
+            .skip(request.offset)
+            .take(INFOS_PER_PAGE);
         for (info, stream) in wanted {
             *info = self.ask(&stream.name, Request::Info(Bytes::new())).await?;
         }
@@ -217,16 +278,34 @@ fn named_config(name: &str, body: &[u8]) -> Result<StreamConfig> {
 
 /// Splits a subject into the operation, as many words of it as there are operations of, and the names behind it.
 fn split_operation(subject: &str) -> (&str, &str) {
-    const THREE_WORDS: [&str; 3] = ["STREAM.MSG.GET", "STREAM.MSG.DELETE", "CONSUMER.DURABLE.CREATE"];
-    let words = if THREE_WORDS.iter().any(|operation| subject.starts_with(operation)) { 3 } else { 2 };
+    const THREE_WORDS: [&str; 3] = [
+        "STREAM.MSG.GET",
+        "STREAM.MSG.DELETE",
+        "CONSUMER.DURABLE.CREATE",
+    ];
+    let words = if THREE_WORDS
+        .iter()
+        .any(|operation| subject.starts_with(operation))
+    {
+        3
+    } else {
+        2
+    };
     match subject.match_indices('.').nth(words - 1) {
-        Some((dot, _)) => (subject.get(..dot).unwrap_or_default(), subject.get(dot + 1..).unwrap_or_default()),
+        Some((dot, _)) => (
+            subject.get(..dot).unwrap_or_default(),
+            subject.get(dot + 1..).unwrap_or_default(),
+        ),
         None => (subject, ""),
     }
 }
 
 /// The stream that a request is about, the type of its answer, and the request.
-fn about_stream<'a>(operation: &str, names: &'a str, body: Bytes) -> Result<(&'a str, &'static str, Request)> {
+fn about_stream<'a>(
+    operation: &str,
+    names: &'a str,
+    body: Bytes,
+) -> Result<(&'a str, &'static str, Request)> {
     let (stream, rest) = names.split_once('.').unwrap_or((names, ""));
     let consumer = || rest.to_owned();
     let (kind, request) = match operation {
@@ -239,19 +318,27 @@ fn about_stream<'a>(operation: &str, names: &'a str, body: Bytes) -> Result<(&'a
                 Some((name, filter)) => (Some(name.to_owned()), Some(filter.to_owned())),
                 None => (Some(rest.to_owned()).filter(|name| !name.is_empty()), None),
             };
-            ("consumer_create_response", Request::CreateConsumer { name, filter, body })
+            (
+                "consumer_create_response",
+                Request::CreateConsumer { name, filter, body },
+            )
         }
         "CONSUMER.INFO" => ("consumer_info_response", Request::ConsumerInfo(consumer())),
         "CONSUMER.NAMES" => ("consumer_names_response", Request::ConsumerNames(body)),
         "CONSUMER.LIST" => ("consumer_list_response", Request::ConsumerList(body)),
-        "CONSUMER.DELETE" => ("consumer_delete_response", Request::DeleteConsumer(consumer())),
+        "CONSUMER.DELETE" => (
+            "consumer_delete_response",
+            Request::DeleteConsumer(consumer()),
+        ),
         _ => return Err(not_supported(operation)),
     };
     Ok((stream, kind, request))
 }
 
 fn not_supported(operation: &str) -> ApiError {
-    error::bad_request(format!("`$JS.API.{operation}` is not supported by this server"))
+    error::bad_request(format!(
+        "`$JS.API.{operation}` is not supported by this server"
+    ))
 }
 
 #[cfg(test)]
@@ -266,13 +353,23 @@ mod tests {
             ("STREAM.INFO.S", "STREAM.INFO", "S"),
             ("STREAM.MSG.GET.S", "STREAM.MSG.GET", "S"),
             ("CONSUMER.CREATE.S.d.ev.>", "CONSUMER.CREATE", "S.d.ev.>"),
-            ("CONSUMER.DURABLE.CREATE.S.d", "CONSUMER.DURABLE.CREATE", "S.d"),
+            (
+                "CONSUMER.DURABLE.CREATE.S.d",
+                "CONSUMER.DURABLE.CREATE",
+                "S.d",
+            ),
         ] {
             assert_eq!(split_operation(subject), (operation, names), "{subject}");
         }
-        let (stream, _, request) = about_stream("CONSUMER.CREATE", "S.d.ev.>", Bytes::new()).unwrap();
+        let (stream, _, request) =
+            about_stream("CONSUMER.CREATE", "S.d.ev.>", Bytes::new()).unwrap();
         assert_eq!(stream, "S");
-        let Request::CreateConsumer { name, filter, .. } = request else { panic!("{request:?}") };
-        assert_eq!((name.as_deref(), filter.as_deref()), (Some("d"), Some("ev.>")));
+        let Request::CreateConsumer { name, filter, .. } = request else {
+            panic!("{request:?}")
+        };
+        assert_eq!(
+            (name.as_deref(), filter.as_deref()),
+            (Some("d"), Some("ev.>"))
+        );
     }
 }

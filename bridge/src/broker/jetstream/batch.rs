@@ -23,13 +23,25 @@ pub(super) struct Unsynced {
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Tell a publisher.
-    Published { inbox: Box<str>, seq: u64, duplicate: bool },
+    Published {
+        inbox: Box<str>,
+        seq: u64,
+        duplicate: bool,
+    },
     /// Tell a client that its acknowledgement counts.
     Confirm { inbox: Box<str> },
     /// Take over a change, and answer who asked for it.
-    Change { change: Change, created: bool, responder: Responder },
+    Change {
+        change: Change,
+        created: bool,
+        responder: Responder,
+    },
     /// Take messages out, and answer who asked for it.
-    Remove { seqs: Vec<u64>, purge: bool, responder: Responder },
+    Remove {
+        seqs: Vec<u64>,
+        purge: bool,
+        responder: Responder,
+    },
     /// Take everything below out, and answer who asked for it.
     RemoveBelow { seq: u64, responder: Responder },
 }

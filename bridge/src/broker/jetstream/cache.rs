@@ -1,8 +1,12 @@
 //! The bodies of recent messages, so that consumers that keep up never touch the disk.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 
 use bytes::Bytes;
+
+use super::stream::Stream;
+use crate::broker::store::record::{self, Record};
 
 const MAX_BYTES: usize = 8 << 20;
 
@@ -27,9 +31,50 @@ impl Cache {
             self.order.push_back(seq);
         }
         while self.bytes > MAX_BYTES && self.order.len() > 1 {
-            if let Some(gone) = self.order.pop_front().and_then(|seq| self.bodies.remove(&seq)) {
+            if let Some(gone) = self
+                .order
+                .pop_front()
+                .and_then(|seq| self.bodies.remove(&seq))
+            {
                 self.bytes -= gone.len();
             }
         }
+    }
+}
+
+impl Stream {
+    /// The body of a message, from memory or from disk; `None` when it cannot be read.
+    pub(super) async fn body(&mut self, seq: u64) -> io::Result<Option<Record>> {
+        if self.cache.get(seq).is_none() {
+            self.read_ahead(seq).await?;
+        }
+        Ok(self.cache.get(seq).cloned().and_then(record::decode))
+    }
+
+    /// Reads a message and some that follow it, where blocking hurts nobody.
+    async fn read_ahead(&mut self, seq: u64) -> io::Result<()> {
+        const MESSAGES: usize = 128;
+        const BYTES: u64 = 1 << 20;
+        let mut positions = Vec::new();
+        let mut bytes = 0;
+        for (seq, entry) in self.state.messages.range(seq).take(MESSAGES) {
+            if bytes > 0
+                && (bytes + u64::from(entry.position.len) > BYTES || self.cache.get(seq).is_some())
+            {
+                break;
+            }
+            bytes += u64::from(entry.position.len);
+            positions.push((seq, entry.position));
+        }
+        let reader = self
+            .log
+            .reader(positions.iter().map(|(_, position)| *position).collect());
+        let bodies = tokio::task::spawn_blocking(move || reader.read())
+            .await
+            .map_err(io::Error::other)??;
+        for ((seq, _), body) in positions.into_iter().zip(bodies) {
+            self.cache.insert(seq, body);
+        }
+        Ok(())
     }
 }

@@ -60,13 +60,25 @@ pub(super) struct SavedConsumer {
     pending: Vec<(u64, u64, u32)>,
 }
 
-impl Consumer {
+impl SavedConsumer {
     /// A new consumer that starts behind stream sequence `start_after`.
-    pub(super) fn new(id: u32, config: ConsumerConfig, created: i64, start_after: u64) -> SavedConsumer {
-        let start = Progress { consumer_seq: 0, stream_seq: start_after };
-        SavedConsumer { id, created, config, delivered: start, ack_floor: start, pending: Vec::new() }
+    pub(super) fn new(id: u32, config: ConsumerConfig, created: i64, start_after: u64) -> Self {
+        let start = Progress {
+            consumer_seq: 0,
+            stream_seq: start_after,
+        };
+        SavedConsumer {
+            id,
+            created,
+            config,
+            delivered: start,
+            ack_floor: start,
+            pending: Vec::new(),
+        }
     }
+}
 
+impl Consumer {
     /// A consumer as it was saved. What waits for its acknowledgement has all of its time again.
     pub(super) fn restore(saved: SavedConsumer, messages: &Messages, now: Instant) -> Self {
         let filter = Filter::of(saved.config.filters());
@@ -92,7 +104,10 @@ impl Consumer {
     }
 
     pub(super) fn save(&self) -> SavedConsumer {
-        let pending = self.pending.iter().map(|(seq, pending)| (*seq, pending.consumer_seq, pending.deliveries));
+        let pending = self
+            .pending
+            .iter()
+            .map(|(seq, pending)| (*seq, pending.consumer_seq, pending.deliveries));
         SavedConsumer {
             id: self.id,
             created: self.created,
@@ -115,7 +130,10 @@ impl Consumer {
         while let Some(seq) = self.again.first().copied() {
             match self.pending.get(&seq) {
                 Some(pending) if pending.deliveries < self.config.max_deliver() => {
-                    return Some(Next { seq, deliveries: pending.deliveries + 1 });
+                    return Some(Next {
+                        seq,
+                        deliveries: pending.deliveries + 1,
+                    });
                 }
                 _ => self.settle(seq),
             }
@@ -145,9 +163,24 @@ impl Consumer {
     }
 
     /// Takes note that a log says so: everything wanted up to here was handed out.
-    pub(super) fn replay_delivered(&mut self, seq: u64, consumer_seq: u64, messages: &Messages, now: Instant) {
-        while let Some(next) = messages.next_wanted(self.delivered.stream_seq + 1, &self.filter).filter(|next| *next <= seq) {
-            self.handed_out(Next { seq: next, deliveries: 1 }, now);
+    pub(super) fn replay_delivered(
+        &mut self,
+        seq: u64,
+        consumer_seq: u64,
+        messages: &Messages,
+        now: Instant,
+    ) {
+        while let Some(next) = messages
+            .next_wanted(self.delivered.stream_seq + 1, &self.filter)
+            .filter(|next| *next <= seq)
+        {
+            self.handed_out(
+                Next {
+                    seq: next,
+                    deliveries: 1,
+                },
+                now,
+            );
         }
         self.delivered.stream_seq = self.delivered.stream_seq.max(seq);
         self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
@@ -167,7 +200,12 @@ impl Consumer {
     pub(super) fn acknowledge(&mut self, seq: u64) -> Vec<u64> {
         let settled: Vec<u64> = match self.config.ack_policy {
             AckPolicy::All => self.pending.range(..=seq).map(|(seq, _)| *seq).collect(),
-            AckPolicy::None | AckPolicy::Explicit => self.pending.get_key_value(&seq).map(|(seq, _)| *seq).into_iter().collect(),
+            AckPolicy::None | AckPolicy::Explicit => self
+                .pending
+                .get_key_value(&seq)
+                .map(|(seq, _)| *seq)
+                .into_iter()
+                .collect(),
         };
         for seq in &settled {
             self.settle(*seq);
@@ -177,7 +215,9 @@ impl Consumer {
 
     /// The message is to be delivered again, at `when` or at once.
     pub(super) fn reject(&mut self, seq: u64, when: Option<Instant>) {
-        let Some(pending) = self.pending.get_mut(&seq) else { return };
+        let Some(pending) = self.pending.get_mut(&seq) else {
+            return;
+        };
         self.due.remove(&(pending.due, seq));
         match when {
             Some(when) => {
@@ -192,7 +232,9 @@ impl Consumer {
 
     /// The message is still being worked on.
     pub(super) fn extend(&mut self, seq: u64, now: Instant) {
-        let Some(pending) = self.pending.get_mut(&seq) else { return };
+        let Some(pending) = self.pending.get_mut(&seq) else {
+            return;
+        };
         self.due.remove(&(pending.due, seq));
         pending.due = now + self.config.ack_wait(pending.deliveries);
         self.due.insert((pending.due, seq));
@@ -233,7 +275,10 @@ impl Consumer {
     }
 
     pub(super) fn num_redelivered(&self) -> usize {
-        self.pending.values().filter(|pending| pending.deliveries > 1).count()
+        self.pending
+            .values()
+            .filter(|pending| pending.deliveries > 1)
+            .count()
     }
 
     /// How many messages a request could get now.
@@ -243,7 +288,14 @@ impl Consumer {
 
     fn wait_for_ack(&mut self, seq: u64, consumer_seq: u64, deliveries: u32, now: Instant) {
         let due = now + self.config.ack_wait(deliveries);
-        if let Some(before) = self.pending.insert(seq, Pending { consumer_seq, deliveries, due }) {
+        if let Some(before) = self.pending.insert(
+            seq,
+            Pending {
+                consumer_seq,
+                deliveries,
+                due,
+            },
+        ) {
             self.due.remove(&(before.due, seq));
         }
         self.due.insert((due, seq));
@@ -257,7 +309,10 @@ impl Consumer {
         self.ack_floor = match self.pending.iter().next() {
             None => self.delivered,
             Some((seq, pending)) => Progress {
-                consumer_seq: self.ack_floor.consumer_seq.max(pending.consumer_seq.saturating_sub(1)),
+                consumer_seq: self
+                    .ack_floor
+                    .consumer_seq
+                    .max(pending.consumer_seq.saturating_sub(1)),
                 stream_seq: self.ack_floor.stream_seq.max(seq - 1),
             },
         };

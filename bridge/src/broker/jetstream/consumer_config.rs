@@ -13,6 +13,7 @@ use crate::broker::subjects;
 const SECOND: i64 = 1_000_000_000;
 const MAX_BACKOFF: usize = 1000;
 const MAX_FILTERS: usize = 1000;
+const MAX_TEXT: usize = 128 << 10;
 
 /// A consumer's configuration under the API's names. Durations are nanoseconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -108,7 +109,8 @@ fn is_nought(number: &i64) -> bool {
 impl ConsumerConfig {
     /// Refuses what is wrong, or not supported, and fills in what is absent.
     pub(super) fn checked(mut self) -> Result<Self> {
-        if !self.durable_name.is_empty() && !self.name.is_empty() && self.durable_name != self.name {
+        if !self.durable_name.is_empty() && !self.name.is_empty() && self.durable_name != self.name
+        {
             return Err(error::NAMES_DIFFER);
         }
         if self.name.is_empty() {
@@ -121,10 +123,23 @@ impl ConsumerConfig {
             return Err(error::BAD_DURABLE_NAME);
         }
         self.refuse_unsupported()?;
+        let text = self.description.len()
+            + self
+                .metadata
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>();
+        if text > MAX_TEXT {
+            return Err(error::consumer_config(
+                "description and metadata are too long",
+            ));
+        }
         self.check_start()?;
         self.check_filters()?;
         self.fill_in();
-        if self.backoff.len() > MAX_BACKOFF || (self.max_deliver > 0 && self.backoff.len() as i64 > self.max_deliver) {
+        if self.backoff.len() > MAX_BACKOFF
+            || (self.max_deliver > 0 && self.backoff.len() as i64 > self.max_deliver)
+        {
             return Err(error::BACKOFF_TOO_LONG);
         }
         Ok(self)
@@ -135,16 +150,25 @@ impl ConsumerConfig {
             return Err(error::REPLICAS);
         }
         if self.replay_policy != "instant" {
-            return Err(error::consumer_config(format!("replay policy `{}` is not supported", self.replay_policy)));
+            return Err(error::consumer_config(format!(
+                "replay policy `{}` is not supported",
+                self.replay_policy
+            )));
         }
         if self.deliver_policy == DeliverPolicy::LastPerSubject {
-            return Err(error::consumer_config("deliver policy `last_per_subject` is not supported"));
+            return Err(error::consumer_config(
+                "deliver policy `last_per_subject` is not supported",
+            ));
         }
         self.other.retain(|_, value| !is_unset(value));
         match self.other.keys().next().map(String::as_str) {
-            Some("deliver_subject") => Err(error::consumer_config("push consumers are not supported, use a pull consumer")),
+            Some("deliver_subject") => Err(error::consumer_config(
+                "push consumers are not supported, use a pull consumer",
+            )),
             Some("rate_limit_bps") => Err(error::PULL_WITH_RATE_LIMIT),
-            Some(name) => Err(error::consumer_config(format!("setting `{name}` is not supported"))),
+            Some(name) => Err(error::consumer_config(format!(
+                "setting `{name}` is not supported"
+            ))),
             None => Ok(()),
         }
     }
@@ -152,11 +176,17 @@ impl ConsumerConfig {
     fn check_start(&self) -> Result<()> {
         let by_seq = self.deliver_policy == DeliverPolicy::ByStartSequence;
         let by_time = self.deliver_policy == DeliverPolicy::ByStartTime;
-        if by_seq != (self.opt_start_seq > 0) {
-            return Err(error::consumer_config("consumer delivery policy and optional start sequence go together"));
+        if by_seq != (self.opt_start_seq > 0) || self.opt_start_seq > i64::MAX.unsigned_abs() {
+            return Err(error::consumer_config(
+                "consumer delivery policy and optional start sequence go together",
+            ));
         }
-        if by_time != !self.opt_start_time.is_empty() || (by_time && json::parse_time(&self.opt_start_time).is_none()) {
-            return Err(error::consumer_config("consumer delivery policy and optional start time go together"));
+        if by_time == self.opt_start_time.is_empty()
+            || (by_time && json::parse_time(&self.opt_start_time).is_none())
+        {
+            return Err(error::consumer_config(
+                "consumer delivery policy and optional start time go together",
+            ));
         }
         Ok(())
     }
@@ -175,7 +205,12 @@ impl ConsumerConfig {
             if !subjects::is_valid_pattern(filter) {
                 return Err(error::FILTER_NOT_SUBSET);
             }
-            if self.filters().iter().take(place).any(|earlier| subjects::overlap(earlier, filter)) {
+            if self
+                .filters()
+                .iter()
+                .take(place)
+                .any(|earlier| subjects::overlap(earlier, filter))
+            {
                 return Err(error::FILTERS_OVERLAP);
             }
         }
@@ -201,15 +236,25 @@ impl ConsumerConfig {
             self.max_waiting = 512;
         }
         if self.inactive_threshold <= 0 {
-            self.inactive_threshold = if self.durable_name.is_empty() { 5 * SECOND } else { 0 };
+            self.inactive_threshold = if self.durable_name.is_empty() {
+                5 * SECOND
+            } else {
+                0
+            };
         }
     }
 
     /// Whether this may take the place of `current`.
     pub(super) fn check_update_of(&self, current: &ConsumerConfig) -> Result<()> {
         let fixed = [
-            (self.deliver_policy == current.deliver_policy, "deliver policy"),
-            (self.opt_start_seq == current.opt_start_seq, "start sequence"),
+            (
+                self.deliver_policy == current.deliver_policy,
+                "deliver policy",
+            ),
+            (
+                self.opt_start_seq == current.opt_start_seq,
+                "start sequence",
+            ),
             (self.opt_start_time == current.opt_start_time, "start time"),
             (self.ack_policy == current.ack_policy, "ack policy"),
             (self.durable_name == current.durable_name, "durable name"),
@@ -222,13 +267,21 @@ impl ConsumerConfig {
 
     /// The patterns of what it wants; none means everything.
     pub(super) fn filters(&self) -> &[String] {
-        if self.filter_subject.is_empty() { &self.filter_subjects } else { std::slice::from_ref(&self.filter_subject) }
+        if self.filter_subject.is_empty() {
+            &self.filter_subjects
+        } else {
+            std::slice::from_ref(&self.filter_subject)
+        }
     }
 
     /// How long the acknowledgement of a message may take that was delivered so many times.
     pub(super) fn ack_wait(&self, deliveries: u32) -> Duration {
         let place = usize::try_from(deliveries.saturating_sub(1)).unwrap_or(usize::MAX);
-        let nanos = self.backoff.get(place).or(self.backoff.last()).unwrap_or(&self.ack_wait);
+        let nanos = self
+            .backoff
+            .get(place)
+            .or(self.backoff.last())
+            .unwrap_or(&self.ack_wait);
         nanos_to_duration(*nanos)
     }
 
@@ -241,7 +294,9 @@ impl ConsumerConfig {
     pub(super) fn max_ack_pending(&self) -> usize {
         match self.ack_policy {
             AckPolicy::None => usize::MAX,
-            AckPolicy::All | AckPolicy::Explicit => usize::try_from(self.max_ack_pending).unwrap_or(usize::MAX),
+            AckPolicy::All | AckPolicy::Explicit => {
+                usize::try_from(self.max_ack_pending).unwrap_or(usize::MAX)
+            }
         }
     }
 }
@@ -265,16 +320,31 @@ mod tests {
     fn absent_settings_get_the_servers_defaults() {
         let config = check(json!({"durable_name": "d", "ack_policy": "explicit"})).unwrap();
         assert_eq!(config.name, "d");
-        assert_eq!((config.ack_wait, config.max_deliver, config.max_ack_pending, config.max_waiting), (30 * SECOND, -1, 1000, 512));
+        assert_eq!(
+            (
+                config.ack_wait,
+                config.max_deliver,
+                config.max_ack_pending,
+                config.max_waiting
+            ),
+            (30 * SECOND, -1, 1000, 512)
+        );
         assert_eq!(config.inactive_threshold, 0);
         let ephemeral = check(json!({"ack_policy": "none"})).unwrap();
-        assert_eq!((ephemeral.name.len(), ephemeral.inactive_threshold), (22, 5 * SECOND));
+        assert_eq!(
+            (ephemeral.name.len(), ephemeral.inactive_threshold),
+            (22, 5 * SECOND)
+        );
     }
 
     #[test]
     fn the_waits_of_a_backoff_follow_the_deliveries() {
-        let config = check(json!({"durable_name": "d", "ack_policy": "explicit", "backoff": [1, 2, 3]})).unwrap();
-        let waits: Vec<_> = (1..=5).map(|deliveries| config.ack_wait(deliveries).as_nanos()).collect();
+        let config =
+            check(json!({"durable_name": "d", "ack_policy": "explicit", "backoff": [1, 2, 3]}))
+                .unwrap();
+        let waits: Vec<_> = (1..=5)
+            .map(|deliveries| config.ack_wait(deliveries).as_nanos())
+            .collect();
         assert_eq!(waits, [1, 2, 3, 3, 3]);
     }
 

@@ -5,15 +5,12 @@ use std::time::{Duration, Instant};
 use super::acks::{self, Verdict};
 use super::batch::{Batch, Effect};
 use super::consumer::{Next, Progress};
-use super::consumer_config::nanos_to_duration;
 use super::pulls::{Pull, PullRequest, Pulls};
-use super::state::Change;
 use super::stream::Stream;
 use crate::broker::headers;
 use crate::broker::protocol::Delivery;
 use crate::broker::router::Handover;
 use crate::broker::store::record::{Record, StoredMessage};
-use crate::broker::{jetstream::answers::Responder, jetstream::state};
 
 /// How many messages one consumer gets before the others, and the publishers, have their turn.
 const BURST: usize = 256;
@@ -28,15 +25,21 @@ pub(super) struct Waiting {
     pub(super) pulls: Pulls,
     /// The progress that stands in the log.
     noted: Progress,
-    last_active: Instant,
-    paused_until: Option<Instant>,
+    pub(super) last_active: Instant,
+    pub(super) paused_until: Option<Instant>,
     /// A burst ended before the messages or the requests did.
-    more: bool,
+    pub(super) more: bool,
 }
 
 impl Waiting {
     pub(super) fn new(now: Instant) -> Self {
-        Waiting { pulls: Pulls::default(), noted: Progress::default(), last_active: now, paused_until: None, more: false }
+        Waiting {
+            pulls: Pulls::default(),
+            noted: Progress::default(),
+            last_active: now,
+            paused_until: None,
+            more: false,
+        }
     }
 }
 
@@ -57,34 +60,56 @@ impl Stream {
             return self.router.answer_no_responders(inbox);
         };
         let request = PullRequest::parse(body).map_err(str::to_owned);
-        let pull = match request.and_then(|request| request.into_pull(inbox, &consumer.config, now)) {
+        let pull = match request.and_then(|request| request.into_pull(inbox, &consumer.config, now))
+        {
             Ok(pull) => pull,
             Err(status) => return self.router.answer(inbox, &headers::status(&status), &[]),
         };
         consumer.expire(now);
         if pull.is_immediate() && consumer.available() == 0 {
-            return self.router.answer(inbox, &headers::status("404 No Messages"), &[]);
+            return self
+                .router
+                .answer(inbox, &headers::status("404 No Messages"), &[]);
         }
         if pull.is_immediate() && consumer.num_ack_pending() >= consumer.config.max_ack_pending() {
-            return self.router.answer(inbox, &headers::status("409 Exceeded MaxAckPending"), &[]);
+            return self
+                .router
+                .answer(inbox, &headers::status("409 Exceeded MaxAckPending"), &[]);
         }
         let max_waiting = usize::try_from(consumer.config.max_waiting).unwrap_or(usize::MAX);
-        let waiting = self.waiting.entry(name.to_owned()).or_insert_with(|| Waiting::new(now));
+        let waiting = self
+            .waiting
+            .entry(name.to_owned())
+            .or_insert_with(|| Waiting::new(now));
         waiting.last_active = now;
         if waiting.pulls.len() >= max_waiting {
             let router = &self.router;
-            waiting.pulls.retain(|pull| router.has_interest(&pull.inbox));
+            waiting
+                .pulls
+                .retain(|pull| router.has_interest(&pull.inbox));
         }
         if waiting.pulls.len() >= max_waiting {
-            return self.router.answer(inbox, &headers::status("409 Exceeded MaxWaiting"), &[]);
+            return self
+                .router
+                .answer(inbox, &headers::status("409 Exceeded MaxWaiting"), &[]);
         }
         waiting.pulls.push(pull);
     }
 
     /// Takes an acknowledgement. When the client asks for confirmation, it gets it once the acknowledgement is on disk.
-    pub(super) fn acknowledge(&mut self, name: &str, seq: u64, body: &[u8], inbox: Option<Box<str>>) {
+    pub(super) fn acknowledge(
+        &mut self,
+        name: &str,
+        seq: u64,
+        body: &[u8],
+        inbox: Option<Box<str>>,
+    ) {
         let now = Instant::now();
-        let (Some(consumer), Some(verdict)) = (self.state.consumers.get_mut(name), acks::parse_body(body)) else { return };
+        let (Some(consumer), Some(verdict)) =
+            (self.state.consumers.get_mut(name), acks::parse_body(body))
+        else {
+            return;
+        };
         if let Some(waiting) = self.waiting.get_mut(name) {
             waiting.last_active = now;
         }
@@ -92,7 +117,9 @@ impl Stream {
         let mut inbox = inbox;
         match verdict {
             Verdict::Done => settle(&mut self.batch, consumer, seq),
-            Verdict::Again(delay) => consumer.reject(seq, delay.and_then(|delay| now.checked_add(delay))),
+            Verdict::Again(delay) => {
+                consumer.reject(seq, delay.and_then(|delay| now.checked_add(delay)))
+            }
             Verdict::Working => consumer.extend(seq, now),
             Verdict::DoneAndNext(rest) => {
                 settle(&mut self.batch, consumer, seq);
@@ -108,7 +135,12 @@ impl Stream {
 
     /// Hands out what can be handed out.
     pub(super) async fn serve_pulls(&mut self, now: Instant) {
-        let names: Vec<String> = self.waiting.iter().filter(|(_, waiting)| !waiting.pulls.is_empty()).map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| !waiting.pulls.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in names {
             let mut more = true;
             for _ in 0..BURST {
@@ -131,12 +163,23 @@ impl Stream {
     }
 
     fn end_burst(&mut self, name: &str, more: bool) {
-        let (Some(waiting), Some(consumer)) = (self.waiting.get_mut(name), self.state.consumers.get(name)) else { return };
+        let (Some(waiting), Some(consumer)) =
+            (self.waiting.get_mut(name), self.state.consumers.get(name))
+        else {
+            return;
+        };
         waiting.more = more;
         if waiting.noted != consumer.delivered {
             waiting.noted = consumer.delivered;
-            let Progress { consumer_seq, stream_seq: seq } = consumer.delivered;
-            self.batch.push(&Record::Delivered { consumer: consumer.id, seq, consumer_seq });
+            let Progress {
+                consumer_seq,
+                stream_seq: seq,
+            } = consumer.delivered;
+            self.batch.push(&Record::Delivered {
+                consumer: consumer.id,
+                seq,
+                consumer_seq,
+            });
         }
         if more || waiting.paused_until.is_some() {
             return;
@@ -147,7 +190,12 @@ impl Stream {
     }
 
     async fn serve_one(&mut self, name: &str, now: Instant) -> Step {
-        let (Some(waiting), Some(consumer)) = (self.waiting.get_mut(name), self.state.consumers.get_mut(name)) else { return Step::Idle };
+        let (Some(waiting), Some(consumer)) = (
+            self.waiting.get_mut(name),
+            self.state.consumers.get_mut(name),
+        ) else {
+            return Step::Idle;
+        };
         if let Some(until) = waiting.paused_until {
             if until > now {
                 return Step::Pause(until - now);
@@ -157,11 +205,17 @@ impl Stream {
         if waiting.pulls.is_empty() {
             return Step::Idle;
         }
-        let Some(next) = consumer.next(&self.state.messages) else { return Step::Idle };
+        let Some(next) = consumer.next(&self.state.messages) else {
+            return Step::Idle;
+        };
         match self.body(next.seq).await {
             Ok(Some(Record::Message(message))) => self.offer(name, next, &message, now),
             Ok(_) => {
-                tracing::error!(stream = self.state.config.name, seq = next.seq, "passing over a message that cannot be read");
+                tracing::error!(
+                    stream = self.state.config.name,
+                    seq = next.seq,
+                    "passing over a message that cannot be read"
+                );
                 self.state.remove(next.seq);
                 Step::HandedOut
             }
@@ -174,8 +228,15 @@ impl Stream {
 
     /// Offers a message to the requests in turn, until one takes it.
     fn offer(&mut self, name: &str, next: Next, message: &StoredMessage, now: Instant) -> Step {
-        let (Some(waiting), Some(consumer)) = (self.waiting.get_mut(name), self.state.consumers.get_mut(name)) else { return Step::Idle };
-        let left = consumer.num_pending.saturating_sub(u64::from(next.deliveries == 1));
+        let (Some(waiting), Some(consumer)) = (
+            self.waiting.get_mut(name),
+            self.state.consumers.get_mut(name),
+        ) else {
+            return Step::Idle;
+        };
+        let left = consumer
+            .num_pending
+            .saturating_sub(u64::from(next.deliveries == 1));
         let ack = format!(
             "$JS.ACK.{}.{}.{}.{}.{}.{}.{}",
             self.state.config.name,
@@ -187,12 +248,27 @@ impl Stream {
             left
         );
         let size = message.payload.len().to_string();
-        let headers_only = consumer.config.headers_only.then(|| headers::extended(&message.headers, &[("Nats-Msg-Size", &size)]));
+        let headers_only = consumer
+            .config
+            .headers_only
+            .then(|| headers::extended(&message.headers, &[("Nats-Msg-Size", &size)]));
         let delivery = match &headers_only {
-            Some(headers) => Delivery { subject: &message.subject, reply: Some(&ack), headers, payload: &[] },
-            None => Delivery { subject: &message.subject, reply: Some(&ack), headers: &message.headers, payload: &message.payload },
+            Some(headers) => Delivery {
+                subject: &message.subject,
+                reply: Some(&ack),
+                headers,
+                payload: &[],
+            },
+            None => Delivery {
+                subject: &message.subject,
+                reply: Some(&ack),
+                headers: &message.headers,
+                payload: &message.payload,
+            },
         };
-        let bytes = (message.subject.len() + ack.len() + delivery.headers.len() + delivery.payload.len()) as u64;
+        let bytes =
+            (message.subject.len() + ack.len() + delivery.headers.len() + delivery.payload.len())
+                as u64;
         while let Some(mut pull) = waiting.pulls.pop() {
             if pull.is_too_small_for(bytes) {
                 end_pull(&self.router, &pull, "409 Message Size Exceeds MaxBytes");
@@ -210,7 +286,11 @@ impl Stream {
                     }
                     consumer.handed_out(next, now);
                     if next.deliveries > 1 {
-                        self.batch.push(&Record::Attempts { consumer: consumer.id, seq: next.seq, count: next.deliveries });
+                        self.batch.push(&Record::Attempts {
+                            consumer: consumer.id,
+                            seq: next.seq,
+                            count: next.deliveries,
+                        });
                     }
                     return Step::HandedOut;
                 }
@@ -218,69 +298,22 @@ impl Stream {
         }
         Step::Idle
     }
-
-    /// Ends requests whose time is up, sends heartbeats, makes late messages due again, drops consumers nobody uses.
-    pub(super) fn tend_consumers(&mut self, now: Instant) {
-        let mut unused = Vec::new();
-        for (name, consumer) in &mut self.state.consumers {
-            consumer.expire(now);
-            let waiting = self.waiting.entry(name.clone()).or_insert_with(|| Waiting::new(now));
-            for pull in waiting.pulls.take_expired(now) {
-                end_pull(&self.router, &pull, "408 Request Timeout");
-            }
-            for inbox in waiting.pulls.take_heartbeats(now) {
-                let Progress { consumer_seq, stream_seq } = consumer.delivered;
-                let progress = [("Nats-Last-Consumer", &*consumer_seq.to_string()), ("Nats-Last-Stream", &*stream_seq.to_string())];
-                self.router.answer(&inbox, &headers::with_status("100 Idle Heartbeat", &progress), &[]);
-            }
-            let threshold = nanos_to_duration(consumer.config.inactive_threshold);
-            if !threshold.is_zero() && now >= waiting.last_active + threshold {
-                let router = &self.router;
-                waiting.pulls.retain(|pull| router.has_interest(&pull.inbox));
-                waiting.last_active = now;
-                if waiting.pulls.is_empty() {
-                    unused.push(name.clone());
-                }
-            }
-        }
-        for name in unused {
-            self.forget_consumer(name);
-        }
-    }
-
-    fn forget_consumer(&mut self, name: String) {
-        let (answer, _) = tokio::sync::oneshot::channel();
-        self.change(Change::ConsumerDeleted(name), false, Responder::Internal(answer));
-    }
-
-    /// Writes down a change that takes effect when it is on disk.
-    pub(super) fn change(&mut self, change: Change, created: bool, responder: Responder) {
-        self.batch.push(&Record::Change(state::to_json(&change)));
-        self.batch.effects.push(Effect::Change { change, created, responder });
-    }
-
-    /// When [`Stream::tend_consumers`] or [`Stream::serve_pulls`] next has something to do.
-    pub(super) fn next_consumer_due(&self, now: Instant) -> Option<Instant> {
-        let due_of = |(name, waiting): (&String, &Waiting)| {
-            let consumer = self.state.consumers.get(name)?;
-            let threshold = nanos_to_duration(consumer.config.inactive_threshold);
-            let unused = (!threshold.is_zero()).then(|| waiting.last_active + threshold);
-            let more = waiting.more.then_some(now);
-            let late = consumer.next_due();
-            [waiting.pulls.next_due(), waiting.paused_until, unused, more, late].into_iter().flatten().min()
-        };
-        self.waiting.iter().filter_map(due_of).min()
-    }
 }
 
 fn settle(batch: &mut Batch, consumer: &mut super::consumer::Consumer, seq: u64) {
     for seq in consumer.acknowledge(seq) {
-        batch.push(&Record::Done { consumer: consumer.id, seq });
+        batch.push(&Record::Done {
+            consumer: consumer.id,
+            seq,
+        });
     }
 }
 
-fn end_pull(router: &crate::broker::router::Router, pull: &Pull, status: &str) {
+pub(super) fn end_pull(router: &crate::broker::router::Router, pull: &Pull, status: &str) {
     let leftover = pull.leftover();
-    let leftover: Vec<(&str, &str)> = leftover.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let leftover: Vec<(&str, &str)> = leftover
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     router.answer(&pull.inbox, &headers::with_status(status, &leftover), &[]);
 }

@@ -53,9 +53,23 @@ mod tests {
         let mut duplicates = Duplicates::default();
         duplicates.insert("a", 1, 10);
         duplicates.insert("b", 2, 20);
-        assert_eq!((duplicates.find("a"), duplicates.find("b"), duplicates.find("c")), (Some(1), Some(2), None));
+        assert_eq!(
+            (
+                duplicates.find("a"),
+                duplicates.find("b"),
+                duplicates.find("c")
+            ),
+            (Some(1), Some(2), None)
+        );
         duplicates.forget_before(20);
-        assert_eq!((duplicates.find("a"), duplicates.find("b"), duplicates.last()), (None, Some(2), "b"));
+        assert_eq!(
+            (
+                duplicates.find("a"),
+                duplicates.find("b"),
+                duplicates.last()
+            ),
+            (None, Some(2), "b")
+        );
         duplicates.remove("b");
         assert_eq!((duplicates.find("b"), duplicates.last()), (None, ""));
     }

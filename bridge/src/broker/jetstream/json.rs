@@ -11,12 +11,15 @@ pub(super) fn time(nanos: i64) -> String {
     if nanos == 0 {
         return "0001-01-01T00:00:00Z".to_owned();
     }
-    (DateTime::UNIX_EPOCH + TimeDelta::nanoseconds(nanos)).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    (DateTime::UNIX_EPOCH + TimeDelta::nanoseconds(nanos))
+        .to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// RFC 3339 as nanoseconds since 1970.
 pub(super) fn parse_time(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()
+    DateTime::parse_from_rfc3339(text)
+        .ok()?
+        .timestamp_nanos_opt()
 }
 
 /// The time now, in nanoseconds since 1970.
@@ -26,7 +29,11 @@ pub(super) fn now() -> i64 {
 
 /// Reads the body of a request. An empty body, `null` and `[]` mean no parameters; a null member means an absent one.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let value = if body.trim_ascii().is_empty() { Value::Null } else { serde_json::from_slice(body).map_err(|_| INVALID_JSON)? };
+    let value = if body.trim_ascii().is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(body).map_err(|_| INVALID_JSON)?
+    };
     let value = match value {
         Value::Null => Value::Object(Map::new()),
         Value::Array(items) if items.is_empty() => Value::Object(Map::new()),
@@ -39,7 +46,11 @@ fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.into_iter().filter(|(_, member)| !member.is_null());
-            Value::Object(members.map(|(name, member)| (name, without_nulls(member))).collect())
+            Value::Object(
+                members
+                    .map(|(name, member)| (name, without_nulls(member)))
+                    .collect(),
+            )
         }
         other => other,
     }
@@ -51,7 +62,10 @@ pub(super) fn is_unset(value: &Value) -> bool {
         Value::Null | Value::Bool(false) => true,
         Value::Bool(true) => false,
         Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => matches!(text.as_str(), "" | "none" | "default" | "0001-01-01T00:00:00Z"),
+        Value::String(text) => matches!(
+            text.as_str(),
+            "" | "none" | "default" | "0001-01-01T00:00:00Z"
+        ),
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.values().all(is_unset),
     }
@@ -64,7 +78,12 @@ mod tests {
     #[test]
     fn requests_without_parameters_come_in_many_forms() {
         for body in ["", " ", "null", "[]", "{}", r#"{"offset":null}"#] {
-            assert!(parse::<Map<String, Value>>(body.as_bytes()).unwrap().is_empty(), "{body}");
+            assert!(
+                parse::<Map<String, Value>>(body.as_bytes())
+                    .unwrap()
+                    .is_empty(),
+                "{body}"
+            );
         }
         assert_eq!(parse::<Map<String, Value>>(b"{"), Err(INVALID_JSON));
         assert_eq!(parse::<Map<String, Value>>(b"[1]"), Err(INVALID_JSON));
@@ -75,7 +94,10 @@ mod tests {
         let nanos = 1_700_000_000_123_456_789;
         assert_eq!(time(nanos), "2023-11-14T22:13:20.123456789Z");
         assert_eq!(parse_time(&time(nanos)), Some(nanos));
-        assert_eq!(parse_time("2023-11-14T23:13:20.123456789+01:00"), Some(nanos));
+        assert_eq!(
+            parse_time("2023-11-14T23:13:20.123456789+01:00"),
+            Some(nanos)
+        );
         assert_eq!(time(0), "0001-01-01T00:00:00Z");
     }
 }

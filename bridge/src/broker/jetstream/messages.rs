@@ -38,17 +38,35 @@ pub(super) fn stored_size(subject: usize, headers: usize, payload: usize) -> u64
 }
 
 impl Messages {
-    pub(super) fn insert(&mut self, seq: u64, subject: &str, position: Position, time: i64, size: u64) {
+    pub(super) fn insert(
+        &mut self,
+        seq: u64,
+        subject: &str,
+        position: Position,
+        time: i64,
+        size: u64,
+    ) {
         let subject = match self.subjects.get_key_value(subject) {
             Some((known, _)) => Arc::clone(known),
             None => Arc::from(subject),
         };
-        self.subjects.entry(Arc::clone(&subject)).or_default().push_back(seq);
+        self.subjects
+            .entry(Arc::clone(&subject))
+            .or_default()
+            .push_back(seq);
         *self.segments.entry(position.segment).or_default() += 1;
         self.bytes += size;
         self.last_seq = self.last_seq.max(seq);
         self.last_time = time;
-        self.entries.insert(seq, Entry { position, time, subject, size });
+        self.entries.insert(
+            seq,
+            Entry {
+                position,
+                time,
+                subject,
+                size,
+            },
+        );
     }
 
     pub(super) fn remove(&mut self, seq: u64) -> Option<Entry> {
@@ -93,7 +111,13 @@ impl Messages {
     }
 
     pub(super) fn first_seq(&self) -> u64 {
-        let empty = || self.first_when_empty.max(if self.last_seq > 0 { self.last_seq + 1 } else { 0 });
+        let empty = || {
+            self.first_when_empty.max(if self.last_seq > 0 {
+                self.last_seq + 1
+            } else {
+                0
+            })
+        };
         self.entries.keys().next().copied().unwrap_or_else(empty)
     }
 
@@ -102,7 +126,9 @@ impl Messages {
     }
 
     pub(super) fn subjects(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.subjects.iter().map(|(subject, seqs)| (&**subject, seqs.len()))
+        self.subjects
+            .iter()
+            .map(|(subject, seqs)| (&**subject, seqs.len()))
     }
 
     pub(super) fn subject_count(&self) -> usize {
@@ -110,18 +136,23 @@ impl Messages {
     }
 
     pub(super) fn count_on(&self, subject: &str) -> u64 {
-        self.subjects.get(subject).map_or(0, |seqs| seqs.len() as u64)
+        self.subjects
+            .get(subject)
+            .map_or(0, |seqs| seqs.len() as u64)
     }
 
     /// Sequences between first and last that hold no message any more, at most `max` of them.
     pub(super) fn deleted(&self, max: usize) -> Vec<u64> {
-        let holes = (self.first_seq()..=self.last_seq).filter(|seq| !self.entries.contains_key(seq));
+        let holes =
+            (self.first_seq()..=self.last_seq).filter(|seq| !self.entries.contains_key(seq));
         holes.take(max).collect()
     }
 
     /// How many sequences between first and last hold no message any more.
     pub(super) fn deleted_count(&self) -> u64 {
-        (self.last_seq + 1).saturating_sub(self.first_seq()).saturating_sub(self.len())
+        (self.last_seq + 1)
+            .saturating_sub(self.first_seq())
+            .saturating_sub(self.len())
     }
 
     /// The newest message on a subject or pattern.
@@ -129,7 +160,10 @@ impl Messages {
         if !subjects::has_wildcard(pattern) {
             return self.subjects.get(pattern)?.back().copied();
         }
-        let matching = self.subjects.iter().filter(|(subject, _)| subjects::matches(pattern, subject));
+        let matching = self
+            .subjects
+            .iter()
+            .filter(|(subject, _)| subjects::matches(pattern, subject));
         matching.filter_map(|(_, seqs)| seqs.back().copied()).max()
     }
 
@@ -141,51 +175,84 @@ impl Messages {
                 let seqs = self.subjects.get(&**subject)?;
                 seqs.get(seqs.partition_point(|seq| *seq < from)).copied()
             }
-            Filter::Patterns(_) => self.entries.range(from..).find(|(_, entry)| wanted.takes(&entry.subject)).map(|(seq, _)| *seq),
+            Filter::Patterns(_) => self
+                .entries
+                .range(from..)
+                .find(|(_, entry)| wanted.takes(&entry.subject))
+                .map(|(seq, _)| *seq),
         }
     }
 
     /// How many messages from `from` on are wanted.
     pub(super) fn count_wanted(&self, from: u64, wanted: &Filter) -> u64 {
-        let matching = self.subjects.iter().filter(|(subject, _)| wanted.takes(subject));
-        matching.map(|(_, seqs)| (seqs.len() - seqs.partition_point(|seq| *seq < from)) as u64).sum()
+        let matching = self
+            .subjects
+            .iter()
+            .filter(|(subject, _)| wanted.takes(subject));
+        matching
+            .map(|(_, seqs)| (seqs.len() - seqs.partition_point(|seq| *seq < from)) as u64)
+            .sum()
     }
 
     /// The first message at or after a time.
     pub(super) fn first_since(&self, time: i64) -> Option<u64> {
-        self.entries.iter().find(|(_, entry)| entry.time >= time).map(|(seq, _)| *seq)
+        self.entries
+            .iter()
+            .find(|(_, entry)| entry.time >= time)
+            .map(|(seq, _)| *seq)
     }
 
     /// All sequences that a purge with these bounds takes.
     pub(super) fn to_purge(&self, filter: &Filter, below: Option<u64>, keep: u64) -> Vec<u64> {
-        let taken = self.entries.iter().filter(|(_, entry)| filter.takes(&entry.subject)).map(|(seq, _)| *seq);
-        let mut taken: Vec<u64> = taken.take_while(|seq| below.is_none_or(|below| *seq < below)).collect();
-        let left = taken.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+        let taken = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| filter.takes(&entry.subject))
+            .map(|(seq, _)| *seq);
+        let mut taken: Vec<u64> = taken
+            .take_while(|seq| below.is_none_or(|below| *seq < below))
+            .collect();
+        let left = taken
+            .len()
+            .saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
         taken.truncate(left);
         taken
     }
 
     /// The next message that the limits of a stream put out, if any.
     pub(super) fn surplus(&self, config: &StreamConfig, newest: Option<&str>) -> Option<u64> {
-        if let (Some(max), Some(seqs)) = (limit(config.max_msgs_per_subject), newest.and_then(|subject| self.subjects.get(subject)))
-            && seqs.len() as u64 > max
+        if let (Some(max), Some(seqs)) = (
+            limit(config.max_msgs_per_subject),
+            newest.and_then(|subject| self.subjects.get(subject)),
+        ) && seqs.len() as u64 > max
         {
             return seqs.front().copied();
         }
         let too_many = limit(config.max_msgs).is_some_and(|max| self.len() > max);
         let too_much = limit(config.max_bytes).is_some_and(|max| self.bytes > max);
-        if config.discard == Discard::Old && (too_many || too_much) { self.entries.keys().next().copied() } else { None }
+        if config.discard == Discard::Old && (too_many || too_much) {
+            self.entries.keys().next().copied()
+        } else {
+            None
+        }
     }
 
     /// A subject that holds more than its share, after that share became smaller.
     pub(super) fn crowded_subject(&self, config: &StreamConfig) -> Option<Arc<str>> {
         let max = limit(config.max_msgs_per_subject)?;
-        self.subjects.iter().find(|(_, seqs)| seqs.len() as u64 > max).map(|(subject, _)| Arc::clone(subject))
+        self.subjects
+            .iter()
+            .find(|(_, seqs)| seqs.len() as u64 > max)
+            .map(|(subject, _)| Arc::clone(subject))
     }
 
     /// The oldest message, if it is from before a time.
     pub(super) fn first_before(&self, time: i64) -> Option<u64> {
-        self.entries.iter().next().filter(|(_, entry)| entry.time < time).map(|(seq, _)| *seq)
+        self.entries
+            .iter()
+            .next()
+            .filter(|(_, entry)| entry.time < time)
+            .map(|(seq, _)| *seq)
     }
 
     pub(super) fn segment_is_live(&self, segment: u64) -> bool {
@@ -215,7 +282,9 @@ impl Filter {
         match self {
             Filter::All => true,
             Filter::One(one) => **one == *subject,
-            Filter::Patterns(patterns) => patterns.iter().any(|pattern| subjects::matches(pattern, subject)),
+            Filter::Patterns(patterns) => patterns
+                .iter()
+                .any(|pattern| subjects::matches(pattern, subject)),
         }
     }
 }
@@ -227,7 +296,11 @@ mod tests {
     fn filled() -> Messages {
         let mut messages = Messages::default();
         for (seq, subject) in [(1, "a.x"), (2, "a.y"), (3, "a.x"), (4, "b"), (5, "a.y")] {
-            let position = Position { segment: seq / 3, offset: seq, len: 1 };
+            let position = Position {
+                segment: seq / 3,
+                offset: seq,
+                len: 1,
+            };
             messages.insert(seq, subject, position, seq as i64 * 10, 100);
         }
         messages
@@ -245,10 +318,25 @@ mod tests {
             (vec!["c"], 0, None, 0),
         ] {
             let filter = Filter::of(&patterns);
-            assert_eq!(messages.next_wanted(from, &filter), first, "{patterns:?} from {from}");
-            assert_eq!(messages.count_wanted(from, &filter), count, "{patterns:?} from {from}");
+            assert_eq!(
+                messages.next_wanted(from, &filter),
+                first,
+                "{patterns:?} from {from}"
+            );
+            assert_eq!(
+                messages.count_wanted(from, &filter),
+                count,
+                "{patterns:?} from {from}"
+            );
         }
-        assert_eq!((messages.last_on("a.*"), messages.last_on("a.x"), messages.last_on("c")), (Some(5), Some(3), None));
+        assert_eq!(
+            (
+                messages.last_on("a.*"),
+                messages.last_on("a.x"),
+                messages.last_on("c")
+            ),
+            (Some(5), Some(3), None)
+        );
         assert_eq!(messages.first_since(25), Some(3));
     }
 
@@ -259,13 +347,22 @@ mod tests {
             messages.remove(seq).unwrap();
         }
         assert!(messages.remove(4).is_none());
-        assert_eq!((messages.first_seq(), messages.last_seq, messages.bytes), (3, 5, 200));
-        assert_eq!((messages.deleted(10), messages.deleted_count()), (vec![4], 1));
+        assert_eq!(
+            (messages.first_seq(), messages.last_seq, messages.bytes),
+            (3, 5, 200)
+        );
+        assert_eq!(
+            (messages.deleted(10), messages.deleted_count()),
+            (vec![4], 1)
+        );
         assert!(!messages.segment_is_live(0) && messages.segment_is_live(1));
         assert_eq!(messages.subject_count(), 2);
         messages.remove(3);
         messages.remove(5);
-        assert_eq!((messages.first_seq(), messages.last_seq, messages.len()), (6, 5, 0));
+        assert_eq!(
+            (messages.first_seq(), messages.last_seq, messages.len()),
+            (6, 5, 0)
+        );
     }
 
     #[test]

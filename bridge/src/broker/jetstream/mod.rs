@@ -1,23 +1,34 @@
 //! JetStream: which streams there are, and who gets what arrives on a subject: a stream, a consumer, or the API.
 
-mod acks;
-mod answers;
+// In the order of reading: the ways in, a stream's task, its state, its consumers, the words of the API.
 mod api;
+
+mod stream;
+
 mod batch;
-mod cache;
-mod consumer;
-mod consumer_config;
-mod deliver;
+mod effects;
+mod publish;
+mod reading;
+mod requests;
+
+mod state;
+
 mod duplicates;
+mod messages;
+mod recovery;
+
+mod consumer;
+
+mod acks;
+mod cache;
+mod deliver;
+mod pulls;
+mod upkeep;
+
+mod answers;
+mod consumer_config;
 mod error;
 mod json;
-mod messages;
-mod publish;
-mod pulls;
-mod recovery;
-mod requests;
-mod state;
-mod stream;
 mod stream_config;
 
 use std::collections::BTreeMap;
@@ -68,7 +79,10 @@ struct StreamHandle {
 
 impl Streams {
     fn new(stats: Arc<Counters>) -> Self {
-        Streams { registry: RwLock::default(), stats }
+        Streams {
+            registry: RwLock::default(),
+            stats,
+        }
     }
 
     fn by_name(&self, name: &str) -> Option<StreamHandle> {
@@ -77,23 +91,44 @@ impl Streams {
 
     fn by_subject(&self, subject: &str) -> Option<StreamHandle> {
         let mut found = None;
-        self.read().by_subject.for_each_match(subject, &mut |stream: &StreamHandle| found = Some(stream.clone()));
+        self.read()
+            .by_subject
+            .for_each_match(subject, &mut |stream: &StreamHandle| {
+                found = Some(stream.clone())
+            });
         found
     }
 
     /// The streams in the order of their names; those on `subject` only, if one is given.
     fn list(&self, subject: Option<&str>) -> Vec<StreamHandle> {
         let wanted = |stream: &&StreamHandle| {
-            subject.is_none_or(|subject| stream.subjects.iter().any(|own| subjects::overlap(own, subject)))
+            subject.is_none_or(|subject| {
+                stream
+                    .subjects
+                    .iter()
+                    .any(|own| subjects::overlap(own, subject))
+            })
         };
-        self.read().by_name.values().filter(wanted).cloned().collect()
+        self.read()
+            .by_name
+            .values()
+            .filter(wanted)
+            .cloned()
+            .collect()
     }
 
     /// Whether a stream of another name takes one of these subjects.
     fn takes_any(&self, subjects: &[String], except: &str) -> bool {
         let registry = self.read();
-        let others = registry.by_name.values().filter(|stream| *stream.name != *except);
-        others.flat_map(|stream| stream.subjects.iter()).any(|own| subjects.iter().any(|subject| subjects::overlap(own, subject)))
+        let others = registry
+            .by_name
+            .values()
+            .filter(|stream| *stream.name != *except);
+        others.flat_map(|stream| stream.subjects.iter()).any(|own| {
+            subjects
+                .iter()
+                .any(|subject| subjects::overlap(own, subject))
+        })
     }
 
     fn insert(&self, handle: StreamHandle) {
@@ -103,17 +138,23 @@ impl Streams {
             registry.by_subject.insert(subject, handle.clone());
         }
         registry.by_name.insert(handle.name.to_string(), handle);
-        self.stats.streams.store(registry.by_name.len(), Ordering::Relaxed);
+        self.stats
+            .streams
+            .store(registry.by_name.len(), Ordering::Relaxed);
     }
 
     fn remove(&self, name: &str) {
         let mut registry = self.write();
         if let Some(handle) = registry.by_name.remove(name) {
             for subject in handle.subjects.iter() {
-                registry.by_subject.remove(subject, |other| other.name == handle.name);
+                registry
+                    .by_subject
+                    .remove(subject, |other| other.name == handle.name);
             }
         }
-        self.stats.streams.store(registry.by_name.len(), Ordering::Relaxed);
+        self.stats
+            .streams
+            .store(registry.by_name.len(), Ordering::Relaxed);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Registry> {
@@ -121,7 +162,9 @@ impl Streams {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+        self.registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,22 +178,42 @@ impl JetStream {
     ) -> Result<Self, BrokerError> {
         let data_dir = config.data_dir.clone();
         let segment_bytes = config.segment_bytes;
-        let recovered = tokio::task::spawn_blocking(move || recovery::recover_all(&data_dir, segment_bytes)).await;
-        let (folder, recovered) = recovered.map_err(|error| BrokerError::Crashed(error.to_string()))??;
-        let syncer = Syncer::start(folder.clone())
-            .map_err(|source| BrokerError::DataDir { path: config.data_dir.clone(), source })?;
+        let recovered =
+            tokio::task::spawn_blocking(move || recovery::recover_all(&data_dir, segment_bytes))
+                .await;
+        let (folder, recovered) =
+            recovered.map_err(|error| BrokerError::Crashed(error.to_string()))??;
+        let syncer = Syncer::start(folder.clone()).map_err(|source| BrokerError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
         let streams = Arc::new(Streams::new(stats));
         for (state, log) in recovered {
-            tracing::info!(stream = state.config.name, messages = state.messages.len(), "recovered a stream");
+            tracing::info!(
+                stream = state.config.name,
+                messages = state.messages.len(),
+                "recovered a stream"
+            );
             let (handle, commands) = new_handle(&state.config);
-            tasks.spawn(Stream::new(state, log, syncer.clone(), Arc::clone(&router)).run(commands));
+            let stream = Stream::new(
+                state,
+                log,
+                syncer.clone(),
+                Arc::clone(&router),
+                Arc::clone(&streams.stats),
+            );
+            tasks.spawn(stream.run(commands));
             streams.insert(handle);
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
         let stopping = CancellationToken::new();
         let service = Api::new(Arc::clone(&streams), router, folder, syncer, segment_bytes);
         tasks.spawn(service.run(requests, stopping.clone()));
-        Ok(JetStream { streams, api, stopping })
+        Ok(JetStream {
+            streams,
+            api,
+            stopping,
+        })
     }
 
     /// Tells all streams to write what they have and end.
@@ -169,39 +232,86 @@ impl JetStream {
             }
         }
         match self.streams.by_subject(&message.subject) {
-            Some(stream) if subjects::is_literal(&message.subject) => stream.commands.send(Command::Publish(message)).await.is_ok(),
+            Some(stream) if subjects::is_literal(&message.subject) => stream
+                .commands
+                .send(Command::Publish(message))
+                .await
+                .is_ok(),
             _ => false,
         }
     }
 
     async fn acknowledge(&self, message: Message) -> bool {
-        let Some(ack) = acks::parse_subject(&message.subject) else { return false };
-        let Some(stream) = self.streams.by_name(ack.stream) else { return false };
+        let Some(ack) = acks::parse_subject(&message.subject) else {
+            return false;
+        };
+        let Some(stream) = self.streams.by_name(ack.stream) else {
+            return false;
+        };
         let consumer = ack.consumer.into();
-        let command = Command::Acknowledge { consumer, seq: ack.seq, body: message.payload, inbox: message.reply };
+        let command = Command::Acknowledge {
+            consumer,
+            seq: ack.seq,
+            body: message.payload,
+            inbox: message.reply,
+        };
         stream.commands.send(command).await.is_ok()
     }
 
     async fn request(&self, message: Message) -> bool {
-        let Some(inbox) = message.reply.clone() else { return true };
+        let Some(inbox) = message.reply.clone() else {
+            return true;
+        };
         let subject = message.subject.strip_prefix("$JS.API.").unwrap_or_default();
         if let Some(names) = subject.strip_prefix("CONSUMER.MSG.NEXT.") {
-            let Some((stream, consumer)) = names.split_once('.') else { return false };
-            let Some(stream) = self.streams.by_name(stream) else { return false };
-            let command = Command::Pull { consumer: consumer.into(), body: message.payload, inbox };
+            let Some((stream, consumer)) = names.split_once('.') else {
+                return false;
+            };
+            let Some(stream) = self.streams.by_name(stream) else {
+                return false;
+            };
+            let command = Command::Pull {
+                consumer: consumer.into(),
+                body: message.payload,
+                inbox,
+            };
             return stream.commands.send(command).await.is_ok();
         }
         if let Some(names) = subject.strip_prefix("DIRECT.GET.") {
-            let (stream, subject) = names.split_once('.').map_or((names, None), |(stream, subject)| (stream, Some(subject.into())));
-            let Some(stream) = self.streams.by_name(stream) else { return false };
-            let command = Command::DirectGet { subject, body: message.payload, inbox };
+            let (stream, subject) = names
+                .split_once('.')
+                .map_or((names, None), |(stream, subject)| {
+                    (stream, Some(subject.into()))
+                });
+            let Some(stream) = self.streams.by_name(stream) else {
+                return false;
+            };
+            let command = Command::DirectGet {
+                subject,
+                body: message.payload,
+                inbox,
+            };
             return stream.commands.send(command).await.is_ok();
         }
-        self.api.send(ApiRequest { subject: subject.into(), body: message.payload, inbox }).await.is_ok()
+        self.api
+            .send(ApiRequest {
+                subject: subject.into(),
+                body: message.payload,
+                inbox,
+            })
+            .await
+            .is_ok()
     }
 }
 
 fn new_handle(config: &stream_config::StreamConfig) -> (StreamHandle, mpsc::Receiver<Command>) {
     let (commands, receiver) = mpsc::channel(stream::MAX_COMMANDS);
-    (StreamHandle { name: config.name.as_str().into(), subjects: config.subjects.as_slice().into(), commands }, receiver)
+    (
+        StreamHandle {
+            name: config.name.as_str().into(),
+            subjects: config.subjects.as_slice().into(),
+            commands,
+        },
+        receiver,
+    )
 }

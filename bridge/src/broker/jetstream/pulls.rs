@@ -29,23 +29,41 @@ impl PullRequest {
         const BAD: &str = "400 Bad Request";
         let text = std::str::from_utf8(body).map_err(|_| BAD)?.trim();
         match text.parse() {
-            Ok(batch) => Ok(PullRequest { batch, ..PullRequest::default() }),
+            Ok(batch) => Ok(PullRequest {
+                batch,
+                ..PullRequest::default()
+            }),
             Err(_) => json::parse(body).map_err(|_| BAD),
         }
     }
 
     /// Checks a request against the limits of its consumer. The error is a status for the requester.
-    pub(super) fn into_pull(self, inbox: &str, config: &ConsumerConfig, now: Instant) -> Result<Pull, String> {
+    pub(super) fn into_pull(
+        self,
+        inbox: &str,
+        config: &ConsumerConfig,
+        now: Instant,
+    ) -> Result<Pull, String> {
         if config.max_batch > 0 && self.batch > config.max_batch {
-            return Err(format!("409 Exceeded MaxRequestBatch of {}", config.max_batch));
+            return Err(format!(
+                "409 Exceeded MaxRequestBatch of {}",
+                config.max_batch
+            ));
         }
         if config.max_expires > 0 && self.expires > config.max_expires {
-            return Err(format!("409 Exceeded MaxRequestExpires of {:?}", nanos_to_duration(config.max_expires)));
+            return Err(format!(
+                "409 Exceeded MaxRequestExpires of {:?}",
+                nanos_to_duration(config.max_expires)
+            ));
         }
         if config.max_bytes > 0 && self.max_bytes > config.max_bytes {
-            return Err(format!("409 Exceeded MaxRequestMaxBytes of {}", config.max_bytes));
+            return Err(format!(
+                "409 Exceeded MaxRequestMaxBytes of {}",
+                config.max_bytes
+            ));
         }
-        let heartbeat = Some(nanos_to_duration(self.idle_heartbeat)).filter(|heartbeat| !heartbeat.is_zero());
+        let heartbeat =
+            Some(nanos_to_duration(self.idle_heartbeat)).filter(|heartbeat| !heartbeat.is_zero());
         let expires = Some(nanos_to_duration(self.expires)).filter(|expires| !expires.is_zero());
         if let Some(heartbeat) = heartbeat
             && expires.is_none_or(|expires| heartbeat * 2 > expires)
@@ -55,7 +73,9 @@ impl PullRequest {
         Ok(Pull {
             inbox: inbox.into(),
             messages_left: u64::try_from(self.batch).unwrap_or(0).max(1),
-            bytes_left: u64::try_from(self.max_bytes).ok().filter(|bytes| *bytes > 0),
+            bytes_left: u64::try_from(self.max_bytes)
+                .ok()
+                .filter(|bytes| *bytes > 0),
             got_some: false,
             no_wait: self.no_wait,
             expires: expires.and_then(|expires| now.checked_add(expires)),
@@ -103,7 +123,10 @@ impl Pull {
     pub(super) fn leftover(&self) -> [(&'static str, String); 2] {
         [
             ("Nats-Pending-Messages", self.messages_left.to_string()),
-            ("Nats-Pending-Bytes", self.bytes_left.unwrap_or(0).to_string()),
+            (
+                "Nats-Pending-Bytes",
+                self.bytes_left.unwrap_or(0).to_string(),
+            ),
         ]
     }
 }
@@ -169,14 +192,20 @@ impl Pulls {
 
     /// When something is next due: an end or a heartbeat.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.iter().flat_map(|pull| [pull.expires, pull.next_heartbeat]).flatten().min()
+        self.waiting
+            .iter()
+            .flat_map(|pull| [pull.expires, pull.next_heartbeat])
+            .flatten()
+            .min()
     }
 
     fn take(&mut self, matching: impl Fn(&Pull) -> bool) -> Vec<Pull> {
         if !self.waiting.iter().any(&matching) {
             return Vec::new();
         }
-        let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(matching);
+        let (taken, left) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(matching);
         self.waiting = left;
         Vec::from_iter::<VecDeque<Pull>>(taken)
     }
@@ -194,14 +223,26 @@ mod tests {
     #[test]
     fn requests_come_in_many_forms() {
         let now = Instant::now();
-        for (body, batch) in [("", 1), ("5", 5), (r#"{"batch": 7}"#, 7), ("{}", 1), (r#"{"batch":3,"expires":null}"#, 3)] {
+        for (body, batch) in [
+            ("", 1),
+            ("5", 5),
+            (r#"{"batch": 7}"#, 7),
+            ("{}", 1),
+            (r#"{"batch":3,"expires":null}"#, 3),
+        ] {
             assert_eq!(pull(body, now).unwrap().messages_left, batch, "{body}");
         }
         for (body, error) in [
             ("five", "400 Bad Request"),
             ("101", "409 Exceeded MaxRequestBatch of 100"),
-            (r#"{"idle_heartbeat": 6, "expires": 10}"#, "400 Bad Request - heartbeat value too large"),
-            (r#"{"idle_heartbeat": 6}"#, "400 Bad Request - heartbeat value too large"),
+            (
+                r#"{"idle_heartbeat": 6, "expires": 10}"#,
+                "400 Bad Request - heartbeat value too large",
+            ),
+            (
+                r#"{"idle_heartbeat": 6}"#,
+                "400 Bad Request - heartbeat value too large",
+            ),
         ] {
             assert_eq!(pull(body, now).unwrap_err(), error, "{body}");
         }
@@ -214,7 +255,11 @@ mod tests {
         pulls.push(pull(r#"{"batch": 2, "expires": 1000}"#, now).unwrap());
         pulls.push(pull(r#"{"batch": 2, "no_wait": true, "expires": 2000}"#, now).unwrap());
         pulls.push(pull(r#"{"batch": 2, "no_wait": true}"#, now).unwrap());
-        assert_eq!(pulls.take_satisfied().len(), 1, "nothing there, and no time given");
+        assert_eq!(
+            pulls.take_satisfied().len(),
+            1,
+            "nothing there, and no time given"
+        );
         let mut first = pulls.pop().unwrap();
         assert!(!first.got(10, now) && first.got(10, now));
         let mut second = pulls.pop().unwrap();
@@ -228,7 +273,10 @@ mod tests {
         assert_eq!(pulls.take_heartbeats(later).len(), 1);
         assert!(pulls.take_heartbeats(later).is_empty());
         assert!(pulls.take_expired(later).is_empty());
-        assert_eq!(pulls.take_expired(now + Duration::from_nanos(1000)).len(), 1);
+        assert_eq!(
+            pulls.take_expired(now + Duration::from_nanos(1000)).len(),
+            1
+        );
         assert!(pulls.is_empty());
     }
 

@@ -11,7 +11,10 @@ use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 
 /// Locks the data folder and recovers every stream in it.
-pub(super) fn recover_all(data_dir: &Path, segment_bytes: u64) -> Result<(Folder, Vec<(State, Log)>), BrokerError> {
+pub(super) fn recover_all(
+    data_dir: &Path,
+    segment_bytes: u64,
+) -> Result<(Folder, Vec<(State, Log)>), BrokerError> {
     let folder = Folder::open(data_dir)?;
     let mut streams = Vec::new();
     for dir in folder.stream_dirs()? {
@@ -25,10 +28,14 @@ pub(super) fn recover_all(data_dir: &Path, segment_bytes: u64) -> Result<(Folder
 fn recover(dir: PathBuf, segment_bytes: u64) -> io::Result<Option<(State, Log)>> {
     let now = Instant::now();
     let mut state: Option<State> = None;
-    let log = Log::open(dir.clone(), segment_bytes, |position, record| match &mut state {
-        Some(state) => state.replay(position, record, now),
-        None => state = State::from_snapshot(&record, now),
-    })?;
+    let log = Log::open(
+        dir.clone(),
+        segment_bytes,
+        |position, record| match &mut state {
+            Some(state) => state.replay(position, record, now),
+            None => state = State::from_snapshot(&record, now),
+        },
+    )?;
     match state {
         Some(mut state) => {
             state.expire(json::now());

@@ -2,14 +2,11 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
-
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
 
 use super::answers::{Responder, describe_consumer, describe_stream, page};
 use super::batch::Effect;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, SavedConsumer};
 use super::consumer_config::{ConsumerConfig, DeliverPolicy};
 use super::error::{self, Result};
 use super::json;
@@ -17,13 +14,14 @@ use super::messages::Filter;
 use super::state::Change;
 use super::stream::Stream;
 use super::stream_config::{StreamConfig, limit};
-use crate::broker::headers;
-use crate::broker::store::record::{Record, StoredMessage};
+use crate::broker::store::record::Record;
 
 /// The longest lists of one answer.
 pub(super) const NAMES_PER_PAGE: usize = 1024;
 pub(super) const INFOS_PER_PAGE: usize = 256;
 const SUBJECTS_PER_PAGE: usize = 100_000;
+/// How many consumers a stream has that sets no limit.
+const MAX_CONSUMERS: u64 = 10_000;
 
 /// A request about one stream.
 #[derive(Debug)]
@@ -35,7 +33,11 @@ pub(super) enum Request {
     GetMessage(Bytes),
     DeleteMessage(Bytes),
     /// The name and the filter that the request's subject holds, and its body.
-    CreateConsumer { name: Option<String>, filter: Option<String>, body: Bytes },
+    CreateConsumer {
+        name: Option<String>,
+        filter: Option<String>,
+        body: Bytes,
+    },
     ConsumerInfo(String),
     ConsumerNames(Bytes),
     ConsumerList(Bytes),
@@ -68,13 +70,6 @@ struct PurgeRequest {
 }
 
 #[derive(Deserialize)]
-struct GetRequest {
-    seq: Option<u64>,
-    last_by_subj: Option<String>,
-    next_by_subj: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct DeleteRequest {
     seq: u64,
 }
@@ -97,14 +92,26 @@ impl Stream {
             Request::Purge(body) => return self.purge(&body, responder),
             Request::GetMessage(body) => self.get_message(&body).await,
             Request::DeleteMessage(body) => return self.delete_message(&body, responder),
-            Request::CreateConsumer { name, filter, body } => return self.create_consumer(name, filter, &body, responder),
+            Request::CreateConsumer { name, filter, body } => {
+                return self.create_consumer(name, filter, &body, responder);
+            }
             Request::ConsumerInfo(name) => self.consumer_info(&name),
             Request::ConsumerNames(body) => json::parse(&body).map(|Offset { offset }| {
-                let names = self.state.consumers.keys().map(|name| name.clone().into()).collect();
+                let names = self
+                    .state
+                    .consumers
+                    .keys()
+                    .map(|name| name.clone().into())
+                    .collect();
                 page("consumers", names, offset, NAMES_PER_PAGE)
             }),
             Request::ConsumerList(body) => json::parse(&body).map(|Offset { offset }| {
-                let infos = self.state.consumers.values().map(|consumer| self.describe(consumer)).collect();
+                let infos = self
+                    .state
+                    .consumers
+                    .values()
+                    .map(|consumer| self.describe(consumer))
+                    .collect();
                 page("consumers", infos, offset, INFOS_PER_PAGE)
             }),
             Request::DeleteConsumer(name) => {
@@ -124,11 +131,21 @@ impl Stream {
             return Ok(describe_stream(&self.state, request.deleted_details, None));
         }
         let filter = Filter::of(&[&request.subjects_filter]);
-        let mut subjects: Vec<_> = self.state.messages.subjects().filter(|(subject, _)| filter.takes(subject)).collect();
+        let mut subjects: Vec<_> = self
+            .state
+            .messages
+            .subjects()
+            .filter(|(subject, _)| filter.takes(subject))
+            .collect();
         subjects.sort_unstable();
         let total = subjects.len();
-        let counts = subjects.into_iter().skip(request.offset).take(SUBJECTS_PER_PAGE);
-        let counts: Map<String, Value> = counts.map(|(subject, count)| (subject.to_owned(), count.into())).collect();
+        let counts = subjects
+            .into_iter()
+            .skip(request.offset)
+            .take(SUBJECTS_PER_PAGE);
+        let counts: Map<String, Value> = counts
+            .map(|(subject, count)| (subject.to_owned(), count.into()))
+            .collect();
         let mut info = describe_stream(&self.state, request.deleted_details, Some(counts));
         if let Some(info) = info.as_object_mut() {
             info.insert("total".to_owned(), total.into());
@@ -140,16 +157,20 @@ impl Stream {
 
     fn configure(&mut self, config: StreamConfig, responder: Responder) {
         match config.check_update_of(&self.state.config) {
-            Ok(()) => self.change(Change::Configured(config), false, responder),
+            Ok(()) => self.change(Change::Configured(Box::new(config)), false, responder),
             Err(refusal) => responder.send(Err(refusal)),
         }
     }
 
     fn purge(&mut self, body: &[u8], responder: Responder) {
         let request = match json::parse::<PurgeRequest>(body) {
-            Ok(_) if self.state.config.deny_purge => return responder.send(Err(error::forbidden(10110, "stream purge not permitted"))),
+            Ok(_) if self.state.config.deny_purge => {
+                return responder.send(Err(error::forbidden(10110, "stream purge not permitted")));
+            }
             Ok(request) if request.seq.is_some() && request.keep.is_some() => {
-                return responder.send(Err(error::bad_request("sequence and keep can not both be given")));
+                return responder.send(Err(error::bad_request(
+                    "sequence and keep can not both be given",
+                )));
             }
             Ok(request) => request,
             Err(refusal) => return responder.send(Err(refusal)),
@@ -158,89 +179,65 @@ impl Stream {
         if everything {
             let seq = request.seq.unwrap_or(u64::MAX).min(self.tail_seq + 1);
             self.batch.push(&Record::PurgedBelow { seq });
-            self.batch.effects.push(Effect::RemoveBelow { seq, responder });
+            self.batch
+                .effects
+                .push(Effect::RemoveBelow { seq, responder });
             return;
         }
-        let patterns: Vec<&str> = [request.filter.as_str()].into_iter().filter(|filter| !filter.is_empty()).collect();
-        let seqs = self.state.messages.to_purge(&Filter::of(&patterns), request.seq, request.keep.unwrap_or(0));
+        let patterns: Vec<&str> = [request.filter.as_str()]
+            .into_iter()
+            .filter(|filter| !filter.is_empty())
+            .collect();
+        let seqs = self.state.messages.to_purge(
+            &Filter::of(&patterns),
+            request.seq,
+            request.keep.unwrap_or(0),
+        );
         for seq in &seqs {
             self.batch.push(&Record::Deleted { seq: *seq });
         }
-        self.batch.effects.push(Effect::Remove { seqs, purge: true, responder });
+        self.batch.effects.push(Effect::Remove {
+            seqs,
+            purge: true,
+            responder,
+        });
     }
 
     fn delete_message(&mut self, body: &[u8], responder: Responder) {
         match json::parse::<DeleteRequest>(body) {
-            Ok(_) if self.state.config.deny_delete => responder.send(Err(error::forbidden(10057, "message delete not permitted"))),
+            Ok(_) if self.state.config.deny_delete => {
+                responder.send(Err(error::forbidden(10057, "message delete not permitted")))
+            }
             Ok(DeleteRequest { seq }) if self.state.messages.get(seq).is_some() => {
                 self.batch.push(&Record::Deleted { seq });
-                self.batch.effects.push(Effect::Remove { seqs: vec![seq], purge: false, responder });
+                self.batch.effects.push(Effect::Remove {
+                    seqs: vec![seq],
+                    purge: false,
+                    responder,
+                });
             }
             Ok(_) => responder.send(Err(error::NO_MESSAGE)),
             Err(refusal) => responder.send(Err(refusal)),
         }
     }
 
-    async fn get_message(&mut self, body: &[u8]) -> Result<Value> {
-        let message = self.find_message(json::parse(body)?).await?;
-        let mut answer = json!({"subject": message.subject, "seq": message.seq, "time": json::time(message.time)});
-        if let Some(answer) = answer.as_object_mut() {
-            for (name, bytes) in [("data", &message.payload), ("hdrs", &message.headers)] {
-                if !bytes.is_empty() {
-                    answer.insert(name.to_owned(), BASE64_STANDARD.encode(bytes).into());
-                }
-            }
-        }
-        Ok(json!({"message": answer}))
-    }
-
-    /// Answers with the message itself, as streams that allow direct reading do.
-    pub(super) async fn direct_get(&mut self, subject: Option<&str>, body: &[u8], inbox: &str) {
-        if !self.state.config.allow_direct {
-            return self.router.answer_no_responders(inbox);
-        }
-        let request = match subject {
-            Some(subject) => Ok(GetRequest { seq: None, last_by_subj: Some(subject.to_owned()), next_by_subj: None }),
-            None if body.trim_ascii().is_empty() => Err("408 Empty Request"),
-            None => json::parse(body).map_err(|_| "408 Bad Request"),
-        };
-        let request = match request {
-            Ok(request) => request,
-            Err(status) => return self.router.answer(inbox, &headers::status(status), &[]),
-        };
-        let Ok(message) = self.find_message(request).await else {
-            return self.router.answer(inbox, &headers::status("404 Message Not Found"), &[]);
-        };
-        let origin = [
-            ("Nats-Stream", self.state.config.name.as_str()),
-            ("Nats-Subject", &message.subject),
-            ("Nats-Sequence", &message.seq.to_string()),
-            ("Nats-Time-Stamp", &json::time(message.time)),
-        ];
-        self.router.answer(inbox, &headers::extended(&message.headers, &origin), &message.payload);
-    }
-
-    async fn find_message(&mut self, request: GetRequest) -> Result<StoredMessage> {
-        let messages = &self.state.messages;
-        let seq = match request {
-            GetRequest { next_by_subj: Some(pattern), seq, .. } => messages.next_wanted(seq.unwrap_or(0), &Filter::of(&[pattern])),
-            GetRequest { last_by_subj: Some(pattern), .. } => messages.last_on(&pattern),
-            GetRequest { seq: Some(seq), .. } => messages.get(seq).map(|_| seq),
-            GetRequest { .. } => return Err(error::bad_request("a sequence or a subject is required")),
-        };
-        match self.body(seq.ok_or(error::NO_MESSAGE)?).await {
-            Ok(Some(Record::Message(message))) => Ok(message),
-            Ok(_) => Err(error::NO_MESSAGE),
-            Err(error) => Err(error::store_failed(&error)),
-        }
-    }
-
-    fn create_consumer(&mut self, name: Option<String>, filter: Option<String>, body: &[u8], responder: Responder) {
-        let checked = json::parse(body).and_then(|request| self.check_consumer(name, filter, request));
+    fn create_consumer(
+        &mut self,
+        name: Option<String>,
+        filter: Option<String>,
+        body: &[u8],
+        responder: Responder,
+    ) {
+        let checked =
+            json::parse(body).and_then(|request| self.check_consumer(name, filter, request));
         let config = match checked {
             Ok((config, action)) => match self.state.consumers.get(&config.name) {
-                Some(existing) if existing.config == config => return responder.send(Ok(self.describe(existing))),
-                Some(_) if action == "create" => return responder.send(Err(error::CONSUMER_EXISTS)),
+                Some(existing) if existing.config == config => {
+                    return responder.send(Ok(self.describe(existing)));
+                }
+                Some(_) if action == "create" => {
+                    return responder.send(Err(error::CONSUMER_EXISTS));
+                }
                 Some(existing) => {
                     if let Err(refusal) = config.check_update_of(&existing.config) {
                         return responder.send(Err(refusal));
@@ -249,29 +246,41 @@ impl Stream {
                     saved.config = config;
                     return self.change(Change::ConsumerSaved(Box::new(saved)), false, responder);
                 }
-                None if action == "update" => return responder.send(Err(error::CONSUMER_DOES_NOT_EXIST)),
+                None if action == "update" => {
+                    return responder.send(Err(error::CONSUMER_DOES_NOT_EXIST));
+                }
                 None => config,
             },
             Err(refusal) => return responder.send(Err(refusal)),
         };
-        if limit(self.state.config.max_consumers).is_some_and(|max| self.state.consumers.len() as u64 >= max) {
+        if self.state.consumers.len() as u64
+            >= limit(self.state.config.max_consumers).unwrap_or(MAX_CONSUMERS)
+        {
             return responder.send(Err(error::TOO_MANY_CONSUMERS));
         }
         let start_after = self.start_after(&config);
         let id = self.state.next_consumer_id;
         self.state.next_consumer_id += 1;
-        let saved = Consumer::new(id, config, json::now(), start_after);
+        let saved = SavedConsumer::new(id, config, json::now(), start_after);
         self.change(Change::ConsumerSaved(Box::new(saved)), true, responder);
     }
 
-    fn check_consumer(&self, name: Option<String>, filter: Option<String>, request: CreateConsumerRequest) -> Result<(ConsumerConfig, String)> {
+    fn check_consumer(
+        &self,
+        name: Option<String>,
+        filter: Option<String>,
+        request: CreateConsumerRequest,
+    ) -> Result<(ConsumerConfig, String)> {
         if !request.stream_name.is_empty() && request.stream_name != self.state.config.name {
             return Err(error::STREAM_MISMATCH);
         }
         let mut config = request.config;
         if let Some(name) = name {
             let given = [&config.name, &config.durable_name];
-            if given.iter().any(|given| !given.is_empty() && ***given != *name) {
+            if given
+                .iter()
+                .any(|given| !given.is_empty() && ***given != *name)
+            {
                 return Err(error::NAME_MISMATCH);
             }
             config.name = name;
@@ -287,15 +296,25 @@ impl Stream {
         let messages = &self.state.messages;
         let filters = config.filters();
         match config.deliver_policy {
-            DeliverPolicy::All | DeliverPolicy::LastPerSubject => messages.first_seq().saturating_sub(1),
+            DeliverPolicy::All | DeliverPolicy::LastPerSubject => {
+                messages.first_seq().saturating_sub(1)
+            }
             DeliverPolicy::New => self.tail_seq,
             DeliverPolicy::ByStartSequence => config.opt_start_seq - 1,
             DeliverPolicy::ByStartTime => {
-                let since = json::parse_time(&config.opt_start_time).and_then(|time| messages.first_since(time));
+                let since = json::parse_time(&config.opt_start_time)
+                    .and_then(|time| messages.first_since(time));
                 since.map_or(messages.last_seq, |seq| seq - 1)
             }
             DeliverPolicy::Last => {
-                let last = if filters.is_empty() { messages.last_on(">") } else { filters.iter().filter_map(|filter| messages.last_on(filter)).max() };
+                let last = if filters.is_empty() {
+                    messages.last_on(">")
+                } else {
+                    filters
+                        .iter()
+                        .filter_map(|filter| messages.last_on(filter))
+                        .max()
+                };
                 last.map_or(messages.last_seq, |seq| seq - 1)
             }
         }
@@ -304,13 +323,22 @@ impl Stream {
     fn consumer_info(&mut self, name: &str) -> Result<Value> {
         if let Some(waiting) = self.waiting.get_mut(name) {
             let router = &self.router;
-            waiting.pulls.retain(|pull| router.has_interest(&pull.inbox));
+            waiting
+                .pulls
+                .retain(|pull| router.has_interest(&pull.inbox));
         }
-        self.state.consumers.get(name).map(|consumer| self.describe(consumer)).ok_or(error::CONSUMER_NOT_FOUND)
+        self.state
+            .consumers
+            .get(name)
+            .map(|consumer| self.describe(consumer))
+            .ok_or(error::CONSUMER_NOT_FOUND)
     }
 
     fn describe(&self, consumer: &Consumer) -> Value {
-        let num_waiting = self.waiting.get(&consumer.config.name).map_or(0, |waiting| waiting.pulls.len());
+        let num_waiting = self
+            .waiting
+            .get(&consumer.config.name)
+            .map_or(0, |waiting| waiting.pulls.len());
         describe_consumer(&self.state.config.name, consumer, num_waiting)
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct State {
 /// The rarer changes of a stream, as they stand in its log.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Change {
-    Configured(StreamConfig),
+    Configured(Box<StreamConfig>),
     ConsumerSaved(Box<SavedConsumer>),
     ConsumerDeleted(String),
 }
@@ -54,12 +54,21 @@ impl State {
         if config.first_seq > 1 {
             messages.advance(config.first_seq, config.first_seq - 1, 0);
         }
-        State { config, created, messages, consumers: BTreeMap::new(), duplicates: Duplicates::default(), next_consumer_id: 1 }
+        State {
+            config,
+            created,
+            messages,
+            consumers: BTreeMap::new(),
+            duplicates: Duplicates::default(),
+            next_consumer_id: 1,
+        }
     }
 
     /// The state a log starts from; `None` when the record holds none.
     pub(super) fn from_snapshot(record: &Record, now: Instant) -> Option<Self> {
-        let Record::Snapshot(json) = record else { return None };
+        let Record::Snapshot(json) = record else {
+            return None;
+        };
         let snapshot: Snapshot = serde_json::from_slice(json).ok()?;
         let mut state = State::new(snapshot.config.clone(), snapshot.created);
         state.take_snapshot(snapshot, now);
@@ -83,7 +92,11 @@ impl State {
     pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant) {
         match record {
             Record::Message(message) => {
-                let size = stored_size(message.subject.len(), message.headers.len(), message.payload.len());
+                let size = stored_size(
+                    message.subject.len(),
+                    message.headers.len(),
+                    message.payload.len(),
+                );
                 if let Some(id) = headers::value(&message.headers, MESSAGE_ID) {
                     self.duplicates.insert(id, message.seq, message.time);
                 }
@@ -94,12 +107,24 @@ impl State {
                     consumer.acknowledge(seq);
                 }
             }
-            Record::Delivered { consumer: id, seq, consumer_seq } => {
-                if let Some(consumer) = self.consumers.values_mut().find(|consumer| consumer.id == id) {
+            Record::Delivered {
+                consumer: id,
+                seq,
+                consumer_seq,
+            } => {
+                if let Some(consumer) = self
+                    .consumers
+                    .values_mut()
+                    .find(|consumer| consumer.id == id)
+                {
                     consumer.replay_delivered(seq, consumer_seq, &self.messages, now);
                 }
             }
-            Record::Attempts { consumer, seq, count } => {
+            Record::Attempts {
+                consumer,
+                seq,
+                count,
+            } => {
                 if let Some(consumer) = self.consumer_by_id(consumer) {
                     consumer.replay_attempts(seq, count);
                 }
@@ -108,17 +133,28 @@ impl State {
             Record::PurgedBelow { seq } => self.remove_below(seq),
             Record::Change(json) => match serde_json::from_slice(&json) {
                 Ok(change) => self.apply(change, now),
-                Err(error) => tracing::error!(stream = self.config.name, %error, "passing over a change that cannot be read"),
+                Err(error) => {
+                    tracing::error!(stream = self.config.name, %error, "passing over a change that cannot be read")
+                }
             },
             Record::Snapshot(json) => match serde_json::from_slice(&json) {
                 Ok(snapshot) => self.take_snapshot(snapshot, now),
-                Err(error) => tracing::error!(stream = self.config.name, %error, "passing over a snapshot that cannot be read"),
+                Err(error) => {
+                    tracing::error!(stream = self.config.name, %error, "passing over a snapshot that cannot be read")
+                }
             },
         }
     }
 
     /// Adds a message and puts out what no longer fits.
-    pub(super) fn add(&mut self, seq: u64, subject: &str, position: Position, time: i64, size: u64) {
+    pub(super) fn add(
+        &mut self,
+        seq: u64,
+        subject: &str,
+        position: Position,
+        time: i64,
+        size: u64,
+    ) {
         if seq <= self.messages.last_seq {
             return;
         }
@@ -133,7 +169,9 @@ impl State {
 
     /// Takes a message out.
     pub(super) fn remove(&mut self, seq: u64) {
-        let Some(entry) = self.messages.remove(seq) else { return };
+        let Some(entry) = self.messages.remove(seq) else {
+            return;
+        };
         for consumer in self.consumers.values_mut() {
             consumer.message_removed(seq, &entry.subject);
         }
@@ -149,9 +187,13 @@ impl State {
 
     /// Takes out what is too old, and forgets message ids that are.
     pub(super) fn expire(&mut self, now: i64) {
-        self.duplicates.forget_before(now.saturating_sub(self.config.duplicate_window));
+        self.duplicates
+            .forget_before(now.saturating_sub(self.config.duplicate_window));
         if self.config.max_age > 0 {
-            while let Some(seq) = self.messages.first_before(now.saturating_sub(self.config.max_age)) {
+            while let Some(seq) = self
+                .messages
+                .first_before(now.saturating_sub(self.config.max_age))
+            {
                 self.remove(seq);
             }
         }
@@ -160,7 +202,7 @@ impl State {
     pub(super) fn apply(&mut self, change: Change, now: Instant) {
         match change {
             Change::Configured(config) => {
-                self.config = config;
+                self.config = *config;
                 while let Some(subject) = self.messages.crowded_subject(&self.config) {
                     while let Some(surplus) = self.messages.surplus(&self.config, Some(&subject)) {
                         self.remove(surplus);
@@ -173,10 +215,13 @@ impl State {
             Change::ConsumerSaved(saved) => {
                 self.next_consumer_id = self.next_consumer_id.max(saved.id + 1);
                 match self.consumers.get_mut(&saved.config.name) {
-                    Some(existing) if existing.id == saved.id => existing.reconfigure(saved.config, &self.messages),
+                    Some(existing) if existing.id == saved.id => {
+                        existing.reconfigure(saved.config, &self.messages)
+                    }
                     _ => {
                         let consumer = Consumer::restore(*saved, &self.messages, now);
-                        self.consumers.insert(consumer.config.name.clone(), consumer);
+                        self.consumers
+                            .insert(consumer.config.name.clone(), consumer);
                     }
                 }
             }
@@ -190,19 +235,29 @@ impl State {
         self.config = snapshot.config;
         self.created = snapshot.created;
         self.remove_below(snapshot.first_seq);
-        self.messages.advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);
+        self.messages
+            .advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);
         self.next_consumer_id = snapshot.next_consumer_id;
         let consumers = snapshot.consumers.into_iter();
-        let consumers = consumers.map(|saved| (saved.config.name.clone(), Consumer::restore(saved, &self.messages, now)));
+        let consumers = consumers.map(|saved| {
+            (
+                saved.config.name.clone(),
+                Consumer::restore(saved, &self.messages, now),
+            )
+        });
         self.consumers = consumers.collect();
     }
 
     fn consumer_by_id(&mut self, id: u32) -> Option<&mut Consumer> {
-        self.consumers.values_mut().find(|consumer| consumer.id == id)
+        self.consumers
+            .values_mut()
+            .find(|consumer| consumer.id == id)
     }
 }
 
 /// JSON of our own types, for the log.
 pub(super) fn to_json(value: &impl Serialize) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).expect("our own types have string keys and no fallible parts"))
+    Bytes::from(
+        serde_json::to_vec(value).expect("our own types have string keys and no fallible parts"),
+    )
 }

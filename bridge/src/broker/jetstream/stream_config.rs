@@ -15,6 +15,8 @@ const MIN_AGE: i64 = SECOND / 10;
 const UNLIMITED: i64 = -1;
 const MAX_SUBJECTS: usize = 1000;
 const MAX_TEXT: usize = 128 << 10;
+/// Leaves room to count on.
+const MAX_FIRST_SEQ: u64 = 1 << 62;
 
 /// A stream's configuration under the API's names. Durations are nanoseconds; after [`StreamConfig::checked`] -1 means no limit.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -91,7 +93,9 @@ impl StreamConfig {
     /// Refuses what is wrong or not supported, and fills in what is absent.
     pub(super) fn checked(mut self) -> Result<Self> {
         if !subjects::is_valid_name(&self.name) {
-            return Err(error::bad_request("stream name is required and can not contain white space, `.`, `*`, `>`, `/`, `\\`"));
+            return Err(error::bad_request(
+                "stream name is required and can not contain white space, `.`, `*`, `>`, `/`, `\\`",
+            ));
         }
         self.refuse_unsupported()?;
         if self.subjects.is_empty() {
@@ -109,13 +113,18 @@ impl StreamConfig {
                 *limit = UNLIMITED;
             }
         }
+        if self.first_seq > MAX_FIRST_SEQ {
+            return Err(error::stream_config("first sequence is too large"));
+        }
         self.num_replicas = 1;
         self.max_age = self.max_age.max(0);
         if self.max_age > 0 && self.max_age < MIN_AGE {
             return Err(error::stream_config("max age needs to be >= 100ms"));
         }
         if self.duplicate_window < 0 {
-            return Err(error::stream_config("duplicates window can not be negative"));
+            return Err(error::stream_config(
+                "duplicates window can not be negative",
+            ));
         }
         if self.duplicate_window == 0 {
             self.duplicate_window = DEFAULT_DUPLICATE_WINDOW;
@@ -124,10 +133,16 @@ impl StreamConfig {
             }
         }
         if self.max_age > 0 && self.duplicate_window > self.max_age {
-            return Err(error::stream_config("duplicates window can not be larger then max age"));
+            return Err(error::stream_config(
+                "duplicates window can not be larger then max age",
+            ));
         }
-        if self.discard_new_per_subject && (self.discard != Discard::New || self.max_msgs_per_subject <= 0) {
-            return Err(error::stream_config("discard new per subject requires discard new policy and max msgs per subject to be set"));
+        if self.discard_new_per_subject
+            && (self.discard != Discard::New || self.max_msgs_per_subject <= 0)
+        {
+            return Err(error::stream_config(
+                "discard new per subject requires discard new policy and max msgs per subject to be set",
+            ));
         }
         Ok(self)
     }
@@ -137,32 +152,60 @@ impl StreamConfig {
             return Err(error::REPLICAS);
         }
         if self.retention != "limits" {
-            return Err(error::stream_config(format!("retention `{}` is not supported, only `limits` is", self.retention)));
+            return Err(error::stream_config(format!(
+                "retention `{}` is not supported, only `limits` is",
+                self.retention
+            )));
         }
         if self.storage != "file" {
-            return Err(error::stream_config(format!("storage `{}` is not supported, only `file` is", self.storage)));
+            return Err(error::stream_config(format!(
+                "storage `{}` is not supported, only `file` is",
+                self.storage
+            )));
         }
         self.other.retain(|_, value| !is_unset(value));
         match self.other.keys().next() {
-            Some(name) => Err(error::stream_config(format!("setting `{name}` is not supported"))),
+            Some(name) => Err(error::stream_config(format!(
+                "setting `{name}` is not supported"
+            ))),
             None => Ok(()),
         }
     }
 
     fn check_subjects(&self) -> Result<()> {
-        let text = self.description.len() + self.metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let text = self.description.len()
+            + self
+                .metadata
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>();
         if self.subjects.len() > MAX_SUBJECTS || text > MAX_TEXT {
-            return Err(error::stream_config("too many subjects, or description and metadata too long"));
+            return Err(error::stream_config(
+                "too many subjects, or description and metadata too long",
+            ));
         }
         for (place, subject) in self.subjects.iter().enumerate() {
             if !subjects::is_valid_pattern(subject) {
                 return Err(error::stream_config("invalid subject"));
             }
-            if self.subjects.iter().take(place).any(|earlier| subjects::overlap(earlier, subject)) {
-                return Err(error::stream_config(format!("subject `{subject}` overlaps with another of the stream")));
+            if self
+                .subjects
+                .iter()
+                .take(place)
+                .any(|earlier| subjects::overlap(earlier, subject))
+            {
+                return Err(error::stream_config(format!(
+                    "subject `{subject}` overlaps with another of the stream"
+                )));
             }
-            if ["$JS.>", "$SYS.>"].iter().any(|reserved| subjects::overlap(reserved, subject)) && !self.no_ack {
-                return Err(error::stream_config("subjects that overlap with jetstream api require no-ack to be true"));
+            if ["$JS.>", "$SYS.>"]
+                .iter()
+                .any(|reserved| subjects::overlap(reserved, subject))
+                && !self.no_ack
+            {
+                return Err(error::stream_config(
+                    "subjects that overlap with jetstream api require no-ack to be true",
+                ));
             }
         }
         Ok(())
@@ -171,13 +214,19 @@ impl StreamConfig {
     /// Whether this may take the place of `current`.
     pub(super) fn check_update_of(&self, current: &StreamConfig) -> Result<()> {
         if self.max_consumers != current.max_consumers {
-            return Err(error::stream_config("stream configuration update can not change MaxConsumers"));
+            return Err(error::stream_config(
+                "stream configuration update can not change MaxConsumers",
+            ));
         }
         if self.first_seq != current.first_seq {
-            return Err(error::stream_config("stream configuration update can not change first sequence"));
+            return Err(error::stream_config(
+                "stream configuration update can not change first sequence",
+            ));
         }
         if (current.deny_delete && !self.deny_delete) || (current.deny_purge && !self.deny_purge) {
-            return Err(error::stream_config("stream configuration update can not cancel deny message deletes or purge"));
+            return Err(error::stream_config(
+                "stream configuration update can not cancel deny message deletes or purge",
+            ));
         }
         Ok(())
     }
@@ -203,7 +252,10 @@ mod tests {
     fn absent_settings_get_the_servers_defaults() {
         let config = check(json!({"name": "S", "subjects": null, "max_msgs": 0, "storage": "file", "compression": "none", "mirror": null})).unwrap();
         assert_eq!(config.subjects, ["S"]);
-        assert_eq!((config.max_msgs, config.max_bytes, config.num_replicas), (-1, -1, 1));
+        assert_eq!(
+            (config.max_msgs, config.max_bytes, config.num_replicas),
+            (-1, -1, 1)
+        );
         assert_eq!(config.duplicate_window, 120 * SECOND);
         let aged = check(json!({"name": "S", "max_age": SECOND})).unwrap();
         assert_eq!(aged.duplicate_window, SECOND);

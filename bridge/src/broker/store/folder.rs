@@ -25,13 +25,21 @@ impl Folder {
         let streams = data_dir.join(STREAMS);
         fs::create_dir_all(&streams).map_err(at(&streams))?;
         let lock_path = data_dir.join(LOCK_FILE);
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(at(&lock_path))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(at(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(BrokerError::InUse(data_dir.to_owned())),
             Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
         }
-        let folder = Folder { streams, _lock: Arc::new(lock) };
+        let folder = Folder {
+            streams,
+            _lock: Arc::new(lock),
+        };
         for path in folder.entries()? {
             if path.to_string_lossy().ends_with(DELETED) {
                 fs::remove_dir_all(&path).map_err(at(&path))?;
@@ -55,7 +63,9 @@ impl Folder {
 
     fn entries(&self) -> Result<Vec<PathBuf>, BrokerError> {
         let entries = fs::read_dir(&self.streams).map_err(at(&self.streams))?;
-        entries.map(|entry| Ok(entry.map_err(at(&self.streams))?.path())).collect()
+        entries
+            .map(|entry| Ok(entry.map_err(at(&self.streams))?.path()))
+            .collect()
     }
 }
 
@@ -76,7 +86,10 @@ pub(in crate::broker) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> BrokerError {
-    move |source| BrokerError::DataDir { path: path.to_owned(), source }
+    move |source| BrokerError::DataDir {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +101,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Folder::open(dir.path()).unwrap();
         let message = Folder::open(dir.path()).unwrap_err().to_string();
-        assert!(message.ends_with("is in use by another broker"), "{message}");
+        assert!(
+            message.ends_with("is in use by another broker"),
+            "{message}"
+        );
         drop(first);
         Folder::open(dir.path()).unwrap();
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::folder::sync_parent;
-use super::record::{self, FRAME, Record};
+use super::record::{self, Record};
+use super::scan::{Preamble, preamble, visit_all};
 
 /// Where a record's body lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,8 +47,16 @@ pub(in crate::broker) struct Write {
 
 #[derive(Debug)]
 enum Target {
-    Append { file: Arc<File>, offset: u64, segment: u64 },
-    Begin { path: PathBuf, segment: u64, preamble: Bytes },
+    Append {
+        file: Arc<File>,
+        offset: u64,
+        segment: u64,
+    },
+    Begin {
+        path: PathBuf,
+        segment: u64,
+        preamble: Bytes,
+    },
 }
 
 /// A batch that is on disk: where its first byte lies.
@@ -61,13 +70,25 @@ pub(in crate::broker) struct Written {
 
 impl Log {
     /// Makes the folder and the first segment of a new stream, durably.
-    pub(in crate::broker) fn create(dir: PathBuf, segment_bytes: u64, snapshot: Bytes) -> io::Result<Self> {
+    pub(in crate::broker) fn create(
+        dir: PathBuf,
+        segment_bytes: u64,
+        snapshot: Bytes,
+    ) -> io::Result<Self> {
         fs::create_dir(&dir)?;
-        let mut log = Log { dir, segments: VecDeque::new(), segment_bytes, distrusted: false };
-        let created = log.write(Bytes::new(), |_| snapshot).run().and_then(|written| {
-            log.finish(written);
-            sync_parent(&log.dir)
-        });
+        let mut log = Log {
+            dir,
+            segments: VecDeque::new(),
+            segment_bytes,
+            distrusted: false,
+        };
+        let created = log
+            .write(Bytes::new(), |_| snapshot)
+            .run()
+            .and_then(|written| {
+                log.finish(written);
+                sync_parent(&log.dir)
+            });
         if let Err(error) = created {
             let _ = fs::remove_dir_all(&log.dir);
             return Err(error);
@@ -77,8 +98,17 @@ impl Log {
 
     /// Opens a log and shows its records in order. What a crash left unfinished at its end is cut off; a record that is
     /// damaged in the middle is reported and passed over.
-    pub(in crate::broker) fn open(dir: PathBuf, segment_bytes: u64, mut visit: impl FnMut(Position, Record)) -> io::Result<Self> {
-        let mut log = Log { dir, segments: VecDeque::new(), segment_bytes, distrusted: false };
+    pub(in crate::broker) fn open(
+        dir: PathBuf,
+        segment_bytes: u64,
+        mut visit: impl FnMut(Position, Record),
+    ) -> io::Result<Self> {
+        let mut log = Log {
+            dir,
+            segments: VecDeque::new(),
+            segment_bytes,
+            distrusted: false,
+        };
         let mut pending: Option<(u64, PathBuf, Bytes)> = None;
         for number in segment_numbers(&log.dir)? {
             let path = segment_path(&log.dir, number);
@@ -90,7 +120,11 @@ impl Log {
                 continue;
             };
             if let Some((number, path, bytes)) = pending.replace((number, path, bytes)) {
-                let valid = bytes.slice(..usize::try_from(previous_len).unwrap_or(usize::MAX).min(bytes.len()));
+                let valid = bytes.slice(
+                    ..usize::try_from(previous_len)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len()),
+                );
                 log.recover(number, &path, &valid, &mut visit)?;
             }
         }
@@ -100,7 +134,13 @@ impl Log {
         Ok(log)
     }
 
-    fn recover(&mut self, number: u64, path: &Path, bytes: &Bytes, visit: &mut impl FnMut(Position, Record)) -> io::Result<()> {
+    fn recover(
+        &mut self,
+        number: u64,
+        path: &Path,
+        bytes: &Bytes,
+        visit: &mut impl FnMut(Position, Record),
+    ) -> io::Result<()> {
         let end = visit_all(number, path, bytes, visit);
         let file = File::options().read(true).write(true).open(path)?;
         if file.metadata()?.len() != end {
@@ -108,7 +148,11 @@ impl Log {
             file.set_len(end)?;
             file.sync_all()?;
         }
-        self.segments.push_back(Segment { number, file: Arc::new(file), len: end });
+        self.segments.push_back(Segment {
+            number,
+            file: Arc::new(file),
+            len: end,
+        });
         Ok(())
     }
 
@@ -118,10 +162,24 @@ impl Log {
     }
 
     /// Prepares the next batch. When it starts a new segment, `snapshot` gives the state as JSON.
-    pub(in crate::broker) fn write(&self, bytes: Bytes, snapshot: impl FnOnce(u64) -> Bytes) -> Write {
+    pub(in crate::broker) fn write(
+        &self,
+        bytes: Bytes,
+        snapshot: impl FnOnce(u64) -> Bytes,
+    ) -> Write {
         match self.segments.back() {
-            Some(last) if !self.distrusted && (last.len + bytes.len() as u64 <= self.segment_bytes || last.len == 0) => {
-                Write { target: Target::Append { file: Arc::clone(&last.file), offset: last.len, segment: last.number }, bytes }
+            Some(last)
+                if !self.distrusted
+                    && (last.len + bytes.len() as u64 <= self.segment_bytes || last.len == 0) =>
+            {
+                Write {
+                    target: Target::Append {
+                        file: Arc::clone(&last.file),
+                        offset: last.len,
+                        segment: last.number,
+                    },
+                    bytes,
+                }
             }
             last => {
                 let segment = last.map_or(1, |last| last.number + 1);
@@ -130,7 +188,14 @@ impl Log {
                 record::encode(&mut preamble, &Record::PurgedBelow { seq: previous_len });
                 record::encode(&mut preamble, &Record::Snapshot(snapshot(segment)));
                 let path = segment_path(&self.dir, segment);
-                Write { target: Target::Begin { path, segment, preamble: preamble.freeze() }, bytes }
+                Write {
+                    target: Target::Begin {
+                        path,
+                        segment,
+                        preamble: preamble.freeze(),
+                    },
+                    bytes,
+                }
             }
         }
     }
@@ -139,7 +204,11 @@ impl Log {
     pub(in crate::broker) fn finish(&mut self, written: Written) {
         match (written.begun, self.segments.back_mut()) {
             (Some(file), _) => {
-                self.segments.push_back(Segment { number: written.segment, file, len: written.end });
+                self.segments.push_back(Segment {
+                    number: written.segment,
+                    file,
+                    len: written.end,
+                });
                 self.distrusted = false;
             }
             (None, Some(last)) => last.len = written.end,
@@ -154,7 +223,12 @@ impl Log {
 
     /// Deletes the segments at the front in which nothing lives. The last always stays.
     pub(in crate::broker) fn drop_front(&mut self, is_live: impl Fn(u64) -> bool) {
-        while self.segments.len() > 1 && self.segments.front().is_some_and(|first| !is_live(first.number)) {
+        while self.segments.len() > 1
+            && self
+                .segments
+                .front()
+                .is_some_and(|first| !is_live(first.number))
+        {
             if let Some(first) = self.segments.pop_front() {
                 let path = segment_path(&self.dir, first.number);
                 if let Err(error) = fs::remove_file(&path) {
@@ -166,8 +240,18 @@ impl Log {
 
     /// What is needed to read records elsewhere than where the log lives.
     pub(in crate::broker) fn reader(&self, positions: Vec<Position>) -> Reader {
-        let find = |number| self.segments.iter().find(|segment| segment.number == number).map(|segment| Arc::clone(&segment.file));
-        Reader(positions.into_iter().map(|position| (find(position.segment), position)).collect())
+        let find = |number| {
+            self.segments
+                .iter()
+                .find(|segment| segment.number == number)
+                .map(|segment| Arc::clone(&segment.file))
+        };
+        Reader(
+            positions
+                .into_iter()
+                .map(|position| (find(position.segment), position))
+                .collect(),
+        )
     }
 }
 
@@ -179,7 +263,8 @@ impl Reader {
     pub(in crate::broker) fn read(self) -> io::Result<Vec<Bytes>> {
         let read_one = |(file, position): (Option<Arc<File>>, Position)| {
             let mut body = vec![0; position.len as usize];
-            file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.read_exact_at(&mut body, position.offset)?;
+            file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
+                .read_exact_at(&mut body, position.offset)?;
             Ok(Bytes::from(body))
         };
         self.0.into_iter().map(read_one).collect()
@@ -190,20 +275,40 @@ impl Write {
     /// Writes and syncs.
     pub(in crate::broker) fn run(self) -> io::Result<Written> {
         match self.target {
-            Target::Append { file, offset, segment } => {
+            Target::Append {
+                file,
+                offset,
+                segment,
+            } => {
                 let end = offset + self.bytes.len() as u64;
                 if !self.bytes.is_empty()
-                    && let Err(error) = file.write_all_at(&self.bytes, offset).and_then(|()| file.sync_data())
+                    && let Err(error) = file
+                        .write_all_at(&self.bytes, offset)
+                        .and_then(|()| file.sync_data())
                 {
                     let _ = file.set_len(offset);
                     return Err(error);
                 }
-                Ok(Written { segment, offset, begun: None, end })
+                Ok(Written {
+                    segment,
+                    offset,
+                    begun: None,
+                    end,
+                })
             }
-            Target::Begin { path, segment, preamble } => {
+            Target::Begin {
+                path,
+                segment,
+                preamble,
+            } => {
                 let offset = preamble.len() as u64;
                 let begin = || {
-                    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+                    let file = File::options()
+                        .read(true)
+                        .write(true)
+                        .create(true)
+                        .truncate(true)
+                        .open(&path)?;
                     file.write_all_at(&preamble, 0)?;
                     file.write_all_at(&self.bytes, offset)?;
                     file.sync_all()?;
@@ -213,47 +318,13 @@ impl Write {
                 let file = begin().inspect_err(|_: &io::Error| {
                     let _ = fs::remove_file(&path);
                 })?;
-                Ok(Written { segment, offset, begun: Some(Arc::new(file)), end: offset + self.bytes.len() as u64 })
+                Ok(Written {
+                    segment,
+                    offset,
+                    begun: Some(Arc::new(file)),
+                    end: offset + self.bytes.len() as u64,
+                })
             }
-        }
-    }
-}
-
-/// The start of each segment: how much of the segment before it counts, then the state.
-struct Preamble {
-    previous_len: u64,
-}
-
-fn preamble(bytes: &Bytes) -> Option<Preamble> {
-    let first = record::body_at(bytes, 0)?;
-    let second = record::body_at(bytes, FRAME + first.len())?;
-    match (record::decode(first)?, record::decode(second)?) {
-        (Record::PurgedBelow { seq }, Record::Snapshot(_)) => Some(Preamble { previous_len: seq }),
-        _ => None,
-    }
-}
-
-/// Shows all records after the first and returns where the last good one ends.
-fn visit_all(segment: u64, path: &Path, bytes: &Bytes, visit: &mut impl FnMut(Position, Record)) -> u64 {
-    let mut offset = record::body_at(bytes, 0).map_or(0, |first| FRAME + first.len());
-    loop {
-        if let Some(body) = record::body_at(bytes, offset) {
-            let position = Position { segment, offset: (offset + FRAME) as u64, len: u32::try_from(body.len()).unwrap_or(0) };
-            offset += FRAME + body.len();
-            match record::decode(body) {
-                Some(record) => visit(position, record),
-                None => tracing::error!(segment = %path.display(), offset, "passing over a record of an unknown kind"),
-            }
-            continue;
-        }
-        // A whole record right behind a damaged one means rot, not an unfinished write.
-        let claimed = bytes.get(offset..).and_then(record::frame_len).and_then(|len| len.checked_add(offset + FRAME));
-        match claimed.filter(|next| record::body_at(bytes, *next).is_some()) {
-            Some(next) => {
-                tracing::error!(segment = %path.display(), offset, "passing over a damaged record");
-                offset = next;
-            }
-            None => return offset as u64,
         }
     }
 }
@@ -266,7 +337,10 @@ fn segment_numbers(dir: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()));
+        numbers.extend(
+            name.to_str()
+                .and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()),
+        );
     }
     numbers.sort_unstable();
     Ok(numbers)

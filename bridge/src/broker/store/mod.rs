@@ -3,4 +3,5 @@
 pub(super) mod folder;
 pub(super) mod log;
 pub(super) mod record;
+mod scan;
 pub(super) mod syncer;

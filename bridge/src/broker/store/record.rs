@@ -10,15 +10,30 @@ pub(in crate::broker) const FRAME: usize = 8;
 pub(in crate::broker) enum Record {
     Message(StoredMessage),
     /// A consumer is done with a message.
-    Done { consumer: u32, seq: u64 },
+    Done {
+        consumer: u32,
+        seq: u64,
+    },
     /// A consumer was handed everything up to here for the first time.
-    Delivered { consumer: u32, seq: u64, consumer_seq: u64 },
+    Delivered {
+        consumer: u32,
+        seq: u64,
+        consumer_seq: u64,
+    },
     /// A consumer was handed a message again.
-    Attempts { consumer: u32, seq: u64, count: u32 },
+    Attempts {
+        consumer: u32,
+        seq: u64,
+        count: u32,
+    },
     /// A message was deleted by request.
-    Deleted { seq: u64 },
+    Deleted {
+        seq: u64,
+    },
     /// Everything before this was deleted by request.
-    PurgedBelow { seq: u64 },
+    PurgedBelow {
+        seq: u64,
+    },
     /// A rarer change, as JSON.
     Change(Bytes),
     /// The whole state but the messages, as JSON; replaces what earlier records said. First in every segment.
@@ -42,8 +57,16 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
     match record {
         Record::Message(message) => put_message(out, message),
         Record::Done { consumer, seq } => put_numbers(out, 2, *consumer, &[*seq]),
-        Record::Delivered { consumer, seq, consumer_seq } => put_numbers(out, 3, *consumer, &[*seq, *consumer_seq]),
-        Record::Attempts { consumer, seq, count } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count)]),
+        Record::Delivered {
+            consumer,
+            seq,
+            consumer_seq,
+        } => put_numbers(out, 3, *consumer, &[*seq, *consumer_seq]),
+        Record::Attempts {
+            consumer,
+            seq,
+            count,
+        } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count)]),
         Record::Deleted { seq } => put_numbers(out, 5, 0, &[*seq]),
         Record::PurgedBelow { seq } => put_numbers(out, 6, 0, &[*seq]),
         Record::Change(json) => put_json(out, 7, json),
@@ -95,8 +118,16 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
             let seq = body.try_get_u64_le().ok()?;
             match kind {
                 2 => Some(Record::Done { consumer, seq }),
-                3 => Some(Record::Delivered { consumer, seq, consumer_seq: body.try_get_u64_le().ok()? }),
-                4 => Some(Record::Attempts { consumer, seq, count: u32::try_from(body.try_get_u64_le().ok()?).ok()? }),
+                3 => Some(Record::Delivered {
+                    consumer,
+                    seq,
+                    consumer_seq: body.try_get_u64_le().ok()?,
+                }),
+                4 => Some(Record::Attempts {
+                    consumer,
+                    seq,
+                    count: u32::try_from(body.try_get_u64_le().ok()?).ok()?,
+                }),
                 5 => Some(Record::Deleted { seq }),
                 6 => Some(Record::PurgedBelow { seq }),
                 _ => None,
@@ -115,7 +146,13 @@ fn decode_message(mut body: Bytes) -> Option<StoredMessage> {
     }
     let subject = body.split_to(subject_len);
     let headers = body.split_to(header_len);
-    Some(StoredMessage { seq, time, subject: std::str::from_utf8(&subject).ok()?.into(), headers, payload: body })
+    Some(StoredMessage {
+        seq,
+        time,
+        subject: std::str::from_utf8(&subject).ok()?.into(),
+        headers,
+        payload: body,
+    })
 }
 
 /// The body of the record whose frame starts at `offset`, if it is whole and undamaged.
@@ -152,16 +189,30 @@ mod tests {
         };
         let records = [
             Record::Message(message),
-            Record::Done { consumer: 1, seq: 2 },
-            Record::Delivered { consumer: 1, seq: 2, consumer_seq: u64::MAX },
-            Record::Attempts { consumer: 9, seq: 2, count: 3 },
+            Record::Done {
+                consumer: 1,
+                seq: 2,
+            },
+            Record::Delivered {
+                consumer: 1,
+                seq: 2,
+                consumer_seq: u64::MAX,
+            },
+            Record::Attempts {
+                consumer: 9,
+                seq: 2,
+                count: 3,
+            },
             Record::Deleted { seq: 4 },
             Record::PurgedBelow { seq: 5 },
             Record::Change(Bytes::from_static(b"{}")),
             Record::Snapshot(Bytes::from_static(b"[]")),
         ];
         let mut out = BytesMut::new();
-        let lengths: Vec<_> = records.iter().map(|record| encode(&mut out, record)).collect();
+        let lengths: Vec<_> = records
+            .iter()
+            .map(|record| encode(&mut out, record))
+            .collect();
         let bytes = out.freeze();
         let mut offset = 0;
         for (record, length) in records.iter().zip(lengths) {
@@ -177,16 +228,30 @@ mod tests {
     #[test]
     fn damage_is_noticed() {
         let mut out = BytesMut::new();
-        encode(&mut out, &Record::Done { consumer: 1, seq: 2 });
+        encode(
+            &mut out,
+            &Record::Done {
+                consumer: 1,
+                seq: 2,
+            },
+        );
         for at in 0..out.len() {
             let mut damaged = out.clone();
             damaged[at] ^= 1;
             assert_eq!(body_at(&damaged.freeze(), 0), None, "byte {at}");
         }
         for length in 0..out.len() {
-            assert_eq!(body_at(&out.clone().freeze().slice(..length), 0), None, "cut at {length}");
+            assert_eq!(
+                body_at(&out.clone().freeze().slice(..length), 0),
+                None,
+                "cut at {length}"
+            );
         }
-        assert_eq!(body_at(&Bytes::from_static(&[0; 64]), 0), None, "a hole in a file");
+        assert_eq!(
+            body_at(&Bytes::from_static(&[0; 64]), 0),
+            None,
+            "a hole in a file"
+        );
     }
 
     #[test]

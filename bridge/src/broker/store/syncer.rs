@@ -30,17 +30,19 @@ impl Syncer {
         let failing = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
         #[cfg(test)]
         let fails = std::sync::Arc::clone(&failing);
-        thread::Builder::new().name("broker-sync".to_owned()).spawn(move || {
-            let _locked = folder;
-            for (write, outcome) in waiting {
-                #[cfg(test)]
-                if fails.load(std::sync::atomic::Ordering::SeqCst) {
-                    let _ = outcome.send(Err(io::Error::from(io::ErrorKind::StorageFull)));
-                    continue;
+        thread::Builder::new()
+            .name("broker-sync".to_owned())
+            .spawn(move || {
+                let _locked = folder;
+                for (write, outcome) in waiting {
+                    #[cfg(test)]
+                    if fails.load(std::sync::atomic::Ordering::SeqCst) {
+                        let _ = outcome.send(Err(io::Error::from(io::ErrorKind::StorageFull)));
+                        continue;
+                    }
+                    let _ = outcome.send(write.run());
                 }
-                let _ = outcome.send(write.run());
-            }
-        })?;
+            })?;
         Ok(Syncer {
             jobs,
             #[cfg(test)]

@@ -11,17 +11,30 @@ const WAIT: Duration = Duration::from_secs(30);
 fn messages(subjects: &[&str]) -> Messages {
     let mut messages = Messages::default();
     for (seq, subject) in (1..).zip(subjects) {
-        messages.insert(seq, subject, Position { segment: 1, offset: 0, len: 0 }, 0, 1);
+        messages.insert(
+            seq,
+            subject,
+            Position {
+                segment: 1,
+                offset: 0,
+                len: 0,
+            },
+            0,
+            1,
+        );
     }
     messages
 }
 
 fn consumer(extra: Value, messages: &Messages, now: Instant) -> Consumer {
     let mut config = json!({"durable_name": "d", "ack_policy": "explicit"});
-    config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     let config: ConsumerConfig = api_json::parse(config.to_string().as_bytes()).unwrap();
     let config = config.checked().unwrap();
-    Consumer::restore(Consumer::new(1, config, 0, 0), messages, now)
+    Consumer::restore(SavedConsumer::new(1, config, 0, 0), messages, now)
 }
 
 fn take(consumer: &mut Consumer, messages: &Messages, now: Instant) -> Vec<(u64, u32)> {
@@ -37,13 +50,22 @@ fn take(consumer: &mut Consumer, messages: &Messages, now: Instant) -> Vec<(u64,
 fn what_is_not_acknowledged_comes_again_in_order() {
     let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
     let mut consumer = consumer(json!({}), &messages, now);
-    assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1), (3, 1)]);
+    assert_eq!(
+        take(&mut consumer, &messages, now),
+        [(1, 1), (2, 1), (3, 1)]
+    );
     consumer.acknowledge(2);
     consumer.expire(now + WAIT / 2);
     assert_eq!(take(&mut consumer, &messages, now), []);
     consumer.expire(now + WAIT);
     assert_eq!(take(&mut consumer, &messages, now + WAIT), [(1, 2), (3, 2)]);
-    assert_eq!(consumer.delivered, Progress { consumer_seq: 5, stream_seq: 3 });
+    assert_eq!(
+        consumer.delivered,
+        Progress {
+            consumer_seq: 5,
+            stream_seq: 3
+        }
+    );
     assert_eq!(consumer.num_redelivered(), 2);
     consumer.acknowledge(1);
     consumer.acknowledge(3);
@@ -86,7 +108,10 @@ fn deliveries_are_limited() {
     assert_eq!(take(&mut consumer, &messages, now), [(1, 2)]);
     consumer.reject(1, None);
     assert_eq!(take(&mut consumer, &messages, now), []);
-    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor.stream_seq), (0, 1));
+    assert_eq!(
+        (consumer.num_ack_pending(), consumer.ack_floor.stream_seq),
+        (0, 1)
+    );
 }
 
 #[test]
@@ -96,7 +121,11 @@ fn unacknowledged_messages_are_limited() {
     assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1)]);
     assert_eq!(consumer.num_pending, 1);
     consumer.reject(1, None);
-    assert_eq!(take(&mut consumer, &messages, now), [(1, 2)], "what is due again comes all the same");
+    assert_eq!(
+        take(&mut consumer, &messages, now),
+        [(1, 2)],
+        "what is due again comes all the same"
+    );
     consumer.acknowledge(1);
     assert_eq!(take(&mut consumer, &messages, now), [(3, 1)]);
 }
@@ -122,7 +151,10 @@ fn acknowledging_all_settles_what_came_before() {
     let mut consumer = consumer(json!({"ack_policy": "all"}), &messages, now);
     take(&mut consumer, &messages, now);
     assert_eq!(consumer.acknowledge(2), [1, 2]);
-    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor.stream_seq), (1, 2));
+    assert_eq!(
+        (consumer.num_ack_pending(), consumer.ack_floor.stream_seq),
+        (1, 2)
+    );
 }
 
 #[test]
@@ -130,7 +162,10 @@ fn without_acknowledgements_nothing_waits() {
     let (messages, now) = (messages(&["a.1", "a.2"]), Instant::now());
     let mut consumer = consumer(json!({"ack_policy": "none"}), &messages, now);
     assert_eq!(take(&mut consumer, &messages, now), [(1, 1), (2, 1)]);
-    assert_eq!((consumer.num_ack_pending(), consumer.ack_floor), (0, consumer.delivered));
+    assert_eq!(
+        (consumer.num_ack_pending(), consumer.ack_floor),
+        (0, consumer.delivered)
+    );
 }
 
 #[test]
@@ -151,9 +186,15 @@ fn progress_is_restored_from_a_save_and_from_a_log() {
     replayed.acknowledge(2);
     replayed.replay_attempts(1, 2);
     for mut after in [Consumer::restore(before.save(), &messages, now), replayed] {
-        assert_eq!((after.delivered, after.ack_floor), (before.delivered, before.ack_floor));
+        assert_eq!(
+            (after.delivered, after.ack_floor),
+            (before.delivered, before.ack_floor)
+        );
         assert_eq!(take(&mut after, &messages, now), [(4, 1)]);
         after.expire(now + WAIT);
-        assert_eq!(take(&mut after, &messages, now + WAIT), [(1, 3), (3, 2), (4, 2)]);
+        assert_eq!(
+            take(&mut after, &messages, now + WAIT),
+            [(1, 3), (3, 2), (4, 2)]
+        );
     }
 }

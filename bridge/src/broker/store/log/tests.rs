@@ -1,3 +1,4 @@
+use super::super::record::FRAME;
 use super::*;
 
 const SNAPSHOT: &[u8] = b"{}";
@@ -15,8 +16,16 @@ fn append(log: &mut Log, seqs: impl IntoIterator<Item = u64>) -> Written {
     for seq in seqs {
         record::encode(&mut bytes, &deleted(seq));
     }
-    let written = log.write(bytes.freeze(), |_| Bytes::from_static(SNAPSHOT)).run().unwrap();
-    let copy = Written { segment: written.segment, offset: written.offset, begun: None, end: written.end };
+    let written = log
+        .write(bytes.freeze(), |_| Bytes::from_static(SNAPSHOT))
+        .run()
+        .unwrap();
+    let copy = Written {
+        segment: written.segment,
+        offset: written.offset,
+        begun: None,
+        end: written.end,
+    };
     log.finish(written);
     copy
 }
@@ -71,7 +80,10 @@ fn garbage_at_the_end_is_cut_off() {
     let written = append(&mut log, 1..=3);
     drop(log);
     for garbage in [vec![0; 4096], vec![0xff; 100], vec![3, 0, 0]] {
-        let file = File::options().write(true).open(last_segment(dir.path())).unwrap();
+        let file = File::options()
+            .write(true)
+            .open(last_segment(dir.path()))
+            .unwrap();
         file.write_all_at(&garbage, written.end).unwrap();
         assert_eq!(reopen(dir.path()).1, [1, 2, 3]);
         assert_eq!(file.metadata().unwrap().len(), written.end);
@@ -84,9 +96,13 @@ fn a_damaged_record_in_the_middle_costs_only_itself() {
     let mut log = create(dir.path(), 1 << 20);
     let written = append(&mut log, 1..=3);
     drop(log);
-    let file = File::options().write(true).open(last_segment(dir.path())).unwrap();
+    let file = File::options()
+        .write(true)
+        .open(last_segment(dir.path()))
+        .unwrap();
     let record_len = (written.end - written.offset) / 3;
-    file.write_all_at(&[0xee], written.offset + record_len + FRAME as u64 + 6).unwrap();
+    file.write_all_at(&[0xee], written.offset + record_len + FRAME as u64 + 6)
+        .unwrap();
     assert_eq!(reopen(dir.path()).1, [1, 3]);
 }
 
@@ -142,8 +158,15 @@ fn records_are_read_where_they_lie() {
     append(&mut log, 1..=2);
     let mut positions = Vec::new();
     drop(log);
-    let log = Log::open(dir.path().join("s"), 1 << 20, |position, _| positions.push(position)).unwrap();
+    let log = Log::open(dir.path().join("s"), 1 << 20, |position, _| {
+        positions.push(position)
+    })
+    .unwrap();
     let bodies = log.reader(positions).read().unwrap();
-    let records: Vec<_> = bodies.into_iter().filter_map(record::decode).skip(1).collect();
+    let records: Vec<_> = bodies
+        .into_iter()
+        .filter_map(record::decode)
+        .skip(1)
+        .collect();
     assert_eq!(records, [deleted(1), deleted(2)]);
 }

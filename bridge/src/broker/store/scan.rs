@@ -1,0 +1,62 @@
+//! Going through the bytes of a segment: where its records are, and where they end.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::log::Position;
+use super::record::{self, FRAME, Record};
+
+/// The start of each segment: how much of the segment before it counts, then the state.
+pub(super) struct Preamble {
+    pub(super) previous_len: u64,
+}
+
+/// The start of a segment, if it has a proper one.
+pub(super) fn preamble(bytes: &Bytes) -> Option<Preamble> {
+    let first = record::body_at(bytes, 0)?;
+    let second = record::body_at(bytes, FRAME + first.len())?;
+    match (record::decode(first)?, record::decode(second)?) {
+        (Record::PurgedBelow { seq }, Record::Snapshot(_)) => Some(Preamble { previous_len: seq }),
+        _ => None,
+    }
+}
+
+/// Shows all records after the first and returns where the last good one ends.
+pub(super) fn visit_all(
+    segment: u64,
+    path: &Path,
+    bytes: &Bytes,
+    visit: &mut impl FnMut(Position, Record),
+) -> u64 {
+    let mut offset = record::body_at(bytes, 0).map_or(0, |first| FRAME + first.len());
+    loop {
+        if let Some(body) = record::body_at(bytes, offset) {
+            let position = Position {
+                segment,
+                offset: (offset + FRAME) as u64,
+                len: u32::try_from(body.len()).unwrap_or(0),
+            };
+            offset += FRAME + body.len();
+            match record::decode(body) {
+                Some(record) => visit(position, record),
+                None => {
+                    tracing::error!(segment = %path.display(), offset, "passing over a record of an unknown kind")
+                }
+            }
+            continue;
+        }
+        // A whole record right behind a damaged one means rot, not an unfinished write.
+        let claimed = bytes
+            .get(offset..)
+            .and_then(record::frame_len)
+            .and_then(|len| len.checked_add(offset + FRAME));
+        match claimed.filter(|next| record::body_at(bytes, *next).is_some()) {
+            Some(next) => {
+                tracing::error!(segment = %path.display(), offset, "passing over a damaged record");
+                offset = next;
+            }
+            None => return offset as u64,
+        }
+    }
+}

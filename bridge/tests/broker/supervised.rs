@@ -1,0 +1,60 @@
+//! The broker as an actor under a warden.
+
+use std::net::TcpListener;
+
+use async_nats::jetstream::{self, stream};
+use bridge::broker::actor::Broker;
+use bridge::broker::{BrokerConfig, BrokerStats};
+use runtime::{Handle, Place, Process, Warden};
+
+use crate::server::{LONG, within};
+
+fn supervise(
+    warden: &Warden,
+    listener: TcpListener,
+    config: BrokerConfig,
+    stats: BrokerStats,
+) -> Handle<Broker> {
+    warden
+        .group("messaging")
+        .supervise("broker", Place::Here, move |lifeline| {
+            Broker::new(
+                listener.try_clone(),
+                config.clone(),
+                stats.clone(),
+                lifeline,
+            )
+        })
+}
+
+#[actix::test]
+async fn a_supervised_broker_serves_stops_and_serves_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for expected in 1..=3 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let stats = BrokerStats::default();
+        let warden = Warden::new("bridge", &Process::new());
+        let _broker = supervise(
+            &warden,
+            listener,
+            BrokerConfig::new(dir.path()),
+            stats.clone(),
+        );
+        let context = jetstream::new(within(async_nats::connect(addr)).await.unwrap());
+        let config = stream::Config {
+            name: "S".into(),
+            ..stream::Config::default()
+        };
+        context.get_or_create_stream(config).await.unwrap();
+        let ack = context
+            .publish("S", "x".into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+        assert_eq!(ack.sequence, expected);
+        assert_eq!((stats.streams(), stats.connections()), (1, 1));
+        warden.stop(LONG).await;
+    }
+}
