@@ -25,7 +25,12 @@ const MIN_SECRET_LEN: usize = 16;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the pages are served.
-    #[arg(long, env = "HTTP_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
+    #[arg(
+        long,
+        env = "HTTP_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:5000"
+    )]
     pub http_addr: SocketAddr,
     /// Where the Catalog gRPC service is served.
     #[arg(
@@ -36,7 +41,12 @@ pub struct Config {
     )]
     pub catalog_grpc_addr: SocketAddr,
     /// The folder for what is kept: the SQLite database and a generated secret key.
-    #[arg(long, env = "DATA_DIR", value_name = "FOLDER", default_value = "./data")]
+    #[arg(
+        long,
+        env = "DATA_DIR",
+        value_name = "FOLDER",
+        default_value = "./data"
+    )]
     pub data_dir: PathBuf,
     /// The movies database: sqlite://PATH or mysql://USER:PASSWORD@HOST:PORT/NAME [default: movies.db
     /// in the data folder].
@@ -88,12 +98,14 @@ impl Config {
     pub fn bus(&self) -> Result<BusUrl, Fault> {
         let (setting, url) = match (&self.event_bus, &self.kafka_broker) {
             (Some(url), _) => return Ok(url.clone()),
-            (None, Some(broker)) => {
-                (settings::name("kafka-broker", "KAFKA_BROKER"), format!("kafka://{broker}"))
-            }
-            (None, None) => {
-                (settings::name("event-bus", "EVENT_BUS"), "nats://127.0.0.1:4222".into())
-            }
+            (None, Some(broker)) => (
+                settings::name("kafka-broker", "KAFKA_BROKER"),
+                format!("kafka://{broker}"),
+            ),
+            (None, None) => (
+                settings::name("event-bus", "EVENT_BUS"),
+                "nats://127.0.0.1:4222".into(),
+            ),
         };
         url.parse().map_err(|e| Fault::bad_setting(setting, e))
     }
@@ -133,7 +145,11 @@ impl FromStr for RecommendationsHost {
         let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
             !(host.is_empty() || port.is_empty()) && port.bytes().all(|b| b.is_ascii_digit())
         }) && (!text.starts_with('[') || text.contains("]:"));
-        let authority = if has_port { text.to_owned() } else { format!("{text}:50051") };
+        let authority = if has_port {
+            text.to_owned()
+        } else {
+            format!("{text}:50051")
+        };
         let plain = !text.is_empty() && !text.contains(['/', '@', '?', '#', ' ']);
         let uri = format!("http://{authority}");
         let valid = plain
@@ -168,7 +184,9 @@ impl FromStr for SecretKey {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.len() < MIN_SECRET_LEN {
-            return Err(format!("at least {MIN_SECRET_LEN} bytes that nobody can guess are needed"));
+            return Err(format!(
+                "at least {MIN_SECRET_LEN} bytes that nobody can guess are needed"
+            ));
         }
         Ok(Self::derive(text.as_bytes()))
     }
@@ -189,10 +207,17 @@ fn kept_secret(path: &Path) -> io::Result<SecretKey> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
-    let made: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let made: String = rand::random::<[u8; 32]>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(made.as_bytes())?;
     file.sync_all()?;
     // Whole or not at all, whenever the machine stops.
@@ -217,7 +242,16 @@ mod tests {
         ] {
             assert_eq!(text.parse::<RecommendationsHost>().unwrap().0, authority);
         }
-        for text in ["", "http://host", "host:", "host:port", "host:99999", "a b", ":1", "u@h"] {
+        for text in [
+            "",
+            "http://host",
+            "host:",
+            "host:port",
+            "host:99999",
+            "a b",
+            ":1",
+            "u@h",
+        ] {
             assert!(text.parse::<RecommendationsHost>().is_err(), "{text}");
         }
     }
@@ -228,7 +262,10 @@ mod tests {
         let path = folder.path().join(SECRET_KEY_FILE);
         let made = kept_secret(&path).unwrap();
         assert_eq!(kept_secret(&path).unwrap(), made);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::write(&path, "").unwrap();
         assert_ne!(kept_secret(&path).unwrap(), made);
         assert_eq!(format!("{made:?}"), "SecretKey(…)");

@@ -54,7 +54,9 @@ impl Outcome {
         };
         match status.code() {
             Code::InvalidArgument | Code::OutOfRange => Self::Refused(reason()),
-            Code::Unavailable | Code::ResourceExhausted | Code::Unimplemented => Self::Away(reason()),
+            Code::Unavailable | Code::ResourceExhausted | Code::Unimplemented => {
+                Self::Away(reason())
+            }
             // A connection that breaks under a call is told as unknown, with its cause.
             Code::Unknown | Code::Cancelled if std::error::Error::source(status).is_some() => {
                 Self::Away(reason())
@@ -120,7 +122,11 @@ impl Docket {
 
     /// Whether a further film may be sent. After trouble one film at a time tries the way.
     pub(crate) fn has_room(&self, now: Instant) -> bool {
-        let room = if self.troubled { 1 } else { self.pace.in_flight };
+        let room = if self.troubled {
+            1
+        } else {
+            self.pace.in_flight
+        };
         self.busy.len() < room && self.paused_until.is_none_or(|until| now >= until)
     }
 
@@ -178,7 +184,11 @@ impl Docket {
 
     /// When to look at the outbox again, if nobody says so before.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
-        let rested = self.resting.values().map(|(until, _)| *until).filter(|until| *until > now);
+        let rested = self
+            .resting
+            .values()
+            .map(|(until, _)| *until)
+            .filter(|until| *until > now);
         let pause = self.paused_until.filter(|until| *until > now);
         let poll = now + self.pace.poll;
         match pause {
@@ -259,8 +269,17 @@ mod tests {
     fn what_recommendations_answers_is_understood() {
         let refused = Outcome::Refused("no".into());
         assert_eq!(Outcome::of(&Status::invalid_argument("no")), refused);
-        assert_eq!(Outcome::of(&Status::unavailable("no")), Outcome::Away("no".into()));
-        assert_eq!(Outcome::of(&Status::internal("no")), Outcome::Failed("no".into()));
-        assert_eq!(Outcome::of(&Status::deadline_exceeded("no")), Outcome::Failed("no".into()));
+        assert_eq!(
+            Outcome::of(&Status::unavailable("no")),
+            Outcome::Away("no".into())
+        );
+        assert_eq!(
+            Outcome::of(&Status::internal("no")),
+            Outcome::Failed("no".into())
+        );
+        assert_eq!(
+            Outcome::of(&Status::deadline_exceeded("no")),
+            Outcome::Failed("no".into())
+        );
     }
 }

@@ -84,7 +84,10 @@ impl Error {
     pub fn log(&self) {
         if self.codes().0.is_server_error() {
             let cause = std::error::Error::source(self).map(ToString::to_string);
-            tracing::error!(cause = cause.as_deref().unwrap_or("none"), "a request failed: {self}");
+            tracing::error!(
+                cause = cause.as_deref().unwrap_or("none"),
+                "a request failed: {self}"
+            );
         }
     }
 }

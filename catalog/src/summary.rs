@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::movies::Summary;
+use crate::movies::{Summary, landmarks::Landmarks};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
@@ -27,6 +27,7 @@ pub(crate) struct Figures {
     writes: u64,
     summary: Option<Reading<Summary>>,
     of_genre: HashMap<String, Reading<i64>>,
+    landmarks: Option<Reading<Landmarks>>,
 }
 
 /// That so many writes had been done when a reading began.
@@ -44,27 +45,70 @@ impl Figures {
 
     /// To be taken before reading from the database.
     pub(crate) fn stamp(&self) -> Stamp {
-        Stamp { writes: self.writes, at: Instant::now() }
+        Stamp {
+            writes: self.writes,
+            at: Instant::now(),
+        }
     }
 
     pub(crate) fn summary(&self) -> Option<&Summary> {
-        self.summary.as_ref().filter(|reading| self.is_good(reading)).map(|reading| &reading.value)
+        self.summary
+            .as_ref()
+            .filter(|reading| self.is_good(reading))
+            .map(|reading| &reading.value)
     }
 
     pub(crate) fn remember_summary(&mut self, stamp: Stamp, value: Summary) {
-        self.summary = Some(Reading { value, writes: stamp.writes, at: stamp.at });
+        self.summary = Some(Reading {
+            value,
+            writes: stamp.writes,
+            at: stamp.at,
+        });
     }
 
     pub(crate) fn of_genre(&self, genre: &str) -> Option<i64> {
-        self.of_genre.get(genre).filter(|reading| self.is_good(reading)).map(|reading| reading.value)
+        self.of_genre
+            .get(genre)
+            .filter(|reading| self.is_good(reading))
+            .map(|reading| reading.value)
     }
 
     pub(crate) fn remember_genre(&mut self, stamp: Stamp, genre: &str, value: i64) {
         if self.of_genre.len() >= GENRES_LIMIT {
             self.of_genre.clear();
         }
-        let reading = Reading { value, writes: stamp.writes, at: stamp.at };
+        let reading = Reading {
+            value,
+            writes: stamp.writes,
+            at: stamp.at,
+        };
         self.of_genre.insert(genre.to_owned(), reading);
+    }
+
+    /// The landmarks to begin from, and when the first of them were read.
+    pub(crate) fn landmarks(&self) -> (Stamp, Landmarks) {
+        match self
+            .landmarks
+            .as_ref()
+            .filter(|reading| self.is_good(reading))
+        {
+            Some(Reading { value, writes, at }) => (
+                Stamp {
+                    writes: *writes,
+                    at: *at,
+                },
+                value.clone(),
+            ),
+            None => (self.stamp(), Landmarks::default()),
+        }
+    }
+
+    pub(crate) fn remember_landmarks(&mut self, stamp: Stamp, value: Landmarks) {
+        self.landmarks = Some(Reading {
+            value,
+            writes: stamp.writes,
+            at: stamp.at,
+        });
     }
 
     fn is_good<T>(&self, reading: &Reading<T>) -> bool {
@@ -80,7 +124,11 @@ pub(crate) fn summarize(counts: Vec<(Option<String>, i64)>) -> Summary {
     for (text, count) in counts {
         let text = text.unwrap_or_default();
         let mut counted = Vec::new();
-        for genre in text.split(',').map(str::trim).filter(|genre| !genre.is_empty()) {
+        for genre in text
+            .split(',')
+            .map(str::trim)
+            .filter(|genre| !genre.is_empty())
+        {
             let folded = genre.to_lowercase();
             if counted.contains(&folded) {
                 continue;
@@ -93,8 +141,10 @@ pub(crate) fn summarize(counts: Vec<(Option<String>, i64)>) -> Summary {
             counted.push(folded);
         }
     }
-    let mut genres: Vec<(String, i64)> =
-        genres.into_values().map(|(spelling, _, count)| (spelling, count)).collect();
+    let mut genres: Vec<(String, i64)> = genres
+        .into_values()
+        .map(|(spelling, _, count)| (spelling, count))
+        .collect();
     genres.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     Summary { total, genres }
 }
@@ -116,7 +166,10 @@ mod tests {
         let summary = summarize(counts);
         assert_eq!(summary.total, 16);
         let expected = [("Crime", 5), ("Drama", 4), ("Western", 1)];
-        assert_eq!(summary.genres, expected.map(|(genre, count)| (genre.to_owned(), count)));
+        assert_eq!(
+            summary.genres,
+            expected.map(|(genre, count)| (genre.to_owned(), count))
+        );
     }
 
     #[test]

@@ -30,12 +30,14 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the addresses of the settings.
+    /// Binds the addresses of the settings, once the other settings make sense.
     ///
     /// # Errors
     ///
-    /// [`Fault::BadSetting`] if one cannot be had.
+    /// [`Fault::BadSetting`] for a setting that makes none, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
+        config.bus()?;
+        config.database()?;
         let http = settings::name("http-addr", "HTTP_ADDR");
         let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");
         Ok(Self {
@@ -159,7 +161,10 @@ async fn serve_pages(
         }
     };
     let graceful = outcome.is_ok();
-    if tokio::time::timeout(Duration::from_secs(2), handle.stop(graceful)).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(2), handle.stop(graceful))
+        .await
+        .is_err()
+    {
         tracing::warn!("the pages' workers did not stop in time");
     }
     outcome

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use proto::recommendations::{RemoveFilmRequest, recommendations_client::RecommendationsClient};
 use runtime::{Lifeline, Reporter};
@@ -58,7 +60,16 @@ impl FilmCourier {
     pub fn new(database: Database, channel: Channel, pace: Pace, lifeline: Lifeline) -> Self {
         let client = RecommendationsClient::new(channel);
         let reporter = lifeline.reporter();
-        Self { round: Round { database, client, pace, wake: Arc::default(), reporter }, lifeline }
+        Self {
+            round: Round {
+                database,
+                client,
+                pace,
+                wake: Arc::default(),
+                reporter,
+            },
+            lifeline,
+        }
     }
 }
 
@@ -106,13 +117,18 @@ impl Round {
                     next = Some(0);
                 }
                 let Some(from) = next else { break };
-                match self.database.read(move |conn| outbox::read(conn, from, BATCH)).await {
+                match self
+                    .database
+                    .read(move |conn| outbox::read(conn, from, BATCH))
+                    .await
+                {
                     Ok(batch) => {
                         next = batch.next;
                         waiting.extend(batch.news);
                     }
                     Err(error) => {
-                        self.reporter.degraded(format_args!("cannot read the outbox: {error}"));
+                        self.reporter
+                            .degraded(format_args!("cannot read the outbox: {error}"));
                         docket.pause(Instant::now());
                         break;
                     }
@@ -145,19 +161,26 @@ impl Round {
         let settled = match &outcome {
             Outcome::Delivered => {
                 let id = id.clone();
-                self.database.write(move |conn| outbox::delivered(conn, &id, version)).await
+                self.database
+                    .write(move |conn| outbox::delivered(conn, &id, version))
+                    .await
             }
             Outcome::Refused(reason) => {
                 tracing::error!(film_id = %id, version, reason, "recommendations refuses film {id}, which is set aside: {reason}");
                 let (id, reason) = (id.clone(), reason.clone());
-                self.database.write(move |conn| outbox::park(conn, &id, version, &reason)).await
+                self.database
+                    .write(move |conn| outbox::park(conn, &id, version, &reason))
+                    .await
             }
             Outcome::Failed(_) | Outcome::Away(_) => Ok(()),
         };
         match settled {
             Ok(()) => (id, outcome),
             // Delivered again later; that changes nothing over there.
-            Err(error) => (id, Outcome::Away(format!("cannot settle the outbox: {error}"))),
+            Err(error) => (
+                id,
+                Outcome::Away(format!("cannot settle the outbox: {error}")),
+            ),
         }
     }
 
@@ -168,9 +191,19 @@ impl Round {
                 self.client.process_film_update(request).await.map(drop)
             }
             News::Deleted { id, version } => {
-                let removal = RemoveFilmRequest { film_id: id.to_string(), version: Some(version) };
-                let sent = self.client.remove_film(self.request(removal)).await.map(drop);
-                if sent.as_ref().is_err_and(|status| status.code() == Code::Unimplemented) {
+                let removal = RemoveFilmRequest {
+                    film_id: id.to_string(),
+                    version: Some(version),
+                };
+                let sent = self
+                    .client
+                    .remove_film(self.request(removal))
+                    .await
+                    .map(drop);
+                if sent
+                    .as_ref()
+                    .is_err_and(|status| status.code() == Code::Unimplemented)
+                {
                     tracing::warn!(film_id = %id, "the recommendations service is too old to be told that film {id} is deleted");
                     return Outcome::Delivered;
                 }
@@ -192,10 +225,12 @@ impl Round {
             Outcome::Delivered => self.reporter.ready(),
             Outcome::Refused(_) => {}
             Outcome::Failed(reason) => {
-                self.reporter.degraded(format_args!("a film cannot be delivered: {reason}"));
+                self.reporter
+                    .degraded(format_args!("a film cannot be delivered: {reason}"));
             }
             Outcome::Away(reason) => {
-                self.reporter.degraded(format_args!("films wait for recommendations: {reason}"));
+                self.reporter
+                    .degraded(format_args!("films wait for recommendations: {reason}"));
             }
         }
     }

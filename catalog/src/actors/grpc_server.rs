@@ -26,13 +26,20 @@ impl GrpcServer {
         movies: Handle<MovieRepository>,
         lifeline: Lifeline,
     ) -> Self {
-        Self { listener, movies, stop: None, lifeline }
+        Self {
+            listener,
+            movies,
+            stop: None,
+            lifeline,
+        }
     }
 
     fn incoming(&self) -> io::Result<TcpListenerStream> {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
-        Ok(TcpListenerStream::new(tokio::net::TcpListener::from_std(listener)?))
+        Ok(TcpListenerStream::new(tokio::net::TcpListener::from_std(
+            listener,
+        )?))
     }
 }
 
@@ -50,7 +57,11 @@ impl Actor for GrpcServer {
         let stop = CancellationToken::new();
         self.stop = Some(stop.clone().drop_guard());
         // On the runtime's own threads: requests are many, this thread is one.
-        let server = tokio::spawn(grpc::serve(incoming, self.movies.clone(), stop.cancelled_owned()));
+        let server = tokio::spawn(grpc::serve(
+            incoming,
+            self.movies.clone(),
+            stop.cancelled_owned(),
+        ));
         self.lifeline.ready();
         let ended = server.into_actor(self).map(|ended, server, context| {
             let reason = match ended {

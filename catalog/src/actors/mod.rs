@@ -1,7 +1,7 @@
 //! The catalog's actors, one a file.
 
-pub mod movie_repository;
 pub mod film_courier;
+pub mod grpc_server;
+pub mod movie_repository;
 pub mod recommendations_gateway;
 pub mod status_consumer;
-pub mod grpc_server;

@@ -9,7 +9,10 @@ use storage::Database;
 use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
-    movies::{self, MAX_PAGE_SIZE, Movie, MovieDraft, MovieId, MoviePage, Summary, reading, writing},
+    movies::{
+        self, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MovieId, MoviePage, Summary,
+        reading, writing,
+    },
     sample,
     summary::{Figures, summarize},
 };
@@ -70,12 +73,21 @@ struct Shared {
     database: Database,
     courier: Handle<FilmCourier>,
     figures: Rc<RefCell<Figures>>,
+    reading: Rc<tokio::sync::Mutex<()>>,
 }
 
 impl MovieRepository {
     /// Makes the actor.
     pub fn new(database: Database, courier: Handle<FilmCourier>, lifeline: Lifeline) -> Self {
-        Self { shared: Shared { database, courier, figures: Rc::default() }, lifeline }
+        Self {
+            shared: Shared {
+                database,
+                courier,
+                figures: Rc::default(),
+                reading: Rc::default(),
+            },
+            lifeline,
+        }
     }
 }
 
@@ -95,20 +107,20 @@ impl Handler<ListMovies> for MovieRepository {
         Box::pin(async move {
             let page = message.page.max(1);
             let page_size = message.page_size.clamp(1, MAX_PAGE_SIZE);
+            let offset = (page - 1).saturating_mul(page_size);
             let genre = message.genre.map(|genre| genre.trim().to_lowercase());
             let genre = genre.filter(|genre| !genre.is_empty());
-            let total = match &genre {
-                None => shared.summary().await?.total,
-                Some(genre) => shared.total_of_genre(genre).await?,
+            let (movies, total) = match genre {
+                None => shared.page(offset, page_size).await?,
+                Some(genre) if genre.chars().count() > MAX_GENRE_CHARS => (Vec::new(), 0),
+                Some(genre) => shared.page_of_genre(genre, offset, page_size).await?,
             };
-            let offset = (page - 1).saturating_mul(page_size);
-            let movies = if offset < total || page == 1 {
-                let query = move |conn: &mut _| reading::page(conn, genre.as_deref(), offset, page_size);
-                shared.database.read(query).await?
-            } else {
-                Vec::new()
-            };
-            Ok(MoviePage { movies, total, page, page_size })
+            Ok(MoviePage {
+                movies,
+                total,
+                page,
+                page_size,
+            })
         })
     }
 }
@@ -119,7 +131,10 @@ impl Handler<GetMovie> for MovieRepository {
     fn handle(&mut self, GetMovie(id): GetMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let movie = shared.database.read(move |conn| reading::get(conn, &id)).await?;
+            let movie = shared
+                .database
+                .read(move |conn| reading::get(conn, &id))
+                .await?;
             movie.ok_or(Error::NotFound)
         })
     }
@@ -158,8 +173,14 @@ impl Handler<DeleteMovie> for MovieRepository {
         let shared = self.shared.clone();
         let now = movies::now();
         Box::pin(async move {
-            let was_there = shared.write(move |conn| writing::delete(conn, &id, now)).await?;
-            if was_there { Ok(()) } else { Err(Error::NotFound) }
+            let was_there = shared
+                .write(move |conn| writing::delete(conn, &id, now))
+                .await?;
+            if was_there {
+                Ok(())
+            } else {
+                Err(Error::NotFound)
+            }
         })
     }
 }
@@ -198,24 +219,62 @@ impl Shared {
         Ok(outcome?)
     }
 
+    async fn page(&self, offset: i64, limit: i64) -> Result<(Vec<Movie>, i64), Error> {
+        let total = self.summary().await?.total;
+        if offset >= total {
+            return Ok((Vec::new(), total));
+        }
+        let (stamp, mut landmarks) = self.figures.borrow().landmarks();
+        let query = move |conn: &mut _| Ok((landmarks.page(conn, offset, limit)?, landmarks));
+        let (movies, landmarks) = self.database.read(query).await?;
+        self.figures
+            .borrow_mut()
+            .remember_landmarks(stamp, landmarks);
+        Ok((movies, total))
+    }
+
+    async fn page_of_genre(
+        &self,
+        genre: String,
+        offset: i64,
+        limit: i64,
+    ) -> Result<(Vec<Movie>, i64), Error> {
+        let total = self.total_of_genre(&genre).await?;
+        if offset >= total {
+            return Ok((Vec::new(), total));
+        }
+        let query = move |conn: &mut _| reading::page_of_genre(conn, &genre, offset, limit);
+        Ok((self.database.read(query).await?, total))
+    }
+
     async fn summary(&self) -> Result<Summary, Error> {
+        // Who comes while it is read waits for that, and does not read it too.
+        let _reading = self.reading.lock().await;
         if let Some(summary) = self.figures.borrow().summary() {
             return Ok(summary.clone());
         }
         let stamp = self.figures.borrow().stamp();
         let summary = summarize(self.database.read(reading::count_by_genre).await?);
-        self.figures.borrow_mut().remember_summary(stamp, summary.clone());
+        self.figures
+            .borrow_mut()
+            .remember_summary(stamp, summary.clone());
         Ok(summary)
     }
 
     async fn total_of_genre(&self, genre: &str) -> Result<i64, Error> {
+        let _reading = self.reading.lock().await;
         if let Some(total) = self.figures.borrow().of_genre(genre) {
             return Ok(total);
         }
         let stamp = self.figures.borrow().stamp();
         let asked = genre.to_owned();
-        let total = self.database.read(move |conn| reading::count_of_genre(conn, &asked)).await?;
-        self.figures.borrow_mut().remember_genre(stamp, genre, total);
+        let total = self
+            .database
+            .read(move |conn| reading::count_of_genre(conn, &asked))
+            .await?;
+        self.figures
+            .borrow_mut()
+            .remember_genre(stamp, genre, total);
         Ok(total)
     }
 }

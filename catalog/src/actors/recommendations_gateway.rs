@@ -114,7 +114,10 @@ pub struct RecommendationsGateway {
 impl RecommendationsGateway {
     /// Makes the actor; the channel connects when it is first needed.
     pub fn new(channel: Channel, lifeline: Lifeline) -> Self {
-        Self { client: RecommendationsClient::new(channel), lifeline }
+        Self {
+            client: RecommendationsClient::new(channel),
+            lifeline,
+        }
     }
 }
 
@@ -167,10 +170,13 @@ impl Handler<GetKeywords> for RecommendationsGateway {
         Box::pin(async move {
             let request = GetPreferencesRequest { user_id: user.0 };
             let response = call("GetPreferences", client.get_preferences(request)).await?;
-            let followed = response.preferences.into_iter().map(|preference| FollowedKeyword {
-                keyword: preference.keyword,
-                matching_films: preference.matching_films,
-            });
+            let followed = response
+                .preferences
+                .into_iter()
+                .map(|preference| FollowedKeyword {
+                    keyword: preference.keyword,
+                    matching_films: preference.matching_films,
+                });
             Ok(followed.collect())
         })
     }
@@ -182,7 +188,10 @@ impl Handler<Follow> for RecommendationsGateway {
     fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
         let mut client = self.client.clone();
         Box::pin(async move {
-            let request = CreatePreferenceRequest { user_id: user.0, keyword };
+            let request = CreatePreferenceRequest {
+                user_id: user.0,
+                keyword,
+            };
             call("CreatePreference", client.create_preference(request)).await?;
             Ok(())
         })
@@ -196,7 +205,10 @@ impl Handler<StopFollowing> for RecommendationsGateway {
         let mut client = self.client.clone();
         Box::pin(async move {
             let StopFollowing { user, keyword } = message;
-            let request = DeletePreferenceRequest { user_id: user.0, keyword };
+            let request = DeletePreferenceRequest {
+                user_id: user.0,
+                keyword,
+            };
             let response = call("DeletePreference", client.delete_preference(request)).await?;
             Ok(response.success)
         })
@@ -215,8 +227,11 @@ impl Handler<GetRecommended> for RecommendationsGateway {
                 offset: message.offset,
             };
             let response = call("GetRecommendations", client.get_recommendations(request)).await?;
-            let films: Vec<_> =
-                response.recommendations.into_iter().filter_map(recommended_film).collect();
+            let films: Vec<_> = response
+                .recommendations
+                .into_iter()
+                .filter_map(recommended_film)
+                .collect();
             let listed = i32::try_from(films.len()).unwrap_or(i32::MAX);
             // Older services do not count.
             let total = response.total.max(message.offset.saturating_add(listed));
@@ -235,7 +250,9 @@ impl Handler<Watch> for RecommendationsGateway {
             let watch = "WatchRecommendations";
             let changes = call(watch, client.watch_recommendations(request)).await?;
             let changes = changes.map(move |change| match change {
-                Ok(change) => Ok(RecommendationsChanged { total: change.total }),
+                Ok(change) => Ok(RecommendationsChanged {
+                    total: change.total,
+                }),
                 Err(status) => Err(refused(watch, status)),
             });
             Ok(changes.boxed())
@@ -250,7 +267,10 @@ fn recommended_film(film: proto::recommendations::MovieRecommendation) -> Option
         description: film.description,
         genre: film.genre,
         // On the wire 0 stands for no rating.
-        #[expect(clippy::cast_possible_truncation, reason = "ratings are small decimals")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "ratings are small decimals"
+        )]
         rating: (film.rating > 0.0).then_some(film.rating as f32),
         release_year: film.release_year,
         matched_keywords: film.matched_keywords,

@@ -12,7 +12,10 @@ use crate::movies::writing::{self, Flag};
 
 /// Starts the consumer; it reads from the earliest event that the catalogs have not acknowledged.
 pub fn start(group: &Group, bus: &BusUrl, database: Database) -> Consumer {
-    let subscription = Subscription { topic: STATUS_TOPIC.into(), group: STATUS_GROUP.into() };
+    let subscription = Subscription {
+        topic: STATUS_TOPIC.into(),
+        group: STATUS_GROUP.into(),
+    };
     let handler = Arc::new(StatusHandler::new(database));
     consume(group, "status-consumer", bus, subscription, handler)
 }
@@ -40,7 +43,11 @@ impl EventHandler for StatusHandler {
         flags.sort_by(|a, b| a.movie_id.cmp(&b.movie_id));
         let written = self
             .database
-            .write(move |conn| flags.iter().try_for_each(|flag| writing::apply_flag(conn, flag)))
+            .write(move |conn| {
+                flags
+                    .iter()
+                    .try_for_each(|flag| writing::apply_flag(conn, flag))
+            })
             .await;
         let verdict = |read: Result<Flag, String>| match (read, &written) {
             (Err(reason), _) => Verdict::DeadLetter(reason),
@@ -57,7 +64,11 @@ fn flag(event: &Event) -> Result<Flag, String> {
         .map_err(|e| format!("the value is no recommendation status: {e}"))?;
     let version = event.header(VERSION_HEADER).map(str::parse).transpose();
     let version = version.map_err(|_| format!("the header {VERSION_HEADER} is no number"))?;
-    Ok(Flag { movie_id: status.film_id, is_recommended: status.is_recommended, version })
+    Ok(Flag {
+        movie_id: status.film_id,
+        is_recommended: status.is_recommended,
+        version,
+    })
 }
 
 #[cfg(test)]
@@ -69,16 +80,28 @@ mod tests {
             topic: STATUS_TOPIC.into(),
             key: "a".into(),
             payload: payload.into(),
-            headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            headers: headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
         }
     }
 
     #[test]
     fn events_are_read_with_and_without_our_header() {
         let payload = r#"{"film_id": "a", "is_recommended": true}"#;
-        let with = |version| Ok(Flag { movie_id: "a".into(), is_recommended: true, version });
+        let with = |version| {
+            Ok(Flag {
+                movie_id: "a".into(),
+                is_recommended: true,
+                version,
+            })
+        };
         assert_eq!(flag(&event(payload, &[])), with(None));
-        assert_eq!(flag(&event(payload, &[("other", "x"), (VERSION_HEADER, "7")])), with(Some(7)));
+        assert_eq!(
+            flag(&event(payload, &[("other", "x"), (VERSION_HEADER, "7")])),
+            with(Some(7))
+        );
         assert!(flag(&event(payload, &[(VERSION_HEADER, "x")])).is_err());
         assert!(flag(&event("{", &[])).is_err());
         assert!(flag(&event(r#"{"film_id": 1, "is_recommended": true}"#, &[])).is_err());

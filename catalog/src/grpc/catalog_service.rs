@@ -60,7 +60,11 @@ impl CatalogService {
             rating: rating_text(request.rating),
             release_year: request.release_year,
         })?;
-        Ok(self.movies.ask(UpdateMovie(id, draft), DEADLINE).await??.into())
+        Ok(self
+            .movies
+            .ask(UpdateMovie(id, draft), DEADLINE)
+            .await??
+            .into())
     }
 
     async fn delete(&self, request: DeleteMovieRequest) -> Result<DeleteMovieResponse, Error> {
@@ -76,7 +80,11 @@ impl CatalogService {
             );
             return Err(Error::Invalid(accepted));
         }
-        let page_size = if request.page_size == 0 { DEFAULT_PAGE_SIZE } else { request.page_size };
+        let page_size = if request.page_size == 0 {
+            DEFAULT_PAGE_SIZE
+        } else {
+            request.page_size
+        };
         let message = ListMovies {
             page: request.page.into(),
             page_size: page_size.into(),
@@ -101,7 +109,10 @@ impl Catalog for CatalogService {
         answer(self.create(request.into_inner()).await)
     }
 
-    async fn get_movie(&self, request: Request<GetMovieRequest>) -> Result<Response<Movie>, Status> {
+    async fn get_movie(
+        &self,
+        request: Request<GetMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
         answer(self.get(request.into_inner()).await)
     }
 
@@ -136,7 +147,11 @@ fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
 
 /// The rating as a form would have it. On the wire, 0 is what callers send who give none.
 fn rating_text(rating: f64) -> String {
-    if rating == 0.0 { String::new() } else { rating.to_string() }
+    if rating == 0.0 {
+        String::new()
+    } else {
+        rating.to_string()
+    }
 }
 
 fn saturating(number: i64) -> i32 {

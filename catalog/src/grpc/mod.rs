@@ -36,7 +36,9 @@ pub async fn serve(
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter.set_serving::<CatalogServer<CatalogService>>().await;
+    health_reporter
+        .set_serving::<CatalogServer<CatalogService>>()
+        .await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -46,7 +48,9 @@ pub async fn serve(
     };
     let stopping = async {
         stop.await;
-        health_reporter.set_not_serving::<CatalogServer<CatalogService>>().await;
+        health_reporter
+            .set_not_serving::<CatalogServer<CatalogService>>()
+            .await;
     };
     Server::builder()
         .timeout(DEADLINE)

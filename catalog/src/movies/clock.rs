@@ -29,6 +29,8 @@ impl Moment {
 
     /// Date and time of day, UTC.
     pub fn date_time(self) -> NaiveDateTime {
-        DateTime::from_timestamp_micros(self.0).unwrap_or_default().naive_utc()
+        DateTime::from_timestamp_micros(self.0)
+            .unwrap_or_default()
+            .naive_utc()
     }
 }

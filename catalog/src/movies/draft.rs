@@ -7,7 +7,7 @@ pub(super) const MAX_TITLE_CHARS: usize = 255;
 /// The longest description, in bytes.
 pub(super) const MAX_DESCRIPTION_BYTES: usize = 60_000;
 /// The longest genre, in characters.
-pub(super) const MAX_GENRE_CHARS: usize = 100;
+pub const MAX_GENRE_CHARS: usize = 100;
 /// The years in which a film can have come out. The first is that of Muybridge's galloping horse.
 pub(super) const YEARS: std::ops::RangeInclusive<u16> = 1878..=2100;
 
@@ -91,7 +91,13 @@ impl MovieDraft {
             return Err(FieldErrors(errors));
         }
         let rating = rating.unwrap_or_default();
-        Ok(Self { title, description, genre, rating, release_year })
+        Ok(Self {
+            title,
+            description,
+            genre,
+            rating,
+            release_year,
+        })
     }
 
     /// The title, never empty.
@@ -137,7 +143,9 @@ fn genre_fits(genre: &str) -> Result<(), String> {
 fn at_most(text: &str, limit: usize, what: &str) -> Result<(), String> {
     let chars = text.chars().count();
     if chars > limit {
-        return Err(format!("{what} has up to {limit} characters; this one has {chars}."));
+        return Err(format!(
+            "{what} has up to {limit} characters; this one has {chars}."
+        ));
     }
     Ok(())
 }
@@ -173,7 +181,9 @@ fn year_fits(year: &str) -> Result<(), String> {
         return Ok(());
     }
     let (first, last) = (YEARS.start(), YEARS.end());
-    Err(format!("A year is four digits from {first} to {last}, or nothing."))
+    Err(format!(
+        "A year is four digits from {first} to {last}, or nothing."
+    ))
 }
 
 #[cfg(test)]
@@ -181,7 +191,10 @@ mod tests {
     use super::*;
 
     fn fields(title: &str) -> MovieFields {
-        MovieFields { title: title.into(), ..MovieFields::default() }
+        MovieFields {
+            title: title.into(),
+            ..MovieFields::default()
+        }
     }
 
     #[test]
@@ -207,7 +220,11 @@ mod tests {
         assert_eq!((draft.rating, draft.genre.as_str()), (None, ""));
         for title in ["", " \t\n", "\u{0}"] {
             let errors = MovieDraft::parse(&fields(title)).unwrap_err();
-            assert_eq!(errors.get("title"), Some("Give the film a title."), "{title:?}");
+            assert_eq!(
+                errors.get("title"),
+                Some("Give the film a title."),
+                "{title:?}"
+            );
         }
     }
 
@@ -221,17 +238,27 @@ mod tests {
             ..fields("M")
         };
         let errors = MovieDraft::parse(&long).unwrap_err();
-        assert_eq!(errors.0.iter().map(|e| e.field).collect::<Vec<_>>(), ["description", "genre"]);
+        assert_eq!(
+            errors.0.iter().map(|e| e.field).collect::<Vec<_>>(),
+            ["description", "genre"]
+        );
     }
 
     #[test]
     fn ratings_are_plain_numbers_from_0_to_10() {
-        for (typed, rating) in
-            [("0", 0.0), ("10", 10.0), ("7.5", 7.5), ("7,5", 7.5), (".5", 0.5), ("010", 10.0)]
-        {
+        for (typed, rating) in [
+            ("0", 0.0),
+            ("10", 10.0),
+            ("7.5", 7.5),
+            ("7,5", 7.5),
+            (".5", 0.5),
+            ("010", 10.0),
+        ] {
             assert_eq!(parse_rating(typed), Ok(Some(rating)), "{typed}");
         }
-        for typed in ["-1", "10.1", "11", "NaN", "inf", "1e1", "five", "1.2.3", "1,2,3", "+5", "."] {
+        for typed in [
+            "-1", "10.1", "11", "NaN", "inf", "1e1", "five", "1.2.3", "1,2,3", "+5", ".",
+        ] {
             assert!(parse_rating(typed).is_err(), "{typed}");
         }
     }
@@ -241,7 +268,9 @@ mod tests {
         for year in ["", "1878", "2100"] {
             assert!(year_fits(year).is_ok(), "{year}");
         }
-        for year in ["1877", "2101", "999", "20245", "+199", "١٩٩٩", "19 9", "abcd"] {
+        for year in [
+            "1877", "2101", "999", "20245", "+199", "١٩٩٩", "19 9", "abcd",
+        ] {
             assert!(year_fits(year).is_err(), "{year}");
         }
     }

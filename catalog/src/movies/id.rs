@@ -77,10 +77,23 @@ mod tests {
 
     #[test]
     fn ids_are_short_and_without_spaces() {
-        for text in ["a", "6f9619ff-8b86-d011-b42d-00c04fc964ff", "A-1", &"é".repeat(36)] {
+        for text in [
+            "a",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "A-1",
+            &"é".repeat(36),
+        ] {
             assert!(text.parse::<MovieId>().is_ok(), "{text}");
         }
-        for text in ["", " ", "a b", "a\0", "a\n", &"a".repeat(37), &"é".repeat(5000)] {
+        for text in [
+            "",
+            " ",
+            "a b",
+            "a\0",
+            "a\n",
+            &"a".repeat(37),
+            &"é".repeat(5000),
+        ] {
             assert!(text.parse::<MovieId>().is_err(), "{text}");
         }
     }

@@ -1,17 +1,18 @@
 //! What the catalog knows about movies: plain data, the rules for it, and the queries on it.
 
-mod movie;
-mod id;
-mod draft;
-mod page;
 mod clock;
-pub mod schema;
-pub mod reading;
-pub mod writing;
+mod draft;
+mod id;
+pub mod landmarks;
+mod movie;
 pub mod outbox;
+mod page;
+pub mod reading;
+pub mod schema;
+pub mod writing;
 
 pub use clock::{Moment, now};
-pub use draft::{FieldError, FieldErrors, MovieDraft, MovieFields};
+pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
 pub use id::{InvalidMovieId, MovieId};
 pub use movie::Movie;
 pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
@@ -24,5 +25,8 @@ const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/movies/mysql"
 
 /// What brings a movies database up to date.
 pub fn migrations() -> Migrations {
-    Migrations { sqlite: SQLITE, mysql: MYSQL }
+    Migrations {
+        sqlite: SQLITE,
+        mysql: MYSQL,
+    }
 }

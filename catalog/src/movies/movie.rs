@@ -33,6 +33,7 @@ impl Movie {
     /// The rating as the decimal that was given: 8.1, and not the 8.100000381 that widening the
     /// stored number would yield.
     pub fn rating_decimal(&self) -> Option<f64> {
-        self.rating.and_then(|rating| rating.to_string().parse().ok())
+        self.rating
+            .and_then(|rating| rating.to_string().parse().ok())
     }
 }

@@ -46,7 +46,9 @@ impl News {
     pub fn version(&self) -> i64 {
         match self {
             Self::Saved(movie) => movie.version,
-            Self::Deleted { version: deletion, .. } => *deletion,
+            Self::Deleted {
+                version: deletion, ..
+            } => *deletion,
         }
     }
 }
@@ -59,7 +61,11 @@ pub(super) fn push(
     is_deletion: bool,
 ) -> QueryResult<()> {
     diesel::insert_into(movie_outbox)
-        .values((movie_id.eq(id.as_str()), version.eq(written), deleted.eq(is_deletion)))
+        .values((
+            movie_id.eq(id.as_str()),
+            version.eq(written),
+            deleted.eq(is_deletion),
+        ))
         .execute(conn)?;
     Ok(())
 }
@@ -83,8 +89,11 @@ pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch
     let full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
     let next = rows.last().filter(|_| full).map(|(last, ..)| last + 1);
     let mut seen = HashSet::new();
-    let ids: Vec<String> =
-        rows.into_iter().map(|(_, id, _)| id).filter(|id| seen.insert(id.clone())).collect();
+    let ids: Vec<String> = rows
+        .into_iter()
+        .map(|(_, id, _)| id)
+        .filter(|id| seen.insert(id.clone()))
+        .collect();
     // Read after the rows: a movie is never older than the newest of its rows that were seen.
     let mut saved: HashMap<String, Movie> = reading::get_all(conn, &ids)?
         .into_iter()
@@ -102,8 +111,10 @@ pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch
 
 /// What to tell of a movie that is not there.
 fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
-    let rows: Vec<(i64, bool)> =
-        movie_outbox.filter(movie_id.eq(id)).select((version, deleted)).load(conn)?;
+    let rows: Vec<(i64, bool)> = movie_outbox
+        .filter(movie_id.eq(id))
+        .select((version, deleted))
+        .load(conn)?;
     let told = rows.iter().filter(|row| row.1).map(|row| row.0).max();
     // Somebody deleted the movie past us: whatever version was told last, this is after it.
     let untold = rows.iter().map(|row| row.0).max().map(|last| last + 1);
@@ -111,7 +122,9 @@ fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
         // Another catalog has delivered it meanwhile.
         return Ok(None);
     };
-    let id = id.parse().map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
+    let id = id
+        .parse()
+        .map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
     Ok(Some(News::Deleted { id, version: last }))
 }
 
@@ -134,7 +147,9 @@ pub fn delivered(conn: &mut DbConnection, id: &MovieId, up_to: i64) -> QueryResu
 pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> QueryResult<()> {
     let reason: String = reason.chars().take(500).collect();
     let rows = movie_outbox.filter(movie_id.eq(id.as_str()).and(version.le(up_to)));
-    diesel::update(rows).set(parked_reason.eq(reason)).execute(conn)?;
+    diesel::update(rows)
+        .set(parked_reason.eq(reason))
+        .execute(conn)?;
     Ok(())
 }
 
@@ -144,5 +159,8 @@ pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> 
 ///
 /// If the database fails.
 pub fn count_parked(conn: &mut DbConnection) -> QueryResult<i64> {
-    movie_outbox.filter(parked_reason.is_not_null()).count().get_result(conn)
+    movie_outbox
+        .filter(parked_reason.is_not_null())
+        .count()
+        .get_result(conn)
 }

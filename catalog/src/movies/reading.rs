@@ -61,8 +61,11 @@ impl TryFrom<Row> for Movie {
 ///
 /// If the database fails.
 pub fn get(conn: &mut DbConnection, movie_id: &MovieId) -> QueryResult<Option<Movie>> {
-    let row: Option<Row> =
-        movies.find(movie_id.as_str()).select(Row::as_select()).first(conn).optional()?;
+    let row: Option<Row> = movies
+        .find(movie_id.as_str())
+        .select(Row::as_select())
+        .first(conn)
+        .optional()?;
     row.map(Movie::try_from).transpose()
 }
 
@@ -72,35 +75,48 @@ pub fn get(conn: &mut DbConnection, movie_id: &MovieId) -> QueryResult<Option<Mo
 ///
 /// If the database fails.
 pub fn get_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Movie>> {
-    let rows: Vec<Row> = movies.filter(id.eq_any(ids)).select(Row::as_select()).load(conn)?;
+    let rows: Vec<Row> = movies
+        .filter(id.eq_any(ids))
+        .select(Row::as_select())
+        .load(conn)?;
     rows.into_iter().map(Movie::try_from).collect()
 }
 
-/// At most `limit` movies, newest first, after the `offset` newest ones.
-///
-/// What is passed over is read from the index alone, which makes a far page cost little more than
-/// the first.
+/// Those of the movies that there are, in the order of the ids.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn page(
+pub fn get_in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Movie>> {
+    let found = get_all(conn, ids)?.into_iter();
+    let mut found: HashMap<String, Movie> =
+        found.map(|movie| (movie.id.to_string(), movie)).collect();
+    Ok(ids
+        .iter()
+        .filter_map(|listed| found.remove(listed))
+        .collect())
+}
+
+/// At most `limit` movies whose genre contains the filter, in whatever case, newest first, after the
+/// `offset` newest ones. What is passed over is read from the index alone.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn page_of_genre(
     conn: &mut DbConnection,
-    genre_filter: Option<&str>,
+    genre_filter: &str,
     offset: i64,
     limit: i64,
 ) -> QueryResult<Vec<Movie>> {
-    let newest = movies.select(id).order((created_at.desc(), id.desc()));
-    let newest = newest.limit(limit).offset(offset);
-    let ids: Vec<String> = match genre_filter.map(pattern) {
-        None => newest.load(conn)?,
-        Some(like) => newest.filter(lower(genre).like(like).escape(ESCAPE)).load(conn)?,
-    };
-    let mut found: HashMap<String, Movie> = get_all(conn, &ids)?
-        .into_iter()
-        .map(|movie| (movie.id.to_string(), movie))
-        .collect();
-    Ok(ids.iter().filter_map(|listed| found.remove(listed)).collect())
+    let ids: Vec<String> = movies
+        .select(id)
+        .filter(lower(genre).like(pattern(genre_filter)).escape(ESCAPE))
+        .order((created_at.desc(), id.desc()))
+        .offset(offset)
+        .limit(limit)
+        .load(conn)?;
+    get_in_order(conn, &ids)
 }
 
 /// How many movies have a genre that contains this, in whatever case.
@@ -131,7 +147,10 @@ pub fn is_empty(conn: &mut DbConnection) -> QueryResult<bool> {
 ///
 /// If the database fails.
 pub fn count_by_genre(conn: &mut DbConnection) -> QueryResult<Vec<(Option<String>, i64)>> {
-    movies.group_by(genre).select((genre, count_star())).load(conn)
+    movies
+        .group_by(genre)
+        .select((genre, count_star()))
+        .load(conn)
 }
 
 /// Any character but the backslash, which MySQL reads twice.

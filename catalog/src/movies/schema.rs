@@ -1,5 +1,8 @@
 //! The tables of the movies database, as both dialects of `migrations/movies` make them.
-#![expect(missing_docs, reason = "the macro's modules and types follow the tables")]
+#![expect(
+    missing_docs,
+    reason = "the macro's modules and types follow the tables"
+)]
 
 diesel::table! {
     movies (id) {

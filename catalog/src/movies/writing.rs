@@ -94,7 +94,9 @@ pub fn delete(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResult
 /// Takes the movie's lock first, so that no two writes find the same last one.
 fn next_version(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResult<Option<i64>> {
     let movie = movies::table.find(id.as_str());
-    let locked = diesel::update(movie).set(movies::version.eq(movies::version + 1)).execute(conn)?;
+    let locked = diesel::update(movie)
+        .set(movies::version.eq(movies::version + 1))
+        .execute(conn)?;
     if locked == 0 {
         return Ok(None);
     }

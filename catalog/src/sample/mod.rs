@@ -65,7 +65,10 @@ impl SampleFilm {
     fn draft(self) -> (MovieId, MovieDraft) {
         let digest = Sha256::digest(format!("{} ({})", self.title, self.year));
         let mut bytes = [0; 16];
-        bytes.iter_mut().zip(digest).for_each(|(byte, digest)| *byte = digest);
+        bytes
+            .iter_mut()
+            .zip(digest)
+            .for_each(|(byte, digest)| *byte = digest);
         let id = MovieId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid());
         let fields = MovieFields {
             title: self.title,
@@ -74,7 +77,10 @@ impl SampleFilm {
             rating: self.rating,
             release_year: self.year,
         };
-        (id, MovieDraft::parse(&fields).expect("a test checks the sample"))
+        (
+            id,
+            MovieDraft::parse(&fields).expect("a test checks the sample"),
+        )
     }
 }
 
@@ -97,7 +103,10 @@ mod tests {
         for film in films {
             let title = film.title.clone();
             assert!(film.genre.split(", ").count() <= 3, "{title}");
-            assert!(film.genre.split(", ").all(|genre| known.contains(&genre)), "{title}");
+            assert!(
+                film.genre.split(", ").all(|genre| known.contains(&genre)),
+                "{title}"
+            );
             assert!(film.description.ends_with(['.', '?', '!']), "{title}");
             assert_eq!(film.year.len(), 4, "{title}");
             assert!(film.rating.parse::<f32>().is_ok(), "{title}");

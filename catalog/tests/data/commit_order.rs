@@ -15,7 +15,9 @@ use crate::{
 #[actix_web::test]
 async fn an_earlier_row_that_commits_later_is_delivered() {
     // On SQLite there is one writer at a time, and ids are commit order.
-    let Some(db) = TestDatabase::mysql("commit-order") else { return };
+    let Some(db) = TestDatabase::mysql("commit-order") else {
+        return;
+    };
     let (recommender, address) = (Recommender::new(), nowhere());
     recommender.serve(address).await;
     let world = World::start(&db, address).await;

@@ -1,13 +1,13 @@
 //! A movie write that was acknowledged reaches recommendations, in version order per film,
 //! whatever is down meanwhile.
 
-use std::{
-    collections::HashMap,
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use catalog::{
-    actors::{film_courier::Pace, movie_repository::{DeleteMovie, LoadSample, UpdateMovie}},
+    actors::{
+        film_courier::Pace,
+        movie_repository::{DeleteMovie, LoadSample, UpdateMovie},
+    },
     movies::{MovieId, outbox},
     sample,
 };
@@ -21,22 +21,39 @@ use crate::{
 
 async fn edit(world: &World, id: &MovieId, title: &str) -> i64 {
     let message = UpdateMovie(id.clone(), draft(title));
-    world.movies.ask(message, DEADLINE).await.unwrap().unwrap().version
+    world
+        .movies
+        .ask(message, DEADLINE)
+        .await
+        .unwrap()
+        .unwrap()
+        .version
 }
 
 async fn delete(world: &World, id: &MovieId) {
-    world.movies.ask(DeleteMovie(id.clone()), DEADLINE).await.unwrap().unwrap();
+    world
+        .movies
+        .ask(DeleteMovie(id.clone()), DEADLINE)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 async fn delivered(world: &World) {
-    until("the outbox is empty", || async { world.outbox_len().await == 0 }).await;
+    until("the outbox is empty", || async {
+        world.outbox_len().await == 0
+    })
+    .await;
 }
 
 fn in_version_order(told: &[Told]) {
     let mut last: HashMap<&str, i64> = HashMap::new();
     for told in told {
         let before = last.insert(told.film_id(), told.version());
-        assert!(before.is_none_or(|before| before <= told.version()), "{told:?} after {before:?}");
+        assert!(
+            before.is_none_or(|before| before <= told.version()),
+            "{told:?} after {before:?}"
+        );
     }
 }
 
@@ -58,12 +75,20 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
         let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         delivered(&world).await;
         let told = recommender.told();
-        let [Told::Saved(update)] = told.as_slice() else { panic!("{told:?}") };
+        let [Told::Saved(update)] = told.as_slice() else {
+            panic!("{told:?}")
+        };
         assert_eq!(update.film_id, movie.id.to_string());
-        assert_eq!((update.title.as_str(), update.genre.as_str()), ("The Thing", "Horror"));
+        assert_eq!(
+            (update.title.as_str(), update.genre.as_str()),
+            ("The Thing", "Horror")
+        );
         assert_eq!(update.description, "Ice, and DOGS.\nMore");
         assert_eq!((update.rating, update.release_year.as_str()), (8.2, "1982"));
-        assert_eq!(update.keywords, ["the", "thing", "ice,", "and", "dogs.", "more", "horror"]);
+        assert_eq!(
+            update.keywords,
+            ["the", "thing", "ice,", "and", "dogs.", "more", "horror"]
+        );
         assert_eq!(update.version, Some(movie.version));
     }
 }
@@ -85,10 +110,17 @@ async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_re
         recommender.serve(address).await;
         delivered(&world).await;
         let told = recommender.told_of(kept.id.as_str());
-        let [Told::Saved(update)] = told.as_slice() else { panic!("{told:?}") };
-        assert_eq!((update.title.as_str(), update.version), ("Edited again", Some(newest)));
+        let [Told::Saved(update)] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert_eq!(
+            (update.title.as_str(), update.version),
+            ("Edited again", Some(newest))
+        );
         let told = recommender.told_of(gone.id.as_str());
-        let [Told::Removed { version, .. }] = told.as_slice() else { panic!("{told:?}") };
+        let [Told::Removed { version, .. }] = told.as_slice() else {
+            panic!("{told:?}")
+        };
         assert!(*version > gone.version);
     }
 }
@@ -118,7 +150,10 @@ async fn versions_keep_their_order_under_every_kind_of_failure() {
         let mut newest = HashMap::new();
         for round in 0..6 {
             for id in &films {
-                newest.insert(id.to_string(), edit(&world, id, &format!("Round {round}")).await);
+                newest.insert(
+                    id.to_string(),
+                    edit(&world, id, &format!("Round {round}")).await,
+                );
             }
         }
         delivered(&world).await;
@@ -137,11 +172,20 @@ async fn many_films_are_on_their_way_at_once_but_not_too_many() {
         let address = nowhere();
         recommender.serve(address).await;
         let world = World::start(&db, address).await;
-        let added = world.movies.ask(LoadSample, DEADLINE).await.unwrap().unwrap();
+        let added = world
+            .movies
+            .ask(LoadSample, DEADLINE)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(added, sample::count());
         delivered(&world).await;
         assert_eq!(recommender.told().len(), added);
-        assert!((2..=PACE.in_flight).contains(&recommender.busiest()), "{}", recommender.busiest());
+        assert!(
+            (2..=PACE.in_flight).contains(&recommender.busiest()),
+            "{}",
+            recommender.busiest()
+        );
     }
 }
 
@@ -162,8 +206,14 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
         })
         .await;
         let parked = || async { world.database.read(outbox::count_parked).await.unwrap() };
-        until("the refused film is set aside", || async { parked().await == 1 }).await;
-        until("only it is left", || async { world.outbox_len().await == 1 }).await;
+        until("the refused film is set aside", || async {
+            parked().await == 1
+        })
+        .await;
+        until("only it is left", || async {
+            world.outbox_len().await == 1
+        })
+        .await;
         edit(&world, &poison.id, "Mended").await;
         delivered(&world).await;
         assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
@@ -184,8 +234,14 @@ async fn a_film_that_always_fails_blocks_nobody() {
         for i in 0..10 {
             world.create(&format!("Good {i}")).await;
         }
-        until("the good films are told", || async { recommender.told().len() == 10 }).await;
-        until("the broken one still waits", || async { world.outbox_len().await == 1 }).await;
+        until("the good films are told", || async {
+            recommender.told().len() == 10
+        })
+        .await;
+        until("the broken one still waits", || async {
+            world.outbox_len().await == 1
+        })
+        .await;
     }
 }
 
@@ -217,7 +273,11 @@ async fn a_film_deleted_past_the_catalog_is_told_as_deleted() {
         let world = World::start(&db, address).await;
         delivered(&world).await;
         let told = recommender.told_of(movie.id.as_str());
-        assert_eq!(told.last().map(Told::version), Some(movie.version + 1), "{told:?}");
+        assert_eq!(
+            told.last().map(Told::version),
+            Some(movie.version + 1),
+            "{told:?}"
+        );
     }
 }
 
@@ -227,16 +287,25 @@ async fn two_couriers_on_one_database_lose_nothing() {
         let recommender = Recommender::with_temper(|_| Ok(Duration::from_millis(1)));
         let address = nowhere();
         recommender.serve(address).await;
-        let (one, other) = (World::start(&db, address).await, World::start(&db, address).await);
+        let (one, other) = (
+            World::start(&db, address).await,
+            World::start(&db, address).await,
+        );
         let mut newest = HashMap::new();
         for i in 0..20 {
             let movie = one.create(&format!("Film {i}")).await;
-            newest.insert(movie.id.to_string(), edit(&other, &movie.id, "Edited").await);
+            newest.insert(
+                movie.id.to_string(),
+                edit(&other, &movie.id, "Edited").await,
+            );
         }
         delivered(&one).await;
         for (id, version) in newest {
             let told = recommender.told_of(&id);
-            assert!(told.iter().any(|told| told.version() == version), "{told:?}");
+            assert!(
+                told.iter().any(|told| told.version() == version),
+                "{told:?}"
+            );
         }
     }
 }
@@ -246,7 +315,10 @@ async fn a_write_is_delivered_at_once_without_waiting_for_a_poll() {
     for db in databases("courier-wake") {
         let (recommender, address) = (Recommender::new(), nowhere());
         recommender.serve(address).await;
-        let pace = Pace { poll: Duration::from_secs(3_600), ..PACE };
+        let pace = Pace {
+            poll: Duration::from_secs(3_600),
+            ..PACE
+        };
         let world = World::start_at_pace(&db, address, pace).await;
         for i in 0..3 {
             world.create(&format!("Film {i}")).await;

@@ -54,9 +54,17 @@ async fn is_migrated(db: TestDatabase) {
     let (recommender, address) = (Recommender::new(), nowhere());
     recommender.serve(address).await;
     let world = World::start(&db, address).await;
-    let list = ListMovies { page: 1, page_size: 10, genre: None };
+    let list = ListMovies {
+        page: 1,
+        page_size: 10,
+        genre: None,
+    };
     let page = world.movies.ask(list, DEADLINE).await.unwrap().unwrap();
-    let listed: Vec<_> = page.movies.iter().map(|m| (m.id.as_str(), m.title.as_str())).collect();
+    let listed: Vec<_> = page
+        .movies
+        .iter()
+        .map(|m| (m.id.as_str(), m.title.as_str()))
+        .collect();
     assert_eq!(
         listed,
         [
@@ -66,18 +74,29 @@ async fn is_migrated(db: TestDatabase) {
         ]
     );
     let amelie = &page.movies[0];
-    assert_eq!((amelie.description.as_str(), amelie.rating), ("Été", Some(8.3)));
+    assert_eq!(
+        (amelie.description.as_str(), amelie.rating),
+        ("Été", Some(8.3))
+    );
     assert_eq!(amelie.created_at.to_string(), "2020-01-02 03:04:05");
     assert!(amelie.is_recommended);
     assert_eq!(page.movies[1].created_at, page.movies[1].updated_at);
 
-    until("recommendations is told of all", || async { world.outbox_len().await == 0 }).await;
+    until("recommendations is told of all", || async {
+        world.outbox_len().await == 0
+    })
+    .await;
     assert_eq!(recommender.told().len(), 3);
 
     let odd: MovieId = "not-a-uuid".parse().unwrap();
     let update = UpdateMovie(odd.clone(), draft("Even 🎬"));
     world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
-    let odd = world.movies.ask(GetMovie(odd), DEADLINE).await.unwrap().unwrap();
+    let odd = world
+        .movies
+        .ask(GetMovie(odd), DEADLINE)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(odd.title, "Even 🎬");
     assert!(odd.version > 0);
 }
@@ -92,7 +111,9 @@ async fn an_old_sqlite_database_is_migrated_in_place() {
 
 #[actix_web::test]
 async fn an_old_mysql_database_is_migrated_in_place() {
-    let Some(db) = TestDatabase::mysql("legacy") else { return };
+    let Some(db) = TestDatabase::mysql("legacy") else {
+        return;
+    };
     execute(&db, OLD_MYSQL);
     execute(&db, OLD_ROWS);
     is_migrated(db).await;
@@ -100,7 +121,9 @@ async fn an_old_mysql_database_is_migrated_in_place() {
 
 #[actix_web::test]
 async fn each_mysql_step_may_find_its_own_work_done() {
-    let Some(db) = TestDatabase::mysql("legacy-again") else { return };
+    let Some(db) = TestDatabase::mysql("legacy-again") else {
+        return;
+    };
     execute(&db, OLD_MYSQL);
     execute(&db, OLD_ROWS);
     let migrate = || std::thread::scope(|s| drop(s.spawn(|| db.migrate(movies::migrations()))));

@@ -1,11 +1,11 @@
 //! The data half of the catalog over every database there is: repository, courier, status events,
 //! the Catalog service on gRPC, and databases of older deployments.
 
-mod support;
+mod catalog_service;
+mod commit_order;
+mod courier;
+mod legacy;
 mod recommender;
 mod repository;
-mod courier;
-mod commit_order;
 mod status;
-mod catalog_service;
-mod legacy;
+mod support;

@@ -74,7 +74,11 @@ impl Recommender {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let service = RecommendationsServer::new(self.clone());
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        tokio::spawn(
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(incoming),
+        );
     }
 
     pub(crate) fn told(&self) -> Vec<Told> {
@@ -127,7 +131,11 @@ impl Recommendations for Recommender {
         request: Request<RemoveFilmRequest>,
     ) -> Result<Response<RemoveFilmResponse>, Status> {
         let RemoveFilmRequest { film_id, version } = request.into_inner();
-        self.listen(Told::Removed { film_id, version: version.unwrap() }).await?;
+        self.listen(Told::Removed {
+            film_id,
+            version: version.unwrap(),
+        })
+        .await?;
         Ok(Response::new(RemoveFilmResponse { success: true }))
     }
 

@@ -11,16 +11,27 @@ use storage::testing::databases;
 use crate::support::{DEADLINE, World, draft, fields, nowhere};
 
 async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
-    let message = ListMovies { page, page_size, genre: genre.map(Into::into) };
+    let message = ListMovies {
+        page,
+        page_size,
+        genre: genre.map(Into::into),
+    };
     world.movies.ask(message, DEADLINE).await.unwrap().unwrap()
 }
 
 async fn get(world: &World, id: &MovieId) -> Result<Movie, Error> {
-    world.movies.ask(GetMovie(id.clone()), DEADLINE).await.unwrap()
+    world
+        .movies
+        .ask(GetMovie(id.clone()), DEADLINE)
+        .await
+        .unwrap()
 }
 
 fn titles(page: &MoviePage) -> Vec<&str> {
-    page.movies.iter().map(|movie| movie.title.as_str()).collect()
+    page.movies
+        .iter()
+        .map(|movie| movie.title.as_str())
+        .collect()
 }
 
 #[actix_web::test]
@@ -55,7 +66,10 @@ async fn a_movie_is_kept_as_it_was_given() {
         let delete = || world.movies.ask(DeleteMovie(created.id.clone()), DEADLINE);
         delete().await.unwrap().unwrap();
         assert!(matches!(delete().await.unwrap(), Err(Error::NotFound)));
-        assert!(matches!(get(&world, &created.id).await, Err(Error::NotFound)));
+        assert!(matches!(
+            get(&world, &created.id).await,
+            Err(Error::NotFound)
+        ));
         let message = UpdateMovie(created.id.clone(), draft("Other"));
         let gone = world.movies.ask(message, DEADLINE).await.unwrap();
         assert!(matches!(gone, Err(Error::NotFound)));
@@ -95,7 +109,10 @@ async fn pages_are_newest_first_and_keep_their_filter() {
                 // Three at a time are of the same moment: the id decides, the same way each time.
                 let at = Moment::from_micros(i64::from(i / 3) * 1_000_000);
                 let genre = if i % 5 == 0 { "Drama, Sci_Fi" } else { "drama" };
-                let film = MovieFields { genre: genre.into(), ..fields(&format!("{i:02}")) };
+                let film = MovieFields {
+                    genre: genre.into(),
+                    ..fields(&format!("{i:02}"))
+                };
                 let film = MovieDraft::parse(&film).unwrap();
                 let id = MovieId::from(uuid::Uuid::from_u128(u128::try_from(i).unwrap()));
                 writing::create(conn, &id, &film, at, at)?;
@@ -108,7 +125,10 @@ async fn pages_are_newest_first_and_keep_their_filter() {
         assert_eq!((first.total, first.page, first.last_page()), (25, 1, 3));
         let expected: Vec<String> = (15..25).rev().map(|i| format!("{i:02}")).collect();
         assert_eq!(titles(&first), expected);
-        assert_eq!(titles(&list(&world, 3, 10, None).await), ["04", "03", "02", "01", "00"]);
+        assert_eq!(
+            titles(&list(&world, 3, 10, None).await),
+            ["04", "03", "02", "01", "00"]
+        );
         let beyond = list(&world, 4, 10, None).await;
         assert_eq!((beyond.movies.len(), beyond.total), (0, 25));
         assert_eq!(list(&world, i64::MAX, i64::MAX, None).await.page_size, 100);
@@ -124,18 +144,75 @@ async fn pages_are_newest_first_and_keep_their_filter() {
 }
 
 #[actix_web::test]
+async fn far_pages_hold_what_counting_from_the_top_would_find() {
+    for db in databases("far-pages") {
+        let world = World::start(&db, nowhere()).await;
+        let written = world.database.write(|conn| {
+            for i in 0..2_345_u32 {
+                // Five at a time are of the same moment, also where landmarks stand.
+                let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
+                let id = MovieId::from(uuid::Uuid::from_u128(u128::from(i)));
+                writing::create(conn, &id, &draft(&i.to_string()), at, at)?;
+            }
+            Ok(())
+        });
+        written.await.unwrap();
+        for page_size in [7, 100] {
+            for offset in [0, 990, 994, 1_001, 1_995, 2_002, 2_338] {
+                let page = list(&world, offset / page_size + 1, page_size, None).await;
+                let first = 2_344 - (page.page - 1) * page_size;
+                let expected: Vec<String> = (0..=first)
+                    .rev()
+                    .take(page.movies.len())
+                    .map(|i| i.to_string())
+                    .collect();
+                assert_eq!(titles(&page), expected);
+                assert_eq!(page.movies.len() as i64, page_size.min(first + 1));
+            }
+        }
+        let deleted = list(&world, 1_500, 1, None).await.movies.remove(0);
+        world
+            .movies
+            .ask(DeleteMovie(deleted.id), DEADLINE)
+            .await
+            .unwrap()
+            .unwrap();
+        let below = list(&world, 1_500, 1, None).await.movies.remove(0);
+        assert_eq!(below.title, (2_344 - 1_500).to_string());
+    }
+}
+
+#[actix_web::test]
 async fn figures_follow_every_write() {
     for db in databases("figures") {
         let world = World::start(&db, nowhere()).await;
-        let summary = || async { world.movies.ask(CatalogSummary, DEADLINE).await.unwrap().unwrap() };
+        let summary = || async {
+            world
+                .movies
+                .ask(CatalogSummary, DEADLINE)
+                .await
+                .unwrap()
+                .unwrap()
+        };
         assert_eq!(summary().await.total, 0);
-        let film = MovieFields { genre: "Noir, Crime".into(), ..fields("A") };
+        let film = MovieFields {
+            genre: "Noir, Crime".into(),
+            ..fields("A")
+        };
         let message = CreateMovie(MovieDraft::parse(&film).unwrap());
         let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!(summary().await.total, 1);
-        assert_eq!(summary().await.genres, [("Crime".to_owned(), 1), ("Noir".to_owned(), 1)]);
+        assert_eq!(
+            summary().await.genres,
+            [("Crime".to_owned(), 1), ("Noir".to_owned(), 1)]
+        );
         assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 1);
-        world.movies.ask(DeleteMovie(movie.id), DEADLINE).await.unwrap().unwrap();
+        world
+            .movies
+            .ask(DeleteMovie(movie.id), DEADLINE)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(summary().await.total, 0);
         assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 0);
     }
@@ -145,10 +222,20 @@ async fn figures_follow_every_write() {
 async fn the_sample_is_loaded_once_and_in_its_order() {
     for db in databases("sample") {
         let world = World::start(&db, nowhere()).await;
-        let load = || async { world.movies.ask(LoadSample, DEADLINE).await.unwrap().unwrap() };
+        let load = || async {
+            world
+                .movies
+                .ask(LoadSample, DEADLINE)
+                .await
+                .unwrap()
+                .unwrap()
+        };
         assert_eq!(load().await, sample::count());
         assert_eq!(load().await, 0);
-        assert_eq!(world.outbox_len().await, i64::try_from(sample::count()).unwrap());
+        assert_eq!(
+            world.outbox_len().await,
+            i64::try_from(sample::count()).unwrap()
+        );
         let page = list(&world, 1, 100, None).await;
         let again = list(&world, 1, 100, None).await;
         assert_eq!(page, again);
@@ -162,16 +249,22 @@ async fn the_sample_is_loaded_once_and_in_its_order() {
 #[actix_web::test]
 async fn two_catalogs_on_one_database_both_write() {
     for db in databases("two-catalogs") {
-        let (one, other) =
-            (World::start(&db, nowhere()).await, World::start(&db, nowhere()).await);
+        let (one, other) = (
+            World::start(&db, nowhere()).await,
+            World::start(&db, nowhere()).await,
+        );
         let movie = one.create("A").await;
         let edits = (0..20).map(|i| {
             let world = if i % 2 == 0 { &one } else { &other };
-            world.movies.ask(UpdateMovie(movie.id.clone(), draft("B")), DEADLINE)
+            world
+                .movies
+                .ask(UpdateMovie(movie.id.clone(), draft("B")), DEADLINE)
         });
         let edited = futures::future::join_all(edits).await;
-        let mut versions: Vec<i64> =
-            edited.into_iter().map(|movie| movie.unwrap().unwrap().version).collect();
+        let mut versions: Vec<i64> = edited
+            .into_iter()
+            .map(|movie| movie.unwrap().unwrap().version)
+            .collect();
         versions.sort_unstable();
         versions.dedup();
         assert_eq!(versions.len(), 20, "each write has a version of its own");

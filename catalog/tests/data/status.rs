@@ -8,12 +8,18 @@ use storage::testing::databases;
 use crate::support::{DEADLINE, World, execute, nowhere};
 
 fn event(film_id: &str, is_recommended: bool, version: Option<i64>) -> Event {
-    let status = RecommendationStatus { film_id: film_id.into(), is_recommended };
+    let status = RecommendationStatus {
+        film_id: film_id.into(),
+        is_recommended,
+    };
     Event {
         topic: STATUS_TOPIC.into(),
         key: film_id.into(),
         payload: status.to_payload(),
-        headers: version.iter().map(|v| (VERSION_HEADER.to_owned(), v.to_string())).collect(),
+        headers: version
+            .iter()
+            .map(|v| (VERSION_HEADER.to_owned(), v.to_string()))
+            .collect(),
     }
 }
 
@@ -31,17 +37,32 @@ async fn the_newest_version_counts_and_repetition_changes_nothing() {
                 assert_eq!(verdicts, [Verdict::Done]);
                 let message = GetMovie(movie.id.clone());
                 let movie_now = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
-                assert_eq!(movie_now.version, movie.version, "the facts are not touched");
+                assert_eq!(
+                    movie_now.version, movie.version,
+                    "the facts are not touched"
+                );
                 movie_now.is_recommended
             }
         };
         assert!(apply(true, Some(10)).await);
         assert!(apply(true, Some(10)).await);
-        assert!(apply(false, Some(9)).await, "an older event changes nothing");
-        assert!(apply(false, Some(10)).await, "nor does one of the same version");
+        assert!(
+            apply(false, Some(9)).await,
+            "an older event changes nothing"
+        );
+        assert!(
+            apply(false, Some(10)).await,
+            "nor does one of the same version"
+        );
         assert!(!apply(false, Some(11)).await);
-        assert!(!apply(true, Some(10)).await, "an event that comes again changes nothing");
-        assert!(apply(true, None).await, "an older peer's event is applied as it stands");
+        assert!(
+            !apply(true, Some(10)).await,
+            "an event that comes again changes nothing"
+        );
+        assert!(
+            apply(true, None).await,
+            "an older peer's event is applied as it stands"
+        );
         assert!(!apply(false, None).await);
         assert!(apply(true, Some(12)).await);
     }
@@ -53,9 +74,14 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
         let world = World::start(&db, nowhere()).await;
         let handler = StatusHandler::new(world.database.clone());
         let (a, b) = (world.create("A").await.id, world.create("B").await.id);
-        let broken = |payload: &str| Event { payload: payload.into(), ..event("x", true, Some(1)) };
+        let broken = |payload: &str| Event {
+            payload: payload.into(),
+            ..event("x", true, Some(1))
+        };
         let mut malformed = event(a.as_str(), false, None);
-        malformed.headers.push((VERSION_HEADER.into(), "soon".into()));
+        malformed
+            .headers
+            .push((VERSION_HEADER.into(), "soon".into()));
         let verdicts = handler
             .handle(&[
                 event(a.as_str(), false, None),
@@ -68,13 +94,25 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
                 event(b.as_str(), false, Some(6)),
             ])
             .await;
-        let dead: Vec<bool> =
-            verdicts.iter().map(|v| matches!(v, Verdict::DeadLetter(_))).collect();
+        let dead: Vec<bool> = verdicts
+            .iter()
+            .map(|v| matches!(v, Verdict::DeadLetter(_)))
+            .collect();
         assert_eq!(dead, [false, true, false, false, true, false, true, false]);
-        assert!(verdicts.iter().all(|verdict| !matches!(verdict, Verdict::Retry(_))));
+        assert!(
+            verdicts
+                .iter()
+                .all(|verdict| !matches!(verdict, Verdict::Retry(_)))
+        );
         let recommended = |id| async {
             let message = GetMovie(id);
-            world.movies.ask(message, DEADLINE).await.unwrap().unwrap().is_recommended
+            world
+                .movies
+                .ask(message, DEADLINE)
+                .await
+                .unwrap()
+                .unwrap()
+                .is_recommended
         };
         assert!(recommended(a).await);
         assert!(!recommended(b).await);
@@ -88,10 +126,21 @@ async fn events_wait_while_the_database_fails() {
         let handler = StatusHandler::new(world.database.clone());
         let movie = world.create("Film").await;
         execute(&db, "ALTER TABLE movies RENAME TO elsewhere");
-        let events = [event(movie.id.as_str(), true, Some(1)), event("x", true, Some(2))];
+        let events = [
+            event(movie.id.as_str(), true, Some(1)),
+            event("x", true, Some(2)),
+        ];
         let verdicts = handler.handle(&events).await;
-        assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Retry(_))), "{verdicts:?}");
+        assert!(
+            verdicts
+                .iter()
+                .all(|verdict| matches!(verdict, Verdict::Retry(_))),
+            "{verdicts:?}"
+        );
         execute(&db, "ALTER TABLE elsewhere RENAME TO movies");
-        assert_eq!(handler.handle(&events).await, [Verdict::Done, Verdict::Done]);
+        assert_eq!(
+            handler.handle(&events).await,
+            [Verdict::Done, Verdict::Done]
+        );
     }
 }

@@ -41,13 +41,18 @@ impl World {
         Self::start_at_pace(db, recommender, PACE).await
     }
 
-    pub(crate) async fn start_at_pace(db: &TestDatabase, recommender: SocketAddr, pace: Pace) -> Self {
+    pub(crate) async fn start_at_pace(
+        db: &TestDatabase,
+        recommender: SocketAddr,
+        pace: Pace,
+    ) -> Self {
         let warden = Warden::new("catalog", &Process::new());
         let group = warden.group("data");
         let steps = movies::migrations();
-        let database = Database::open(&group, "movies", "test", db.url(), steps).await.unwrap();
-        let channel =
-            recommendations_gateway::channel(&recommender.to_string().parse().unwrap());
+        let database = Database::open(&group, "movies", "test", db.url(), steps)
+            .await
+            .unwrap();
+        let channel = recommendations_gateway::channel(&recommender.to_string().parse().unwrap());
         let courier = {
             let database = database.clone();
             group.supervise("film-courier", Place::Here, move |lifeline| {
@@ -60,7 +65,11 @@ impl World {
                 MovieRepository::new(database.clone(), courier.clone(), lifeline)
             })
         };
-        Self { database, movies, warden }
+        Self {
+            database,
+            movies,
+            warden,
+        }
     }
 
     pub(crate) async fn stop(self) {
@@ -68,12 +77,17 @@ impl World {
     }
 
     pub(crate) async fn create(&self, title: &str) -> Movie {
-        self.movies.ask(CreateMovie(draft(title)), DEADLINE).await.unwrap().unwrap()
+        self.movies
+            .ask(CreateMovie(draft(title)), DEADLINE)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// How many rows the outbox has.
     pub(crate) async fn outbox_len(&self) -> i64 {
-        self.count("SELECT COUNT(*) AS count FROM movie_outbox").await
+        self.count("SELECT COUNT(*) AS count FROM movie_outbox")
+            .await
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
@@ -89,7 +103,10 @@ impl World {
 }
 
 pub(crate) fn fields(title: &str) -> MovieFields {
-    MovieFields { title: title.into(), ..MovieFields::default() }
+    MovieFields {
+        title: title.into(),
+        ..MovieFields::default()
+    }
 }
 
 pub(crate) fn draft(title: &str) -> MovieDraft {
@@ -98,14 +115,20 @@ pub(crate) fn draft(title: &str) -> MovieDraft {
 
 /// An address where nobody answers.
 pub(crate) fn nowhere() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Waits until the condition holds, at most [`DEADLINE`].
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let begun = Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < DEADLINE, "it never came about that {what}");
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "it never came about that {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
