@@ -1,7 +1,18 @@
-use bridge::bus::BusUrl;
-use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
 
-use crate::proxy::Proxy;
+use bridge::{
+    broker::{Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats},
+    bus::BusUrl,
+};
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use crate::{proxy::Proxy, scene::LIMIT};
 
 /// A bus to test against.
 pub(crate) struct Bus {
@@ -11,7 +22,8 @@ pub(crate) struct Bus {
 
 enum Broker {
     Mock(MockCluster<'static, DefaultProducerContext>),
-    /// A real NATS server, or the embedded broker, behind an address that can be taken away.
+    Embedded(Embedded),
+    /// A real NATS server behind an address that can be taken away.
     Nats(Proxy),
     /// Its brokers tell clients their own addresses, so that none of them can be taken away.
     Kafka,
@@ -35,37 +47,93 @@ impl Bus {
         })
     }
 
-    pub(crate) async fn nats_real() -> Option<Self> {
-        let url = server("TEST_NATS_URL")?;
-        Some(Self::nats_at(url.trim_start_matches("nats://")).await)
+    pub(crate) async fn embedded() -> Self {
+        let embedded = Embedded::start().await;
+        Self {
+            url: format!("nats://{}", embedded.address).parse().unwrap(),
+            broker: Broker::Embedded(embedded),
+        }
     }
 
-    async fn nats_at(address: &str) -> Self {
-        let proxy = Proxy::to(address.to_owned()).await.unwrap();
-        Self {
+    pub(crate) async fn nats_real() -> Option<Self> {
+        let url = server("TEST_NATS_URL")?;
+        let address = url.trim_start_matches("nats://").to_owned();
+        let proxy = Proxy::to(address).await.unwrap();
+        Some(Self {
             url: format!("nats://{}", proxy.address()).parse().unwrap(),
             broker: Broker::Nats(proxy),
-        }
+        })
     }
 
     pub(crate) fn can_go_away(&self) -> bool {
         !matches!(self.broker, Broker::Kafka)
     }
 
-    pub(crate) fn go_away(&self) {
+    pub(crate) async fn go_away(&self) {
         match &self.broker {
             Broker::Mock(cluster) => cluster.broker_down(-1).unwrap(),
+            Broker::Embedded(embedded) => embedded.crash().await,
             Broker::Nats(proxy) => proxy.down(),
             Broker::Kafka => panic!("a real cluster cannot be taken away"),
         }
     }
 
-    pub(crate) fn come_back(&self) {
+    pub(crate) async fn come_back(&self) {
         match &self.broker {
             Broker::Mock(cluster) => cluster.broker_up(-1).unwrap(),
+            Broker::Embedded(embedded) => embedded.restart().await,
             Broker::Nats(proxy) => proxy.up(),
             Broker::Kafka => {}
         }
+    }
+}
+
+/// The embedded broker with a data folder of its own.
+struct Embedded {
+    data: TempDir,
+    address: SocketAddr,
+    running: RefCell<Option<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let embedded = Self {
+            data: tempfile::tempdir().unwrap(),
+            address: listener.local_addr().unwrap(),
+            running: RefCell::default(),
+        };
+        embedded.serve(listener).await;
+        embedded
+    }
+
+    async fn serve(&self, listener: TcpListener) {
+        let begun = Instant::now();
+        let broker = loop {
+            let config = BrokerConfig::new(self.data.path());
+            match EmbeddedBroker::open(config, BrokerStats::default()).await {
+                Ok(broker) => break broker,
+                // The threads of one that crashed may still be about to end.
+                Err(BrokerError::InUse(_)) if begun.elapsed() < LIMIT => {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("the broker does not start: {error}"),
+            }
+        };
+        let serving = broker.serve(listener, future::pending());
+        let running = tokio::spawn(async move { serving.await.unwrap() });
+        self.running.replace(Some(running));
+    }
+
+    async fn crash(&self) {
+        let running = self.running.take().unwrap();
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+    }
+
+    async fn restart(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.serve(listener).await;
     }
 }
 

@@ -71,6 +71,26 @@ pub(crate) async fn a_published_batch_outlives_its_producer(bus: Bus) {
     later.stop().await;
 }
 
+pub(crate) async fn a_published_batch_outlives_a_crash(bus: Bus) {
+    if !bus.can_go_away() {
+        return;
+    }
+    let scene = Scene::new(&bus);
+    let producer = scene.producer();
+    producer.publish(scene.events(0, 1)).await.unwrap();
+    producer.publish(scene.events(1, 100)).await.unwrap();
+    bus.go_away().await;
+    // What the producer had not sent yet is gone with it.
+    scene.stop().await;
+    bus.come_back().await;
+
+    let later = scene.beside();
+    let recorder = Recorder::new();
+    later.consumer(&recorder);
+    recorder.wait_for_events(100).await;
+    later.stop().await;
+}
+
 pub(crate) async fn a_dead_letter_has_its_reason_and_the_next_event_is_processed(bus: Bus) {
     let scene = Scene::new(&bus);
     let recorder = Recorder::judging(|event| match event.payload.as_slice() {
@@ -232,12 +252,12 @@ pub(crate) async fn a_broker_that_goes_away_and_comes_back_loses_nothing(bus: Bu
     producer.publish(scene.events(0, 10)).await.unwrap();
     recorder.wait_for_events(10).await;
 
-    bus.go_away();
+    bus.go_away().await;
     let (sending, events) = (producer.clone(), scene.events(10, 30));
     let publication = actix::spawn(async move { sending.publish(events).await });
     wait_until("it is noticed", || scene.is_degraded()).await;
     assert!(!publication.is_finished());
-    bus.come_back();
+    bus.come_back().await;
     publication.await.unwrap().unwrap();
     producer.publish(scene.events(30, 40)).await.unwrap();
     recorder.wait_for_events(40).await;
@@ -250,14 +270,14 @@ pub(crate) async fn a_broker_that_comes_late_is_waited_for(bus: Bus) {
     if !bus.can_go_away() {
         return;
     }
-    bus.go_away();
+    bus.go_away().await;
     let scene = Scene::new(&bus);
     let recorder = Recorder::new();
     scene.consumer(&recorder);
     let (producer, events) = (scene.producer(), scene.events(0, 10));
     let publication = actix::spawn(async move { producer.publish(events).await });
     wait_until("it is noticed", || scene.is_degraded()).await;
-    bus.come_back();
+    bus.come_back().await;
     publication.await.unwrap().unwrap();
     recorder.wait_for_events(10).await;
     wait_until("all is well", || !scene.is_degraded()).await;

@@ -22,6 +22,9 @@ macro_rules! on_every_bus {
         mod kafka_mock {
             $(#[actix::test] async fn $case() { super::cases::$case(super::Bus::kafka_mock()).await; })*
         }
+        mod nats_embedded {
+            $(#[actix::test] async fn $case() { super::cases::$case(super::Bus::embedded().await).await; })*
+        }
         mod kafka_real {
             $(#[actix::test] async fn $case() {
                 if let Some(bus) = super::Bus::kafka_real() { super::cases::$case(bus).await; }
@@ -39,6 +42,7 @@ on_every_bus! {
     events_arrive_as_they_were_published
     events_of_a_key_keep_their_order
     a_published_batch_outlives_its_producer
+    a_published_batch_outlives_a_crash
     a_dead_letter_has_its_reason_and_the_next_event_is_processed
     an_event_at_which_the_handler_panics_becomes_a_dead_letter
     a_retry_keeps_the_order

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use bridge::bus::Event;
+use bridge::bus::{BusError, Event};
 use futures::StreamExt;
 
 use crate::{
@@ -106,8 +106,34 @@ async fn a_deleted_stream_is_made_again(bus: Bus) {
     scene.stop().await;
 }
 
+/// Were they on their way together, the second would be stored though the first is refused.
+async fn an_event_is_not_sent_before_its_predecessor_is_confirmed(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let jetstream = jetstream(&bus).await;
+    let config = jetstream::stream::Config {
+        name: "SMALL".into(),
+        subjects: vec![scene.topic.clone()],
+        max_message_size: 300,
+        ..Default::default()
+    };
+    jetstream.delete_stream("SMALL").await.ok();
+    let stream = jetstream.create_stream(config).await.unwrap();
+    let events = vec![
+        scene.event("other", "1"),
+        scene.event("k", &"2".repeat(400)),
+        scene.event("k", "3"),
+    ];
+    let refused = scene.producer().publish(events).await;
+    assert!(matches!(refused, Err(BusError::Refused(_))), "{refused:?}");
+    scene.stop().await;
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
+}
+
 macro_rules! on_nats {
     ($($case:ident)*) => {
+        mod embedded {
+            $(#[actix::test] async fn $case() { super::$case(super::Bus::embedded().await).await; })*
+        }
         mod real {
             $(#[actix::test] async fn $case() {
                 if let Some(bus) = super::Bus::nats_real().await { super::$case(bus).await; }
@@ -121,4 +147,5 @@ on_nats! {
     events_of_a_crashed_consumer_come_before_later_ones
     a_stream_of_another_name_is_used
     a_deleted_stream_is_made_again
+    an_event_is_not_sent_before_its_predecessor_is_confirmed
 }

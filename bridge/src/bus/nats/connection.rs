@@ -148,7 +148,7 @@ fn reconnect_delay(attempt: usize) -> Duration {
     }
     let first = Duration::from_millis(50);
     let doublings = u32::try_from(attempt).unwrap_or(u32::MAX).min(8) - 2;
-    Backoff::new(first * (1 << doublings), Duration::from_secs(3)).next_delay()
+    Backoff::new(first * (1 << doublings), Duration::from_secs(2)).next_delay()
 }
 
 pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
@@ -166,7 +166,7 @@ mod tests {
         assert!(reconnect_delay(2) <= Duration::from_millis(50));
         for attempt in [10, 100, usize::MAX] {
             let delay = reconnect_delay(attempt);
-            assert!((1_500..=3_000).contains(&delay.as_millis()), "{delay:?}");
+            assert!((1_000..=2_000).contains(&delay.as_millis()), "{delay:?}");
         }
     }
 }
