@@ -9,6 +9,7 @@ use super::consumer::{Consumer, Progress};
 use super::error::Result;
 use super::json;
 use super::state::State;
+use super::stream_config::StreamConfig;
 use crate::broker::router::Router;
 
 /// Who waits for the answer to a request.
@@ -53,6 +54,19 @@ impl Responder {
     }
 }
 
+/// A stream's configuration as the API describes it.
+pub(super) fn describe_config(config: &StreamConfig) -> Value {
+    let mut config = json!(config);
+    if let Some(config) = config.as_object_mut() {
+        // What is never otherwise here, but what clients look for.
+        config.insert("compression".to_owned(), "none".into());
+        for off in ["sealed", "mirror_direct", "allow_rollup_hdrs"] {
+            config.insert(off.to_owned(), false.into());
+        }
+    }
+    config
+}
+
 /// A stream as the API describes it. `subjects` are those to list with their counts.
 pub(super) fn describe_stream(
     state: &State,
@@ -82,7 +96,7 @@ pub(super) fn describe_stream(
         }
     }
     json!({
-        "config": state.config,
+        "config": describe_config(&state.config),
         "created": json::time(state.created),
         "state": counts,
         "ts": json::time(json::now()),
@@ -103,7 +117,6 @@ pub(super) fn describe_consumer(stream: &str, consumer: &Consumer, num_waiting: 
         "num_redelivered": consumer.num_redelivered(),
         "num_waiting": num_waiting,
         "num_pending": consumer.num_pending,
-        "push_bound": false,
         "ts": json::time(json::now()),
     })
 }

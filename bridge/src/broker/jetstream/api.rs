@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{Responder, describe_stream, page};
+use super::answers::{Responder, describe_config, describe_stream, page};
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
@@ -187,7 +187,7 @@ impl Api {
         let config = named_config(name, body)?;
         if self.streams.by_name(name).is_some() {
             let info = self.ask(name, Request::Info(Bytes::new())).await?;
-            let same = info.get("config") == Some(&json!(config));
+            let same = info.get("config") == Some(&describe_config(&config));
             return if same {
                 Ok(None)
             } else {

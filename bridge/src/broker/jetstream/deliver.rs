@@ -105,9 +105,13 @@ impl Stream {
         inbox: Option<Box<str>>,
     ) {
         let now = Instant::now();
-        let (Some(consumer), Some(verdict)) =
-            (self.state.consumers.get_mut(name), acks::parse_body(body))
-        else {
+        let Some(consumer) = self.state.consumers.get_mut(name) else {
+            if let Some(inbox) = inbox {
+                self.router.answer_no_responders(&inbox);
+            }
+            return;
+        };
+        let Some(verdict) = acks::parse_body(body) else {
             return;
         };
         if let Some(waiting) = self.waiting.get_mut(name) {
@@ -185,7 +189,12 @@ impl Stream {
             return;
         }
         for pull in waiting.pulls.take_satisfied() {
-            end_pull(&self.router, &pull, "408 Request Timeout");
+            if pull.is_immediate() {
+                self.router
+                    .answer(&pull.inbox, &headers::status("404 No Messages"), &[]);
+            } else {
+                end_pull(&self.router, &pull, "408 Request Timeout");
+            }
         }
     }
 

@@ -120,7 +120,7 @@ pub(super) fn stream_config(why: impl Into<Cow<'static, str>>) -> ApiError {
 
 pub(super) fn consumer_config(why: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError {
-        code: 400,
+        code: 500,
         err_code: 10012,
         description: why.into(),
     }
@@ -144,5 +144,13 @@ pub(super) fn store_failed(error: &std::io::Error) -> ApiError {
         code: 503,
         err_code: 10077,
         description: format!("cannot store: {error}").into(),
+    }
+}
+
+pub(super) fn sequence_not_found(seq: u64) -> ApiError {
+    ApiError {
+        code: 400,
+        err_code: 10043,
+        description: format!("sequence {seq} not found").into(),
     }
 }

@@ -150,6 +150,9 @@ impl Messages {
 
     /// How many sequences between first and last hold no message any more.
     pub(super) fn deleted_count(&self) -> u64 {
+        if self.entries.is_empty() {
+            return 0;
+        }
         (self.last_seq + 1)
             .saturating_sub(self.first_seq())
             .saturating_sub(self.len())

@@ -216,7 +216,7 @@ impl Stream {
                     responder,
                 });
             }
-            Ok(_) => responder.send(Err(error::NO_MESSAGE)),
+            Ok(DeleteRequest { seq }) => responder.send(Err(error::sequence_not_found(seq))),
             Err(refusal) => responder.send(Err(refusal)),
         }
     }
