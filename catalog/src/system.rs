@@ -30,7 +30,8 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the addresses of the settings, once the other settings make sense.
+    /// Binds the addresses of the settings, once the other settings make sense and the data folder is
+    /// there.
     ///
     /// # Errors
     ///
@@ -38,6 +39,8 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.bus()?;
         config.database()?;
+        let data_dir = settings::name("data-dir", "DATA_DIR");
+        settings::writable_folder(&data_dir, &config.data_dir)?;
         let http = settings::name("http-addr", "HTTP_ADDR");
         let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");
         Ok(Self {
@@ -76,7 +79,6 @@ pub struct AppState {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
     let (bus, url, secret) = (config.bus()?, config.database()?, config.secret()?);
     let warden = Warden::new("catalog", &process);
 
