@@ -17,7 +17,9 @@ const RECOMMENDATIONS_MYSQL: EmbeddedMigrations =
 const REPLICAS: usize = 6;
 
 /// A service's database: its name, its steps, and a table that it has then.
-pub(crate) const SERVICES: [(&str, fn() -> Migrations, &str); 2] = [
+type Service = (&'static str, fn() -> Migrations, &'static str);
+
+pub(crate) const SERVICES: [Service; 2] = [
     (
         "movies",
         || Migrations {
