@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, ETAG, EntityTag, Header, IfNoneMatch, CONTENT_TYPE},
+    http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EntityTag, Header, IfNoneMatch},
     web,
 };
 use sha2::{Digest, Sha256};
@@ -29,32 +29,72 @@ static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     const CSS: &str = "text/css; charset=utf-8";
     const JS: &str = "text/javascript; charset=utf-8";
     [
-        ("style", "marquee.css", CSS, include_str!("../../assets/marquee.css")),
-        ("theme", "theme.js", JS, include_str!("../../assets/theme.js")),
+        (
+            "style",
+            "marquee.css",
+            CSS,
+            include_str!("../../assets/marquee.css"),
+        ),
+        (
+            "theme",
+            "theme.js",
+            JS,
+            include_str!("../../assets/theme.js"),
+        ),
         ("live", "live.js", JS, include_str!("../../assets/live.js")),
-        ("icon", "icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
+        (
+            "icon",
+            "icon.svg",
+            "image/svg+xml",
+            include_str!("../../assets/icon.svg"),
+        ),
     ]
-    .map(|(role, name, content_type, content)| Asset { role, name, content_type, content, version: version(content) })
+    .map(|(role, name, content_type, content)| Asset {
+        role,
+        name,
+        content_type,
+        content,
+        version: version(content),
+    })
 });
 
 fn version(content: &str) -> String {
-    Sha256::digest(content.as_bytes()).iter().take(6).fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(content.as_bytes())
+        .iter()
+        .take(6)
+        .fold(String::new(), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// Where each asset is, by its role.
 pub(super) fn urls() -> BTreeMap<&'static str, String> {
-    let url = |asset: &Asset| (asset.role, format!("/assets/{}?v={}", asset.name, asset.version));
+    let url = |asset: &Asset| {
+        (
+            asset.role,
+            format!("/assets/{}?v={}", asset.name, asset.version),
+        )
+    };
     ASSETS.iter().map(url).collect()
 }
 
 /// GET `/assets/{name}`.
-pub(super) async fn asset(request: HttpRequest, name: web::Path<String>) -> Result<HttpResponse, PageError> {
-    let asset = ASSETS.iter().find(|asset| asset.name == *name).ok_or(PageError::NoSuchPage)?;
-    Ok(versioned(&request, &asset.version, asset.content_type, || asset.content.to_owned()))
+pub(super) async fn asset(
+    request: HttpRequest,
+    name: web::Path<String>,
+) -> Result<HttpResponse, PageError> {
+    let asset = ASSETS
+        .iter()
+        .find(|asset| asset.name == *name)
+        .ok_or(PageError::NoSuchPage)?;
+    Ok(versioned(
+        &request,
+        &asset.version,
+        asset.content_type,
+        || asset.content.to_owned(),
+    ))
 }
 
 /// GET `/favicon.ico`, which browsers ask for where no page tells them better.
@@ -75,12 +115,21 @@ pub(super) fn versioned(
         IfNoneMatch::parse(request),
         Ok(IfNoneMatch::Items(known)) if known.iter().any(|known| known.weak_eq(&tag))
     );
-    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if is_known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
     response
-        .insert_header((CACHE_CONTROL, if is_asked_for { FOR_EVER } else { ASK_AGAIN }))
+        .insert_header((
+            CACHE_CONTROL,
+            if is_asked_for { FOR_EVER } else { ASK_AGAIN },
+        ))
         .insert_header((ETAG, tag));
     if is_known {
         return response.finish();
     }
-    response.insert_header((CONTENT_TYPE, content_type)).body(content())
+    response
+        .insert_header((CONTENT_TYPE, content_type))
+        .body(content())
 }

@@ -43,8 +43,14 @@ impl Token {
     /// The visitor's token, a new one if they have none.
     pub(super) fn of(request: &HttpRequest, key: &Key) -> Self {
         match unsigned(request, key, NAME) {
-            Some(value) => Self { value, is_new: false },
-            None => Self { value: format!("{:032x}", rand::random::<u128>()), is_new: true },
+            Some(value) => Self {
+                value,
+                is_new: false,
+            },
+            None => Self {
+                value: format!("{:032x}", rand::random::<u128>()),
+                is_new: true,
+            },
         }
     }
 
@@ -64,8 +70,11 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
     {
         return Err(Refusal::CrossSite);
     }
-    let is_program =
-        [COOKIE, REFERER].iter().all(|name| header(name.clone()).is_none()) && site.is_none() && origin.is_none();
+    let is_program = [COOKIE, REFERER]
+        .iter()
+        .all(|name| header(name.clone()).is_none())
+        && site.is_none()
+        && origin.is_none();
     if is_program {
         return Ok(());
     }
@@ -80,18 +89,29 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
 fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     let connection = request.connection_info();
     ["http://", "https://"].iter().any(|scheme| {
-        origin.strip_prefix(scheme.as_bytes()).is_some_and(|host| host.eq_ignore_ascii_case(connection.host().as_bytes()))
+        origin
+            .strip_prefix(scheme.as_bytes())
+            .is_some_and(|host| host.eq_ignore_ascii_case(connection.host().as_bytes()))
     })
 }
 
 /// Compares in a time that does not depend on where the first difference is.
 fn equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .fold(0, |different, (a, b)| different | (a ^ b))
+            == 0
 }
 
 /// A cookie whose value nobody can change or make up. It is sent over TLS alone where the request
 /// came by TLS.
-pub(super) fn signed(request: &HttpRequest, key: &Key, name: &'static str, value: String) -> Cookie<'static> {
+pub(super) fn signed(
+    request: &HttpRequest,
+    key: &Key,
+    name: &'static str,
+    value: String,
+) -> Cookie<'static> {
     let cookie = Cookie::build(name, value)
         .path("/")
         .http_only(true)
@@ -100,7 +120,10 @@ pub(super) fn signed(request: &HttpRequest, key: &Key, name: &'static str, value
         .finish();
     let mut jar = CookieJar::new();
     jar.signed_mut(key).add(cookie);
-    let mut cookie = jar.get(name).cloned().expect("the cookie was added a line before");
+    let mut cookie = jar
+        .get(name)
+        .cloned()
+        .expect("the cookie was added a line before");
     // actix-web decodes what browsers send back, and encodes nothing.
     let encoded = url::encode(cookie.value()).to_string();
     cookie.set_value(encoded);
@@ -116,7 +139,11 @@ pub(super) fn unsigned(request: &HttpRequest, key: &Key, name: &str) -> Option<S
 
 /// Asks the browser to forget a cookie.
 pub(super) fn removed(name: &'static str) -> Cookie<'static> {
-    let mut cookie = Cookie::build(name, "").path("/").http_only(true).same_site(SameSite::Lax).finish();
+    let mut cookie = Cookie::build(name, "")
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .finish();
     cookie.make_removal();
     cookie
 }
@@ -135,8 +162,13 @@ mod tests {
     fn browser(token: &str, headers: &[(&str, &str)]) -> HttpRequest {
         let plain = TestRequest::default().to_http_request();
         let cookie = signed(&plain, &key(), NAME, token.to_owned());
-        let request = TestRequest::default().insert_header(("host", "films.example:5000")).cookie(cookie);
-        headers.iter().fold(request, |request, header| request.insert_header(*header)).to_http_request()
+        let request = TestRequest::default()
+            .insert_header(("host", "films.example:5000"))
+            .insert_header(("cookie", cookie.stripped().to_string()));
+        let request = headers
+            .iter()
+            .fold(request, |request, header| request.insert_header(*header));
+        request.to_http_request()
     }
 
     #[test]
@@ -144,14 +176,25 @@ mod tests {
         let own: &[&[(&str, &str)]] = &[
             &[],
             &[("origin", "http://films.example:5000")],
-            &[("origin", "https://FILMS.example:5000"), ("sec-fetch-site", "same-origin")],
+            &[
+                ("origin", "https://FILMS.example:5000"),
+                ("sec-fetch-site", "same-origin"),
+            ],
             &[("referer", "http://films.example:5000/")],
         ];
         for headers in own {
             let request = browser("secret", headers);
-            assert_eq!(check(&request, &key(), Some("secret")), Ok(()), "{headers:?}");
+            assert_eq!(
+                check(&request, &key(), Some("secret")),
+                Ok(()),
+                "{headers:?}"
+            );
             for token in [None, Some(""), Some("other!"), Some("secret2")] {
-                assert_eq!(check(&request, &key(), token), Err(Refusal::NoToken), "{headers:?} {token:?}");
+                assert_eq!(
+                    check(&request, &key(), token),
+                    Err(Refusal::NoToken),
+                    "{headers:?} {token:?}"
+                );
             }
         }
     }
@@ -168,18 +211,42 @@ mod tests {
         ];
         for header in other {
             let request = browser("secret", &[*header]);
-            assert_eq!(check(&request, &key(), Some("secret")), Err(Refusal::CrossSite), "{header:?}");
-            let request = TestRequest::default().insert_header(*header).to_http_request();
-            assert_eq!(check(&request, &key(), None), Err(Refusal::CrossSite), "{header:?}");
+            assert_eq!(
+                check(&request, &key(), Some("secret")),
+                Err(Refusal::CrossSite),
+                "{header:?}"
+            );
+            let request = TestRequest::default()
+                .insert_header(*header)
+                .to_http_request();
+            assert_eq!(
+                check(&request, &key(), None),
+                Err(Refusal::CrossSite),
+                "{header:?}"
+            );
         }
     }
 
     #[test]
     fn a_program_needs_no_token_and_nothing_that_a_browser_sends_makes_a_program() {
-        assert_eq!(check(&TestRequest::default().to_http_request(), &key(), None), Ok(()));
-        for header in [("cookie", "a=b"), ("referer", "http://evil.example/"), ("sec-fetch-site", "none"), ("origin", "http://localhost:8080")] {
-            let request = TestRequest::default().insert_header(header).to_http_request();
-            assert_eq!(check(&request, &key(), None), Err(Refusal::NoToken), "{header:?}");
+        assert_eq!(
+            check(&TestRequest::default().to_http_request(), &key(), None),
+            Ok(())
+        );
+        for header in [
+            ("cookie", "a=b"),
+            ("referer", "http://evil.example/"),
+            ("sec-fetch-site", "none"),
+            ("origin", "http://localhost:8080"),
+        ] {
+            let request = TestRequest::default()
+                .insert_header(header)
+                .to_http_request();
+            assert_eq!(
+                check(&request, &key(), None),
+                Err(Refusal::NoToken),
+                "{header:?}"
+            );
         }
     }
 
@@ -189,12 +256,21 @@ mod tests {
         assert_eq!(Token::of(&request, &key()).value, "secret");
         let other = Key::from(&[8; 64]);
         assert!(Token::of(&request, &other).is_new);
-        assert_eq!(check(&request, &other, Some("secret")), Err(Refusal::NoToken));
+        assert_eq!(
+            check(&request, &other, Some("secret")),
+            Err(Refusal::NoToken)
+        );
     }
 
     #[test]
     fn behind_a_proxy_the_host_is_the_one_that_the_browser_asked() {
-        let request = browser("secret", &[("x-forwarded-host", "films.org"), ("origin", "https://films.org")]);
+        let request = browser(
+            "secret",
+            &[
+                ("x-forwarded-host", "films.org"),
+                ("origin", "https://films.org"),
+            ],
+        );
         assert_eq!(check(&request, &key(), Some("secret")), Ok(()));
     }
 }

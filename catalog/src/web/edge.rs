@@ -29,7 +29,10 @@ const HEADERS: [(&str, &str); 5] = [
 /// Adds the headers that protect a visitor.
 pub(super) fn secure(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
 }
 

@@ -79,7 +79,10 @@ impl PageError {
             ),
             Self::LargeForm => (
                 "That is too much at once",
-                format!("Nothing was changed. A form holds up to {} KiB; go back, shorten the text, and send it again.", LIMIT_BYTES / 1024),
+                format!(
+                    "Nothing was changed. A form holds up to {} KiB; go back, shorten the text, and send it again.",
+                    LIMIT_BYTES / 1024
+                ),
             ),
             Self::Catalog(Error::RecommendationsAway | Error::RecommendationsFailed(_)) => said(
                 "Recommendations are away for the moment",
@@ -122,17 +125,35 @@ impl ResponseError for PageError {
             Self::Catalog(error) => error.log(),
             Self::Rendering(error) => {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::error!(cause = cause.as_deref().unwrap_or("none"), "a page cannot be rendered: {error}");
+                tracing::error!(
+                    cause = cause.as_deref().unwrap_or("none"),
+                    "a page cannot be rendered: {error}"
+                );
             }
             _ => {}
         }
         let status = self.status();
         let (heading, text) = self.words();
-        let view = ErrorView { status: status.as_u16(), heading, text, link: "/", link_text: "Show all films" };
-        let layout = Layout { place: Place::Elsewhere, recommended: None, flash: None, csrf: String::new() };
-        let html = templates().error(&layout, &view).unwrap_or_else(|_| heading.to_owned());
+        let view = ErrorView {
+            status: status.as_u16(),
+            heading,
+            text,
+            link: "/",
+            link_text: "Show all films",
+        };
+        let layout = Layout {
+            place: Place::Elsewhere,
+            recommended: None,
+            flash: None,
+            csrf: String::new(),
+        };
+        let html = templates()
+            .error(&layout, &view)
+            .unwrap_or_else(|_| heading.to_owned());
         let mut response = HttpResponse::build(status);
-        response.content_type(ContentType::html()).insert_header((CACHE_CONTROL, "no-store"));
+        response
+            .content_type(ContentType::html())
+            .insert_header((CACHE_CONTROL, "no-store"));
         if matches!(self, Self::LargeForm | Self::SlowForm) {
             // The rest of the form may still be on its way.
             response.insert_header((CONNECTION, "close"));

@@ -27,7 +27,11 @@ impl FromRequest for InPath {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         // actix-web has decoded all but `%`, `/` and `+`; decoding the rest now decodes nothing twice.
-        let id = request.match_info().get("id").and_then(url::decode).and_then(|id| id.parse().ok());
+        let id = request
+            .match_info()
+            .get("id")
+            .and_then(url::decode)
+            .and_then(|id| id.parse().ok());
         ready(id.map(Self).ok_or(PageError::Catalog(Error::NotFound)))
     }
 }
@@ -42,7 +46,12 @@ pub(super) async fn show(visit: Visit, InPath(id): InPath) -> Result<HttpRespons
     };
     let view = FilmView::new(&movie, why);
     let recommended = reasons.map(|reasons| reasons.total);
-    visit.show(StatusCode::OK, Place::Films, recommended, |templates, layout| templates.film(layout, &view))
+    visit.show(
+        StatusCode::OK,
+        Place::Films,
+        recommended,
+        |templates, layout| templates.film(layout, &view),
+    )
 }
 
 /// GET `/movie/new`.
@@ -55,7 +64,14 @@ pub(super) async fn new_form(visit: Visit) -> Result<HttpResponse, PageError> {
 pub(super) async fn create(visit: Visit, form: Form) -> Result<HttpResponse, PageError> {
     let fields = fields(&form);
     let outcome = match MovieDraft::parse(&fields) {
-        Ok(draft) => visit.site.app.movies.ask(CreateMovie(draft), DEADLINE).await.unwrap_or_else(|e| Err(e.into())).map_err(NotKept::Failed),
+        Ok(draft) => visit
+            .site
+            .app
+            .movies
+            .ask(CreateMovie(draft), DEADLINE)
+            .await
+            .unwrap_or_else(|e| Err(e.into()))
+            .map_err(NotKept::Failed),
         Err(errors) => Err(NotKept::Refused(errors)),
     };
     match outcome {
@@ -74,7 +90,10 @@ pub(super) async fn edit_form(visit: Visit, InPath(id): InPath) -> Result<HttpRe
         title: movie.title.clone(),
         description: movie.description.clone(),
         genre: movie.genre.clone(),
-        rating: movie.rating.map(|rating| rating.to_string()).unwrap_or_default(),
+        rating: movie
+            .rating
+            .map(|rating| rating.to_string())
+            .unwrap_or_default(),
         release_year: movie.release_year.clone(),
     };
     let view = FilmFormView::to_edit(&movie, &fields, genres(&visit).await);
@@ -82,13 +101,24 @@ pub(super) async fn edit_form(visit: Visit, InPath(id): InPath) -> Result<HttpRe
 }
 
 /// POST `/movie/<id>/edit`.
-pub(super) async fn update(visit: Visit, InPath(id): InPath, form: Form) -> Result<HttpResponse, PageError> {
+pub(super) async fn update(
+    visit: Visit,
+    InPath(id): InPath,
+    form: Form,
+) -> Result<HttpResponse, PageError> {
     let before = get(&visit, &id).await?;
     let fields = fields(&form);
     let outcome = match MovieDraft::parse(&fields) {
         Ok(draft) => {
             let ask = UpdateMovie(id.clone(), draft);
-            visit.site.app.movies.ask(ask, DEADLINE).await.unwrap_or_else(|e| Err(e.into())).map_err(NotKept::Failed)
+            visit
+                .site
+                .app
+                .movies
+                .ask(ask, DEADLINE)
+                .await
+                .unwrap_or_else(|e| Err(e.into()))
+                .map_err(NotKept::Failed)
         }
         Err(errors) => Err(NotKept::Refused(errors)),
     };
@@ -102,15 +132,34 @@ pub(super) async fn update(visit: Visit, InPath(id): InPath, form: Form) -> Resu
 }
 
 /// POST `/movie/<id>/delete`.
-pub(super) async fn delete(visit: Visit, InPath(id): InPath, _: Form) -> Result<HttpResponse, PageError> {
+pub(super) async fn delete(
+    visit: Visit,
+    InPath(id): InPath,
+    _: Form,
+) -> Result<HttpResponse, PageError> {
     let movie = get(&visit, &id).await?;
-    visit.site.app.movies.ask(DeleteMovie(id), DEADLINE).await.map_err(Error::from)??;
+    visit
+        .site
+        .app
+        .movies
+        .ask(DeleteMovie(id), DEADLINE)
+        .await
+        .map_err(Error::from)??;
     Ok(visit.go_to("/", &format!("{} was deleted.", movie.title)))
 }
 
 /// GET `/movie/<id>/cover.svg`.
-pub(super) async fn cover(visit: Visit, request: HttpRequest, InPath(id): InPath) -> Result<HttpResponse, PageError> {
-    let Movie { title, release_year, genre, .. } = get(&visit, &id).await?;
+pub(super) async fn cover(
+    visit: Visit,
+    request: HttpRequest,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let Movie {
+        title,
+        release_year,
+        genre,
+        ..
+    } = get(&visit, &id).await?;
     let version = covers::version(&title, &release_year, &genre);
     let draw = || covers::cover(&title, &release_year, &genre);
     Ok(assets::versioned(&request, &version, "image/svg+xml", draw))
@@ -123,7 +172,12 @@ enum NotKept {
 }
 
 async fn get(visit: &Visit, id: &MovieId) -> Result<Movie, Error> {
-    visit.site.app.movies.ask(GetMovie(id.clone()), DEADLINE).await?
+    visit
+        .site
+        .app
+        .movies
+        .ask(GetMovie(id.clone()), DEADLINE)
+        .await?
 }
 
 /// The genres that there are, to choose from while typing; none if they cannot be had.
@@ -145,7 +199,12 @@ fn fields(form: &Form) -> MovieFields {
 }
 
 /// Shows a form again with what was typed and why it was not kept.
-async fn show_again(visit: &Visit, place: Place, view: FilmFormView, why: NotKept) -> Result<HttpResponse, PageError> {
+async fn show_again(
+    visit: &Visit,
+    place: Place,
+    view: FilmFormView,
+    why: NotKept,
+) -> Result<HttpResponse, PageError> {
     let (status, view) = match why {
         NotKept::Refused(errors) => (StatusCode::UNPROCESSABLE_ENTITY, view.refused(&errors)),
         // What was typed is of no use where the film is gone.
@@ -160,7 +219,14 @@ async fn show_again(visit: &Visit, place: Place, view: FilmFormView, why: NotKep
     show_form(visit, status, place, &view).await
 }
 
-async fn show_form(visit: &Visit, status: StatusCode, place: Place, view: &FilmFormView) -> Result<HttpResponse, PageError> {
+async fn show_form(
+    visit: &Visit,
+    status: StatusCode,
+    place: Place,
+    view: &FilmFormView,
+) -> Result<HttpResponse, PageError> {
     let recommended = visit.recommended_count().await;
-    visit.show(status, place, recommended, |templates, layout| templates.film_form(layout, view))
+    visit.show(status, place, recommended, |templates, layout| {
+        templates.film_form(layout, view)
+    })
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error,
-    actors::recommendations_gateway::{FollowedKeyword, Follow, GetKeywords, StopFollowing},
+    actors::recommendations_gateway::{Follow, FollowedKeyword, GetKeywords, StopFollowing},
 };
 
 /// How long the recommendations service may take.
@@ -30,14 +30,32 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
     let typed = form.text("keyword");
     let keyword = typed.trim();
     if keyword.is_empty() {
-        return refuse(&visit, typed, StatusCode::UNPROCESSABLE_ENTITY, "Type a word or a phrase to follow.").await;
+        return refuse(
+            &visit,
+            typed,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Type a word or a phrase to follow.",
+        )
+        .await;
     }
-    let was_followed = keywords(&visit).await.is_ok_and(|followed| {
-        followed.iter().any(|followed| followed.keyword == keyword)
-    });
-    let ask = Follow { user: visit.user, keyword: keyword.to_owned() };
-    match visit.site.app.recommendations.ask(ask, DEADLINE).await.unwrap_or_else(|e| Err(e.into())) {
-        Ok(()) if was_followed => Ok(visit.go_to("/preferences", &format!("You follow {keyword} already."))),
+    let was_followed = keywords(&visit)
+        .await
+        .is_ok_and(|followed| followed.iter().any(|followed| followed.keyword == keyword));
+    let ask = Follow {
+        user: visit.user,
+        keyword: keyword.to_owned(),
+    };
+    match visit
+        .site
+        .app
+        .recommendations
+        .ask(ask, DEADLINE)
+        .await
+        .unwrap_or_else(|e| Err(e.into()))
+    {
+        Ok(()) if was_followed => {
+            Ok(visit.go_to("/preferences", &format!("You follow {keyword} already.")))
+        }
         Ok(()) => Ok(visit.go_to("/preferences", &format!("You follow {keyword} now."))),
         Err(Error::Invalid(sentence)) => {
             let sentence = as_sentence(&sentence);
@@ -52,17 +70,32 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
 }
 
 /// POST `/preferences/delete/<keyword>`.
-pub(super) async fn stop(visit: Visit, request: HttpRequest, form: Form) -> Result<HttpResponse, PageError> {
+pub(super) async fn stop(
+    visit: Visit,
+    request: HttpRequest,
+    form: Form,
+) -> Result<HttpResponse, PageError> {
     // The path as it was sent: a keyword may hold slashes, and percent signs that mean themselves.
     let path = request.uri().path();
-    let encoded = path.strip_prefix("/preferences/delete/").unwrap_or_default();
+    let encoded = path
+        .strip_prefix("/preferences/delete/")
+        .unwrap_or_default();
     let in_path = url::decode(encoded).ok_or(PageError::BrokenForm)?;
     let keyword = match form.get("keyword") {
         Some(keyword) if in_path.is_empty() => keyword.to_owned(),
         _ => in_path,
     };
-    let ask = StopFollowing { user: visit.user, keyword: keyword.clone() };
-    let was_followed = visit.site.app.recommendations.ask(ask, DEADLINE).await.map_err(Error::from)??;
+    let ask = StopFollowing {
+        user: visit.user,
+        keyword: keyword.clone(),
+    };
+    let was_followed = visit
+        .site
+        .app
+        .recommendations
+        .ask(ask, DEADLINE)
+        .await
+        .map_err(Error::from)??;
     let done = if was_followed {
         format!("You no longer follow {keyword}.")
     } else {
@@ -72,7 +105,12 @@ pub(super) async fn stop(visit: Visit, request: HttpRequest, form: Form) -> Resu
 }
 
 async fn keywords(visit: &Visit) -> Result<Vec<FollowedKeyword>, Error> {
-    visit.site.app.recommendations.ask(GetKeywords(visit.user), DEADLINE).await?
+    visit
+        .site
+        .app
+        .recommendations
+        .ask(GetKeywords(visit.user), DEADLINE)
+        .await?
 }
 
 async fn view(visit: &Visit) -> FollowingView {
@@ -86,22 +124,47 @@ async fn view(visit: &Visit) -> FollowingView {
 }
 
 /// Shows the page again with what was typed and why it is not followed.
-async fn refuse(visit: &Visit, typed: String, status: StatusCode, why: &str) -> Result<HttpResponse, PageError> {
+async fn refuse(
+    visit: &Visit,
+    typed: String,
+    status: StatusCode,
+    why: &str,
+) -> Result<HttpResponse, PageError> {
     let view = view(visit).await.refusing(typed, why);
     show(visit, status, &view).await
 }
 
-async fn show(visit: &Visit, status: StatusCode, view: &FollowingView) -> Result<HttpResponse, PageError> {
-    let recommended = if view.away { None } else { visit.recommended_count().await };
-    visit.show(status, Place::Following, recommended, |templates, layout| templates.following(layout, view))
+async fn show(
+    visit: &Visit,
+    status: StatusCode,
+    view: &FollowingView,
+) -> Result<HttpResponse, PageError> {
+    let recommended = if view.away {
+        None
+    } else {
+        visit.recommended_count().await
+    };
+    visit.show(
+        status,
+        Place::Following,
+        recommended,
+        |templates, layout| templates.following(layout, view),
+    )
 }
 
 /// An error of another service as pages say it: with a capital and a full stop.
 fn as_sentence(message: &str) -> String {
     let message = message.trim();
     let mut letters = message.chars();
-    let capital = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    let stop = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    let capital = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string())
+        .unwrap_or_default();
+    let stop = if message.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
     format!("{capital}{}{stop}", letters.as_str())
 }
 

@@ -25,7 +25,10 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     /// What was typed into a field; nothing if it was not sent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// What was typed into a field, empty if it was not sent.
@@ -55,7 +58,10 @@ impl FromRequest for Form {
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > DRAIN_BYTES as u64) {
         return Err(PageError::LargeForm);
     }
@@ -70,7 +76,11 @@ async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Pa
             body.extend_from_slice(&chunk);
         }
     }
-    if size > LIMIT_BYTES { Err(PageError::LargeForm) } else { Ok(body) }
+    if size > LIMIT_BYTES {
+        Err(PageError::LargeForm)
+    } else {
+        Ok(body)
+    }
 }
 
 fn parse(request: &HttpRequest, body: &[u8]) -> Result<Form, PageError> {
@@ -78,7 +88,10 @@ fn parse(request: &HttpRequest, body: &[u8]) -> Result<Form, PageError> {
     if body.is_empty() {
         return Ok(Form(Vec::new()));
     }
-    if !request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    {
         return Err(PageError::StrangeForm);
     }
     let text = std::str::from_utf8(body).map_err(|_| PageError::BrokenForm)?;

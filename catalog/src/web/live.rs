@@ -35,7 +35,12 @@ const PREAMBLE: &str = "retry: 3000\n\n";
 
 /// GET `/recommendations/events`.
 pub(super) async fn events(visit: Visit) -> Result<HttpResponse, PageError> {
-    let permit = visit.site.streams.clone().try_acquire_owned().map_err(|_| PageError::TooManyStreams)?;
+    let permit = visit
+        .site
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| PageError::TooManyStreams)?;
     let (page, events) = mpsc::channel(4);
     rt::spawn(feed(visit, page, permit));
     Ok(HttpResponse::Ok()
@@ -82,7 +87,12 @@ async fn watch_for_ever(visit: &Visit, page: &Page) -> Result<(), Gone> {
 }
 
 async fn watch(visit: &Visit) -> Result<Changes, Error> {
-    visit.site.app.recommendations.ask(Watch { user: visit.user }, WATCH_DEADLINE).await?
+    visit
+        .site
+        .app
+        .recommendations
+        .ask(Watch { user: visit.user }, WATCH_DEADLINE)
+        .await?
 }
 
 /// Passes on what the service tells until it stops telling.

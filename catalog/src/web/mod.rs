@@ -6,23 +6,28 @@
 //! fills a typed view and renders the view's template. What goes wrong is a
 //! [`PageError`](error::PageError) and becomes a page of its own.
 
-mod films;
+// The pages themselves.
 mod film;
+mod films;
 mod following;
-mod recommended;
 mod live;
-mod visit;
-mod form;
+mod recommended;
+
+// What a handler is given.
 mod csrf;
 mod flash;
+mod form;
 mod user;
-mod error;
-mod edge;
-mod views;
-mod templates;
-mod covers;
+mod visit;
+
+// What it answers with.
 mod assets;
+mod covers;
+mod edge;
+mod error;
+mod templates;
 mod url;
+mod views;
 
 use std::sync::Arc;
 
@@ -59,7 +64,9 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
     cfg.app_data(site).service(
         web::scope("")
             .configure(routes)
-            .default_service(web::to(|| async { Err::<String, _>(PageError::NoSuchPage) }))
+            .default_service(web::to(|| async {
+                Err::<String, _>(PageError::NoSuchPage)
+            }))
             .wrap(Compress::default())
             .wrap(from_fn(edge::edge)),
     );

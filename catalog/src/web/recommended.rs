@@ -20,7 +20,10 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
     let (view, total) = match page(&visit).await {
         Ok((page, recommended)) => {
             let total = i64::from(recommended.total);
-            (RecommendedView::new(&recommended.films, total, page, last_page(total)), Some(recommended.total))
+            (
+                RecommendedView::new(&recommended.films, total, page, last_page(total)),
+                Some(recommended.total),
+            )
         }
         Err(error) => {
             tracing::warn!(%error, "what a user is recommended cannot be shown: {error}");
@@ -29,7 +32,11 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
     };
     // A script keeps what it shows rather than put the news of an absence in its place.
     let list_only = visit.wants_list_only();
-    let status = if list_only && total.is_none() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = if list_only && total.is_none() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
     visit.show(status, Place::ForYou, total, |templates, layout| {
         templates.recommendations(layout, &view, Part::of(list_only))
     })

@@ -35,8 +35,9 @@ impl Part {
     }
 }
 
-static TEMPLATES: LazyLock<Templates> =
-    LazyLock::new(|| Templates::load().expect("the templates do not change, and a test renders them all"));
+static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| {
+    Templates::load().expect("the templates do not change, and a test renders them all")
+});
 
 /// The templates.
 pub(super) fn templates() -> &'static Templates {
@@ -78,7 +79,12 @@ impl Templates {
         self.render("following.html", layout, view, Part::Page)
     }
 
-    pub(super) fn recommendations(&self, layout: &Layout, view: &RecommendedView, part: Part) -> Rendered {
+    pub(super) fn recommendations(
+        &self,
+        layout: &Layout,
+        view: &RecommendedView,
+        part: Part,
+    ) -> Rendered {
         self.render("recommendations.html", layout, view, part)
     }
 
@@ -86,7 +92,13 @@ impl Templates {
         self.render("error.html", layout, view, Part::Page)
     }
 
-    fn render(&self, template: &str, layout: &Layout, view: &impl Serialize, part: Part) -> Rendered {
+    fn render(
+        &self,
+        template: &str,
+        layout: &Layout,
+        view: &impl Serialize,
+        part: Part,
+    ) -> Rendered {
         let mut context = Context::from_serialize(view)?;
         context.insert("layout", layout);
         match part {

@@ -7,7 +7,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::covers;
 
 /// All but what RFC 3986 calls unreserved.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// Makes any text safe as one segment of a path or as a value in a query.
 pub(super) fn encode(text: &str) -> impl Display + '_ {
@@ -16,7 +20,10 @@ pub(super) fn encode(text: &str) -> impl Display + '_ {
 
 /// Undoes percent-encoding, once; nothing if that yields no text.
 pub(super) fn decode(encoded: &str) -> Option<String> {
-    percent_decode_str(encoded).decode_utf8().ok().map(Into::into)
+    percent_decode_str(encoded)
+        .decode_utf8()
+        .ok()
+        .map(Into::into)
 }
 
 /// The page of a film.
@@ -26,7 +33,11 @@ pub(super) fn film(id: impl Display) -> String {
 
 /// The cover of a film, an address for what these three texts look like and no other.
 pub(super) fn cover(id: impl Display, title: &str, year: &str, genre: &str) -> String {
-    format!("{}/cover.svg?v={}", film(id), covers::version(title, year, genre))
+    format!(
+        "{}/cover.svg?v={}",
+        film(id),
+        covers::version(title, year, genre)
+    )
 }
 
 /// A path with a query of those parameters that have a value.
@@ -60,9 +71,22 @@ mod tests {
 
     #[test]
     fn texts_survive_the_way_into_an_address_and_back() {
-        for text in ["heist", "a/b", "//", "%2F", "100% ?#&=+", "a b", "..", "é 千", "\u{0}\n\t"] {
+        for text in [
+            "heist",
+            "a/b",
+            "//",
+            "%2F",
+            "100% ?#&=+",
+            "a b",
+            "..",
+            "é 千",
+            "\u{0}\n\t",
+        ] {
             let encoded = encode(text).to_string();
-            assert!(!encoded.contains(['/', '?', '#', '&', '+', ' ']), "{encoded}");
+            assert!(
+                !encoded.contains(['/', '?', '#', '&', '+', ' ']),
+                "{encoded}"
+            );
             assert_eq!(decode(&encoded).unwrap(), text);
         }
         assert_eq!(decode("%ff"), None);
@@ -71,7 +95,10 @@ mod tests {
     #[test]
     fn parameters_without_value_are_left_out() {
         assert_eq!(with_query("/", &[("genre", ""), ("page", "")]), "/");
-        assert_eq!(with_query("/", &[("genre", "a&b"), ("page", "2")]), "/?genre=a%26b&page=2");
+        assert_eq!(
+            with_query("/", &[("genre", "a&b"), ("page", "2")]),
+            "/?genre=a%26b&page=2"
+        );
     }
 
     #[test]

@@ -58,7 +58,13 @@ impl FromRequest for Visit {
                 .clone();
             let token = Token::of(&request, &site.key);
             let flash = flash::carried(&request, &site.key);
-            Ok(Self { site, user, request, token, flash })
+            Ok(Self {
+                site,
+                user,
+                request,
+                token,
+                flash,
+            })
         })
     }
 }
@@ -68,7 +74,12 @@ impl Visit {
     pub(super) fn parameter(&self, name: &str) -> String {
         web::Query::<Vec<(String, String)>>::from_query(self.request.query_string())
             .ok()
-            .and_then(|query| query.into_inner().into_iter().find(|(parameter, _)| parameter == name))
+            .and_then(|query| {
+                query
+                    .into_inner()
+                    .into_iter()
+                    .find(|(parameter, _)| parameter == name)
+            })
             .map(|(_, value)| value)
             .unwrap_or_default()
     }
@@ -79,7 +90,11 @@ impl Visit {
         let page = page.trim();
         // More digits than fit are still a number: that of a page beyond the last.
         let is_huge = page.len() > 18 && page.bytes().all(|digit| digit.is_ascii_digit());
-        if is_huge { i64::from(i32::MAX) } else { page.parse().unwrap_or(1).clamp(1, i64::from(i32::MAX)) }
+        if is_huge {
+            i64::from(i32::MAX)
+        } else {
+            page.parse().unwrap_or(1).clamp(1, i64::from(i32::MAX))
+        }
     }
 
     /// Whether only the list of a page is asked for, by a script that has the rest.
@@ -97,11 +112,18 @@ impl Visit {
     ) -> Result<HttpResponse, PageError> {
         let list_only = self.wants_list_only();
         let flash = if list_only { None } else { self.flash.clone() };
-        let layout = Layout { place, recommended, flash, csrf: self.token.value.clone() };
+        let layout = Layout {
+            place,
+            recommended,
+            flash,
+            csrf: self.token.value.clone(),
+        };
         let html = render(templates::templates(), &layout)?;
         let mut response = HttpResponse::build(status);
         // Each visitor's pages are their own, and may differ the next time.
-        response.content_type(ContentType::html()).insert_header((CACHE_CONTROL, "private, no-cache"));
+        response
+            .content_type(ContentType::html())
+            .insert_header((CACHE_CONTROL, "private, no-cache"));
         self.give_token(&mut response);
         if layout.flash.is_some() {
             response.cookie(flash::shown());
@@ -112,7 +134,11 @@ impl Visit {
     /// Sends the visitor to another page, which tells what was done.
     pub(super) fn go_to(&self, url: &str, done: &str) -> HttpResponse {
         let mut response = HttpResponse::SeeOther();
-        response.insert_header((LOCATION, url)).cookie(flash::carry(&self.request, &self.site.key, done));
+        response.insert_header((LOCATION, url)).cookie(flash::carry(
+            &self.request,
+            &self.site.key,
+            done,
+        ));
         response.finish()
     }
 
@@ -130,14 +156,18 @@ impl Visit {
 
     /// Why one film is recommended, looked for among all recommendations of the user, up to a limit.
     pub(super) async fn reason(&self, film: &MovieId, reasons: Option<&Reasons>) -> Why {
-        let Some(first) = reasons else { return Why::default() };
+        let Some(first) = reasons else {
+            return Why::default();
+        };
         let why = first.of(film);
         if !why.is_empty() {
             return why;
         }
         let end = first.total.min(10 * REASONS);
         for offset in (REASONS..end).step_by(REASONS as usize) {
-            let Ok(more) = self.recommended(offset, REASONS, ASIDE_DEADLINE).await else { break };
+            let Ok(more) = self.recommended(offset, REASONS, ASIDE_DEADLINE).await else {
+                break;
+            };
             let why = Reasons::from(more).of(film);
             if !why.is_empty() {
                 return why;
@@ -147,8 +177,17 @@ impl Visit {
     }
 
     /// Some of the user's recommendations, newest first.
-    pub(super) async fn recommended(&self, offset: i32, max: i32, deadline: Duration) -> Result<Recommended, Error> {
-        let ask = GetRecommended { user: self.user, offset, max };
+    pub(super) async fn recommended(
+        &self,
+        offset: i32,
+        max: i32,
+        deadline: Duration,
+    ) -> Result<Recommended, Error> {
+        let ask = GetRecommended {
+            user: self.user,
+            offset,
+            max,
+        };
         self.site.app.recommendations.ask(ask, deadline).await?
     }
 
@@ -169,13 +208,19 @@ pub(super) struct Reasons {
 impl From<Recommended> for Reasons {
     fn from(Recommended { films, total }: Recommended) -> Self {
         let reason = |film: RecommendedFilm| (film.id, film.matched_keywords);
-        Self { by_film: films.into_iter().map(reason).collect(), total }
+        Self {
+            by_film: films.into_iter().map(reason).collect(),
+            total,
+        }
     }
 }
 
 impl Reasons {
     /// Why a film is recommended; empty if it is not, or if that is not known.
     pub(super) fn of(&self, film: &MovieId) -> Why {
-        self.by_film.get(film).map(|keywords| Why::new(keywords)).unwrap_or_default()
+        self.by_film
+            .get(film)
+            .map(|keywords| Why::new(keywords))
+            .unwrap_or_default()
     }
 }

@@ -50,7 +50,8 @@ impl FakeRecommendations {
 
     /// Starts a service that was away.
     pub(crate) async fn come_back(&self) {
-        self.clone().serve(TcpListener::bind(self.address).await.unwrap());
+        self.clone()
+            .serve(TcpListener::bind(self.address).await.unwrap());
     }
 
     /// From now on takes every call and answers none.
@@ -60,12 +61,20 @@ impl FakeRecommendations {
 
     /// The keywords that user 1 follows.
     pub(crate) fn keywords(&self) -> Vec<String> {
-        self.told().keywords.iter().map(|preference| preference.keyword.clone()).collect()
+        self.told()
+            .keywords
+            .iter()
+            .map(|preference| preference.keyword.clone())
+            .collect()
     }
 
     /// Follows a keyword without the catalog, as another client would.
     pub(crate) fn follow(&self, keyword: &str) {
-        self.told().keywords.push(Preference { user_id: 1, keyword: keyword.into(), matching_films: None });
+        self.told().keywords.push(Preference {
+            user_id: 1,
+            keyword: keyword.into(),
+            matching_films: None,
+        });
         self.changed();
     }
 
@@ -75,7 +84,11 @@ impl FakeRecommendations {
     }
 
     fn at(address: SocketAddr) -> Self {
-        Self { address, told: Arc::default(), total: watch::Sender::new(0) }
+        Self {
+            address,
+            told: Arc::default(),
+            total: watch::Sender::new(0),
+        }
     }
 
     fn serve(self, listener: TcpListener) {
@@ -103,14 +116,21 @@ impl FakeRecommendations {
 
 impl Told {
     fn matches(film: &FilmUpdate, keyword: &str) -> bool {
-        format!("{} {} {}", film.title, film.description, film.genre).to_lowercase().contains(&keyword.to_lowercase())
+        format!("{} {} {}", film.title, film.description, film.genre)
+            .to_lowercase()
+            .contains(&keyword.to_lowercase())
     }
 
     /// The newest first.
     fn recommended(&self, user: i32) -> Vec<MovieRecommendation> {
         let recommend = |film: &FilmUpdate| {
-            let own = self.keywords.iter().filter(|preference| preference.user_id == user);
-            let matched = own.map(|preference| preference.keyword.clone()).filter(|keyword| Self::matches(film, keyword));
+            let own = self
+                .keywords
+                .iter()
+                .filter(|preference| preference.user_id == user);
+            let matched = own
+                .map(|preference| preference.keyword.clone())
+                .filter(|keyword| Self::matches(film, keyword));
             MovieRecommendation {
                 id: film.film_id.clone(),
                 title: film.title.clone(),
@@ -122,28 +142,49 @@ impl Told {
             }
         };
         let all = self.films.iter().rev().map(recommend);
-        all.filter(|film| !film.matched_keywords.is_empty()).collect()
+        all.filter(|film| !film.matched_keywords.is_empty())
+            .collect()
     }
 }
 
 #[tonic::async_trait]
 impl Recommendations for FakeRecommendations {
-    async fn get_recommendations(&self, request: Request<RecommendationsRequest>) -> Result<Response<RecommendationsResponse>, Status> {
+    async fn get_recommendations(
+        &self,
+        request: Request<RecommendationsRequest>,
+    ) -> Result<Response<RecommendationsResponse>, Status> {
         self.speak().await;
-        let RecommendationsRequest { user_id, max_results, offset } = request.into_inner();
+        let RecommendationsRequest {
+            user_id,
+            max_results,
+            offset,
+        } = request.into_inner();
         let all = self.told().recommended(user_id.parse().unwrap());
         let total = all.len() as i32;
-        let page = all.into_iter().skip(offset as usize).take(max_results as usize);
-        Ok(Response::new(RecommendationsResponse { recommendations: page.collect(), total }))
+        let page = all
+            .into_iter()
+            .skip(offset as usize)
+            .take(max_results as usize);
+        Ok(Response::new(RecommendationsResponse {
+            recommendations: page.collect(),
+            total,
+        }))
     }
 
-    async fn create_preference(&self, request: Request<CreatePreferenceRequest>) -> Result<Response<Preference>, Status> {
+    async fn create_preference(
+        &self,
+        request: Request<CreatePreferenceRequest>,
+    ) -> Result<Response<Preference>, Status> {
         self.speak().await;
         let CreatePreferenceRequest { user_id, keyword } = request.into_inner();
         if keyword.contains('!') {
             return Err(Status::invalid_argument("a keyword holds no `!`"));
         }
-        let preference = Preference { user_id, keyword, matching_films: None };
+        let preference = Preference {
+            user_id,
+            keyword,
+            matching_films: None,
+        };
         let mut told = self.told();
         if !told.keywords.contains(&preference) {
             told.keywords.push(preference.clone());
@@ -153,31 +194,53 @@ impl Recommendations for FakeRecommendations {
         Ok(Response::new(preference))
     }
 
-    async fn get_preferences(&self, request: Request<GetPreferencesRequest>) -> Result<Response<GetPreferencesResponse>, Status> {
+    async fn get_preferences(
+        &self,
+        request: Request<GetPreferencesRequest>,
+    ) -> Result<Response<GetPreferencesResponse>, Status> {
         self.speak().await;
         let user = request.into_inner().user_id;
         let told = self.told();
-        let own = told.keywords.iter().filter(|preference| preference.user_id == user);
+        let own = told
+            .keywords
+            .iter()
+            .filter(|preference| preference.user_id == user);
         let counted = own.map(|preference| {
-            let matching = told.films.iter().filter(|film| Told::matches(film, &preference.keyword)).count();
-            Preference { matching_films: Some(matching as i32), ..preference.clone() }
+            let matching = told
+                .films
+                .iter()
+                .filter(|film| Told::matches(film, &preference.keyword))
+                .count();
+            Preference {
+                matching_films: Some(matching as i32),
+                ..preference.clone()
+            }
         });
-        Ok(Response::new(GetPreferencesResponse { preferences: counted.collect() }))
+        Ok(Response::new(GetPreferencesResponse {
+            preferences: counted.collect(),
+        }))
     }
 
-    async fn delete_preference(&self, request: Request<DeletePreferenceRequest>) -> Result<Response<DeletePreferenceResponse>, Status> {
+    async fn delete_preference(
+        &self,
+        request: Request<DeletePreferenceRequest>,
+    ) -> Result<Response<DeletePreferenceResponse>, Status> {
         self.speak().await;
         let DeletePreferenceRequest { user_id, keyword } = request.into_inner();
         let mut told = self.told();
         let before = told.keywords.len();
-        told.keywords.retain(|preference| preference.user_id != user_id || preference.keyword != keyword);
+        told.keywords
+            .retain(|preference| preference.user_id != user_id || preference.keyword != keyword);
         let success = told.keywords.len() < before;
         drop(told);
         self.changed();
         Ok(Response::new(DeletePreferenceResponse { success }))
     }
 
-    async fn process_film_update(&self, request: Request<FilmUpdate>) -> Result<Response<FilmUpdateResponse>, Status> {
+    async fn process_film_update(
+        &self,
+        request: Request<FilmUpdate>,
+    ) -> Result<Response<FilmUpdateResponse>, Status> {
         self.speak().await;
         let film = request.into_inner();
         let mut told = self.told();
@@ -188,7 +251,10 @@ impl Recommendations for FakeRecommendations {
         Ok(Response::new(FilmUpdateResponse { success: true }))
     }
 
-    async fn remove_film(&self, request: Request<RemoveFilmRequest>) -> Result<Response<RemoveFilmResponse>, Status> {
+    async fn remove_film(
+        &self,
+        request: Request<RemoveFilmRequest>,
+    ) -> Result<Response<RemoveFilmResponse>, Status> {
         self.speak().await;
         let film_id = request.into_inner().film_id;
         self.told().films.retain(|known| known.film_id != film_id);
@@ -198,9 +264,13 @@ impl Recommendations for FakeRecommendations {
 
     type WatchRecommendationsStream = BoxStream<'static, Result<RecommendationsChanged, Status>>;
 
-    async fn watch_recommendations(&self, _: Request<WatchRecommendationsRequest>) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+    async fn watch_recommendations(
+        &self,
+        _: Request<WatchRecommendationsRequest>,
+    ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
         self.speak().await;
-        let changes = WatchStream::new(self.total.subscribe()).map(|total| Ok(RecommendationsChanged { total }));
+        let changes = WatchStream::new(self.total.subscribe())
+            .map(|total| Ok(RecommendationsChanged { total }));
         Ok(Response::new(changes.boxed()))
     }
 }

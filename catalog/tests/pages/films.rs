@@ -8,21 +8,38 @@ async fn an_empty_catalogue_offers_the_sample_and_loads_it() {
     let browser = site.browser();
     let wall = browser.get("/").await;
     assert_eq!(wall.status, 200);
-    assert!(wall.text().starts_with("Nothing is showing yet\n"), "{}", wall.text());
-    assert!(wall.body.contains(r#"<form method="post" action="/sample""#));
+    assert!(
+        wall.text().starts_with("Nothing is showing yet\n"),
+        "{}",
+        wall.text()
+    );
+    assert!(
+        wall.body
+            .contains(r#"<form method="post" action="/sample""#)
+    );
 
     let loaded = browser.submit("/", "/sample", &[]).await;
     assert_eq!((loaded.status, loaded.location()), (303, "/"));
     let wall = browser.get("/").await;
     let flash = wall.flash().unwrap();
-    let count: usize = flash.strip_suffix(" films were added.").unwrap().parse().unwrap();
+    let count: usize = flash
+        .strip_suffix(" films were added.")
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!(count >= 200, "{flash}");
     assert_eq!(wall.body.matches("data-film=").count(), 24);
-    assert!(wall.body.contains(&format!(r#"<span class="count">{count}</span>"#)));
+    assert!(
+        wall.body
+            .contains(&format!(r#"<span class="count">{count}</span>"#))
+    );
 
     let again = browser.submit("/movie/new", "/sample", &[]).await;
     assert_eq!(again.status, 303);
-    assert_eq!(browser.get("/").await.flash(), Some("Nothing was added, for the catalogue is not empty."));
+    assert_eq!(
+        browser.get("/").await.flash(),
+        Some("Nothing was added, for the catalogue is not empty.")
+    );
 }
 
 #[tokio::test]
@@ -30,21 +47,33 @@ async fn pages_go_on_within_their_genre_and_end_at_the_last() {
     let site = Site::start().await;
     let browser = site.browser();
     for number in 1..=25 {
-        browser.add_film(&format!("Robbery {number}"), "1999", "Crime, Drama", "").await;
+        browser
+            .add_film(&format!("Robbery {number}"), "1999", "Crime, Drama", "")
+            .await;
     }
     browser.add_film("Laughter", "2001", "Comedy", "").await;
 
     let first = browser.get("/?genre=cRIM").await;
     assert_eq!(first.body.matches("data-film=").count(), 24);
     assert!(!first.body.contains("Laughter"));
-    assert!(first.body.contains(r#"<a rel="next" href="/?genre=cRIM&amp;page=2">"#), "{}", first.body);
+    assert!(
+        first
+            .body
+            .contains(r#"<a rel="next" href="/?genre=cRIM&amp;page=2">"#),
+        "{}",
+        first.body
+    );
     assert!(first.text().contains("Page 1 of 2"));
     assert!(first.text().contains("25 with “cRIM”"));
 
     let second = browser.get("/?genre=cRIM&page=2").await;
     assert_eq!(second.body.matches("data-film=").count(), 1);
     assert!(second.body.contains("Robbery 1<"));
-    assert!(second.body.contains(r#"<a rel="prev" href="/?genre=cRIM">"#));
+    assert!(
+        second
+            .body
+            .contains(r#"<a rel="prev" href="/?genre=cRIM">"#)
+    );
 
     for beyond in ["3", "99", "2147483647", "99999999999999999999999"] {
         let last = browser.get(&format!("/?genre=cRIM&page={beyond}")).await;
@@ -80,7 +109,9 @@ async fn a_genre_without_films_says_so_and_how_to_go_on() {
 async fn a_film_has_a_page_of_its_own() {
     let site = Site::start().await;
     let browser = site.browser();
-    let film = browser.add_film("Heat", "1995", "Crime, Drama", "A heist.\n\nA chase.").await;
+    let film = browser
+        .add_film("Heat", "1995", "Crime, Drama", "A heist.\n\nA chase.")
+        .await;
     let page = browser.get(&film).await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<title>Heat (1995) · Marquee</title>"));
@@ -103,8 +134,13 @@ async fn what_was_done_is_told_once() {
     let site = Site::start().await;
     let browser = site.browser();
     let title = format!("千{}", "é".repeat(254));
-    browser.submit("/movie/new", "/movie/new", &[("title", &title)]).await;
-    assert_eq!(browser.get("/").await.flash(), Some(format!("{title} was added.").as_str()));
+    browser
+        .submit("/movie/new", "/movie/new", &[("title", &title)])
+        .await;
+    assert_eq!(
+        browser.get("/").await.flash(),
+        Some(format!("{title} was added.").as_str())
+    );
     assert_eq!(browser.get("/").await.flash(), None);
 }
 
@@ -120,18 +156,33 @@ async fn a_cover_may_be_kept_for_ever_at_the_address_of_its_version_only() {
     let cover = browser.get(address).await;
     assert_eq!(cover.status, 200);
     assert_eq!(cover.header("content-type"), "image/svg+xml");
-    assert_eq!(cover.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(
+        cover.header("cache-control"),
+        "public, max-age=31536000, immutable"
+    );
     assert!(cover.body.contains(">HEAT</text>"), "{}", cover.body);
 
     for other in [format!("{film}/cover.svg"), format!("{film}/cover.svg?v=0")] {
         let cover = browser.get(&other).await;
-        assert_eq!((cover.status, cover.header("cache-control")), (200, "no-cache"), "{other}");
+        assert_eq!(
+            (cover.status, cover.header("cache-control")),
+            (200, "no-cache"),
+            "{other}"
+        );
     }
-    let known = browser.request(|client, url| client.get(url), address).header("if-none-match", cover.header("etag"));
+    let known = browser
+        .request(|client, url| client.get(url), address)
+        .header("if-none-match", cover.header("etag"));
     let known = known.send().await.unwrap();
     assert_eq!(known.status(), 304);
 
-    browser.submit(&format!("{film}/edit"), &format!("{film}/edit"), &[("title", "Cold")]).await;
+    browser
+        .submit(
+            &format!("{film}/edit"),
+            &format!("{film}/edit"),
+            &[("title", "Cold")],
+        )
+        .await;
     let stale = browser.get(address).await;
     assert_eq!(stale.header("cache-control"), "no-cache");
     assert!(stale.body.contains(">COLD</text>"));
@@ -144,6 +195,10 @@ async fn the_wall_can_be_had_without_what_stands_around_it() {
     browser.add_film("Heat", "1995", "Crime", "").await;
     let list = browser.get("/?part=list").await;
     assert_eq!(list.status, 200);
-    assert!(list.body.trim_start().starts_with("<div data-live="), "{}", list.body);
+    assert!(
+        list.body.trim_start().starts_with("<div data-live="),
+        "{}",
+        list.body
+    );
     assert!(list.body.contains("Heat"));
 }

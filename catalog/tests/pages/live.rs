@@ -16,12 +16,18 @@ async fn read_until(stream: &mut Response, expected: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(LIMIT, reading).await.unwrap_or_else(|_| panic!("no `{expected}` came"));
+    tokio::time::timeout(LIMIT, reading)
+        .await
+        .unwrap_or_else(|_| panic!("no `{expected}` came"));
     read
 }
 
 async fn listen(site: &Site) -> Response {
-    site.browser().request(|client, url| client.get(url), "/recommendations/events").send().await.unwrap()
+    site.browser()
+        .request(|client, url| client.get(url), "/recommendations/events")
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -62,9 +68,15 @@ async fn there_is_an_end_to_how_many_pages_may_listen() {
     let site = Site::start().await;
     let browser = site.browser();
     let mut streams: Vec<_> = futures::stream::iter(0..2_000)
-        .map(|_| browser.request(|client, url| client.get(url), "/recommendations/events").send())
+        .map(|_| {
+            browser
+                .request(|client, url| client.get(url), "/recommendations/events")
+                .send()
+        })
         .buffer_unordered(64)
-        .take_while(|answer| std::future::ready(answer.as_ref().is_ok_and(|answer| answer.status() == 200)))
+        .take_while(|answer| {
+            std::future::ready(answer.as_ref().is_ok_and(|answer| answer.status() == 200))
+        })
         .collect()
         .await;
     assert!(streams.len() < 2_000, "nothing was refused");
@@ -72,5 +84,8 @@ async fn there_is_an_end_to_how_many_pages_may_listen() {
     // Others are served, and a place that is left is free again.
     assert_eq!(browser.get("/").await.status, 200);
     streams.clear();
-    crate::site::eventually("a place is free", async || listen(&site).await.status() == 200).await;
+    crate::site::eventually("a place is free", async || {
+        listen(&site).await.status() == 200
+    })
+    .await;
 }

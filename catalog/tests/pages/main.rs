@@ -1,13 +1,20 @@
 //! The pages as a browser sees them: a whole catalog over SQLite, with recommendations that a test
 //! has in its hand.
 
-mod films;
-mod film_forms;
-mod following;
-mod recommended;
-mod live;
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
 mod bad_requests;
+mod film_forms;
+mod films;
+mod following;
+mod live;
+mod recommended;
 mod safety;
-mod site;
+
 mod browser;
 mod fake_recommendations;
+mod site;

@@ -18,10 +18,15 @@ async fn each_film_says_why_it_is_there() {
 
     site.recommendations.follow("heist");
     site.recommendations.follow("paris");
-    browser.add_film("Ronin", "1998", "Action", "A heist in Paris.").await;
+    browser
+        .add_film("Ronin", "1998", "Action", "A heist in Paris.")
+        .await;
     let film = browser.add_film("Heat", "1995", "Crime", "A heist.").await;
     browser.add_film("Laughter", "2001", "Comedy", "").await;
-    eventually("recommendations knows the films", async || site.recommendations.films() == 3).await;
+    eventually("recommendations knows the films", async || {
+        site.recommendations.films() == 3
+    })
+    .await;
 
     let page = browser.get("/recommendations").await;
     insta::assert_snapshot!(page.text(), @r"
@@ -33,13 +38,24 @@ async fn each_film_says_why_it_is_there() {
     1998Actionrated 8.1 of 10
     because you follow heist and paris
     ");
-    assert!(page.body.contains(r#"id="badge"><span id="badge-count">2</span>"#), "{}", page.body);
+    assert!(
+        page.body
+            .contains(r#"id="badge"><span id="badge-count">2</span>"#),
+        "{}",
+        page.body
+    );
 
     let wall = browser.get("/").await.text();
-    assert!(wall.contains("because you follow heist and paris"), "{wall}");
+    assert!(
+        wall.contains("because you follow heist and paris"),
+        "{wall}"
+    );
     assert!(wall.contains("Laughter\n2001Comedy"), "{wall}");
     let film = browser.get(&film).await.text();
-    assert!(film.contains("For you, because you follow heist."), "{film}");
+    assert!(
+        film.contains("For you, because you follow heist."),
+        "{film}"
+    );
 }
 
 #[tokio::test]
@@ -48,14 +64,25 @@ async fn recommendations_go_on_over_several_pages() {
     let browser = site.browser();
     site.recommendations.follow("robbery");
     for number in 1..=25 {
-        browser.add_film(&format!("Robbery {number}"), "1999", "Crime", "").await;
+        browser
+            .add_film(&format!("Robbery {number}"), "1999", "Crime", "")
+            .await;
     }
-    eventually("recommendations knows the films", async || site.recommendations.films() == 25).await;
+    eventually("recommendations knows the films", async || {
+        site.recommendations.films() == 25
+    })
+    .await;
     let first = browser.get("/recommendations").await;
     assert_eq!(first.body.matches("data-film=").count(), 24);
-    assert!(first.body.contains(r#"<a rel="next" href="/recommendations?page=2">"#));
+    assert!(
+        first
+            .body
+            .contains(r#"<a rel="next" href="/recommendations?page=2">"#)
+    );
     for beyond in ["2", "3", "999999999999"] {
-        let last = browser.get(&format!("/recommendations?page={beyond}")).await;
+        let last = browser
+            .get(&format!("/recommendations?page={beyond}"))
+            .await;
         assert_eq!(last.body.matches("data-film=").count(), 1, "{beyond}");
         assert!(last.text().contains("Page 2 of 2"), "{beyond}");
     }
@@ -71,7 +98,12 @@ async fn the_catalogue_goes_on_without_recommendations() {
     }
     let page = browser.get("/recommendations").await;
     assert_eq!(page.status, 200);
-    assert!(page.text().contains("Recommendations are away for the moment."), "{}", page.text());
+    assert!(
+        page.text()
+            .contains("Recommendations are away for the moment."),
+        "{}",
+        page.text()
+    );
     assert_eq!(browser.get("/recommendations?part=list").await.status, 503);
 }
 
@@ -83,7 +115,15 @@ async fn a_service_that_does_not_answer_delays_no_page_for_long() {
     site.recommendations.fall_silent();
     let began = Instant::now();
     assert_eq!(browser.get("/").await.status, 200);
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(browser.get("/recommendations").await.status, 200);
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        began.elapsed()
+    );
 }

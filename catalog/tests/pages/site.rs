@@ -38,7 +38,10 @@ impl Site {
     async fn start_with(recommendations: FakeRecommendations) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listeners = Listeners { http: TcpListener::bind(any).unwrap(), grpc: TcpListener::bind(any).unwrap() };
+        let listeners = Listeners {
+            http: TcpListener::bind(any).unwrap(),
+            grpc: TcpListener::bind(any).unwrap(),
+        };
         let url = format!("http://{}", listeners.http.local_addr().unwrap());
         let config = Config {
             http_addr: any,
@@ -53,11 +56,25 @@ impl Site {
             database_setting: "DATABASE_URL".into(),
         };
         let process = Process::new();
-        let service =
-            Service::start("catalog", &process, |process| catalog::run(config, listeners, process)).unwrap();
-        let site = Self { url, recommendations, process, _service: service, _folder: folder };
+        let service = Service::start("catalog", &process, |process| {
+            catalog::run(config, listeners, process)
+        })
+        .unwrap();
+        let site = Self {
+            url,
+            recommendations,
+            process,
+            _service: service,
+            _folder: folder,
+        };
         let browser = site.browser();
-        eventually("the catalog answers", async || browser.try_get("/").await.is_some_and(|page| page.status == 200)).await;
+        eventually("the catalog answers", async || {
+            browser
+                .try_get("/")
+                .await
+                .is_some_and(|page| page.status == 200)
+        })
+        .await;
         site
     }
 

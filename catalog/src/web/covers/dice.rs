@@ -10,7 +10,10 @@ pub(super) struct Dice {
 impl Dice {
     pub(super) fn new(title: &str, year: &str) -> Self {
         let digest = Sha256::digest(format!("{title}\n{year}").as_bytes());
-        let state = digest.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
+        let state = digest
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
         Self { state }
     }
 
@@ -29,7 +32,9 @@ impl Dice {
     /// One of `choices`.
     pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         let at = self.below(choices.len());
-        *choices.get(at).expect("every list of choices in this module's parent has an entry")
+        *choices
+            .get(at)
+            .expect("every list of choices in this module's parent has an entry")
     }
 
     /// The step of SplitMix64 (Steele, Lea and Flood, 2014).
@@ -50,7 +55,11 @@ mod tests {
     fn the_same_film_throws_the_same_numbers_and_another_throws_others() {
         let throw = |title, year| {
             let mut dice = Dice::new(title, year);
-            [dice.range(0.0, 1.0), dice.range(-5.0, 5.0), dice.below(1000) as f32]
+            [
+                dice.range(0.0, 1.0),
+                dice.range(-5.0, 5.0),
+                dice.below(1000) as f32,
+            ]
         };
         assert_eq!(throw("Alien", "1979"), throw("Alien", "1979"));
         assert_ne!(throw("Alien", "1979"), throw("Alien", "1980"));

@@ -17,6 +17,10 @@ const CAPITALS: f32 = 0.76;
 const SMALLEST_WHOLE: u8 = 15;
 const LARGEST_BROKEN: u8 = 22;
 const SMALLEST: u8 = 13;
+/// How much smaller a title may be set so that it takes a line less.
+const WORTH_A_LINE: f32 = 0.8;
+/// A word of more characters than this may be parted at its hyphens: not WALL-E.
+const LONG_WORD: usize = 10;
 /// More of a title than this cannot be set anyhow.
 const LONGEST: usize = 260;
 
@@ -51,14 +55,28 @@ impl Lettering {
         };
         let words = pieces(&capitals, false);
         let has_giant = wrap(&words, LINE / f32::from(SMALLEST_WHOLE)).is_none();
-        let (pieces, largest) =
-            if has_giant { (pieces(&capitals, true), LARGEST_BROKEN) } else { (words, largest) };
-        for size in (SMALLEST..=largest).rev() {
-            let size = f32::from(size);
-            let Some(lines) = wrap(&pieces, LINE / size) else { continue };
-            if lines.len() as f32 * size * LEADING <= BLOCK {
-                return Self { lines: even(&pieces, LINE / size, lines), size, right_to_left };
-            }
+        let (pieces, largest) = if has_giant {
+            (pieces(&capitals, true), LARGEST_BROKEN)
+        } else {
+            (words, largest)
+        };
+        let fitting = |size: u8| {
+            let lines = wrap(&pieces, LINE / f32::from(size))?;
+            let fits = lines.len() as f32 * f32::from(size) * LEADING <= BLOCK;
+            fits.then_some((f32::from(size), lines))
+        };
+        let mut sizes = (SMALLEST..=largest).rev().filter_map(fitting);
+        if let Some((size, lines)) = sizes.next() {
+            // A little smaller is better if it saves a line: AMNESIA, then IN SPACE.
+            let (size, lines) = sizes
+                .take_while(|(smaller, _)| *smaller >= size * WORTH_A_LINE)
+                .find(|(_, fewer)| fewer.len() < lines.len())
+                .unwrap_or((size, lines));
+            return Self {
+                lines: even(&pieces, LINE / size, lines),
+                size,
+                right_to_left,
+            };
         }
         // Too long at any size: the line that is cut leaves room for the dots.
         let size = f32::from(SMALLEST);
@@ -67,7 +85,11 @@ impl Lettering {
         if let Some(last) = lines.last_mut() {
             last.push('…');
         }
-        Self { lines, size, right_to_left }
+        Self {
+            lines,
+            size,
+            right_to_left,
+        }
     }
 
     /// Where the words begin, the year included, in pixels from the top.
@@ -126,24 +148,29 @@ pub(super) fn printable(text: &str) -> String {
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Splits a text where a line may end: at spaces, after hyphens, between Chinese, Japanese and
+/// Splits a text where a line may end: at spaces, after the hyphens of long words, between Chinese, Japanese and
 /// Korean characters; or, if `anywhere`, between any two letters.
 fn pieces(text: &str, anywhere: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for word in text.split_whitespace() {
         let mut spaced = true;
         let mut open: Option<Piece> = None;
+        let is_long = word.chars().count() > LONG_WORD;
         for letter in word.graphemes(true) {
             let width = width(letter);
             let apart = anywhere || is_ideographic(letter);
             match &mut open {
-                Some(piece) if !apart && !ends_open(&piece.text) => {
+                Some(piece) if !apart && !ends_open(&piece.text, is_long) => {
                     piece.text.push_str(letter);
                     piece.width += width;
                 }
                 _ => {
                     pieces.extend(open.take());
-                    open = Some(Piece { text: letter.to_owned(), width, spaced });
+                    open = Some(Piece {
+                        text: letter.to_owned(),
+                        width,
+                        spaced,
+                    });
                     spaced = false;
                 }
             }
@@ -153,9 +180,10 @@ fn pieces(text: &str, anywhere: bool) -> Vec<Piece> {
     pieces
 }
 
-/// Whether a line may end after this piece.
-fn ends_open(piece: &str) -> bool {
-    piece.ends_with(['-', '–', '—', '/']) || piece.chars().next_back().is_some_and(is_cjk)
+/// Whether a line may end after this piece of a word.
+fn ends_open(piece: &str, is_long: bool) -> bool {
+    (is_long && piece.ends_with(['-', '–', '—', '/']))
+        || piece.chars().next_back().is_some_and(is_cjk)
 }
 
 /// Fills lines of `limit` ems one after the other; nothing if a piece alone is too wide.
@@ -203,7 +231,9 @@ fn even(pieces: &[Piece], limit: f32, lines: Vec<String>) -> Vec<String> {
 /// The width of a letter in ems, rather too much than too little: which typeface the viewer's
 /// system has is unknown, so this goes by a wide one.
 fn width(letter: &str) -> f32 {
-    let Some(first) = letter.chars().next() else { return 0.0 };
+    let Some(first) = letter.chars().next() else {
+        return 0.0;
+    };
     match first {
         ' ' => 0.35,
         'I' | 'J' | '.' | ',' | ':' | ';' | '\'' | '’' | '!' | '|' | '·' => 0.40,
@@ -246,14 +276,17 @@ mod tests {
 
     #[test]
     fn a_short_title_is_set_larger_than_a_long_one() {
-        let sizes = ["M", "Up", "Alien", "The Good, the Bad and the Ugly"].map(|title| Lettering::set(title).size);
+        let sizes = ["M", "Up", "Alien", "The Good, the Bad and the Ugly"]
+            .map(|title| Lettering::set(title).size);
         assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
     }
 
     #[test]
     fn lines_break_between_words_and_are_evenly_filled() {
         assert_eq!(lines("The Big Lebowski"), ["THE BIG", "LEBOWSKI"]);
-        assert_eq!(lines("Singin' in the Rain"), ["SINGIN'", "IN THE", "RAIN"]);
+        assert_eq!(lines("Amnesia in Space"), ["AMNESIA", "IN SPACE"]);
+        assert_eq!(lines("WALL-E"), ["WALL-E"]);
+        assert_eq!(lines("Spider-Man"), ["SPIDER-MAN"]);
     }
 
     #[test]
@@ -265,7 +298,16 @@ mod tests {
 
     #[test]
     fn every_title_fits_its_frame() {
-        for title in ["", "W", &"W".repeat(255), &"word ".repeat(51), &"頭".repeat(255), &"👩‍🚀".repeat(60), "ﷺ", "e\u{301}"] {
+        for title in [
+            "",
+            "W",
+            &"W".repeat(255),
+            &"word ".repeat(51),
+            &"頭".repeat(255),
+            &"👩‍🚀".repeat(60),
+            "ﷺ",
+            "e\u{301}",
+        ] {
             let lettering = Lettering::set(title);
             assert!(lettering.top() > 120.0, "{title}: {}", lettering.top());
             for line in &lettering.lines {
@@ -277,7 +319,12 @@ mod tests {
 
     #[test]
     fn a_title_that_is_cut_says_so() {
-        assert!(lines(&"Donaudampfschiff".repeat(16)).last().unwrap().ends_with('…'));
+        assert!(
+            lines(&"Donaudampfschiff".repeat(16))
+                .last()
+                .unwrap()
+                .ends_with('…')
+        );
     }
 
     #[test]

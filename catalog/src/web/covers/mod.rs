@@ -40,7 +40,9 @@ pub(super) fn cover(title: &str, year: &str, genre: &str) -> String {
     let floor = lettering.top() - 22.0;
 
     let mut svg = String::with_capacity(4096);
-    let Palette { ground, light, ink, .. } = palette.hex();
+    let Palette {
+        ground, light, ink, ..
+    } = palette.hex();
     let name = escape(&title);
     // Writing to a String cannot fail, here and below.
     let _ = write!(
@@ -54,7 +56,11 @@ pub(super) fn cover(title: &str, year: &str, genre: &str) -> String {
         svg,
         r##"<rect y="{fade:.0}" width="200" height="30.5" fill="url(#fade)"/><rect y="{floor:.0}" width="200" height="{below:.0}" fill="{ground}"/>"##
     );
-    let year_colour = if palette.light_is_readable() { &light } else { &ink };
+    let year_colour = if palette.light_is_readable() {
+        &light
+    } else {
+        &ink
+    };
     lettering.write(&mut svg, &escape(&year), &ink, year_colour);
     svg.push_str("</svg>");
     svg
@@ -98,10 +104,22 @@ mod tests {
 
     #[test]
     fn the_same_film_has_the_same_cover_and_another_film_another() {
-        assert_eq!(cover("Alien", "1979", "Horror"), cover("Alien", "1979", "Horror"));
-        assert_ne!(cover("Alien", "1979", "Horror"), cover("Aliens", "1979", "Horror"));
-        assert_ne!(cover("Alien", "1979", "Horror"), cover("Alien", "1986", "Horror"));
-        assert_ne!(cover("Alien", "1979", "Horror"), cover("Alien", "1979", "Comedy"));
+        assert_eq!(
+            cover("Alien", "1979", "Horror"),
+            cover("Alien", "1979", "Horror")
+        );
+        assert_ne!(
+            cover("Alien", "1979", "Horror"),
+            cover("Aliens", "1979", "Horror")
+        );
+        assert_ne!(
+            cover("Alien", "1979", "Horror"),
+            cover("Alien", "1986", "Horror")
+        );
+        assert_ne!(
+            cover("Alien", "1979", "Horror"),
+            cover("Alien", "1979", "Comedy")
+        );
     }
 
     #[test]
@@ -133,7 +151,15 @@ mod tests {
 
     #[test]
     fn covers_stay_small() {
-        for genre in ["Science Fiction", "Crime", "Mystery", "Drama", "Comedy", "Western", "Horror"] {
+        for genre in [
+            "Science Fiction",
+            "Crime",
+            "Mystery",
+            "Drama",
+            "Comedy",
+            "Western",
+            "Horror",
+        ] {
             for film in 0..50 {
                 let size = cover(&format!("Film {film}"), "1999", genre).len();
                 assert!(size < 24_000, "{genre} {film}: {size}");

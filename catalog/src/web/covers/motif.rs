@@ -12,13 +12,29 @@ use super::genre::Family;
 use super::palette::Palette;
 
 /// Draws the family's picture between the top of the cover and `floor`.
-pub(super) fn draw(svg: &mut String, family: Family, floor: f32, palette: &Palette, dice: &mut Dice) {
-    let Palette { ground, mid, light, .. } = palette.hex();
-    let canvas = &mut Canvas { svg, floor, palette, dice, ground, mid, light };
+pub(super) fn draw(
+    svg: &mut String,
+    family: Family,
+    floor: f32,
+    palette: &Palette,
+    dice: &mut Dice,
+) {
+    let Palette {
+        ground, mid, light, ..
+    } = palette.hex();
+    let canvas = &mut Canvas {
+        svg,
+        floor,
+        palette,
+        dice,
+        ground,
+        mid,
+        light,
+    };
     match family {
         Family::Space => sky::space(canvas),
         Family::Fantasy => sky::portal(canvas),
-        Family::Romance => sky::two_moons(canvas),
+        Family::Romance => sky::romance(canvas),
         Family::Silent => sky::iris(canvas),
         Family::Western => land::mesa(canvas),
         Family::Animated => land::hills(canvas),
@@ -29,7 +45,7 @@ pub(super) fn draw(svg: &mut String, family: Family, floor: f32, palette: &Palet
         Family::Thriller => city::corridor(canvas),
         Family::Horror => pattern::teeth(canvas),
         Family::Musical => pattern::sound(canvas),
-        Family::War => pattern::chevrons(canvas),
+        Family::War => pattern::war(canvas),
         Family::Action => pattern::burst(canvas),
         Family::Documentary => pattern::frames(canvas),
         Family::Comedy => pattern::confetti(canvas),
@@ -51,7 +67,10 @@ struct Canvas<'a> {
 // Writing to a String cannot fail.
 impl Canvas<'_> {
     fn circle(&mut self, (x, y): (f32, f32), radius: f32, fill: &str) {
-        let _ = write!(self.svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" fill="{fill}"/>"#);
+        let _ = write!(
+            self.svg,
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" fill="{fill}"/>"#
+        );
     }
 
     fn ring(&mut self, (x, y): (f32, f32), radius: f32, width: f32, stroke: &str) {
@@ -100,7 +119,10 @@ impl Canvas<'_> {
     fn stars(&mut self, count: usize) {
         let light = self.light.clone();
         for _ in 0..count {
-            let at = (self.dice.range(4.0, 196.0), self.dice.range(6.0, self.floor - 8.0));
+            let at = (
+                self.dice.range(4.0, 196.0),
+                self.dice.range(6.0, self.floor - 8.0),
+            );
             let size = self.dice.range(0.5, 1.6);
             self.circle(at, size, &light);
         }

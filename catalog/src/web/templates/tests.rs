@@ -1,8 +1,6 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::{
-    views::{FilmCard, Place, Why},
-};
+use super::super::views::{FilmCard, Place, Why};
 use super::*;
 use crate::{
     actors::recommendations_gateway::{FollowedKeyword, RecommendedFilm},
@@ -12,15 +10,27 @@ use crate::{
 const EVIL: &str = r#"<script>alert("1")</script>'&"#;
 
 fn layout() -> Layout {
-    Layout { place: Place::Films, recommended: Some(3), flash: Some("Heat was added.".into()), csrf: "token".into() }
+    Layout {
+        place: Place::Films,
+        recommended: Some(3),
+        flash: Some("Heat was added.".into()),
+        csrf: "token".into(),
+    }
 }
 
 fn bare_layout() -> Layout {
-    Layout { place: Place::Elsewhere, recommended: None, flash: None, csrf: String::new() }
+    Layout {
+        place: Place::Elsewhere,
+        recommended: None,
+        flash: None,
+        csrf: String::new(),
+    }
 }
 
 fn movie(title: &str) -> Movie {
-    let time = chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap().naive_utc();
+    let time = chrono::DateTime::from_timestamp(1_700_000_000, 0)
+        .unwrap()
+        .naive_utc();
     Movie {
         id: "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse().unwrap(),
         title: title.into(),
@@ -61,49 +71,127 @@ fn recommended(title: &str) -> RecommendedFilm {
 }
 
 fn fields(text: &str) -> MovieFields {
-    MovieFields { title: text.into(), description: format!("\n{text}"), genre: text.into(), rating: text.into(), release_year: text.into() }
+    MovieFields {
+        title: text.into(),
+        description: format!("\n{text}"),
+        genre: text.into(),
+        rating: text.into(),
+        release_year: text.into(),
+    }
 }
 
 fn errors(text: &str) -> FieldErrors {
-    let error = |field| FieldError { field, message: format!("No {text}.") };
-    FieldErrors(["title", "description", "genre", "rating", "release_year"].map(error).into())
+    let error = |field| FieldError {
+        field,
+        message: format!("No {text}."),
+    };
+    FieldErrors(
+        ["title", "description", "genre", "rating", "release_year"]
+            .map(error)
+            .into(),
+    )
 }
 
 fn summary(genre: &str) -> Summary {
-    Summary { total: 36_273, genres: vec![("Drama".into(), 7), (genre.into(), 2)] }
+    Summary {
+        total: 36_273,
+        genres: vec![("Drama".into(), 7), (genre.into(), 2)],
+    }
 }
 
 /// Each template, with every branch that a view can take.
 fn all(text: &str) -> Vec<(&'static str, String)> {
     let (templates, full, bare) = (templates(), layout(), bare_layout());
     let why = Why::new(&[text.to_owned(), "heist".into()]);
-    let cards = vec![FilmCard::of_movie(&movie(text), why.clone()), FilmCard::of_movie(&bare_movie(), Why::default())];
+    let cards = vec![
+        FilmCard::of_movie(&movie(text), why.clone()),
+        FilmCard::of_movie(&bare_movie(), Why::default()),
+    ];
     let wall = FilmsView::new(&summary(text), text, cards, 36_273, 2, 9);
     let no_film = FilmsView::new(&summary(text), text, Vec::new(), 0, 1, 1);
     let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
-    let followed = |keyword: &str, matching_films| FollowedKeyword { keyword: keyword.into(), matching_films };
+    let followed = |keyword: &str, matching_films| FollowedKeyword {
+        keyword: keyword.into(),
+        matching_films,
+    };
     let following = FollowingView::new(vec![followed(text, Some(1)), followed("..", None)]);
     let refused = FollowingView::away().refusing(text.into(), text);
-    let error = ErrorView { status: 404, heading: "Gone", text: text.into(), link: "/", link_text: "Back" };
+    let error = ErrorView {
+        status: 404,
+        heading: "Gone",
+        text: text.into(),
+        link: "/",
+        link_text: "Back",
+    };
     let form = FilmFormView::to_edit(&movie(text), &fields(text), vec![text.into()]);
     vec![
         ("films", templates.films(&full, &wall, Part::Page)),
         ("films list", templates.films(&full, &wall, Part::List)),
-        ("no film of the genre", templates.films(&bare, &no_film, Part::Page)),
-        ("an empty catalogue", templates.films(&bare, &empty, Part::Page)),
-        ("film", templates.film(&full, &FilmView::new(&movie(text), why))),
-        ("a bare film", templates.film(&bare, &FilmView::new(&bare_movie(), Why::default()))),
-        ("a recommended film", templates.film(&bare, &FilmView::new(&movie(text), Why::default()))),
-        ("form to add", templates.film_form(&bare, &FilmFormView::to_add(&MovieFields::default(), Vec::new()))),
-        ("form refused", templates.film_form(&full, &form.clone().refused(&errors(text)))),
-        ("form failed", templates.film_form(&full, &form.failed(text.into()))),
+        (
+            "no film of the genre",
+            templates.films(&bare, &no_film, Part::Page),
+        ),
+        (
+            "an empty catalogue",
+            templates.films(&bare, &empty, Part::Page),
+        ),
+        (
+            "film",
+            templates.film(&full, &FilmView::new(&movie(text), why)),
+        ),
+        (
+            "a bare film",
+            templates.film(&bare, &FilmView::new(&bare_movie(), Why::default())),
+        ),
+        (
+            "a recommended film",
+            templates.film(&bare, &FilmView::new(&movie(text), Why::default())),
+        ),
+        (
+            "form to add",
+            templates.film_form(
+                &bare,
+                &FilmFormView::to_add(&MovieFields::default(), Vec::new()),
+            ),
+        ),
+        (
+            "form refused",
+            templates.film_form(&full, &form.clone().refused(&errors(text))),
+        ),
+        (
+            "form failed",
+            templates.film_form(&full, &form.failed(text.into())),
+        ),
         ("following", templates.following(&full, &following)),
-        ("following nothing", templates.following(&bare, &FollowingView::new(Vec::new()))),
+        (
+            "following nothing",
+            templates.following(&bare, &FollowingView::new(Vec::new())),
+        ),
         ("following refused", templates.following(&full, &refused)),
-        ("recommendations", templates.recommendations(&full, &RecommendedView::new(&[recommended(text)], 99, 2, 5), Part::Page)),
-        ("recommendations list", templates.recommendations(&full, &RecommendedView::new(&[recommended(text)], 99, 2, 5), Part::List)),
-        ("no recommendations", templates.recommendations(&bare, &RecommendedView::new(&[], 0, 1, 1), Part::Page)),
-        ("recommendations away", templates.recommendations(&bare, &RecommendedView::away(), Part::Page)),
+        (
+            "recommendations",
+            templates.recommendations(
+                &full,
+                &RecommendedView::new(&[recommended(text)], 99, 2, 5),
+                Part::Page,
+            ),
+        ),
+        (
+            "recommendations list",
+            templates.recommendations(
+                &full,
+                &RecommendedView::new(&[recommended(text)], 99, 2, 5),
+                Part::List,
+            ),
+        ),
+        (
+            "no recommendations",
+            templates.recommendations(&bare, &RecommendedView::new(&[], 0, 1, 1), Part::Page),
+        ),
+        (
+            "recommendations away",
+            templates.recommendations(&bare, &RecommendedView::away(), Part::Page),
+        ),
         ("error", templates.error(&bare, &error)),
     ]
     .into_iter()
@@ -135,7 +223,9 @@ fn no_page_lets_a_text_become_markup() {
 #[test]
 fn no_page_needs_what_its_policy_forbids() {
     for (name, html) in all("Heat") {
-        for forbidden in ["style=", "<style", "onclick", "http://", "https://", "<script>"] {
+        for forbidden in [
+            "style=", "<style", "onclick", "http://", "https://", "<script>",
+        ] {
             assert!(!html.contains(forbidden), "{name}: {forbidden}");
         }
     }

@@ -22,15 +22,26 @@ fn blinds(canvas: &mut Canvas<'_>) {
     let _ = write!(canvas.svg, r#"<g transform="rotate({angle:.0} 100 100)">"#);
     for number in 0..count {
         let distance = number.abs_diff(lit) as f32;
-        let fill = if distance < 0.5 { canvas.light.clone() } else { canvas.shade((1.05 - distance * 0.15).max(0.2)) };
-        canvas.rect((-70.0, -20.0 + number as f32 * gap), (340.0, thickness), &fill);
+        let fill = if distance < 0.5 {
+            canvas.light.clone()
+        } else {
+            canvas.shade((1.05 - distance * 0.15).max(0.2))
+        };
+        canvas.rect(
+            (-70.0, -20.0 + number as f32 * gap),
+            (340.0, thickness),
+            &fill,
+        );
     }
     canvas.svg.push_str("</g>");
 }
 
 fn skyline(canvas: &mut Canvas<'_>) {
     let [light, ground] = [canvas.light.clone(), canvas.ground.clone()];
-    let moon = (canvas.dice.range(40.0, 160.0), canvas.dice.range(36.0, 56.0));
+    let moon = (
+        canvas.dice.range(40.0, 160.0),
+        canvas.dice.range(36.0, 56.0),
+    );
     let radius = canvas.dice.range(14.0, 24.0);
     canvas.circle(moon, radius, &light);
     for (row, part) in [(0_u8, 0.35), (1, 0.7)] {
@@ -42,7 +53,12 @@ fn skyline(canvas: &mut Canvas<'_>) {
             let top = canvas.floor * rise.min(0.74);
             canvas.rect((x, top), (width - 2.0, canvas.floor - top), &fill);
             if row == 1 {
-                windows(canvas, (x + 5.0, top + 7.0), width - 12.0, [&light, &ground]);
+                windows(
+                    canvas,
+                    (x + 5.0, top + 7.0),
+                    width - 12.0,
+                    [&light, &ground],
+                );
             }
             x += width;
         }
@@ -64,12 +80,24 @@ fn windows(canvas: &mut Canvas<'_>, (left, top): (f32, f32), width: f32, [lit, d
 }
 
 fn spotlight(canvas: &mut Canvas<'_>) {
-    let [mid, light, ground] = [canvas.mid.clone(), canvas.light.clone(), canvas.ground.clone()];
+    let [mid, light, ground] = [
+        canvas.mid.clone(),
+        canvas.light.clone(),
+        canvas.ground.clone(),
+    ];
     let lamp = canvas.dice.range(20.0, 180.0);
     let (x, y) = (canvas.dice.range(80.0, 120.0), canvas.floor - 42.0);
     let (rx, ry) = (canvas.dice.range(58.0, 74.0), canvas.dice.range(15.0, 21.0));
     let haze = canvas.shade(0.5);
-    canvas.polygon(&[(lamp - 5.0, -4.0), (lamp + 5.0, -4.0), (x + rx, y), (x - rx, y)], &haze);
+    canvas.polygon(
+        &[
+            (lamp - 5.0, -4.0),
+            (lamp + 5.0, -4.0),
+            (x + rx, y),
+            (x - rx, y),
+        ],
+        &haze,
+    );
     for (fill, size) in [(&mid, 1.0), (&light, 0.8)] {
         let _ = write!(
             canvas.svg,
@@ -82,7 +110,16 @@ fn spotlight(canvas: &mut Canvas<'_>) {
     let head = y - 62.0;
     canvas.circle((x, head), 7.5, &ground);
     canvas.path(
-        format_args!("M{:.1} {y:.1}L{:.1} {:.1}Q{x:.1} {:.1} {:.1} {:.1}L{:.1} {y:.1}Z", x - 9.0, x - 12.0, head + 16.0, head + 6.0, x + 12.0, head + 16.0, x + 9.0),
+        format_args!(
+            "M{:.1} {y:.1}L{:.1} {:.1}Q{x:.1} {:.1} {:.1} {:.1}L{:.1} {y:.1}Z",
+            x - 9.0,
+            x - 12.0,
+            head + 16.0,
+            head + 6.0,
+            x + 12.0,
+            head + 16.0,
+            x + 9.0
+        ),
         &ground,
     );
     canvas.rect((x - 13.0, head - 7.0), (26.0, 3.0), &ground);
@@ -91,17 +128,31 @@ fn spotlight(canvas: &mut Canvas<'_>) {
 
 /// Mysteries: a keyhole, or a stair that winds down.
 pub(super) fn keyhole(canvas: &mut Canvas<'_>) {
-    let (x, y) = (canvas.dice.range(84.0, 116.0), canvas.floor * canvas.dice.range(0.38, 0.44));
+    let (x, y) = (
+        canvas.dice.range(84.0, 116.0),
+        canvas.floor * canvas.dice.range(0.38, 0.44),
+    );
     let light = canvas.light.clone();
     if canvas.dice.below(2) == 0 {
         for step in 0..5_u8 {
-            let (shade, radius) = (canvas.shade(0.25 + 0.19 * f32::from(step)), 92.0 - 15.0 * f32::from(step));
+            let (shade, radius) = (
+                canvas.shade(0.25 + 0.19 * f32::from(step)),
+                92.0 - 15.0 * f32::from(step),
+            );
             canvas.circle((x, y), radius, &shade);
         }
         let ground = canvas.ground.clone();
         canvas.circle((x, y), 30.0, &ground);
         canvas.circle((x, y - 6.0), 11.0, &light);
-        canvas.polygon(&[(x - 5.0, y), (x + 5.0, y), (x + 11.0, y + 22.0), (x - 11.0, y + 22.0)], &light);
+        canvas.polygon(
+            &[
+                (x - 5.0, y),
+                (x + 5.0, y),
+                (x + 11.0, y + 22.0),
+                (x - 11.0, y + 22.0),
+            ],
+            &light,
+        );
         return;
     }
     let turn = canvas.dice.range(0.0, 6.0);
@@ -109,7 +160,12 @@ pub(super) fn keyhole(canvas: &mut Canvas<'_>) {
     for step in 1..=110_u8 {
         let angle = f32::from(step) * 0.22 + turn;
         let radius = 3.0 + f32::from(step) * 0.82;
-        let _ = write!(spiral, "L{:.1} {:.1}", x + radius * angle.cos(), y + radius * angle.sin());
+        let _ = write!(
+            spiral,
+            "L{:.1} {:.1}",
+            x + radius * angle.cos(),
+            y + radius * angle.sin()
+        );
     }
     let mid = canvas.mid.clone();
     canvas.line(spiral, 9.0, &mid);
@@ -118,13 +174,27 @@ pub(super) fn keyhole(canvas: &mut Canvas<'_>) {
 
 /// Thrillers: lines that rush to a point, or splinters.
 pub(super) fn corridor(canvas: &mut Canvas<'_>) {
-    let (x, y) = (canvas.dice.range(60.0, 140.0), canvas.floor * canvas.dice.range(0.34, 0.5));
+    let (x, y) = (
+        canvas.dice.range(60.0, 140.0),
+        canvas.floor * canvas.dice.range(0.34, 0.5),
+    );
     let light = canvas.light.clone();
     if canvas.dice.below(2) == 0 {
         for step in 0..7_u8 {
             let part = 1.0 - f32::from(step) / 7.0;
-            let fill = if step == 6 { light.clone() } else { canvas.shade(if step % 2 == 0 { 0.2 } else { 0.5 + 0.08 * f32::from(step) }) };
-            let (left, top) = (x * (1.0 - part) - 10.0 * part, y * (1.0 - part) - 10.0 * part);
+            let fill = if step == 6 {
+                light.clone()
+            } else {
+                canvas.shade(if step % 2 == 0 {
+                    0.2
+                } else {
+                    0.5 + 0.08 * f32::from(step)
+                })
+            };
+            let (left, top) = (
+                x * (1.0 - part) - 10.0 * part,
+                y * (1.0 - part) - 10.0 * part,
+            );
             let (width, height) = (220.0 * part, (canvas.floor + 40.0) * part);
             canvas.rect((left, top), (width, height), &fill);
         }
@@ -133,19 +203,34 @@ pub(super) fn corridor(canvas: &mut Canvas<'_>) {
     let count = 11 + canvas.dice.below(5);
     let lit = canvas.dice.below(count);
     for number in 0..count {
-        let from = (number as f32 + canvas.dice.range(0.0, 0.5)) / count as f32 * std::f32::consts::TAU;
+        let from =
+            (number as f32 + canvas.dice.range(0.0, 0.5)) / count as f32 * std::f32::consts::TAU;
         let to = from + canvas.dice.range(0.12, 0.4);
-        let fill = if number == lit { light.clone() } else { canvas.shade(0.4 + 0.6 * (number % 3) as f32 / 2.0) };
+        let fill = if number == lit {
+            light.clone()
+        } else {
+            canvas.shade(0.4 + 0.6 * (number % 3) as f32 / 2.0)
+        };
         let near = canvas.dice.range(6.0, 22.0);
         let edge = |angle: f32| (x + 260.0 * angle.cos(), y + 260.0 * angle.sin());
-        canvas.polygon(&[(x + near * from.cos(), y + near * from.sin()), edge(from), edge(to)], &fill);
+        canvas.polygon(
+            &[
+                (x + near * from.cos(), y + near * from.sin()),
+                edge(from),
+                edge(to),
+            ],
+            &fill,
+        );
     }
 }
 
 /// Historical films and lives: columns in the light of a low sun.
 pub(super) fn columns(canvas: &mut Canvas<'_>) {
     let [mid, light] = [canvas.mid.clone(), canvas.light.clone()];
-    let sun = (canvas.dice.range(40.0, 160.0), canvas.floor * canvas.dice.range(0.34, 0.5));
+    let sun = (
+        canvas.dice.range(40.0, 160.0),
+        canvas.floor * canvas.dice.range(0.34, 0.5),
+    );
     let radius = canvas.dice.range(24.0, 38.0);
     canvas.circle(sun, radius, &light);
     let count = 4 + canvas.dice.below(3);
@@ -159,6 +244,10 @@ pub(super) fn columns(canvas: &mut Canvas<'_>) {
         let x = (number as f32 + 0.5) * step - width / 2.0;
         canvas.rect((x - 4.0, top), (width + 8.0, 7.0), &mid);
         canvas.rect((x, top + 10.0), (width, canvas.floor - top), &mid);
-        canvas.rect((x + width * 0.58, top + 10.0), (width * 0.42, canvas.floor - top), &shadow);
+        canvas.rect(
+            (x + width * 0.58, top + 10.0),
+            (width * 0.42, canvas.floor - top),
+            &shadow,
+        );
     }
 }

@@ -7,7 +7,10 @@ use super::Canvas;
 /// Science fiction: a planet in its rings, an eclipse, or worlds in their orbits.
 pub(super) fn space(canvas: &mut Canvas<'_>) {
     canvas.stars(18);
-    let centre = (canvas.dice.range(64.0, 138.0), canvas.floor * canvas.dice.range(0.36, 0.48));
+    let centre = (
+        canvas.dice.range(64.0, 138.0),
+        canvas.floor * canvas.dice.range(0.36, 0.48),
+    );
     let radius = canvas.dice.range(30.0, 48.0).min(canvas.floor * 0.27);
     let tilt = canvas.dice.range(-34.0, 34.0);
     match canvas.dice.below(3) {
@@ -66,8 +69,14 @@ fn orbits(canvas: &mut Canvas<'_>, centre: (f32, f32), radius: f32) {
         let shade = canvas.shade(0.9 - 0.1 * f32::from(step));
         canvas.ring(centre, orbit, 1.5, &shade);
         let angle = canvas.dice.range(0.0, std::f32::consts::TAU);
-        let at = (centre.0 + orbit * angle.cos(), centre.1 + orbit * angle.sin());
-        let (size, fill) = (canvas.dice.range(3.0, 8.0), if step % 2 == 0 { &light } else { &mid });
+        let at = (
+            centre.0 + orbit * angle.cos(),
+            centre.1 + orbit * angle.sin(),
+        );
+        let (size, fill) = (
+            canvas.dice.range(3.0, 8.0),
+            if step % 2 == 0 { &light } else { &mid },
+        );
         canvas.circle(at, size, fill);
     }
 }
@@ -81,7 +90,11 @@ pub(super) fn portal(canvas: &mut Canvas<'_>) {
     for step in 0..5_u8 {
         let part = f32::from(step) / 5.0;
         let (half, y) = (widest * (1.0 - part), top + 70.0 * part);
-        let fill = if step == 4 { canvas.light.clone() } else { canvas.shade(0.3 + 0.2 * f32::from(step)) };
+        let fill = if step == 4 {
+            canvas.light.clone()
+        } else {
+            canvas.shade(0.3 + 0.2 * f32::from(step))
+        };
         let (left, right, floor) = (x - half, x + half, canvas.floor);
         canvas.path(
             format_args!("M{left:.1} {floor:.1}V{:.1}A{half:.1} {half:.1} 0 0 1 {right:.1} {:.1}V{floor:.1}Z", y + half * 0.6, y + half * 0.6),
@@ -101,14 +114,50 @@ fn star(canvas: &mut Canvas<'_>, (x, y): (f32, f32), reach: f32, fill: &str) {
     );
 }
 
-/// Romance: two discs, and what they share.
-pub(super) fn two_moons(canvas: &mut Canvas<'_>) {
+/// Romance: two discs and what they share, or a flower.
+pub(super) fn romance(canvas: &mut Canvas<'_>) {
+    if canvas.dice.below(3) == 0 {
+        flower(canvas);
+    } else {
+        two_moons(canvas);
+    }
+}
+
+fn flower(canvas: &mut Canvas<'_>) {
+    let (x, y) = (
+        canvas.dice.range(76.0, 124.0),
+        canvas.floor * canvas.dice.range(0.4, 0.48),
+    );
+    let length = canvas.dice.range(58.0, 76.0).min(canvas.floor * 0.42);
+    let count = 5 + canvas.dice.below(4);
+    let (mid, light) = (canvas.mid.clone(), canvas.light.clone());
+    let lit = canvas.dice.below(count);
+    let turn = canvas.dice.range(0.0, 60.0);
+    for petal in 0..count {
+        let angle = turn + petal as f32 * 360.0 / count as f32;
+        let fill = if petal == lit { &light } else { &mid };
+        let _ = write!(
+            canvas.svg,
+            r#"<ellipse cx="{x:.1}" cy="{:.1}" rx="{:.1}" ry="{:.1}" fill="{fill}" opacity=".82" transform="rotate({angle:.0} {x:.1} {y:.1})"/>"#,
+            y - length * 0.56,
+            length * 0.26,
+            length * 0.46
+        );
+    }
+    canvas.circle((x, y), length * 0.13, &light);
+}
+
+fn two_moons(canvas: &mut Canvas<'_>) {
     let y = canvas.floor * canvas.dice.range(0.42, 0.5);
     let radius = canvas.dice.range(46.0, 58.0).min(canvas.floor * 0.34);
     let lean = canvas.dice.range(-16.0, 16.0);
     let apart = radius * canvas.dice.range(0.5, 0.68);
     let [one, other] = [(100.0 - apart, y - lean), (100.0 + apart, y + lean)];
-    let [mid, light, ink] = [canvas.mid.clone(), canvas.light.clone(), canvas.palette.ink.hex()];
+    let [mid, light, ink] = [
+        canvas.mid.clone(),
+        canvas.light.clone(),
+        canvas.palette.ink.hex(),
+    ];
     if canvas.dice.below(3) == 0 {
         for step in 0..4_u8 {
             let inner = radius * (1.0 - 0.24 * f32::from(step));
@@ -128,7 +177,10 @@ pub(super) fn two_moons(canvas: &mut Canvas<'_>) {
 
 /// Silent films: the iris that closes on a face, between the holes of the film.
 pub(super) fn iris(canvas: &mut Canvas<'_>) {
-    let centre = (canvas.dice.range(88.0, 112.0), canvas.floor * canvas.dice.range(0.42, 0.5));
+    let centre = (
+        canvas.dice.range(88.0, 112.0),
+        canvas.floor * canvas.dice.range(0.42, 0.5),
+    );
     let widest = canvas.dice.range(62.0, 72.0).min(canvas.floor * 0.42);
     for step in 0..4_u8 {
         let shade = canvas.shade(0.25 + 0.25 * f32::from(step));

@@ -1,0 +1,128 @@
+//! One film, on a wall or on its own page.
+
+use chrono::NaiveDateTime;
+use serde::Serialize;
+
+use crate::{actors::recommendations_gateway::RecommendedFilm, movies::Movie, web::url};
+
+/// How many keywords are named as the reason for one film.
+const REASONS_NAMED: usize = 3;
+
+/// Why a film is recommended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::web) struct Why {
+    keywords: Vec<String>,
+    more: usize,
+}
+
+impl Why {
+    pub(in crate::web) fn new(keywords: &[String]) -> Self {
+        // "and 1 more" takes no less room than the keyword itself.
+        let named = if keywords.len() == REASONS_NAMED + 1 {
+            keywords.len()
+        } else {
+            REASONS_NAMED
+        };
+        let named = named.min(keywords.len());
+        Self {
+            keywords: keywords.iter().take(named).cloned().collect(),
+            more: keywords.len() - named,
+        }
+    }
+
+    pub(in crate::web) fn is_empty(&self) -> bool {
+        self.keywords.is_empty()
+    }
+}
+
+/// A film as it is shown on a wall and on its own page.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::web) struct FilmCard {
+    id: String,
+    url: String,
+    cover: String,
+    pub(in crate::web) title: String,
+    year: String,
+    genre: String,
+    rating: Option<String>,
+    because: Vec<String>,
+    because_more: usize,
+    /// Whether it is recommended to somebody, for whatever reason.
+    recommended: bool,
+}
+
+impl FilmCard {
+    pub(in crate::web) fn of_movie(movie: &Movie, why: Why) -> Self {
+        Self {
+            id: movie.id.to_string(),
+            url: url::film(&movie.id),
+            cover: url::cover(&movie.id, &movie.title, &movie.release_year, &movie.genre),
+            title: movie.title.clone(),
+            year: movie.release_year.clone(),
+            genre: movie.genre.clone(),
+            rating: movie.rating.map(|rating| rating.to_string()),
+            because: why.keywords,
+            because_more: why.more,
+            recommended: movie.is_recommended,
+        }
+    }
+
+    pub(in crate::web) fn of_recommended(film: &RecommendedFilm) -> Self {
+        let why = Why::new(&film.matched_keywords);
+        Self {
+            id: film.id.to_string(),
+            url: url::film(&film.id),
+            cover: url::cover(&film.id, &film.title, &film.release_year, &film.genre),
+            title: film.title.clone(),
+            year: film.release_year.clone(),
+            genre: film.genre.clone(),
+            rating: film.rating.map(|rating| rating.to_string()),
+            because: why.keywords,
+            because_more: why.more,
+            recommended: true,
+        }
+    }
+}
+
+/// One film.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::web) struct FilmView {
+    film: FilmCard,
+    description: String,
+    added: String,
+    edited: Option<String>,
+}
+
+impl FilmView {
+    pub(in crate::web) fn new(movie: &Movie, why: Why) -> Self {
+        let (added, edited) = (day(movie.created_at), day(movie.updated_at));
+        let was_edited = movie.updated_at > movie.created_at && edited != added;
+        Self {
+            film: FilmCard::of_movie(movie, why),
+            description: movie.description.clone(),
+            added,
+            edited: was_edited.then_some(edited),
+        }
+    }
+}
+
+fn day(time: NaiveDateTime) -> String {
+    time.format("%-d %B %Y").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keywords(count: usize) -> Vec<String> {
+        (0..count).map(|number| number.to_string()).collect()
+    }
+
+    #[test]
+    fn a_few_reasons_are_named_and_the_others_counted() {
+        for (all, named, more) in [(0, 0, 0), (3, 3, 0), (4, 4, 0), (5, 3, 2), (9, 3, 6)] {
+            let why = Why::new(&keywords(all));
+            assert_eq!((why.keywords.len(), why.more), (named, more));
+        }
+    }
+}
