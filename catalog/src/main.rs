@@ -23,7 +23,11 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { config, log, command } = match settings::parse() {
+    let Program {
+        config,
+        log,
+        command,
+    } = match settings::parse() {
         Ok(program) => program,
         Err(code) => return code,
     };

@@ -83,14 +83,13 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let warden = Warden::new("catalog", &process);
 
     let group = warden.group("database");
-    let database = Database::open(
-        &group,
-        "movies-database",
-        &config.database_setting,
-        &url,
-        movies::migrations(),
-    )
-    .await?;
+    let setting = config.database_setting.as_str();
+    let steps = movies::migrations();
+    let database = tokio::select! {
+        database = Database::open(&group, "movies-database", setting, &url, steps) => database?,
+        // It may wait for a server that does not come.
+        () = process.shutdown.begun() => return Ok(()),
+    };
 
     let channel = recommendations_gateway::channel(&config.recommendations_host);
     let outgoing = warden.group("outgoing");

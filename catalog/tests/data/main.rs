@@ -8,4 +8,6 @@ mod legacy;
 mod recommender;
 mod repository;
 mod status;
+// `cfg(test)` is always true here; it tells clippy that the panics are meant.
+#[cfg(test)]
 mod support;
