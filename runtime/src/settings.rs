@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
     process::ExitCode,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use clap::{Parser, Subcommand, error::ErrorKind as ClapErrorKind};
@@ -84,7 +85,33 @@ pub fn writable_folder(setting: &str, path: &Path) -> Result<(), Fault> {
         Fault::bad_setting(setting, reason)
     };
     std::fs::create_dir_all(path).map_err(fault)?;
-    let probe = path.join(format!(".write-check-{}", std::process::id()));
+    // Several services of one process may check the same folder at once.
+    static CHECKS: AtomicU32 = AtomicU32::new(0);
+    let check = CHECKS.fetch_add(1, Ordering::Relaxed);
+    let probe = path.join(format!(".write-check-{}-{check}", std::process::id()));
     std::fs::write(&probe, b"").map_err(fault)?;
     std::fs::remove_file(&probe).map_err(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_may_be_checked_by_several_services_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        writable_folder("the folder", &path).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    }
 }
