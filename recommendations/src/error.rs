@@ -21,6 +21,9 @@ pub enum Error {
     /// Too many calls are being worked on.
     #[error("too many calls are being worked on; try again later")]
     Overloaded,
+    /// The service takes no more calls.
+    #[error("the service is stopping; try again")]
+    Stopping,
     /// The matcher has not read everything yet.
     #[error(transparent)]
     NotReady(#[from] NotReady),
@@ -43,7 +46,9 @@ impl Error {
             Self::TooManyKeywords(_) | Self::TooManyWatchers(_) | Self::Overloaded => {
                 Code::ResourceExhausted
             }
-            Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => Code::Unavailable,
+            Self::Stopping | Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => {
+                Code::Unavailable
+            }
             Self::Storage(error) if error.is_transient() => Code::Unavailable,
             Self::Storage(_) => Code::Internal,
         }

@@ -97,7 +97,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
 
-    let calls = Calls::default();
+    let calls = Calls::new(process.shutdown.clone());
     serve_calls(&warden, &engine, listeners.grpc, calls.clone(), &process);
 
     let outcome = match listeners.http {
@@ -126,8 +126,7 @@ fn serve_calls(
     answering.supervise("watch-poller", Place::Here, move |lifeline| {
         WatchPoller::new(lifeline, database.clone(), watchers.clone())
     });
-    let shutdown = process.shutdown.clone();
-    let service = RecommendationsService::new(engine.recommender.clone(), calls, shutdown);
+    let service = RecommendationsService::new(engine.recommender.clone(), calls);
     let (listener, board) = (Arc::new(listener), process.board.clone());
     answering.supervise("recommendations-grpc", Place::Here, move |lifeline| {
         GrpcServer::new(lifeline, listener.clone(), service.clone(), board.clone())

@@ -21,8 +21,10 @@ use crate::{
 /// How often it looks for changes that nobody told it of: those of other replicas.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many changes, preferences or films it reads at once.
-const PAGE: i64 = 2_000;
+/// How many changes, films or preferences it reads at once.
+const CHANGES: i64 = 2_000;
+const FILMS: i64 = 500;
+const PREFERENCES: i64 = 10_000;
 
 /// The owner of the index. Runs on a thread of its own.
 pub struct Matcher {
@@ -117,7 +119,7 @@ impl Matcher {
         let database = self.database.clone();
         let read = async move {
             database
-                .read(move |conn| news::news(conn, watermark, PAGE))
+                .read(move |conn| news::news(conn, watermark, CHANGES))
                 .await
         };
         context.spawn(read.into_actor(self).map(Self::learn));
@@ -225,7 +227,7 @@ async fn build(database: Database) -> Built {
     let watermark = database.read(sequence::current).await?;
     let mut after = i32::MIN;
     loop {
-        let page = move |conn: &mut _| news::preferences(conn, after, PAGE);
+        let page = move |conn: &mut _| news::preferences(conn, after, PREFERENCES);
         let (steps, last) = database.read(page).await?;
         for step in steps {
             apply(&mut index, step);
@@ -237,7 +239,7 @@ async fn build(database: Database) -> Built {
     }
     let mut after = String::new();
     loop {
-        let page = move |conn: &mut _| news::films(conn, &after, PAGE / 4);
+        let page = move |conn: &mut _| news::films(conn, &after, FILMS);
         let (steps, last) = database.read(page).await?;
         for step in steps {
             apply(&mut index, step);

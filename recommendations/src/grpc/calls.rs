@@ -1,5 +1,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
+use runtime::Shutdown;
 use tokio::sync::Semaphore;
 use tonic::{Response, Status};
 
@@ -13,21 +14,34 @@ const LIMIT: u32 = 512;
 
 /// The calls that are being worked on.
 #[derive(Debug, Clone)]
-pub struct Calls(Arc<Semaphore>);
-
-impl Default for Calls {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LIMIT as usize)))
-    }
+pub struct Calls {
+    places: Arc<Semaphore>,
+    shutdown: Shutdown,
 }
 
 impl Calls {
+    /// No calls yet; none are taken any more, and streams end, when `shutdown` begins.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(LIMIT as usize)),
+            shutdown,
+        }
+    }
+
+    /// Waits until no more calls are taken.
+    pub(super) async fn closed(self) {
+        self.shutdown.begun().await;
+    }
+
     /// Works on one call: within the limit, and within the deadline.
     pub(super) async fn answer<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<Response<T>, Status> {
-        let _place = self.0.try_acquire().map_err(|_| Error::Overloaded)?;
+        if self.shutdown.is_begun() {
+            return Err(Error::Stopping.into());
+        }
+        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(answer) => Ok(Response::new(answer?)),
             Err(_) => Err(Status::deadline_exceeded(format!(
@@ -40,6 +54,10 @@ impl Calls {
     /// Waits until no call is being worked on; further ones are refused.
     pub async fn finished(&self) {
         // Only fails if somebody closed the semaphore, and then too nobody is served any more.
-        let _ = self.0.acquire_many(LIMIT).await.map(|all| all.forget());
+        let _ = self
+            .places
+            .acquire_many(LIMIT)
+            .await
+            .map(|all| all.forget());
     }
 }

@@ -8,7 +8,6 @@ use proto::recommendations::{
     RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
     recommendations_server::Recommendations,
 };
-use runtime::Shutdown;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
@@ -29,17 +28,12 @@ const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 pub struct RecommendationsService {
     recommender: Recommender,
     calls: Calls,
-    shutdown: Shutdown,
 }
 
 impl RecommendationsService {
-    /// The service on the wire of `recommender`; watches end when `shutdown` begins.
-    pub fn new(recommender: Recommender, calls: Calls, shutdown: Shutdown) -> Self {
-        Self {
-            recommender,
-            calls,
-            shutdown,
-        }
+    /// The service on the wire of `recommender`.
+    pub fn new(recommender: Recommender, calls: Calls) -> Self {
+        Self { recommender, calls }
     }
 
     async fn get_page(
@@ -167,9 +161,8 @@ impl Recommendations for RecommendationsService {
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
         let user = requests::user(request.into_inner().user_id)?;
         let watch = self.recommender.watch(user).map_err(Error::from)?;
-        let shutdown = self.shutdown.clone();
-        let changes = changes(self.recommender.clone(), watch)
-            .take_until(async move { shutdown.begun().await });
+        let changes =
+            changes(self.recommender.clone(), watch).take_until(self.calls.clone().closed());
         Ok(Response::new(Box::pin(changes)))
     }
 }

@@ -23,6 +23,8 @@ pub enum Change {
     },
 }
 
+type Row = (i64, Option<i32>, Option<String>, Option<String>);
+
 /// Puts down that a film changed.
 pub fn record_film(
     conn: &mut DbConnection,
@@ -63,7 +65,7 @@ pub fn record_preference(
 
 /// The first `limit` changes after number `seq`, each with its number.
 pub fn after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<(i64, Change)>> {
-    let rows: Vec<(i64, Option<i32>, Option<String>, Option<String>)> = changes::table
+    let rows: Vec<Row> = changes::table
         .filter(changes::seq.gt(seq))
         .order(changes::seq)
         .limit(limit)

@@ -3,8 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use chrono::NaiveDateTime;
+use diesel::{RunQueryDsl, sql_types::BigInt};
 use futures::{StreamExt, stream};
-use recommendations::system::Tuning;
+use recommendations::{
+    store::{preferences, sequence},
+    system::Tuning,
+};
+use storage::DbConnection;
 
 use crate::support::{Replica, film, on_every_database, small_steps, title_matches};
 
@@ -85,5 +91,25 @@ fn a_matcher_that_lags_behind_is_asked_again() {
         let mut tuning = Tuning::default();
         tuning.limits.lag = 10;
         all_at_once(database, tuning)
+    });
+}
+
+#[test]
+fn a_matcher_that_missed_changes_reads_everything_again() {
+    on_every_database("concurrency_missed", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        // Somebody followed a keyword, and the list of changes was cut before anybody read it.
+        let missed = |conn: &mut DbConnection| {
+            let seq = sequence::take(conn, 1)?;
+            preferences::insert(conn, 7, "train", NaiveDateTime::default())?;
+            diesel::sql_query("UPDATE sequences SET value = ? WHERE name = 'trimmed'")
+                .bind::<BigInt, _>(seq)
+                .execute(conn)
+        };
+        replica.database.write(missed).await.unwrap();
+        replica.save(film("f1", "Train", 1)).await;
+        assert_eq!(replica.recommended(7).await, ["f1"]);
+        replica.consistent().await;
+        replica.stop().await;
     });
 }

@@ -91,12 +91,11 @@ fn what_was_taken_over_goes_on_as_everything_else() {
                 .iter()
                 .all(|row| row.title.as_deref() == Some("The Great Heist"))
         );
-        assert_eq!(
+        assert!(
             replica.statuses().await["f1"],
-            true,
             "told once, whatever the catalog knew"
         );
-        assert_eq!(replica.statuses().await["f2"], false);
+        assert!(!replica.statuses().await["f2"]);
         replica.stop().await;
     });
 }

@@ -154,7 +154,7 @@ fn a_removed_film_is_recommended_to_nobody() {
         assert!(replica.consistent().await.is_empty());
         replica.follow(2, "night").await;
         assert!(replica.recommended(2).await.is_empty());
-        assert_eq!(replica.statuses().await["f1"], false);
+        assert!(!replica.statuses().await["f1"]);
         replica.stop().await;
     });
 }

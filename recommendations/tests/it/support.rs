@@ -88,9 +88,8 @@ impl Replica {
             .await
             .unwrap();
         let engine = Engine::start(&warden, &database, tuning).await;
-        let shutdown = process.shutdown.clone();
-        let service =
-            RecommendationsService::new(engine.recommender.clone(), Calls::default(), shutdown);
+        let calls = Calls::new(process.shutdown.clone());
+        let service = RecommendationsService::new(engine.recommender.clone(), calls);
         let replica = Self {
             engine,
             service,

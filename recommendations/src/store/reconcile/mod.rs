@@ -46,7 +46,7 @@ impl Default for Limits {
             films: 500,
             scan: 20_000,
             lag: 1_000,
-            keywords: 10_000,
+            keywords: 2_000,
         }
     }
 }
