@@ -10,14 +10,19 @@
 
 pub mod config;
 pub mod system;
+
 pub mod movies;
+
 pub mod actors;
+
+mod delivery;
+mod summary;
+
 pub mod grpc;
 pub mod sample;
 pub mod web;
-mod delivery;
+
 mod error;
-mod summary;
 mod user;
 
 pub use config::Config;

@@ -1,7 +1,11 @@
 //! The catalog's actors, one a file.
 
-pub mod film_courier;
-pub mod grpc_server;
 pub mod movie_repository;
-pub mod recommendations_gateway;
+
+pub mod film_courier;
+
 pub mod status_consumer;
+
+pub mod recommendations_gateway;
+
+pub mod grpc_server;

@@ -1,15 +1,23 @@
 //! What the catalog knows about movies: plain data, the rules for it, and the queries on it.
 
-mod clock;
-mod draft;
-mod id;
-pub mod landmarks;
 mod movie;
-pub mod outbox;
+
+mod id;
+
+mod draft;
 mod page;
-pub mod reading;
+
 pub mod schema;
+
+pub mod reading;
+
+pub mod landmarks;
+
 pub mod writing;
+
+pub mod outbox;
+
+mod clock;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
