@@ -27,6 +27,7 @@ mod url;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use proto::events::dead_letter_topic;
 use runtime::AskError;
 use thiserror::Error;
 
@@ -132,10 +133,14 @@ fn source(
     }
 }
 
-/// Each topic, followed by that of its dead letters.
+/// Each topic, followed by that of its dead letters if it is not one for dead letters itself.
 fn with_dead_letters<'a>(topics: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    topics
-        .into_iter()
-        .flat_map(|topic| [topic.to_owned(), proto::events::dead_letter_topic(topic)])
-        .collect()
+    let mut all = Vec::new();
+    for topic in topics {
+        all.push(topic.to_owned());
+        if !topic.ends_with(&dead_letter_topic("")) {
+            all.push(dead_letter_topic(topic));
+        }
+    }
+    all
 }

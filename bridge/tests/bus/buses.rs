@@ -65,6 +65,14 @@ impl Bus {
         })
     }
 
+    /// Makes a topic on the one broker that cannot be asked to make it.
+    pub(crate) fn provide(&self, topic: &str) {
+        if let Broker::Mock(cluster) = &self.broker {
+            cluster.create_topic(topic, 3, 1).unwrap();
+            cluster.create_topic(&format!("{topic}.dlq"), 3, 1).unwrap();
+        }
+    }
+
     pub(crate) fn can_go_away(&self) -> bool {
         !matches!(self.broker, Broker::Kafka)
     }

@@ -33,7 +33,9 @@ impl<'a> Scene<'a> {
             .duration_since(UNIX_EPOCH)
             .unwrap()
             .as_micros();
-        Self::on_topic(bus, &format!("test.bus_{now}-{count}"))
+        let topic = format!("test.bus_{now}-{count}");
+        bus.provide(&topic);
+        Self::on_topic(bus, &topic)
     }
 
     /// A further service that shares a topic.

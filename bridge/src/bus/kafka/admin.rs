@@ -4,9 +4,8 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode},
+    metadata::MetadataTopic,
 };
-
-use tokio::time::sleep;
 
 use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
 use crate::bus::{BusError, Condition};
@@ -16,9 +15,6 @@ const PARTITIONS: i32 = 3;
 /// As many replicas as the cluster has as its default.
 const DEFAULT_REPLICATION: i32 = -1;
 const DEADLINE: Duration = Duration::from_secs(5);
-/// A broker that makes topics when they are asked for needs a moment for it.
-const QUESTIONS: usize = 10;
-const QUESTION_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Makes those of `topics` that are absent.
 pub(super) async fn make_topics(
@@ -27,19 +23,29 @@ pub(super) async fn make_topics(
     condition: &Arc<Condition>,
     topics: &[String],
 ) -> Result<(), BusError> {
-    let config = config(brokers, &format!("{name}-admin"));
+    let mut config = config(brokers, &format!("{name}-admin"));
+    // To ask for a topic must not make it, with who knows how many partitions.
+    config.set("allow.auto.create.topics", "false");
     let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
     let client = Arc::new(client.map_err(unavailable)?);
-    let mut made = ask_for(&client, topics).await;
-    if made.is_err() && !condition.is_broker_suspected() && all_exist(&client, topics).await? {
-        // Whoever may not make topics, or whose broker cannot be asked to, can still use them.
-        made = Ok(());
-    }
+    let made = make_absent(&client, topics).await;
     drop_elsewhere(client);
     if made.is_ok() {
         condition.broker_back();
     }
     made
+}
+
+async fn make_absent(
+    client: &Arc<AdminClient<Listener>>,
+    topics: &[String],
+) -> Result<(), BusError> {
+    let (asked, all) = (client.clone(), topics.to_vec());
+    let absent = blocking(move || absent(&asked, all)).await?;
+    match absent.map_err(unavailable)? {
+        absent if absent.is_empty() => Ok(()),
+        absent => ask_for(client, &absent).await,
+    }
 }
 
 async fn ask_for(client: &AdminClient<Listener>, topics: &[String]) -> Result<(), BusError> {
@@ -78,29 +84,15 @@ fn refused(error: KafkaError) -> BusError {
     }
 }
 
-/// Whether the broker has all of `topics`, perhaps only now that it is asked for them.
-async fn all_exist(
-    client: &Arc<AdminClient<Listener>>,
-    topics: &[String],
-) -> Result<bool, BusError> {
+/// Those of `topics` that the broker does not have. Blocks.
+fn absent(client: &AdminClient<Listener>, topics: Vec<String>) -> Result<Vec<String>, KafkaError> {
+    let mut absent = Vec::new();
     for topic in topics {
-        let mut questions = 0;
-        loop {
-            let (asked, name) = (client.clone(), topic.clone());
-            match blocking(move || exists(&asked, &name)).await? {
-                Ok(true) => break,
-                Ok(false) if questions < QUESTIONS => questions += 1,
-                Ok(false) | Err(_) => return Ok(false),
-            }
-            sleep(QUESTION_INTERVAL).await;
+        let metadata = client.inner().fetch_metadata(Some(&topic), DEADLINE)?;
+        let is_it = |found: &MetadataTopic| found.name() == topic && found.error().is_none();
+        if !metadata.topics().iter().any(is_it) {
+            absent.push(topic);
         }
     }
-    Ok(true)
-}
-
-/// Blocks.
-fn exists(client: &AdminClient<Listener>, topic: &str) -> Result<bool, KafkaError> {
-    let metadata = client.inner().fetch_metadata(Some(topic), DEADLINE)?;
-    let topic = metadata.topics().iter().find(|t| t.name() == topic);
-    Ok(topic.is_some_and(|t| t.error().is_none() && !t.partitions().is_empty()))
+    Ok(absent)
 }
