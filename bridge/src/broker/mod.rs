@@ -238,6 +238,12 @@ impl Broker {
             }
         };
         stopping.cancel();
+        self.wind_down(clients).await;
+        outcome
+    }
+
+    /// Lets the clients have what is queued for them, then the streams write what they have.
+    async fn wind_down(mut self, mut clients: JoinSet<()>) {
         let _ = timeout(FAREWELL, async {
             while clients.join_next().await.is_some() {}
         })
@@ -255,7 +261,6 @@ impl Broker {
             );
             self.streams.shutdown().await;
         }
-        outcome
     }
 }
 

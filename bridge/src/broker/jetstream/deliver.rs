@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::acks::{self, Verdict};
 use super::batch::{Batch, Effect};
-use super::consumer::{Next, Progress};
+use super::consumer::{Consumer, Next, Progress};
 use super::pulls::{Pull, PullRequest, Pulls};
 use super::stream::Stream;
 use crate::broker::headers;
@@ -243,19 +243,7 @@ impl Stream {
         ) else {
             return Step::Idle;
         };
-        let left = consumer
-            .num_pending
-            .saturating_sub(u64::from(next.deliveries == 1));
-        let ack = format!(
-            "$JS.ACK.{}.{}.{}.{}.{}.{}.{}",
-            self.state.config.name,
-            name,
-            next.deliveries,
-            next.seq,
-            consumer.delivered.consumer_seq + 1,
-            message.time,
-            left
-        );
+        let ack = ack_subject(&self.state.config.name, consumer, next, message.time);
         let size = message.payload.len().to_string();
         let headers_only = consumer
             .config
@@ -309,7 +297,20 @@ impl Stream {
     }
 }
 
-fn settle(batch: &mut Batch, consumer: &mut super::consumer::Consumer, seq: u64) {
+/// Where the acknowledgement of a message is to be sent; it also tells the client about the message.
+fn ack_subject(stream: &str, consumer: &Consumer, next: Next, time: i64) -> String {
+    let left = consumer
+        .num_pending
+        .saturating_sub(u64::from(next.deliveries == 1));
+    let consumer_seq = consumer.delivered.consumer_seq + 1;
+    let name = &consumer.config.name;
+    format!(
+        "$JS.ACK.{stream}.{name}.{}.{}.{consumer_seq}.{time}.{left}",
+        next.deliveries, next.seq
+    )
+}
+
+fn settle(batch: &mut Batch, consumer: &mut Consumer, seq: u64) {
     for seq in consumer.acknowledge(seq) {
         batch.push(&Record::Done {
             consumer: consumer.id,
