@@ -6,7 +6,7 @@ mod settings;
 use std::process::ExitCode;
 
 use runtime::{
-    Fault, Process, health_check,
+    Fault, Process, Shutdown, health_check,
     process::{self, Service},
     settings::Command,
     telemetry,
@@ -20,14 +20,14 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if settings.command == Some(Command::Health) {
-        return process::main(async { health_check::ask(settings.http_addr) });
+        return process::main(async |_| health_check::ask(settings.http_addr));
     }
-    process::main(run(settings))
+    process::main(|stop| run(settings, stop))
 }
 
 /// Checks everything, then starts everything: the last service started is the first one stopped, so
 /// that the broker is there for as long as anybody has something to publish.
-async fn run(settings: Settings) -> Result<(), Fault> {
+async fn run(settings: Settings, stop: Shutdown) -> Result<(), Fault> {
     telemetry::init(&settings.log)?;
     let site = Site::prepare(settings)?;
     let process = Process::new();
@@ -50,5 +50,7 @@ async fn run(settings: Settings) -> Result<(), Fault> {
     for line in site.welcome {
         tracing::info!("{line}");
     }
-    process::run_until_stopped(services).await
+    let outcome = process::run_until_stopped(services, stop).await;
+    drop(site.claim);
+    outcome
 }

@@ -7,7 +7,7 @@ use catalog::config::{RecommendationsHost, SecretKey};
 use clap::Parser;
 use runtime::{
     Fault,
-    settings::{Command, name, reachable},
+    settings::{Command, FolderClaim, name, reachable},
     telemetry::LogSettings,
 };
 use storage::DatabaseUrl;
@@ -113,6 +113,8 @@ pub(crate) struct Site {
     pub(crate) catalog: (catalog::Config, catalog::Listeners),
     /// Where to go, for the person who started the program.
     pub(crate) welcome: Vec<String>,
+    /// Keeps other programs out of the data folder.
+    pub(crate) claim: FolderClaim,
 }
 
 impl Site {
@@ -121,7 +123,8 @@ impl Site {
         let bind =
             |flag, variable, address| runtime::settings::bind(&name(flag, variable), address);
         let bus = settings.bus()?;
-        runtime::settings::writable_folder(&name("data-dir", "DATA_DIR"), &settings.data_dir)?;
+        let data_dir = name("data-dir", "DATA_DIR");
+        let claim = runtime::settings::claim_folder(&data_dir, &settings.data_dir)?;
 
         let http = bind("http-addr", "HTTP_ADDR", settings.http_addr)?;
         let grpc = bind("grpc-addr", "GRPC_ADDR", settings.grpc_addr)?;
@@ -157,7 +160,17 @@ impl Site {
                 let bus = bus
                     .parse()
                     .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?;
-                (Some((config, bridge::Listeners { nats, http: None })), bus)
+                (
+                    Some((
+                        config,
+                        bridge::Listeners {
+                            nats,
+                            http: None,
+                            claim: None,
+                        },
+                    )),
+                    bus,
+                )
             }
         };
         welcome.push(format!("data: {}", settings.data_dir.display()));
@@ -207,6 +220,7 @@ impl Site {
                 },
             ),
             welcome,
+            claim,
         })
     }
 }

@@ -7,10 +7,10 @@
 //!
 //! [`run`] is the program `bridge`; [`system`] shows who supervises whom. Start reading there.
 
-pub mod config;
-pub mod system;
 pub mod broker;
 pub mod bus;
+pub mod config;
+pub mod system;
 
 pub use config::Config;
 pub use system::{Listeners, run};

@@ -29,15 +29,15 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if cli.command == Some(Command::Health) {
-        return process::main(async { health_check::ask(cli.config.http_addr) });
+        return process::main(async |_| health_check::ask(cli.config.http_addr));
     }
-    process::main(async {
+    process::main(async |stop| {
         telemetry::init(&cli.log)?;
         let listeners = Listeners::bind(&cli.config)?;
         tracing::info!(address = %cli.config.nats_addr, "NATS clients connect to nats://{}", cli.config.nats_addr);
         let service = Service::start("bridge", &Process::new(), move |process| {
             bridge::run(cli.config, listeners, process)
         })?;
-        process::run_until_stopped(vec![service]).await
+        process::run_until_stopped(vec![service], stop).await
     })
 }

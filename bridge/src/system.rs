@@ -2,7 +2,11 @@
 
 use std::net::TcpListener;
 
-use runtime::{Fault, Place, Process, Warden, ops, process::DRAIN_DEADLINE, settings};
+use runtime::{
+    Fault, Place, Process, Warden, ops,
+    process::DRAIN_DEADLINE,
+    settings::{self, FolderClaim},
+};
 
 use crate::{
     broker::{BrokerConfig, BrokerStats, actor::Broker},
@@ -16,20 +20,25 @@ pub struct Listeners {
     pub nats: TcpListener,
     /// For health; none where another service of the process serves it.
     pub http: Option<TcpListener>,
+    /// Keeps other programs out of the data folder; none where the process has it already.
+    pub claim: Option<FolderClaim>,
 }
 
 impl Listeners {
-    /// Binds the addresses of the settings.
+    /// Claims the data folder and binds the addresses of the settings.
     ///
     /// # Errors
     ///
-    /// [`Fault::BadSetting`] if one cannot be had.
+    /// [`Fault::BadSetting`] if one of them cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
+        let data_dir = settings::name("data-dir", "DATA_DIR");
+        let claim = settings::claim_folder(&data_dir, &config.data_dir)?;
         let nats = settings::name("nats-addr", "NATS_ADDR");
         let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
             nats: settings::bind(&nats, config.nats_addr)?,
             http: Some(settings::bind(&http, config.http_addr)?),
+            claim: Some(claim),
         })
     }
 }
@@ -45,7 +54,6 @@ impl Listeners {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
     let warden = Warden::new("bridge", &process);
 
     let broker = BrokerConfig::new(config.data_dir.join("broker"));
@@ -57,13 +65,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
             Broker::new(listener, broker.clone(), BrokerStats::default(), lifeline)
         });
 
-    let outcome = match listeners.http {
-        Some(http) => ops::serve_health(http, &warden, &process).await,
-        None => tokio::select! {
-            () = process.shutdown.begun() => Ok(()),
-            fault = warden.gave_up() => Err(fault),
-        },
-    };
+    let outcome = ops::serve_health(listeners.http, &warden, &process).await;
     warden.stop(DRAIN_DEADLINE).await;
     outcome
 }

@@ -32,14 +32,14 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if command == Some(Command::Health) {
-        return process::main(async { health_check::ask(config.http_addr) });
+        return process::main(async |_| health_check::ask(config.http_addr));
     }
-    process::main(async {
+    process::main(async |stop| {
         telemetry::init(&log)?;
         let listeners = Listeners::bind(&config)?;
         tracing::info!(address = %config.http_addr, "pages on http://{}", config.http_addr);
         let run = |process| catalog::run(config, listeners, process);
         let service = process::Service::start("catalog", &Process::new(), run)?;
-        process::run_until_stopped(vec![service]).await
+        process::run_until_stopped(vec![service], stop).await
     })
 }

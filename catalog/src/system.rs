@@ -1,6 +1,6 @@
 //! The catalog's supervision tree.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use runtime::{
@@ -147,26 +147,5 @@ async fn serve_pages(
     .listen(listener)
     .map_err(failed)?
     .run();
-    let handle = server.handle();
-    let mut server = actix_web::rt::spawn(server);
-    let outcome = tokio::select! {
-        () = process.shutdown.begun() => Ok(()),
-        fault = warden.gave_up() => Err(fault),
-        ended = &mut server => {
-            let reason = match ended {
-                Ok(Ok(())) => "they have stopped".to_owned(),
-                Ok(Err(e)) => e.to_string(),
-                Err(e) => e.to_string(),
-            };
-            return Err(Fault::Failed(format!("the pages are served no more: {reason}")));
-        }
-    };
-    let graceful = outcome.is_ok();
-    if tokio::time::timeout(Duration::from_secs(2), handle.stop(graceful))
-        .await
-        .is_err()
-    {
-        tracing::warn!("the pages' workers did not stop in time");
-    }
-    outcome
+    ops::serve(server, warden, process).await
 }

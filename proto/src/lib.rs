@@ -9,6 +9,7 @@
     missing_docs,
     clippy::all,
     clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     reason = "generated code; the .proto file holds its documentation"
 )]

@@ -29,15 +29,15 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if cli.command == Some(Command::Health) {
-        return process::main(async { health_check::ask(cli.config.http_addr) });
+        return process::main(async |_| health_check::ask(cli.config.http_addr));
     }
-    process::main(async {
+    process::main(async |stop| {
         telemetry::init(&cli.log)?;
         let listeners = Listeners::bind(&cli.config)?;
         tracing::info!(address = %cli.config.grpc_addr, "gRPC on {}", cli.config.grpc_addr);
         let service = Service::start("recommendations", &Process::new(), move |process| {
             recommendations::run(cli.config, listeners, process)
         })?;
-        process::run_until_stopped(vec![service]).await
+        process::run_until_stopped(vec![service], stop).await
     })
 }

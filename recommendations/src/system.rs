@@ -48,12 +48,14 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the addresses of the settings.
+    /// Checks the data folder and binds the addresses of the settings.
     ///
     /// # Errors
     ///
-    /// [`Fault::BadSetting`] if one cannot be had.
+    /// [`Fault::BadSetting`] if one of them cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
+        let data_dir = settings::name("data-dir", "DATA_DIR");
+        settings::writable_folder(&data_dir, &config.data_dir)?;
         let grpc = settings::name("grpc-addr", "GRPC_ADDR");
         let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
@@ -77,7 +79,6 @@ impl Listeners {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    settings::writable_folder(&settings::name("data-dir", "DATA_DIR"), &config.data_dir)?;
     let (bus, url) = (config.bus()?, config.database()?);
     let warden = Warden::new(SERVICE, &process);
 
@@ -100,13 +101,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let calls = Calls::new(process.shutdown.clone());
     serve_calls(&warden, &engine, listeners.grpc, calls.clone(), &process);
 
-    let outcome = match listeners.http {
-        Some(http) => ops::serve_health(http, &warden, &process).await,
-        None => tokio::select! {
-            () = process.shutdown.begun() => Ok(()),
-            fault = warden.gave_up() => Err(fault),
-        },
-    };
+    let outcome = ops::serve_health(listeners.http, &warden, &process).await;
     // What is being worked on is finished as long as everything it needs is there.
     let _ = tokio::time::timeout(DRAIN_DEADLINE / 2, calls.finished()).await;
     engine.leave().await;

@@ -9,7 +9,10 @@ use std::{
 
 use actix_rt::System;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::supervision::Board;
@@ -127,6 +130,7 @@ impl Service {
     where
         F: Future<Output = Result<(), Fault>> + 'static,
     {
+        process.board.expect(name);
         let (tell, ended) = oneshot::channel();
         let given = process.clone();
         std::thread::Builder::new()
@@ -171,18 +175,14 @@ impl Service {
     }
 }
 
-/// Waits until a signal (SIGINT, SIGTERM) comes or a service ends, stops the services, the last one
-/// first, and says with which code the process should exit.
+/// Waits until `stop` begins or a service ends, and stops the services, the last one first.
 ///
 /// # Errors
 ///
 /// The fault of the service that ended first.
-pub async fn run_until_stopped(mut services: Vec<Service>) -> Result<(), Fault> {
+pub async fn run_until_stopped(mut services: Vec<Service>, stop: Shutdown) -> Result<(), Fault> {
     let outcome = tokio::select! {
-        signal = signal() => {
-            tracing::info!(signal, "stopping on {signal}");
-            Ok(())
-        }
+        () = stop.begun() => Ok(()),
         (index, result) = first_ended(&mut services) => {
             services.remove(index);
             result
@@ -203,13 +203,22 @@ pub async fn run_until_stopped(mut services: Vec<Service>) -> Result<(), Fault> 
 }
 
 /// Runs `main` on a small runtime of the main thread and turns its outcome into the exit code; a
-/// fault is one line on standard error.
-pub fn main(main: impl Future<Output = Result<(), Fault>>) -> ExitCode {
+/// fault is one line on standard error. The shutdown that `main` is given begins on SIGINT or
+/// SIGTERM, however early that comes.
+pub fn main<F>(main: impl FnOnce(Shutdown) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Fault>>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(main),
+        Ok(runtime) => runtime.block_on(async {
+            let stop = Shutdown::default();
+            begin_on_signal(SignalKind::interrupt(), "SIGINT", &stop)?;
+            begin_on_signal(SignalKind::terminate(), "SIGTERM", &stop)?;
+            main(stop).await
+        }),
         Err(e) => Err(Fault::Failed(format!("no tokio runtime: {e}"))),
     };
     match outcome {
@@ -224,24 +233,23 @@ pub fn main(main: impl Future<Output = Result<(), Fault>>) -> ExitCode {
     }
 }
 
+fn begin_on_signal(kind: SignalKind, name: &'static str, stop: &Shutdown) -> Result<(), Fault> {
+    let mut signals =
+        signal(kind).map_err(|e| Fault::Failed(format!("{name} cannot be waited for: {e}")))?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            if !stop.is_begun() {
+                tracing::info!(signal = name, "stopping on {name}");
+            }
+            stop.begin();
+        }
+    });
+    Ok(())
+}
+
 async fn first_ended(services: &mut [Service]) -> (usize, Result<(), Fault>) {
     let ends = services.iter_mut().map(|s| Box::pin(s.ended()));
     let (result, index, _) = futures::future::select_all(ends).await;
     (index, result)
-}
-
-async fn signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => "SIGINT",
-        () = terminate => "SIGTERM",
-    }
 }

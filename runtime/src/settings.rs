@@ -1,6 +1,8 @@
 //! Settings: checked whole before anything starts, each error naming the setting.
 
 use std::{
+    error::Error,
+    fs::{File, TryLockError},
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
@@ -8,7 +10,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use clap::{Parser, Subcommand, error::ErrorKind as ClapErrorKind};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind},
+};
 
 use crate::process::Fault;
 
@@ -27,14 +32,38 @@ pub enum Command {
 /// `--help` and `--version`, 64 for settings that cannot be read.
 pub fn parse<C: Parser>() -> Result<C, ExitCode> {
     C::try_parse().map_err(|error| {
-        let asked_for = matches!(
+        if matches!(
             error.kind(),
             ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
-        );
-        // There is nobody left to tell when even this cannot be printed.
-        let _ = error.print();
-        ExitCode::from(if asked_for { 0 } else { 64 })
+        ) {
+            // There is nobody left to tell when even this cannot be printed.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        crate::telemetry::say_error(&refusal(&error));
+        ExitCode::from(64)
     })
+}
+
+/// What is wrong with the settings, in one line that names the setting and never holds a value,
+/// which may be a secret.
+fn refusal(error: &clap::Error) -> String {
+    let setting = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => arg.split(' ').next().unwrap_or(arg).to_owned(),
+        _ => String::new(),
+    };
+    let flag = setting.trim_start_matches('-');
+    match (error.kind(), error.source()) {
+        (ClapErrorKind::ValueValidation, Some(reason)) => {
+            let variable = flag.replace('-', "_").to_uppercase();
+            format!("{}: {reason}", name(flag, &variable))
+        }
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.trim_start_matches("error: ").to_owned()
+        }
+    }
 }
 
 /// The two names of a setting, as the operator knows them: `--http-addr (HTTP_ADDR)`.
@@ -93,6 +122,39 @@ pub fn writable_folder(setting: &str, path: &Path) -> Result<(), Fault> {
     std::fs::remove_file(&probe).map_err(fault)
 }
 
+/// A folder that this program has for itself, for as long as this is kept.
+#[derive(Debug)]
+pub struct FolderClaim {
+    _lock: File,
+}
+
+/// Makes the folder `path` unless it is there, and claims it for this program alone.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if it cannot be written to, or another program has claimed it.
+pub fn claim_folder(setting: &str, path: &Path) -> Result<FolderClaim, Fault> {
+    writable_folder(setting, path)?;
+    let file = path.join("marquee.lock");
+    let lock = File::create(&file).map_err(|error| {
+        Fault::bad_setting(
+            setting,
+            format!("cannot write `{}`: {error}", file.display()),
+        )
+    })?;
+    match lock.try_lock() {
+        Ok(()) => Ok(FolderClaim { _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(Fault::bad_setting(
+            setting,
+            format!(
+                "the folder `{}` is in use by another program",
+                path.display()
+            ),
+        )),
+        Err(TryLockError::Error(error)) => Err(Fault::bad_setting(setting, error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -113,5 +175,29 @@ mod tests {
             }
         });
         assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_is_claimed_by_one_program_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = claim_folder("the folder", folder.path()).unwrap();
+        let refused = claim_folder("the folder", folder.path()).unwrap_err();
+        assert_eq!(refused.exit_code(), 64);
+        drop(claim);
+        claim_folder("the folder", folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_refused_value_is_named_by_its_setting_and_not_shown() {
+        #[derive(Debug, Parser)]
+        struct Settings {
+            #[arg(long, env = "A_NUMBER")]
+            a_number: u8,
+        }
+        let error = Settings::try_parse_from(["test", "--a-number", "secret"]).unwrap_err();
+        let line = refusal(&error);
+        assert_eq!(line, "--a-number (A_NUMBER): invalid digit found in string");
+        let error = Settings::try_parse_from(["test", "--another"]).unwrap_err();
+        assert_eq!(refusal(&error), "unexpected argument '--another' found");
     }
 }

@@ -1,5 +1,11 @@
 //! Panics, deaths and escalation, in every kind of actor.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "actors that panic are what is tested; clippy does not know helpers of tests"
+)]
+
 use std::{
     sync::{
         Arc,

@@ -105,15 +105,34 @@ type Wrapped = AsyncConnectionWrapper<AsyncMysqlConnection>;
 /// diesel-async's MySQL client as a blocking connection that diesel's multi-connection accepts:
 /// the wrapper's own transaction manager cannot be one side of it, diesel's can.
 pub struct PureMysqlConnection {
-    inner: Wrapped,
+    /// Taken only when dropped.
+    inner: Option<Wrapped>,
     transactions: AnsiTransactionManager,
+}
+
+impl PureMysqlConnection {
+    fn inner(&mut self) -> &mut Wrapped {
+        self.inner
+            .as_mut()
+            .expect("the connection is taken only when dropped")
+    }
+}
+
+/// The connection has a tokio runtime of its own, which must not be dropped inside async code.
+impl Drop for PureMysqlConnection {
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            std::thread::spawn(move || drop(inner));
+        }
+    }
 }
 
 impl ConnectionSealed for PureMysqlConnection {}
 
 impl SimpleConnection for PureMysqlConnection {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.inner.batch_execute(query)
+        self.inner().batch_execute(query)
     }
 }
 
@@ -124,7 +143,7 @@ impl Connection for PureMysqlConnection {
     fn establish(url: &str) -> ConnectionResult<Self> {
         let inner = Wrapped::establish(url)?;
         Ok(Self {
-            inner,
+            inner: Some(inner),
             transactions: AnsiTransactionManager::default(),
         })
     }
@@ -133,7 +152,7 @@ impl Connection for PureMysqlConnection {
     where
         T: QueryFragment<Mysql> + QueryId,
     {
-        self.inner.execute_returning_count(source)
+        self.inner().execute_returning_count(source)
     }
 
     fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
@@ -141,15 +160,15 @@ impl Connection for PureMysqlConnection {
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        self.inner.instrumentation()
+        self.inner().instrumentation()
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        self.inner.set_instrumentation(instrumentation);
+        self.inner().set_instrumentation(instrumentation);
     }
 
     fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
-        self.inner.set_prepared_statement_cache_size(size);
+        self.inner().set_prepared_statement_cache_size(size);
     }
 }
 
@@ -165,7 +184,7 @@ impl LoadConnection for PureMysqlConnection {
         T: Query + QueryFragment<Mysql> + QueryId + 'query,
         Mysql: diesel::expression::QueryMetadata<T::SqlType>,
     {
-        LoadConnection::load(&mut self.inner, source)
+        LoadConnection::load(self.inner(), source)
     }
 }
 
@@ -181,12 +200,12 @@ impl MultiConnectionHelper for PureMysqlConnection {
 
 impl MigrationConnection for PureMysqlConnection {
     fn setup(&mut self) -> QueryResult<usize> {
-        self.inner.setup()
+        self.inner().setup()
     }
 }
 
 impl R2D2Connection for PureMysqlConnection {
     fn ping(&mut self) -> QueryResult<()> {
-        self.inner.ping()
+        self.inner().ping()
     }
 }

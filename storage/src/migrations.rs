@@ -110,6 +110,12 @@ fn connect_patiently(setting: &str, url: &DatabaseUrl) -> Result<DbConnection, F
 /// Why no waiting helps, if none does: the file cannot be opened, or the server says no.
 fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<String> {
     match (url, error) {
+        // Another replica opens the same new file at this moment.
+        (DatabaseUrl::Sqlite(_), ConnectionError::CouldntSetupConfiguration(error))
+            if error.to_string().contains("database is locked") =>
+        {
+            None
+        }
         (DatabaseUrl::Sqlite(path), error) => Some(format!(
             "cannot open the file `{}`: {error}",
             path.display()

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::{self, Write},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -126,13 +127,14 @@ fn execute(url: &DatabaseUrl, sql: &str) {
     .expect("the test server answers and obeys");
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
 fn skip(name: &str) {
     assert!(
         env::var_os(REQUIRE_VARIABLE).is_none(),
         "{name}: {MYSQL_VARIABLE} is not set, and {REQUIRE_VARIABLE} is"
     );
-    eprintln!("SKIPPED on MySQL: {name}: {MYSQL_VARIABLE} is not set");
+    // Past the test runner, which swallows what a passing test prints.
+    let note = format!("SKIPPED on MySQL: {name}: {MYSQL_VARIABLE} is not set\n");
+    let _ = io::stderr().write_all(note.as_bytes());
 }
 
 fn unique(name: &str) -> String {

@@ -39,15 +39,20 @@ struct Reason {
 }
 
 impl Readiness {
-    fn of(actors: &[ActorReport]) -> Self {
+    fn of(board: &Board) -> Self {
+        let actors = board.actors();
         let named = |actor: &ActorReport, reason: String| Reason {
             actor: format!("{}/{}", actor.service, actor.name),
             reason,
         };
-        let not_ready: Vec<_> = actors
+        let starting = board.starting().into_iter().map(|service| Reason {
+            actor: service,
+            reason: "has not started all its actors".into(),
+        });
+        let unready = actors
             .iter()
-            .filter_map(|actor| Some(named(actor, actor.not_ready_reason()?)))
-            .collect();
+            .filter_map(|actor| Some(named(actor, actor.not_ready_reason()?)));
+        let not_ready: Vec<_> = starting.chain(unready).collect();
         let degraded = actors
             .iter()
             .filter_map(|actor| match &actor.health {
@@ -72,7 +77,7 @@ async fn healthz() -> HttpResponse {
 }
 
 async fn readyz(board: web::Data<Board>) -> HttpResponse {
-    let readiness = Readiness::of(&board.actors());
+    let readiness = Readiness::of(&board);
     let mut response = if readiness.ready {
         HttpResponse::Ok()
     } else {

@@ -11,16 +11,23 @@ use crate::{
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Serves only what an operator asks, until the process stops the service or its warden gives up:
-/// the HTTP side of a service without pages.
+/// the end of a service without pages. Without a listener, another service of the process answers.
 ///
 /// # Errors
 ///
 /// If the warden gives up, or the socket fails.
 pub async fn serve_health(
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     warden: &Warden,
     process: &Process,
 ) -> Result<(), Fault> {
+    let Some(listener) = listener else {
+        warden.complete();
+        return tokio::select! {
+            () = process.shutdown.begun() => Ok(()),
+            fault = warden.gave_up() => Err(fault),
+        };
+    };
     let board = process.board.clone();
     let server =
         HttpServer::new(move || App::new().configure(|cfg| super::configure(cfg, board.clone())))
@@ -33,13 +40,14 @@ pub async fn serve_health(
     serve(server, warden, process).await
 }
 
-/// Runs an HTTP server until the process stops the service or its warden gives up. The server must
-/// not listen to signals: the process does.
+/// Runs an HTTP server until the process stops the service or its warden gives up; all its actors
+/// have been started by then. The server must not listen to signals: the process does.
 ///
 /// # Errors
 ///
 /// If the warden gives up, or the server ends by itself.
 pub async fn serve(server: Server, warden: &Warden, process: &Process) -> Result<(), Fault> {
+    warden.complete();
     let handle = server.handle();
     let mut server = actix_web::rt::spawn(server);
     let outcome = tokio::select! {

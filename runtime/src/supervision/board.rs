@@ -11,6 +11,7 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub struct Board {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
+    starting: Arc<Mutex<Vec<String>>>,
 }
 
 /// How far an actor is in its life.
@@ -76,6 +77,21 @@ impl Board {
     /// Every actor of the process, in the order in which they were first started.
     pub fn actors(&self) -> Vec<ActorReport> {
         lock(&self.entries).iter().map(|e| e.report()).collect()
+    }
+
+    /// The services of the process that have not started all their actors yet.
+    pub fn starting(&self) -> Vec<String> {
+        lock(&self.starting).clone()
+    }
+
+    /// Says that `service` is about to start its actors.
+    pub(crate) fn expect(&self, service: &str) {
+        lock(&self.starting).push(service.into());
+    }
+
+    /// Says that `service` has started all its actors.
+    pub(crate) fn complete(&self, service: &str) {
+        lock(&self.starting).retain(|expected| expected != service);
     }
 
     pub(super) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {

@@ -117,6 +117,12 @@ impl Warden {
         }
     }
 
+    /// Says that all actors of the service have been started.
+    pub(crate) fn complete(&self) {
+        let service = lock(&self.tree).service.clone();
+        self.board.complete(&service);
+    }
+
     /// Waits until the warden has restarted a group too often and gives up.
     pub async fn gave_up(&self) -> Fault {
         let mut gave_up = self.gave_up.clone();
