@@ -41,8 +41,33 @@ struct Want {
 /// The wants that hang on a term.
 #[derive(Default)]
 struct Hooks {
-    words: Vec<u32>,
+    /// The want of the term alone, kept here because hardly any has more than one spelling that is followed.
+    word: Option<u32>,
+    spellings: Vec<u32>,
     phrases: Vec<PhraseHook>,
+    /// The last film that had the term.
+    epoch: u64,
+}
+
+impl Hooks {
+    fn words(&self) -> impl Iterator<Item = u32> {
+        self.word.iter().chain(&self.spellings).copied()
+    }
+
+    fn add_word(&mut self, want: u32) {
+        match self.word {
+            None => self.word = Some(want),
+            Some(_) => self.spellings.push(want),
+        }
+    }
+
+    fn remove(&mut self, want: u32) {
+        if self.word == Some(want) {
+            self.word = self.spellings.pop();
+        }
+        self.spellings.retain(|&other| other != want);
+        self.phrases.retain(|hook| hook.want != want);
+    }
 }
 
 /// A phrase that hangs on its term at `offset`.
@@ -57,9 +82,8 @@ struct PhraseHook {
 /// Memory that is kept between films.
 #[derive(Default)]
 struct Scratch {
-    epoch: u32,
-    /// The film in which a term was last met, by its number.
-    met: Vec<u32>,
+    /// The number of films asked for; a term that carries it was met in this film.
+    epoch: u64,
     sequence: Vec<u32>,
     wants: Vec<u32>,
     users: MatchedUsers,
@@ -117,14 +141,13 @@ impl Followers {
             .map(|&word| self.terms.acquire(word))
             .collect();
         self.hooks.resize_with(self.terms.end(), Hooks::default);
-        self.scratch.met.resize(self.terms.end(), 0);
 
         let number = self.free_wants.pop().unwrap_or(self.wants.len() as u32);
         self.by_text.insert(keyword.text().into(), number);
         let (offset, term) = self.rarest(&terms);
         if let Some(hooks) = self.hooks.get_mut(term as usize) {
             match neighbour(&terms, offset) {
-                None => hooks.words.push(number),
+                None => hooks.add_word(number),
                 Some(neighbour) => hooks.phrases.push(PhraseHook {
                     want: number,
                     offset: offset as u16,
@@ -161,8 +184,7 @@ impl Followers {
             .collect::<Vec<_>>()
         {
             if let Some(hooks) = self.hooks.get_mut(term as usize) {
-                hooks.words.retain(|&want| want != number);
-                hooks.phrases.retain(|hook| hook.want != number);
+                hooks.remove(number);
             }
             self.terms.release(term);
         }
@@ -176,10 +198,9 @@ impl Followers {
                 return 0;
             };
             let spellings = hooks
-                .words
-                .iter()
+                .words()
                 .take(COMPARED_SPELLINGS)
-                .filter_map(|&want| self.wants.get(want as usize));
+                .filter_map(|want| self.wants.get(want as usize));
             spellings.map(|want| want.users.len()).sum::<usize>() + hooks.phrases.len()
         };
         terms
@@ -235,7 +256,6 @@ impl Followers {
     fn find_wants(&mut self, film: &FilmWords) {
         let Scratch {
             epoch,
-            met,
             sequence,
             wants: found,
             ..
@@ -247,21 +267,14 @@ impl Followers {
                 .iter()
                 .map(|word| self.terms.find(word).unwrap_or(NONE)),
         );
-        *epoch = epoch.wrapping_add(1);
-        if *epoch == 0 {
-            // The numbers have come round: a mark from long ago must not be taken for one of this film.
-            met.fill(0);
-            *epoch = 1;
-        }
+        *epoch += 1;
         for (place, &term) in sequence.iter().enumerate() {
-            let (Some(hooks), Some(met)) =
-                (self.hooks.get(term as usize), met.get_mut(term as usize))
-            else {
+            let Some(hooks) = self.hooks.get_mut(term as usize) else {
                 continue;
             };
-            if *met != *epoch {
-                *met = *epoch;
-                found.extend_from_slice(&hooks.words);
+            if hooks.epoch != *epoch {
+                hooks.epoch = *epoch;
+                found.extend(hooks.words());
             }
             for hook in &hooks.phrases {
                 let beside = if hook.offset > 0 {
@@ -301,7 +314,7 @@ impl Followers {
             .hooks
             .iter()
             .map(|hooks| {
-                hooks.words.capacity() * 4 + hooks.phrases.capacity() * size_of::<PhraseHook>()
+                hooks.spellings.capacity() * 4 + hooks.phrases.capacity() * size_of::<PhraseHook>()
             })
             .sum();
         let wants: usize = self
@@ -317,7 +330,6 @@ impl Followers {
             + self.wants.capacity() * size_of::<Want>()
             + texts
             + self.by_text.capacity() * (size_of::<(Box<str>, u32)>() + 1) * 8 / 7
-            + self.scratch.met.capacity() * 4
             + self.scratch.users.memory_bytes()
     }
 }

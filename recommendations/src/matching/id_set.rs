@@ -86,11 +86,11 @@ impl IdSet {
         self.len() == 0
     }
 
-    /// The least and the greatest member.
-    pub(super) fn bounds(&self) -> Option<(u32, u32)> {
+    /// The number of members, the least and the greatest of them; none when there are no members.
+    pub(super) fn extent(&self) -> Option<(usize, u32, u32)> {
         match self {
-            IdSet::List(list) => Some((*list.first()?, *list.last()?)),
-            IdSet::Bitmap(bitmap) => Some((bitmap.min()?, bitmap.max()?)),
+            IdSet::List(list) => Some((list.len(), *list.first()?, *list.last()?)),
+            IdSet::Bitmap(bitmap) => Some((bitmap.len() as usize, bitmap.min()?, bitmap.max()?)),
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
     fn it_is_a_set_at_every_size() {
         let mut set = IdSet::default();
         let mut model = BTreeSet::new();
-        assert_eq!(set.bounds(), None);
+        assert_eq!(set.extent(), None);
         for i in 0..10_000_u32 {
             let id = i.wrapping_mul(2_654_435_761) % 7_000;
             assert_eq!(set.insert(id), model.insert(id));
@@ -147,9 +147,10 @@ mod tests {
             assert_eq!(set.contains(id), model.contains(&id));
             assert_eq!(set.remove(id), model.remove(&id));
             assert_eq!(set.len(), model.len());
+            let bounds = model.first().zip(model.last());
             assert_eq!(
-                set.bounds(),
-                model.first().copied().zip(model.last().copied())
+                set.extent(),
+                bounds.map(|(&first, &last)| (model.len(), first, last))
             );
             if i % 500 == 0 {
                 let mut seen = Vec::new();

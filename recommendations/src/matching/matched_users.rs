@@ -91,12 +91,10 @@ impl Range {
     /// The range of all members; none when they lie so far apart that bits would cost more than sorting them.
     fn of<'a>(sets: impl Iterator<Item = &'a IdSet>) -> Option<Range> {
         let (mut members, mut first, mut last) = (0, u32::MAX, 0);
-        for set in sets {
-            members += set.len();
-            if let Some((least, greatest)) = set.bounds() {
-                first = first.min(least);
-                last = last.max(greatest);
-            }
+        for (count, least, greatest) in sets.filter_map(IdSet::extent) {
+            members += count;
+            first = first.min(least);
+            last = last.max(greatest);
         }
         // A bitmap is made of whole bytes without shifting them.
         let first = first & !7;

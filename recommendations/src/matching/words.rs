@@ -83,7 +83,7 @@ fn end_word(letters: &mut Letters, stems: &mut Stems, words: &mut Vec<Word>) -> 
 }
 
 /// Appends the words of any piece of text.
-fn append_any(piece: &str, stems: &mut Stems, words: &mut Vec<Word>) {
+fn append_any(piece: &str, stems: &Stems, words: &mut Vec<Word>) {
     let plain = without_apostrophes(&folded(piece));
     for word in plain.unicode_words() {
         if is_acronym(word) {
