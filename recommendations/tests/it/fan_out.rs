@@ -69,6 +69,8 @@ fn a_film_for_many_is_finished_after_its_replica_died() {
         occupy_lease(&next).await;
         next.save(film("f1", "Train II", 2)).await;
         next.save(film("f1", "Train III", 3)).await;
+        // Sent again as it is: that must not end what the edit has begun.
+        next.save(film("f1", "Train III", 4)).await;
         next.until_backlog_is_empty().await;
         let rows = next.rows().await;
         assert!(
@@ -77,7 +79,7 @@ fn a_film_for_many_is_finished_after_its_replica_died() {
             "{rows:?}"
         );
 
-        next.remove("f1", Some(4)).await;
+        next.remove("f1", Some(5)).await;
         assert!(
             next.page(90, 0, 0).await.0.is_empty(),
             "a deleted film is not shown meanwhile"
