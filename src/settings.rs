@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use bridge::bus::BusUrl;
+use bridge::bus::BusSettings;
 use catalog::config::{RecommendationsHost, SecretKey};
 use clap::Parser;
 use runtime::{
@@ -64,13 +64,8 @@ pub(crate) struct Settings {
     )]
     data_dir: PathBuf,
 
-    /// Another event bus: nats://HOST:PORT or kafka://HOST:PORT [default: the embedded broker]
-    #[arg(long, env = "EVENT_BUS", value_name = "URL", hide_env_values = true)]
-    event_bus: Option<BusUrl>,
-
-    /// A Kafka broker; without EVENT_BUS it is the event bus
-    #[arg(long, env = "KAFKA_BROKER", value_name = "HOST:PORT")]
-    kafka_broker: Option<String>,
+    #[command(flatten)]
+    bus: BusSettings,
 
     /// The catalog's database: sqlite://FILE or mysql://USER:PASSWORD@HOST:PORT/NAME [default:
     /// movies.db in the data folder]
@@ -122,7 +117,7 @@ impl Site {
     pub(crate) fn prepare(settings: Settings) -> Result<Self, Fault> {
         let bind =
             |flag, variable, address| runtime::settings::bind(&name(flag, variable), address);
-        let bus = settings.bus()?;
+        let bus = settings.bus.chosen()?;
         let data_dir = name("data-dir", "DATA_DIR");
         let claim = runtime::settings::claim_folder(&data_dir, &settings.data_dir)?;
 
@@ -188,8 +183,7 @@ impl Site {
             http_addr,
             data_dir: settings.data_dir.clone(),
             database_url: settings.recommendations_database_url,
-            event_bus: Some(bus.clone()),
-            kafka_broker: None,
+            bus: bus.clone().into(),
             database_setting: name(
                 "recommendations-database-url",
                 "RECOMMENDATIONS_DATABASE_URL",
@@ -200,8 +194,7 @@ impl Site {
             catalog_grpc_addr,
             data_dir: settings.data_dir,
             database_url: settings.movies_database_url,
-            event_bus: Some(bus),
-            kafka_broker: None,
+            bus: bus.into(),
             recommendations_host,
             secret_key: settings.secret_key,
             database_setting: name("movies-database-url", "MOVIES_DATABASE_URL"),
@@ -222,19 +215,5 @@ impl Site {
             welcome,
             claim,
         })
-    }
-}
-
-impl Settings {
-    /// The event bus that was asked for; `None` is the embedded broker.
-    fn bus(&self) -> Result<Option<BusUrl>, Fault> {
-        match (&self.event_bus, &self.kafka_broker) {
-            (Some(bus), _) => Ok(Some(bus.clone())),
-            (None, Some(broker)) => match format!("kafka://{broker}").parse() {
-                Ok(bus) => Ok(Some(bus)),
-                Err(e) => Err(Fault::bad_setting(name("kafka-broker", "KAFKA_BROKER"), e)),
-            },
-            (None, None) => Ok(None),
-        }
     }
 }

@@ -4,21 +4,24 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use runtime::{
-    Board, Fault, Handle, Place, Process, Shutdown, Warden, ops, process::DRAIN_DEADLINE, settings,
+    Board, Fault, Handle, Place, Process, Shutdown, Warden, grpc::GrpcServer, ops,
+    process::DRAIN_DEADLINE, settings,
 };
 use storage::Database;
 
 use crate::{
     actors::{
         film_courier::{FilmCourier, Pace},
-        grpc_server::GrpcServer,
         movie_repository::MovieRepository,
         recommendations_gateway::{self, RecommendationsGateway},
         status_consumer,
     },
     config::{Config, SecretKey},
-    movies, web,
+    grpc, movies, web,
 };
+
+/// The name of the service, as its actors are listed.
+pub const SERVICE: &str = "catalog";
 
 /// The sockets on which the catalog answers, bound already.
 #[derive(Debug)]
@@ -37,8 +40,7 @@ impl Listeners {
     ///
     /// [`Fault::BadSetting`] for a setting that makes none, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
-        config.bus()?;
-        config.database()?;
+        config.bus.url()?;
         let data_dir = settings::name("data-dir", "DATA_DIR");
         settings::writable_folder(&data_dir, &config.data_dir)?;
         let http = settings::name("http-addr", "HTTP_ADDR");
@@ -79,8 +81,8 @@ pub struct AppState {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    let (bus, url, secret) = (config.bus()?, config.database()?, config.secret()?);
-    let warden = Warden::new("catalog", &process);
+    let (bus, url, secret) = (config.bus.url()?, config.database(), config.secret()?);
+    let warden = Warden::new(SERVICE, &process);
 
     let group = warden.group("database");
     let setting = config.database_setting.as_str();
@@ -111,10 +113,10 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         answering.supervise("recommendations-gateway", Place::Here, move |lifeline| {
             RecommendationsGateway::new(channel.clone(), lifeline)
         });
-    let grpc = Arc::new(listeners.grpc);
-    let served = movies.clone();
+    let (grpc, board) = (Arc::new(listeners.grpc), process.board.clone());
+    let service = grpc::service(movies.clone());
     let _grpc = answering.supervise("catalog-grpc", Place::Here, move |lifeline| {
-        GrpcServer::new(grpc.clone(), served.clone(), lifeline)
+        GrpcServer::new(grpc.clone(), service.clone(), board.clone(), lifeline)
     });
 
     let state = AppState {

@@ -5,20 +5,21 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bridge::bus::{Event, Producer};
 use proto::events::{STATUS_TOPIC, VERSION_HEADER};
-use runtime::{Fault, Place, Process, Warden, ops, process::DRAIN_DEADLINE, settings};
+use runtime::{
+    Fault, Place, Process, Warden, grpc::GrpcServer, ops, process::DRAIN_DEADLINE, settings,
+};
 use storage::Database;
 
 use crate::{
     actors::{
         backlog_worker::BacklogWorker,
-        grpc_server::GrpcServer,
         lease_keeper::LeaseKeeper,
         matcher::{CountFilms, Matcher},
         outbox_courier::{OutboxCourier, Outlet},
         watch_poller::WatchPoller,
     },
     config::Config,
-    grpc::{Calls, RecommendationsService},
+    grpc::{self, Calls, RecommendationsService},
     lease::{Held, LeaseTimes},
     recommender::Recommender,
     signals::Signals,
@@ -79,7 +80,7 @@ impl Listeners {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    let (bus, url) = (config.bus()?, config.database()?);
+    let (bus, url) = (config.bus.url()?, config.database());
     let warden = Warden::new(SERVICE, &process);
 
     let setting = &config.database_setting;
@@ -122,9 +123,10 @@ fn serve_calls(
         WatchPoller::new(lifeline, database.clone(), watchers.clone())
     });
     let service = RecommendationsService::new(engine.recommender.clone(), calls);
+    let service = grpc::service(service);
     let (listener, board) = (Arc::new(listener), process.board.clone());
     answering.supervise("recommendations-grpc", Place::Here, move |lifeline| {
-        GrpcServer::new(lifeline, listener.clone(), service.clone(), board.clone())
+        GrpcServer::new(listener.clone(), service.clone(), board.clone(), lifeline)
     });
 }
 

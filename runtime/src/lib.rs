@@ -11,6 +11,7 @@
 //!
 //! Start reading at [`Warden`].
 
+pub mod grpc;
 pub mod health_check;
 pub mod ops;
 pub mod process;

@@ -102,17 +102,14 @@ async fn a_taken_port_is_named() {
 async fn a_second_instance_leaves_the_first_one_alone() {
     let mut system = System::plain().await;
     let same = system.settings("marquee");
-    let address = refusal("marquee", system.folder.path(), &same).await;
-    address.is_about_use("HTTP_ADDR").unwrap();
-
-    let mut settings = addresses("marquee");
-    settings.push(
-        same.into_iter()
-            .find(|(name, _)| name == "DATA_DIR")
-            .unwrap(),
-    );
-    let folder = refusal("marquee", system.folder.path(), &settings).await;
+    let folder = refusal("marquee", system.folder.path(), &same).await;
     folder.is_about_use("DATA_DIR").unwrap();
+
+    let elsewhere = TempDir::new().unwrap();
+    let mut settings = same;
+    settings.retain(|(name, _)| name != "DATA_DIR");
+    let address = refusal("marquee", elsewhere.path(), &settings).await;
+    address.is_about_use("HTTP_ADDR").unwrap();
 
     let browser = system.browser();
     browser.follow("heist").await;

@@ -22,6 +22,7 @@ mod event;
 mod kafka;
 mod nats;
 mod producer;
+mod settings;
 mod url;
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +35,7 @@ use thiserror::Error;
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, MAX_EVENT_BYTES, Verdict};
 pub use producer::Producer;
+pub use settings::BusSettings;
 pub use url::{BusUrl, BusUrlError};
 
 use condition::Condition;

@@ -7,5 +7,3 @@ pub mod film_courier;
 pub mod status_consumer;
 
 pub mod recommendations_gateway;
-
-pub mod grpc_server;

@@ -2,12 +2,12 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use catalog::actors::{grpc_server::GrpcServer, movie_repository::DeleteMovie};
+use catalog::{actors::movie_repository::DeleteMovie, grpc};
 use proto::recommendations::{
     CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, ListMoviesRequest, UpdateMovieRequest,
     catalog_client::CatalogClient,
 };
-use runtime::Place;
+use runtime::{Board, Place, grpc::GrpcServer};
 use storage::testing::databases;
 use tonic::{Code, transport::Channel};
 
@@ -22,12 +22,17 @@ async fn serve(world: &World) -> Client {
 async fn connect(world: &World) -> Channel {
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let movies = world.movies.clone();
+    let service = grpc::service(world.movies.clone());
     world
         .warden
         .group("grpc")
         .supervise("catalog-grpc", Place::Here, move |lifeline| {
-            GrpcServer::new(listener.clone(), movies.clone(), lifeline)
+            GrpcServer::new(
+                listener.clone(),
+                service.clone(),
+                Board::default(),
+                lifeline,
+            )
         });
     Channel::from_shared(url)
         .unwrap()

@@ -1,5 +1,6 @@
 //! A catalog that runs for one test.
 
+use bridge::bus::BusUrl;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},
@@ -49,8 +50,7 @@ impl Site {
             data_dir: folder.path().to_owned(),
             database_url: None,
             // The port is reserved (RFC 6335): the bus stays away, and the pages do not need it.
-            event_bus: Some("nats://127.0.0.1:1".parse().unwrap()),
-            kafka_broker: None,
+            bus: "nats://127.0.0.1:1".parse::<BusUrl>().unwrap().into(),
             recommendations_host: recommendations.address.to_string().parse().unwrap(),
             secret_key: None,
             database_setting: "DATABASE_URL".into(),

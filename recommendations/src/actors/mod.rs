@@ -9,5 +9,3 @@ pub mod outbox_courier;
 pub mod backlog_worker;
 
 pub mod watch_poller;
-
-pub mod grpc_server;

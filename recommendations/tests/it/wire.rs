@@ -2,6 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use bridge::bus::BusUrl;
 use proto::recommendations::{
     CreatePreferenceRequest, GetPreferencesRequest, WatchRecommendationsRequest,
     recommendations_client::RecommendationsClient,
@@ -28,8 +29,7 @@ fn config(database: &TestDatabase, folder: &tempfile::TempDir) -> (Config, Liste
         http_addr: grpc.local_addr().unwrap(),
         data_dir: folder.path().into(),
         database_url: Some(database.url().clone()),
-        event_bus: Some(NO_BROKER.parse().unwrap()),
-        kafka_broker: None,
+        bus: NO_BROKER.parse::<BusUrl>().unwrap().into(),
         database_setting: "DATABASE_URL".into(),
     };
     (config, Listeners { grpc, http: None })

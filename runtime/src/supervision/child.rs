@@ -13,7 +13,8 @@ use super::{
     board::{Entry, Health},
     handle::Slot,
     lifeline::Lifeline,
-    warden::{ChildId, Keeper, Place},
+    tree::ChildId,
+    warden::{Keeper, Place},
 };
 
 /// How many messages an actor's own address takes before senders wait.

@@ -9,7 +9,8 @@ use actix::Addr;
 
 use super::{
     board::{Entry, Health, lock},
-    warden::{ChildEnded, ChildId, Keeper},
+    tree::ChildId,
+    warden::{ChildEnded, Keeper},
 };
 
 /// What ties an actor to its warden. The actor keeps it as a field: when the actor is dropped,

@@ -15,6 +15,7 @@ mod board;
 mod child;
 mod handle;
 mod lifeline;
+mod tree;
 mod warden;
 
 pub use backoff::Backoff;

@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncContext};
@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::Backoff,
-    board::{ActorState, Board, lock},
+    board::{Board, lock},
     child::{AsyncChild, Child, SyncChild},
     handle::{Handle, Slot},
     lifeline::{Cause, Lifeline, remember_panics},
+    tree::{ChildId, GroupState, Kept, Tree, Verdict},
 };
 use crate::process::{Fault, Process};
 
@@ -236,10 +237,6 @@ impl Group {
     }
 }
 
-/// A child's place in its warden's tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ChildId(usize);
-
 /// A lifeline was dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -260,125 +257,6 @@ pub(super) struct Keeper {
     tree: Arc<Mutex<Tree>>,
     ended: Arc<Notify>,
     give_up: watch::Sender<Option<String>>,
-}
-
-struct Tree {
-    service: String,
-    policy: RestartPolicy,
-    groups: Vec<GroupState>,
-    children: Vec<Kept>,
-    closing: bool,
-}
-
-struct GroupState {
-    name: String,
-    restarts: VecDeque<Instant>,
-}
-
-struct Kept {
-    child: Box<dyn Child>,
-    group: usize,
-    backoff: Backoff,
-    deaths: VecDeque<Instant>,
-    alive: bool,
-}
-
-/// What has to happen after a death.
-enum Verdict {
-    Nothing,
-    Restart(ChildId, Duration),
-    RestartGroup(Vec<(ChildId, Duration)>),
-    GiveUp(String),
-}
-
-impl Tree {
-    fn start(&mut self, id: ChildId, keeper: &Addr<Keeper>) {
-        if self.closing {
-            return;
-        }
-        if let Some(kept) = self.children.get_mut(id.0).filter(|kept| !kept.alive) {
-            kept.alive = true;
-            kept.child.entry().set_state(ActorState::Running);
-            kept.child.start(keeper, id);
-        }
-    }
-
-    fn child_ended(&mut self, ended: &ChildEnded) -> Verdict {
-        let policy = self.policy;
-        let Some(kept) = self.children.get_mut(ended.child.0) else {
-            return Verdict::Nothing;
-        };
-        if !kept.alive || kept.child.incarnation() != ended.incarnation {
-            return Verdict::Nothing;
-        }
-        let entry = kept.child.entry().clone();
-        if self.closing {
-            kept.alive = false;
-            entry.set_state(ActorState::Stopped);
-            return Verdict::Nothing;
-        }
-        entry.record_failure(&ended.cause.to_string());
-        let made_anew_already =
-            kept.child.restarts_itself() && !matches!(ended.cause, Cause::Panicked(_));
-        let actor = entry.name();
-        if count_within(&mut kept.deaths, policy.window) >= policy.child_deaths {
-            tracing::warn!(service = self.service, actor, cause = %ended.cause, "{actor} cannot be kept alive: {}", ended.cause);
-            let (group, cause) = (kept.group, format!("{actor}: {}", ended.cause));
-            kept.alive = false;
-            return self.restart_group(group, &cause);
-        }
-        if made_anew_already {
-            tracing::warn!(service = self.service, actor, cause = %ended.cause, "{actor} has restarted: {}", ended.cause);
-            return Verdict::Nothing;
-        }
-        kept.alive = false;
-        kept.child.stop();
-        entry.set_state(ActorState::Restarting);
-        if kept.deaths.len() == 1 {
-            kept.backoff.reset();
-        }
-        let delay = kept.backoff.next_delay();
-        tracing::warn!(
-            service = self.service,
-            actor,
-            cause = %ended.cause,
-            delay_ms = delay.as_millis(),
-            "{actor} ended and is restarted in {} ms: {}",
-            delay.as_millis(),
-            ended.cause
-        );
-        Verdict::Restart(ended.child, delay)
-    }
-
-    fn restart_group(&mut self, group: usize, cause: &str) -> Verdict {
-        let policy = self.policy;
-        let Some(state) = self.groups.get_mut(group) else {
-            return Verdict::Nothing;
-        };
-        let name = state.name.clone();
-        if count_within(&mut state.restarts, policy.window) >= policy.group_restarts {
-            let reason = format!("`{}/{name}` cannot be kept alive: {cause}", self.service);
-            tracing::error!(service = self.service, group = name, cause, "{reason}");
-            return Verdict::GiveUp(reason);
-        }
-        tracing::warn!(
-            service = self.service,
-            group = name,
-            cause,
-            "the group {name} is restarted: {cause}"
-        );
-        let mut restarts = Vec::new();
-        for (index, kept) in self.children.iter_mut().enumerate() {
-            if kept.group == group {
-                kept.child.stop();
-                kept.child.entry().set_state(ActorState::Restarting);
-                kept.alive = false;
-                kept.deaths.clear();
-                restarts.push((ChildId(index), kept.backoff.next_delay()));
-            }
-        }
-        Verdict::RestartGroup(restarts)
-    }
 }
 
 impl Actor for Keeper {
@@ -420,18 +298,4 @@ impl Keeper {
             lock(&keeper.tree).start(child, &context.address());
         });
     }
-}
-
-impl std::fmt::Debug for Tree {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Tree").field(&self.service).finish()
-    }
-}
-
-/// Adds now to `times`, forgets those older than `window`, and counts.
-fn count_within(times: &mut VecDeque<Instant>, window: Duration) -> usize {
-    let now = Instant::now();
-    times.retain(|time| now.duration_since(*time) <= window);
-    times.push_back(now);
-    times.len()
 }
