@@ -21,6 +21,8 @@ pub struct Broker {
     stop: CancellationToken,
     ended: bool,
     degraded: bool,
+    /// Messages reported as handled.
+    told: u64,
 }
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +43,7 @@ impl Broker {
             stop: CancellationToken::new(),
             ended: false,
             degraded: false,
+            told: 0,
         }
     }
 }
@@ -85,8 +88,13 @@ impl Actor for Broker {
 }
 
 impl Broker {
+    /// Tells how the broker is, and how much it has taken in since it last told.
+    ///
     /// Full disks do not end a broker: it refuses what it cannot store, and says so.
     fn report(&mut self) {
+        let messages = self.stats.messages_in();
+        self.lifeline.reporter().handled(messages - self.told);
+        self.told = messages;
         let failing = self.stats.failing_streams();
         if failing > 0 {
             self.lifeline

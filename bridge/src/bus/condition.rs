@@ -28,6 +28,11 @@ impl Condition {
         }
     }
 
+    /// Events were settled.
+    pub(super) fn settled(&self, count: usize) {
+        self.reporter.handled(count as u64);
+    }
+
     /// The broker may be away: look for it.
     pub(super) fn suspect_broker(&self) {
         self.change(|troubles| troubles.suspected = true);

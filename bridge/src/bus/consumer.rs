@@ -194,6 +194,7 @@ impl Intake {
                 settled += 1;
             }
             batch.advance(settled);
+            self.condition.settled(settled);
             match retry {
                 Some(reason) => {
                     self.condition.stuck(reason);

@@ -233,8 +233,13 @@ impl Handler<GetRecommended> for RecommendationsGateway {
                 .filter_map(recommended_film)
                 .collect();
             let listed = i32::try_from(films.len()).unwrap_or(i32::MAX);
-            // Older services do not count.
-            let total = response.total.max(message.offset.saturating_add(listed));
+            // Older services do not count; an empty page says nothing of how many there are.
+            let seen = if listed > 0 {
+                message.offset.saturating_add(listed)
+            } else {
+                0
+            };
+            let total = response.total.max(seen);
             Ok(Recommended { films, total })
         })
     }

@@ -1,6 +1,6 @@
 use std::{net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server};
+use actix_web::{App, HttpServer, dev::Server, web};
 
 use crate::{
     process::{Fault, Process},
@@ -29,14 +29,17 @@ pub async fn serve_health(
         };
     };
     let board = process.board.clone();
-    let server =
-        HttpServer::new(move || App::new().configure(|cfg| super::configure(cfg, board.clone())))
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(1)
-            .listen(listener)
-            .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
-            .run();
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|cfg| super::configure(cfg, board.clone()))
+            .service(web::redirect("/", "/system"))
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)
+    .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
+    .run();
     serve(server, warden, process).await
 }
 

@@ -11,7 +11,7 @@ pub(super) fn render(actors: &[ActorReport]) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"refresh\" content=\"2\">\n<title>System · Marquee</title>\n\
-         <link rel=\"stylesheet\" href=\"/system.css\">\n<main>\n<h1>System</h1>\n",
+         <link rel=\"stylesheet\" href=\"/system.css\">\n<main>\n<p><a href=\"/\">Marquee</a></p>\n<h1>System</h1>\n",
     );
     let unwell = actors.iter().filter(|a| trouble(a).is_some()).count();
     // Writing to a string cannot fail.

@@ -162,8 +162,8 @@ impl Entry {
         (waiting < limit).then_some(place)
     }
 
-    pub(super) fn count_handled(&self) {
-        self.handled.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_handled(&self, count: u64) {
+        self.handled.fetch_add(count, Ordering::Relaxed);
     }
 
     fn report(&self) -> ActorReport {

@@ -57,7 +57,7 @@ impl<A: Actor> Handle<A> {
             .ok_or_else(|| AskError::Overloaded(self.name().into()))?;
         match tokio::time::timeout(deadline, addr.send(message)).await {
             Ok(Ok(answer)) => {
-                entry.count_handled();
+                entry.count_handled(1);
                 Ok(answer)
             }
             Ok(Err(_)) => Err(AskError::Crashed(self.name().into())),
@@ -82,7 +82,7 @@ impl<A: Actor> Handle<A> {
             SendError::Full(_) => AskError::Overloaded(self.name().into()),
             SendError::Closed(_) => AskError::Unavailable(self.name().into()),
         })?;
-        self.slot.entry.count_handled();
+        self.slot.entry.count_handled(1);
         Ok(())
     }
 

@@ -133,6 +133,11 @@ impl Reporter {
         self.entry.set_health(Health::Starting(reason.to_string()));
     }
 
+    /// Counts what the actor did without being asked through its handle.
+    pub fn handled(&self, count: u64) {
+        self.entry.count_handled(count);
+    }
+
     /// See [`Lifeline::failed`].
     pub fn failed(&self, reason: impl fmt::Display) {
         *lock(&self.failure) = Some(reason.to_string());

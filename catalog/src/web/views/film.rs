@@ -60,7 +60,7 @@ impl FilmCard {
             title: movie.title.clone(),
             year: movie.release_year.clone(),
             genre: movie.genre.clone(),
-            rating: movie.rating.map(|rating| rating.to_string()),
+            rating: movie.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
             recommended: movie.is_recommended,
@@ -76,7 +76,7 @@ impl FilmCard {
             title: film.title.clone(),
             year: film.release_year.clone(),
             genre: film.genre.clone(),
-            rating: film.rating.map(|rating| rating.to_string()),
+            rating: film.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
             recommended: true,
@@ -104,6 +104,11 @@ impl FilmView {
             edited: was_edited.then_some(edited),
         }
     }
+}
+
+/// Ratings stand beside each other: 8 and 8.1 are shown alike.
+fn one_decimal(rating: f32) -> String {
+    format!("{rating:.1}")
 }
 
 fn day(time: NaiveDateTime) -> String {

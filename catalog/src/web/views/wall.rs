@@ -6,7 +6,7 @@ use super::{FilmCard, Pager, count, list_url, with_thousands};
 use crate::{actors::recommendations_gateway::RecommendedFilm, movies::Summary};
 
 /// How many genres are offered as chips, and how many to choose from while typing.
-const CHIPS: usize = 8;
+const CHIPS: usize = 7;
 const SUGGESTED_GENRES: usize = 60;
 
 /// A genre to choose.
