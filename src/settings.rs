@@ -178,6 +178,9 @@ impl Site {
                     .map_err(|e| Fault::Failed(format!("{host}: {e}")))?
             }
         };
+        // A database in the claimed folder is this program's alone.
+        let is_own = settings.recommendations_database_url.is_none();
+        let sole_replica = is_own.then(|| "marquee".to_owned());
         let recommendations = recommendations::Config {
             grpc_addr,
             http_addr,

@@ -49,9 +49,20 @@ pub struct Config {
     /// The name under which the operator knows the database's setting.
     #[arg(skip = settings::name("database-url", "DATABASE_URL"))]
     pub database_setting: String,
+
+    /// Set where no other replica can use the database: a name that stays the same over restarts, so
+    /// that what a crashed predecessor held need not run out.
+    #[arg(skip)]
+    pub sole_replica: Option<String>,
 }
 
 impl Config {
+    /// The name of this replica, no other's.
+    pub fn replica(&self) -> String {
+        let unique = || uuid::Uuid::new_v4().to_string();
+        self.sole_replica.clone().unwrap_or_else(unique)
+    }
+
     /// The URL of the recommendations database.
     pub fn database(&self) -> DatabaseUrl {
         let file = || DatabaseUrl::Sqlite(self.data_dir.join("recommendations.db"));

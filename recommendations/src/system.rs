@@ -94,7 +94,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     )
     .await?;
 
-    let engine = Engine::start(&warden, &database, &Tuning::default()).await;
+    let engine = Engine::start(&warden, &database, &Tuning::default(), config.replica()).await;
     let outgoing = warden.group("outgoing");
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
@@ -150,8 +150,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the actors that match. When it returns they have at least said how far they are.
-    pub async fn start(warden: &Warden, database: &Database, tuning: &Tuning) -> Self {
+    /// Starts the actors that match, for the replica `me`. When it returns they have at least said
+    /// how far they are.
+    pub async fn start(warden: &Warden, database: &Database, tuning: &Tuning, me: String) -> Self {
         let matching = warden.group("matching");
         let known = database.clone();
         let matcher = matching.supervise("matcher", Place::OwnArbiter, move |lifeline| {
@@ -163,7 +164,6 @@ impl Engine {
         let recommender =
             Recommender::new(database.clone(), matcher, signals.clone(), tuning.limits);
 
-        let me = uuid::Uuid::new_v4().to_string();
         let (holding, held) = Held::new();
         let (leased, holder, holding, times) = (
             database.clone(),

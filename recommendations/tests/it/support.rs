@@ -87,7 +87,8 @@ impl Replica {
         let database = Database::open(&group, "db", "DATABASE_URL", database.url(), migrations)
             .await
             .unwrap();
-        let engine = Engine::start(&warden, &database, tuning).await;
+        let engine =
+            Engine::start(&warden, &database, tuning, uuid::Uuid::new_v4().to_string()).await;
         let calls = Calls::new(process.shutdown.clone());
         let service = RecommendationsService::new(engine.recommender.clone(), calls);
         let replica = Self {

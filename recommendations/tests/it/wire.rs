@@ -31,6 +31,7 @@ fn config(database: &TestDatabase, folder: &tempfile::TempDir) -> (Config, Liste
         database_url: Some(database.url().clone()),
         bus: NO_BROKER.parse::<BusUrl>().unwrap().into(),
         database_setting: "DATABASE_URL".into(),
+        sole_replica: None,
     };
     (config, Listeners { grpc, http: None })
 }
