@@ -191,6 +191,7 @@ impl Site {
                 "recommendations-database-url",
                 "RECOMMENDATIONS_DATABASE_URL",
             ),
+            sole_replica,
         };
         let catalog = catalog::Config {
             http_addr,
