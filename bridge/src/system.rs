@@ -4,7 +4,6 @@ use std::net::TcpListener;
 
 use runtime::{
     Fault, Place, Process, Warden, ops,
-    process::DRAIN_DEADLINE,
     settings::{self, FolderClaim},
 };
 
@@ -66,6 +65,6 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         });
 
     let outcome = ops::serve_health(listeners.http, &warden, &process).await;
-    warden.stop(DRAIN_DEADLINE).await;
+    warden.stop(process.shutdown.time_left()).await;
     outcome
 }

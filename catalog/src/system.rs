@@ -4,8 +4,7 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use runtime::{
-    Board, Fault, Handle, Place, Process, Shutdown, Warden, grpc::GrpcServer, ops,
-    process::DRAIN_DEADLINE, settings,
+    Board, Fault, Handle, Place, Process, Shutdown, Warden, grpc::GrpcServer, ops, settings,
 };
 use storage::Database;
 
@@ -127,7 +126,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         board: process.board.clone(),
     };
     let outcome = serve_pages(listeners.http, state, &warden, &process).await;
-    warden.stop(DRAIN_DEADLINE).await;
+    warden.stop(process.shutdown.time_left()).await;
     outcome
 }
 

@@ -5,9 +5,7 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bridge::bus::{Event, Producer};
 use proto::events::{STATUS_TOPIC, VERSION_HEADER};
-use runtime::{
-    Fault, Place, Process, Warden, grpc::GrpcServer, ops, process::DRAIN_DEADLINE, settings,
-};
+use runtime::{Fault, Place, Process, Warden, grpc::GrpcServer, ops, settings};
 use storage::Database;
 
 use crate::{
@@ -83,16 +81,13 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let (bus, url) = (config.bus.url()?, config.database());
     let warden = Warden::new(SERVICE, &process);
 
-    let setting = &config.database_setting;
     let group = warden.group("database");
-    let database = Database::open(
-        &group,
-        "recommendations-database",
-        setting,
-        &url,
-        store::migrations(),
-    )
-    .await?;
+    let (name, setting) = ("recommendations-database", &config.database_setting);
+    let database = tokio::select! {
+        database = Database::open(&group, name, setting, &url, store::migrations()) => database?,
+        // It may wait for a server that does not come.
+        () = process.shutdown.begun() => return Ok(()),
+    };
 
     let engine = Engine::start(&warden, &database, &Tuning::default(), config.replica()).await;
     let outgoing = warden.group("outgoing");
@@ -104,9 +99,9 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
 
     let outcome = ops::serve_health(listeners.http, &warden, &process).await;
     // What is being worked on is finished as long as everything it needs is there.
-    let _ = tokio::time::timeout(DRAIN_DEADLINE / 2, calls.finished()).await;
+    let _ = tokio::time::timeout(process.shutdown.time_left() / 2, calls.finished()).await;
     engine.leave().await;
-    warden.stop(DRAIN_DEADLINE / 2).await;
+    warden.stop(process.shutdown.time_left()).await;
     outcome
 }
 

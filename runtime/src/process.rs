@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     process::ExitCode,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -19,9 +20,6 @@ use crate::supervision::Board;
 
 /// How long all services together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(4_500);
-
-/// How long a service may take to leave what it holds when it stops; less than the process waits.
-pub const DRAIN_DEADLINE: Duration = Duration::from_millis(3_000);
 
 /// What a service is given by the process it runs in.
 #[derive(Debug, Clone, Default)]
@@ -47,29 +45,45 @@ impl Process {
     }
 }
 
-/// Begins once, and everybody who holds it can wait for it.
+/// Begins once, and everybody who holds it can wait for it, and see how much time is left then.
 #[derive(Debug, Clone, Default)]
-pub struct Shutdown(CancellationToken);
+pub struct Shutdown {
+    begun: CancellationToken,
+    until: Arc<OnceLock<Instant>>,
+}
 
 impl Shutdown {
     /// Asks everybody to stop.
     pub fn begin(&self) {
-        self.0.cancel();
+        self.begin_within(STOP_DEADLINE);
+    }
+
+    /// Asks everybody to stop within `time`.
+    pub fn begin_within(&self, time: Duration) {
+        self.until.get_or_init(|| Instant::now() + time);
+        self.begun.cancel();
     }
 
     /// Whether stopping has begun.
     pub fn is_begun(&self) -> bool {
-        self.0.is_cancelled()
+        self.begun.is_cancelled()
     }
 
     /// Waits until stopping begins.
     pub async fn begun(&self) {
-        self.0.cancelled().await;
+        self.begun.cancelled().await;
+    }
+
+    /// How much of the time for stopping is left; all of it if stopping has not begun.
+    pub fn time_left(&self) -> Duration {
+        self.until.get().map_or(STOP_DEADLINE, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
     }
 
     /// A token that is cancelled when stopping begins.
     pub fn token(&self) -> CancellationToken {
-        self.0.clone()
+        self.begun.clone()
     }
 }
 
@@ -164,7 +178,7 @@ impl Service {
     }
 
     async fn stop(mut self, deadline: Duration) -> Result<(), Fault> {
-        self.shutdown.begin();
+        self.shutdown.begin_within(deadline);
         match tokio::time::timeout(deadline, self.ended()).await {
             Ok(result) => result,
             Err(_) => {

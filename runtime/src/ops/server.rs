@@ -1,4 +1,4 @@
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use actix_web::{App, HttpServer, dev::Server, web};
 
@@ -6,9 +6,6 @@ use crate::{
     process::{Fault, Process},
     supervision::Warden,
 };
-
-/// How long requests that are under way may take when the program stops.
-const FINISH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Serves only what an operator asks, until the process stops the service or its warden gives up:
 /// the end of a service without pages. Without a listener, another service of the process answers.
@@ -65,7 +62,9 @@ pub async fn serve(server: Server, warden: &Warden, process: &Process) -> Result
             return Err(Fault::Failed(format!("the HTTP server has ended: {reason}")));
         }
     };
-    let stopped = tokio::time::timeout(FINISH_DEADLINE, handle.stop(outcome.is_ok())).await;
+    // The actors need the rest of the time.
+    let finish = process.shutdown.time_left() / 2;
+    let stopped = tokio::time::timeout(finish, handle.stop(outcome.is_ok())).await;
     if stopped.is_err() {
         tracing::warn!("the HTTP server did not stop in time");
     }
