@@ -86,11 +86,11 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let group = warden.group("database");
     let setting = config.database_setting.as_str();
     let steps = movies::migrations();
-    let database = tokio::select! {
-        database = Database::open(&group, "movies-database", setting, &url, steps) => database?,
-        // It may wait for a server that does not come.
-        () = process.shutdown.begun() => return Ok(()),
+    let open = Database::open(&group, "movies-database", setting, &url, steps);
+    let Some(database) = ops::while_starting(Some(&listeners.http), &process, open).await else {
+        return Ok(());
     };
+    let database = database?;
 
     let channel = recommendations_gateway::channel(&config.recommendations_host);
     let outgoing = warden.group("outgoing");

@@ -83,11 +83,11 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
 
     let group = warden.group("database");
     let (name, setting) = ("recommendations-database", &config.database_setting);
-    let database = tokio::select! {
-        database = Database::open(&group, name, setting, &url, store::migrations()) => database?,
-        // It may wait for a server that does not come.
-        () = process.shutdown.begun() => return Ok(()),
+    let open = Database::open(&group, name, setting, &url, store::migrations());
+    let Some(database) = ops::while_starting(listeners.http.as_ref(), &process, open).await else {
+        return Ok(());
     };
+    let database = database?;
 
     let engine = Engine::start(&warden, &database, &Tuning::default(), config.replica()).await;
     let outgoing = warden.group("outgoing");

@@ -4,7 +4,7 @@ mod metrics;
 mod server;
 mod system_page;
 
-pub use server::{serve, serve_health};
+pub use server::{serve, serve_health, while_starting};
 
 use actix_web::{
     HttpResponse,
@@ -103,7 +103,7 @@ async fn system(board: web::Data<Board>) -> HttpResponse {
             "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
         ))
         .content_type("text/html; charset=utf-8")
-        .body(system_page::render(&board.actors()))
+        .body(system_page::render(&board.actors(), &board.starting()))
 }
 
 async fn stylesheet() -> HttpResponse {

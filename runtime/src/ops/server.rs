@@ -1,11 +1,57 @@
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 
 use crate::{
     process::{Fault, Process},
     supervision::Warden,
 };
+
+/// How long a start may take before somebody else answers meanwhile.
+const STARTING_LATE: Duration = Duration::from_millis(300);
+
+/// Runs `start`, which may wait for a server that is away, and meanwhile answers what an operator
+/// asks on `listener`; everything else is told that the program is starting. `None` if the process
+/// stops the service first.
+pub async fn while_starting<T>(
+    listener: Option<&TcpListener>,
+    process: &Process,
+    start: impl Future<Output = T>,
+) -> Option<T> {
+    let mut start = std::pin::pin!(start);
+    let stopped = process.shutdown.begun();
+    tokio::select! {
+        started = &mut start => return Some(started),
+        () = stopped => return None,
+        () = tokio::time::sleep(STARTING_LATE) => {}
+    }
+    let board = process.board.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|cfg| super::configure(cfg, board.clone()))
+            .default_service(web::to(|| async {
+                HttpResponse::ServiceUnavailable().body("Marquee is starting; try again soon.\n")
+            }))
+    })
+    .workers(1)
+    .disable_signals();
+    let server = listener
+        .and_then(|listener| listener.try_clone().ok())
+        .and_then(|listener| server.listen(listener).ok())
+        .map(HttpServer::run);
+    let handle = server.as_ref().map(Server::handle);
+    if let Some(server) = server {
+        actix_web::rt::spawn(server);
+    }
+    let started = tokio::select! {
+        started = start => Some(started),
+        () = process.shutdown.begun() => None,
+    };
+    if let Some(handle) = handle {
+        handle.stop(false).await;
+    }
+    started
+}
 
 /// Serves only what an operator asks, until the process stops the service or its warden gives up:
 /// the end of a service without pages. Without a listener, another service of the process answers.

@@ -6,11 +6,11 @@ use crate::supervision::{ActorReport, ActorState, Health};
 
 pub(super) const STYLESHEET: &str = include_str!("system.css");
 
-pub(super) fn render(actors: &[ActorReport]) -> String {
+pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
     let mut page = String::from(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"refresh\" content=\"2\">\n<title>System · Marquee</title>\n\
+         <meta http-equiv=\"refresh\" content=\"5\">\n<title>System · Marquee</title>\n\
          <link rel=\"stylesheet\" href=\"/system.css\">\n<main>\n<p><a href=\"/\">Marquee</a></p>\n<h1>System</h1>\n",
     );
     let unwell = actors.iter().filter(|a| trouble(a).is_some()).count();
@@ -24,6 +24,13 @@ pub(super) fn render(actors: &[ActorReport]) -> String {
             actors.len()
         ),
     };
+    for service in starting {
+        let _ = writeln!(
+            page,
+            "<p class=\"poor\">{} has not started all its actors yet.</p>",
+            Escaped(service)
+        );
+    }
     for service in actors.chunk_by(|a, b| a.service == b.service) {
         let _ = render_service(&mut page, service);
     }
