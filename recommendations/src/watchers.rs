@@ -1,11 +1,11 @@
 //! The clients that watch.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::store::recommendations::Fingerprint;
 
@@ -19,13 +19,16 @@ pub struct Watchers {
 #[derive(Debug, Default)]
 struct Seats {
     taken: usize,
-    users: HashMap<i32, Seat>,
+    /// The number of the next watch.
+    next: u64,
+    /// The watches of each user, by their numbers.
+    users: HashMap<i32, HashMap<u64, Seat>>,
 }
 
-#[derive(Debug)]
+/// One client's: two pages of the same user may have been told different things.
+#[derive(Debug, Default)]
 struct Seat {
-    watchers: usize,
-    changes: watch::Sender<u64>,
+    changed: Arc<Notify>,
     told: Option<Fingerprint>,
 }
 
@@ -38,8 +41,9 @@ pub struct TooManyWatchers;
 #[derive(Debug)]
 pub struct Watch {
     user: i32,
+    number: u64,
     watchers: Watchers,
-    changes: watch::Receiver<u64>,
+    changed: Arc<Notify>,
 }
 
 impl Watchers {
@@ -62,16 +66,16 @@ impl Watchers {
             return Err(TooManyWatchers);
         }
         seats.taken += 1;
-        let seat = seats.users.entry(user).or_insert_with(|| Seat {
-            watchers: 0,
-            changes: watch::Sender::new(0),
-            told: None,
-        });
-        seat.watchers += 1;
+        let number = seats.next;
+        seats.next += 1;
+        let seat = Seat::default();
+        let changed = seat.changed.clone();
+        seats.users.entry(user).or_default().insert(number, seat);
         Ok(Watch {
             user,
+            number,
             watchers: self.clone(),
-            changes: seat.changes.subscribe(),
+            changed,
         })
     }
 
@@ -81,34 +85,28 @@ impl Watchers {
         if seats.users.is_empty() {
             return;
         }
-        for seat in users.iter().filter_map(|user| seats.users.get(user)) {
-            seat.wake();
+        let watched = users.iter().filter_map(|user| seats.users.get(user));
+        for seat in watched.flat_map(HashMap::values) {
+            seat.changed.notify_one();
         }
     }
 
     /// The users who are watched.
-    pub fn users(&self) -> Vec<i32> {
+    pub fn users(&self) -> BTreeSet<i32> {
         self.seats().users.keys().copied().collect()
     }
 
-    /// Wakes those who watch `user` if they were not told this last.
+    /// Wakes those who watch `user` and were not told this last.
     pub fn found(&self, user: i32, fingerprint: Fingerprint) {
         let seats = self.seats();
-        let seat = seats.users.get(&user);
-        if let Some(seat) = seat.filter(|seat| seat.told != Some(fingerprint)) {
-            seat.wake();
+        let watching = seats.users.get(&user).into_iter().flat_map(HashMap::values);
+        for seat in watching.filter(|seat| seat.told != Some(fingerprint)) {
+            seat.changed.notify_one();
         }
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seat {
-    fn wake(&self) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -120,15 +118,14 @@ impl Watch {
 
     /// Waits until the recommendations may have changed.
     pub async fn changed(&mut self) {
-        if self.changes.changed().await.is_err() {
-            // The sender lives as long as this watch has its seat.
-            std::future::pending::<()>().await;
-        }
+        self.changed.notified().await;
     }
 
     /// Remembers what the client is told.
     pub fn told(&self, fingerprint: Fingerprint) {
-        if let Some(seat) = self.watchers.seats().users.get_mut(&self.user) {
+        let mut seats = self.watchers.seats();
+        let watching = seats.users.get_mut(&self.user);
+        if let Some(seat) = watching.and_then(|seats| seats.get_mut(&self.number)) {
             seat.told = Some(fingerprint);
         }
     }
@@ -138,9 +135,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut seats = self.watchers.seats();
         seats.taken -= 1;
-        if let Some(seat) = seats.users.get_mut(&self.user) {
-            seat.watchers -= 1;
-            if seat.watchers == 0 {
+        if let Some(watching) = seats.users.get_mut(&self.user) {
+            watching.remove(&self.number);
+            if watching.is_empty() {
                 seats.users.remove(&self.user);
             }
         }
@@ -149,12 +146,12 @@ impl Drop for Watch {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn is_woken(watch: &mut Watch) -> bool {
-        let woken = watch.changes.has_changed().unwrap();
-        watch.changes.mark_unchanged();
-        woken
+        watch.changed().now_or_never().is_some()
     }
 
     #[test]
@@ -185,13 +182,29 @@ mod tests {
     }
 
     #[test]
+    fn what_one_client_was_told_is_still_news_to_another_of_the_same_user() {
+        let watchers = Watchers::new(10);
+        let mut first = watchers.watch(1).unwrap();
+        first.told(Fingerprint::default());
+        let newer = Fingerprint {
+            total: 1,
+            newest: Some(7),
+        };
+        let mut second = watchers.watch(1).unwrap();
+        second.told(newer);
+        watchers.found(1, newer);
+        assert!(is_woken(&mut first));
+        assert!(!is_woken(&mut second));
+    }
+
+    #[test]
     fn seats_are_limited_and_given_back() {
         let watchers = Watchers::new(2);
         let first = watchers.watch(1).unwrap();
         let second = watchers.watch(1).unwrap();
         assert_eq!(watchers.watch(2).unwrap_err(), TooManyWatchers);
         drop(first);
-        assert_eq!(watchers.users(), [1]);
+        assert_eq!(watchers.users(), BTreeSet::from([1]));
         let third = watchers.watch(2).unwrap();
         drop((second, third));
         assert!(watchers.users().is_empty());
