@@ -1,6 +1,9 @@
 //! Finds out for watching clients what other replicas changed.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use runtime::Lifeline;
@@ -16,6 +19,15 @@ use crate::{
 
 /// How often it looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1_000);
+
+/// How far a look went.
+#[derive(Debug, Clone, Default)]
+struct Looked {
+    /// The number of the last change.
+    through: i64,
+    /// Whom it looked at.
+    users: BTreeSet<i32>,
+}
 
 /// Compares what watched users were told with what is stored.
 pub struct WatchPoller {
@@ -44,10 +56,10 @@ impl Actor for WatchPoller {
         let polling = async move {
             let mut ticks = tokio::time::interval(LOOK_INTERVAL);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            let mut seen = 0;
+            let mut seen = Looked::default();
             loop {
                 ticks.tick().await;
-                match look(&database, &watchers, seen).await {
+                match look(&database, &watchers, &seen).await {
                     Ok(now) => {
                         seen = now;
                         reporter.ready();
@@ -65,30 +77,71 @@ impl Actor for WatchPoller {
     }
 }
 
-/// Wakes whom something new concerns; returns the number of the last change it looked at.
-async fn look(database: &Database, watchers: &Watchers, seen: i64) -> Result<i64, storage::Error> {
+/// Wakes whom something new concerns; returns how far it looked.
+async fn look(
+    database: &Database,
+    watchers: &Watchers,
+    seen: &Looked,
+) -> Result<Looked, storage::Error> {
     let users = watchers.users();
     if users.is_empty() {
-        return Ok(0);
+        return Ok(Looked::default());
     }
+    let (seen, asked) = (seen.clone(), users.clone());
     let look = move |conn: &mut DbConnection| {
-        let now = sequence::current(conn)?;
-        if now == seen {
-            return Ok((now, Vec::new()));
+        let through = sequence::current(conn)?;
+        // One who came during the last look was not looked at, though the number has moved on.
+        if through == seen.through && asked == seen.users {
+            return Ok((through, HashMap::new()));
         }
-        let mut found: Vec<_> = users
-            .into_iter()
-            .map(|user| (user, Fingerprint::default()))
-            .collect();
-        let ids: Vec<i32> = found.iter().map(|(user, _)| *user).collect();
+        let nothing = |user: &i32| (*user, Fingerprint::default());
+        let mut found: HashMap<_, _> = asked.iter().map(nothing).collect();
+        let ids: Vec<i32> = asked.into_iter().collect();
         found.extend(recommendations::fingerprints(conn, &ids)?);
-        // The stored one, if any, comes after the default and takes its place.
-        let latest: std::collections::HashMap<_, _> = found.into_iter().collect();
-        Ok((now, latest.into_iter().collect()))
+        Ok((through, found))
     };
-    let (now, found) = database.read(look).await?;
+    let (through, found) = database.read(look).await?;
     for (user, fingerprint) in found {
         watchers.found(user, fingerprint);
     }
-    Ok(now)
+    Ok(Looked { through, users })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use runtime::{Process, Warden};
+    use storage::testing::TestDatabase;
+
+    use super::*;
+    use crate::store;
+
+    #[test]
+    fn one_who_came_during_a_look_is_looked_at_though_nothing_changed_since() {
+        actix::System::new().block_on(async {
+            let file = TestDatabase::sqlite("watch_poller");
+            let warden = Warden::new("test", &Process::new());
+            let group = warden.group("database");
+            let migrations = store::migrations();
+            let database = Database::open(&group, "db", "DATABASE_URL", file.url(), migrations)
+                .await
+                .unwrap();
+            let watchers = Watchers::new(10);
+            let first = watchers.watch(1).unwrap();
+            first.told(Fingerprint::default());
+            let seen = look(&database, &watchers, &Looked::default())
+                .await
+                .unwrap();
+
+            // What it was told has changed since, before the look read how far changes go.
+            let mut second = watchers.watch(2).unwrap();
+            second.told(Fingerprint {
+                total: 1,
+                newest: Some(7),
+            });
+            look(&database, &watchers, &seen).await.unwrap();
+            assert!(second.changed().now_or_never().is_some());
+            warden.stop(Duration::from_secs(5)).await;
+        });
+    }
 }
