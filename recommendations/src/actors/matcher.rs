@@ -33,6 +33,8 @@ pub struct Matcher {
     index: Index,
     /// The number of the last change that the index has; none until it was built.
     watermark: Option<i64>,
+    /// Something is being read, or will be read again after a failed build: never two at once, or
+    /// the older would take the place of the newer and its changes be passed over.
     reading: bool,
     asked_again: bool,
     backoff: Backoff,
@@ -86,9 +88,9 @@ impl Matcher {
     }
 
     fn take_over(built: Built, matcher: &mut Self, context: &mut Context<Self>) {
-        matcher.reading = false;
         match built {
             Ok((index, watermark)) => {
+                matcher.reading = false;
                 let (preferences, films) = (index.preferences(), index.films());
                 tracing::info!(
                     preferences,
@@ -259,3 +261,6 @@ fn apply(index: &mut Index, step: Step) {
         Step::Remove(film) => drop(index.remove_film(&film)),
     }
 }
+
+#[cfg(test)]
+mod tests;
