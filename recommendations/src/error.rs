@@ -43,9 +43,9 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
-            Self::TooManyKeywords(_) | Self::TooManyWatchers(_) | Self::Overloaded => {
-                Code::ResourceExhausted
-            }
+            // Asking again later does not help: the user has to do something first.
+            Self::TooManyKeywords(_) => Code::FailedPrecondition,
+            Self::TooManyWatchers(_) | Self::Overloaded => Code::ResourceExhausted,
             Self::Stopping | Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => {
                 Code::Unavailable
             }

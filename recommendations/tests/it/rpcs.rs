@@ -217,7 +217,7 @@ fn a_user_has_a_largest_number_of_keywords() {
             .follow(1, &recommendations::matching::Keyword::parse("c").unwrap())
             .await
             .unwrap_err();
-        assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(error.code(), tonic::Code::FailedPrecondition);
         replica.stop().await;
     });
 }
