@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::json;
 use super::state::State;
 use crate::broker::BrokerError;
-use crate::broker::store::folder::Folder;
+use crate::broker::store::folder::{Folder, set_aside};
 use crate::broker::store::log::Log;
 
 /// Locks the data folder and recovers every stream in it.
@@ -24,7 +24,7 @@ pub(super) fn recover_all(
     Ok((folder, streams))
 }
 
-/// Replays one stream's log; `None` when its creation never finished.
+/// Replays one stream's log; `None` when there is no stream in it, whose name is free then.
 fn recover(dir: PathBuf, segment_bytes: u64) -> io::Result<Option<(State, Log)>> {
     let now = Instant::now();
     let mut state: Option<State> = None;
@@ -42,8 +42,50 @@ fn recover(dir: PathBuf, segment_bytes: u64) -> io::Result<Option<(State, Log)>>
             Ok(Some((state, log)))
         }
         None => {
-            tracing::warn!(dir = %dir.display(), "passing over a folder that holds no stream");
+            tracing::error!(dir = %dir.display(), "setting aside a folder from which no stream can be recovered");
+            drop(log);
+            set_aside(&dir)?;
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn names(folder: &Folder) -> Vec<String> {
+        let entries = fs::read_dir(folder.stream_dir("")).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_stream_whose_folder_holds_none_can_be_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::create_dir(folder.stream_dir("empty")).unwrap();
+        fs::create_dir(folder.stream_dir("half.creating")).unwrap();
+        fs::create_dir(folder.stream_dir("torn")).unwrap();
+        fs::write(folder.stream_dir("torn").join("0000000000000001.log"), b"x").unwrap();
+        drop(folder);
+        let (folder, streams) = recover_all(dir.path(), 1 << 20).unwrap();
+        assert!(streams.is_empty());
+        let left = names(&folder);
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(left[0].starts_with("torn.unusable-"), "{left:?}");
+        for name in ["empty", "half", "torn"] {
+            let dir = folder.stream_dir(name);
+            Log::create(dir.clone(), 1 << 20, Bytes::from_static(b"{}")).unwrap();
+            assert!(Log::create(dir, 1 << 20, Bytes::from_static(b"{}")).is_err());
+        }
+        assert_eq!(names(&folder), ["empty", "half", "torn", &left[0]]);
     }
 }

@@ -1,9 +1,11 @@
 //! The data folder: one broker at a time, one folder a stream.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use crate::broker::BrokerError;
 
@@ -11,6 +13,10 @@ const LOCK_FILE: &str = "broker.lock";
 const STREAMS: &str = "streams";
 /// Ends the name of a folder whose stream was deleted; no stream's name can hold a dot.
 const DELETED: &str = ".deleted";
+/// Ends the name of a folder whose stream is not there yet.
+const BEING_MADE: &str = ".creating";
+/// Is in the name of a folder from which no stream could be recovered.
+const UNUSABLE: &str = ".unusable";
 
 /// The data folder, locked for as long as any clone lives.
 #[derive(Clone, Debug)]
@@ -20,7 +26,7 @@ pub(in crate::broker) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, locks it, and finishes deletions that a crash interrupted.
+    /// Makes the folder if need be, locks it, and clears away what a crash left of streams half deleted or half made.
     pub(in crate::broker) fn open(data_dir: &Path) -> Result<Self, BrokerError> {
         let streams = data_dir.join(STREAMS);
         fs::create_dir_all(&streams).map_err(at(&streams))?;
@@ -41,7 +47,8 @@ impl Folder {
             _lock: Arc::new(lock),
         };
         for path in folder.entries()? {
-            if path.to_string_lossy().ends_with(DELETED) {
+            let name = path.to_string_lossy();
+            if name.ends_with(DELETED) || name.ends_with(BEING_MADE) {
                 fs::remove_dir_all(&path).map_err(at(&path))?;
             }
         }
@@ -51,7 +58,8 @@ impl Folder {
     /// The folders of the streams that are there.
     pub(in crate::broker) fn stream_dirs(&self) -> Result<Vec<PathBuf>, BrokerError> {
         let mut dirs = self.entries()?;
-        dirs.retain(|path| path.is_dir());
+        let is_stream = |name: &OsStr| !name.to_string_lossy().contains(UNUSABLE);
+        dirs.retain(|path| path.is_dir() && path.file_name().is_some_and(is_stream));
         dirs.sort();
         Ok(dirs)
     }
@@ -75,6 +83,21 @@ pub(in crate::broker) fn delete_stream_dir(dir: &Path) -> io::Result<()> {
     fs::rename(dir, &doomed)?;
     sync_parent(dir)?;
     fs::remove_dir_all(&doomed)
+}
+
+/// Where the folder of a stream is until it is complete.
+pub(in crate::broker) fn being_made(dir: &Path) -> PathBuf {
+    PathBuf::from(format!("{}{BEING_MADE}", dir.display()))
+}
+
+/// Frees the name of a folder that holds no stream, and keeps what is in it.
+pub(in crate::broker) fn set_aside(dir: &Path) -> io::Result<()> {
+    // Works for an empty one only, which nobody will miss.
+    if fs::remove_dir(dir).is_err() {
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        fs::rename(dir, format!("{}{UNUSABLE}-{now}", dir.display()))?;
+    }
+    sync_parent(dir)
 }
 
 /// Makes a new name in a folder durable.
@@ -110,11 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_deletion_is_finished() {
+    fn what_a_crash_left_half_done_is_cleared_away() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         fs::create_dir(folder.stream_dir("kept")).unwrap();
         fs::create_dir(folder.stream_dir("gone.deleted")).unwrap();
+        fs::create_dir(folder.stream_dir("half.creating")).unwrap();
         drop(folder);
         let folder = Folder::open(dir.path()).unwrap();
         assert_eq!(folder.stream_dirs().unwrap(), [folder.stream_dir("kept")]);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::folder::sync_parent;
+use super::folder::{being_made, sync_parent};
 use super::record::{self, Record};
 use super::scan::{Preamble, preamble, visit_all};
 
@@ -69,27 +69,35 @@ pub(in crate::broker) struct Written {
 }
 
 impl Log {
-    /// Makes the folder and the first segment of a new stream, durably.
+    /// Makes the folder and the first segment of a new stream, durably. Whatever happens meanwhile, the folder is there
+    /// with all that belongs in it, or not at all.
     pub(in crate::broker) fn create(
         dir: PathBuf,
         segment_bytes: u64,
         snapshot: Bytes,
     ) -> io::Result<Self> {
-        fs::create_dir(&dir)?;
+        let unfinished = being_made(&dir);
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir(&unfinished)?,
+        }
         let mut log = Log {
-            dir,
+            dir: unfinished.clone(),
             segments: VecDeque::new(),
             segment_bytes,
             distrusted: false,
         };
-        let created = log
-            .write(Bytes::new(), |_| snapshot)
-            .run()
-            .and_then(|written| {
-                log.finish(written);
-                sync_parent(&log.dir)
-            });
-        if let Err(error) = created {
+        let begun = log.write(Bytes::new(), |_| snapshot).run();
+        let renamed = begun.and_then(|written| {
+            log.finish(written);
+            fs::rename(&unfinished, &dir)
+        });
+        if let Err(error) = renamed {
+            let _ = fs::remove_dir_all(&unfinished);
+            return Err(error);
+        }
+        log.dir = dir;
+        if let Err(error) = sync_parent(&log.dir) {
             let _ = fs::remove_dir_all(&log.dir);
             return Err(error);
         }
