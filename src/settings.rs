@@ -101,6 +101,35 @@ pub(crate) struct Settings {
     pub(crate) command: Option<Command>,
 }
 
+impl Settings {
+    /// Finds out now what would otherwise end the program after it has begun.
+    fn check_databases(&self) -> Result<(), Fault> {
+        let movies = name("movies-database-url", "MOVIES_DATABASE_URL");
+        let recommendations = name(
+            "recommendations-database-url",
+            "RECOMMENDATIONS_DATABASE_URL",
+        );
+        if self.movies_database_url.is_some()
+            && self.movies_database_url == self.recommendations_database_url
+        {
+            let reason = format!("is the same database as {recommendations}; each needs its own");
+            return Err(Fault::bad_setting(movies, reason));
+        }
+        if let Some(url) = &self.movies_database_url {
+            storage::probe(&movies, url)?;
+        }
+        if let Some(url) = &self.recommendations_database_url {
+            storage::probe(&recommendations, url)?;
+        }
+        if std::env::var_os("DATABASE_URL").is_some() {
+            tracing::warn!(
+                "DATABASE_URL is not used here: MOVIES_DATABASE_URL and RECOMMENDATIONS_DATABASE_URL are"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Everything that the services need to start, checked and bound.
 pub(crate) struct Site {
     pub(crate) bridge: Option<(bridge::Config, bridge::Listeners)>,
@@ -120,6 +149,7 @@ impl Site {
         let bus = settings.bus.chosen()?;
         let data_dir = name("data-dir", "DATA_DIR");
         let claim = runtime::settings::claim_folder(&data_dir, &settings.data_dir)?;
+        settings.check_databases()?;
 
         let http = bind("http-addr", "HTTP_ADDR", settings.http_addr)?;
         let grpc = bind("grpc-addr", "GRPC_ADDR", settings.grpc_addr)?;

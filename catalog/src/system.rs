@@ -42,6 +42,7 @@ impl Listeners {
         config.bus.url()?;
         let data_dir = settings::name("data-dir", "DATA_DIR");
         settings::writable_folder(&data_dir, &config.data_dir)?;
+        storage::probe(&config.database_setting, &config.database())?;
         let http = settings::name("http-addr", "HTTP_ADDR");
         let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");
         Ok(Self {

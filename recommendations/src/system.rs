@@ -55,6 +55,7 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         let data_dir = settings::name("data-dir", "DATA_DIR");
         settings::writable_folder(&data_dir, &config.data_dir)?;
+        storage::probe(&config.database_setting, &config.database())?;
         let grpc = settings::name("grpc-addr", "GRPC_ADDR");
         let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {

@@ -16,12 +16,16 @@ mod error;
 mod executor;
 mod group_commit;
 mod migrations;
+mod mysql;
 mod pool;
+mod probe;
 pub mod testing;
 mod url;
 
-pub use connection::{DbConnection, MultiBackend, PureMysqlConnection};
+pub use connection::{DbConnection, MultiBackend};
 pub use database::Database;
 pub use error::Error;
 pub use migrations::Migrations;
+pub use mysql::{PureMysqlConnection, Rows};
+pub use probe::probe;
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -11,6 +11,9 @@ use crate::{DatabaseUrl, DbConnection, PureMysqlConnection};
 /// How long to wait at the start for a database that does not answer.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
+/// How long one step of a migration may take on a server.
+const STEP_DEADLINE: Duration = Duration::from_secs(3_600);
+
 /// A database's migrations, the same steps in both dialects.
 pub struct Migrations {
     /// For SQLite.
@@ -64,6 +67,7 @@ fn migrate_mysql(
         #[diesel(sql_type = diesel::sql_types::Nullable<Integer>)]
         taken: Option<i32>,
     }
+    conn.allow_silence(STEP_DEADLINE);
     let lock = "CONCAT('marquee-migrations-', DATABASE())";
     let answer: Taken = sql_query(format!(
         "SELECT CAST(GET_LOCK({lock}, 120) AS SIGNED INTEGER) AS taken"
@@ -108,7 +112,7 @@ fn connect_patiently(setting: &str, url: &DatabaseUrl) -> Result<DbConnection, F
 }
 
 /// Why no waiting helps, if none does: the file cannot be opened, or the server says no.
-fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<String> {
+pub(crate) fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<String> {
     match (url, error) {
         // Another replica opens the same new file at this moment.
         (DatabaseUrl::Sqlite(_), ConnectionError::CouldntSetupConfiguration(error))
