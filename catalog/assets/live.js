@@ -37,6 +37,8 @@ const badge = document.getElementById("badge");
 const live = document.getElementById("live");
 // Between a failed connection and the next attempt, where the browser does not try by itself.
 const RETRY_MS = 15_000;
+// Between two lists, so that an import does not move the page under the pointer all the time.
+const PAUSE_MS = 1_500;
 let events = null;
 let retry = null;
 let fetching = false;
@@ -44,7 +46,7 @@ let again = false;
 let connectedBefore = false;
 
 function showTotal(total) {
-  document.getElementById("badge-count").textContent = String(total);
+  document.getElementById("badge-count").textContent = total.toLocaleString("en");
   badge.hidden = total === 0;
 }
 
@@ -94,11 +96,12 @@ async function refresh() {
   } catch {
     // The next event, or a reload, brings the list.
   } finally {
-    fetching = false;
-    if (again) {
+    setTimeout(() => {
+      fetching = false;
+      if (!again) return;
       again = false;
       refresh();
-    }
+    }, PAUSE_MS);
   }
 }
 

@@ -13,7 +13,7 @@ use futures::{StreamExt, future::LocalBoxFuture};
 use super::{Site, csrf, error::PageError};
 
 /// The largest form that is read.
-pub(super) const LIMIT_BYTES: usize = 64 * 1024;
+pub(super) const LIMIT_BYTES: usize = 256 * 1024;
 /// How much of a larger one is taken and dropped, so that its sender gets to see why it is refused.
 const DRAIN_BYTES: usize = 1024 * 1024;
 /// How long a form may take to arrive.
@@ -51,6 +51,8 @@ impl FromRequest for Form {
             let site = request
                 .app_data::<web::Data<Site>>()
                 .expect("`configure` adds the site beside every handler");
+            let local = request.app_config().local_addr().ip();
+            csrf::check_host(&request, local).map_err(PageError::Refused)?;
             csrf::check(&request, &site.key, form.get("csrf")).map_err(PageError::Refused)?;
             Ok(form)
         })
