@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
+use diesel::ConnectionError;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
-use diesel::{ConnectionError, connection::SimpleConnection};
 
 use crate::{DatabaseUrl, DbConnection};
 
@@ -75,6 +75,6 @@ impl<E: fmt::Display> diesel::r2d2::HandleError<E> for Quiet {
 pub(crate) fn is_lost(conn: &mut DbConnection) -> bool {
     match conn {
         DbConnection::Sqlite(_) => false,
-        DbConnection::Mysql(conn) => conn.batch_execute("SELECT 1").is_err(),
+        DbConnection::Mysql(conn) => conn.ping().is_err(),
     }
 }

@@ -8,6 +8,7 @@ use storage::{Database, DatabaseUrl, Error, testing::TestDatabase};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
@@ -47,6 +48,36 @@ fn the_pool_recovers_when_the_server_is_back() {
 }
 
 #[test]
+fn connections_that_fall_silent_are_given_up() {
+    with_relay("silent", async |database, relay, test| {
+        database.write(|conn| insert(conn, 1)).await.unwrap();
+        let read = database.read(|conn| count(conn, "notes")).await;
+        assert_eq!(read.unwrap(), 1);
+        // In the middle of a write, and on connections that wait for their next use.
+        let mute = relay.mute.clone();
+        let write = database.write(move |conn| {
+            mute.send_modify(|count| *count += 1);
+            insert(conn, 2)
+        });
+        let begun = Instant::now();
+        let write = write.await;
+        assert!(matches!(write, Err(Error::Unavailable(_))), "{write:?}");
+        let until = Duration::from_secs(15);
+        tokio::time::timeout(until, database.write(|conn| insert(conn, 3)))
+            .await
+            .expect("the writer was never held up for long")
+            .unwrap();
+        eventually("reads to work again", async || {
+            database.read(|conn| count(conn, "notes")).await.ok()
+        })
+        .await;
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        let there = outside(test, |conn| count(conn, "notes WHERE id <> 2").unwrap());
+        assert_eq!(there, 2, "1 and 3");
+    });
+}
+
+#[test]
 fn a_service_that_starts_before_its_server_waits_for_it() {
     with_relay("early", async |database, mut relay, _| {
         drop(database);
@@ -72,6 +103,8 @@ struct Relay {
     server: String,
     address: String,
     running: Option<JoinHandle<()>>,
+    /// Each change makes the connections that are open forward nothing more, without closing them.
+    mute: watch::Sender<u32>,
 }
 
 fn with_relay(name: &str, test: impl AsyncFnOnce(Database, Relay, &TestDatabase)) {
@@ -108,20 +141,27 @@ impl Relay {
             server,
             address: address.to_string(),
             running: None,
+            mute: watch::Sender::default(),
         };
         relay.run(listener);
         relay
     }
 
     fn run(&mut self, listener: TcpListener) {
-        let server = self.server.clone();
+        let (server, mute) = (self.server.clone(), self.mute.clone());
         self.running = Some(tokio::spawn(async move {
             // Dropped with this task, and the connections with it.
             let mut connections = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut upstream = TcpStream::connect(&server).await.unwrap();
-                connections
-                    .spawn(async move { copy_bidirectional(&mut client, &mut upstream).await });
+                let mut muted = mute.subscribe();
+                connections.spawn(async move {
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut upstream) => {}
+                        // Keeps both sides open.
+                        Ok(()) = muted.changed() => std::future::pending().await,
+                    }
+                });
             }
         }));
     }
