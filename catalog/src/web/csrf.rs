@@ -10,11 +10,20 @@
 //! as a script written before there were tokens. Browsers send `Origin` with every form posted across
 //! sites, so that this opens no way around the token; and such a request carries no credentials that
 //! could be abused.
+//!
+//! Where the pages are for this machine alone, a form is refused, too, that was sent to a name which
+//! is not this machine's: another site may have let its own name lead here, and such a site is its own
+//! `Origin`.
+
+use std::net::IpAddr;
 
 use actix_web::{
     HttpRequest,
     cookie::{Cookie, CookieJar, Key, SameSite},
-    http::header::{COOKIE, HeaderName, ORIGIN, REFERER},
+    http::{
+        header::{COOKIE, HOST, HeaderName, ORIGIN, REFERER},
+        uri::Authority,
+    },
 };
 
 use super::url;
@@ -27,6 +36,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) enum Refusal {
     /// It was sent from another site.
     CrossSite,
+    /// It was sent to a name that may be another site's.
+    StrangeHost,
     /// Its token is missing, or is not the one of the cookie.
     NoToken,
 }
@@ -58,6 +69,28 @@ impl Token {
     pub(super) fn cookie(&self, request: &HttpRequest, key: &Key) -> Cookie<'static> {
         signed(request, key, NAME, self.value.clone())
     }
+}
+
+/// Decides whether a form may be trusted by the host to which it was sent, for a server that listens
+/// at `local`.
+pub(super) fn check_host(request: &HttpRequest, local: IpAddr) -> Result<(), Refusal> {
+    // Browsers always send it, and no script can change what they send.
+    let host = request.headers().get(HOST);
+    let is_strange = host.is_some_and(|host| !is_of_this_machine(host.as_bytes()));
+    if local.to_canonical().is_loopback() && is_strange {
+        return Err(Refusal::StrangeHost);
+    }
+    Ok(())
+}
+
+/// Whether a host, perhaps with a port, is an address or a name that no site can own.
+fn is_of_this_machine(host: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(host) else {
+        return false;
+    };
+    let name = authority.host().to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// Decides whether a form that was sent with `token` may be trusted.
@@ -225,6 +258,37 @@ mod tests {
                 "{header:?}"
             );
         }
+    }
+
+    #[test]
+    fn where_only_this_machine_is_served_no_other_name_is_taken_for_it() {
+        let check = |host, local: &str| {
+            let request = TestRequest::default().insert_header(("host", host));
+            check_host(&request.to_http_request(), local.parse().unwrap())
+        };
+        for host in [
+            "localhost:5000",
+            "LOCALHOST",
+            "films.localhost",
+            "127.0.0.1:5000",
+            "[::1]:5000",
+        ] {
+            assert_eq!(check(host, "127.0.0.1"), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example:5000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "notlocalhost",
+            "",
+        ] {
+            for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+                assert_eq!(check(host, local), Err(Refusal::StrangeHost), "{host}");
+            }
+            assert_eq!(check(host, "0.0.0.0"), Ok(()), "{host}");
+        }
+        let nameless = TestRequest::default().to_http_request();
+        assert_eq!(check_host(&nameless, IpAddr::from([127, 0, 0, 1])), Ok(()));
     }
 
     #[test]

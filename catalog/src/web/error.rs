@@ -69,6 +69,10 @@ impl PageError {
                 "This form came from another site",
                 "Nothing was changed. If you did mean to send it, open Marquee itself and send it from there.",
             ),
+            Self::Refused(Refusal::StrangeHost) => said(
+                "Marquee is not known by this name",
+                "Nothing was changed. Marquee serves only the machine it runs on: open it there by its address or as localhost. A proxy in front of it has to send localhost as Host, and the name it is asked for as X-Forwarded-Host.",
+            ),
             Self::Refused(Refusal::NoToken) => said(
                 "This form cannot be trusted any more",
                 "Nothing was changed. Its page was open for very long, or cookies are switched off. Go back, reload the page, and send it again.",

@@ -65,6 +65,31 @@ async fn a_form_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_site_whose_name_leads_to_this_machine_changes_nothing() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let token = browser.get("/movie/new").await.token();
+    let send = async |host: &str, origin: &str| {
+        let request = browser
+            .request(|client, url| client.post(url), "/movie/new")
+            .form(&[("title", "Heat"), ("csrf", token.as_str())])
+            .header("host", host)
+            .header("origin", origin)
+            .header("x-forwarded-host", origin.trim_start_matches("http://"));
+        Page::of(request.send().await.unwrap()).await
+    };
+    let page = send("evil.example:5000", "http://evil.example:5000").await;
+    assert_eq!(page.status, 403);
+    assert!(
+        page.text().contains("Marquee is not known by this name"),
+        "{}",
+        page.text()
+    );
+    let proxied = send("localhost", "http://films.example").await;
+    assert_eq!(proxied.status, 303, "{}", proxied.text());
+}
+
+#[tokio::test]
 async fn a_form_of_our_own_page_passes_with_what_a_browser_sends() {
     let site = Site::start().await;
     let browser = site.browser();
