@@ -146,7 +146,10 @@ async fn call<T>(
 
 fn refused(what: &'static str, status: Status) -> Error {
     match status.code() {
-        Code::InvalidArgument => Error::Invalid(status.message().to_owned()),
+        // The first is wrong always, the second as things are: both are for the user to mend.
+        Code::InvalidArgument | Code::FailedPrecondition => {
+            Error::Invalid(status.message().to_owned())
+        }
         Code::Unavailable
         | Code::DeadlineExceeded
         | Code::Cancelled

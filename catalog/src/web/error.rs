@@ -90,7 +90,7 @@ impl PageError {
             ),
             Self::Catalog(Error::RecommendationsAway | Error::RecommendationsFailed(_)) => said(
                 "Recommendations are away for the moment",
-                "Nothing was changed, and nothing is lost. Try again in a little while.",
+                "Nothing is lost. Try again in a little while; look first whether what you sent was kept.",
             ),
             Self::Catalog(Error::Invalid(sentence)) => ("That cannot be done", sentence.clone()),
             _ => match self.status() {

@@ -63,7 +63,7 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
         }
         Err(error) => {
             error.log();
-            let sentence = "This was not kept, for recommendations are away. It is still in the box: send it again in a little while.";
+            let sentence = "This may not have been kept, for recommendations are away. It is still in the box: send it again in a little while.";
             refuse(&visit, typed, error.codes().0, sentence).await
         }
     }

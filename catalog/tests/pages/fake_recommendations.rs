@@ -180,6 +180,9 @@ impl Recommendations for FakeRecommendations {
         if keyword.contains('!') {
             return Err(Status::invalid_argument("a keyword holds no `!`"));
         }
+        if keyword == "one too many" {
+            return Err(Status::failed_precondition("stop following one first"));
+        }
         let preference = Preference {
             user_id,
             keyword,

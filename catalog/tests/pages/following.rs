@@ -157,6 +157,16 @@ async fn what_cannot_be_followed_stays_in_the_box_with_the_reason() {
         page.body
             .contains(r#"aria-invalid="true" aria-describedby="keyword-error""#)
     );
+    let full = [("keyword", "one too many")];
+    let page = browser
+        .submit("/preferences", "/preferences/add", &full)
+        .await;
+    assert_eq!(page.status, 422);
+    assert!(
+        page.text().contains("Stop following one first."),
+        "{}",
+        page.text()
+    );
 }
 
 #[tokio::test]
