@@ -14,6 +14,9 @@ use crate::movies::{Movie, MovieId};
 
 /// How many films may rest because of failures of their own; more than that is no matter of films.
 const RESTING_LIMIT: usize = 64;
+/// How many bytes of keywords are sent with a film, each counted with 8 more for its frame;
+/// recommendations refuses films with more.
+const KEYWORD_BYTES: usize = 256 * 1024;
 
 /// The message that tells recommendations of a movie.
 pub(crate) fn film_update(movie: Movie) -> FilmUpdate {
@@ -22,7 +25,7 @@ pub(crate) fn film_update(movie: Movie) -> FilmUpdate {
     let words = format!("{} {} {}", movie.title, movie.description, movie.genre).to_lowercase();
     FilmUpdate {
         film_id: movie.id.to_string(),
-        keywords: words.split_whitespace().map(ToOwned::to_owned).collect(),
+        keywords: keywords(&words),
         title: movie.title,
         description: movie.description,
         genre: movie.genre,
@@ -30,6 +33,19 @@ pub(crate) fn film_update(movie: Movie) -> FilmUpdate {
         release_year: movie.release_year,
         version: Some(movie.version),
     }
+}
+
+/// Each word once, in the order of their first use, as many as fit.
+fn keywords(words: &str) -> Vec<String> {
+    let (mut seen, mut room) = (HashSet::new(), KEYWORD_BYTES);
+    words
+        .split_whitespace()
+        .filter(|word| seen.insert(*word))
+        .map_while(|word| {
+            room = room.checked_sub(word.len() + 8)?;
+            Some(word.to_owned())
+        })
+        .collect()
 }
 
 /// How a delivery ended.
@@ -173,6 +189,11 @@ impl Docket {
         }
     }
 
+    /// Whether nothing could be sent when it was last tried.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled
+    }
+
     /// Lets nothing be sent for a while.
     pub(crate) fn pause(&mut self, now: Instant) {
         self.troubled = true;
@@ -208,6 +229,16 @@ mod tests {
 
     fn away() -> Outcome {
         Outcome::Away("away".into())
+    }
+
+    #[test]
+    fn a_word_is_sent_once_and_no_more_words_than_recommendations_takes() {
+        assert_eq!(keywords("a b a\n b  c"), ["a", "b", "c"]);
+        assert_eq!(keywords(&"a ".repeat(30_000)), ["a"]);
+        let many: String = (0..100_000).map(|n| format!("{n} ")).collect();
+        let sent = keywords(&many);
+        let bytes: usize = sent.iter().map(|word| word.len() + 8).sum();
+        assert!((KEYWORD_BYTES - 16..=KEYWORD_BYTES).contains(&bytes));
     }
 
     #[test]

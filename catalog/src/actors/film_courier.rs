@@ -13,7 +13,7 @@ use actix::{
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use proto::recommendations::{RemoveFilmRequest, recommendations_client::RecommendationsClient};
 use runtime::{Lifeline, Reporter};
-use storage::Database;
+use storage::{Database, DbConnection};
 use tokio::sync::Notify;
 use tonic::{Code, Request, transport::Channel};
 
@@ -22,7 +22,7 @@ use crate::{
     delivery::{Docket, Outcome, film_update},
     movies::{
         MovieId,
-        outbox::{self, News},
+        outbox::{self, Batch, News},
     },
 };
 
@@ -104,6 +104,8 @@ impl Round {
         let mut next = Some(0);
         // Whether to begin at the oldest row once the end is reached.
         let mut again = false;
+        // How many films are set aside.
+        let mut parked = 0;
         loop {
             let now = Instant::now();
             while docket.has_room(now) {
@@ -117,14 +119,16 @@ impl Round {
                     next = Some(0);
                 }
                 let Some(from) = next else { break };
-                match self
-                    .database
-                    .read(move |conn| outbox::read(conn, from, BATCH))
-                    .await
-                {
-                    Ok(batch) => {
+                match self.read(from).await {
+                    Ok((batch, counted)) => {
                         next = batch.next;
                         waiting.extend(batch.news);
+                        let counted = counted.unwrap_or(parked);
+                        if std::mem::replace(&mut parked, counted) != counted
+                            && !docket.is_troubled()
+                        {
+                            self.report_delivering(parked);
+                        }
                     }
                     Err(error) => {
                         self.reporter
@@ -143,12 +147,24 @@ impl Round {
                         waiting.clear();
                         next = Some(0);
                     }
-                    self.report(&outcome);
+                    // The count of those that are set aside is another now.
+                    again |= matches!(outcome, Outcome::Refused(_));
+                    self.report(&outcome, parked);
                 }
                 () = self.wake.notified() => again = true,
                 () = look => again = true,
             }
         }
+    }
+
+    /// Reads on in the outbox. At its beginning, also counts the films that are set aside.
+    async fn read(&self, from: i64) -> Result<(Batch, Option<i64>), storage::Error> {
+        let query = move |conn: &mut DbConnection| {
+            let batch = outbox::read(conn, from, BATCH)?;
+            let parked = (from == 0).then(|| outbox::count_parked(conn));
+            Ok((batch, parked.transpose()?))
+        };
+        self.database.read(query).await
     }
 
     /// Brings one film's news there, and settles its rows.
@@ -220,9 +236,9 @@ impl Round {
         request
     }
 
-    fn report(&self, outcome: &Outcome) {
+    fn report(&self, outcome: &Outcome, parked: i64) {
         match outcome {
-            Outcome::Delivered => self.reporter.ready(),
+            Outcome::Delivered => self.report_delivering(parked),
             Outcome::Refused(_) => {}
             Outcome::Failed(reason) => {
                 self.reporter
@@ -232,6 +248,19 @@ impl Round {
                 self.reporter
                     .degraded(format_args!("films wait for recommendations: {reason}"));
             }
+        }
+    }
+
+    /// Says that films are delivered, but for those that are set aside.
+    fn report_delivering(&self, parked: i64) {
+        match parked {
+            0 => self.reporter.ready(),
+            1 => self
+                .reporter
+                .degraded("recommendations refuses 1 film, which is set aside until it is edited"),
+            _ => self.reporter.degraded(format_args!(
+                "recommendations refuses {parked} films, which are set aside until they are edited"
+            )),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use diesel::prelude::*;
+use diesel::{dsl::count, prelude::*};
 use storage::DbConnection;
 
 use super::{
@@ -153,7 +153,7 @@ pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> 
     Ok(())
 }
 
-/// How many rows are set aside.
+/// How many movies are set aside.
 ///
 /// # Errors
 ///
@@ -161,6 +161,6 @@ pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> 
 pub fn count_parked(conn: &mut DbConnection) -> QueryResult<i64> {
     movie_outbox
         .filter(parked_reason.is_not_null())
-        .count()
+        .select(count(movie_id).aggregate_distinct())
         .get_result(conn)
 }

@@ -214,8 +214,25 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
             world.outbox_len().await == 1
         })
         .await;
+        let is_told = || async {
+            let actors = world.process.board.actors();
+            let health = actors.iter().map(|actor| format!("{:?}", actor.health));
+            health
+                .filter(|health| health.contains("1 film, which is set aside"))
+                .count()
+                == 1
+        };
+        until("the board tells of it", is_told).await;
+        // It goes on telling while other films are delivered.
+        world.create("Better").await;
+        until("only the refused one is left again", || async {
+            world.outbox_len().await == 1
+        })
+        .await;
+        assert!(is_told().await);
         edit(&world, &poison.id, "Mended").await;
         delivered(&world).await;
+        until("the board is content", || async { !is_told().await }).await;
         assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
     }
 }

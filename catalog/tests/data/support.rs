@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) movies: Handle<MovieRepository>,
     pub(crate) warden: Warden,
+    pub(crate) process: Process,
 }
 
 impl World {
@@ -46,7 +47,8 @@ impl World {
         recommender: SocketAddr,
         pace: Pace,
     ) -> Self {
-        let warden = Warden::new("catalog", &Process::new());
+        let process = Process::new();
+        let warden = Warden::new("catalog", &process);
         let group = warden.group("data");
         let steps = movies::migrations();
         let database = Database::open(&group, "movies", "test", db.url(), steps)
@@ -69,6 +71,7 @@ impl World {
             database,
             movies,
             warden,
+            process,
         }
     }
 
