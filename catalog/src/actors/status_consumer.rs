@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bridge::bus::{BusUrl, Consumer, Event, EventHandler, Subscription, Verdict, consume};
 use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HEADER};
 use runtime::Group;
-use storage::Database;
+use storage::{Database, DbConnection};
 
 use crate::movies::writing::{self, Flag};
 
@@ -31,30 +31,62 @@ impl StatusHandler {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
+
+    async fn apply(&self, mut flags: Vec<Flag>) -> Result<(), storage::Error> {
+        // Catalogs that lock the movies in one order do not lock each other out; events of one film
+        // keep theirs.
+        flags.sort_by(|a, b| a.movie_id.cmp(&b.movie_id));
+        let change = move |conn: &mut DbConnection| {
+            let mut flags = flags.iter();
+            flags.try_for_each(|flag| writing::apply_flag(conn, flag))
+        };
+        self.database.write(change).await
+    }
+
+    /// Applies an event that may be why those it came with could not be applied.
+    async fn apply_alone(&self, flag: Flag) -> Verdict {
+        let film = flag.movie_id.clone();
+        let error = match self.apply(vec![flag]).await {
+            Ok(()) => return Verdict::Done,
+            Err(error) => error,
+        };
+        let reason = match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        };
+        // A database that takes no write at all, for its disk is full, says nothing of the event.
+        let try_out = move |conn: &mut DbConnection| writing::try_out(conn, &film);
+        if error.is_transient() || self.database.write(try_out).await.is_err() {
+            Verdict::Retry(reason)
+        } else {
+            Verdict::DeadLetter(reason)
+        }
+    }
 }
 
 #[async_trait]
 impl EventHandler for StatusHandler {
     async fn handle(&self, events: &[Event]) -> Vec<Verdict> {
         let read: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
-        let mut flags: Vec<Flag> = read.iter().filter_map(|flag| flag.clone().ok()).collect();
-        // Catalogs that lock the movies in one order do not lock each other out; events of one film
-        // keep theirs.
-        flags.sort_by(|a, b| a.movie_id.cmp(&b.movie_id));
-        let written = self
-            .database
-            .write(move |conn| {
-                flags
-                    .iter()
-                    .try_for_each(|flag| writing::apply_flag(conn, flag))
-            })
-            .await;
-        let verdict = |read: Result<Flag, String>| match (read, &written) {
-            (Err(reason), _) => Verdict::DeadLetter(reason),
-            (Ok(_), Ok(())) => Verdict::Done,
-            (Ok(_), Err(error)) => Verdict::Retry(error.to_string()),
-        };
-        read.into_iter().map(verdict).collect()
+        let flags: Vec<Flag> = read.iter().filter_map(|flag| flag.clone().ok()).collect();
+        let written = self.apply(flags).await;
+        let mut verdicts = Vec::with_capacity(read.len());
+        let mut waiting = None;
+        for flag in read {
+            let verdict = match (flag, &written, &waiting) {
+                (Err(reason), ..) => Verdict::DeadLetter(reason),
+                (Ok(_), Ok(()), _) => Verdict::Done,
+                (Ok(_), Err(error), _) if error.is_transient() => Verdict::Retry(error.to_string()),
+                // The database fails: the rest would fare no better, and takes its time.
+                (Ok(_), Err(_), Some(reason)) => Verdict::Retry(String::clone(reason)),
+                (Ok(flag), Err(_), None) => self.apply_alone(flag).await,
+            };
+            if let Verdict::Retry(reason) = &verdict {
+                waiting.get_or_insert_with(|| reason.clone());
+            }
+            verdicts.push(verdict);
+        }
+        verdicts
     }
 }
 

@@ -137,3 +137,18 @@ pub fn apply_flag(conn: &mut DbConnection, flag: &Flag) -> QueryResult<()> {
     };
     Ok(())
 }
+
+/// Writes to another movie than this what it holds already, to see whether the database takes writes.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn try_out(conn: &mut DbConnection, but: &str) -> QueryResult<()> {
+    let newest = movies::table.order((movies::created_at.desc(), movies::id.desc()));
+    let others = newest.filter(movies::id.ne(but)).select(movies::id);
+    let other: Option<String> = others.first(conn).optional()?;
+    diesel::update(movies::table.find(other.unwrap_or_default()))
+        .set(movies::is_recommended.eq(movies::is_recommended))
+        .execute(conn)?;
+    Ok(())
+}

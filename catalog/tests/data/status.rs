@@ -3,7 +3,7 @@
 use bridge::bus::{Event, EventHandler, Verdict};
 use catalog::actors::{movie_repository::GetMovie, status_consumer::StatusHandler};
 use proto::events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER};
-use storage::testing::databases;
+use storage::{DatabaseUrl, testing::databases};
 
 use crate::support::{DEADLINE, World, execute, nowhere};
 
@@ -142,5 +142,42 @@ async fn events_wait_while_the_database_fails() {
             handler.handle(&events).await,
             [Verdict::Done, Verdict::Done]
         );
+    }
+}
+
+#[actix_web::test]
+async fn an_event_that_the_database_never_takes_blocks_no_other() {
+    for db in databases("status-cursed") {
+        let world = World::start(&db, nowhere()).await;
+        let handler = StatusHandler::new(world.database.clone());
+        let good = world.create("Good").await;
+        let cursed = world.create("Cursed").await;
+        execute(
+            &db,
+            match db.url() {
+                DatabaseUrl::Sqlite(_) => {
+                    "CREATE TRIGGER curse BEFORE UPDATE ON movies WHEN NEW.title = 'Cursed'
+                     BEGIN SELECT RAISE(ABORT, 'a curse'); END"
+                }
+                DatabaseUrl::Mysql(_) => {
+                    "ALTER TABLE movies ADD CONSTRAINT curse
+                     CHECK (title <> 'Cursed' OR is_recommended = 0)"
+                }
+            },
+        );
+        let events = [
+            event(good.id.as_str(), true, Some(1)),
+            event(cursed.id.as_str(), true, Some(2)),
+            event(good.id.as_str(), false, Some(3)),
+            event(good.id.as_str(), true, Some(4)),
+        ];
+        let verdicts = handler.handle(&events).await;
+        let [first, dead, rest @ ..] = verdicts.as_slice() else {
+            panic!("{verdicts:?}")
+        };
+        assert!(matches!(dead, Verdict::DeadLetter(_)), "{verdicts:?}");
+        assert!([first].into_iter().chain(rest).all(|v| *v == Verdict::Done));
+        let shown = world.movies.ask(GetMovie(good.id), DEADLINE).await;
+        assert!(shown.unwrap().unwrap().is_recommended);
     }
 }
