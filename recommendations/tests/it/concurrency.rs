@@ -67,6 +67,67 @@ async fn all_at_once(database: storage::testing::TestDatabase, tuning: Tuning) {
     }
 }
 
+/// What version `version` of a film says: its title, or that there is no such film.
+fn said(film: usize, version: usize) -> Option<String> {
+    let is_gone = (film + version).is_multiple_of(4);
+    (!is_gone).then(|| title(film * 5 + version * 7))
+}
+
+const VERSIONS: usize = 4;
+const ITEMS: usize = 48;
+
+/// Films are edited and deleted, in no particular order, while users begin and stop to follow.
+async fn edits_at_once(database: storage::testing::TestDatabase, tuning: Tuning) {
+    let replicas = [
+        Replica::start(&database, &tuning).await,
+        Replica::start(&database, &tuning).await,
+    ];
+    let word = |number: usize| WORDS[number % 6];
+    let calls = (0..ITEMS * (VERSIONS + 1)).map(|number| {
+        let (item, part) = (number / (VERSIONS + 1), number % (VERSIONS + 1));
+        let (replica, other) = (&replicas[number % 2], &replicas[(number + 1) % 2]);
+        async move {
+            let user = item as i32;
+            if part == VERSIONS {
+                replica.follow(user, word(item)).await;
+                other.follow(user, word(item + 1)).await;
+                assert!(other.stop_following(user, word(item)).await);
+                replica.follow(user, word(item + 2)).await;
+                assert!(replica.stop_following(user, word(item + 1)).await);
+                other.follow(user, word(item)).await;
+                return;
+            }
+            // The last word comes first as often as last.
+            let version = (item + part) % VERSIONS + 1;
+            let id = format!("f{item}");
+            match said(item, version) {
+                Some(title) => replica.save(film(&id, &title, version as i64)).await,
+                None => drop(replica.remove(&id, Some(version as i64)).await),
+            }
+        }
+    });
+    stream::iter(calls)
+        .buffer_unordered(48)
+        .collect::<Vec<_>>()
+        .await;
+    replicas[0].until_backlog_is_empty().await;
+    let mut expected = BTreeSet::new();
+    for user in 0..ITEMS {
+        for number in 0..ITEMS {
+            let matched = |title: String| {
+                title_matches(&title, word(user)) || title_matches(&title, word(user + 2))
+            };
+            if said(number, VERSIONS).is_some_and(matched) {
+                expected.insert((user as i32, format!("f{number}")));
+            }
+        }
+    }
+    assert_eq!(replicas[1].consistent().await, expected);
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
 #[test]
 fn nothing_is_missed_when_everything_happens_at_once() {
     on_every_database("concurrency", |database| {
@@ -82,6 +143,24 @@ fn nothing_is_missed_when_most_is_left_to_the_background() {
         tuning.limits.films = 10;
         tuning.limits.scan = 20;
         all_at_once(database, tuning)
+    });
+}
+
+#[test]
+fn edits_and_deletions_meet_those_who_begin_and_stop_to_follow() {
+    on_every_database("concurrency_edits", |database| {
+        edits_at_once(database, Tuning::default())
+    });
+}
+
+#[test]
+fn edits_and_deletions_meet_what_is_left_to_the_background() {
+    on_every_database("concurrency_edits_small", |database| {
+        let mut tuning = small_steps();
+        tuning.limits.rows = 6;
+        tuning.limits.films = 4;
+        tuning.limits.scan = 12;
+        edits_at_once(database, tuning)
     });
 }
 

@@ -1,6 +1,9 @@
 //! Events reach the broker at least once and in order, from one replica at a time.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use recommendations::{actors::outbox_courier::Outlet, store::outbox::Waiting, system::Tuning};
@@ -129,11 +132,15 @@ fn one_replica_delivers_for_all_and_another_takes_over() {
         second.stop().await;
 
         // One that dies does not; the next one waits for it, and then takes over.
-        let third = Replica::start(&database, &small_steps()).await;
+        let mut waiting = small_steps();
+        waiting.lease.patience = Duration::from_secs(2);
+        let began = Instant::now();
+        let third = Replica::start(&database, &waiting).await;
         let thirds = Arc::new(Broker::default());
         deliver(&third, &thirds);
         third.save(film("f4", "Train", 1)).await;
         until("the third one delivers", async || thirds.knows("f4")).await;
+        assert!(began.elapsed() >= waiting.lease.patience, "it waited");
         third.stop().await;
     });
 }
