@@ -117,9 +117,10 @@ impl Log {
             segment_bytes,
             distrusted: false,
         };
+        let numbers = segment_numbers(&log.dir)?;
         let mut pending: Option<(u64, PathBuf, Bytes)> = None;
-        for number in segment_numbers(&log.dir)? {
-            let path = segment_path(&log.dir, number);
+        for number in &numbers {
+            let path = segment_path(&log.dir, *number);
             let bytes = Bytes::from(fs::read(&path)?);
             let Some(Preamble { previous_len }) = preamble(&bytes) else {
                 // If its first write never finished, nothing in it was acknowledged; if it rotted, somebody may want it.
@@ -127,34 +128,52 @@ impl Log {
                 fs::rename(&path, path.with_extension("unusable"))?;
                 continue;
             };
-            if let Some((number, path, bytes)) = pending.replace((number, path, bytes)) {
-                let valid = bytes.slice(
-                    ..usize::try_from(previous_len)
-                        .unwrap_or(usize::MAX)
-                        .min(bytes.len()),
-                );
-                log.recover(number, &path, &valid, &mut visit)?;
+            let earlier = pending.replace((*number, path, bytes));
+            if let Some((earlier, path, bytes)) = earlier {
+                // Only its direct successor knows how much of a segment counts.
+                let known = (earlier + 1 == *number).then_some(previous_len);
+                let len = known.unwrap_or(bytes.len() as u64);
+                log.recover(earlier, &path, &bytes, Some(len), &mut visit)?;
             }
         }
         if let Some((number, path, bytes)) = pending {
-            log.recover(number, &path, &bytes, &mut visit)?;
+            log.distrusted = numbers.last() != Some(&number);
+            let len = log.distrusted.then_some(bytes.len() as u64);
+            log.recover(number, &path, &bytes, len, &mut visit)?;
         }
         Ok(log)
     }
 
+    /// Shows the records of a segment. `len` is how much of it counts if another was begun after it: then it was complete,
+    /// and must not be cut off where it cannot be read.
     fn recover(
         &mut self,
         number: u64,
         path: &Path,
         bytes: &Bytes,
+        len: Option<u64>,
         visit: &mut impl FnMut(Position, Record),
     ) -> io::Result<()> {
-        let end = visit_all(number, path, bytes, visit);
+        let counted = len.and_then(|len| usize::try_from(len).ok());
+        let counted = bytes.slice(..counted.unwrap_or(bytes.len()).min(bytes.len()));
+        let end = visit_all(number, path, &counted, visit);
         let file = File::options().read(true).write(true).open(path)?;
-        if file.metadata()?.len() != end {
-            tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
-            file.set_len(end)?;
-            file.sync_all()?;
+        match len {
+            Some(len) if end < len => {
+                tracing::error!(segment = %path.display(), end_bytes = end, len_bytes = len, "keeping a copy of a segment that cannot be read beyond a damage");
+                // A second name, for the first goes when nothing of what could be read is needed any more.
+                if let Err(error) = fs::hard_link(path, path.with_extension("damaged"))
+                    && error.kind() != io::ErrorKind::AlreadyExists
+                {
+                    tracing::error!(segment = %path.display(), %error, "cannot keep a copy of a damaged segment");
+                }
+            }
+            None if file.metadata()?.len() != end => {
+                tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
+                file.set_len(end)?;
+                file.sync_all()?;
+            }
+            _ => {}
         }
         self.segments.push_back(Segment {
             number,

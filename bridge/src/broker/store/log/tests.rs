@@ -137,6 +137,74 @@ fn what_a_failed_write_left_behind_does_not_count() {
 }
 
 #[test]
+fn rot_in_the_length_of_a_record_cuts_off_nothing_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 100);
+    let damaged = append(&mut log, [1]);
+    for seq in 2..=20 {
+        append(&mut log, [seq]);
+    }
+    let (first, last) = (log.segments[0].clone(), log.segments.len());
+    assert!(last > 3 && damaged.segment == first.number && damaged.end < first.len);
+    drop(log);
+    first.file.write_all_at(&[0xff; 3], damaged.offset).unwrap();
+    for _ in 0..2 {
+        let (_, seqs) = reopen(dir.path());
+        assert!(!seqs.contains(&1) && seqs.ends_with(&[19, 20]), "{seqs:?}");
+        assert_eq!(first.file.metadata().unwrap().len(), first.len);
+    }
+    // What of it can be read is no longer needed, but the rest may be.
+    reopen(dir.path()).0.drop_front(|_| false);
+    let kept = segment_path(&dir.path().join("s"), first.number).with_extension("damaged");
+    assert_eq!(fs::metadata(kept).unwrap().len(), first.len);
+}
+
+#[test]
+fn a_segment_without_a_beginning_takes_nothing_from_its_neighbours() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 100);
+    for seq in 1..=20 {
+        append(&mut log, [seq]);
+    }
+    let second = log.segments[1].clone();
+    drop(log);
+    // The first is made longer than the second, whose length the third knows.
+    let mut long = BytesMut::new();
+    for seq in 100..=140 {
+        record::encode(&mut long, &deleted(seq));
+    }
+    let first = segment_path(&dir.path().join("s"), 1);
+    let mut bytes = fs::read(&first).unwrap();
+    bytes.extend_from_slice(&long);
+    fs::write(&first, &bytes).unwrap();
+    second.file.write_all_at(&[0xee], FRAME as u64 + 1).unwrap();
+    let (_, seqs) = reopen(dir.path());
+    assert!(seqs.contains(&140) && seqs.ends_with(&[19, 20]), "{seqs:?}");
+    assert_eq!(fs::metadata(&first).unwrap().len(), bytes.len() as u64);
+}
+
+#[test]
+fn a_segment_whose_successor_is_unusable_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    let first = log.segments[0].clone();
+    drop(log);
+    fs::write(segment_path(&dir.path().join("s"), 2), b"half").unwrap();
+    let record_len = (written.end - written.offset) / 3;
+    first
+        .file
+        .write_all_at(&[0xff; 3], written.offset + record_len)
+        .unwrap();
+    let (mut log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, [1]);
+    append(&mut log, [4]);
+    drop(log);
+    assert_eq!(first.file.metadata().unwrap().len(), written.end);
+    assert_eq!(reopen(dir.path()).1, [1, 4]);
+}
+
+#[test]
 fn segments_are_dropped_from_the_front_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = create(dir.path(), 1);
