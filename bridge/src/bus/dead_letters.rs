@@ -11,6 +11,15 @@ const PARTITION_HEADER: &str = "marquee-origin-partition";
 const OFFSET_HEADER: &str = "marquee-origin-offset";
 const TRUNCATED_HEADER: &str = "marquee-truncated-from";
 
+/// What says why an event is a dead letter, where it was, and what it lacks.
+const OURS: [&str; 5] = [
+    REASON_HEADER,
+    TOPIC_HEADER,
+    PARTITION_HEADER,
+    OFFSET_HEADER,
+    TRUNCATED_HEADER,
+];
+
 const MAX_REASON_CHARS: usize = 500;
 const MAX_KEY_CHARS: usize = 500;
 
@@ -43,18 +52,47 @@ impl DeadLetters {
         let publisher = self
             .publisher
             .get_or_insert_with(|| publisher(&self.url, &self.name, &self.condition));
-        let letter = dead_letter(event, origin, reason);
-        match publisher.publish(&[letter]).await.failure {
-            None => Ok(()),
-            Some(error) => {
-                // The next attempt may succeed if it was for want of the topic.
-                publisher
-                    .prepare(&[dead_letter_topic(&event.topic)])
-                    .await?;
-                Err(error)
+        let mut letter = dead_letter(event, origin, reason);
+        loop {
+            match publisher
+                .publish(std::slice::from_ref(&letter))
+                .await
+                .failure
+            {
+                None => return Ok(()),
+                // This broker takes less than most.
+                Some(BusError::Refused(_)) if shrink(&mut letter) => {}
+                Some(error) => {
+                    // The next attempt may succeed if it was for want of the topic.
+                    publisher
+                        .prepare(&[dead_letter_topic(&event.topic)])
+                        .await?;
+                    return Err(error);
+                }
             }
         }
     }
+}
+
+/// Makes a letter smaller, at the expense of what matters least. `false` when there is no way.
+fn shrink(letter: &mut Event) -> bool {
+    let whole = letter.payload.len();
+    let count = letter.headers.len();
+    if whole > 0 {
+        if letter.header(TRUNCATED_HEADER).is_none() {
+            let header = (TRUNCATED_HEADER.into(), whole.to_string());
+            letter.headers.push(header);
+        }
+        letter.payload.truncate(whole / 2);
+        return true;
+    }
+    letter
+        .headers
+        .retain(|(name, _)| OURS.contains(&name.as_str()));
+    if letter.headers.len() < count {
+        return true;
+    }
+    !std::mem::take(&mut letter.key).is_empty()
 }
 
 /// `event` as a dead letter: the same key, payload and headers, and why it is one.
@@ -132,6 +170,25 @@ mod tests {
         assert_eq!(letter.header("marquee-origin-partition"), Some("2"));
         assert_eq!(letter.header("marquee-origin-offset"), Some("77"));
         assert_eq!(letter.header("marquee-version"), Some("5"));
+    }
+
+    #[test]
+    fn a_letter_shrinks_until_nothing_but_why_it_is_one_is_left() {
+        let mut letter = dead_letter(&event(), ORIGIN, "why");
+        letter.payload = vec![7; 1_000];
+        assert!(shrink(&mut letter));
+        assert_eq!(letter.payload.len(), 500);
+        assert_eq!(letter.header("marquee-version"), Some("5"));
+        let mut steps = 1;
+        while shrink(&mut letter) {
+            steps += 1;
+            assert!(steps < 20);
+        }
+        assert_eq!((letter.key.as_str(), letter.payload.len()), ("", 0));
+        assert_eq!(letter.headers.len(), OURS.len());
+        assert_eq!(letter.header("marquee-reason"), Some("why"));
+        assert_eq!(letter.header("marquee-truncated-from"), Some("1000"));
+        assert_eq!(letter.check(), Ok(()));
     }
 
     #[test]

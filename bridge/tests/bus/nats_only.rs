@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use bridge::bus::{BusError, Event};
+use bridge::bus::{BusError, Event, Verdict};
 use futures::StreamExt;
 
 use crate::{
@@ -129,6 +129,35 @@ async fn an_event_is_not_sent_before_its_predecessor_is_confirmed(bus: Bus) {
     assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
 }
 
+/// With its further headers a dead letter can be larger than what its broker takes.
+async fn a_dead_letter_that_does_not_fit_is_cut(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let jetstream = jetstream(&bus).await;
+    let config = jetstream::stream::Config {
+        name: format!("NARROW-{}", scene.topic.replace('.', "-")),
+        subjects: vec![format!("{}.dlq", scene.topic)],
+        max_message_size: 600,
+        ..Default::default()
+    };
+    jetstream.create_stream(config).await.unwrap();
+    let recorder = Recorder::judging(|event| match event.payload.len() {
+        590 => Verdict::DeadLetter("it is bad".into()),
+        _ => Verdict::Done,
+    });
+    scene.consumer(&recorder);
+    let letters = Recorder::new();
+    scene.dead_letters(&letters);
+    let events = vec![scene.event("k", &"b".repeat(590)), scene.event("k", "2")];
+    scene.producer().publish(events).await.unwrap();
+
+    wait_until("the next event is done", || recorder.numbers_of("k") == [2]).await;
+    wait_until("the dead letter is there", || !letters.done().is_empty()).await;
+    let letter = letters.done().remove(0);
+    assert_eq!(letter.header("marquee-truncated-from"), Some("590"));
+    assert_eq!(letter.payload, vec![b'b'; 295]);
+    scene.stop().await;
+}
+
 macro_rules! on_nats {
     ($($case:ident)*) => {
         mod embedded {
@@ -148,4 +177,5 @@ on_nats! {
     a_stream_of_another_name_is_used
     a_deleted_stream_is_made_again
     an_event_is_not_sent_before_its_predecessor_is_confirmed
+    a_dead_letter_that_does_not_fit_is_cut
 }
