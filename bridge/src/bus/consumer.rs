@@ -6,7 +6,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running,
 use async_trait::async_trait;
 use futures::FutureExt;
 use runtime::{Backoff, Group, Handle, Lifeline, Place};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -72,6 +72,7 @@ pub fn consume(
             handler: handler.clone(),
             condition: Arc::new(Condition::new(lifeline.reporter())),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            claim: Claim::new(),
             panics: HashMap::new(),
         }),
         _lifeline: lifeline,
@@ -119,6 +120,7 @@ struct Intake {
     handler: Arc<dyn EventHandler>,
     condition: Arc<Condition>,
     backoff: Backoff,
+    claim: Claim,
     /// How often the handler panicked at an event that was given to it alone.
     panics: HashMap<(i32, u64), usize>,
 }
@@ -150,7 +152,10 @@ impl Intake {
         let mut dead_letters = DeadLetters::new(&self.url, &self.name, &self.condition);
         loop {
             match source.fetch().await {
-                Ok(batch) => self.work_off(source, &mut dead_letters, batch).await,
+                Ok(batch) => {
+                    self.claim = Claim::new();
+                    self.work_off(source, &mut dead_letters, batch).await;
+                }
                 Err(error) => {
                     self.condition.stuck(error.to_string());
                     sleep(self.backoff.next_delay()).await;
@@ -199,14 +204,14 @@ impl Intake {
                 Some(reason) => {
                     self.condition.stuck(reason);
                     let delay = self.backoff.next_delay();
-                    let lost = keeping(source, sleep(delay)).await.1;
-                    batch.forget(&lost);
+                    self.claim.keeping(source, sleep(delay)).await;
                 }
                 None => {
                     self.backoff.reset();
                     self.condition.going_on();
                 }
             }
+            batch.forget(&std::mem::take(&mut self.claim.lost));
         }
     }
 
@@ -226,7 +231,7 @@ impl Intake {
                     DEAD_LETTER_DEADLINE,
                     dead_letters.put(event, position, &reason),
                 );
-                match keeping(source, putting).await.0 {
+                match self.claim.keeping(source, putting).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return Err(error.to_string()),
                     Err(_) => return Err("the dead letters' topic took too long".into()),
@@ -248,11 +253,17 @@ impl Intake {
     }
 
     /// Gives the first `count` events to the handler.
-    async fn handle(&self, source: &mut dyn Source, batch: &mut Batch, count: usize) -> Outcome {
+    async fn handle(
+        &mut self,
+        source: &mut dyn Source,
+        batch: &mut Batch,
+        count: usize,
+    ) -> Outcome {
         let events = batch.events().get(..count).unwrap_or_default();
         let handling = AssertUnwindSafe(self.handler.handle(events)).catch_unwind();
         let handling = timeout(HANDLER_DEADLINE, handling);
-        let (handled, lost) = keeping(source, handling).await;
+        let handled = self.claim.keeping(source, handling).await;
+        let lost = std::mem::take(&mut self.claim.lost);
         let outcome = match handled {
             Ok(Ok(verdicts)) if verdicts.len() == count => Outcome::Verdicts(verdicts),
             Ok(Ok(verdicts)) => {
@@ -291,15 +302,73 @@ impl Intake {
     }
 }
 
-/// Waits for `work` and keeps the source's claim on its events meanwhile. Also returns which
-/// partitions were lost all the same.
-async fn keeping<T>(source: &mut dyn Source, work: impl Future<Output = T>) -> (T, Vec<i32>) {
-    let mut work = std::pin::pin!(work);
-    let mut lost = Vec::new();
-    loop {
-        tokio::select! {
-            done = &mut work => return (done, lost),
-            () = sleep(KEEP_INTERVAL) => lost.extend(source.keep().await),
+/// The claim on fetched events. It has to be kept while they are worked on, however many steps the
+/// work has.
+struct Claim {
+    /// When it was last kept.
+    kept: Instant,
+    /// The partitions that were lost all the same.
+    lost: Vec<i32>,
+}
+
+impl Claim {
+    fn new() -> Self {
+        Self {
+            kept: Instant::now(),
+            lost: Vec::new(),
         }
+    }
+
+    /// Waits for `work` and keeps the claim meanwhile.
+    async fn keeping<T>(&mut self, source: &mut dyn Source, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(self.kept + KEEP_INTERVAL) => {
+                    self.lost.extend(source.keep().await);
+                    self.kept = Instant::now();
+                }
+                done = &mut work => return done,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::BusError;
+
+    struct Kept(usize);
+
+    #[async_trait]
+    impl Source for Kept {
+        async fn fetch(&mut self) -> Result<Batch, BusError> {
+            Ok(Batch::default())
+        }
+
+        async fn keep(&mut self) -> Vec<i32> {
+            self.0 += 1;
+            vec![7]
+        }
+
+        async fn settle(&mut self, _: Position) {}
+
+        async fn close(&mut self) {}
+    }
+
+    #[actix::test]
+    async fn a_claim_is_kept_when_many_short_steps_take_long_together() {
+        let mut source = Kept(0);
+        let mut claim = Claim::new();
+        let step = Duration::from_millis(50);
+        // The first steps took nearly all the time there is.
+        claim.kept -= KEEP_INTERVAL.saturating_sub(step * 3);
+        for _ in 0..10 {
+            claim.keeping(&mut source, sleep(step)).await;
+        }
+        assert_eq!(source.0, 1);
+        assert_eq!(claim.lost, [7]);
     }
 }

@@ -152,9 +152,10 @@ impl KafkaSource {
 impl Source for KafkaSource {
     async fn fetch(&mut self) -> Result<Batch, BusError> {
         let consumer = self.consumer().await?;
-        if std::mem::take(&mut self.paused) {
+        if self.paused {
             let resumed = consumer.assignment().and_then(|all| consumer.resume(&all));
             resumed.map_err(unavailable)?;
+            self.paused = false;
         }
         self.forget(&consumer.context().take_lost());
         while self.stash.is_empty() {
