@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::{QueryResult, result::Error as DieselError};
 use runtime::{Fault, Group, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     DatabaseUrl, DbConnection, Error, Migrations,
@@ -14,6 +14,10 @@ use crate::{
 /// How many reads run at once.
 const READERS: usize = 4;
 
+/// How many reads may wait or run, those included that nobody waits for any more: they stay in the
+/// queue of the reader threads until one comes to them.
+const READ_LIMIT: usize = 4_096;
+
 /// How long a caller waits for a read or a write.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -23,6 +27,7 @@ pub struct Database {
     reader: Handle<Reader>,
     writer: Handle<Writer>,
     queue: Arc<WriteQueue>,
+    reads: Arc<Semaphore>,
 }
 
 impl Database {
@@ -65,6 +70,7 @@ impl Database {
             reader,
             writer,
             queue,
+            reads: Arc::new(Semaphore::new(READ_LIMIT)),
         }
     }
 
@@ -79,7 +85,12 @@ impl Database {
         R: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let read = RunRead(Box::new(PendingRead { query, answer }));
+        let place = self.reads.clone().try_acquire_owned();
+        let read = RunRead(Box::new(PendingRead {
+            query,
+            answer,
+            _place: place.map_err(|_| Error::Overloaded)?,
+        }));
         let asked = self.reader.ask(read, DEADLINE).await;
         asked.map_err(|e| Error::from_ask(&e, DEADLINE))?;
         answered.await.unwrap_or(Err(Error::Panicked))
@@ -107,20 +118,20 @@ impl Database {
             result: None,
             answer,
         }))?;
-        let asked = self.writer.ask(CommitWaiting, DEADLINE).await;
-        match asked {
+        let answer = async {
             // While the writer is down the write waits for the next one, within the deadline.
-            Ok(()) | Err(_) => match tokio::time::timeout(DEADLINE, answered).await {
-                Ok(outcome) => outcome.unwrap_or(Err(Error::Panicked)),
-                Err(_) => Err(Error::Deadline(DEADLINE)),
-            },
-        }
+            let _ = self.writer.ask(CommitWaiting, DEADLINE).await;
+            answered.await.unwrap_or(Err(Error::Panicked))
+        };
+        let answer = tokio::time::timeout(DEADLINE, answer).await;
+        answer.unwrap_or(Err(Error::Deadline(DEADLINE)))
     }
 }
 
 struct PendingRead<F, R> {
     query: F,
     answer: oneshot::Sender<Result<R, Error>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl<F, R> Read for PendingRead<F, R>
@@ -150,6 +161,10 @@ where
     fn refuse(self: Box<Self>, error: Error) {
         let _ = self.answer.send(Err(error));
     }
+
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
 }
 
 struct PendingWrite<F, R> {
@@ -173,5 +188,9 @@ where
         let Self { result, answer, .. } = *self;
         // The caller may have stopped waiting.
         let _ = answer.send(outcome.and_then(|()| result.ok_or(Error::Panicked)));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
     }
 }

@@ -22,6 +22,9 @@ pub(crate) trait Read: Send {
 
     /// Answers that it could not be run.
     fn refuse(self: Box<Self>, error: Error);
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
 }
 
 /// Asks a [`Reader`] to run a query.
@@ -64,6 +67,9 @@ impl Handler<RunRead> for Reader {
     type Result = ();
 
     fn handle(&mut self, RunRead(read): RunRead, context: &mut SyncContext<Self>) {
+        if read.is_abandoned() {
+            return;
+        }
         let mut session = match connect(&self.pool, &self.lifeline) {
             Ok(session) => session,
             Err(error) => return read.refuse(error),

@@ -2,7 +2,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -20,11 +20,17 @@ use crate::{
 /// How many writes share one transaction at most.
 const GROUP_LIMIT: usize = 256;
 
+/// After how long a transaction takes no more writes: it holds locks that other replicas wait for.
+const GROUP_TIME: Duration = Duration::from_millis(300);
+
 /// How many writes may wait.
 const QUEUE_LIMIT: usize = 4_096;
 
 /// How often a group that lost against another transaction is tried again.
 const CONFLICT_RETRIES: usize = 10;
+
+/// For how long it is, which is as long as its callers wait.
+const CONFLICT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A write on its way through the executor.
 pub(crate) trait Write: Send {
@@ -33,6 +39,9 @@ pub(crate) trait Write: Send {
 
     /// Answers the caller: with the kept result if the transaction was committed.
     fn settle(self: Box<Self>, outcome: Result<(), Error>);
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
 }
 
 /// The writes that wait for the writer.
@@ -44,6 +53,9 @@ impl WriteQueue {
     pub(crate) fn push(&self, write: Box<dyn Write>) -> Result<(), Error> {
         let mut waiting = self.lock();
         if waiting.len() >= QUEUE_LIMIT {
+            waiting.retain(|write| !write.is_abandoned());
+        }
+        if waiting.len() >= QUEUE_LIMIT {
             return Err(Error::Overloaded);
         }
         waiting.push_back(write);
@@ -52,8 +64,9 @@ impl WriteQueue {
 
     pub(crate) fn take_group(&self) -> Vec<Box<dyn Write>> {
         let mut waiting = self.lock();
-        let count = waiting.len().min(GROUP_LIMIT);
-        waiting.drain(..count).collect()
+        // Those that were given up have nobody left to ask for the next group.
+        let wanted = std::iter::from_fn(|| waiting.pop_front()).filter(|w| !w.is_abandoned());
+        wanted.take(GROUP_LIMIT).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Write>>> {
@@ -73,8 +86,9 @@ enum Setback {
     Lost(DieselError),
 }
 
-/// Commits the writes in one transaction and answers their callers. If one of them fails, each is
-/// run in a transaction of its own, so that it fails alone.
+/// Commits the writes in one transaction, or in several if they take long, and answers their
+/// callers. If one of them fails, those of its transaction are run again one by one, so that it
+/// fails alone.
 ///
 /// # Errors
 ///
@@ -83,43 +97,61 @@ pub(crate) fn commit_group(
     session: &mut Session,
     mut group: Vec<Box<dyn Write>>,
 ) -> Result<(), String> {
-    let setback = match try_group(session, &mut group) {
-        Ok(()) => {
-            for write in group {
-                write.settle(Ok(()));
-            }
-            return Ok(());
-        }
-        Err(setback) => setback,
-    };
-    let whole = matches!(setback, Setback::Lost(_)) || session.broken;
-    if group.len() == 1 || whole {
-        let panicked = match &setback {
-            Setback::Panicked(panic) => Err(panic.clone()),
-            _ => Ok(()),
-        };
-        let mut error = Some(setback.into_error());
-        for write in group {
-            let error = error.take().unwrap_or(Error::Unavailable(None));
-            write.settle(Err(error));
-        }
-        return panicked;
-    }
     let mut panicked = Ok(());
-    for write in group {
-        let alone = commit_group(session, vec![write]);
-        panicked = panicked.and(alone);
+    // How many of the next writes are run one by one.
+    let mut alone = 0_usize;
+    loop {
+        group.retain(|write| !write.is_abandoned());
+        if group.is_empty() {
+            return panicked;
+        }
+        let limit = if alone > 0 { 1 } else { GROUP_LIMIT };
+        let (tried, outcome) = try_group(session, &mut group, limit);
+        let setback = match outcome {
+            Ok(()) => {
+                for write in group.drain(..tried) {
+                    write.settle(Ok(()));
+                }
+                alone = alone.saturating_sub(tried);
+                continue;
+            }
+            Err(setback) => setback,
+        };
+        let hopeless = session.broken || matches!(setback, Setback::Conflict(_));
+        if tried > 1 && !hopeless {
+            alone = tried;
+            continue;
+        }
+        if let Setback::Panicked(panic) = &setback {
+            panicked = panicked.and(Err(panic.clone()));
+        }
+        let culprit = tried.saturating_sub(1).min(group.len() - 1);
+        group.remove(culprit).settle(Err(setback.into_error()));
+        alone = alone.saturating_sub(1);
+        if hopeless {
+            // The others would only wait for the same.
+            for write in group.drain(..) {
+                write.settle(Err(Error::Unavailable(None)));
+            }
+        }
     }
-    panicked
 }
 
-/// Tries the group as one transaction, again while other transactions are in the way.
-fn try_group(session: &mut Session, group: &mut [Box<dyn Write>]) -> Result<(), Setback> {
+/// Tries the first writes of the group as one transaction, again while other transactions are in
+/// the way. Says how many it got to.
+fn try_group(
+    session: &mut Session,
+    group: &mut [Box<dyn Write>],
+    limit: usize,
+) -> (usize, Result<(), Setback>) {
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
+    let begun = Instant::now();
     let mut tries = 0;
     loop {
-        match try_once(&mut session.conn, group) {
-            Err(Setback::Conflict(error)) if tries < CONFLICT_RETRIES => {
+        match try_once(&mut session.conn, group, limit) {
+            (_, Err(Setback::Conflict(error)))
+                if tries < CONFLICT_RETRIES && begun.elapsed() < CONFLICT_DEADLINE =>
+            {
                 tries += 1;
                 tracing::debug!(%error, tries, "a transaction is run again after a conflict");
                 #[expect(
@@ -128,35 +160,46 @@ fn try_group(session: &mut Session, group: &mut [Box<dyn Write>]) -> Result<(), 
                 )]
                 std::thread::sleep(backoff.next_delay());
             }
-            Err(setback) => {
-                session.broken |= matches!(setback, Setback::Lost(_) | Setback::Panicked(_));
-                if session.broken && !matches!(setback, Setback::Lost(_)) {
+            (tried, Err(setback)) => {
+                session.broken |= match setback {
+                    Setback::Lost(_) => true,
                     // A rolled-back connection is as good as new unless the rollback failed too.
-                    session.broken = is_lost(&mut session.conn);
-                }
-                return Err(setback);
+                    Setback::Panicked(_) => is_lost(&mut session.conn),
+                    Setback::Conflict(_) | Setback::Failed(_) => false,
+                };
+                return (tried, Err(setback));
             }
-            Ok(()) => return Ok(()),
+            done => return done,
         }
     }
 }
 
-fn try_once(conn: &mut DbConnection, group: &mut [Box<dyn Write>]) -> Result<(), Setback> {
-    conn.begin_write().map_err(|e| Setback::of(e, conn))?;
-    for write in group {
+fn try_once(
+    conn: &mut DbConnection,
+    group: &mut [Box<dyn Write>],
+    limit: usize,
+) -> (usize, Result<(), Setback>) {
+    let mut tried = 0;
+    if let Err(error) = conn.begin_write() {
+        return (tried, Err(Setback::of(error, conn)));
+    }
+    let begun = Instant::now();
+    for write in group.iter_mut().take(limit) {
+        tried += 1;
         let attempt = catch_unwind(AssertUnwindSafe(|| write.attempt(conn)));
         let setback = match attempt {
-            Ok(Ok(())) => continue,
+            Ok(Ok(())) if begun.elapsed() < GROUP_TIME => continue,
+            Ok(Ok(())) => break,
             Ok(Err(error)) => Setback::of(error, conn),
             Err(panic) => Setback::Panicked(describe(&*panic)),
         };
-        return Err(roll_back(conn, setback));
+        return (tried, Err(roll_back(conn, setback)));
     }
     match DbConnection::commit_transaction(conn) {
-        Ok(()) => Ok(()),
+        Ok(()) => (tried, Ok(())),
         Err(error) => {
             let setback = Setback::of(error, conn);
-            Err(roll_back(conn, setback))
+            (tried, Err(roll_back(conn, setback)))
         }
     }
 }
@@ -180,12 +223,7 @@ impl Setback {
     fn of(error: DieselError, conn: &mut DbConnection) -> Self {
         if is_conflict(&error) {
             Self::Conflict(error)
-        } else if matches!(
-            error,
-            DieselError::DatabaseError(DatabaseErrorKind::Unknown, _)
-                | DieselError::BrokenTransactionManager
-        ) && is_lost(conn)
-        {
+        } else if is_read_only(&error) || may_be_lost(&error) && is_lost(conn) {
             Self::Lost(error)
         } else {
             Self::Failed(error)
@@ -198,6 +236,30 @@ impl Setback {
             Self::Failed(error) => Error::Query(error),
             Self::Panicked(_) => Error::Panicked,
         }
+    }
+}
+
+/// Whether the error can come of a connection that is gone.
+fn may_be_lost(error: &DieselError) -> bool {
+    use DatabaseErrorKind::{ClosedConnection, Unknown};
+    matches!(
+        error,
+        DieselError::DatabaseError(Unknown | ClosedConnection, _)
+            | DieselError::BrokenTransactionManager
+    )
+}
+
+/// Whether the server takes no writes. After a failover that is the former primary (1290, 1836),
+/// and a new connection leads to the present one.
+fn is_read_only(error: &DieselError) -> bool {
+    use DatabaseErrorKind::{ReadOnlyTransaction, Unknown};
+    match error {
+        DieselError::DatabaseError(ReadOnlyTransaction, _) => true,
+        DieselError::DatabaseError(Unknown, info) => {
+            let text = info.message().to_lowercase();
+            text.contains("read-only") || text.contains("read only")
+        }
+        _ => false,
     }
 }
 

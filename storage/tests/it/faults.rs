@@ -2,9 +2,9 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
-        mpsc::channel,
+        mpsc::{Sender, channel},
     },
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use diesel::{
     QueryResult, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
     sql_types::BigInt,
 };
+use futures::{FutureExt, future::join_all};
 use storage::{DbConnection, Error};
 
 use crate::support::{Opened, count, eventually, insert, outside, over_each, over_mysql};
@@ -231,6 +232,83 @@ fn a_lock_that_is_held_for_long_delays_a_write_and_does_not_fail_it() {
             .unwrap()),
             1
         );
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_lock_that_is_never_let_go_holds_nobody_up_for_longer_than_callers_wait() {
+    over_each("never", async |opened| {
+        opened.note(1).await.unwrap();
+        let (locked, wait_for_lock) = channel();
+        let (let_go, wait_to_let_go) = channel::<()>();
+        let test = Arc::clone(&opened.test);
+        let other = std::thread::spawn(move || {
+            outside(&test, move |conn| {
+                let begin = match conn {
+                    DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+                    DbConnection::Mysql(_) => "START TRANSACTION",
+                };
+                conn.batch_execute(begin).unwrap();
+                conn.batch_execute("UPDATE notes SET word = 'other' WHERE id = 1")
+                    .unwrap();
+                locked.send(()).unwrap();
+                let _ = wait_to_let_go.recv_timeout(Duration::from_secs(60));
+                conn.batch_execute("COMMIT").unwrap();
+            });
+        });
+        wait_for_lock.recv_timeout(Duration::from_secs(10)).unwrap();
+        let update = || {
+            opened.database.write(|conn| {
+                sql_query("UPDATE notes SET word = 'ours' WHERE id = 1").execute(conn)
+            })
+        };
+        let held_up = join_all((0..20).map(|_| update())).await;
+        assert!(held_up.iter().all(Result::is_err), "the lock held nobody");
+        drop(let_go);
+        other.join().unwrap();
+        opened.note(2).await.unwrap();
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_does() {
+    over_mysql("read_only", async |opened| {
+        let demote =
+            |conn: &mut DbConnection| conn.batch_execute("SET SESSION TRANSACTION READ ONLY");
+        opened.database.write(demote).await.unwrap();
+        let refused = opened.note(1).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        opened.note(2).await.unwrap();
+        assert_eq!(opened.notes_outside(), 1);
+        opened.close().await;
+    });
+}
+
+#[test]
+fn reads_that_were_given_up_count_until_a_reader_comes_to_them() {
+    over_each("given_up_reads", async |opened| {
+        let (let_go, wait): (Sender<()>, _) = channel();
+        let wait = Arc::new(Mutex::new(wait));
+        let read = || {
+            let wait = Arc::clone(&wait);
+            opened.database.read(move |_| {
+                let wait = wait.lock().unwrap();
+                let _ = wait.recv_timeout(Duration::from_secs(30));
+                Ok(())
+            })
+        };
+        let mut reads = Box::pin(join_all((0..4_096).map(|_| read())));
+        assert!((&mut reads).now_or_never().is_none());
+        drop(reads);
+        let refused = opened.database.read(|_| Ok(())).now_or_never();
+        assert!(matches!(refused, Some(Err(Error::Overloaded))));
+        drop(let_go);
+        eventually("reads to be taken again", async || {
+            opened.database.read(|_| Ok(())).await.ok()
+        })
+        .await;
         opened.close().await;
     });
 }

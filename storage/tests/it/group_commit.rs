@@ -120,7 +120,9 @@ fn writes_that_wait_share_one_transaction() {
                 let test = Arc::clone(&opened.test);
                 begin(&opened.database, move |conn| {
                     insert(conn, id)?;
-                    let outside = outside(&test, |conn| count(conn, "notes").unwrap());
+                    let look = || outside(&test, |conn| count(conn, "notes").unwrap());
+                    // Once: connecting takes time, and a transaction that takes long is cut short.
+                    let outside = if id == 20 { look() } else { 0 };
                     Ok((count(conn, "notes")?, outside))
                 })
             })
@@ -134,6 +136,47 @@ fn writes_that_wait_share_one_transaction() {
         // Each saw those before it, and nobody outside saw any of them.
         assert_eq!(seen, (1..=20).map(|id| (id, 0)).collect::<Vec<_>>());
         assert_eq!(opened.notes_outside(), 20);
+        opened.close().await;
+    });
+}
+
+#[test]
+fn writes_that_take_long_are_committed_in_parts() {
+    over_each("parts", async |opened| {
+        let obstacle = Obstacle::before(&opened.database).await;
+        let began: Vec<_> = (1..=8)
+            .map(|id| {
+                let test = Arc::clone(&opened.test);
+                begin(&opened.database, move |conn| {
+                    insert(conn, id)?;
+                    let (_never, nothing): (Sender<()>, Receiver<()>) = channel();
+                    let _ = nothing.recv_timeout(Duration::from_millis(100));
+                    let look = || outside(&test, |conn| count(conn, "notes").unwrap());
+                    Ok(if id == 8 { look() } else { 0 })
+                })
+            })
+            .collect();
+        obstacle.remove().await;
+        let seen: Vec<_> = join_all(began).await;
+        let before_the_last = seen.into_iter().map(Result::unwrap).max().unwrap();
+        assert!((1..=7).contains(&before_the_last), "{before_the_last}");
+        assert_eq!(opened.notes_outside(), 8);
+        opened.close().await;
+    });
+}
+
+#[test]
+fn writes_that_were_given_up_make_room_for_others_and_are_not_done() {
+    over_each("given_up", async |opened| {
+        let obstacle = Obstacle::before(&opened.database).await;
+        let given_up: Vec<_> = (1..=4_096)
+            .map(|id| begin(&opened.database, move |conn| insert(conn, id)))
+            .collect();
+        drop(given_up);
+        let wanted = begin(&opened.database, |conn| insert(conn, 5_000));
+        obstacle.remove().await;
+        wanted.await.unwrap();
+        assert_eq!(opened.notes_outside(), 1);
         opened.close().await;
     });
 }
