@@ -38,9 +38,13 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
         )
         .await;
     }
-    let was_followed = keywords(&visit)
-        .await
-        .is_ok_and(|followed| followed.iter().any(|followed| followed.keyword == keyword));
+    // Written in another case it would match the same films.
+    let same =
+        |followed: &FollowedKeyword| followed.keyword.to_lowercase() == keyword.to_lowercase();
+    let followed = keywords(&visit).await.unwrap_or_default();
+    if let Some(FollowedKeyword { keyword, .. }) = followed.into_iter().find(same) {
+        return Ok(visit.go_to("/preferences", &format!("You follow {keyword} already.")));
+    }
     let ask = Follow {
         user: visit.user,
         keyword: keyword.to_owned(),
@@ -53,9 +57,6 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
         .await
         .unwrap_or_else(|e| Err(e.into()))
     {
-        Ok(()) if was_followed => {
-            Ok(visit.go_to("/preferences", &format!("You follow {keyword} already.")))
-        }
         Ok(()) => Ok(visit.go_to("/preferences", &format!("You follow {keyword} now."))),
         Err(Error::Invalid(sentence)) => {
             let sentence = as_sentence(&sentence);
