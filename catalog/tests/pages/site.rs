@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::{browser::Browser, fake_recommendations::FakeRecommendations};
 
-/// How long a test waits for what it expects.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// How long a test waits for what it expects: longer than two heartbeats of a stream, after which a
+/// visitor who left is noticed at the latest.
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 /// A running catalog. It stops when it is dropped.
 pub(crate) struct Site {
