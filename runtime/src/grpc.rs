@@ -2,8 +2,8 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
@@ -33,12 +33,14 @@ pub struct GrpcService {
     pub served_by: &'static str,
 }
 
-/// The actor that owns a gRPC server: the server stops when the actor does.
+/// The actor that owns a gRPC server: the server stops when the actor does, and the actor waits for
+/// the calls that are under way.
 pub struct GrpcServer {
     listener: Arc<TcpListener>,
     service: GrpcService,
     board: Board,
-    running: Option<DropGuard>,
+    stop: CancellationToken,
+    ended: bool,
     lifeline: Lifeline,
 }
 
@@ -54,7 +56,8 @@ impl GrpcServer {
             listener,
             service,
             board,
-            running: None,
+            stop: CancellationToken::new(),
+            ended: false,
             lifeline,
         }
     }
@@ -75,11 +78,11 @@ impl Actor for GrpcServer {
             Ok(incoming) => incoming,
             Err(error) => {
                 self.lifeline.failed(format_args!("cannot listen: {error}"));
+                self.ended = true;
                 return context.stop();
             }
         };
-        let stop = CancellationToken::new();
-        self.running = Some(stop.clone().drop_guard());
+        let stop = self.stop.child_token();
         let serving = serve(incoming, self.service.clone(), self.board.clone(), stop);
         // On the runtime's own threads: calls are many, this thread is one.
         let ended = tokio::spawn(serving)
@@ -91,9 +94,26 @@ impl Actor for GrpcServer {
                     Err(error) => error.to_string(),
                 };
                 server.lifeline.failed(reason);
+                server.ended = true;
                 context.stop();
             });
         context.spawn(ended);
+    }
+
+    /// Answers the calls that are under way before it ends.
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        self.stop.cancel();
+        match self.ended {
+            true => Running::Stop,
+            false => Running::Continue,
+        }
+    }
+}
+
+/// However the actor ends, so does the server.
+impl Drop for GrpcServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

@@ -8,7 +8,8 @@ const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
 const MAX_ID_CHARS: usize = 36;
 const MAX_TITLE_CHARS: usize = 255;
-const MAX_DESCRIPTION_BYTES: usize = 65_535;
+/// What an old catalog's 65,535 bytes of latin1 may come to in UTF-8.
+const MAX_DESCRIPTION_BYTES: usize = 3 * 65_535;
 const MAX_GENRE_CHARS: usize = 100;
 const MAX_YEAR_CHARS: usize = 4;
 const MAX_KEYWORD_BYTES: usize = 256 * 1024;

@@ -7,6 +7,7 @@ use async_nats::{
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
+use percent_encoding::percent_decode_str;
 use runtime::Backoff;
 use tokio::sync::watch;
 use url::Url;
@@ -40,6 +41,15 @@ impl Connection {
         name: &str,
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
+        // The client passes over what stands in the address.
+        let credentials = servers.iter().find(|url| !url.username().is_empty());
+        let credentials = credentials.map(|url| {
+            let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            (
+                decoded(url.username()),
+                decoded(url.password().unwrap_or_default()),
+            )
+        });
         let servers: Vec<ServerAddr> = servers
             .iter()
             .cloned()
@@ -48,7 +58,11 @@ impl Connection {
         let (link, watched) = watch::channel(Link::default());
         let link = Arc::new(link);
         let condition = condition.clone();
-        let client = ConnectOptions::new()
+        let options = match credentials {
+            Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
+            None => ConnectOptions::new(),
+        };
+        let client = options
             .name(name)
             .retry_on_initial_connect()
             .ping_interval(PING_INTERVAL)
@@ -86,9 +100,11 @@ impl Connection {
         link.wait_for(|link| link.losses != losses).await.ok();
     }
 
-    /// Waits until what was sent is with the broker.
+    /// Waits until what was sent is with the broker; not for a broker that is away.
     pub(super) async fn flush(&self) {
-        self.client.flush().await.ok();
+        if self.link.borrow().connected {
+            self.client.flush().await.ok();
+        }
     }
 
     /// The name of the stream that holds `topic`. It is made if there is none.

@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS films (
     film_id VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
     title VARCHAR(255) NOT NULL,
-    description TEXT NOT NULL,
+    description MEDIUMTEXT NOT NULL,
     genre VARCHAR(100) NOT NULL,
     rating FLOAT NOT NULL,
     release_year VARCHAR(4) NOT NULL,
