@@ -173,7 +173,7 @@ mod tests {
         let long = |chars: usize| "é".repeat(chars);
         let film = FilmUpdate {
             title: long(255),
-            description: long(32_767),
+            description: long(MAX_DESCRIPTION_BYTES / 2),
             genre: long(100),
             release_year: long(4),
             rating: 7.5,
