@@ -34,6 +34,7 @@ mod stream_config;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -49,6 +50,8 @@ use super::{BrokerConfig, BrokerError, Counters};
 
 /// How many API requests may wait; then their clients wait.
 const MAX_API_REQUESTS: usize = 256;
+/// How long a folder that is in use is tried again.
+const IN_USE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The JetStream side of a broker, as its connections see it.
 pub(super) struct JetStream {
@@ -178,11 +181,21 @@ impl JetStream {
     ) -> Result<Self, BrokerError> {
         let data_dir = config.data_dir.clone();
         let segment_bytes = config.segment_bytes;
-        let recovered =
-            tokio::task::spawn_blocking(move || recovery::recover_all(&data_dir, segment_bytes))
-                .await;
-        let (folder, recovered) =
-            recovered.map_err(|error| BrokerError::Crashed(error.to_string()))??;
+        let begun = Instant::now();
+        let (folder, recovered) = loop {
+            let data_dir = data_dir.clone();
+            let recovered = tokio::task::spawn_blocking(move || {
+                recovery::recover_all(&data_dir, segment_bytes)
+            })
+            .await;
+            match recovered.map_err(|error| BrokerError::Crashed(error.to_string()))? {
+                // The threads of a broker that has just ended may hold the folder a little longer.
+                Err(BrokerError::InUse(_)) if begun.elapsed() < IN_USE_PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                outcome => break outcome?,
+            }
+        };
         let syncer = Syncer::start(folder.clone()).map_err(|source| BrokerError::DataDir {
             path: config.data_dir.clone(),
             source,
