@@ -80,11 +80,6 @@ impl Shutdown {
             until.saturating_duration_since(Instant::now())
         })
     }
-
-    /// A token that is cancelled when stopping begins.
-    pub fn token(&self) -> CancellationToken {
-        self.begun.clone()
-    }
 }
 
 /// Why a service could not start or go on.
@@ -195,7 +190,7 @@ impl Service {
 ///
 /// The fault of the service that ended first.
 pub async fn run_until_stopped(mut services: Vec<Service>, stop: Shutdown) -> Result<(), Fault> {
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         () = stop.begun() => Ok(()),
         (index, result) = first_ended(&mut services) => {
             services.remove(index);
@@ -204,7 +199,6 @@ pub async fn run_until_stopped(mut services: Vec<Service>, stop: Shutdown) -> Re
     };
     let until = Instant::now() + STOP_DEADLINE;
     let mut left = services.len();
-    let mut outcome = outcome;
     while let Some(service) = services.pop() {
         let share =
             until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);

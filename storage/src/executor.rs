@@ -11,13 +11,13 @@ use runtime::Lifeline;
 use crate::{
     DbConnection, Error,
     group_commit::{WriteQueue, commit_group},
-    pool::{DbPool, Pooled, is_lost},
+    pool::{DbPool, Pooled},
 };
 
 /// A read on its way through the executor. It answers its caller itself; dropped unanswered, the
 /// caller learns that it panicked.
 pub(crate) trait Read: Send {
-    /// Runs the query and answers; false if the query failed in a way that may be the connection's.
+    /// Runs the query and answers; false if the connection turned out to be lost.
     fn run(self: Box<Self>, conn: &mut DbConnection) -> bool;
 
     /// Answers that it could not be run.
@@ -76,7 +76,7 @@ impl Handler<RunRead> for Reader {
         };
         match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
             Ok(true) => {}
-            Ok(false) => session.broken = is_lost(&mut session.conn),
+            Ok(false) => session.broken = true,
             Err(panic) => {
                 session.broken = true;
                 self.lifeline
