@@ -26,3 +26,6 @@ mod outages;
 
 #[cfg(test)]
 mod settings;
+
+#[cfg(test)]
+mod crash;

@@ -166,12 +166,13 @@ impl Page {
             .any(|film| attribute(film, "data-title").as_deref() == Some(title) && is_marked(film))
     }
 
-    /// How many films there are on a wall of films, and how many of them are marked as recommended.
-    pub(crate) fn films_and_marks(&self) -> (usize, usize) {
-        (
-            self.films().count(),
-            self.films().filter(|film| is_marked(film)).count(),
-        )
+    /// The ids of the films on a wall of films, each with whether it is marked as recommended.
+    pub(crate) fn film_marks(&self) -> Vec<(String, bool)> {
+        let marks = self.films().filter_map(|film| {
+            let id = attribute(film, "data-film")?;
+            Some((id, is_marked(film)))
+        });
+        marks.collect()
     }
 
     /// Whether there is a form with this action.

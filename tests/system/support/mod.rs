@@ -14,7 +14,7 @@ pub(crate) use ports::free_address;
 pub(crate) use program::{Program, binary};
 pub(crate) use relay::Relay;
 pub(crate) use servers::{Bus, Store, buses, mysql_url, skip, stores};
-pub(crate) use system::{Layout, System};
+pub(crate) use system::{GrpcAddresses, Layout, System};
 
 /// How long anything may take to come true before a test calls it lost. Generous, because a Kafka
 /// consumer group may wait out the session of a member that was killed.

@@ -120,6 +120,16 @@ impl Program {
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
+
+    /// Like [`Self::kill`], without waiting for the end.
+    pub(crate) fn start_kill(&mut self) {
+        self.child.start_kill().unwrap();
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
 }
 
 impl Drop for Program {

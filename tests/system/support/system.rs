@@ -21,6 +21,12 @@ pub(crate) enum Layout {
     Three,
 }
 
+/// Where the gRPC services of a system are.
+pub(crate) struct GrpcAddresses {
+    pub(crate) catalog: String,
+    pub(crate) recommendations: String,
+}
+
 pub(crate) struct System {
     layout: Layout,
     bus: Bus,
@@ -91,9 +97,7 @@ impl System {
         for &name in layout.programs() {
             system.launch(name);
         }
-        for &name in layout.programs() {
-            system.ready(name).await;
-        }
+        system.all_ready().await;
         system
     }
 
@@ -168,6 +172,21 @@ impl System {
         }
     }
 
+    /// Waits until every program says that it can serve.
+    pub(crate) async fn all_ready(&mut self) {
+        for &name in self.layout.programs() {
+            self.ready(name).await;
+        }
+    }
+
+    /// The programs that have a part in what the system does; the broker has none where there is another.
+    pub(crate) fn programs_at_work(&self) -> Vec<&'static str> {
+        let programs = self.layout.programs().iter().copied();
+        let at_work =
+            programs.filter(|name| *name != "bridge" || matches!(self.bus, Bus::Embedded));
+        at_work.collect()
+    }
+
     pub(crate) fn program(&mut self, name: &str) -> &mut Program {
         self.programs.get_mut(name).unwrap()
     }
@@ -181,14 +200,21 @@ impl System {
         Browser::new(self.http)
     }
 
+    pub(crate) fn grpc_addresses(&self) -> GrpcAddresses {
+        GrpcAddresses {
+            catalog: format!("http://{}", self.catalog_grpc),
+            recommendations: format!("http://{}", self.grpc),
+        }
+    }
+
     pub(crate) async fn recommendations(&self) -> RecommendationsClient<Channel> {
-        RecommendationsClient::connect(format!("http://{}", self.grpc))
+        RecommendationsClient::connect(self.grpc_addresses().recommendations)
             .await
             .unwrap()
     }
 
     pub(crate) async fn catalog(&self) -> CatalogClient<Channel> {
-        CatalogClient::connect(format!("http://{}", self.catalog_grpc))
+        CatalogClient::connect(self.grpc_addresses().catalog)
             .await
             .unwrap()
     }

@@ -1,0 +1,91 @@
+//! Kills programs at moments that a seed chooses, and starts them again.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+use crate::support::System;
+
+/// What no program prints, however it was killed before.
+const ALARMS: [&str; 5] = [
+    "ERROR",
+    "panicked",
+    "dead letter",
+    "set aside",
+    "setting aside",
+];
+
+pub(super) struct Killer {
+    random: StdRng,
+}
+
+impl Killer {
+    pub(super) fn new(random: &mut StdRng) -> Self {
+        Self {
+            random: StdRng::from_rng(random),
+        }
+    }
+
+    /// Waits for the moment, kills one program or several at once, and starts them again. Tells what it did.
+    pub(super) async fn strike(&mut self, system: &mut System) -> String {
+        // Half of the moments are counted from the last start, and so lie within the recovery, for the most part.
+        let once_ready = self.random.random();
+        if once_ready {
+            system.all_ready().await;
+        }
+        let moment = self.instant(3.0);
+        tokio::time::sleep(moment).await;
+        let victims = self.victims(&system.programs_at_work());
+        for name in &victims {
+            let program = system.program(name);
+            if let Some(status) = program.ended() {
+                panic!("`{name}` ended by itself: {status}");
+            }
+            program.start_kill();
+        }
+        for name in &victims {
+            system
+                .program(name)
+                .end_within(Duration::from_secs(10))
+                .await;
+            sound(system, name);
+        }
+        let pause = if self.random.random_bool(0.3) {
+            self.instant(1.0)
+        } else {
+            Duration::ZERO
+        };
+        tokio::time::sleep(pause).await;
+        for name in &victims {
+            system.launch(name);
+        }
+        let since = if once_ready { "ready" } else { "launched" };
+        format!("killed {victims:?} {moment:.1?} after all were {since}, started after {pause:.1?}")
+    }
+
+    /// Up to `longest` seconds; each order of magnitude down to a third of a millisecond is as likely.
+    fn instant(&mut self, longest: f64) -> Duration {
+        let exponent = self.random.random_range(-4.0..0.0);
+        Duration::from_secs_f64(longest * 10_f64.powf(exponent))
+    }
+
+    fn victims(&mut self, programs: &[&'static str]) -> Vec<&'static str> {
+        let several = self.random.random_range(1..=programs.len());
+        let count = if self.random.random_bool(0.6) {
+            1
+        } else {
+            several
+        };
+        programs.sample(&mut self.random, count).copied().collect()
+    }
+}
+
+/// Looks for alarms in what a program has printed.
+pub(super) fn sound(system: &mut System, name: &str) {
+    let program = system.program(name);
+    let printed = program.stdout() + &program.stderr();
+    let alarm = printed
+        .lines()
+        .find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
+    assert_eq!(alarm, None, "`{name}` raises an alarm");
+}

@@ -1,0 +1,283 @@
+//! Several clients at once that write as fast as they are answered, and come back when they are cut off.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use proto::recommendations::{
+    CreateMovieRequest, CreatePreferenceRequest, DeleteMovieRequest, DeletePreferenceRequest,
+    UpdateMovieRequest, catalog_client::CatalogClient,
+    recommendations_client::RecommendationsClient,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::task::JoinSet;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    films::{Film, draw_keyword},
+    ledger::{Ledger, Register, Ticket},
+};
+use crate::support::GrpcAddresses;
+
+/// The users; nobody is the one at the browser, so that the pages' marks are the films' flags.
+pub(super) const USERS: [i32; 4] = [2, 3, 4, 5];
+const CLIENTS: usize = 6;
+/// A killed program closes its connections, so whoever waits as long as this waits for a living one.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) type SharedLedger = Arc<Mutex<Ledger>>;
+
+pub(super) fn open(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The clients at work.
+pub(super) struct Load {
+    clients: JoinSet<()>,
+    over: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Starts the clients, who keep the number of films about `films`.
+    pub(super) fn start(
+        addresses: &GrpcAddresses,
+        ledger: &SharedLedger,
+        films: usize,
+        random: &mut StdRng,
+    ) -> Self {
+        let over = Arc::<AtomicBool>::default();
+        let mut clients = JoinSet::new();
+        for number in 0..CLIENTS {
+            let client = Client {
+                user: USERS[number % USERS.len()],
+                films,
+                random: StdRng::from_rng(random),
+                ledger: Arc::clone(ledger),
+                over: Arc::clone(&over),
+                catalog: Line::new(&addresses.catalog),
+                recommendations: Line::new(&addresses.recommendations),
+            };
+            clients.spawn(client.work());
+        }
+        Self { clients, over }
+    }
+
+    /// Ends a client's work with the call it is at.
+    pub(super) async fn stop(mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.expect("no client has seen what must not be");
+        }
+    }
+}
+
+struct Client {
+    user: i32,
+    films: usize,
+    random: StdRng,
+    ledger: SharedLedger,
+    over: Arc<AtomicBool>,
+    catalog: Line,
+    recommendations: Line,
+}
+
+/// A connection to a service, when there is one.
+struct Line {
+    endpoint: Endpoint,
+    channel: Option<Channel>,
+}
+
+impl Line {
+    fn new(address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
+        Self {
+            endpoint: endpoint.connect_timeout(Duration::from_secs(5)),
+            channel: None,
+        }
+    }
+
+    /// The connection, made if need be: a call is only begun when somebody is there to take it.
+    async fn channel(&mut self) -> Option<Channel> {
+        if self.channel.is_none() {
+            self.channel = self.endpoint.connect().await.ok();
+        }
+        self.channel.clone()
+    }
+
+    /// What is known of a call after its answer.
+    fn judge<T>(&mut self, answer: Result<T, Status>) -> Answer<T> {
+        match answer {
+            Ok(answer) => Answer::Acknowledged(answer),
+            Err(status) if status.code() == Code::NotFound => Answer::NotFound,
+            // The connection broke: who was to answer is dead.
+            Err(status) if status.source().is_some() => {
+                self.channel = None;
+                Answer::CutOff
+            }
+            // It lives and does not know whether it is done.
+            Err(status) if status.code() == Code::Unavailable => Answer::PutOff,
+            Err(status) => panic!("a call that is right was refused: {status:?}"),
+        }
+    }
+}
+
+enum Answer<T> {
+    Acknowledged(T),
+    NotFound,
+    CutOff,
+    PutOff,
+}
+
+impl<T> Answer<T> {
+    fn note<S>(&self, register: &mut Register<S>, ticket: Ticket) {
+        match self {
+            Self::Acknowledged(_) => register.acknowledged(ticket),
+            Self::NotFound => register.refused(ticket),
+            Self::CutOff => register.cut_off(ticket),
+            Self::PutOff => register.put_off(ticket),
+        }
+    }
+}
+
+impl Client {
+    async fn work(mut self) {
+        while !self.over.load(Ordering::Relaxed) {
+            let crowded = open(&self.ledger).count_there() > self.films;
+            let (add, delete) = if crowded { (10, 35) } else { (40, 45) };
+            let done = match self.random.random_range(0..100) {
+                n if n < add => self.add_film().await,
+                n if n < delete => self.delete_film().await,
+                0..65 => self.edit_film().await,
+                65..85 => self.follow().await,
+                _ => self.stop_following().await,
+            };
+            if done.is_none() {
+                // Nobody there, or nothing to do.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    fn draw_film(&mut self, name: &str) -> Film {
+        let number = open(&self.ledger).next_number();
+        Film::draw(&mut self.random, name, number)
+    }
+
+    async fn add_film(&mut self) -> Option<()> {
+        let mut catalog = CatalogClient::new(self.catalog.channel().await?);
+        let name = open(&self.ledger).new_film();
+        let film = self.draw_film(&name);
+        let request = CreateMovieRequest {
+            title: film.title.clone(),
+            description: film.description.clone(),
+            genre: film.genre.clone(),
+            ..Default::default()
+        };
+        let ticket = open(&self.ledger).film(&name).states.begin(Some(film));
+        let answer = timely(catalog.create_movie(request)).await;
+        let answer = self.catalog.judge(answer);
+        let mut ledger = open(&self.ledger);
+        let record = ledger.film(&name);
+        answer.note(&mut record.states, ticket);
+        if let Answer::Acknowledged(movie) = answer {
+            record.id = Some(movie.into_inner().id);
+        }
+        Some(())
+    }
+
+    async fn edit_film(&mut self) -> Option<()> {
+        let mut catalog = CatalogClient::new(self.catalog.channel().await?);
+        let (name, id) = open(&self.ledger).some_film(&mut self.random)?;
+        let film = self.draw_film(&name);
+        let request = UpdateMovieRequest {
+            id,
+            title: film.title.clone(),
+            description: film.description.clone(),
+            genre: film.genre.clone(),
+            ..Default::default()
+        };
+        let ticket = open(&self.ledger).film(&name).states.begin(Some(film));
+        let answer = timely(catalog.update_movie(request)).await;
+        let answer = self.catalog.judge(answer);
+        self.note_film(&name, ticket, &answer);
+        Some(())
+    }
+
+    async fn delete_film(&mut self) -> Option<()> {
+        let mut catalog = CatalogClient::new(self.catalog.channel().await?);
+        let (name, id) = open(&self.ledger).some_film(&mut self.random)?;
+        let ticket = open(&self.ledger).film(&name).states.begin(None);
+        let answer = timely(catalog.delete_movie(DeleteMovieRequest { id })).await;
+        let answer = self.catalog.judge(answer);
+        self.note_film(&name, ticket, &answer);
+        Some(())
+    }
+
+    fn note_film<T>(&self, name: &str, ticket: Ticket, answer: &Answer<T>) {
+        let mut ledger = open(&self.ledger);
+        let record = ledger.film(name);
+        answer.note(&mut record.states, ticket);
+        assert!(
+            !matches!(answer, Answer::NotFound) || record.may_be_deleted(),
+            "the film {name} was acknowledged and is not found: {}",
+            record.states
+        );
+    }
+
+    async fn follow(&mut self) -> Option<()> {
+        let mut service = RecommendationsClient::new(self.recommendations.channel().await?);
+        let keyword = draw_keyword(&mut self.random);
+        let request = CreatePreferenceRequest {
+            user_id: self.user,
+            keyword: keyword.to_owned(),
+        };
+        let ticket = self.begin_preference(keyword, true);
+        let answer = timely(service.create_preference(request)).await;
+        self.note_preference(keyword, ticket, answer);
+        Some(())
+    }
+
+    async fn stop_following(&mut self) -> Option<()> {
+        let mut service = RecommendationsClient::new(self.recommendations.channel().await?);
+        let keyword = draw_keyword(&mut self.random);
+        let request = DeletePreferenceRequest {
+            user_id: self.user,
+            keyword: keyword.to_owned(),
+        };
+        let ticket = self.begin_preference(keyword, false);
+        let answer = timely(service.delete_preference(request)).await;
+        self.note_preference(keyword, ticket, answer);
+        Some(())
+    }
+
+    fn begin_preference(&self, keyword: &'static str, state: bool) -> Ticket {
+        open(&self.ledger)
+            .preference(self.user, keyword)
+            .begin(state)
+    }
+
+    fn note_preference<T>(
+        &mut self,
+        keyword: &'static str,
+        ticket: Ticket,
+        answer: Result<T, Status>,
+    ) {
+        let answer = self.recommendations.judge(answer);
+        answer.note(open(&self.ledger).preference(self.user, keyword), ticket);
+    }
+}
+
+async fn timely<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("a call was neither answered nor cut off within {DEADLINE:?}"),
+    }
+}
