@@ -103,7 +103,8 @@ impl Actor for GrpcServer {
     /// Answers the calls that are under way before it ends.
     fn stopping(&mut self, _: &mut Context<Self>) -> Running {
         self.stop.cancel();
-        match self.ended {
+        // One that panicked must not be woken again while it is taken apart: that ends the process.
+        match self.ended || std::thread::panicking() {
             true => Running::Stop,
             false => Running::Continue,
         }

@@ -70,6 +70,7 @@ impl Handler<RunRead> for Reader {
         if read.is_abandoned() {
             return;
         }
+        self.lifeline.step();
         let mut session = match connect(&self.pool, &self.lifeline) {
             Ok(session) => session,
             Err(error) => return read.refuse(error),
@@ -98,6 +99,7 @@ impl Handler<CommitWaiting> for Writer {
 impl Writer {
     /// Commits one group; false if nothing waits, or if the writer has to be made anew.
     fn commit_waiting(&mut self, context: &mut SyncContext<Self>) -> bool {
+        self.lifeline.step();
         let group = self.queue.take_group();
         if group.is_empty() {
             return false;

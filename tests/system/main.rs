@@ -25,6 +25,9 @@ mod ending;
 mod outages;
 
 #[cfg(test)]
+mod panics;
+
+#[cfg(test)]
 mod settings;
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Actor for Broker {
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
         self.stop.cancel();
-        if self.ended {
+        // One that panicked must not be woken again while it is taken apart: that ends the process.
+        if self.ended || std::thread::panicking() {
             Running::Stop
         } else {
             Running::Continue

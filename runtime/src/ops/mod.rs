@@ -23,6 +23,23 @@ pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
         .route("/metrics", web::get().to(metrics))
         .route("/system", web::get().to(system))
         .route("/system.css", web::get().to(stylesheet));
+    #[cfg(debug_assertions)]
+    if crate::supervision::tripwire::is_enabled() {
+        cfg.route(
+            "/system/panics/{service}/{actor}",
+            web::post().to(make_panic),
+        );
+    }
+}
+
+/// Makes an actor panic: for tests of the running program.
+#[cfg(debug_assertions)]
+async fn make_panic(board: web::Data<Board>, path: web::Path<(String, String)>) -> HttpResponse {
+    let (service, actor) = path.into_inner();
+    match board.make_panic(&service, &actor) {
+        true => HttpResponse::Accepted().finish(),
+        false => HttpResponse::NotFound().finish(),
+    }
 }
 
 #[derive(Serialize)]

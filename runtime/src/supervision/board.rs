@@ -94,6 +94,16 @@ impl Board {
         lock(&self.starting).retain(|expected| expected != service);
     }
 
+    /// Makes an actor panic, for tests; false if there is none of this name.
+    #[cfg(debug_assertions)]
+    pub(crate) fn make_panic(&self, service: &str, actor: &str) -> bool {
+        let entries = lock(&self.entries);
+        let mut named = entries
+            .iter()
+            .filter(|e| e.service == service && e.name == actor);
+        named.next().map(|entry| entry.tripwire.draw()).is_some()
+    }
+
     pub(super) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {
         let entry = Arc::new(Entry {
             service: service.into(),
@@ -102,6 +112,8 @@ impl Board {
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             mailbox: AtomicUsize::new(0),
+            #[cfg(debug_assertions)]
+            tripwire: Arc::default(),
             condition: Mutex::new(Condition {
                 state: ActorState::Running,
                 health: Health::Ready,
@@ -122,6 +134,8 @@ pub(super) struct Entry {
     restarts: AtomicU64,
     handled: AtomicU64,
     mailbox: AtomicUsize,
+    #[cfg(debug_assertions)]
+    pub(super) tripwire: Arc<super::tripwire::Tripwire>,
     condition: Mutex<Condition>,
 }
 

@@ -61,9 +61,13 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
             self.incarnation,
             self.slot.entry.clone(),
         );
+        #[cfg(debug_assertions)]
+        let tripwire = self.slot.entry.tripwire.clone();
         let make = move |context: &mut Context<A>| {
             context.set_mailbox_capacity(MAILBOX_CAPACITY);
             let actor = factory(lifeline);
+            #[cfg(debug_assertions)]
+            context.spawn(tripwire.wait().into_actor(&actor));
             let stop = stopped
                 .into_actor(&actor)
                 .map(|(), _, context: &mut Context<A>| context.stop());

@@ -64,6 +64,12 @@ impl Lifeline {
         self.reporter.failed(reason);
     }
 
+    /// For actors that block: where a test can make them panic. Does nothing in what is shipped.
+    pub fn step(&self) {
+        #[cfg(debug_assertions)]
+        self.reporter.entry.tripwire.step();
+    }
+
     /// A reporter for the tasks that the actor starts; it does not keep the actor alive.
     pub fn reporter(&self) -> Reporter {
         self.reporter.clone()

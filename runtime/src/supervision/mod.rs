@@ -16,6 +16,8 @@ mod child;
 mod handle;
 mod lifeline;
 mod tree;
+#[cfg(debug_assertions)]
+pub(crate) mod tripwire;
 mod warden;
 
 pub use backoff::Backoff;

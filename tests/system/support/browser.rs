@@ -135,7 +135,7 @@ impl Browser {
 }
 
 impl<'a> Film<'a> {
-    fn fields(&self) -> [(&'static str, &'a str); 5] {
+    pub(crate) fn fields(&self) -> [(&'static str, &'a str); 5] {
         [
             ("title", self.title),
             ("description", self.description),

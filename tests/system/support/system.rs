@@ -38,6 +38,7 @@ pub(crate) struct System {
     catalog_grpc: SocketAddr,
     nats: SocketAddr,
     pub(crate) folder: TempDir,
+    extra: Vec<(String, String)>,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -69,6 +70,16 @@ impl Layout {
 impl System {
     /// Starts the system and waits until each program says that it can serve.
     pub(crate) async fn start(layout: Layout, store: &Store, bus: &Bus) -> Self {
+        Self::start_with(layout, store, bus, &[]).await
+    }
+
+    /// Like [`Self::start`], with further settings for each of the programs, which win.
+    pub(crate) async fn start_with(
+        layout: Layout,
+        store: &Store,
+        bus: &Bus,
+        extra: &[(&str, &str)],
+    ) -> Self {
         let turn = bus.turn().await;
         let mut databases = BTreeMap::new();
         for service in ["movies", "recommendations"] {
@@ -92,6 +103,10 @@ impl System {
             catalog_grpc: free_address(),
             nats: free_address(),
             folder: TempDir::new().unwrap(),
+            extra: extra
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
             _turn: turn,
         };
         for &name in layout.programs() {
@@ -148,6 +163,8 @@ impl System {
                 _ => {}
             }
         }
+        // Of two values the last one counts.
+        settings.extend(self.extra.iter().cloned());
         settings
     }
 
