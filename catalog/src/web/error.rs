@@ -145,12 +145,7 @@ impl ResponseError for PageError {
             link: "/",
             link_text: "Show all films",
         };
-        let layout = Layout {
-            place: Place::Elsewhere,
-            recommended: None,
-            flash: None,
-            csrf: String::new(),
-        };
+        let layout = Layout::new(Place::Elsewhere, None, None, String::new());
         let html = templates()
             .error(&layout, &view)
             .unwrap_or_else(|_| heading.to_owned());

@@ -38,13 +38,13 @@ impl FromRequest for InPath {
 
 /// GET `/movie/<id>`.
 pub(super) async fn show(visit: Visit, InPath(id): InPath) -> Result<HttpResponse, PageError> {
-    let (movie, reasons) = futures::join!(get(&visit, &id), visit.reasons());
+    let (movie, mut reasons) = futures::join!(get(&visit, &id), visit.reasons());
     let movie = movie?;
-    let why = match &reasons {
-        Some(reasons) if !movie.is_recommended => reasons.of(&id),
-        reasons => visit.reason(&id, reasons.as_ref()).await,
-    };
-    let view = FilmView::new(&movie, why);
+    if let Some(reasons) = reasons.as_mut().filter(|_| movie.is_recommended) {
+        visit.look_further(reasons, &[&id]).await;
+    }
+    let why = reasons.as_ref().map(|reasons| reasons.of(&id));
+    let view = FilmView::new(&movie, why.unwrap_or_default());
     let recommended = reasons.map(|reasons| reasons.total);
     visit.show(
         StatusCode::OK,

@@ -31,7 +31,12 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         .collect();
     let summary = async { visit.site.app.movies.ask(CatalogSummary, DEADLINE).await? };
     let (films, summary, reasons) = futures::join!(page(&visit, &genre), summary, visit.reasons());
-    let (films, summary) = (films?, summary?);
+    let (films, summary, mut reasons) = (films?, summary?, reasons);
+    if let Some(reasons) = &mut reasons {
+        let recommended = films.movies.iter().filter(|movie| movie.is_recommended);
+        let recommended: Vec<_> = recommended.map(|movie| &movie.id).collect();
+        visit.look_further(reasons, &recommended).await;
+    }
     let cards = films
         .movies
         .iter()
@@ -50,7 +55,8 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         films.total,
         films.page,
         films.last_page(),
-    );
+    )
+    .without_recommendations(reasons.is_none());
     if films.total == 0 && (genre.is_empty() || summary.total == 0) {
         view = view.offering(sample::count());
     }

@@ -31,12 +31,33 @@ pub(super) enum Place {
 /// What stands around every page.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Layout {
-    pub(super) place: Place,
+    place: Place,
     /// How many films the user is recommended, if that is known.
-    pub(super) recommended: Option<i32>,
+    recommended: Option<i32>,
+    /// The same beside the name of the place: nothing if it is none.
+    badge: Option<String>,
     /// What was just done.
     pub(super) flash: Option<String>,
-    pub(super) csrf: String,
+    csrf: String,
+}
+
+impl Layout {
+    pub(super) fn new(
+        place: Place,
+        recommended: Option<i32>,
+        flash: Option<String>,
+        csrf: String,
+    ) -> Self {
+        Self {
+            place,
+            recommended,
+            badge: recommended
+                .filter(|&films| films > 0)
+                .map(|films| with_thousands(films.into())),
+            flash,
+            csrf,
+        }
+    }
 }
 
 /// A page that says what went wrong.

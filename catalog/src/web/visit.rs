@@ -12,6 +12,7 @@ use actix_web::{
     web,
 };
 use futures::future::LocalBoxFuture;
+use tokio::time::timeout;
 
 use super::{
     Site,
@@ -112,12 +113,7 @@ impl Visit {
     ) -> Result<HttpResponse, PageError> {
         let list_only = self.wants_list_only();
         let flash = if list_only { None } else { self.flash.clone() };
-        let layout = Layout {
-            place,
-            recommended,
-            flash,
-            csrf: self.token.value.clone(),
-        };
+        let layout = Layout::new(place, recommended, flash, self.token.value.clone());
         let html = render(templates::templates(), &layout)?;
         let mut response = HttpResponse::build(status);
         // Each visitor's pages are their own, and may differ the next time.
@@ -151,29 +147,27 @@ impl Visit {
     /// The newest recommendations and why; nothing if the service does not say so quickly.
     pub(super) async fn reasons(&self) -> Option<Reasons> {
         let recommended = self.recommended(0, REASONS, ASIDE_DEADLINE).await.ok()?;
-        Some(Reasons::from(recommended))
+        let mut reasons = Reasons::default();
+        reasons.add(recommended);
+        Some(reasons)
     }
 
-    /// Why one film is recommended, looked for among all recommendations of the user, up to a limit.
-    pub(super) async fn reason(&self, film: &MovieId, reasons: Option<&Reasons>) -> Why {
-        let Some(first) = reasons else {
-            return Why::default();
-        };
-        let why = first.of(film);
-        if !why.is_empty() {
-            return why;
-        }
-        let end = first.total.min(10 * REASONS);
-        for offset in (REASONS..end).step_by(REASONS as usize) {
-            let Ok(more) = self.recommended(offset, REASONS, ASIDE_DEADLINE).await else {
-                break;
-            };
-            let why = Reasons::from(more).of(film);
-            if !why.is_empty() {
-                return why;
+    /// Looks among the user's older recommendations, up to a limit, until each of these films has its reason.
+    pub(super) async fn look_further(&self, reasons: &mut Reasons, films: &[&MovieId]) {
+        let end = reasons.total.min(10 * REASONS);
+        let looking = async {
+            while reasons.seen < end && films.iter().any(|film| reasons.of(film).is_empty()) {
+                let Ok(more) = self
+                    .recommended(reasons.seen, REASONS, ASIDE_DEADLINE)
+                    .await
+                else {
+                    return;
+                };
+                reasons.add(more);
             }
-        }
-        Why::default()
+        };
+        // What has been found until then is shown.
+        let _ = timeout(ASIDE_DEADLINE, looking).await;
     }
 
     /// Some of the user's recommendations, newest first.
@@ -199,28 +193,29 @@ impl Visit {
 }
 
 /// Why films are recommended to the user.
+#[derive(Default)]
 pub(super) struct Reasons {
     by_film: HashMap<MovieId, Vec<String>>,
+    /// How many recommendations were looked through.
+    seen: i32,
     /// How many films are recommended in all, these or others.
     pub(super) total: i32,
 }
 
-impl From<Recommended> for Reasons {
-    fn from(Recommended { films, total }: Recommended) -> Self {
-        let reason = |film: RecommendedFilm| (film.id, film.matched_keywords);
-        Self {
-            by_film: films.into_iter().map(reason).collect(),
-            total,
-        }
-    }
-}
-
 impl Reasons {
-    /// Why a film is recommended; empty if it is not, or if that is not known.
+    fn add(&mut self, Recommended { films, total }: Recommended) {
+        let reason = |film: RecommendedFilm| (film.id, film.matched_keywords);
+        self.by_film.extend(films.into_iter().map(reason));
+        self.seen += REASONS;
+        self.total = self.total.max(total);
+    }
+
+    /// Why a film is recommended to the user; empty if it is not, or if that is not known.
     pub(super) fn of(&self, film: &MovieId) -> Why {
-        self.by_film
-            .get(film)
-            .map(|keywords| Why::new(keywords))
-            .unwrap_or_default()
+        match self.by_film.get(film) {
+            Some(keywords) => Why::new(keywords),
+            None if self.seen >= self.total => Why::not_the_users(),
+            None => Why::default(),
+        }
     }
 }

@@ -39,8 +39,9 @@ async fn each_film_says_why_it_is_there() {
     because you follow heist and paris
     ");
     assert!(
-        page.body
-            .contains(r#"id="badge"><span id="badge-count">2</span>"#),
+        page.body.contains(
+            r#"id="badge"><span class="unseen">, </span><span id="badge-count">2</span>"#
+        ),
         "{}",
         page.body
     );
@@ -96,14 +97,13 @@ async fn the_catalogue_goes_on_without_recommendations() {
     for page in ["/", &film, "/movie/new", &format!("{film}/edit")] {
         assert_eq!(browser.get(page).await.status, 200, "{page}");
     }
-    let page = browser.get("/recommendations").await;
-    assert_eq!(page.status, 200);
-    assert!(
-        page.text()
-            .contains("Recommendations are away for the moment."),
-        "{}",
-        page.text()
-    );
+    for path in ["/", "/recommendations"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200);
+        let text = page.text();
+        let says_so = text.contains("Recommendations are away for the moment.");
+        assert!(says_so, "{path}: {text}");
+    }
     assert_eq!(browser.get("/recommendations?part=list").await.status, 503);
 }
 

@@ -22,7 +22,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
         .route("/readyz", web::get().to(readyz))
         .route("/metrics", web::get().to(metrics))
         .route("/system", web::get().to(system))
-        .route("/system.css", web::get().to(stylesheet));
+        .route("/system.css", web::get().to(stylesheet))
+        .route("/system.js", web::get().to(script));
     #[cfg(debug_assertions)]
     if crate::supervision::tripwire::is_enabled() {
         cfg.route(
@@ -117,15 +118,24 @@ async fn system(board: web::Data<Board>) -> HttpResponse {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((
             CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
         ))
         .content_type("text/html; charset=utf-8")
         .body(system_page::render(&board.actors(), &board.starting()))
 }
 
 async fn stylesheet() -> HttpResponse {
+    file("text/css; charset=utf-8", system_page::STYLESHEET)
+}
+
+async fn script() -> HttpResponse {
+    file("text/javascript; charset=utf-8", system_page::SCRIPT)
+}
+
+fn file(content_type: &str, content: &'static str) -> HttpResponse {
+    // Long enough for a page that is looked at, and soon forgotten after an upgrade.
     HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "max-age=3600"))
-        .content_type("text/css; charset=utf-8")
-        .body(system_page::STYLESHEET)
+        .insert_header((CACHE_CONTROL, "max-age=60"))
+        .content_type(content_type)
+        .body(content)
 }

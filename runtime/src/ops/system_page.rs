@@ -1,29 +1,52 @@
-//! The page that shows the supervision tree. It reloads itself, so that it needs no script.
+//! The page that shows the supervision tree. Its script brings what has changed; without it the page is as it was loaded.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 use crate::supervision::{ActorReport, ActorState, Health};
 
 pub(super) const STYLESHEET: &str = include_str!("system.css");
+pub(super) const SCRIPT: &str = include_str!("system.js");
+
+const BEFORE: &str = r##"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>System · Marquee</title>
+<meta name="color-scheme" content="light dark">
+<link rel="stylesheet" href="/system.css">
+<script src="/system.js"></script>
+</head>
+<body>
+<a class="skip" href="#main">Skip to content</a>
+<header><a class="brand" href="/"><span class="bulbs" aria-hidden="true"></span>Marquee</a></header>
+<main id="main" tabindex="-1">
+<h1>System</h1>
+<p class="lost bad" id="lost" role="alert" hidden>This is how it was: Marquee does not answer at the moment.</p>
+<noscript><p class="soft">This is how it was when the page was loaded. <a href="/system">Look again</a></p></noscript>
+<div id="state">
+"##;
+
+const AFTER: &str = r#"</div>
+</main>
+<footer>For machines: <a href="/metrics">metrics</a><a href="/readyz">readiness</a><a href="/healthz">health</a></footer>
+</body>
+</html>
+"#;
 
 pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
-    let mut page = String::from(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"refresh\" content=\"5\">\n<title>System · Marquee</title>\n\
-         <link rel=\"stylesheet\" href=\"/system.css\">\n<main>\n<p><a href=\"/\">Marquee</a></p>\n<h1>System</h1>\n",
-    );
+    let mut page = String::from(BEFORE);
     let unwell = actors.iter().filter(|a| trouble(a).is_some()).count();
-    // Writing to a string cannot fail.
-    let _ = match unwell {
-        0 => writeln!(page, "<p>All {} actors are well.</p>", actors.len()),
-        1 => writeln!(page, "<p>1 of {} actors needs attention.</p>", actors.len()),
-        n => writeln!(
-            page,
-            "<p>{n} of {} actors need attention.</p>",
-            actors.len()
-        ),
+    let sentence = match unwell {
+        0 => format!("All {} actors are well.", actors.len()),
+        1 => format!("1 of {} actors needs attention.", actors.len()),
+        n => format!("{n} of {} actors need attention.", actors.len()),
     };
+    // Writing to a string cannot fail.
+    let _ = writeln!(page, "<p role=\"status\">{sentence}</p>");
     for service in starting {
         let _ = writeln!(
             page,
@@ -34,7 +57,7 @@ pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
     for service in actors.chunk_by(|a, b| a.service == b.service) {
         let _ = render_service(&mut page, service);
     }
-    page.push_str("</main>\n</html>\n");
+    page.push_str(AFTER);
     page
 }
 
@@ -44,10 +67,8 @@ fn render_service(page: &mut String, actors: &[ActorReport]) -> fmt::Result {
     };
     writeln!(
         page,
-        "<section>\n<h2>{}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Actors of {}\"><table>\n\
-         <thead><tr><th scope=\"col\">Actor</th><th scope=\"col\">State</th><th scope=\"col\">Restarts</th>\
+        "<section>\n<h2>{}</h2>\n<table>\n<thead><tr><th scope=\"col\">Actor</th><th scope=\"col\">State</th><th scope=\"col\">Restarts</th>\
          <th scope=\"col\">Mailbox</th><th scope=\"col\">Handled</th><th scope=\"col\">Last failure</th></tr></thead>",
-        Escaped(&first.service),
         Escaped(&first.service),
     )?;
     for group in actors.chunk_by(|a, b| a.group == b.group) {
@@ -62,7 +83,7 @@ fn render_service(page: &mut String, actors: &[ActorReport]) -> fmt::Result {
         }
         page.push_str("</tbody>\n");
     }
-    page.push_str("</table></div>\n</section>\n");
+    page.push_str("</table>\n</section>\n");
     Ok(())
 }
 
@@ -78,21 +99,44 @@ fn render_actor(page: &mut String, actor: &ActorReport) -> fmt::Result {
     let failure = actor
         .last_failure
         .as_ref()
-        .map(|(cause, ago)| format!("{cause} ({} s ago)", ago.as_secs()));
+        .map(|(cause, ago)| format!("{cause}, {}", long_ago(*ago)));
+    let calm = if failure.is_none() {
+        " class=\"soft\""
+    } else {
+        ""
+    };
     writeln!(
         page,
-        "<tr><th scope=\"row\">{}</th><td class=\"{class}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "<tr><th scope=\"row\">{}</th><td class=\"{class}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td{calm}>{}</td></tr>",
         Escaped(&actor.name),
         Escaped(&state),
-        actor.restarts,
-        actor.mailbox,
-        actor.handled,
+        grouped(actor.restarts),
+        grouped(actor.mailbox as u64),
+        grouped(actor.handled),
         Escaped(failure.as_deref().unwrap_or("none")),
     )
 }
 
 fn trouble(actor: &ActorReport) -> Option<()> {
     (actor.state != ActorState::Running || actor.health != Health::Ready).then_some(())
+}
+
+/// A number with its thousands apart: 1,869.
+fn grouped(number: u64) -> String {
+    match number / 1_000 {
+        0 => number.to_string(),
+        thousands => format!("{},{:03}", grouped(thousands), number % 1_000),
+    }
+}
+
+/// How long ago, as one says it.
+fn long_ago(ago: Duration) -> String {
+    match ago.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
 }
 
 /// Text as HTML.

@@ -221,7 +221,7 @@ async fn read(request: RequestBuilder) -> Result<Page, String> {
 }
 
 fn is_marked(film: &str) -> bool {
-    film.contains("class=\"because\"")
+    film.contains("class=\"because\"") || film.contains("class=\"marked\"")
 }
 
 /// The value of an attribute in the text of a tag.

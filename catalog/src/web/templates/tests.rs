@@ -10,21 +10,16 @@ use crate::{
 const EVIL: &str = r#"<script>alert("1")</script>'&"#;
 
 fn layout() -> Layout {
-    Layout {
-        place: Place::Films,
-        recommended: Some(3),
-        flash: Some("Heat was added.".into()),
-        csrf: "token".into(),
-    }
+    Layout::new(
+        Place::Films,
+        Some(1_234),
+        Some("Heat was added.".into()),
+        "token".into(),
+    )
 }
 
 fn bare_layout() -> Layout {
-    Layout {
-        place: Place::Elsewhere,
-        recommended: None,
-        flash: None,
-        csrf: String::new(),
-    }
+    Layout::new(Place::Elsewhere, None, None, String::new())
 }
 
 fn movie(title: &str) -> Movie {
@@ -109,6 +104,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
     ];
     let wall = FilmsView::new(&summary(text), text, cards, 36_273, 2, 9);
     let no_film = FilmsView::new(&summary(text), text, Vec::new(), 0, 1, 1);
+    let away = no_film.clone().without_recommendations(true);
     let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
     let followed = |keyword: &str, matching_films| FollowedKeyword {
         keyword: keyword.into(),
@@ -131,6 +127,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
             "no film of the genre",
             templates.films(&bare, &no_film, Part::Page),
         ),
+        ("films away", templates.films(&bare, &away, Part::Page)),
         (
             "an empty catalogue",
             templates.films(&bare, &empty, Part::Page),
@@ -218,6 +215,14 @@ fn no_page_lets_a_text_become_markup() {
         assert!(!html.contains("<script>alert"), "{name}: {html}");
         assert!(!html.contains(r#"alert("1")"#), "{name}: {html}");
     }
+}
+
+#[test]
+fn numbers_are_grouped_around_every_page() {
+    let html = templates()
+        .following(&layout(), &FollowingView::away())
+        .unwrap();
+    assert!(html.contains(r#"<span id="badge-count">1,234</span>"#));
 }
 
 #[test]

@@ -13,6 +13,8 @@ const REASONS_NAMED: usize = 3;
 pub(in crate::web) struct Why {
     keywords: Vec<String>,
     more: usize,
+    /// Whether it is certain that the user follows nothing that fits.
+    others: bool,
 }
 
 impl Why {
@@ -27,6 +29,15 @@ impl Why {
         Self {
             keywords: keywords.iter().take(named).cloned().collect(),
             more: keywords.len() - named,
+            others: false,
+        }
+    }
+
+    /// For a film that, if it is recommended at all, is recommended to others.
+    pub(in crate::web) fn not_the_users() -> Self {
+        Self {
+            others: true,
+            ..Self::default()
         }
     }
 
@@ -47,8 +58,10 @@ pub(in crate::web) struct FilmCard {
     rating: Option<String>,
     because: Vec<String>,
     because_more: usize,
-    /// Whether it is recommended to somebody, for whatever reason.
+    /// Whether it is recommended to somebody, whoever that is.
     recommended: bool,
+    /// Whether that is certainly somebody else.
+    others: bool,
 }
 
 impl FilmCard {
@@ -64,6 +77,7 @@ impl FilmCard {
             because: why.keywords,
             because_more: why.more,
             recommended: movie.is_recommended,
+            others: why.others,
         }
     }
 
@@ -80,6 +94,7 @@ impl FilmCard {
             because: why.keywords,
             because_more: why.more,
             recommended: true,
+            others: false,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::web) struct FilmsView {
     fragment: String,
     /// How many films the sample has, where it is offered.
     sample_size: Option<usize>,
+    /// Whether the recommendations service does not say which films are for the user.
+    away: bool,
 }
 
 impl FilmsView {
@@ -51,7 +53,14 @@ impl FilmsView {
             pager: Pager::new("/", genre, page, last),
             fragment: list_url("/", genre, page, "list"),
             sample_size: None,
+            away: false,
         }
+    }
+
+    /// Says that it is not known which films are for the user.
+    pub(in crate::web) fn without_recommendations(mut self, away: bool) -> Self {
+        self.away = away;
+        self
     }
 
     /// Offers to load the sample.

@@ -1,0 +1,71 @@
+//! Light and dark: the system's choice, and the visitor's own, which is remembered on every page.
+
+use serde_json::json;
+
+use crate::{
+    support::{System, eventually},
+    visitor::Visitor,
+};
+
+const PAPER: &str = "rgb(251, 250, 247)";
+const NIGHT: &str = "rgb(20, 18, 15)";
+
+#[tokio::test]
+async fn the_theme_follows_the_system_until_one_chooses() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    for (colours, ground) in [("light", PAPER), ("dark", NIGHT)] {
+        visitor.prefer(colours).await;
+        for path in ["/", "/system"] {
+            visitor.open(path).await;
+            paints(&visitor, ground).await;
+        }
+    }
+
+    visitor.open("/").await;
+    let first = visitor.client.window().await.unwrap();
+    let second = visitor.open_window("/system").await;
+    visitor.prefer("dark").await;
+    visitor.look_at(&first).await;
+    switch(&visitor).await;
+    paints(&visitor, PAPER).await;
+    visitor.look_at(&second).await;
+    paints(&visitor, PAPER).await;
+
+    visitor.look_at(&first).await;
+    for path in ["/preferences", "/system"] {
+        visitor.open(path).await;
+        paints(&visitor, PAPER).await;
+    }
+    visitor.open("/").await;
+    switch(&visitor).await;
+    paints(&visitor, NIGHT).await;
+    visitor.leave().await;
+    system.stop().await;
+}
+
+/// Presses the switch, which says how it stands.
+async fn switch(visitor: &Visitor) {
+    let theme = visitor
+        .client
+        .find(fantoccini::Locator::Id("theme"))
+        .await
+        .unwrap();
+    let before = theme.attr("aria-pressed").await.unwrap();
+    theme.click().await.unwrap();
+    assert_ne!(theme.attr("aria-pressed").await.unwrap(), before);
+}
+
+async fn paints(visitor: &Visitor, ground: &str) {
+    eventually(&format!("the page to be {ground}"), async || {
+        let painted = visitor
+            .ask("return getComputedStyle(document.body).backgroundColor")
+            .await;
+        (painted == json!(ground))
+            .then_some(())
+            .ok_or(painted.to_string())
+    })
+    .await;
+}
