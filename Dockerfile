@@ -1,6 +1,8 @@
 # Marquee's images: one target a service, each with nothing in it but its program.
 #
 #   docker build --target catalog -t marquee-catalog .
+#
+# Behind a proxy that signs TLS anew, give the builder its certificates: --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
@@ -11,7 +13,9 @@ COPY . .
 # Dependencies and what was built before stay in the builder's cache; only the programs leave it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --workspace --bins \
+    --mount=type=secret,id=ca \
+    if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
+ && cargo build --release --locked --workspace --bins \
  && install -D --strip --target-directory=/out/bin \
       target/release/catalog target/release/recommendations target/release/bridge target/release/marquee \
  && install -d /out/data
@@ -19,7 +23,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
 COPY --from=build --chown=65532:65532 /out/data /data
 ENV DATA_DIR=/data
-VOLUME /data
 
 FROM base AS catalog
 COPY --from=build /out/bin/catalog /usr/local/bin/catalog
@@ -37,6 +40,7 @@ ENTRYPOINT ["/usr/local/bin/recommendations"]
 
 FROM base AS bridge
 COPY --from=build /out/bin/bridge /usr/local/bin/bridge
+VOLUME /data
 ENV HTTP_ADDR=0.0.0.0:8222 NATS_ADDR=0.0.0.0:4222
 EXPOSE 8222 4222
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/bridge", "health"]
@@ -44,6 +48,7 @@ ENTRYPOINT ["/usr/local/bin/bridge"]
 
 FROM base AS marquee
 COPY --from=build /out/bin/marquee /usr/local/bin/marquee
+VOLUME /data
 ENV HTTP_ADDR=0.0.0.0:5000 GRPC_ADDR=0.0.0.0:50051 CATALOG_GRPC_ADDR=0.0.0.0:50052
 EXPOSE 5000 50051 50052
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/marquee", "health"]

@@ -121,7 +121,7 @@ impl Settings {
         if let Some(url) = &self.recommendations_database_url {
             storage::probe(&recommendations, url)?;
         }
-        if std::env::var_os("DATABASE_URL").is_some() {
+        if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
             tracing::warn!(
                 "DATABASE_URL is not used here: MOVIES_DATABASE_URL and RECOMMENDATIONS_DATABASE_URL are"
             );

@@ -33,7 +33,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds the addresses of the settings, once the other settings make sense and the data folder is
-    /// there.
+    /// there, if anything is to be kept in it.
     ///
     /// # Errors
     ///
@@ -41,7 +41,10 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.bus.url()?;
         let data_dir = settings::name("data-dir", "DATA_DIR");
-        settings::writable_folder(&data_dir, &config.data_dir)?;
+        // Beside a server that keeps the movies, a file system that cannot be written to will do.
+        if config.database_url.is_none() || config.secret_key.is_none() {
+            settings::writable_folder(&data_dir, &config.data_dir)?;
+        }
         storage::probe(&config.database_setting, &config.database())?;
         let http = settings::name("http-addr", "HTTP_ADDR");
         let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");

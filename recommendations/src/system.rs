@@ -47,14 +47,16 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Checks the data folder and binds the addresses of the settings.
+    /// Checks the data folder, if anything is to be kept in it, and binds the addresses of the settings.
     ///
     /// # Errors
     ///
     /// [`Fault::BadSetting`] if one of them cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         let data_dir = settings::name("data-dir", "DATA_DIR");
-        settings::writable_folder(&data_dir, &config.data_dir)?;
+        if config.database_url.is_none() {
+            settings::writable_folder(&data_dir, &config.data_dir)?;
+        }
         storage::probe(&config.database_setting, &config.database())?;
         let grpc = settings::name("grpc-addr", "GRPC_ADDR");
         let http = settings::name("http-addr", "HTTP_ADDR");

@@ -1,6 +1,9 @@
 //! Settings: checked whole before anything starts, each error naming the setting.
 
+mod sources;
+
 use std::{
+    env,
     error::Error,
     fs::{File, TryLockError},
     io::ErrorKind,
@@ -15,6 +18,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind},
 };
 
+use self::sources::Sources;
 use crate::process::Fault;
 
 /// What a program does instead of running.
@@ -24,14 +28,29 @@ pub enum Command {
     Health,
 }
 
-/// Reads a program's settings from its flags and environment.
+/// What `--help` says of the settings that come from files.
+const FILES: &str = "Any of the variables may be given as NAME_FILE instead: the name of a file that holds the value, as \
+                     secrets are handed to containers.";
+
+/// Reads a program's settings from its flags and environment, and from files that the environment
+/// names: `SECRET_KEY_FILE` that of `SECRET_KEY`, and so for each variable.
 ///
 /// # Errors
 ///
 /// The exit code, after the reason (or the help that was asked for) has been printed: 0 for
 /// `--help` and `--version`, 64 for settings that cannot be read.
 pub fn parse<C: Parser>() -> Result<C, ExitCode> {
-    C::try_parse().map_err(|error| {
+    let command = C::command().after_help(FILES);
+    let sources = Sources::read(command, env::args_os().collect(), |name| env::var_os(name));
+    let Sources {
+        mut command,
+        arguments,
+    } = sources.map_err(refuse)?;
+    let settings = command
+        .try_get_matches_from_mut(arguments)
+        .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
+        .map_err(|error| error.format(&mut command));
+    settings.map_err(|error| {
         if matches!(
             error.kind(),
             ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
@@ -40,9 +59,13 @@ pub fn parse<C: Parser>() -> Result<C, ExitCode> {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        crate::telemetry::say_error(&refusal(&error));
-        ExitCode::from(64)
+        refuse(refusal(&error))
     })
+}
+
+fn refuse(reason: String) -> ExitCode {
+    crate::telemetry::say_error(&reason);
+    ExitCode::from(64)
 }
 
 /// What is wrong with the settings, in one line that names the setting and never holds a value,

@@ -86,6 +86,43 @@ async fn a_flag_outdoes_the_environment_and_is_checked_alike() {
 }
 
 #[tokio::test]
+async fn a_variable_set_to_nothing_is_as_good_as_absent() {
+    let mut system = System::plain().await;
+    let mut settings = system.settings("marquee");
+    system.stop().await;
+    let given: Vec<_> = settings.iter().map(|(name, _)| name.clone()).collect();
+    for name in [
+        "EVENT_BUS",
+        "KAFKA_BROKER",
+        "MOVIES_DATABASE_URL",
+        "RECOMMENDATIONS_DATABASE_URL",
+        "RECOMMENDATIONS_HOST",
+        "SECRET_KEY",
+        "LOG",
+    ] {
+        assert!(!given.contains(&name.to_owned()));
+        settings.push((name.to_owned(), String::new()));
+    }
+    settings.push(("DATABASE_URL".to_owned(), String::new()));
+    system.launch_with("marquee", &settings);
+    system.ready("marquee").await;
+    let log = system.program("marquee").stderr();
+    assert!(!log.contains(" WARN "), "{log}");
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_may_be_in_a_file() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("key"), "too short\n").unwrap();
+    let mut settings = addresses("marquee");
+    settings.push(("SECRET_KEY_FILE".to_owned(), "key".to_owned()));
+    let refusal = refusal("marquee", folder.path(), &settings).await;
+    refusal.is_about_value("SECRET_KEY").unwrap();
+    assert!(!refusal.stderr.contains("too short"), "{}", refusal.stderr);
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     for setting in ["HTTP_ADDR", "GRPC_ADDR", "CATALOG_GRPC_ADDR", "NATS_ADDR"] {
         let folder = TempDir::new().unwrap();

@@ -170,7 +170,12 @@ impl System {
 
     /// Starts one of the programs, again if it ran before, without waiting for it.
     pub(crate) fn launch(&mut self, name: &'static str) {
-        let program = Program::start(name, self.folder.path(), &self.settings(name));
+        self.launch_with(name, &self.settings(name));
+    }
+
+    /// Like [`Self::launch`], with other settings.
+    pub(crate) fn launch_with(&mut self, name: &'static str, settings: &[(String, String)]) {
+        let program = Program::start(name, self.folder.path(), settings);
         self.programs.insert(name, program);
     }
 

@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load.
+#
+#   tests/containers.sh          over Kafka, then over the bridge instead
+#   tests/containers.sh kafka    one of the two
+#
+# Needs docker with compose, curl, and the ports 5000, 50051 and 9092. Works in a compose project of its own, with secrets of its
+# own, and leaves nothing behind but the images. Where the builder needs more to reach the registries:
+#
+#   BUILD_OPTIONS='--network host --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt' tests/containers.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly site=http://127.0.0.1:5000
+readonly services='catalog recommendations bridge'
+work=$(mktemp -d)
+readonly work
+export COMPOSE_PROJECT_NAME=marquee-trial
+loader=
+
+secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+MYSQL_ROOT_PASSWORD=$(secret) CATALOG_DB_PASSWORD=$(secret) RECOMMENDATIONS_DB_PASSWORD=$(secret) SECRET_KEY=$(secret)
+export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRET_KEY
+
+say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
+die() {
+    say "FAILED: $*"
+    docker compose logs --tail 40 2>&1 | tail -n 200
+    exit 1
+}
+down() { docker compose --profile nats down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }
+finish() {
+    local status=$?
+    [ -z "$loader" ] || kill "$loader" 2>/dev/null || true
+    down || true
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+
+# eventually SECONDS WHAT COMMAND…
+eventually() {
+    local limit=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < limit)) || die "waited in vain for $what"
+        sleep 0.5
+    done
+}
+
+# -- somebody at a browser -----------------------------------------------------------------------------------------------------
+readonly -a browser=(curl --silent --max-time 20 --cookie "$work/cookies" --cookie-jar "$work/cookies")
+page() { "${browser[@]}" --fail --location "$site$1"; }
+
+# The hidden fields of the form that posts to $1, on the page $2, as arguments for curl.
+hidden() {
+    page "$2" | tr '\n' ' ' | sed 's/<form/\n<form/g; s/<\/form>/<\/form>\n/g' | grep -F "action=\"$1\"" | head -n 1 |
+        grep -o '<input[^>]*type="hidden"[^>]*>' | sed -E 's/.*name="([^"]*)".*value="([^"]*)".*/--data-urlencode\n\1=\2/'
+}
+
+# post ACTION PAGE FIELD=VALUE… : true if the form was taken
+post() {
+    local action=$1 page=$2 hidden field
+    shift 2
+    mapfile -t hidden < <(hidden "$action" "$page")
+    for field; do hidden+=(--data-urlencode "$field"); done
+    [ "$("${browser[@]}" --output /dev/null --write-out '%{http_code}' "${hidden[@]}" "$site$action")" = 303 ]
+}
+
+recommended() { page /recommendations 2>/dev/null | grep -qF "data-title=\"$1\""; }
+not_recommended() { ! recommended "$1"; }
+film_id() { page / | tr '\n' ' ' | sed 's/<li /\n<li /g' | grep -F "data-title=\"$1\"" | grep -oE 'data-film="[^"]*"' | head -n 1 | cut -d'"' -f2; }
+
+main_flow() {
+    local id title="The long heist of $1"
+    post /preferences/add /preferences keyword=heist || die 'cannot follow a keyword'
+    post /movie/new /movie/new "title=$title" description='A crew plans one last job.' genre=Crime rating=8.1 release_year=1995 ||
+        die 'cannot add a film'
+    eventually 30 'the film to be recommended' recommended "$title"
+    id=$(film_id "$title")
+    post "/movie/$id/edit" "/movie/$id/edit" 'title=The long walk' description=None genre=Drama rating= release_year=1995 ||
+        die 'cannot edit the film'
+    eventually 30 'the film to be recommended no more' not_recommended 'The long walk'
+    post "/movie/$id/delete" "/movie/$id" || die 'cannot delete the film'
+    say 'the main flow: followed, added, recommended, edited out, deleted'
+}
+
+# -- load ----------------------------------------------------------------------------------------------------------------------
+# Adds films that match until it is killed; the titles of those that were acknowledged go to the file.
+load() {
+    local number=0 title
+    trap 'exit 0' TERM
+    while :; do
+        number=$((number + 1))
+        title="Heist $1 $number"
+        if post /movie/new /movie/new "title=$title" genre=Crime 2>/dev/null; then
+            echo "$title" >>"$work/acknowledged"
+        else
+            sleep 0.2
+        fi
+    done
+}
+
+acknowledged() { wc -l <"$work/acknowledged"; }
+more_than() { (($(acknowledged) > $1)); }
+
+# The titles of all films, one line each time they are listed; a mark in front of those that are recommended.
+films() {
+    local number=1 films
+    while films=$(page "/?page=$number" | tr '\n' ' ' | sed 's/<li /\n<li /g' | grep -F 'data-title="') && [ -n "$films" ]; do
+        sed -E 's/.*data-title="([^"]*)".*class="because".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/' <<<"$films"
+        number=$((number + 1))
+    done
+}
+
+converged() {
+    films >"$work/films" || return 1
+    ! grep -q '^- ' "$work/films" && ! cut -c3- "$work/films" | sort | uniq -d | grep -q . &&
+        ! sort "$work/acknowledged" | comm -23 - <(cut -c3- "$work/films" | sort) | grep -q .
+}
+
+kill_under_load() {
+    local service=$1 before
+    load "$service" &
+    loader=$!
+    before=$(acknowledged)
+    eventually 30 'the load' more_than $((before + 10))
+    docker compose kill "$service" >>"$work/compose.log" 2>&1
+    sleep 4
+    docker compose "${up[@]}" >>"$work/compose.log" 2>&1 || die "$service does not come back"
+    before=$(acknowledged)
+    eventually 60 'films to be added again' more_than $((before + 10))
+    kill "$loader"
+    wait "$loader" || true
+    loader=
+    eventually 120 'every film acknowledged to be there once, and recommended' converged
+    say "$service killed and back: $(acknowledged) films acknowledged in all, each there once and recommended"
+}
+
+try() {
+    local broker=$1
+    case $broker in
+        kafka) up=(up --no-build --wait --wait-timeout 180) ;;
+        bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
+        *) echo 'kafka or bridge?' >&2; exit 64 ;;
+    esac
+    down || true
+    : >"$work/acknowledged"
+    rm -f "$work/cookies"
+    docker compose "${up[@]}" >>"$work/compose.log" 2>&1 || { tail "$work/compose.log"; die "it does not come up over $broker"; }
+    say "up over $broker: $(docker compose ps --services | tr '\n' ' ')"
+    main_flow "$broker"
+    for service in mysql "$broker" recommendations catalog; do kill_under_load "$service"; done
+    down
+    unset EVENT_BUS
+}
+
+for target in $services; do
+    # shellcheck disable=SC2086 # several options
+    docker build --quiet ${BUILD_OPTIONS:-} --target "$target" --tag "marquee-$target" . >/dev/null
+    say "image marquee-$target: $(docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "marquee-$target")"
+done
+for broker in ${1:-kafka bridge}; do try "$broker"; done
+say 'nothing was lost'
