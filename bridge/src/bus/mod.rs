@@ -104,7 +104,7 @@ trait Source: Send {
 }
 
 /// How often a source has to be told that its events are still worked on.
-const KEEP_INTERVAL: Duration = Duration::from_secs(3);
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 fn publisher(url: &BusUrl, name: &str, condition: &Arc<Condition>) -> Box<dyn Publisher> {
     match url {

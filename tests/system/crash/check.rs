@@ -16,7 +16,8 @@ use crate::support::{System, eventually};
 const PER_PAGE: usize = 24;
 
 /// What has to be true of a system at rest.
-pub(super) struct Truth {
+struct Truth<'a> {
+    ledger: &'a SharedLedger,
     films: BTreeMap<String, Film>,
     follows: BTreeMap<i32, BTreeSet<&'static str>>,
 }
@@ -25,6 +26,7 @@ pub(super) struct Truth {
 /// everything that follows from films and preferences is as it has to be.
 pub(super) async fn check(system: &System, ledger: &SharedLedger) {
     let truth = Truth {
+        ledger,
         films: check_films(system, ledger).await,
         follows: check_preferences(system, ledger).await,
     };
@@ -133,7 +135,7 @@ async fn preferences(system: &System, user_id: i32) -> Result<Vec<(String, i32)>
     Ok(counted.collect())
 }
 
-impl Truth {
+impl Truth<'_> {
     /// The ids of the films that the user is to be recommended, each with the reasons.
     fn recommended(&self, user: i32) -> BTreeMap<&str, BTreeSet<&str>> {
         let matching = self.films.iter().map(|(id, film)| {
@@ -154,33 +156,28 @@ impl Truth {
                 seen.insert(shown.id.clone()),
                 "user {user} is recommended one twice: {shown:?}"
             );
+            let told: BTreeSet<_> = shown.matched_keywords.iter().map(String::as_str).collect();
+            let reasons = expected.remove(shown.id.as_str()).unwrap_or_default();
+            let now = self.films.get(&shown.id);
             let film = Film {
                 title: shown.title,
                 description: shown.description,
                 genre: shown.genre,
             };
-            let reasons = expected.remove(shown.id.as_str());
-            let Some(reasons) = reasons else {
-                let now = self.films.get(&shown.id);
+            if now != Some(&film) || reasons != told || reasons.is_empty() {
                 return Err(format!(
-                    "user {user} follows {:?} and is recommended {film:?}, which is {now:?} in the catalog",
-                    self.follows[&user]
-                ));
-            };
-            let told: BTreeSet<_> = shown.matched_keywords.iter().map(String::as_str).collect();
-            if told != reasons || self.films.get(&shown.id) != Some(&film) {
-                let now = self.films.get(&shown.id);
-                return Err(format!(
-                    "user {user} is recommended {film:?} for {told:?}; it is {now:?} and matches {reasons:?}"
+                    "user {user} is recommended {film:?} for {told:?}, while it is {now:?} and matches {reasons:?}{}",
+                    self.story(Some(user), now.unwrap_or(&film))
                 ));
             }
         }
         match expected.pop_first() {
             None => Ok(()),
             Some((id, reasons)) => Err(format!(
-                "user {user} is not recommended {:?}, which matches {reasons:?}, and {} more",
+                "user {user} is not recommended {:?}, which matches {reasons:?}, and {} more{}",
                 self.films[id],
-                expected.len()
+                expected.len(),
+                self.story(Some(user), &self.films[id])
             )),
         }
     }
@@ -218,7 +215,8 @@ impl Truth {
                 None => return Err(format!("not on the wall: {film:?}")),
                 Some(marked) if *marked != expected => {
                     return Err(format!(
-                        "marked as recommended: {marked}, not {expected}: {film:?}"
+                        "marked as recommended: {marked}, not {expected}: {film:?}{}",
+                        self.story(None, film)
                     ));
                 }
                 Some(_) => {}
@@ -226,24 +224,35 @@ impl Truth {
         }
         Ok(())
     }
+
+    /// What was done to the film, and to the keywords that it matches, of one user or of all.
+    fn story(&self, user: Option<i32>, film: &Film) -> String {
+        let mut ledger = open(self.ledger);
+        let name = Film::name(&film.title);
+        let mut story = format!("\nthe film {name}:{}", ledger.film(name).states);
+        for (follower, keyword, register) in ledger.preferences() {
+            if user.is_none_or(|user| user == follower) && film.matches(keyword) {
+                story += &format!("\nthat user {follower} follows {keyword}:{register}");
+            }
+        }
+        story
+    }
 }
 
 /// All that the user is recommended.
 async fn recommendations(system: &System, user: i32) -> Result<Vec<MovieRecommendation>, String> {
+    let request = RecommendationsRequest {
+        user_id: user.to_string(),
+        max_results: 1_000,
+        offset: 0,
+    };
     let mut service = system.recommendations().await;
-    let mut films = Vec::new();
-    loop {
-        let request = RecommendationsRequest {
-            user_id: user.to_string(),
-            max_results: 300,
-            offset: i32::try_from(films.len()).unwrap(),
-        };
-        let answer = service.get_recommendations(request).await;
-        let answer = answer.map_err(|status| status.to_string())?.into_inner();
-        let ended = answer.recommendations.is_empty();
-        films.extend(answer.recommendations);
-        if ended {
-            return Ok(films);
-        }
+    let answer = service.get_recommendations(request).await;
+    let answer = answer.map_err(|status| status.to_string())?.into_inner();
+    let films = answer.recommendations;
+    if i32::try_from(films.len()) != Ok(answer.total) {
+        let (count, total) = (films.len(), answer.total);
+        return Err(format!("user {user} is shown {count} films of {total}"));
     }
+    Ok(films)
 }

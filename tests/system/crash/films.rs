@@ -64,9 +64,9 @@ impl From<&Movie> for Film {
 
 /// Something to follow; now and then what everything matches.
 pub(super) fn draw_keyword(random: &mut impl Rng) -> &'static str {
-    match random.random_range(0..20) {
+    match random.random_range(0..40) {
         0 => EVERYWHERE,
-        1..6 => pick(random, &PHRASES),
+        1..12 => pick(random, &PHRASES),
         _ => pick(random, &WORDS),
     }
 }

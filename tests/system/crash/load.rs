@@ -25,7 +25,7 @@ use super::{
     films::{Film, draw_keyword},
     ledger::{Ledger, Register, Ticket},
 };
-use crate::support::GrpcAddresses;
+use crate::support::{GrpcAddresses, eventually};
 
 /// The users; nobody is the one at the browser, so that the pages' marks are the films' flags.
 pub(super) const USERS: [i32; 4] = [2, 3, 4, 5];
@@ -37,6 +37,11 @@ pub(super) type SharedLedger = Arc<Mutex<Ledger>>;
 
 pub(super) fn open(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So few films that hardly anything is done but adding more.
+fn few(films: usize) -> usize {
+    films * 9 / 10
 }
 
 /// The clients at work.
@@ -68,6 +73,17 @@ impl Load {
             clients.spawn(client.work());
         }
         Self { clients, over }
+    }
+
+    /// Has the clients add films until there are hardly fewer than there should be.
+    pub(super) async fn fill(self, ledger: &SharedLedger, films: usize) {
+        eventually("the first films to be added", async || {
+            let count = open(ledger).count_there();
+            let enough = count >= few(films);
+            enough.then_some(()).ok_or(format!("{count} of {films}"))
+        })
+        .await;
+        self.stop().await;
     }
 
     /// Ends a client's work with the call it is at.
@@ -150,8 +166,14 @@ impl<T> Answer<T> {
 impl Client {
     async fn work(mut self) {
         while !self.over.load(Ordering::Relaxed) {
-            let crowded = open(&self.ledger).count_there() > self.films;
-            let (add, delete) = if crowded { (10, 35) } else { (40, 45) };
+            let there = open(&self.ledger).count_there();
+            let (add, delete) = if there > self.films {
+                (10, 35)
+            } else if there < few(self.films) {
+                (90, 91)
+            } else {
+                (40, 45)
+            };
             let done = match self.random.random_range(0..100) {
                 n if n < add => self.add_film().await,
                 n if n < delete => self.delete_film().await,

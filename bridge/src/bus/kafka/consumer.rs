@@ -75,8 +75,9 @@ impl KafkaSource {
             .set("auto.commit.interval.ms", "1000")
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // The group goes on soon after one of its members has crashed.
-            .set("session.timeout.ms", "10000")
+            // The group goes on soon after one of its members has crashed. Brokers accept no less by default.
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "2000")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "50")
             .set("queued.max.messages.kbytes", "16384");

@@ -24,7 +24,7 @@ use crate::bus::{
 };
 
 /// An event that was delivered to a consumer which then vanished is delivered anew after this.
-const ACK_WAIT: Duration = Duration::from_secs(10);
+const ACK_WAIT: Duration = Duration::from_secs(3);
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long to wait for the events of a gap before looking again who has them.
