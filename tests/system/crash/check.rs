@@ -8,7 +8,7 @@ use proto::recommendations::{
 
 use super::{
     films::Film,
-    load::{SharedLedger, USERS, open},
+    load::{SharedLedger, open},
 };
 use crate::support::{System, eventually};
 
@@ -31,7 +31,7 @@ pub(super) async fn check(system: &System, ledger: &SharedLedger) {
         follows: check_preferences(system, ledger).await,
     };
     eventually("everybody to be recommended what matches", async || {
-        for user in USERS {
+        for user in truth.follows.keys().copied() {
             truth.compare_recommendations(system, user).await?;
             truth.compare_counts(system, user).await?;
         }
@@ -96,7 +96,9 @@ async fn check_preferences(
     ledger: &SharedLedger,
 ) -> BTreeMap<i32, BTreeSet<&'static str>> {
     let mut found = BTreeMap::new();
-    for user in USERS {
+    let mut users: BTreeSet<i32> = BTreeSet::new();
+    users.extend(open(ledger).preferences().map(|(user, ..)| user));
+    for &user in &users {
         let keywords = preferences(system, user).await.unwrap();
         let once: BTreeSet<_> = keywords
             .iter()
@@ -105,7 +107,10 @@ async fn check_preferences(
         assert_eq!(keywords.len(), once.len(), "user {user} follows one twice");
         found.insert(user, once);
     }
-    let mut follows: BTreeMap<_, _> = USERS.map(|user| (user, BTreeSet::new())).into();
+    let mut follows: BTreeMap<_, _> = users
+        .into_iter()
+        .map(|user| (user, BTreeSet::new()))
+        .collect();
     let mut ledger = open(ledger);
     for (user, keyword, register) in ledger.preferences() {
         let is_there = found.get_mut(&user).unwrap().remove(keyword);
@@ -206,7 +211,8 @@ impl Truth<'_> {
                 assert_eq!(marks.insert(id, marked), None, "on two pages of the wall");
             }
         }
-        let recommended = USERS.map(|user| self.recommended(user));
+        let users = self.follows.keys();
+        let recommended: Vec<_> = users.map(|&user| self.recommended(user)).collect();
         for (id, film) in &self.films {
             let expected = recommended
                 .iter()

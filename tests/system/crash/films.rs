@@ -17,6 +17,9 @@ const PHRASES: [&str; 4] = [
 /// Every film has it: whoever follows it is recommended everything.
 const EVERYWHERE: &str = "film";
 
+/// Few films have it: what a crowd follows that nobody else does.
+pub(super) const CROWD_PULLER: &str = "comet";
+
 /// What is said of a film; no two states of a film and no two films are alike.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Film {
@@ -78,10 +81,10 @@ fn sentence(random: &mut impl Rng, most: usize) -> String {
         if random.random_bool(0.3) {
             words.push("and");
         }
-        words.push(if random.random_bool(0.2) {
-            pick(random, &PHRASES)
-        } else {
-            pick(random, &WORDS)
+        words.push(match random.random_range(0..400) {
+            0 => CROWD_PULLER,
+            1..80 => pick(random, &PHRASES),
+            _ => pick(random, &WORDS),
         });
     }
     words.join(" ")

@@ -22,14 +22,14 @@ use tonic::{
 };
 
 use super::{
-    films::{Film, draw_keyword},
+    films::{CROWD_PULLER, Film, draw_keyword},
     ledger::{Ledger, Register, Ticket},
 };
 use crate::support::{GrpcAddresses, eventually};
 
 /// The users; nobody is the one at the browser, so that the pages' marks are the films' flags.
-pub(super) const USERS: [i32; 4] = [2, 3, 4, 5];
-const CLIENTS: usize = 6;
+const USERS: [i32; 4] = [2, 3, 4, 5];
+const CLIENTS: usize = 12;
 /// A killed program closes its connections, so whoever waits as long as this waits for a living one.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -42,6 +42,35 @@ pub(super) fn open(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
 /// So few films that hardly anything is done but adding more.
 fn few(films: usize) -> usize {
     films * 9 / 10
+}
+
+/// Has users `CROWD_BEGINS` and on follow what the crowd does; a few of them are entered in the ledger.
+pub(super) async fn gather_crowd(addresses: &GrpcAddresses, ledger: &SharedLedger, crowd: usize) {
+    const CROWD_BEGINS: usize = 1_000;
+    let mut service = Line::new(&addresses.recommendations);
+    let service = RecommendationsClient::new(service.channel().await.expect("it is ready"));
+    let users: Vec<i32> = (CROWD_BEGINS..CROWD_BEGINS + crowd)
+        .map(|user| i32::try_from(user).expect("a small number"))
+        .collect();
+    for together in users.chunks(100) {
+        let mut calls = JoinSet::new();
+        for &user_id in together {
+            let mut service = service.clone();
+            let request = CreatePreferenceRequest {
+                user_id,
+                keyword: CROWD_PULLER.to_owned(),
+            };
+            calls.spawn(async move { timely(service.create_preference(request)).await });
+        }
+        while let Some(ended) = calls.join_next().await {
+            ended.expect("no panic").expect("nobody is killed yet");
+        }
+        let witness = together.first().copied().expect("no chunk is empty");
+        let mut ledger = open(ledger);
+        let register = ledger.preference(witness, CROWD_PULLER);
+        let ticket = register.begin(true);
+        register.acknowledged(ticket);
+    }
 }
 
 /// The clients at work.

@@ -26,26 +26,40 @@ use self::{
 };
 use crate::support::{Bus, Layout, Store, System, buses, mysql_url};
 
-/// How many films there are, about, while the load is at work.
-const SOME_FILMS: usize = 80;
-/// So many that some of the work on a preference that matches them all is left to the backlog.
-const MANY_FILMS: usize = 700;
+/// How much there is, about, while the load is at work.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    films: usize,
+    /// Users who follow one thing from the beginning.
+    crowd: usize,
+}
+
+const SMALL: Size = Size {
+    films: 80,
+    crowd: 0,
+};
+/// So much that the work on a preference that matches all films, and on a film that the crowd is
+/// recommended, is left to the backlog in part.
+const LARGE: Size = Size {
+    films: 700,
+    crowd: 2_300,
+};
 /// How many kills there are, at most, between two checks.
 const KILLS_BEFORE_CHECK: u32 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_in_one_program() {
-    crash(Layout::One, &Store::Sqlite, &Bus::Embedded, SOME_FILMS).await;
+    crash(Layout::One, &Store::Sqlite, &Bus::Embedded, SMALL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_in_one_program_with_many_films() {
-    crash(Layout::One, &Store::Sqlite, &Bus::Embedded, MANY_FILMS).await;
+async fn all_in_one_program_with_a_backlog() {
+    crash(Layout::One, &Store::Sqlite, &Bus::Embedded, LARGE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_programs() {
-    crash(Layout::Three, &Store::Sqlite, &Bus::Embedded, SOME_FILMS).await;
+    crash(Layout::Three, &Store::Sqlite, &Bus::Embedded, SMALL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,26 +77,25 @@ async fn over_servers(wanted: fn(&Bus) -> bool) {
     let Some(server) = mysql_url() else { return };
     let store = Store::Mysql(server);
     for bus in buses().into_iter().filter(wanted) {
-        crash(Layout::Three, &store, &bus, SOME_FILMS).await;
+        crash(Layout::Three, &store, &bus, SMALL).await;
     }
 }
 
-async fn crash(layout: Layout, store: &Store, bus: &Bus, films: usize) {
+async fn crash(layout: Layout, store: &Store, bus: &Bus, size: Size) {
     if !layout.is_built() {
         return;
     }
-    let mut scene = Scene::new(&format!(
-        "{layout:?} over {store:?} and {bus:?}, {films} films"
-    ));
+    let mut scene = Scene::new(&format!("{layout:?} over {store:?} and {bus:?}, {size:?}"));
     let mut random = StdRng::seed_from_u64(scene.seed);
     let mut system = System::start(layout, store, bus).await;
     let ledger: SharedLedger = Arc::new(Mutex::new(Ledger::new()));
     let mut killer = Killer::new(&mut random);
-    let load = Load::start(&system.grpc_addresses(), &ledger, films, &mut random);
-    load.fill(&ledger, films).await;
+    load::gather_crowd(&system.grpc_addresses(), &ledger, size.crowd).await;
+    let load = Load::start(&system.grpc_addresses(), &ledger, size.films, &mut random);
+    load.fill(&ledger, size.films).await;
     let mut round = 0;
     while round < scene.rounds {
-        let load = Load::start(&system.grpc_addresses(), &ledger, films, &mut random);
+        let load = Load::start(&system.grpc_addresses(), &ledger, size.films, &mut random);
         let next_check = round + random.random_range(1..=KILLS_BEFORE_CHECK);
         while round < next_check.min(scene.rounds) {
             round += 1;
