@@ -39,6 +39,8 @@ const live = document.getElementById("live");
 const RETRY_MS = 15_000;
 // Between two lists, so that an import does not move the page under the pointer all the time.
 const PAUSE_MS = 1_500;
+// Before a list is asked for again that could not be had, or not with what is recommended.
+const AGAIN_MS = 5_000;
 let events = null;
 let retry = null;
 let fetching = false;
@@ -74,17 +76,21 @@ async function refresh() {
     return;
   }
   fetching = true;
+  let whole = false;
   try {
     const response = await fetch(shown.dataset.live, { headers: { Accept: "text/html" } });
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.querySelector("[data-live]");
+    whole = fresh?.dataset.recommended !== "unknown";
     if (!fresh) return;
     const known = filmsIn(shown);
+    // Where nothing was known before, nothing is new.
+    const tellsNews = shown.dataset.recommended !== "unknown";
     const arrived = [];
     for (const [id, film] of filmsIn(fresh)) {
       const old = known.get(id);
-      if (isReason(film) && !(old && isReason(old))) {
+      if (tellsNews && isReason(film) && !(old && isReason(old))) {
         film.classList.add("arrived");
         arrived.push(film);
       }
@@ -94,14 +100,15 @@ async function refresh() {
     if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     announce(arrived);
   } catch {
-    // The next event, or a reload, brings the list.
+    // It is tried again below.
   } finally {
     setTimeout(() => {
       fetching = false;
-      if (!again) return;
+      // A hidden page begins anew when it is looked at.
+      if (document.hidden || (whole && !again)) return;
       again = false;
       refresh();
-    }, PAUSE_MS);
+    }, whole ? PAUSE_MS : AGAIN_MS);
   }
 }
 
