@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::{chromium::WIDE, support::eventually, visitor::Visitor};
 
 const PHONE: (u32, u32) = (360, 740);
+/// Nothing may stick out here either; it is a wide page that was enlarged to four times its size.
+const NARROWEST: (u32, u32) = (320, 640);
 /// Pages are pictured down to here.
 const LONGEST: u64 = 4_000;
 
@@ -63,6 +65,11 @@ pub(crate) async fn look_over(visitor: &Visitor, name: &str) {
         }
     }
     visitor.prefer("light").await;
+    visitor.resize(NARROWEST).await;
+    let measured = visitor.ask_with(MEASURE, json!([NARROWEST.0, 44])).await;
+    for problem in measured.as_array().unwrap() {
+        problems.push(format!("{name}, narrowest: {problem}"));
+    }
     visitor.resize(WIDE).await;
     assert!(problems.is_empty(), "{problems:#?}");
 }

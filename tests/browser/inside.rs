@@ -20,8 +20,12 @@ async fn its_figures_change_under_the_eyes_and_nothing_else_does() {
     visitor.open("/system").await;
     visitor.sees("actors are well.").await;
     let before = visitor.ask(HANDLED).await;
-    // Neither a focus nor a place in the page may be lost by what is new.
-    visitor.ask("window.stays = true; scrollTo(0, 150); document.querySelector('footer a').focus({ preventScroll: true })").await;
+    let services =
+        "return [...document.querySelectorAll('h2')].map((service) => service.textContent)";
+    let services = visitor.ask(services).await;
+    assert_eq!(services, json!(["bridge", "catalog", "recommendations"]));
+    // Neither a selection, a focus nor a place in the page may be lost by what is new.
+    visitor.ask("window.row = document.querySelector('tbody tr:last-child'); scrollTo(0, 150); document.querySelector('footer a').focus({ preventScroll: true })").await;
     system
         .browser()
         .add(Film {
@@ -35,7 +39,7 @@ async fn its_figures_change_under_the_eyes_and_nothing_else_does() {
     })
     .await;
     let stays = visitor
-        .ask("return [window.stays, scrollY, document.activeElement.textContent]")
+        .ask("return [window.row.isConnected, scrollY, document.activeElement.textContent]")
         .await;
     assert_eq!(stays, json!([true, 150, "metrics"]));
 

@@ -54,6 +54,9 @@ pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
             Escaped(service)
         );
     }
+    // Services start at once, so that their actors come mixed.
+    let mut actors: Vec<_> = actors.iter().collect();
+    actors.sort_by(|a, b| a.service.cmp(&b.service));
     for service in actors.chunk_by(|a, b| a.service == b.service) {
         let _ = render_service(&mut page, service);
     }
@@ -61,7 +64,7 @@ pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
     page
 }
 
-fn render_service(page: &mut String, actors: &[ActorReport]) -> fmt::Result {
+fn render_service(page: &mut String, actors: &[&ActorReport]) -> fmt::Result {
     let Some(first) = actors.first() else {
         return Ok(());
     };
