@@ -58,6 +58,7 @@ impl Chromium {
         let driver = Command::new(&tools.chromedriver)
             .arg(format!("--port={}", address.port()))
             .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
