@@ -152,19 +152,24 @@ async fn a_catalogue_whose_recommendations_are_away() {
         ("/", "films-away"),
         ("/recommendations", "for-you-away"),
         ("/preferences", "following-away"),
-        ("/system", "system-catalog"),
     ] {
         visitor.open(path).await;
         look_over(&visitor, name).await;
     }
+    system.program("bridge").kill().await;
+    visitor.open("/system").await;
+    visitor.sees("degraded: ").await;
+    look_over(&visitor, "system-unwell").await;
 
     // What was away comes back by itself to a page that is open.
     visitor.open("/").await;
     visitor
         .sees("Recommendations are away for the moment.")
         .await;
-    system.launch("recommendations");
-    system.ready("recommendations").await;
+    for name in ["bridge", "recommendations"] {
+        system.launch(name);
+        system.ready(name).await;
+    }
     visitor.sees("because you follow heist").await;
     assert!(!visitor.words("main").await.unwrap().contains("away"));
     visitor.leave().await;
