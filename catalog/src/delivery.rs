@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
     Refused(String),
     /// This film could not be delivered now; others may.
     Failed(String),
+    /// There was no answer for this film; there may be for others.
+    Silent(String),
     /// Nothing can be delivered now.
     Away(String),
 }
@@ -171,7 +173,7 @@ impl Docket {
                 // The others of the time of trouble have their turn now.
                 std::mem::take(&mut self.troubled) || again
             }
-            Outcome::Failed(_) => {
+            Outcome::Failed(_) | Outcome::Silent(_) => {
                 let pace = self.pace;
                 let fresh = || (now, Backoff::new(pace.first_delay, pace.max_delay));
                 let (until, backoff) = self.resting.entry(id.clone()).or_insert_with(fresh);

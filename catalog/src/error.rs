@@ -1,7 +1,7 @@
 //! What can go wrong in the catalog, and how that is told to callers.
 
 use actix_web::http::StatusCode;
-use runtime::AskError;
+use runtime::{AskError, telemetry};
 use tonic::{Code, Status};
 
 use crate::movies::{FieldErrors, InvalidMovieId};
@@ -27,6 +27,9 @@ pub enum Error {
     /// A part of the catalog is down or did not answer in time. A write may have been done.
     #[error("the catalog is away at the moment; try again in a little while")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no room on the disk; nothing was done.
+    #[error("there is no room on the disk; nothing was saved")]
+    Full,
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] storage::Error),
@@ -45,6 +48,7 @@ impl From<storage::Error> for Error {
     fn from(error: storage::Error) -> Self {
         match error {
             storage::Error::Overloaded => Self::Overloaded,
+            storage::Error::Full(_) => Self::Full,
             storage::Error::Unavailable(_) | storage::Error::Deadline(_) => {
                 Self::Unavailable(Box::new(error))
             }
@@ -74,6 +78,7 @@ impl Error {
             Self::RecommendationsAway => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             Self::RecommendationsFailed(_) => (StatusCode::BAD_GATEWAY, Code::Internal),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
+            Self::Full => (StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
         }
@@ -82,12 +87,27 @@ impl Error {
     /// Writes the error to the log if it is the catalog's own fault; its cause is shown to nobody
     /// else. Called once, where the error leaves the catalog.
     pub fn log(&self) {
-        if self.codes().0.is_server_error() {
-            let cause = std::error::Error::source(self).map(ToString::to_string);
-            tracing::error!(
-                cause = cause.as_deref().unwrap_or("none"),
-                "a request failed: {self}"
-            );
+        let cause = || match std::error::Error::source(self) {
+            Some(cause) => telemetry::causes(cause),
+            None => "none".into(),
+        };
+        match self {
+            Self::NotFound | Self::Invalid(_) => {}
+            // Those who need what is away tell of it once; here it would be told with each request.
+            Self::RecommendationsAway | Self::Unavailable(_) | Self::Full => {
+                tracing::debug!(cause = cause(), "a request was put off: {self}");
+            }
+            Self::RecommendationsFailed(_) | Self::Overloaded | Self::Database(_) => {
+                let cause = cause();
+                if let Some(before) = telemetry::seldom(&format!("{self}: {cause}")) {
+                    tracing::error!(
+                        cause,
+                        before,
+                        "a request failed{}: {self}: {cause}",
+                        telemetry::like_others(before)
+                    );
+                }
+            }
         }
     }
 }

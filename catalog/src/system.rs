@@ -96,12 +96,12 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     };
     let database = database?;
 
-    let channel = recommendations_gateway::channel(&config.recommendations_host);
+    let line = recommendations_gateway::line(&config.recommendations_host);
     let outgoing = warden.group("outgoing");
     let courier = {
-        let (database, channel) = (database.clone(), channel.clone());
+        let (database, line) = (database.clone(), line.clone());
         outgoing.supervise("film-courier", Place::Here, move |lifeline| {
-            FilmCourier::new(database.clone(), channel.clone(), Pace::default(), lifeline)
+            FilmCourier::new(database.clone(), line.clone(), Pace::default(), lifeline)
         })
     };
 
@@ -114,7 +114,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     });
     let recommendations =
         answering.supervise("recommendations-gateway", Place::Here, move |lifeline| {
-            RecommendationsGateway::new(channel.clone(), lifeline)
+            RecommendationsGateway::new(line.clone(), lifeline)
         });
     let (grpc, board) = (Arc::new(listeners.grpc), process.board.clone());
     let service = grpc::service(movies.clone());

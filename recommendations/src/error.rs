@@ -1,6 +1,6 @@
 //! Why calls fail, and what that is on the wire.
 
-use runtime::AskError;
+use runtime::{AskError, telemetry};
 use thiserror::Error;
 use tonic::{Code, Status};
 
@@ -60,7 +60,10 @@ impl From<Error> for Status {
         let code = error.code();
         if code == Code::Internal {
             let cause = cause(&error);
-            tracing::error!(cause, "a call failed: {error}: {cause}");
+            if let Some(before) = telemetry::seldom(&format!("{error}: {cause}")) {
+                let others = telemetry::like_others(before);
+                tracing::error!(cause, before, "a call failed{others}: {error}: {cause}");
+            }
             return Self::internal("something went wrong; the service's log says what");
         }
         if code == Code::Unavailable {
@@ -71,12 +74,6 @@ impl From<Error> for Status {
     }
 }
 
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(error) = next {
-        causes.push(error.to_string());
-        next = error.source();
-    }
-    causes.join(": ")
+fn cause(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(String::new, telemetry::causes)
 }

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bridge::bus::{Event, Producer};
+use bridge::bus::{BusError, Event, Producer};
 use proto::events::{STATUS_TOPIC, VERSION_HEADER};
 use runtime::{Fault, Place, Process, Warden, grpc::GrpcServer, ops, settings};
 use storage::Database;
@@ -13,7 +13,7 @@ use crate::{
         backlog_worker::BacklogWorker,
         lease_keeper::LeaseKeeper,
         matcher::{CountFilms, Matcher},
-        outbox_courier::{OutboxCourier, Outlet},
+        outbox_courier::{OutboxCourier, Outlet, Unpublished},
         watch_poller::WatchPoller,
     },
     config::Config,
@@ -219,7 +219,7 @@ struct BusOutlet(Producer);
 
 #[async_trait]
 impl Outlet for BusOutlet {
-    async fn publish(&self, events: &[Waiting]) -> Result<(), String> {
+    async fn publish(&self, events: &[Waiting]) -> Result<(), Unpublished> {
         let events = events.iter().map(|waiting| Event {
             topic: waiting.topic.clone(),
             key: waiting.key.clone(),
@@ -229,9 +229,10 @@ impl Outlet for BusOutlet {
                 (ID_HEADER.into(), format!("{SERVICE}-{}", waiting.seq)),
             ],
         });
-        self.0
-            .publish(events.collect())
-            .await
-            .map_err(|error| error.to_string())
+        let published = self.0.publish(events.collect()).await;
+        published.map_err(|error| match error {
+            BusError::Refused(_) | BusError::QueueFull => Unpublished::Refused(error.to_string()),
+            BusError::Unavailable(_) | BusError::Actor(_) => Unpublished::Away(error.to_string()),
+        })
     }
 }

@@ -21,5 +21,6 @@ pub mod telemetry;
 
 pub use process::{Fault, Process, Shutdown};
 pub use supervision::{
-    AskError, Backoff, Board, Group, Handle, Lifeline, Place, Reporter, RestartPolicy, Warden,
+    AskError, Backoff, Board, Dependency, Group, Handle, Lifeline, Place, Reporter, RestartPolicy,
+    Warden,
 };

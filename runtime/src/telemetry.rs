@@ -1,6 +1,12 @@
 //! Logs: a readable sentence each, the same values as fields.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::{IsTerminal, Write},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -22,7 +28,7 @@ pub struct LogSettings {
     #[arg(
         long = "log",
         env = "LOG",
-        default_value = "info,actix_server=warn,async_nats=off",
+        default_value = "info,actix_server=warn,async_nats=off,h2=error",
         help_heading = "Log"
     )]
     pub filter: String,
@@ -64,8 +70,67 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
     Ok(())
 }
 
+/// For how long the same trouble is not told again.
+const SELDOM: Duration = Duration::from_secs(30);
+/// How many kinds of trouble are remembered.
+const KINDS: usize = 64;
+
+/// Whether to log trouble that may come with each of many requests: `None` if the same was logged a
+/// moment ago, otherwise how often it came since without being logged.
+pub fn seldom(trouble: &str) -> Option<u64> {
+    static TOLD: Mutex<BTreeMap<String, (Instant, u64)>> = Mutex::new(BTreeMap::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, since)) = told.get_mut(trouble) {
+        if at.elapsed() < SELDOM {
+            *since += 1;
+            return None;
+        }
+        *at = Instant::now();
+        return Some(std::mem::take(since));
+    }
+    if told.len() >= KINDS {
+        told.clear();
+    }
+    told.insert(trouble.into(), (Instant::now(), 0));
+    Some(0)
+}
+
+/// Says in a log line that [`seldom`] let pass how many there were `before` it.
+pub fn like_others(before: u64) -> String {
+    match before {
+        0 => String::new(),
+        before => format!(" like {before} before it"),
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
 /// Prints the one line that says why a program does not start or does not go on.
 pub fn say_error(error: &dyn std::fmt::Display) {
     // There is nobody left to tell when even this cannot be printed.
     let _ = writeln!(std::io::stderr(), "error: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_is_told_seldom_and_another_one_at_once() {
+        assert_eq!(seldom("the disk is full"), Some(0));
+        assert_eq!(seldom("the disk is full"), None);
+        assert_eq!(seldom("the disk is gone"), Some(0));
+        assert_eq!(like_others(0), "");
+        assert_eq!(like_others(3), " like 3 before it");
+    }
 }

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel::{QueryResult, result::Error as DieselError};
-use runtime::{Fault, Group, Handle};
+use runtime::{Dependency, Fault, Group, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -28,6 +28,7 @@ pub struct Database {
     writer: Handle<Writer>,
     queue: Arc<WriteQueue>,
     reads: Arc<Semaphore>,
+    dependency: Arc<Dependency>,
 }
 
 impl Database {
@@ -53,16 +54,25 @@ impl Database {
 
     fn start(group: &Group, name: &str, url: &DatabaseUrl) -> Self {
         let queue = Arc::new(WriteQueue::default());
-        let readers = pool::pool(url, READERS as u32);
+        let known_as = format!("the {}", name.replace('-', " "));
+        let dependency = Arc::new(Dependency::new(&known_as));
+        let room = Arc::new(Dependency::in_words(
+            format!("{known_as} cannot be written to"),
+            format!("{known_as} can be written to again"),
+        ));
+        let (readers, needed) = (pool::pool(url, READERS as u32), dependency.clone());
         let reader =
             group.supervise_sync(&format!("{name}-reader"), READERS, move |lifeline| Reader {
                 pool: readers.clone(),
+                dependency: needed.clone(),
                 lifeline,
             });
         let writers = pool::pool(url, 1);
-        let waiting = queue.clone();
+        let (waiting, needed) = (queue.clone(), dependency.clone());
         let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |lifeline| Writer {
             pool: writers.clone(),
+            dependency: needed.clone(),
+            room: room.clone(),
             queue: waiting.clone(),
             lifeline,
         });
@@ -71,6 +81,7 @@ impl Database {
             writer,
             queue,
             reads: Arc::new(Semaphore::new(READ_LIMIT)),
+            dependency,
         }
     }
 
@@ -92,7 +103,7 @@ impl Database {
             _place: place.map_err(|_| Error::Overloaded)?,
         }));
         let asked = self.reader.ask(read, DEADLINE).await;
-        asked.map_err(|e| Error::from_ask(&e, DEADLINE))?;
+        asked.map_err(|e| self.noticed(Error::from_ask(&e, DEADLINE)))?;
         answered.await.unwrap_or(Err(Error::Panicked))
     }
 
@@ -124,7 +135,15 @@ impl Database {
             answered.await.unwrap_or(Err(Error::Panicked))
         };
         let answer = tokio::time::timeout(DEADLINE, answer).await;
-        answer.unwrap_or(Err(Error::Deadline(DEADLINE)))
+        answer.unwrap_or_else(|_| Err(self.noticed(Error::Deadline(DEADLINE))))
+    }
+
+    /// A database that does not answer is as good as gone.
+    fn noticed(&self, error: Error) -> Error {
+        if matches!(error, Error::Deadline(_)) {
+            self.dependency.is_gone(&error);
+        }
+        error
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use runtime::AskError;
+use runtime::{AskError, Reporter};
 use thiserror::Error;
 
 /// Why a read or a write did not come about.
@@ -9,6 +9,9 @@ pub enum Error {
     /// The database cannot be reached. A write that was under way may have been done.
     #[error("the database is away")]
     Unavailable(#[source] Option<diesel::result::Error>),
+    /// There is no room on the disk for what was to be written; nothing of it was kept.
+    #[error("the database's disk is full")]
+    Full(#[source] diesel::result::Error),
     /// Too many reads or writes wait already.
     #[error("the database has too much to do")]
     Overloaded,
@@ -28,8 +31,24 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Overloaded | Self::Deadline(_)
+            Self::Unavailable(_) | Self::Full(_) | Self::Overloaded | Self::Deadline(_)
         )
+    }
+
+    /// Reports that `what` did not come about. Of a database that is away, or that has a full disk, the
+    /// log tells already.
+    pub fn report(&self, reporter: &Reporter, what: &str) {
+        match std::error::Error::source(self) {
+            _ if matches!(
+                self,
+                Self::Unavailable(_) | Self::Full(_) | Self::Deadline(_)
+            ) =>
+            {
+                reporter.hindered(format_args!("{what}: {self}"));
+            }
+            Some(cause) => reporter.degraded(format_args!("{what}: {self}: {cause}")),
+            None => reporter.degraded(format_args!("{what}: {self}")),
+        }
     }
 
     pub(crate) fn from_ask(error: &AskError, deadline: Duration) -> Self {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Handler, Message, SyncContext};
-use runtime::Lifeline;
+use runtime::{Dependency, Lifeline};
 
 use crate::{
     DbConnection, Error,
@@ -40,12 +40,15 @@ pub(crate) struct CommitWaiting;
 /// Runs reads.
 pub(crate) struct Reader {
     pub(crate) pool: DbPool,
+    pub(crate) dependency: Arc<Dependency>,
     pub(crate) lifeline: Lifeline,
 }
 
 /// Runs writes, all that wait in one transaction.
 pub(crate) struct Writer {
     pub(crate) pool: DbPool,
+    pub(crate) dependency: Arc<Dependency>,
+    pub(crate) room: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) lifeline: Lifeline,
 }
@@ -71,10 +74,11 @@ impl Handler<RunRead> for Reader {
             return;
         }
         self.lifeline.step();
-        let mut session = match connect(&self.pool, &self.lifeline) {
+        let mut session = match connect(&self.pool, &self.dependency, &self.lifeline) {
             Ok(session) => session,
             Err(error) => return read.refuse(error),
         };
+        self.lifeline.ready();
         match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
             Ok(true) => {}
             Ok(false) => session.broken = true,
@@ -104,7 +108,7 @@ impl Writer {
         if group.is_empty() {
             return false;
         }
-        let mut session = match connect(&self.pool, &self.lifeline) {
+        let mut session = match connect(&self.pool, &self.dependency, &self.lifeline) {
             Ok(session) => session,
             Err(_) => {
                 for write in group {
@@ -114,6 +118,17 @@ impl Writer {
             }
         };
         let outcome = commit_group(&mut session, group);
+        match &session.full {
+            Some(reason) => {
+                self.room.is_gone(reason);
+                self.lifeline
+                    .hindered(format_args!("there is no room on the disk: {reason}"));
+            }
+            None => {
+                self.room.is_there();
+                self.lifeline.ready();
+            }
+        }
         if let Err(panic) = &outcome {
             self.lifeline.failed(format_args!("a write {panic}"));
             context.stop();
@@ -126,14 +141,15 @@ impl Writer {
     clippy::disallowed_methods,
     reason = "the executors are where the pool may be touched"
 )]
-fn connect(pool: &DbPool, lifeline: &Lifeline) -> Result<Pooled, Error> {
+fn connect(pool: &DbPool, dependency: &Dependency, lifeline: &Lifeline) -> Result<Pooled, Error> {
     match pool.get() {
         Ok(session) => {
-            lifeline.ready();
+            dependency.is_there();
             Ok(session)
         }
         Err(error) => {
-            lifeline.not_ready(format_args!("the database is away: {error}"));
+            dependency.is_gone(&error);
+            lifeline.blocked(format_args!("the database is away: {error}"));
             Err(Error::Unavailable(None))
         }
     }

@@ -84,6 +84,8 @@ enum Setback {
     Panicked(String),
     /// The connection is gone.
     Lost(DieselError),
+    /// There is no room on the disk.
+    Full(DieselError),
 }
 
 /// Commits the writes in one transaction, or in several if they take long, and answers their
@@ -117,7 +119,8 @@ pub(crate) fn commit_group(
             }
             Err(setback) => setback,
         };
-        let hopeless = session.broken || matches!(setback, Setback::Conflict(_));
+        let hopeless = session.broken || matches!(setback, Setback::Conflict(_) | Setback::Full(_));
+        let full = matches!(setback, Setback::Full(_));
         if tried > 1 && !hopeless {
             alone = tried;
             continue;
@@ -131,7 +134,10 @@ pub(crate) fn commit_group(
         if hopeless {
             // The others would only wait for the same.
             for write in group.drain(..) {
-                write.settle(Err(Error::Unavailable(None)));
+                write.settle(Err(match full {
+                    true => Error::Full(DieselError::RollbackTransaction),
+                    false => Error::Unavailable(None),
+                }));
             }
         }
     }
@@ -161,15 +167,23 @@ fn try_group(
                 std::thread::sleep(backoff.next_delay());
             }
             (tried, Err(setback)) => {
+                session.full = match &setback {
+                    Setback::Full(error) => Some(error.to_string()),
+                    _ => None,
+                };
                 session.broken |= match setback {
-                    Setback::Lost(_) => true,
+                    // One without room may have rolled back by itself, which diesel does not know.
+                    Setback::Lost(_) | Setback::Full(_) => true,
                     // A rolled-back connection is as good as new unless the rollback failed too.
                     Setback::Panicked(_) => is_lost(&mut session.conn),
                     Setback::Conflict(_) | Setback::Failed(_) => false,
                 };
                 return (tried, Err(setback));
             }
-            done => return done,
+            done => {
+                session.full = None;
+                return done;
+            }
         }
     }
 }
@@ -214,7 +228,10 @@ fn roll_back(conn: &mut DbConnection, setback: Setback) -> Setback {
             Err(error) => return Setback::Lost(error),
         }
         if let Err(error) = DbConnection::rollback_transaction(conn) {
-            return Setback::Lost(error);
+            return match setback {
+                Setback::Full(_) => setback,
+                _ => Setback::Lost(error),
+            };
         }
     }
 }
@@ -223,6 +240,8 @@ impl Setback {
     fn of(error: DieselError, conn: &mut DbConnection) -> Self {
         if is_conflict(&error) {
             Self::Conflict(error)
+        } else if is_full(&error) {
+            Self::Full(error)
         } else if is_read_only(&error) || may_be_lost(&error) && is_lost(conn) {
             Self::Lost(error)
         } else {
@@ -233,6 +252,7 @@ impl Setback {
     fn into_error(self) -> Error {
         match self {
             Self::Conflict(error) | Self::Lost(error) => Error::Unavailable(Some(error)),
+            Self::Full(error) => Error::Full(error),
             Self::Failed(error) => Error::Query(error),
             Self::Panicked(_) => Error::Panicked,
         }
@@ -247,6 +267,17 @@ fn may_be_lost(error: &DieselError) -> bool {
         DieselError::DatabaseError(Unknown | ClosedConnection, _)
             | DieselError::BrokenTransactionManager
     )
+}
+
+/// Whether there is no room for what was to be written. SQLite says so in words of its own, or, where it
+/// has to make its index of the log longer, calls it an I/O error; MySQL names the full table or disk.
+fn is_full(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(_, info) = error else {
+        return false;
+    };
+    let text = info.message();
+    let says = ["disk is full", "disk I/O error", "is full", "Disk full"];
+    says.iter().any(|words| text.contains(words))
 }
 
 /// Whether the server takes no writes. After a failover that is the former primary (1290, 1836),

@@ -68,7 +68,8 @@ fn migrate_mysql(
         taken: Option<i32>,
     }
     conn.allow_silence(STEP_DEADLINE);
-    let lock = "CONCAT('marquee-migrations-', DATABASE())";
+    // The name of a lock has at most 64 characters, that of a database may have as many.
+    let lock = "CONCAT('marquee-migrations-', SHA1(DATABASE()))";
     let answer: Taken = sql_query(format!(
         "SELECT CAST(GET_LOCK({lock}, 120) AS SIGNED INTEGER) AS taken"
     ))

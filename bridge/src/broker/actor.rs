@@ -98,8 +98,9 @@ impl Broker {
         self.told = messages;
         let failing = self.stats.failing_streams();
         if failing > 0 {
+            // The log tells of each of them already.
             self.lifeline
-                .degraded(format_args!("cannot write to {failing} of the streams"));
+                .hindered(format_args!("cannot write to {failing} of the streams"));
         } else if self.degraded {
             self.lifeline.ready();
         }

@@ -1,12 +1,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use runtime::Reporter;
+use runtime::{Dependency, Reporter};
 
 /// What keeps an actor of the bus from its work, put together from those who notice and reported
 /// when it changes.
 #[derive(Debug)]
 pub(super) struct Condition {
     reporter: Reporter,
+    work: Dependency,
     troubles: Mutex<Troubles>,
 }
 
@@ -21,9 +22,14 @@ struct Troubles {
 }
 
 impl Condition {
-    pub(super) fn new(reporter: Reporter) -> Self {
+    /// Nothing keeps the actor `name` from its work yet.
+    pub(super) fn new(name: &str, reporter: Reporter) -> Self {
         Self {
             reporter,
+            work: Dependency::in_words(
+                format!("the {name} is held up"),
+                format!("the {name} goes on"),
+            ),
             troubles: Mutex::default(),
         }
     }
@@ -53,7 +59,10 @@ impl Condition {
     pub(super) fn broker_back(&self) {
         self.change(|troubles| {
             troubles.suspected = false;
-            troubles.away = None;
+            if troubles.away.take().is_some() {
+                // Whether it still is will show.
+                troubles.stuck = None;
+            }
         });
     }
 
@@ -77,10 +86,16 @@ impl Condition {
         let mut troubles = self.troubles();
         let was_well = troubles.away.is_none() && troubles.stuck.is_none();
         change(&mut troubles);
-        match troubles.away.as_ref().or(troubles.stuck.as_ref()) {
-            Some(reason) => self.reporter.degraded(reason),
-            None if was_well => {}
-            None => self.reporter.ready(),
+        match (&troubles.away, &troubles.stuck) {
+            (Some(reason), _) | (None, Some(reason)) => {
+                self.work.is_gone(reason);
+                self.reporter.hindered(reason);
+            }
+            (None, None) if was_well => {}
+            (None, None) => {
+                self.work.is_there();
+                self.reporter.ready();
+            }
         }
     }
 

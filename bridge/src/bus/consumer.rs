@@ -70,7 +70,7 @@ pub fn consume(
             name: actor_name.clone(),
             subscription: subscription.clone(),
             handler: handler.clone(),
-            condition: Arc::new(Condition::new(lifeline.reporter())),
+            condition: Arc::new(Condition::new(&actor_name, lifeline.reporter())),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             claim: Claim::new(),
             panics: HashMap::new(),

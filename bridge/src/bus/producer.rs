@@ -37,7 +37,7 @@ impl Producer {
         let topics = with_dead_letters(topics.iter().copied());
         let (url, actor_name) = (url.clone(), name.to_owned());
         let actor = group.supervise(name, Place::Here, move |lifeline| {
-            let condition = Arc::new(Condition::new(lifeline.reporter()));
+            let condition = Arc::new(Condition::new(&actor_name, lifeline.reporter()));
             ProducerActor {
                 _lifeline: lifeline,
                 publisher: Some(publisher(&url, &actor_name, &condition)),

@@ -11,12 +11,13 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use proto::recommendations::{RemoveFilmRequest, recommendations_client::RecommendationsClient};
+use proto::recommendations::RemoveFilmRequest;
 use runtime::{Lifeline, Reporter};
 use storage::{Database, DbConnection};
 use tokio::sync::Notify;
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, Request};
 
+use super::recommendations_gateway::Line;
 pub use crate::delivery::Pace;
 use crate::{
     delivery::{Docket, Outcome, film_update},
@@ -49,21 +50,20 @@ pub struct FilmCourier {
 #[derive(Clone)]
 struct Round {
     database: Database,
-    client: RecommendationsClient<Channel>,
+    line: Line,
     pace: Pace,
     wake: Arc<Notify>,
     reporter: Reporter,
 }
 
 impl FilmCourier {
-    /// Makes the actor; the channel connects when it is first needed.
-    pub fn new(database: Database, channel: Channel, pace: Pace, lifeline: Lifeline) -> Self {
-        let client = RecommendationsClient::new(channel);
+    /// Makes the actor; the line connects when it is first needed.
+    pub fn new(database: Database, line: Line, pace: Pace, lifeline: Lifeline) -> Self {
         let reporter = lifeline.reporter();
         Self {
             round: Round {
                 database,
-                client,
+                line,
                 pace,
                 wake: Arc::default(),
                 reporter,
@@ -131,8 +131,7 @@ impl Round {
                         }
                     }
                     Err(error) => {
-                        self.reporter
-                            .degraded(format_args!("cannot read the outbox: {error}"));
+                        error.report(&self.reporter, "cannot read the outbox");
                         docket.pause(Instant::now());
                         break;
                     }
@@ -172,8 +171,12 @@ impl Round {
         let (id, version) = (news.movie_id().clone(), news.version());
         let outcome = match tokio::time::timeout(self.pace.deadline, self.call(news)).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Failed(no_answer_within(self.pace.deadline)),
+            Err(_) => Outcome::Silent(no_answer_within(self.pace.deadline)),
         };
+        match &outcome {
+            Outcome::Silent(reason) | Outcome::Away(reason) => self.line.dependency.is_gone(reason),
+            _ => self.line.dependency.is_there(),
+        }
         let settled = match &outcome {
             Outcome::Delivered => {
                 let id = id.clone();
@@ -188,15 +191,15 @@ impl Round {
                     .write(move |conn| outbox::park(conn, &id, version, &reason))
                     .await
             }
-            Outcome::Failed(_) | Outcome::Away(_) => Ok(()),
+            Outcome::Failed(_) | Outcome::Silent(_) | Outcome::Away(_) => Ok(()),
         };
         match settled {
             Ok(()) => (id, outcome),
             // Delivered again later; that changes nothing over there.
-            Err(error) => (
-                id,
-                Outcome::Away(format!("cannot settle the outbox: {error}")),
-            ),
+            Err(error) => {
+                error.report(&self.reporter, "cannot settle the outbox");
+                (id, Outcome::Away(error.to_string()))
+            }
         }
     }
 
@@ -204,7 +207,11 @@ impl Round {
         let sent = match news {
             News::Saved(movie) => {
                 let request = self.request(film_update(*movie));
-                self.client.process_film_update(request).await.map(drop)
+                self.line
+                    .client
+                    .process_film_update(request)
+                    .await
+                    .map(drop)
             }
             News::Deleted { id, version } => {
                 let removal = RemoveFilmRequest {
@@ -212,6 +219,7 @@ impl Round {
                     version: Some(version),
                 };
                 let sent = self
+                    .line
                     .client
                     .remove_film(self.request(removal))
                     .await
@@ -244,9 +252,10 @@ impl Round {
                 self.reporter
                     .degraded(format_args!("a film cannot be delivered: {reason}"));
             }
-            Outcome::Away(reason) => {
+            // The line and the database tell the log of what is away.
+            Outcome::Silent(reason) | Outcome::Away(reason) => {
                 self.reporter
-                    .degraded(format_args!("films wait for recommendations: {reason}"));
+                    .hindered(format_args!("films wait for recommendations: {reason}"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The catalog's way to the recommendations service.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use futures::{StreamExt, stream::BoxStream};
@@ -9,7 +9,7 @@ use proto::recommendations::{
     RecommendationsRequest, WatchRecommendationsRequest,
     recommendations_client::RecommendationsClient,
 };
-use runtime::Lifeline;
+use runtime::{Dependency, Lifeline};
 use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::{Error, UserId, config::RecommendationsHost, movies::MovieId};
@@ -107,17 +107,21 @@ pub struct Watch {
 /// made is [`Error::RecommendationsAway`].
 #[derive(Debug)]
 pub struct RecommendationsGateway {
-    client: RecommendationsClient<Channel>,
+    line: Line,
     lifeline: Lifeline,
 }
 
+/// The line to the recommendations service, shared by all who need it.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub(super) client: RecommendationsClient<Channel>,
+    pub(super) dependency: Arc<Dependency>,
+}
+
 impl RecommendationsGateway {
-    /// Makes the actor; the channel connects when it is first needed.
-    pub fn new(channel: Channel, lifeline: Lifeline) -> Self {
-        Self {
-            client: RecommendationsClient::new(channel),
-            lifeline,
-        }
+    /// Makes the actor; the line connects when it is first needed.
+    pub fn new(line: Line, lifeline: Lifeline) -> Self {
+        Self { line, lifeline }
     }
 }
 
@@ -129,18 +133,42 @@ impl Actor for RecommendationsGateway {
     }
 }
 
-/// Runs one call within its deadline.
-async fn call<T>(
-    what: &'static str,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(refused(what, status)),
-        Err(_) => {
-            tracing::debug!(call = what, "recommendations did not answer {what} in time");
-            Err(Error::RecommendationsAway)
+impl Line {
+    /// Runs one call within its deadline.
+    async fn call<T>(
+        &self,
+        what: &'static str,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        let answer = tokio::time::timeout(CALL_DEADLINE, call).await;
+        match &answer {
+            Err(_) => self.dependency.is_gone(format_args!(
+                "no answer within {} s",
+                CALL_DEADLINE.as_secs()
+            )),
+            Ok(Err(status)) if is_away(status) => self.dependency.is_gone(status.message()),
+            Ok(_) => self.dependency.is_there(),
         }
+        match answer {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(refused(what, status)),
+            Err(_) => {
+                tracing::debug!(call = what, "recommendations did not answer {what} in time");
+                Err(Error::RecommendationsAway)
+            }
+        }
+    }
+}
+
+/// Whether nobody was there to do what was asked.
+fn is_away(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
+            true
+        }
+        // A connection that breaks under a call is told as unknown.
+        Code::Unknown => std::error::Error::source(status).is_some(),
+        _ => false,
     }
 }
 
@@ -150,17 +178,11 @@ fn refused(what: &'static str, status: Status) -> Error {
         Code::InvalidArgument | Code::FailedPrecondition => {
             Error::Invalid(status.message().to_owned())
         }
-        Code::Unavailable
-        | Code::DeadlineExceeded
-        | Code::Cancelled
-        | Code::ResourceExhausted
         // Older services do not know our additions; for the caller that is the same as away.
-        | Code::Unimplemented => {
+        code if code == Code::Unimplemented || is_away(&status) => {
             tracing::debug!(call = what, %status, "recommendations did not answer {what}");
             Error::RecommendationsAway
         }
-        // A connection that breaks under a call is told as unknown.
-        Code::Unknown if std::error::Error::source(&status).is_some() => Error::RecommendationsAway,
         _ => Error::RecommendationsFailed(Box::new(status)),
     }
 }
@@ -169,10 +191,15 @@ impl Handler<GetKeywords> for RecommendationsGateway {
     type Result = ResponseFuture<Result<Vec<FollowedKeyword>, Error>>;
 
     fn handle(&mut self, GetKeywords(user): GetKeywords, _: &mut Context<Self>) -> Self::Result {
-        let mut client = self.client.clone();
+        let line = self.line.clone();
         Box::pin(async move {
             let request = GetPreferencesRequest { user_id: user.0 };
-            let response = call("GetPreferences", client.get_preferences(request)).await?;
+            let response = line
+                .call(
+                    "GetPreferences",
+                    line.client.clone().get_preferences(request),
+                )
+                .await?;
             let followed = response
                 .preferences
                 .into_iter()
@@ -189,13 +216,17 @@ impl Handler<Follow> for RecommendationsGateway {
     type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
-        let mut client = self.client.clone();
+        let line = self.line.clone();
         Box::pin(async move {
             let request = CreatePreferenceRequest {
                 user_id: user.0,
                 keyword,
             };
-            call("CreatePreference", client.create_preference(request)).await?;
+            line.call(
+                "CreatePreference",
+                line.client.clone().create_preference(request),
+            )
+            .await?;
             Ok(())
         })
     }
@@ -205,14 +236,19 @@ impl Handler<StopFollowing> for RecommendationsGateway {
     type Result = ResponseFuture<Result<bool, Error>>;
 
     fn handle(&mut self, message: StopFollowing, _: &mut Context<Self>) -> Self::Result {
-        let mut client = self.client.clone();
+        let line = self.line.clone();
         Box::pin(async move {
             let StopFollowing { user, keyword } = message;
             let request = DeletePreferenceRequest {
                 user_id: user.0,
                 keyword,
             };
-            let response = call("DeletePreference", client.delete_preference(request)).await?;
+            let response = line
+                .call(
+                    "DeletePreference",
+                    line.client.clone().delete_preference(request),
+                )
+                .await?;
             Ok(response.success)
         })
     }
@@ -222,14 +258,19 @@ impl Handler<GetRecommended> for RecommendationsGateway {
     type Result = ResponseFuture<Result<Recommended, Error>>;
 
     fn handle(&mut self, message: GetRecommended, _: &mut Context<Self>) -> Self::Result {
-        let mut client = self.client.clone();
+        let line = self.line.clone();
         Box::pin(async move {
             let request = RecommendationsRequest {
                 user_id: message.user.to_string(),
                 max_results: message.max,
                 offset: message.offset,
             };
-            let response = call("GetRecommendations", client.get_recommendations(request)).await?;
+            let response = line
+                .call(
+                    "GetRecommendations",
+                    line.client.clone().get_recommendations(request),
+                )
+                .await?;
             let films: Vec<_> = response
                 .recommendations
                 .into_iter()
@@ -252,11 +293,13 @@ impl Handler<Watch> for RecommendationsGateway {
     type Result = ResponseFuture<Result<Changes, Error>>;
 
     fn handle(&mut self, Watch { user }: Watch, _: &mut Context<Self>) -> Self::Result {
-        let mut client = self.client.clone();
+        let line = self.line.clone();
         Box::pin(async move {
             let request = Request::new(WatchRecommendationsRequest { user_id: user.0 });
             let watch = "WatchRecommendations";
-            let changes = call(watch, client.watch_recommendations(request)).await?;
+            let changes = line
+                .call(watch, line.client.clone().watch_recommendations(request))
+                .await?;
             let changes = changes.map(move |change| match change {
                 Ok(change) => Ok(RecommendationsChanged {
                     total: change.total,
@@ -285,15 +328,20 @@ fn recommended_film(film: proto::recommendations::MovieRecommendation) -> Option
     })
 }
 
-/// A channel to the recommendations service that connects when it is first needed, and again
-/// whenever it has to.
-pub fn channel(host: &RecommendationsHost) -> Channel {
-    host.endpoint()
+/// A line to the recommendations service that connects when it is first needed, and again whenever
+/// it has to.
+pub fn line(host: &RecommendationsHost) -> Line {
+    let channel = host
+        .endpoint()
         .connect_timeout(Duration::from_secs(2))
         .tcp_nodelay(true)
         // A peer that vanished without a word is noticed, also while nothing is asked.
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
-        .connect_lazy()
+        .connect_lazy();
+    Line {
+        client: RecommendationsClient::new(channel),
+        dependency: Arc::new(Dependency::new("recommendations")),
+    }
 }

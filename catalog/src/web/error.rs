@@ -106,6 +106,10 @@ impl PageError {
                     "That was not understood",
                     "Nothing was changed. Go back, and try it once more from the page itself.",
                 ),
+                StatusCode::INSUFFICIENT_STORAGE => said(
+                    "The disk is full",
+                    "Nothing was saved. Whoever looks after this Marquee has to make room; then send it again.",
+                ),
                 StatusCode::SERVICE_UNAVAILABLE => said(
                     "Back in a moment",
                     "Too much is going on, or a part of Marquee is being restarted. Try again in a little while; look first whether what you sent was kept.",

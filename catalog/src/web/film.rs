@@ -211,8 +211,16 @@ async fn show_again(
         NotKept::Failed(error @ Error::NotFound) => return Err(error.into()),
         NotKept::Failed(error) => {
             error.log();
-            let sentence = "The film may not have been kept, for a part of Marquee did not answer. \
-                What you typed is still here: look whether the film is there, and if not, send it again.";
+            let sentence = match error {
+                Error::Full => {
+                    "The film was not kept, for the disk is full. What you typed is still here: \
+                    send it again when whoever looks after this Marquee has made room."
+                }
+                _ => {
+                    "The film may not have been kept, for a part of Marquee did not answer. \
+                    What you typed is still here: look whether the film is there, and if not, send it again."
+                }
+            };
             (error.codes().0, view.failed(sentence.to_owned()))
         }
     };

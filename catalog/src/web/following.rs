@@ -118,7 +118,7 @@ async fn view(visit: &Visit) -> FollowingView {
     match keywords(visit).await {
         Ok(keywords) => FollowingView::new(keywords),
         Err(error) => {
-            tracing::warn!(%error, "what a user follows cannot be shown: {error}");
+            error.log();
             FollowingView::away()
         }
     }

@@ -26,7 +26,7 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
             )
         }
         Err(error) => {
-            tracing::warn!(%error, "what a user is recommended cannot be shown: {error}");
+            error.log();
             (RecommendedView::away(), None)
         }
     };

@@ -54,11 +54,11 @@ impl World {
         let database = Database::open(&group, "movies", "test", db.url(), steps)
             .await
             .unwrap();
-        let channel = recommendations_gateway::channel(&recommender.to_string().parse().unwrap());
+        let line = recommendations_gateway::line(&recommender.to_string().parse().unwrap());
         let courier = {
             let database = database.clone();
             group.supervise("film-courier", Place::Here, move |lifeline| {
-                FilmCourier::new(database.clone(), channel.clone(), pace, lifeline)
+                FilmCourier::new(database.clone(), line.clone(), pace, lifeline)
             })
         };
         let movies = {

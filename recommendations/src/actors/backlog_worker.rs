@@ -92,7 +92,11 @@ async fn work(mut duty: Duty, reporter: Reporter) {
                 }
             }
             Err(error) => {
-                reporter.degraded(format!("cannot work off the backlog: {error}"));
+                let what = "cannot work off the backlog";
+                match &error {
+                    Error::Storage(error) => error.report(&reporter, what),
+                    error => reporter.degraded(format_args!("{what}: {error}")),
+                }
                 tokio::time::sleep(backoff.next_delay()).await;
             }
         }

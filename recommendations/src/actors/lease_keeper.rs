@@ -64,7 +64,7 @@ impl Actor for LeaseKeeper {
                         holding.send_replace(None);
                         reporter.ready();
                     }
-                    Err(error) => reporter.degraded(format!("cannot keep the lease: {error}")),
+                    Err(error) => error.report(&reporter, "cannot keep the lease"),
                 }
             }
         };

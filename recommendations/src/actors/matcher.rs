@@ -159,12 +159,14 @@ impl Matcher {
 
     fn failed(&mut self, error: &storage::Error) -> Duration {
         match self.watermark {
-            Some(_) => self
+            Some(_) => error.report(&self.lifeline.reporter(), "cannot follow changes"),
+            // The database tells the log if it is away.
+            None if error.is_transient() => self
                 .lifeline
-                .degraded(format!("cannot follow changes: {error}")),
+                .blocked(format_args!("cannot read the preferences: {error}")),
             None => self
                 .lifeline
-                .not_ready(format!("cannot read the preferences: {error}")),
+                .not_ready(format_args!("cannot read the preferences: {error}")),
         }
         self.backoff.next_delay()
     }

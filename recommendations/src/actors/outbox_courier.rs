@@ -26,7 +26,18 @@ const PAGE: i64 = 500;
 #[async_trait]
 pub trait Outlet: Send + Sync + 'static {
     /// Returns when all `events` are durable at the broker, in order, or says why they may not be.
-    async fn publish(&self, events: &[Waiting]) -> Result<(), String>;
+    async fn publish(&self, events: &[Waiting]) -> Result<(), Unpublished>;
+}
+
+/// Why events may not be at the broker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unpublished {
+    /// The broker is away, as the log tells already.
+    #[error("{0}")]
+    Away(String),
+    /// The broker does not take them.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Sends what waits in the outbox, while this replica holds the lease.
@@ -91,8 +102,8 @@ async fn deliver(mut route: Route, reporter: Reporter) {
                     let _ = tokio::time::timeout(LOOK_INTERVAL, route.wake.notified()).await;
                 }
             }
-            Err(reason) => {
-                reporter.degraded(reason);
+            Err(trouble) => {
+                trouble.report(&reporter);
                 tokio::time::sleep(backoff.next_delay()).await;
             }
         }
@@ -100,10 +111,10 @@ async fn deliver(mut route: Route, reporter: Reporter) {
 }
 
 /// Sends the oldest events and forgets them when the broker has them; returns how many.
-async fn deliver_some(route: &Route) -> Result<usize, String> {
+async fn deliver_some(route: &Route) -> Result<usize, Trouble> {
     let page = |conn: &mut _| outbox::oldest(conn, PAGE);
     let waiting = route.database.read(page).await;
-    let waiting = waiting.map_err(|error| format!("cannot read the outbox: {error}"))?;
+    let waiting = waiting.map_err(|error| Trouble::Database("cannot read the outbox", error))?;
     let Some(last) = waiting.last().map(|event| event.seq) else {
         return Ok(0);
     };
@@ -112,11 +123,31 @@ async fn deliver_some(route: &Route) -> Result<usize, String> {
     }
     let begun = Instant::now();
     let published = route.outlet.publish(&waiting).await;
-    published.map_err(|error| format!("cannot publish events: {error}"))?;
+    published.map_err(Trouble::Bus)?;
     let count = waiting.len();
     tracing::debug!(count, took = ?begun.elapsed(), "published {count} events");
     let forget = move |conn: &mut _| outbox::delete_through(conn, last);
     let forgotten = route.database.write(forget).await;
-    forgotten.map_err(|error| format!("cannot empty the outbox: {error}"))?;
+    forgotten.map_err(|error| Trouble::Database("cannot empty the outbox", error))?;
     Ok(count)
+}
+
+/// Why nothing could be sent.
+enum Trouble {
+    Database(&'static str, storage::Error),
+    Bus(Unpublished),
+}
+
+impl Trouble {
+    fn report(&self, reporter: &Reporter) {
+        match self {
+            Self::Database(what, error) => error.report(reporter, what),
+            Self::Bus(Unpublished::Away(reason)) => {
+                reporter.hindered(format_args!("cannot publish events: {reason}"));
+            }
+            Self::Bus(Unpublished::Refused(reason)) => {
+                reporter.degraded(format_args!("cannot publish events: {reason}"));
+            }
+        }
+    }
 }

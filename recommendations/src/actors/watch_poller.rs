@@ -64,7 +64,7 @@ impl Actor for WatchPoller {
                         seen = now;
                         reporter.ready();
                     }
-                    Err(error) => reporter.degraded(format!("cannot look for changes: {error}")),
+                    Err(error) => error.report(&reporter, "cannot look for changes"),
                 }
             }
         };

@@ -6,7 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use recommendations::{actors::outbox_courier::Outlet, store::outbox::Waiting, system::Tuning};
+use recommendations::{
+    actors::outbox_courier::{Outlet, Unpublished},
+    store::outbox::Waiting,
+    system::Tuning,
+};
 
 use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
 
@@ -21,9 +25,9 @@ struct Broker {
 
 #[async_trait]
 impl Outlet for Broker {
-    async fn publish(&self, events: &[Waiting]) -> Result<(), String> {
+    async fn publish(&self, events: &[Waiting]) -> Result<(), Unpublished> {
         if *self.away.lock().unwrap() {
-            return Err("the broker is away".into());
+            return Err(Unpublished::Away("the broker is away".into()));
         }
         let broken = self.breaks_after.lock().unwrap().take();
         let count = broken.unwrap_or(events.len()).min(events.len());
@@ -32,7 +36,7 @@ impl Outlet for Broker {
             .unwrap()
             .extend_from_slice(&events[..count]);
         if broken.is_some() {
-            Err("the broker went away".into())
+            Err(Unpublished::Away("the broker went away".into()))
         } else {
             Ok(())
         }

@@ -117,6 +117,7 @@ impl Board {
             condition: Mutex::new(Condition {
                 state: ActorState::Running,
                 health: Health::Ready,
+                is_told: false,
                 last_failure: None,
             }),
         });
@@ -143,6 +144,8 @@ pub(super) struct Entry {
 struct Condition {
     state: ActorState,
     health: Health,
+    /// Whether the log says that it is in trouble.
+    is_told: bool,
     last_failure: Option<(String, Instant)>,
 }
 
@@ -159,9 +162,14 @@ impl Entry {
         lock(&self.condition).state = state;
     }
 
-    /// Puts down what the actor says of its work; returns what it said before.
-    pub(super) fn set_health(&self, health: Health) -> Health {
-        std::mem::replace(&mut lock(&self.condition).health, health)
+    /// Puts down what the actor says of its work.
+    pub(super) fn set_health(&self, health: Health) {
+        lock(&self.condition).health = health;
+    }
+
+    /// Puts down whether the log says that the actor is in trouble; returns whether it did before.
+    pub(super) fn set_told(&self, is_told: bool) -> bool {
+        std::mem::replace(&mut lock(&self.condition).is_told, is_told)
     }
 
     pub(super) fn record_failure(&self, cause: &str) {

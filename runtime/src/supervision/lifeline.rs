@@ -49,6 +49,16 @@ impl Lifeline {
         self.reporter.degraded(reason);
     }
 
+    /// Says that the actor works on without something whose absence the log tells already.
+    pub fn hindered(&self, reason: impl fmt::Display) {
+        self.reporter.hindered(reason);
+    }
+
+    /// Says that the actor cannot serve for want of something whose absence the log tells already.
+    pub fn blocked(&self, reason: impl fmt::Display) {
+        self.reporter.blocked(reason);
+    }
+
     /// Says that the actor cannot serve for now.
     pub fn not_ready(&self, reason: impl fmt::Display) {
         self.reporter.not_ready(reason);
@@ -114,19 +124,26 @@ impl Drop for Lifeline {
 impl Reporter {
     /// See [`Lifeline::ready`].
     pub fn ready(&self) {
-        let (service, actor) = (self.entry.service(), self.entry.name());
-        match self.entry.set_health(Health::Ready) {
-            Health::Ready => {}
-            Health::Starting(_) => tracing::debug!(service, actor, "{actor} is ready"),
-            Health::Degraded(_) | Health::NotReady(_) => {
-                tracing::info!(service, actor, "{actor} is back");
-            }
+        self.entry.set_health(Health::Ready);
+        if self.entry.set_told(false) {
+            let (service, actor) = (self.entry.service(), self.entry.name());
+            tracing::info!(service, actor, "{actor} is back");
         }
     }
 
     /// See [`Lifeline::degraded`].
     pub fn degraded(&self, reason: impl fmt::Display) {
         self.trouble(Health::Degraded(reason.to_string()), &reason);
+    }
+
+    /// See [`Lifeline::hindered`].
+    pub fn hindered(&self, reason: impl fmt::Display) {
+        self.entry.set_health(Health::Degraded(reason.to_string()));
+    }
+
+    /// See [`Lifeline::blocked`].
+    pub fn blocked(&self, reason: impl fmt::Display) {
+        self.entry.set_health(Health::NotReady(reason.to_string()));
     }
 
     /// See [`Lifeline::not_ready`].
@@ -151,16 +168,10 @@ impl Reporter {
 
     /// Logs once when trouble begins, not each time it is met again.
     fn trouble(&self, health: Health, reason: &dyn fmt::Display) {
-        if matches!(
-            self.entry.set_health(health),
-            Health::Ready | Health::Starting(_)
-        ) {
-            tracing::warn!(
-                service = self.entry.service(),
-                actor = self.entry.name(),
-                "{}: {reason}",
-                self.entry.name()
-            );
+        self.entry.set_health(health);
+        if !self.entry.set_told(true) {
+            let (service, actor) = (self.entry.service(), self.entry.name());
+            tracing::warn!(service, actor, "{actor}: {reason}");
         }
     }
 }

@@ -13,6 +13,7 @@
 mod backoff;
 mod board;
 mod child;
+mod dependency;
 mod handle;
 mod lifeline;
 mod tree;
@@ -22,6 +23,7 @@ mod warden;
 
 pub use backoff::Backoff;
 pub use board::{ActorReport, ActorState, Board, Health};
+pub use dependency::Dependency;
 pub use handle::{AskError, Handle};
 pub use lifeline::panic_message;
 pub use lifeline::{Lifeline, Reporter};

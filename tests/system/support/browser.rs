@@ -32,7 +32,9 @@ impl Browser {
     pub(crate) fn new(address: SocketAddr) -> Self {
         let client = Client::builder()
             .cookie_store(true)
-            .timeout(Duration::from_secs(20))
+            // A connection that was kept open may be closed by the server just when it is used again.
+            .pool_max_idle_per_host(0)
+            .timeout(Duration::from_secs(30))
             .build()
             .unwrap();
         Self {

@@ -1,11 +1,13 @@
 //! The harness: starts the real programs, speaks to them as a browser or a gRPC client does, and waits for what must come true.
 
 mod browser;
+mod operator;
 mod ports;
 mod program;
 mod relay;
 mod servers;
 mod system;
+mod visitors;
 
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ pub(crate) use browser::{Browser, Film};
 pub(crate) use ports::free_address;
 pub(crate) use program::{Program, binary};
 pub(crate) use relay::Relay;
-pub(crate) use servers::{Bus, Store, buses, mysql_url, skip, stores};
+pub(crate) use servers::{Bus, Store, buses, kafka_for_relay, mysql_url, skip, stores};
 pub(crate) use system::{GrpcAddresses, Layout, System};
+pub(crate) use visitors::Visitors;
 
 /// How long anything may take to come true before a test calls it lost. Generous, because a Kafka
 /// consumer group may wait out the session of a member that was killed.

@@ -72,6 +72,11 @@ impl Program {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the program still runs")
+    }
+
     /// What it has printed on its standard output so far.
     pub(crate) fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
@@ -84,7 +89,7 @@ impl Program {
 
     /// Asks it to stop as an orchestrator or Ctrl-C does: `TERM`, `INT`.
     pub(crate) fn signal(&self, signal: &str) {
-        let process = self.child.id().expect("the program still runs").to_string();
+        let process = self.id();
         // The shell's own `kill`: a bare machine may lack the program of that name.
         let sent = std::process::Command::new("sh")
             .args(["-c", &format!("kill -{signal} {process}")])

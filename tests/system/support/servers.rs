@@ -52,6 +52,13 @@ pub(crate) fn mysql_url() -> Option<String> {
     server("TEST_MYSQL_URL")
 }
 
+/// Where Kafka listens for a relay, and the address of the relay, to which it refers its clients.
+pub(crate) fn kafka_for_relay() -> Option<(String, String)> {
+    let addresses = server("TEST_KAFKA_RELAYED")?;
+    let (server, relay) = addresses.split_once(' ').expect("two addresses");
+    Some((server.to_owned(), relay.to_owned()))
+}
+
 /// Every kind of database that this machine has.
 pub(crate) fn stores() -> Vec<Store> {
     [Store::Sqlite]

@@ -168,6 +168,21 @@ impl System {
         settings
     }
 
+    /// The name of a second `recommendations` in a system that has one.
+    pub(crate) const REPLICA: &str = "replica";
+
+    /// Starts a second `recommendations` on the same database, which answers gRPC at `grpc`.
+    pub(crate) async fn add_replica(&mut self, grpc: SocketAddr) {
+        let http = free_address();
+        let mut settings = self.settings("recommendations");
+        settings.push(("GRPC_ADDR".to_owned(), grpc.to_string()));
+        settings.push(("HTTP_ADDR".to_owned(), http.to_string()));
+        self.health.insert(Self::REPLICA, http);
+        let program = Program::start("recommendations", self.folder.path(), &settings);
+        self.programs.insert(Self::REPLICA, program);
+        self.ready(Self::REPLICA).await;
+    }
+
     /// Starts one of the programs, again if it ran before, without waiting for it.
     pub(crate) fn launch(&mut self, name: &'static str) {
         self.launch_with(name, &self.settings(name));
@@ -277,6 +292,10 @@ impl System {
 
     /// Stops every program as an orchestrator does, each within its five seconds.
     pub(crate) async fn stop(&mut self) {
+        let replica = self.programs.get_mut(Self::REPLICA);
+        if let Some(replica) = replica {
+            replica.stop().await;
+        }
         for name in self.layout.programs().iter().rev() {
             self.program(name).stop().await;
         }

@@ -13,7 +13,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     admin::make_topics,
@@ -95,20 +95,25 @@ impl KafkaSource {
 
     /// Waits for a message, and meanwhile looks for a broker that is away.
     async fn first(&mut self, consumer: &Arc<StreamConsumer<Member>>) -> Result<(), BusError> {
+        // Not put off by the errors that come while the broker is away.
+        let mut look_at = Instant::now() + PROBE_INTERVAL;
         loop {
-            match timeout(PROBE_INTERVAL, consumer.recv()).await {
+            match timeout_at(look_at, consumer.recv()).await {
                 Ok(Ok(message)) => {
                     self.condition.broker_back();
                     self.receive(consumer, &message);
                     return Ok(());
                 }
                 Ok(Err(error)) => self.check(error)?,
-                Err(_) if self.condition.is_broker_suspected() => {
-                    let (asked, topic) = (consumer.clone(), self.subscription.topic.clone());
-                    let ask = move |deadline| asked.fetch_metadata(Some(&topic), deadline).is_ok();
-                    look_for_broker(&self.condition, ask).await;
+                Err(_) => {
+                    if self.condition.is_broker_suspected() {
+                        let (asked, topic) = (consumer.clone(), self.subscription.topic.clone());
+                        let ask =
+                            move |deadline| asked.fetch_metadata(Some(&topic), deadline).is_ok();
+                        look_for_broker(&self.condition, ask).await;
+                    }
+                    look_at = Instant::now() + PROBE_INTERVAL;
                 }
-                Err(_) => {}
             }
         }
     }
@@ -124,6 +129,10 @@ impl KafkaSource {
             return Err(unavailable(error));
         }
         match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+                self.condition.suspect_broker();
+                Ok(())
+            }
             // It may have been deleted; whoever made it when it was absent does so again.
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 Err(unavailable(error))

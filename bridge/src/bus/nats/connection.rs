@@ -144,11 +144,12 @@ fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Con
             condition.broker_back();
         }
         Event::Disconnected => {
+            // First, so that whoever meets the loss knows that it is told.
+            condition.broker_away("the connection to NATS is lost");
             link.send_modify(|link| {
                 link.connected = false;
                 link.losses += 1;
             });
-            condition.broker_away("the connection to NATS is lost");
         }
         Event::ClientError(error) if !link.borrow().connected => {
             condition.broker_away(format!("NATS cannot be reached: {error}"));
