@@ -48,6 +48,8 @@ pub async fn while_starting<T>(
         () = process.shutdown.begun() => None,
     };
     if let Some(handle) = handle {
+        // Who connects now is left to the next server; a server that stops would let them fall.
+        handle.pause().await;
         handle.stop(false).await;
     }
     started
@@ -110,7 +112,11 @@ pub async fn serve(server: Server, warden: &Warden, process: &Process) -> Result
     };
     // The actors need the rest of the time.
     let finish = process.shutdown.time_left() / 2;
-    let stopped = tokio::time::timeout(finish, handle.stop(outcome.is_ok())).await;
+    let stopping = async {
+        handle.pause().await;
+        handle.stop(outcome.is_ok()).await;
+    };
+    let stopped = tokio::time::timeout(finish, stopping).await;
     if stopped.is_err() {
         tracing::warn!("the HTTP server did not stop in time");
     }

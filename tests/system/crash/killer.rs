@@ -35,21 +35,13 @@ impl Killer {
         }
         let moment = self.instant(3.0);
         tokio::time::sleep(moment).await;
-        let victims = self.victims(&system.programs_at_work());
-        for name in &victims {
-            let program = system.program(name);
-            if let Some(status) = program.ended() {
-                panic!("`{name}` ended by itself: {status}");
-            }
-            program.start_kill();
+        let programs = system.programs_at_work();
+        let victims = self.victims(&programs);
+        let stalled = self.bystander(&programs, &victims);
+        if let Some(name) = stalled {
+            system.program(name).signal("STOP");
         }
-        for name in &victims {
-            system
-                .program(name)
-                .end_within(Duration::from_secs(10))
-                .await;
-            sound(system, name);
-        }
+        kill(system, &victims).await;
         let pause = if self.random.random_bool(0.3) {
             self.instant(1.0)
         } else {
@@ -60,7 +52,33 @@ impl Killer {
             system.launch(name);
         }
         let since = if once_ready { "ready" } else { "launched" };
-        format!("killed {victims:?} {moment:.1?} after all were {since}, started after {pause:.1?}")
+        let mut done = format!(
+            "killed {victims:?} {moment:.1?} after all were {since}, started after {pause:.1?}"
+        );
+        if let Some(name) = stalled {
+            let moment = self.instant(3.0);
+            tokio::time::sleep(moment).await;
+            system.program(name).signal("CONT");
+            done += &format!(", with {name} at a standstill until {moment:.1?} later");
+        }
+        done
+    }
+
+    /// Now and then, one that stands still while others are killed, and goes on with what it was at.
+    fn bystander(
+        &mut self,
+        programs: &[&'static str],
+        victims: &[&'static str],
+    ) -> Option<&'static str> {
+        let others: Vec<_> = programs
+            .iter()
+            .filter(|name| !victims.contains(name))
+            .collect();
+        let stalls = self.random.random_bool(0.3);
+        others
+            .choose(&mut self.random)
+            .filter(|_| stalls)
+            .map(|name| **name)
     }
 
     /// Up to `longest` seconds; each order of magnitude down to a third of a millisecond is as likely.
@@ -77,6 +95,21 @@ impl Killer {
             several
         };
         programs.sample(&mut self.random, count).copied().collect()
+    }
+}
+
+async fn kill(system: &mut System, victims: &[&'static str]) {
+    for name in victims {
+        let program = system.program(name);
+        if let Some(status) = program.ended() {
+            panic!("`{name}` ended by itself: {status}");
+        }
+        program.start_kill();
+    }
+    for name in victims {
+        let program = system.program(name);
+        program.end_within(Duration::from_secs(10)).await;
+        sound(system, name);
     }
 }
 

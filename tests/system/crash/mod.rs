@@ -32,17 +32,21 @@ struct Size {
     films: usize,
     /// Users who follow one thing from the beginning.
     crowd: usize,
+    /// How many kills are enough for every day.
+    rounds: u64,
 }
 
 const SMALL: Size = Size {
     films: 80,
     crowd: 0,
+    rounds: 30,
 };
 /// So much that the work on a preference that matches all films, and on a film that the crowd is
 /// recommended, is left to the backlog in part.
 const LARGE: Size = Size {
     films: 700,
     crowd: 2_300,
+    rounds: 15,
 };
 /// How many kills there are, at most, between two checks.
 const KILLS_BEFORE_CHECK: u32 = 5;
@@ -85,7 +89,7 @@ async fn crash(layout: Layout, store: &Store, bus: &Bus, size: Size) {
     if !layout.is_built() {
         return;
     }
-    let mut scene = Scene::new(&format!("{layout:?} over {store:?} and {bus:?}, {size:?}"));
+    let mut scene = Scene::new(layout, store, bus, size);
     let mut random = StdRng::seed_from_u64(scene.seed);
     let mut system = System::start(layout, store, bus).await;
     let ledger: SharedLedger = Arc::new(Mutex::new(Ledger::new()));
@@ -127,7 +131,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(what: &str) -> Self {
+    fn new(layout: Layout, store: &Store, bus: &Bus, size: Size) -> Self {
         let number = |variable: &str| {
             let value = env::var(variable).ok().filter(|value| !value.is_empty())?;
             Some(
@@ -137,9 +141,18 @@ impl Scene {
             )
         };
         let thorough = env::var_os("CI_REQUIRE_SERVERS").is_some();
-        let rounds = number("CRASH_ROUNDS").unwrap_or(if thorough { 30 } else { 10 });
+        // The README's command is to be quick.
+        let usual = if thorough {
+            size.rounds
+        } else {
+            size.rounds / 3
+        };
+        let rounds = number("CRASH_ROUNDS").unwrap_or(usual);
         let scene = Self {
-            what: what.to_owned(),
+            what: format!(
+                "{layout:?} over {store:?} and {bus:?}, {} films",
+                size.films
+            ),
             seed: number("CRASH_SEED").unwrap_or_else(rand::random),
             rounds: u32::try_from(rounds).expect("not as many rounds as that"),
             story: String::new(),
