@@ -2,7 +2,8 @@
 //! database and broker that the machine has.
 //!
 //! `support` is the harness. Real servers are named by `TEST_MYSQL_URL`, `TEST_NATS_URL` and
-//! `TEST_KAFKA_BROKERS`; where one is absent its part is skipped, loudly, unless
+//! `TEST_KAFKA_BROKERS` (with `TEST_KAFKA_RELAYED`, an address of it behind a relay), a library that fakes the
+//! time of day by `TEST_FAKETIME`; where one is absent its part is skipped, loudly, unless
 //! `CI_REQUIRE_SERVERS` is set, when that is an error.
 
 // `cfg(test)` is always true here; it tells clippy that the panics are meant.

@@ -120,16 +120,17 @@ impl Visitors {
     /// All is as it should be: each film that was taken is there, each film that is there is recommended, once, and is marked as
     /// recommended.
     pub(crate) async fn all_is_well(&self, system: &System) {
-        let seen = self.seen.lock().unwrap();
-        println!(
-            "{} pages, {} of them errors; {} films taken of {}",
-            seen.pages,
-            seen.errors,
-            seen.acknowledged.len(),
-            seen.tried
-        );
-        let acknowledged = seen.acknowledged.clone();
-        drop(seen);
+        let acknowledged = {
+            let seen = self.seen.lock().unwrap();
+            println!(
+                "{} pages, {} of them errors; {} films taken of {}",
+                seen.pages,
+                seen.errors,
+                seen.acknowledged.len(),
+                seen.tried
+            );
+            seen.acknowledged.clone()
+        };
         let (ids, titles) = stored(system).await;
         let lost: Vec<_> = acknowledged.difference(&titles).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
