@@ -5,7 +5,11 @@
 #   tests/containers.sh kafka    one of the two
 #
 # Needs docker with compose, curl, and the ports 5000, 50051 and 9092. Works in a compose project of its own, with secrets of its
-# own, and leaves nothing behind but the images. Where the builder needs more to reach the registries:
+# own, and leaves nothing behind but the images.
+#
+#   SKIP_BUILD=1 tests/containers.sh    with the images that are there
+#
+# Where the builder needs more to reach the registries:
 #
 #   BUILD_OPTIONS='--network host --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt' tests/containers.sh
 set -euo pipefail
@@ -106,9 +110,12 @@ more_than() { (($(acknowledged) > $1)); }
 
 # The titles of all films, one line each time they are listed; a mark in front of those that are recommended.
 films() {
-    local number=1 films
-    while films=$(page "/?page=$number" | tr '\n' ' ' | sed 's/<li /\n<li /g' | grep -F 'data-title="') && [ -n "$films" ]; do
-        sed -E 's/.*data-title="([^"]*)".*class="because".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/' <<<"$films"
+    local number=1 html
+    while :; do
+        html=$(page "/?page=$number" | tr '\n' ' ') || return 1
+        grep -F 'data-title="' <<<"${html//<li /$'\n'<li }" |
+            sed -E 's/.*data-title="([^"]*)".*class="because".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/'
+        grep -qF 'rel="next"' <<<"$html" || return 0
         number=$((number + 1))
     done
 }
@@ -156,6 +163,7 @@ try() {
 }
 
 for target in $services; do
+    [ -z "${SKIP_BUILD:-}" ] || break
     # shellcheck disable=SC2086 # several options
     docker build --quiet ${BUILD_OPTIONS:-} --target "$target" --tag "marquee-$target" . >/dev/null
     say "image marquee-$target: $(docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "marquee-$target")"
