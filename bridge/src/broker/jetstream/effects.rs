@@ -14,7 +14,8 @@ use super::error;
 use super::state::Change;
 use super::stream::Stream;
 use crate::broker::headers;
-use crate::broker::store::log::{Position, Written};
+use crate::broker::store::log::Position;
+use crate::broker::store::write::Written;
 
 impl Stream {
     /// Takes note of what came of the write on its way.

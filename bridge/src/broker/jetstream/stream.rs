@@ -22,8 +22,9 @@ use crate::broker::Counters;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
 use crate::broker::store::folder::delete_stream_dir;
-use crate::broker::store::log::{Log, Written};
+use crate::broker::store::log::Log;
 use crate::broker::store::syncer::{Outcome, Syncer};
+use crate::broker::store::write::Written;
 
 /// How many commands may wait for a stream; then its publishers wait.
 pub(super) const MAX_COMMANDS: usize = 256;

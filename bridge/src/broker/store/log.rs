@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::folder::{being_made, sync_parent};
 use super::record::{self, Record};
 use super::scan::{Preamble, preamble, visit_all};
+use super::write::{Target, Write, Written};
 
 /// Where a record's body lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +27,8 @@ struct Segment {
     number: u64,
     file: Arc<File>,
     len: u64,
+    /// How long the file is: there are zeros behind `len`.
+    room: u64,
 }
 
 /// The segments of one stream. The last is written to.
@@ -36,36 +39,6 @@ pub(in crate::broker) struct Log {
     segment_bytes: u64,
     /// After a failed write nothing is known of the file's end, so that the next batch starts a new file.
     distrusted: bool,
-}
-
-/// One batch on its way to the disk.
-#[derive(Debug)]
-pub(in crate::broker) struct Write {
-    target: Target,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Target {
-    Append {
-        file: Arc<File>,
-        offset: u64,
-        segment: u64,
-    },
-    Begin {
-        path: PathBuf,
-        segment: u64,
-        preamble: Bytes,
-    },
-}
-
-/// A batch that is on disk: where its first byte lies.
-#[derive(Debug)]
-pub(in crate::broker) struct Written {
-    pub(in crate::broker) segment: u64,
-    pub(in crate::broker) offset: u64,
-    begun: Option<Arc<File>>,
-    end: u64,
 }
 
 impl Log {
@@ -158,8 +131,15 @@ impl Log {
         let counted = bytes.slice(..counted.unwrap_or(bytes.len()).min(bytes.len()));
         let end = visit_all(number, path, &counted, visit);
         let file = File::options().read(true).write(true).open(path)?;
+        let beyond = |len: u64| {
+            let range = usize::try_from(end).ok()?..usize::try_from(len).ok()?;
+            bytes.get(range)
+        };
+        // Zeros are room for records that were not written any more.
+        let is_room = |len| beyond(len).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+        let mut room = bytes.len() as u64;
         match len {
-            Some(len) if end < len => {
+            Some(len) if end < len && !is_room(len) => {
                 tracing::error!(segment = %path.display(), end_bytes = end, len_bytes = len, "keeping a copy of a segment that cannot be read beyond a damage");
                 // A second name, for the first goes when nothing of what could be read is needed any more.
                 if let Err(error) = fs::hard_link(path, path.with_extension("damaged"))
@@ -168,10 +148,11 @@ impl Log {
                     tracing::error!(segment = %path.display(), %error, "cannot keep a copy of a damaged segment");
                 }
             }
-            None if file.metadata()?.len() != end => {
+            None if !is_room(room) => {
                 tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
                 file.set_len(end)?;
                 file.sync_all()?;
+                room = end;
             }
             _ => {}
         }
@@ -179,6 +160,7 @@ impl Log {
             number,
             file: Arc::new(file),
             len: end,
+            room,
         });
         Ok(())
     }
@@ -204,6 +186,8 @@ impl Log {
                         file: Arc::clone(&last.file),
                         offset: last.len,
                         segment: last.number,
+                        room: last.room,
+                        most: self.segment_bytes,
                     },
                     bytes,
                 }
@@ -215,9 +199,11 @@ impl Log {
                 record::encode(&mut preamble, &Record::PurgedBelow { seq: previous_len });
                 record::encode(&mut preamble, &Record::Snapshot(snapshot(segment)));
                 let path = segment_path(&self.dir, segment);
+                let previous = last.map(|last| (Arc::clone(&last.file), last.len));
                 Write {
                     target: Target::Begin {
                         path,
+                        previous: previous.filter(|_| !self.distrusted),
                         segment,
                         preamble: preamble.freeze(),
                     },
@@ -235,10 +221,11 @@ impl Log {
                     number: written.segment,
                     file,
                     len: written.end,
+                    room: written.room,
                 });
                 self.distrusted = false;
             }
-            (None, Some(last)) => last.len = written.end,
+            (None, Some(last)) => (last.len, last.room) = (written.end, written.room),
             (None, None) => {}
         }
     }
@@ -295,64 +282,6 @@ impl Reader {
             Ok(Bytes::from(body))
         };
         self.0.into_iter().map(read_one).collect()
-    }
-}
-
-impl Write {
-    /// Writes and syncs.
-    pub(in crate::broker) fn run(self) -> io::Result<Written> {
-        match self.target {
-            Target::Append {
-                file,
-                offset,
-                segment,
-            } => {
-                let end = offset + self.bytes.len() as u64;
-                if !self.bytes.is_empty()
-                    && let Err(error) = file
-                        .write_all_at(&self.bytes, offset)
-                        .and_then(|()| file.sync_data())
-                {
-                    let _ = file.set_len(offset);
-                    return Err(error);
-                }
-                Ok(Written {
-                    segment,
-                    offset,
-                    begun: None,
-                    end,
-                })
-            }
-            Target::Begin {
-                path,
-                segment,
-                preamble,
-            } => {
-                let offset = preamble.len() as u64;
-                let begin = || {
-                    let file = File::options()
-                        .read(true)
-                        .write(true)
-                        .create(true)
-                        .truncate(true)
-                        .open(&path)?;
-                    file.write_all_at(&preamble, 0)?;
-                    file.write_all_at(&self.bytes, offset)?;
-                    file.sync_all()?;
-                    sync_parent(&path)?;
-                    Ok(file)
-                };
-                let file = begin().inspect_err(|_: &io::Error| {
-                    let _ = fs::remove_file(&path);
-                })?;
-                Ok(Written {
-                    segment,
-                    offset,
-                    begun: Some(Arc::new(file)),
-                    end: offset + self.bytes.len() as u64,
-                })
-            }
-        }
     }
 }
 

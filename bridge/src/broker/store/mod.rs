@@ -5,3 +5,4 @@ pub(super) mod log;
 pub(super) mod record;
 mod scan;
 pub(super) mod syncer;
+pub(super) mod write;

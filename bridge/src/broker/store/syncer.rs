@@ -7,7 +7,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
-use super::log::{Write, Written};
+use super::write::{Write, Written};
 
 /// The result of a write, when it is known.
 pub(in crate::broker) type Outcome = oneshot::Receiver<io::Result<Written>>;

@@ -1,4 +1,5 @@
 use super::super::record::FRAME;
+use super::super::write::ROOM;
 use super::*;
 
 const SNAPSHOT: &[u8] = b"{}";
@@ -25,6 +26,7 @@ fn append(log: &mut Log, seqs: impl IntoIterator<Item = u64>) -> Written {
         offset: written.offset,
         begun: None,
         end: written.end,
+        room: written.room,
     };
     log.finish(written);
     copy
@@ -79,7 +81,7 @@ fn garbage_at_the_end_is_cut_off() {
     let mut log = create(dir.path(), 1 << 20);
     let written = append(&mut log, 1..=3);
     drop(log);
-    for garbage in [vec![0; 4096], vec![0xff; 100], vec![3, 0, 0]] {
+    for garbage in [vec![0xff; 4096], vec![0xff; 100], vec![3, 0, 0]] {
         let file = File::options()
             .write(true)
             .open(last_segment(dir.path()))
@@ -88,6 +90,30 @@ fn garbage_at_the_end_is_cut_off() {
         assert_eq!(reopen(dir.path()).1, [1, 2, 3]);
         assert_eq!(file.metadata().unwrap().len(), written.end);
     }
+}
+
+#[test]
+fn room_is_written_over_also_after_a_restart_and_given_back_at_the_end_of_a_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 2 * ROOM);
+    let written = append(&mut log, 1..=3);
+    let file = log.segments[0].file.clone();
+    let len = || file.metadata().unwrap().len();
+    assert_eq!((written.room, len()), (ROOM, ROOM));
+    drop(log);
+    let (mut log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, [1, 2, 3]);
+    assert_eq!(append(&mut log, [4]).offset, written.end);
+    assert_eq!(len(), ROOM);
+    drop(log);
+    let mut log = Log::open(dir.path().join("s"), 200, |_, _| {}).unwrap();
+    for seq in 5..=20 {
+        append(&mut log, [seq]);
+    }
+    assert!(log.segments.len() > 1);
+    assert_eq!(len(), log.segments[0].len);
+    drop(log);
+    assert_eq!(reopen(dir.path()).1, (1..=20).collect::<Vec<_>>());
 }
 
 #[test]
@@ -200,7 +226,7 @@ fn a_segment_whose_successor_is_unusable_is_not_written_to() {
     assert_eq!(seqs, [1]);
     append(&mut log, [4]);
     drop(log);
-    assert_eq!(first.file.metadata().unwrap().len(), written.end);
+    assert_eq!(first.file.metadata().unwrap().len(), written.room);
     assert_eq!(reopen(dir.path()).1, [1, 4]);
 }
 
