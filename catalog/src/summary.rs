@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,9 +26,10 @@ struct Reading<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     writes: u64,
-    summary: Option<Reading<Summary>>,
+    summary: Option<Reading<Arc<Summary>>>,
     of_genre: HashMap<String, Reading<i64>>,
-    landmarks: Option<Reading<Landmarks>>,
+    /// Those of the list of all movies, and of the lists by genre.
+    landmarks: HashMap<Option<String>, Reading<Landmarks>>,
 }
 
 /// That so many writes had been done when a reading began.
@@ -51,14 +53,14 @@ impl Figures {
         }
     }
 
-    pub(crate) fn summary(&self) -> Option<&Summary> {
+    pub(crate) fn summary(&self) -> Option<Arc<Summary>> {
         self.summary
             .as_ref()
             .filter(|reading| self.is_good(reading))
-            .map(|reading| &reading.value)
+            .map(|reading| reading.value.clone())
     }
 
-    pub(crate) fn remember_summary(&mut self, stamp: Stamp, value: Summary) {
+    pub(crate) fn remember_summary(&mut self, stamp: Stamp, value: Arc<Summary>) {
         self.summary = Some(Reading {
             value,
             writes: stamp.writes,
@@ -86,10 +88,10 @@ impl Figures {
     }
 
     /// The landmarks to begin from, and when the first of them were read.
-    pub(crate) fn landmarks(&self) -> (Stamp, Landmarks) {
+    pub(crate) fn landmarks(&self, genre: &Option<String>) -> (Stamp, Landmarks) {
         match self
             .landmarks
-            .as_ref()
+            .get(genre)
             .filter(|reading| self.is_good(reading))
         {
             Some(Reading { value, writes, at }) => (
@@ -99,16 +101,25 @@ impl Figures {
                 },
                 value.clone(),
             ),
-            None => (self.stamp(), Landmarks::default()),
+            None => (self.stamp(), Landmarks::of(genre.clone())),
         }
     }
 
-    pub(crate) fn remember_landmarks(&mut self, stamp: Stamp, value: Landmarks) {
-        self.landmarks = Some(Reading {
+    pub(crate) fn remember_landmarks(
+        &mut self,
+        stamp: Stamp,
+        genre: Option<String>,
+        value: Landmarks,
+    ) {
+        if self.landmarks.len() >= GENRES_LIMIT {
+            self.landmarks.clear();
+        }
+        let reading = Reading {
             value,
             writes: stamp.writes,
             at: stamp.at,
-        });
+        };
+        self.landmarks.insert(genre, reading);
     }
 
     fn is_good<T>(&self, reading: &Reading<T>) -> bool {
@@ -176,7 +187,7 @@ mod tests {
     fn figures_are_good_until_the_next_write() {
         let mut figures = Figures::default();
         let stamp = figures.stamp();
-        figures.remember_summary(stamp, Summary::default());
+        figures.remember_summary(stamp, Arc::default());
         figures.remember_genre(stamp, "drama", 7);
         assert!(figures.summary().is_some());
         assert_eq!(figures.of_genre("drama"), Some(7));
@@ -184,7 +195,7 @@ mod tests {
         figures.written();
         assert!(figures.summary().is_none());
         // What was read while the write was under way may lack it.
-        figures.remember_summary(stamp, Summary::default());
+        figures.remember_summary(stamp, Arc::default());
         figures.remember_genre(stamp, "drama", 7);
         assert!(figures.summary().is_none());
         assert_eq!(figures.of_genre("drama"), None);

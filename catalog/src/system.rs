@@ -16,7 +16,8 @@ use crate::{
         status_consumer,
     },
     config::{Config, SecretKey},
-    grpc, movies, web,
+    grpc, movies,
+    web::{self, walls::Walls},
 };
 
 /// The name of the service, as its actors are listed.
@@ -68,6 +69,8 @@ pub struct AppState {
     pub shutdown: Shutdown,
     /// How the actors are.
     pub board: Board,
+    /// What is shown at `/`.
+    pub(crate) walls: Arc<Walls>,
 }
 
 /// Runs the catalog until the process stops it.
@@ -128,6 +131,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         secret,
         shutdown: process.shutdown.clone(),
         board: process.board.clone(),
+        walls: Arc::default(),
     };
     let outcome = serve_pages(listeners.http, state, &warden, &process).await;
     warden.stop(process.shutdown.time_left()).await;

@@ -8,7 +8,7 @@ use runtime::Handle;
 use storage::Database;
 
 use crate::{
-    actors::matcher::{CatchUp, CountFilms, FilmsMatching, Matcher, UsersMatching},
+    actors::matcher::{CatchUp, CountFilms, FilmSaved, FilmsMatching, Matcher, UsersMatching},
     error::Error,
     matching::{FilmWords, Keyword, matches},
     signals::Signals,
@@ -18,6 +18,7 @@ use crate::{
         preferences,
         recommendations::{self, Fingerprint},
         reconcile::{self, Limits, Outcome, Seen, Terms},
+        sequence,
     },
     watchers::{TooManyWatchers, Watch},
 };
@@ -48,6 +49,17 @@ pub struct Recommended {
     pub keywords: Vec<String>,
 }
 
+/// Some of the films recommended to a user, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecommendedPage {
+    /// The films asked for.
+    pub films: Vec<Recommended>,
+    /// How many there are in all.
+    pub total: i64,
+    /// The number of the last change that is certainly seen in them.
+    pub state: i64,
+}
+
 impl Recommender {
     /// A recommender that keeps to `limits`.
     pub fn new(
@@ -76,10 +88,15 @@ impl Recommender {
             let seen = self.users_matching(&words).await?;
             let (id, facts, words) = (id.to_owned(), facts.clone(), words.clone());
             let terms = self.terms();
-            let save = move |conn: &mut _| {
-                reconcile::save_film(conn, &id, &facts, version, &words, &seen, &terms)
+            let save = {
+                let words = words.clone();
+                move |conn: &mut _| {
+                    reconcile::save_film(conn, &id, &facts, version, &words, &seen, &terms)
+                }
             };
-            if self.settled(self.database.write(save).await?)?.is_some() {
+            let outcome = self.database.write(save).await?;
+            self.tell_of_film(&outcome, words);
+            if self.settled(outcome)?.is_some() {
                 return Ok(());
             }
             self.wait_for_matcher().await;
@@ -195,22 +212,39 @@ impl Recommender {
         Ok(counted.collect())
     }
 
-    /// The films recommended to `user`, newest first, and how many there are in all.
+    /// The films recommended to `user`, newest first; `None` if nothing at all has changed since the
+    /// change number `known`.
     pub async fn recommendations(
         &self,
         user: i32,
         offset: i64,
         limit: i64,
-    ) -> Result<(Vec<Recommended>, i64), Error> {
+        known: i64,
+    ) -> Result<Option<RecommendedPage>, Error> {
         let read = move |conn: &mut _| {
+            // Before the rest: what is committed meanwhile is seen the next time, at the latest.
+            let state = sequence::current(conn)?;
+            if state == known {
+                return Ok(None);
+            }
             let total = recommendations::fingerprint(conn, user)?.total;
             let films = recommendations::page(conn, user, offset, limit)?;
-            Ok((films, preferences::of_user(conn, user)?, total))
+            Ok(Some((
+                films,
+                preferences::of_user(conn, user)?,
+                total,
+                state,
+            )))
         };
-        let (films, texts, total) = self.database.read(read).await?;
-        let explained = move || explain(films, &texts);
-        let recommended = tokio::task::spawn_blocking(explained).await;
-        Ok((recommended.map_err(|_| storage::Error::Panicked)?, total))
+        let Some((films, texts, total, state)) = self.database.read(read).await? else {
+            return Ok(None);
+        };
+        let explained = tokio::task::spawn_blocking(move || explain(films, &texts)).await;
+        Ok(Some(RecommendedPage {
+            films: explained.map_err(|_| storage::Error::Panicked)?,
+            total,
+            state,
+        }))
     }
 
     /// What changes whenever the recommendations of `user` do.
@@ -243,10 +277,22 @@ impl Recommender {
             Outcome::Lagging => Ok(None),
             Outcome::Changed(effects) => {
                 self.signals.committed(&effects);
-                // If it cannot be told it finds the change by itself.
-                let _ = self.matcher.tell(CatchUp);
+                if effects.film_seq.is_none() {
+                    // If it cannot be told it finds the change by itself.
+                    let _ = self.matcher.tell(CatchUp);
+                }
                 Ok(Some(true))
             }
+        }
+    }
+
+    /// After a transaction: spares the matcher the work of reading the film that was saved.
+    fn tell_of_film(&self, outcome: &Outcome, words: Arc<FilmWords>) {
+        if let Outcome::Changed(effects) = outcome
+            && let Some(seq) = effects.film_seq
+        {
+            // If it cannot be told it reads the film.
+            let _ = self.matcher.tell(FilmSaved { seq, words });
         }
     }
 

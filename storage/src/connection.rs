@@ -77,7 +77,8 @@ const SQLITE_SESSION: &str = "\
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA temp_store = MEMORY;";
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -8192;";
 
 const MYSQL_SESSION: &str = "\
     SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_ZERO_DATE');

@@ -1,6 +1,6 @@
 //! The actor through which everybody reads and writes movies.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use runtime::{Handle, Lifeline};
@@ -51,7 +51,7 @@ pub struct DeleteMovie(pub MovieId);
 
 /// Asks for the catalog's figures, which may be a few seconds old as far as other catalogs write.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Summary, Error>")]
+#[rtype(result = "Result<Arc<Summary>, Error>")]
 pub struct CatalogSummary;
 
 /// Asks to add the sample films, all of them or, if there is any movie already, none. Answers how
@@ -186,7 +186,7 @@ impl Handler<DeleteMovie> for MovieRepository {
 }
 
 impl Handler<CatalogSummary> for MovieRepository {
-    type Result = ResponseFuture<Result<Summary, Error>>;
+    type Result = ResponseFuture<Result<Arc<Summary>, Error>>;
 
     fn handle(&mut self, _: CatalogSummary, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
@@ -224,13 +224,7 @@ impl Shared {
         if offset >= total {
             return Ok((Vec::new(), total));
         }
-        let (stamp, mut landmarks) = self.figures.borrow().landmarks();
-        let query = move |conn: &mut _| Ok((landmarks.page(conn, offset, limit)?, landmarks));
-        let (movies, landmarks) = self.database.read(query).await?;
-        self.figures
-            .borrow_mut()
-            .remember_landmarks(stamp, landmarks);
-        Ok((movies, total))
+        Ok((self.movies(None, offset, limit).await?, total))
     }
 
     async fn page_of_genre(
@@ -243,18 +237,34 @@ impl Shared {
         if offset >= total {
             return Ok((Vec::new(), total));
         }
-        let query = move |conn: &mut _| reading::page_of_genre(conn, &genre, offset, limit);
-        Ok((self.database.read(query).await?, total))
+        Ok((self.movies(Some(genre), offset, limit).await?, total))
     }
 
-    async fn summary(&self) -> Result<Summary, Error> {
+    async fn movies(
+        &self,
+        genre: Option<String>,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<Movie>, Error> {
+        let (stamp, mut landmarks) = self.figures.borrow().landmarks(&genre);
+        let query = move |conn: &mut _| Ok((landmarks.page(conn, offset, limit)?, landmarks));
+        let (movies, landmarks) = self.database.read(query).await?;
+        self.figures
+            .borrow_mut()
+            .remember_landmarks(stamp, genre, landmarks);
+        Ok(movies)
+    }
+
+    async fn summary(&self) -> Result<Arc<Summary>, Error> {
         // Who comes while it is read waits for that, and does not read it too.
         let _reading = self.reading.lock().await;
         if let Some(summary) = self.figures.borrow().summary() {
-            return Ok(summary.clone());
+            return Ok(summary);
         }
         let stamp = self.figures.borrow().stamp();
-        let summary = summarize(self.database.read(reading::count_by_genre).await?);
+        let summary = Arc::new(summarize(
+            self.database.read(reading::count_by_genre).await?,
+        ));
         self.figures
             .borrow_mut()
             .remember_summary(stamp, summary.clone());

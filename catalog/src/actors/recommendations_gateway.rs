@@ -1,6 +1,6 @@
 //! The catalog's way to the recommendations service.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use futures::{StreamExt, stream::BoxStream};
@@ -16,6 +16,8 @@ use crate::{Error, UserId, config::RecommendationsHost, movies::MovieId};
 
 /// How long recommendations may take to answer a question of a page.
 const CALL_DEADLINE: Duration = Duration::from_secs(3);
+/// How many answers are kept, to be given again as long as recommendations says that they hold.
+const KEPT_ANSWERS: usize = 64;
 
 /// A keyword that a user follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Recommended {
     pub films: Vec<RecommendedFilm>,
     /// How many there are in all.
     pub total: i32,
+    /// The state of the recommendations service at that time; older services do not tell.
+    pub state: Option<i64>,
 }
 
 /// A user's recommendations may have changed.
@@ -85,7 +89,7 @@ pub struct StopFollowing {
 
 /// Asks for films that a user is recommended.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Recommended, Error>")]
+#[rtype(result = "Result<Arc<Recommended>, Error>")]
 pub struct GetRecommended {
     /// Whose films.
     pub user: UserId,
@@ -93,6 +97,8 @@ pub struct GetRecommended {
     pub offset: i32,
     /// How many to answer at most; 0 means the service's default.
     pub max: i32,
+    /// What was answered in this state will do, without asking the service whether it is newer now.
+    pub as_of: Option<i64>,
 }
 
 /// Asks to be told when a user's recommendations change.
@@ -108,8 +114,12 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct RecommendationsGateway {
     line: Line,
+    answers: Rc<RefCell<Answers>>,
     lifeline: Lifeline,
 }
+
+/// What was asked lately (whose films, how many passed over, how many at most), with the answer.
+type Answers = HashMap<(UserId, i32, i32), Arc<Recommended>>;
 
 /// The line to the recommendations service, shared by all who need it.
 #[derive(Debug, Clone)]
@@ -121,7 +131,11 @@ pub struct Line {
 impl RecommendationsGateway {
     /// Makes the actor; the line connects when it is first needed.
     pub fn new(line: Line, lifeline: Lifeline) -> Self {
-        Self { line, lifeline }
+        Self {
+            line,
+            answers: Rc::default(),
+            lifeline,
+        }
     }
 }
 
@@ -255,15 +269,26 @@ impl Handler<StopFollowing> for RecommendationsGateway {
 }
 
 impl Handler<GetRecommended> for RecommendationsGateway {
-    type Result = ResponseFuture<Result<Recommended, Error>>;
+    type Result = ResponseFuture<Result<Arc<Recommended>, Error>>;
 
     fn handle(&mut self, message: GetRecommended, _: &mut Context<Self>) -> Self::Result {
         let line = self.line.clone();
+        let answers = self.answers.clone();
         Box::pin(async move {
+            let question = (message.user, message.offset, message.max);
+            let known = answers.borrow().get(&question).cloned();
+            let known_state = known.as_ref().and_then(|known| known.state);
+            if let Some(known) = known
+                .as_ref()
+                .filter(|known| known.state.is_some() && known.state == message.as_of)
+            {
+                return Ok(known.clone());
+            }
             let request = RecommendationsRequest {
                 user_id: message.user.to_string(),
                 max_results: message.max,
                 offset: message.offset,
+                known_state: known_state.unwrap_or_default(),
             };
             let response = line
                 .call(
@@ -271,6 +296,10 @@ impl Handler<GetRecommended> for RecommendationsGateway {
                     line.client.clone().get_recommendations(request),
                 )
                 .await?;
+            if let Some(known) = known.filter(|_| response.unchanged) {
+                return Ok(known);
+            }
+            let state = Some(response.state).filter(|state| *state != 0);
             let films: Vec<_> = response
                 .recommendations
                 .into_iter()
@@ -284,7 +313,19 @@ impl Handler<GetRecommended> for RecommendationsGateway {
                 0
             };
             let total = response.total.max(seen);
-            Ok(Recommended { films, total })
+            let recommended = Arc::new(Recommended {
+                films,
+                total,
+                state,
+            });
+            if state.is_some() {
+                let mut answers = answers.borrow_mut();
+                if answers.len() >= KEPT_ANSWERS {
+                    answers.clear();
+                }
+                answers.insert(question, recommended.clone());
+            }
+            Ok(recommended)
         })
     }
 }

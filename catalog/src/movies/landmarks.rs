@@ -5,19 +5,32 @@ use diesel::prelude::*;
 use storage::DbConnection;
 
 use super::{
-    Movie, reading,
-    schema::movies::dsl::{created_at, id, movies},
+    Movie,
+    reading::{self, ESCAPE, lower, pattern},
+    schema::movies::dsl::{created_at, genre, id, movies},
 };
 
 /// How many movies are between two landmarks.
-const EVERY: usize = 1_000;
+const EVERY: usize = 500;
 
-/// Every thousandth movie of the list, as far down as somebody has looked: where to begin reading
+/// Every so many movies of the list one, as far down as somebody has looked: where to begin reading
 /// instead of counting from the top.
 #[derive(Debug, Clone, Default)]
-pub struct Landmarks(Vec<(NaiveDateTime, String)>);
+pub struct Landmarks {
+    /// Only movies whose genre contains this are counted, if it is given.
+    part_of_genre: Option<String>,
+    known: Vec<(NaiveDateTime, String)>,
+}
 
 impl Landmarks {
+    /// No landmarks yet of the list of a genre, or of all movies.
+    pub fn of(part_of_genre: Option<String>) -> Self {
+        Self {
+            part_of_genre,
+            known: Vec::new(),
+        }
+    }
+
     /// At most `limit` movies, newest first, after the `offset` newest ones. Landmarks on the way that
     /// were not known yet become known.
     ///
@@ -35,59 +48,51 @@ impl Landmarks {
     ) -> QueryResult<Vec<Movie>> {
         let offset = usize::try_from(offset).unwrap_or_default();
         let passed = offset / EVERY;
-        while self.0.len() < passed {
-            match next(conn, self.0.last())? {
-                Some(landmark) => self.0.push(landmark),
+        while self.known.len() < passed {
+            match self.next(conn)? {
+                Some(landmark) => self.known.push(landmark),
                 None => return Ok(Vec::new()),
             }
         }
-        let ids = match passed.checked_sub(1).and_then(|last| self.0.get(last)) {
-            None => list(conn, offset, limit)?,
-            Some(landmark) => list_after(conn, landmark, offset % EVERY, limit)?,
-        };
+        let landmark = passed.checked_sub(1).and_then(|last| self.known.get(last));
+        let ids = self.list(conn, landmark, offset % EVERY, limit)?;
         let ids: Vec<String> = ids.into_iter().map(|(_, movie_id)| movie_id).collect();
         reading::get_in_order(conn, &ids)
+    }
+
+    /// The movie so many places below the last landmark.
+    fn next(&self, conn: &mut DbConnection) -> QueryResult<Option<(NaiveDateTime, String)>> {
+        let mut found = self.list(conn, self.known.last(), EVERY - 1, 1)?;
+        Ok(found
+            .pop()
+            .and_then(|(time, movie_id)| Some((time?, movie_id))))
+    }
+
+    fn list(
+        &self,
+        conn: &mut DbConnection,
+        after: Option<&(NaiveDateTime, String)>,
+        offset: usize,
+        limit: i64,
+    ) -> QueryResult<Vec<Listed>> {
+        let mut list = movies
+            .select((created_at, id))
+            .order((created_at.desc(), id.desc()))
+            .offset(i64::try_from(offset).unwrap_or(i64::MAX))
+            .limit(limit)
+            .into_boxed();
+        if let Some((time, movie_id)) = after {
+            // The first condition is one range of the index, which the second alone is not.
+            list = list
+                .filter(created_at.le(*time))
+                .filter(created_at.lt(*time).or(id.lt(movie_id)));
+        }
+        if let Some(wanted) = &self.part_of_genre {
+            let contains = lower(genre).like(pattern(wanted)).escape(ESCAPE);
+            list = list.filter(contains);
+        }
+        list.load(conn)
     }
 }
 
 type Listed = (Option<NaiveDateTime>, String);
-
-/// The movie a thousand places below the landmark.
-fn next(
-    conn: &mut DbConnection,
-    last: Option<&(NaiveDateTime, String)>,
-) -> QueryResult<Option<(NaiveDateTime, String)>> {
-    let mut found = match last {
-        None => list(conn, EVERY - 1, 1)?,
-        Some(landmark) => list_after(conn, landmark, EVERY - 1, 1)?,
-    };
-    Ok(found
-        .pop()
-        .and_then(|(time, movie_id)| Some((time?, movie_id))))
-}
-
-fn list(conn: &mut DbConnection, offset: usize, limit: i64) -> QueryResult<Vec<Listed>> {
-    movies
-        .select((created_at, id))
-        .order((created_at.desc(), id.desc()))
-        .offset(i64::try_from(offset).unwrap_or(i64::MAX))
-        .limit(limit)
-        .load(conn)
-}
-
-fn list_after(
-    conn: &mut DbConnection,
-    (time, movie_id): &(NaiveDateTime, String),
-    offset: usize,
-    limit: i64,
-) -> QueryResult<Vec<Listed>> {
-    movies
-        .select((created_at, id))
-        // The first condition is one range of the index, which the second alone is not.
-        .filter(created_at.le(*time))
-        .filter(created_at.lt(*time).or(id.lt(movie_id)))
-        .order((created_at.desc(), id.desc()))
-        .offset(i64::try_from(offset).unwrap_or(i64::MAX))
-        .limit(limit)
-        .load(conn)
-}

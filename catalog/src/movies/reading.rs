@@ -8,7 +8,7 @@ use storage::DbConnection;
 
 use super::{
     Movie, MovieId,
-    schema::movies::dsl::{created_at, genre, id, movies},
+    schema::movies::dsl::{genre, id, movies},
 };
 
 diesel::define_sql_function! {
@@ -64,7 +64,7 @@ pub fn get(conn: &mut DbConnection, movie_id: &MovieId) -> QueryResult<Option<Mo
     let row: Option<Row> = movies
         .find(movie_id.as_str())
         .select(Row::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     row.map(Movie::try_from).transpose()
 }
@@ -95,28 +95,6 @@ pub fn get_in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<
         .iter()
         .filter_map(|listed| found.remove(listed))
         .collect())
-}
-
-/// At most `limit` movies whose genre contains the filter, in whatever case, newest first, after the
-/// `offset` newest ones. What is passed over is read from the index alone.
-///
-/// # Errors
-///
-/// If the database fails.
-pub fn page_of_genre(
-    conn: &mut DbConnection,
-    genre_filter: &str,
-    offset: i64,
-    limit: i64,
-) -> QueryResult<Vec<Movie>> {
-    let ids: Vec<String> = movies
-        .select(id)
-        .filter(lower(genre).like(pattern(genre_filter)).escape(ESCAPE))
-        .order((created_at.desc(), id.desc()))
-        .offset(offset)
-        .limit(limit)
-        .load(conn)?;
-    get_in_order(conn, &ids)
 }
 
 /// How many movies have a genre that contains this, in whatever case.
@@ -154,10 +132,10 @@ pub fn count_by_genre(conn: &mut DbConnection) -> QueryResult<Vec<(Option<String
 }
 
 /// Any character but the backslash, which MySQL reads twice.
-const ESCAPE: char = '!';
+pub(super) const ESCAPE: char = '!';
 
 /// The LIKE pattern for genres that contain the text.
-fn pattern(genre_filter: &str) -> String {
+pub(super) fn pattern(genre_filter: &str) -> String {
     let mut like = String::from("%");
     for c in genre_filter.to_lowercase().chars() {
         if matches!(c, '%' | '_' | ESCAPE) {

@@ -100,7 +100,7 @@ fn next_version(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResu
     if locked == 0 {
         return Ok(None);
     }
-    let least: i64 = movie.select(movies::version).first(conn)?;
+    let least: i64 = movie.select(movies::version).get_result(conn)?;
     Ok(Some(least.max(now.micros())))
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong with a page, and the page that says so.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse, ResponseError,
     http::{
@@ -40,6 +42,9 @@ pub(super) enum PageError {
     SlowForm,
     #[error("too many pages listen for recommendations")]
     TooManyStreams,
+    /// What several visitors asked for together went wrong.
+    #[error(transparent)]
+    Shared(Arc<PageError>),
     /// An answer of the framework's own, told by its status.
     #[error("{0}")]
     Other(StatusCode),
@@ -49,6 +54,7 @@ impl PageError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Catalog(error) => error.codes().0,
+            Self::Shared(error) => error.status(),
             Self::Rendering(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::FORBIDDEN,
@@ -65,6 +71,7 @@ impl PageError {
     fn words(&self) -> (&'static str, String) {
         let said = |heading, text: &str| (heading, text.to_owned());
         match self {
+            Self::Shared(error) => error.words(),
             Self::Refused(Refusal::CrossSite) => said(
                 "This form came from another site",
                 "Nothing was changed. If you did mean to send it, open Marquee itself and send it from there.",
@@ -130,6 +137,7 @@ impl ResponseError for PageError {
 
     fn error_response(&self) -> HttpResponse {
         match self {
+            Self::Shared(error) => return error.error_response(),
             Self::Catalog(error) => error.log(),
             Self::Rendering(error) => {
                 let cause = std::error::Error::source(error).map(ToString::to_string);

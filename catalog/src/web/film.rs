@@ -10,7 +10,7 @@ use super::{
     form::Form,
     url,
     views::{FilmFormView, FilmView, Place, genre_names},
-    visit::{DEADLINE, Visit},
+    visit::{DEADLINE, Visit, look_further},
 };
 use crate::{
     Error,
@@ -41,7 +41,7 @@ pub(super) async fn show(visit: Visit, InPath(id): InPath) -> Result<HttpRespons
     let (movie, mut reasons) = futures::join!(get(&visit, &id), visit.reasons());
     let movie = movie?;
     if let Some(reasons) = reasons.as_mut().filter(|_| movie.is_recommended) {
-        visit.look_further(reasons, &[&id]).await;
+        look_further(&visit.site.app, visit.user, reasons, &[&id]).await;
     }
     let why = reasons.as_ref().map(|reasons| reasons.of(&id));
     let view = FilmView::new(&movie, why.unwrap_or_default());

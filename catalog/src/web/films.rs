@@ -7,10 +7,11 @@ use super::{
     form::Form,
     templates::Part,
     views::{FilmCard, FilmsView, PAGE_SIZE, Place},
-    visit::{DEADLINE, Visit},
+    visit::{DEADLINE, Visit, look_further, reasons},
+    walls::{Question, Wall},
 };
 use crate::{
-    Error,
+    AppState, Error,
     actors::movie_repository::{CatalogSummary, ListMovies, LoadSample},
     movies::MoviePage,
     sample,
@@ -29,13 +30,41 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         .chars()
         .take(LONGEST_GENRE)
         .collect();
-    let summary = async { visit.site.app.movies.ask(CatalogSummary, DEADLINE).await? };
-    let (films, summary, reasons) = futures::join!(page(&visit, &genre), summary, visit.reasons());
+    let part = Part::of(visit.wants_list_only());
+    let question = Question {
+        user: visit.user,
+        genre,
+        page: visit.page(),
+        part,
+    };
+    let (app, asked) = (visit.site.app.clone(), question.clone());
+    let make = move || {
+        let (app, asked) = (app.clone(), asked.clone());
+        async move { make(&app, &asked).await }
+    };
+    let wall = visit.site.app.walls.clone().get(question, make).await?;
+    if wall.view.offers_sample() || visit.is_told_something() {
+        return visit.show(
+            StatusCode::OK,
+            Place::Films,
+            wall.recommended,
+            |templates, layout| templates.films(layout, &wall.view, part),
+        );
+    }
+    visit.show_wall(&wall, part)
+}
+
+/// Makes a wall from what the actors say now.
+async fn make(app: &AppState, asked: &Question) -> Result<Wall, PageError> {
+    let genre = asked.genre.as_str();
+    let summary = async { app.movies.ask(CatalogSummary, DEADLINE).await? };
+    let (films, summary, reasons) =
+        futures::join!(page(app, asked), summary, reasons(app, asked.user));
     let (films, summary, mut reasons) = (films?, summary?, reasons);
     if let Some(reasons) = &mut reasons {
         let recommended = films.movies.iter().filter(|movie| movie.is_recommended);
         let recommended: Vec<_> = recommended.map(|movie| &movie.id).collect();
-        visit.look_further(reasons, &recommended).await;
+        look_further(app, asked.user, reasons, &recommended).await;
     }
     let cards = films
         .movies
@@ -50,7 +79,7 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         .collect();
     let mut view = FilmsView::new(
         &summary,
-        &genre,
+        genre,
         cards,
         films.total,
         films.page,
@@ -60,28 +89,20 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
     if films.total == 0 && (genre.is_empty() || summary.total == 0) {
         view = view.offering(sample::count());
     }
-    let part = Part::of(visit.wants_list_only());
-    let recommended = reasons.map(|reasons| reasons.total);
-    visit.show(
-        StatusCode::OK,
-        Place::Films,
-        recommended,
-        |templates, layout| templates.films(layout, &view, part),
-    )
+    Ok(Wall::new(view, reasons.map(|reasons| reasons.total)))
 }
 
 /// The page that is asked for, or the last one if there are fewer.
-async fn page(visit: &Visit, genre: &str) -> Result<MoviePage, Error> {
-    let genre = (!genre.is_empty()).then(|| genre.to_owned());
+async fn page(app: &AppState, asked: &Question) -> Result<MoviePage, Error> {
+    let genre = (!asked.genre.is_empty()).then(|| asked.genre.clone());
     let ask = |page| ListMovies {
         page,
         page_size: PAGE_SIZE,
         genre: genre.clone(),
     };
-    let movies = &visit.site.app.movies;
-    let films = movies.ask(ask(visit.page()), DEADLINE).await??;
+    let films = app.movies.ask(ask(asked.page), DEADLINE).await??;
     if films.movies.is_empty() && films.total > 0 {
-        return movies.ask(ask(films.last_page()), DEADLINE).await?;
+        return app.movies.ask(ask(films.last_page()), DEADLINE).await?;
     }
     Ok(films)
 }

@@ -28,6 +28,7 @@ mod error;
 mod templates;
 mod url;
 mod views;
+pub(crate) mod walls;
 
 use std::sync::Arc;
 

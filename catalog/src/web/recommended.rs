@@ -1,6 +1,6 @@
 //! The films that the user is recommended, and why.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, http::StatusCode};
 
@@ -43,7 +43,7 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
 }
 
 /// The page that is asked for, or the last one if there are fewer, and its number.
-async fn page(visit: &Visit) -> Result<(i64, Recommended), Error> {
+async fn page(visit: &Visit) -> Result<(i64, Arc<Recommended>), Error> {
     let get = async |page: i64| {
         let offset = i32::try_from((page - 1) * PAGE_SIZE).unwrap_or(i32::MAX);
         visit.recommended(offset, PAGE_SIZE as i32, DEADLINE).await

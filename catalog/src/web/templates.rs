@@ -21,7 +21,7 @@ macro_rules! embedded {
 pub(super) struct Templates(Tera);
 
 /// How much of a page is rendered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Part {
     /// All of it.
     Page,

@@ -71,7 +71,7 @@ pub(super) struct ErrorView {
 }
 
 /// Where one is in a list of several pages, and how to go on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Pager {
     page: i64,
     last: i64,

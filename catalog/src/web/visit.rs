@@ -1,13 +1,16 @@
 //! One visitor looking at one page.
 
-use std::{collections::HashMap, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, ContentType, LOCATION},
+        header::{
+            ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, ContentType,
+            Encoding, Header, LOCATION, VARY,
+        },
     },
     web,
 };
@@ -18,13 +21,15 @@ use super::{
     Site,
     csrf::Token,
     error::PageError,
-    flash, templates,
+    flash,
+    templates::{self, Part},
     user::CurrentUser,
     views::{Layout, Place, Why},
+    walls::Wall,
 };
 use crate::{
-    Error, UserId,
-    actors::recommendations_gateway::{GetRecommended, Recommended, RecommendedFilm},
+    AppState, Error, UserId,
+    actors::recommendations_gateway::{GetRecommended, Recommended},
     movies::MovieId,
 };
 
@@ -115,16 +120,41 @@ impl Visit {
         let flash = if list_only { None } else { self.flash.clone() };
         let layout = Layout::new(place, recommended, flash, self.token.value.clone());
         let html = render(templates::templates(), &layout)?;
+        let mut response = self.answer(status);
+        if layout.flash.is_some() {
+            response.cookie(flash::shown());
+        }
+        Ok(response.body(html))
+    }
+
+    /// Answers with a wall that was perhaps made for others, too.
+    pub(super) fn show_wall(&self, wall: &Wall, part: Part) -> Result<HttpResponse, PageError> {
+        let html = wall.html(part)?;
+        let mut response = self.answer(StatusCode::OK);
+        response.insert_header((VARY, ACCEPT_ENCODING.as_str()));
+        let known = [Encoding::gzip(), Encoding::identity()];
+        let taken = AcceptEncoding::parse(&self.request).ok();
+        let taken = taken.and_then(|taken| taken.negotiate(known.iter()));
+        if taken == Some(Encoding::gzip()) {
+            response.insert_header((CONTENT_ENCODING, "gzip"));
+            return Ok(response.body(wall.gzip(&html)));
+        }
+        Ok(response.body(html))
+    }
+
+    /// Whether this page is to tell the visitor what was just done.
+    pub(super) fn is_told_something(&self) -> bool {
+        self.flash.is_some() && !self.wants_list_only()
+    }
+
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(status);
         // Each visitor's pages are their own, and may differ the next time.
         response
             .content_type(ContentType::html())
             .insert_header((CACHE_CONTROL, "private, no-cache"));
         self.give_token(&mut response);
-        if layout.flash.is_some() {
-            response.cookie(flash::shown());
-        }
-        Ok(response.body(html))
+        response
     }
 
     /// Sends the visitor to another page, which tells what was done.
@@ -146,28 +176,7 @@ impl Visit {
 
     /// The newest recommendations and why; nothing if the service does not say so quickly.
     pub(super) async fn reasons(&self) -> Option<Reasons> {
-        let recommended = self.recommended(0, REASONS, ASIDE_DEADLINE).await.ok()?;
-        let mut reasons = Reasons::default();
-        reasons.add(recommended);
-        Some(reasons)
-    }
-
-    /// Looks among the user's older recommendations, up to a limit, until each of these films has its reason.
-    pub(super) async fn look_further(&self, reasons: &mut Reasons, films: &[&MovieId]) {
-        let end = reasons.total.min(10 * REASONS);
-        let looking = async {
-            while reasons.seen < end && films.iter().any(|film| reasons.of(film).is_empty()) {
-                let Ok(more) = self
-                    .recommended(reasons.seen, REASONS, ASIDE_DEADLINE)
-                    .await
-                else {
-                    return;
-                };
-                reasons.add(more);
-            }
-        };
-        // What has been found until then is shown.
-        let _ = timeout(ASIDE_DEADLINE, looking).await;
+        reasons(&self.site.app, self.user).await
     }
 
     /// Some of the user's recommendations, newest first.
@@ -176,13 +185,8 @@ impl Visit {
         offset: i32,
         max: i32,
         deadline: Duration,
-    ) -> Result<Recommended, Error> {
-        let ask = GetRecommended {
-            user: self.user,
-            offset,
-            max,
-        };
-        self.site.app.recommendations.ask(ask, deadline).await?
+    ) -> Result<Arc<Recommended>, Error> {
+        recommended(&self.site.app, self.user, offset, max, None, deadline).await
     }
 
     fn give_token(&self, response: &mut HttpResponseBuilder) {
@@ -192,10 +196,58 @@ impl Visit {
     }
 }
 
+/// The newest recommendations of a user and why; nothing if the service does not say so quickly.
+pub(super) async fn reasons(app: &AppState, user: UserId) -> Option<Reasons> {
+    let mut reasons = Reasons::default();
+    let newest = recommended(app, user, 0, REASONS, None, ASIDE_DEADLINE).await;
+    reasons.add(newest.ok()?);
+    Some(reasons)
+}
+
+/// Looks among the user's older recommendations, up to a limit, until each of these films has its
+/// reason.
+pub(super) async fn look_further(
+    app: &AppState,
+    user: UserId,
+    reasons: &mut Reasons,
+    films: &[&MovieId],
+) {
+    let end = reasons.total.min(10 * REASONS);
+    let looking = async {
+        while reasons.seen < end && films.iter().any(|film| reasons.of(film).is_empty()) {
+            let (offset, state) = (reasons.seen, reasons.state());
+            let more = recommended(app, user, offset, REASONS, state, ASIDE_DEADLINE).await;
+            let Ok(more) = more else {
+                return;
+            };
+            reasons.add(more);
+        }
+    };
+    // What has been found until then is shown.
+    let _ = timeout(ASIDE_DEADLINE, looking).await;
+}
+
+async fn recommended(
+    app: &AppState,
+    user: UserId,
+    offset: i32,
+    max: i32,
+    as_of: Option<i64>,
+    deadline: Duration,
+) -> Result<Arc<Recommended>, Error> {
+    let ask = GetRecommended {
+        user,
+        offset,
+        max,
+        as_of,
+    };
+    app.recommendations.ask(ask, deadline).await?
+}
+
 /// Why films are recommended to the user.
 #[derive(Default)]
 pub(super) struct Reasons {
-    by_film: HashMap<MovieId, Vec<String>>,
+    known: Vec<Arc<Recommended>>,
     /// How many recommendations were looked through.
     seen: i32,
     /// How many films are recommended in all, these or others.
@@ -203,17 +255,22 @@ pub(super) struct Reasons {
 }
 
 impl Reasons {
-    fn add(&mut self, Recommended { films, total }: Recommended) {
-        let reason = |film: RecommendedFilm| (film.id, film.matched_keywords);
-        self.by_film.extend(films.into_iter().map(reason));
+    fn add(&mut self, recommended: Arc<Recommended>) {
         self.seen += REASONS;
-        self.total = self.total.max(total);
+        self.total = self.total.max(recommended.total);
+        self.known.push(recommended);
+    }
+
+    /// The state of recommendations in which the newest of them were as they are here.
+    fn state(&self) -> Option<i64> {
+        self.known.first()?.state
     }
 
     /// Why a film is recommended to the user; empty if it is not, or if that is not known.
     pub(super) fn of(&self, film: &MovieId) -> Why {
-        match self.by_film.get(film) {
-            Some(keywords) => Why::new(keywords),
+        let mut known = self.known.iter().flat_map(|some| &some.films);
+        match known.find(|known| known.id == *film) {
+            Some(known) => Why::new(&known.matched_keywords),
             None if self.seen >= self.total => Why::not_the_users(),
             None => Why::default(),
         }

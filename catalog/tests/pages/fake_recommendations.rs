@@ -158,6 +158,7 @@ impl Recommendations for FakeRecommendations {
             user_id,
             max_results,
             offset,
+            ..
         } = request.into_inner();
         let all = self.told().recommended(user_id.parse().unwrap());
         let total = all.len() as i32;
@@ -168,6 +169,7 @@ impl Recommendations for FakeRecommendations {
         Ok(Response::new(RecommendationsResponse {
             recommendations: page.collect(),
             total,
+            ..RecommendationsResponse::default()
         }))
     }
 

@@ -5,6 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
 };
+use futures::future::{self, MaybeDone};
 use roaring::RoaringBitmap;
 use runtime::{Backoff, Lifeline};
 use storage::Database;
@@ -12,7 +13,8 @@ use storage::Database;
 use crate::{
     matching::{FilmWords, Index, Keyword},
     store::{
-        news::{self, News, Step},
+        news::{self, Fresh, News, Step},
+        preferences,
         reconcile::Seen,
         sequence,
     },
@@ -21,10 +23,16 @@ use crate::{
 /// How often it looks for changes that nobody told it of: those of other replicas.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What is committed one after the other is read together, after so much time.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// How many changes, films or preferences it reads at once.
 const CHANGES: i64 = 2_000;
 const FILMS: i64 = 500;
 const PREFERENCES: i64 = 10_000;
+
+/// How many films that were saved here are kept until their changes are read.
+const FRESH: usize = 2_000;
 
 /// The owner of the index. Runs on a thread of its own.
 pub struct Matcher {
@@ -37,6 +45,7 @@ pub struct Matcher {
     /// the older would take the place of the newer and its changes be passed over.
     reading: bool,
     asked_again: bool,
+    fresh: Fresh,
     backoff: Backoff,
 }
 
@@ -65,6 +74,16 @@ pub struct CountFilms(pub Vec<Keyword>);
 #[rtype(result = "()")]
 pub struct CatchUp;
 
+/// A film with these words was committed here, under this number: read it soon.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FilmSaved {
+    /// The number of the change.
+    pub seq: i64,
+    /// What the film is like since.
+    pub words: Arc<FilmWords>,
+}
+
 type Built = Result<(Index, i64), storage::Error>;
 
 impl Matcher {
@@ -77,6 +96,7 @@ impl Matcher {
             watermark: None,
             reading: false,
             asked_again: false,
+            fresh: Fresh::new(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
@@ -118,19 +138,26 @@ impl Matcher {
             return;
         }
         self.asked_again = false;
-        let database = self.database.clone();
+        let (database, mut fresh) = (self.database.clone(), std::mem::take(&mut self.fresh));
         let read = async move {
-            database
-                .read(move |conn| news::news(conn, watermark, CHANGES))
-                .await
+            let look = move |conn: &mut _| {
+                let news = news::news(conn, watermark, CHANGES, &fresh)?;
+                fresh.retain(|seq, _| *seq > news.through);
+                Ok((news, fresh))
+            };
+            database.read(look).await
         };
         context.spawn(read.into_actor(self).map(Self::learn));
     }
 
-    fn learn(news: Result<News, storage::Error>, matcher: &mut Self, context: &mut Context<Self>) {
+    fn learn(
+        read: Result<(News, Fresh), storage::Error>,
+        matcher: &mut Self,
+        context: &mut Context<Self>,
+    ) {
         matcher.reading = false;
-        let news = match news {
-            Ok(news) => news,
+        let (news, fresh) = match read {
+            Ok(read) => read,
             Err(error) => {
                 // The next look comes by itself.
                 matcher.failed(&error);
@@ -138,6 +165,7 @@ impl Matcher {
             }
         };
         matcher.succeeded();
+        matcher.fresh.extend(fresh);
         if news.lost {
             tracing::warn!("the list of changes was cut off too early; everything is read again");
             matcher.build(context);
@@ -147,8 +175,14 @@ impl Matcher {
             apply(&mut matcher.index, step);
         }
         matcher.watermark = Some(news.through);
-        if news.more || matcher.asked_again {
+        if news.more {
             matcher.catch_up(context);
+        } else if matcher.asked_again {
+            matcher.reading = true;
+            context.run_later(PAUSE, |matcher, context| {
+                matcher.reading = false;
+                matcher.catch_up(context);
+            });
         }
     }
 
@@ -225,33 +259,67 @@ impl Handler<CatchUp> for Matcher {
     }
 }
 
+impl Handler<FilmSaved> for Matcher {
+    type Result = ();
+
+    fn handle(&mut self, film: FilmSaved, context: &mut Context<Self>) {
+        if self.fresh.len() < FRESH {
+            self.fresh.insert(film.seq, film.words);
+        }
+        self.catch_up(context);
+    }
+}
+
 /// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
 async fn build(database: Database) -> Built {
     let mut index = Index::new();
     let watermark = database.read(sequence::current).await?;
-    let mut after = i32::MIN;
-    loop {
-        let page = move |conn: &mut _| news::preferences(conn, after, PREFERENCES);
-        let (steps, last) = database.read(page).await?;
-        for step in steps {
-            apply(&mut index, step);
-        }
-        match last {
-            Some(last) => after = last,
-            None => break,
+    let read_preferences = |after| {
+        let page = move |conn: &mut _| preferences::page_after(conn, after, PREFERENCES);
+        Ahead::begin(database.read(page))
+    };
+    let mut page = read_preferences(i32::MIN).await;
+    while let rows = page.done().await?
+        && let Some((last, ..)) = rows.last()
+    {
+        page = read_preferences(*last).await;
+        for (_, user, text) in rows {
+            // What older deployments stored may be no keyword; it matches nothing.
+            let _ = index.follow_text(user, &text);
         }
     }
-    let mut after = String::new();
-    loop {
+    let read_films = |after: String| {
         let page = move |conn: &mut _| news::films(conn, &after, FILMS);
-        let (steps, last) = database.read(page).await?;
-        for step in steps {
-            apply(&mut index, step);
+        Ahead::begin(database.read(page))
+    };
+    let mut page = read_films(String::new()).await;
+    while let films = page.done().await?
+        && let Some((last, _)) = films.last()
+    {
+        page = read_films(last.clone()).await;
+        for (film, words) in films {
+            index.put_film(&film, &words);
         }
-        match last {
-            Some(last) => after = last,
-            None => return Ok((index, watermark)),
-        }
+    }
+    Ok((index, watermark))
+}
+
+/// A read that goes on while what was read before is put into the index.
+struct Ahead<F: Future>(Pin<Box<MaybeDone<F>>>);
+
+impl<F: Future> Ahead<F> {
+    /// Begins to read at once, where a future would not before it is waited for.
+    async fn begin(read: F) -> Self {
+        let mut read = Box::pin(future::maybe_done(read));
+        // Whether or not it is done, it will be asked again.
+        let _ = futures::poll!(read.as_mut());
+        Self(read)
+    }
+
+    async fn done(mut self) -> F::Output {
+        self.0.as_mut().await;
+        let output = self.0.as_mut().take_output();
+        output.expect("it is done, and nobody else takes what came of it")
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
             user_id: user_id.into(),
             max_results,
             offset,
+            known_state: 0,
         };
         Page::read(&request).map_err(|error| error.to_string())
     }

@@ -45,18 +45,30 @@ impl RecommendationsService {
             offset,
             limit,
         } = Page::read(&request)?;
-        let (films, total) = self
-            .recommender
-            .recommendations(user, offset, limit)
-            .await?;
+        let known = request.known_state;
+        let page = self.recommender.recommendations(user, offset, limit, known);
+        let Some(page) = page.await? else {
+            return Ok(RecommendationsResponse {
+                state: known,
+                unchanged: true,
+                ..RecommendationsResponse::default()
+            });
+        };
         let mut bytes = 0;
         let fits = |film: &MovieRecommendation| {
             bytes += size(film);
             bytes <= MAX_PAGE_BYTES
         };
         Ok(RecommendationsResponse {
-            recommendations: films.into_iter().map(message).take_while(fits).collect(),
-            total: i32::try_from(total).unwrap_or(i32::MAX),
+            recommendations: page
+                .films
+                .into_iter()
+                .map(message)
+                .take_while(fits)
+                .collect(),
+            total: i32::try_from(page.total).unwrap_or(i32::MAX),
+            state: page.state,
+            unchanged: false,
         })
     }
 

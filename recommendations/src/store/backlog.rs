@@ -54,7 +54,7 @@ pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
     let row: Option<Row> = backlog::table
         .filter(backlog::id.eq(id))
         .select(COLUMNS)
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     Ok(row.map(work))
 }
@@ -64,7 +64,7 @@ pub fn refreshes(conn: &mut DbConnection, film: &str) -> QueryResult<bool> {
     let refresh: Option<bool> = backlog::table
         .filter(backlog::film_id.eq(film))
         .select(backlog::refresh)
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     Ok(refresh.unwrap_or(false))
 }

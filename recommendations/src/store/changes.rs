@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
 use super::{schema::changes, sequence};
 
@@ -32,14 +32,15 @@ pub fn record_film(
     film: &str,
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    diesel::insert_into(changes::table)
-        .values((
-            changes::seq.eq(seq),
-            changes::kind.eq(FILM),
-            changes::film_id.eq(film),
-            changes::created_at.eq(now),
-        ))
-        .execute(conn)?;
+    let row = (
+        changes::seq.eq(seq),
+        changes::kind.eq(FILM),
+        changes::film_id.eq(film),
+        changes::created_at.eq(now),
+    );
+    each_backend!(conn, |c| {
+        diesel::insert_into(changes::table).values(row).execute(c)
+    })?;
     Ok(())
 }
 
@@ -92,6 +93,16 @@ pub fn films_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult
         .limit(limit)
         .select(changes::film_id.assume_not_null())
         .load(conn)
+}
+
+/// Whether any preference changed after number `seq`. Mostly none has, and this is cheaper than to
+/// ask which.
+pub fn any_user_after(conn: &mut DbConnection, seq: i64) -> QueryResult<bool> {
+    let newer = changes::table
+        .filter(changes::seq.gt(seq))
+        .filter(changes::kind.eq(PREFERENCE));
+    each_backend!(conn, |c| diesel::select(diesel::dsl::exists(newer))
+        .get_result(c))
 }
 
 /// The users of whom a preference changed after number `seq`; at most `limit` changes are looked at.

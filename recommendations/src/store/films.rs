@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
 use super::{BATCH, schema::films};
 use crate::matching::{FilmText, FilmWords};
@@ -78,11 +78,9 @@ impl Film {
 
 /// The film `id`, deleted or not.
 pub fn find(conn: &mut DbConnection, id: &str) -> QueryResult<Option<Film>> {
-    let row: Option<Row> = films::table
-        .filter(films::film_id.eq(id))
-        .select(Row::as_select())
-        .first(conn)
-        .optional()?;
+    let row = films::table.filter(films::film_id.eq(id));
+    let row: Option<Row> =
+        each_backend!(conn, |c| row.select(Row::as_select()).get_result(c)).optional()?;
     Ok(row.map(Film::from))
 }
 
@@ -113,20 +111,21 @@ pub fn page_after(conn: &mut DbConnection, after: &str, limit: i64) -> QueryResu
 
 /// Stores a film that was not known.
 pub fn insert(conn: &mut DbConnection, film: &Film, now: NaiveDateTime) -> QueryResult<()> {
-    diesel::insert_into(films::table)
-        .values((
-            Row::from(film),
-            films::created_at.eq(now),
-            films::updated_at.eq(now),
-        ))
-        .execute(conn)?;
+    let row = (
+        NewRow::of(film),
+        films::created_at.eq(now),
+        films::updated_at.eq(now),
+    );
+    each_backend!(conn, |c| {
+        diesel::insert_into(films::table).values(row).execute(c)
+    })?;
     Ok(())
 }
 
 /// Stores a known film.
 pub fn update(conn: &mut DbConnection, film: &Film, now: NaiveDateTime) -> QueryResult<()> {
     diesel::update(films::table.filter(films::film_id.eq(&film.id)))
-        .set((Row::from(film), films::updated_at.eq(now)))
+        .set((NewRow::of(film), films::updated_at.eq(now)))
         .execute(conn)?;
     Ok(())
 }
@@ -151,8 +150,8 @@ pub fn set_stated(conn: &mut DbConnection, ids: &[&str], status: bool) -> QueryR
     Ok(())
 }
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = films, primary_key(film_id), treat_none_as_null = true)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = films)]
 pub(super) struct Row {
     film_id: String,
     title: String,
@@ -188,17 +187,34 @@ impl From<Row> for Film {
     }
 }
 
-impl From<&Film> for Row {
-    fn from(film: &Film) -> Self {
-        let facts = film.facts.clone();
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = films, primary_key(film_id), treat_none_as_null = true)]
+struct NewRow<'a> {
+    film_id: &'a str,
+    title: &'a str,
+    description: &'a str,
+    genre: &'a str,
+    rating: f32,
+    release_year: &'a str,
+    keywords: String,
+    version: Option<i64>,
+    deleted: bool,
+    recommended_count: i64,
+    stated: Option<bool>,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(film: &'a Film) -> Self {
+        let facts = &film.facts;
         Self {
-            film_id: film.id.clone(),
-            title: facts.title,
-            description: facts.description,
-            genre: facts.genre,
+            film_id: &film.id,
+            title: &facts.title,
+            description: &facts.description,
+            genre: &facts.genre,
             rating: facts.rating,
-            release_year: facts.release_year,
-            keywords: serde_json::json!(facts.keywords).to_string(),
+            release_year: &facts.release_year,
+            // A list of texts is always JSON.
+            keywords: serde_json::to_string(&facts.keywords).unwrap_or_default(),
             version: film.version,
             deleted: film.deleted,
             recommended_count: film.recommended_count,

@@ -22,7 +22,7 @@ pub fn read(conn: &mut DbConnection) -> QueryResult<Lease> {
     let (holder, beat) = leases::table
         .filter(leases::name.eq(BACKGROUND))
         .select((leases::holder, leases::beat))
-        .first(conn)?;
+        .get_result(conn)?;
     Ok(Lease { holder, beat })
 }
 

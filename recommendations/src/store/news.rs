@@ -1,6 +1,9 @@
 //! What the matcher reads: everything at first, then what changed.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use diesel::prelude::*;
 use storage::DbConnection;
@@ -19,10 +22,14 @@ pub enum Step {
     /// A user does not follow a keyword.
     Stop(i32, Keyword),
     /// A film is like this.
-    Put(String, FilmWords),
+    Put(String, Arc<FilmWords>),
     /// There is no such film.
     Remove(String),
 }
+
+/// Films as they were saved by this replica, under the numbers of those changes: what need not be
+/// read and cut into words again.
+pub type Fresh = BTreeMap<i64, Arc<FilmWords>>;
 
 /// What changed after some number.
 #[derive(Debug)]
@@ -38,20 +45,32 @@ pub struct News {
 }
 
 /// What changed after the number `watermark`; at most `limit` changes.
-pub fn news(conn: &mut DbConnection, watermark: i64, limit: i64) -> QueryResult<News> {
+pub fn news(
+    conn: &mut DbConnection,
+    watermark: i64,
+    limit: i64,
+    fresh: &Fresh,
+) -> QueryResult<News> {
     let listed = changes::after(conn, watermark, limit)?;
     let lost = changes::lost_after(conn, watermark)?;
     let through = listed.last().map_or(watermark, |(seq, _)| *seq);
     let more = listed.len() as i64 == limit;
-    let (mut pairs, mut film_ids) = (BTreeSet::new(), BTreeSet::new());
-    for (_, change) in listed {
+    let (mut pairs, mut last_of_film) = (BTreeSet::new(), HashMap::new());
+    for (seq, change) in listed {
         match change {
             Change::Preference { user, keyword } => drop(pairs.insert((user, keyword))),
-            Change::Film(film) => drop(film_ids.insert(film)),
+            Change::Film(film) => drop(last_of_film.insert(film, seq)),
         }
     }
     let mut steps = preference_steps(conn, pairs.into_iter().collect())?;
-    steps.extend(film_steps(conn, film_ids)?);
+    let mut unknown = BTreeSet::new();
+    for (film, last) in last_of_film {
+        match fresh.get(&last) {
+            Some(words) => steps.push(Step::Put(film, words.clone())),
+            None => drop(unknown.insert(film)),
+        }
+    }
+    steps.extend(film_steps(conn, unknown)?);
     Ok(News {
         steps,
         through,
@@ -60,32 +79,14 @@ pub fn news(conn: &mut DbConnection, watermark: i64, limit: i64) -> QueryResult<
     })
 }
 
-/// The first `limit` preferences with an id above `after`, and the last of their ids, if any.
-pub fn preferences(
-    conn: &mut DbConnection,
-    after: i32,
-    limit: i64,
-) -> QueryResult<(Vec<Step>, Option<i32>)> {
-    let rows = preferences::page_after(conn, after, limit)?;
-    let last = rows.last().map(|(id, ..)| *id);
-    let known = rows
-        .into_iter()
-        .filter_map(|(_, user, text)| Some(Step::Follow(user, Keyword::parse(&text).ok()?)));
-    Ok((known.collect(), last))
-}
-
-/// The first `limit` films with an id above `after`, and the last of their ids, if any.
+/// The first `limit` films with an id above `after`, with their ids and words.
 pub fn films(
     conn: &mut DbConnection,
     after: &str,
     limit: i64,
-) -> QueryResult<(Vec<Step>, Option<String>)> {
-    let films = films::page_after(conn, after, limit)?;
-    let last = films.last().map(|film| film.id.clone());
-    let steps = films
-        .into_iter()
-        .map(|film| Step::Put(film.id, film.facts.words()));
-    Ok((steps.collect(), last))
+) -> QueryResult<Vec<(String, FilmWords)>> {
+    let films = films::page_after(conn, after, limit)?.into_iter();
+    Ok(films.map(|film| (film.id, film.facts.words())).collect())
 }
 
 fn preference_steps(conn: &mut DbConnection, pairs: Vec<(i32, String)>) -> QueryResult<Vec<Step>> {
@@ -109,7 +110,7 @@ fn film_steps(conn: &mut DbConnection, ids: BTreeSet<String>) -> QueryResult<Vec
     for film in films::find_all(conn, &wanted)? {
         if !film.deleted {
             gone.remove(&film.id);
-            steps.push(Step::Put(film.id, film.facts.words()));
+            steps.push(Step::Put(film.id, Arc::new(film.facts.words())));
         }
     }
     steps.extend(gone.into_iter().map(Step::Remove));

@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use proto::events::{RecommendationStatus, STATUS_TOPIC};
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
 use super::schema::outbox;
 
@@ -33,15 +33,16 @@ pub fn put(
         is_recommended,
     };
     let payload = String::from_utf8_lossy(&status.to_payload()).into_owned();
-    diesel::insert_into(outbox::table)
-        .values((
-            outbox::seq.eq(seq),
-            outbox::topic.eq(STATUS_TOPIC),
-            outbox::event_key.eq(film),
-            outbox::payload.eq(payload),
-            outbox::created_at.eq(now),
-        ))
-        .execute(conn)?;
+    let row = (
+        outbox::seq.eq(seq),
+        outbox::topic.eq(STATUS_TOPIC),
+        outbox::event_key.eq(film),
+        outbox::payload.eq(payload),
+        outbox::created_at.eq(now),
+    );
+    each_backend!(conn, |c| {
+        diesel::insert_into(outbox::table).values(row).execute(c)
+    })?;
     Ok(())
 }
 

@@ -82,7 +82,7 @@ pub fn exists(conn: &mut DbConnection, user: i32, keyword: &str) -> QueryResult<
         .filter(prefs::user_id.eq(user))
         .filter(prefs::keyword.eq(keyword))
         .select(prefs::id)
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     Ok(id.is_some())
 }

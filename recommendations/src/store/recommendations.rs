@@ -15,6 +15,9 @@ use super::{
 /// How many bytes of film text one insert carries at most; servers refuse huge statements.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
 
+/// So many rows are inserted one by one: that statement is always the same, and prepared once.
+const FEW_ROWS: usize = 4;
+
 /// What changes whenever a user's recommendations come or go: their number and the highest row id,
 /// which is never given twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -211,6 +214,16 @@ impl<'a> NewRow<'a> {
 }
 
 fn insert_rows(conn: &mut DbConnection, rows: &[NewRow<'_>]) -> QueryResult<()> {
+    if rows.len() <= FEW_ROWS {
+        for row in rows {
+            each_backend!(conn, |c| {
+                diesel::insert_into(recommendations::table)
+                    .values(row)
+                    .execute(c)
+            })?;
+        }
+        return Ok(());
+    }
     each_backend!(conn, |c| {
         diesel::insert_into(recommendations::table)
             .values(rows)

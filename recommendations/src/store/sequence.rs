@@ -1,7 +1,7 @@
 //! The order of all changes.
 
 use diesel::prelude::*;
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
 use super::schema::sequences::dsl::{name, sequences, value};
 
@@ -13,9 +13,11 @@ const TRIMMED: &str = "trimmed";
 /// Call it before anything is read in a transaction: from here on, until the commit, nobody else
 /// changes anything, and what is read after it is what everybody before has left.
 pub fn take(conn: &mut DbConnection, count: i64) -> QueryResult<i64> {
-    diesel::update(sequences.filter(name.eq(CHANGES)))
-        .set(value.eq(value + count))
-        .execute(conn)?;
+    each_backend!(conn, |c| {
+        diesel::update(sequences.filter(name.eq(CHANGES)))
+            .set(value.eq(value + count))
+            .execute(c)
+    })?;
     Ok(current(conn)? - count + 1)
 }
 
@@ -37,5 +39,6 @@ pub(super) fn set_trimmed(conn: &mut DbConnection, seq: i64) -> QueryResult<()> 
 }
 
 fn read(conn: &mut DbConnection, which: &str) -> QueryResult<i64> {
-    sequences.filter(name.eq(which)).select(value).first(conn)
+    let row = sequences.filter(name.eq(which)).select(value);
+    each_backend!(conn, |c| row.get_result(c))
 }

@@ -277,7 +277,7 @@ impl System {
         let request = RecommendationsRequest {
             user_id: user_id.to_string(),
             max_results: 1_000,
-            offset: 0,
+            ..RecommendationsRequest::default()
         };
         match self
             .recommendations()

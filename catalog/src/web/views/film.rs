@@ -47,7 +47,7 @@ impl Why {
 }
 
 /// A film as it is shown on a wall and on its own page.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(in crate::web) struct FilmCard {
     id: String,
     url: String,

@@ -10,7 +10,7 @@ const CHIPS: usize = 7;
 const SUGGESTED_GENRES: usize = 60;
 
 /// A genre to choose.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(in crate::web) struct Chip {
     label: String,
     url: String,
@@ -18,7 +18,7 @@ pub(in crate::web) struct Chip {
 }
 
 /// The wall of all films.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(in crate::web) struct FilmsView {
     /// How many there are, all pages together.
     total: String,
@@ -67,6 +67,11 @@ impl FilmsView {
     pub(in crate::web) fn offering(mut self, sample_size: usize) -> Self {
         self.sample_size = Some(sample_size);
         self
+    }
+
+    /// Whether there is a form to load the sample.
+    pub(in crate::web) fn offers_sample(&self) -> bool {
+        self.sample_size.is_some()
     }
 }
 

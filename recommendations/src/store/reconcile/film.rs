@@ -25,7 +25,7 @@ pub fn save_film(
     seen: &Seen<RoaringBitmap>,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
-    let seq = sequence::take(conn, 1)?;
+    let [seq, event_seq] = take_two(conn)?;
     let stored = films::find(conn, id)?;
     if stored.as_ref().is_some_and(|film| is_late(film, version)) {
         return Ok(Outcome::Unchanged);
@@ -36,18 +36,25 @@ pub fn save_film(
     let known = stored.is_some();
     let mut film = stored.unwrap_or_else(|| Film::new(id));
     // Rows of older deployments may hold facts of different ages.
-    let refresh =
-        film.stated.is_none() || !film.facts.looks_like(facts) || backlog::refreshes(conn, id)?;
+    let refresh = known
+        && (film.stated.is_none()
+            || !film.facts.looks_like(facts)
+            || backlog::refreshes(conn, id)?);
     film.facts = facts.clone();
     film.version = version.or(film.version);
     film.deleted = false;
     changes::record_film(conn, seq, id, terms.now)?;
-    let effects = settle(conn, &mut film, &users, i32::MIN, refresh, terms)?;
+    let mut effects = if known {
+        settle(conn, &mut film, &users, i32::MIN, refresh, event_seq, terms)?
+    } else {
+        settle_new(conn, &mut film, &users, event_seq, terms)?
+    };
     if known {
         films::update(conn, &film, terms.now)?;
     } else {
         films::insert(conn, &film, terms.now)?;
     }
+    effects.film_seq = Some(seq);
     Ok(Outcome::Changed(effects))
 }
 
@@ -58,7 +65,7 @@ pub fn remove_film(
     version: Option<i64>,
     terms: &Terms,
 ) -> QueryResult<(bool, Outcome)> {
-    let seq = sequence::take(conn, 1)?;
+    let [seq, event_seq] = take_two(conn)?;
     let stored = films::find(conn, id)?;
     let known = stored.as_ref().is_some_and(|film| !film.deleted);
     if stored.as_ref().is_some_and(|film| is_late(film, version)) || (!known && version.is_none()) {
@@ -70,7 +77,7 @@ pub fn remove_film(
         ..stored.clone().unwrap_or_else(|| Film::new(id))
     };
     let nobody = RoaringBitmap::new();
-    let effects = settle(conn, &mut film, &nobody, i32::MIN, false, terms)?;
+    let effects = settle(conn, &mut film, &nobody, i32::MIN, false, event_seq, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
         films::update(conn, &film, terms.now)?;
@@ -90,7 +97,7 @@ pub fn continue_film(
     seen: &Seen<RoaringBitmap>,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
-    sequence::take(conn, 1)?;
+    let event_seq = sequence::take(conn, 1)?;
     let Some(work) = backlog::find(conn, work_id)? else {
         return Ok(Outcome::Unchanged);
     };
@@ -118,9 +125,15 @@ pub fn continue_film(
             None => return Ok(Outcome::Lagging),
         }
     };
-    let effects = settle(conn, &mut film, &users, *from, *refresh, terms)?;
+    let effects = settle(conn, &mut film, &users, *from, *refresh, event_seq, terms)?;
     films::update(conn, &film, terms.now)?;
     Ok(Outcome::Changed(effects))
+}
+
+/// The number of a change to a film, and that of the event that may come of it.
+fn take_two(conn: &mut DbConnection) -> QueryResult<[i64; 2]> {
+    let seq = sequence::take(conn, 2)?;
+    Ok([seq, seq + 1])
 }
 
 /// Whether the stored film is as new as an update with `version`. What comes without a version is
@@ -137,7 +150,10 @@ fn corrected<'a>(
     terms: &Terms,
 ) -> QueryResult<Option<Cow<'a, RoaringBitmap>>> {
     let lag = terms.limits.lag;
-    let changed = changes::users_after(conn, seen.watermark, lag as i64 + 1)?;
+    let changed = match changes::any_user_after(conn, seen.watermark)? {
+        true => changes::users_after(conn, seen.watermark, lag as i64 + 1)?,
+        false => Vec::new(),
+    };
     if changed.len() > lag || changes::lost_after(conn, seen.watermark)? {
         return Ok(None);
     }
@@ -166,6 +182,7 @@ fn settle(
     users: &RoaringBitmap,
     from: i32,
     refresh: bool,
+    event_seq: i64,
     terms: &Terms,
 ) -> QueryResult<Effects> {
     let mut effects = Effects::default();
@@ -194,19 +211,45 @@ fn settle(
         None => backlog::clear(conn, &work)?,
     }
     effects.backlog = next.is_some();
-    effects.events = state(conn, film, terms)?;
+    effects.events = state(conn, film, event_seq, terms)?;
     Ok(effects)
 }
 
+/// As [`settle`] for a film that was not known: there are no rows of it and no work in the backlog.
+fn settle_new(
+    conn: &mut DbConnection,
+    film: &mut Film,
+    users: &RoaringBitmap,
+    event_seq: i64,
+    terms: &Terms,
+) -> QueryResult<Effects> {
+    if users.len() > terms.limits.rows as u64 {
+        return settle(conn, film, users, i32::MIN, false, event_seq, terms);
+    }
+    let users: Vec<i32> = users.iter().map(|user| user as i32).collect();
+    let pairs: Vec<_> = users.iter().map(|user| (*user, &*film)).collect();
+    recommendations::insert(conn, &pairs, terms.now)?;
+    film.recommended_count = users.len() as i64;
+    Ok(Effects {
+        users,
+        events: state(conn, film, event_seq, terms)?,
+        ..Effects::default()
+    })
+}
+
 /// Tells the catalog whether anybody is recommended `film`, unless it was told already.
-fn state(conn: &mut DbConnection, film: &mut Film, terms: &Terms) -> QueryResult<bool> {
+fn state(
+    conn: &mut DbConnection,
+    film: &mut Film,
+    event_seq: i64,
+    terms: &Terms,
+) -> QueryResult<bool> {
     let status = film.recommended_count > 0;
     let nothing_to_say = film.deleted && film.stated.is_none();
     if film.stated == Some(status) || nothing_to_say {
         return Ok(false);
     }
-    let seq = sequence::take(conn, 1)?;
-    outbox::put(conn, seq, &film.id, status, terms.now)?;
+    outbox::put(conn, event_seq, &film.id, status, terms.now)?;
     film.stated = Some(status);
     Ok(true)
 }

@@ -82,4 +82,6 @@ pub struct Effects {
     pub events: bool,
     /// There is work in the backlog.
     pub backlog: bool,
+    /// The number of the change, if a film was saved as it was given.
+    pub film_seq: Option<i64>,
 }

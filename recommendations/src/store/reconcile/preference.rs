@@ -189,7 +189,7 @@ fn apply(
     Ok(Effects {
         users: if touched { vec![user] } else { Vec::new() },
         events,
-        backlog: false,
+        ..Effects::default()
     })
 }
 
