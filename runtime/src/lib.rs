@@ -19,9 +19,6 @@ pub mod settings;
 pub mod supervision;
 pub mod telemetry;
 
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use process::{Fault, Process, Shutdown};
 pub use supervision::{
     AskError, Backoff, Board, Dependency, Group, Handle, Lifeline, Place, Reporter, RestartPolicy,
