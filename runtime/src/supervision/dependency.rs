@@ -45,39 +45,97 @@ impl Dependency {
         Self {
             gone: gone.into(),
             back: back.into(),
-            presence: Mutex::new(Presence {
-                quiet_until: Instant::now() + START,
-                gone_since: None,
-                is_told: false,
-            }),
+            presence: Mutex::new(Presence::at_start(Instant::now())),
         }
     }
 
     /// It was needed and not there.
     pub fn is_gone(&self, reason: impl fmt::Display) {
-        let now = Instant::now();
-        let mut presence = lock(&self.presence);
-        let since = *presence.gone_since.get_or_insert(now);
-        let is_confirmed = now.duration_since(since) >= CONFIRMED;
-        if presence.is_told || !is_confirmed || now < presence.quiet_until {
-            return;
+        let is_news = lock(&self.presence).is_gone(Instant::now());
+        if is_news {
+            tracing::warn!("{}: {reason}", self.gone);
         }
-        presence.is_told = true;
-        drop(presence);
-        tracing::warn!("{}: {reason}", self.gone);
     }
 
     /// It was needed and there.
     pub fn is_there(&self) {
-        let mut presence = lock(&self.presence);
-        let Some(since) = presence.gone_since.take() else {
-            return;
-        };
-        if std::mem::take(&mut presence.is_told) {
-            presence.quiet_until = Instant::now() + RESPITE;
-            drop(presence);
-            let seconds = since.elapsed().as_secs();
+        let is_news = lock(&self.presence).is_there(Instant::now());
+        if let Some(absence) = is_news {
+            let seconds = absence.as_secs();
             tracing::info!(seconds, "{} after {seconds} s", self.back);
         }
+    }
+}
+
+impl Presence {
+    fn at_start(now: Instant) -> Self {
+        Self {
+            quiet_until: now + START,
+            gone_since: None,
+            is_told: false,
+        }
+    }
+
+    /// Whether that is worth a line.
+    fn is_gone(&mut self, now: Instant) -> bool {
+        let since = *self.gone_since.get_or_insert(now);
+        let is_confirmed = now.duration_since(since) >= CONFIRMED;
+        let is_news = !self.is_told && is_confirmed && now >= self.quiet_until;
+        self.is_told |= is_news;
+        is_news
+    }
+
+    /// For how long it was gone, if that was told.
+    fn is_there(&mut self, now: Instant) -> Option<Duration> {
+        let since = self.gone_since.take()?;
+        std::mem::take(&mut self.is_told).then(|| {
+            self.quiet_until = now + RESPITE;
+            now.duration_since(since)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn an_absence_is_told_once_and_so_is_its_end() {
+        let begin = Instant::now();
+        let mut presence = Presence::at_start(begin);
+        let gone = begin + START;
+        assert!(!presence.is_gone(gone), "not confirmed yet");
+        assert!(presence.is_gone(gone + CONFIRMED));
+        assert!(!presence.is_gone(gone + CONFIRMED * 2), "told already");
+        let back = gone + CONFIRMED * 3;
+        assert_eq!(presence.is_there(back), Some(CONFIRMED * 3));
+        assert_eq!(presence.is_there(back), None, "told already");
+
+        assert!(!presence.is_gone(back), "a new absence");
+        assert!(
+            !presence.is_gone(back + RESPITE - MOMENT),
+            "too soon after the last"
+        );
+        assert!(presence.is_gone(back + RESPITE));
+    }
+
+    #[test]
+    fn one_call_that_failed_and_a_slow_start_are_no_absence() {
+        let begin = Instant::now();
+        let mut presence = Presence::at_start(begin);
+        assert!(!presence.is_gone(begin));
+        assert!(
+            !presence.is_gone(begin + START - MOMENT),
+            "it may still start"
+        );
+        assert_eq!(presence.is_there(begin + START), None);
+        assert!(!presence.is_gone(begin + START));
+        assert_eq!(presence.is_there(begin + START + CONFIRMED), None);
+        assert!(
+            !presence.is_gone(begin + START + CONFIRMED * 2),
+            "a new one"
+        );
     }
 }
