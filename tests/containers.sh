@@ -29,7 +29,7 @@ export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRE
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 die() {
     say "FAILED: $*"
-    docker compose logs --tail 40 2>&1 | tail -n 200
+    docker compose --profile nats logs --tail 40 2>&1 | tail -n 200
     exit 1
 }
 down() { docker compose --profile nats down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }

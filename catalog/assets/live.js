@@ -3,6 +3,8 @@
 "use strict";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
+/** How long a list may take to come. */
+const DEADLINE_MS = 20_000;
 const themeSwitch = document.getElementById("theme");
 
 function isDark() {
@@ -78,7 +80,10 @@ async function refresh() {
   fetching = true;
   let whole = false;
   try {
-    const response = await fetch(shown.dataset.live, { headers: { Accept: "text/html" } });
+    const response = await fetch(shown.dataset.live, {
+      headers: { Accept: "text/html" },
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.querySelector("[data-live]");

@@ -29,11 +29,11 @@ pub enum Command {
 }
 
 /// What `--help` says of the settings that come from files.
-const FILES: &str = "Any of the variables may be given as NAME_FILE instead: the name of a file that holds the value, as \
-                     secrets are handed to containers.";
+const FILES: &str = "What may hold a secret (keys, and URLs with passwords) may be given as NAME_FILE instead: the name of a file \
+                     that holds the value.";
 
 /// Reads a program's settings from its flags and environment, and from files that the environment
-/// names: `SECRET_KEY_FILE` that of `SECRET_KEY`, and so for each variable.
+/// names: `SECRET_KEY_FILE` that of `SECRET_KEY`, and so for all that may hold a secret.
 ///
 /// # Errors
 ///

@@ -56,7 +56,7 @@ impl Database {
         let queue = Arc::new(WriteQueue::default());
         let known_as = format!("the {}", name.replace('-', " "));
         let dependency = Arc::new(Dependency::new(&known_as));
-        let room = Arc::new(Dependency::in_words(
+        let writable = Arc::new(Dependency::in_words(
             format!("{known_as} cannot be written to"),
             format!("{known_as} can be written to again"),
         ));
@@ -72,7 +72,7 @@ impl Database {
         let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |lifeline| Writer {
             pool: writers.clone(),
             dependency: needed.clone(),
-            room: room.clone(),
+            writable: writable.clone(),
             queue: waiting.clone(),
             lifeline,
         });

@@ -38,16 +38,14 @@ impl Error {
     /// Reports that `what` did not come about. Of a database that is away, or that has a full disk, the
     /// log tells already.
     pub fn report(&self, reporter: &Reporter, what: &str) {
-        match std::error::Error::source(self) {
-            _ if matches!(
-                self,
-                Self::Unavailable(_) | Self::Full(_) | Self::Deadline(_)
-            ) =>
-            {
-                reporter.hindered(format_args!("{what}: {self}"));
-            }
-            Some(cause) => reporter.degraded(format_args!("{what}: {self}: {cause}")),
-            None => reporter.degraded(format_args!("{what}: {self}")),
+        let is_told = matches!(
+            self,
+            Self::Unavailable(_) | Self::Full(_) | Self::Deadline(_)
+        );
+        if is_told {
+            reporter.hindered(format_args!("{what}: {self}"));
+        } else {
+            reporter.degraded(format_args!("{what}: {}", runtime::telemetry::causes(self)));
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Reader {
 pub(crate) struct Writer {
     pub(crate) pool: DbPool,
     pub(crate) dependency: Arc<Dependency>,
-    pub(crate) room: Arc<Dependency>,
+    pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) lifeline: Lifeline,
 }
@@ -74,9 +74,12 @@ impl Handler<RunRead> for Reader {
             return;
         }
         self.lifeline.step();
-        let mut session = match connect(&self.pool, &self.dependency, &self.lifeline) {
+        let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
-            Err(error) => return read.refuse(error),
+            Err(reason) => {
+                self.lifeline.blocked(reason);
+                return read.refuse(Error::Unavailable(None));
+            }
         };
         self.lifeline.ready();
         match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
@@ -108,9 +111,11 @@ impl Writer {
         if group.is_empty() {
             return false;
         }
-        let mut session = match connect(&self.pool, &self.dependency, &self.lifeline) {
+        let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
-            Err(_) => {
+            Err(reason) => {
+                // No more than that: only a later write would clear it, and none comes to who is not ready.
+                self.lifeline.hindered(reason);
                 for write in group {
                     write.settle(Err(Error::Unavailable(None)));
                 }
@@ -118,14 +123,14 @@ impl Writer {
             }
         };
         let outcome = commit_group(&mut session, group);
-        match &session.full {
+        match &session.unwritable {
             Some(reason) => {
-                self.room.is_gone(reason);
+                self.writable.is_gone(reason);
                 self.lifeline
-                    .hindered(format_args!("there is no room on the disk: {reason}"));
+                    .hindered(format_args!("the database cannot be written to: {reason}"));
             }
             None => {
-                self.room.is_there();
+                self.writable.is_there();
                 self.lifeline.ready();
             }
         }
@@ -141,7 +146,7 @@ impl Writer {
     clippy::disallowed_methods,
     reason = "the executors are where the pool may be touched"
 )]
-fn connect(pool: &DbPool, dependency: &Dependency, lifeline: &Lifeline) -> Result<Pooled, Error> {
+fn connect(pool: &DbPool, dependency: &Dependency) -> Result<Pooled, String> {
     match pool.get() {
         Ok(session) => {
             dependency.is_there();
@@ -149,8 +154,7 @@ fn connect(pool: &DbPool, dependency: &Dependency, lifeline: &Lifeline) -> Resul
         }
         Err(error) => {
             dependency.is_gone(&error);
-            lifeline.blocked(format_args!("the database is away: {error}"));
-            Err(Error::Unavailable(None))
+            Err(format!("the database is away: {error}"))
         }
     }
 }

@@ -167,9 +167,12 @@ fn try_group(
                 std::thread::sleep(backoff.next_delay());
             }
             (tried, Err(setback)) => {
-                session.full = match &setback {
-                    Setback::Full(error) => Some(error.to_string()),
-                    _ => None,
+                session.unwritable = match &setback {
+                    Setback::Full(error) | Setback::Lost(error) | Setback::Conflict(error) => {
+                        Some(error.to_string())
+                    }
+                    // That is between the closure and its caller, and says nothing of the database.
+                    Setback::Failed(_) | Setback::Panicked(_) => session.unwritable.take(),
                 };
                 session.broken |= match setback {
                     // One without room may have rolled back by itself, which diesel does not know.
@@ -181,7 +184,7 @@ fn try_group(
                 return (tried, Err(setback));
             }
             done => {
-                session.full = None;
+                session.unwritable = None;
                 return done;
             }
         }
@@ -212,7 +215,11 @@ fn try_once(
     match DbConnection::commit_transaction(conn) {
         Ok(()) => (tried, Ok(())),
         Err(error) => {
-            let setback = Setback::of(error, conn);
+            let setback = match Setback::of(error, conn) {
+                // At this point it leaves open what is on disk.
+                Setback::Full(error) if is_io_error(&error) => Setback::Lost(error),
+                setback => setback,
+            };
             (tried, Err(roll_back(conn, setback)))
         }
     }
@@ -272,12 +279,21 @@ fn may_be_lost(error: &DieselError) -> bool {
 /// Whether there is no room for what was to be written. SQLite says so in words of its own, or, where it
 /// has to make its index of the log longer, calls it an I/O error; MySQL names the full table or disk.
 fn is_full(error: &DieselError) -> bool {
-    let DieselError::DatabaseError(_, info) = error else {
+    const SAYS: [&str; 4] = [
+        "is full",
+        "Disk full",
+        "No space left on device",
+        "Got error 28 ",
+    ];
+    let DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) = error else {
         return false;
     };
-    let text = info.message();
-    let says = ["disk is full", "disk I/O error", "is full", "Disk full"];
-    says.iter().any(|words| text.contains(words))
+    is_io_error(error) || SAYS.iter().any(|words| info.message().contains(words))
+}
+
+/// Whether SQLite could not read or write its files, for whatever reason.
+fn is_io_error(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if info.message() == "disk I/O error")
 }
 
 /// Whether the server takes no writes. After a failover that is the former primary (1290, 1836),
@@ -306,4 +322,33 @@ fn is_conflict(error: &DieselError) -> bool {
         || text.contains("try restarting transaction")
         || text.contains("Record has changed since last read")
         || text.contains("database is locked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: DatabaseErrorKind, text: &str) -> DieselError {
+        DieselError::DatabaseError(kind, Box::new(text.to_owned()))
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_the_words_of_each_database() {
+        for text in [
+            "database or disk is full",
+            "disk I/O error",
+            "The table 'movies' is full",
+            "Disk full (/tmp/#sql); waiting for someone to free some space... (errno: 28 \"No space left on device\")",
+            "Got error 28 \"No space left on device\" from storage engine InnoDB",
+        ] {
+            assert!(is_full(&error(DatabaseErrorKind::Unknown, text)), "{text}");
+        }
+        let quoted = "Duplicate entry '5-the house is full' for key 'preferences'";
+        assert!(!is_full(&error(DatabaseErrorKind::UniqueViolation, quoted)));
+        assert!(!is_full(&error(
+            DatabaseErrorKind::Unknown,
+            "no such table: movies"
+        )));
+        assert!(!is_full(&DieselError::NotFound));
+    }
 }

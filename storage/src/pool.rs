@@ -22,8 +22,8 @@ pub(crate) struct Session {
     pub(crate) conn: DbConnection,
     /// Set when the connection was left in a state that nobody knows: it is not used again.
     pub(crate) broken: bool,
-    /// Set when something could not be written for want of room on the disk.
-    pub(crate) full: Option<String>,
+    /// Why the last transaction could not be written, whatever it was; no fault of its closures.
+    pub(crate) unwritable: Option<String>,
 }
 
 impl ManageConnection for Manager {
@@ -35,7 +35,7 @@ impl ManageConnection for Manager {
         Ok(Session {
             conn,
             broken: false,
-            full: None,
+            unwritable: None,
         })
     }
 

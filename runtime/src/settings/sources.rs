@@ -23,7 +23,8 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Looks at the environment: a variable that is empty is as good as absent, as container engines
-    /// pass those that nobody has set; `NAME_FILE` names a file that holds the value of `NAME`.
+    /// pass those that nobody has set; where `NAME` may be a secret, `NAME_FILE` names a file that
+    /// holds it.
     ///
     /// # Errors
     ///
@@ -39,23 +40,20 @@ impl Sources {
             .get_arguments()
             .filter_map(|argument| {
                 let variable = argument.get_env()?.to_str()?.to_owned();
-                Some((
-                    argument.get_id().clone(),
-                    argument.get_long()?.to_owned(),
-                    variable,
-                ))
+                let flag = argument.get_long()?.to_owned();
+                let is_secret = argument.is_hide_env_values_set();
+                Some((argument.get_id().clone(), flag, variable, is_secret))
             })
             .collect();
-        for (id, flag, variable) in settings {
+        for (id, flag, variable, is_secret) in settings {
             let is_given = given(&variable).is_some();
             let is_set = environment(&variable).is_some();
             if is_set && !is_given {
                 command = command.mut_arg(id, |argument| argument.env(None::<&'static str>));
             }
             let file_variable = format!("{variable}_FILE");
-            let Some(path) = given(&file_variable) else {
-                continue;
-            };
+            let path = given(&file_variable).filter(|_| is_secret);
+            let Some(path) = path else { continue };
             let setting = super::name(&flag, &file_variable);
             if is_given {
                 return Err(format!(
@@ -108,8 +106,10 @@ mod tests {
 
     #[derive(Debug, Parser)]
     struct Settings {
-        #[arg(long, env = "SOURCES_TEST_KEY")]
+        #[arg(long, env = "SOURCES_TEST_KEY", hide_env_values = true)]
         key: Option<String>,
+        #[arg(long, env = "SOURCES_TEST_LOG")]
+        log: Option<String>,
     }
 
     fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Option<String>, String> {
@@ -168,5 +168,11 @@ mod tests {
     fn a_variable_that_is_empty_is_absent() {
         let empty = [("SOURCES_TEST_KEY", ""), ("SOURCES_TEST_KEY_FILE", "")];
         assert_eq!(parse(&["test"], &empty).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_secret_is_not_looked_for_in_a_file() {
+        let others = [("SOURCES_TEST_LOG_FILE", "/there/is/no/such/file")];
+        assert_eq!(parse(&["test"], &others).unwrap(), None);
     }
 }

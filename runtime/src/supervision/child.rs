@@ -53,6 +53,7 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
         self.incarnation += 1;
         self.stop = CancellationToken::new();
         self.slot.entry.set_health(Health::Ready);
+        self.slot.entry.set_told(false);
         let stopped = self.stop.clone().cancelled_owned();
         let factory = self.factory.clone();
         let lifeline = Lifeline::new(
@@ -127,6 +128,7 @@ impl<A: Actor<Context = SyncContext<A>>> Child for SyncChild<A> {
     fn start(&mut self, keeper: &Addr<Keeper>, id: ChildId) {
         self.incarnation += 1;
         self.slot.entry.set_health(Health::Ready);
+        self.slot.entry.set_told(false);
         let factory = self.factory.clone();
         let keeper = keeper.clone();
         let entry = self.slot.entry.clone();

@@ -78,6 +78,8 @@ async fn stand_still(server: String, victims: &[(&str, Duration)]) {
             let alarms = system.program(name).alarms_since(mark);
             println!("{victim} stood still, and {name} said {alarms:#?}");
             assert!(alarms.len() <= MOST_ALARMS, "{name} said {alarms:#?}");
+            let is_error = |line: &String| line.contains(" ERROR ");
+            assert!(!alarms.iter().any(is_error), "{name} said {alarms:#?}");
         }
     }
     visitors.leave().await;

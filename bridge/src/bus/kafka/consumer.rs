@@ -140,7 +140,8 @@ impl KafkaSource {
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::InconsistentGroupProtocol,
+                | RDKafkaErrorCode::InconsistentGroupProtocol
+                | RDKafkaErrorCode::InvalidSessionTimeout,
             ) => Err(unavailable(error)),
             _ => Ok(()),
         }
