@@ -78,7 +78,8 @@ const SQLITE_SESSION: &str = "\
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -8192;";
+    PRAGMA cache_size = -8192;
+    PRAGMA wal_autocheckpoint = 4000;";
 
 const MYSQL_SESSION: &str = "\
     SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_ZERO_DATE');
