@@ -71,8 +71,9 @@ post() {
     [ "$("${browser[@]}" --output /dev/null --write-out '%{http_code}' "${hidden[@]}" "$site$action")" = 303 ]
 }
 
-recommended() { page /recommendations 2>/dev/null | grep -qF "data-title=\"$1\""; }
-not_recommended() { ! recommended "$1"; }
+# recommended ID, not_recommended ID : as the page says, if it comes
+recommended() { local html; html=$(page /recommendations) && [[ $html == *"data-film=\"$1\""* ]]; }
+not_recommended() { local html; html=$(page /recommendations) && [[ $html != *"data-film=\"$1\""* ]]; }
 film_id() { page / | tr '\n' ' ' | sed 's/<li /\n<li /g' | grep -F "data-title=\"$1\"" | grep -oE 'data-film="[^"]*"' | head -n 1 | cut -d'"' -f2; }
 
 main_flow() {
@@ -80,11 +81,11 @@ main_flow() {
     post /preferences/add /preferences keyword=heist || die 'cannot follow a keyword'
     post /movie/new /movie/new "title=$title" description='A crew plans one last job.' genre=Crime rating=8.1 release_year=1995 ||
         die 'cannot add a film'
-    eventually 30 'the film to be recommended' recommended "$title"
     id=$(film_id "$title")
+    eventually 30 'the film to be recommended' recommended "$id"
     post "/movie/$id/edit" "/movie/$id/edit" 'title=The long walk' description=None genre=Drama rating= release_year=1995 ||
         die 'cannot edit the film'
-    eventually 30 'the film to be recommended no more' not_recommended 'The long walk'
+    eventually 30 'the film to be recommended no more' not_recommended "$id"
     post "/movie/$id/delete" "/movie/$id" || die 'cannot delete the film'
     say 'the main flow: followed, added, recommended, edited out, deleted'
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -21,6 +21,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// What libraries say of their own troubles, which our actors tell in their words, or of visitors' mistakes;
+/// who wants to hear it names the module.
+const QUIET: &str = "actix_server=warn,actix_http=off,async_nats=off,h2=error";
+
 /// The settings of the log, the same for every program.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogSettings {
@@ -28,7 +32,7 @@ pub struct LogSettings {
     #[arg(
         long = "log",
         env = "LOG",
-        default_value = "info,actix_server=warn,async_nats=off,h2=error",
+        default_value = "info",
         help_heading = "Log"
     )]
     pub filter: String,
@@ -50,7 +54,7 @@ pub struct LogSettings {
 ///
 /// If the filter cannot be read.
 pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
-    let filter = EnvFilter::try_new(&settings.filter)
+    let filter = filter(&settings.filter)
         .map_err(|e| crate::Fault::bad_setting(crate::settings::name("log", "LOG"), e))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -68,6 +72,19 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
         tracing::error!(location, "panicked at {location}: {message}");
     }));
     Ok(())
+}
+
+fn filter(wanted: &str) -> Result<EnvFilter, String> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    for word in wanted.split(',').map(str::trim) {
+        // It would be taken for a module, and then nothing else would be logged.
+        if !word.contains(['=', ':', '[']) && !is_level(word) {
+            return Err(format!(
+                "`{word}` is no level: off, error, warn, info, debug or trace, or module=level"
+            ));
+        }
+    }
+    EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|error| error.to_string())
 }
 
 /// For how long the same trouble is not told again.
@@ -124,6 +141,24 @@ pub fn say_error(error: &dyn std::fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_is_as_loud_as_is_asked_for() {
+        assert!(
+            filter("info")
+                .unwrap()
+                .to_string()
+                .contains("async_nats=off")
+        );
+        let loud = filter("warn,async_nats=debug").unwrap().to_string();
+        assert!(
+            loud.contains("async_nats=debug") && !loud.contains("async_nats=off"),
+            "{loud}"
+        );
+        for wrong in ["warning", "info,inf", "bridge=loud"] {
+            assert!(filter(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_same_trouble_is_told_seldom_and_another_one_at_once() {

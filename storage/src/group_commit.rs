@@ -304,7 +304,8 @@ fn is_read_only(error: &DieselError) -> bool {
         DieselError::DatabaseError(ReadOnlyTransaction, _) => true,
         DieselError::DatabaseError(Unknown, info) => {
             let text = info.message().to_lowercase();
-            text.contains("read-only") || text.contains("read only")
+            let says = ["read-only", "read only", "readonly"];
+            says.iter().any(|words| text.contains(words))
         }
         _ => false,
     }

@@ -28,6 +28,7 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         .parameter("genre")
         .trim()
         .chars()
+        .filter(|c| !c.is_control())
         .take(LONGEST_GENRE)
         .collect();
     let part = Part::of(visit.wants_list_only());

@@ -7,7 +7,7 @@ mod system_page;
 pub use server::{serve, serve_health, while_starting};
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, guard,
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     web,
 };
@@ -17,13 +17,15 @@ use crate::supervision::{ActorReport, Board, Health};
 
 /// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to a program's HTTP address.
 pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
-    cfg.app_data(web::Data::new(board))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics))
-        .route("/system", web::get().to(system))
-        .route("/system.css", web::get().to(stylesheet))
-        .route("/system.js", web::get().to(script));
+    cfg.app_data(web::Data::new(board));
+    // Monitors ask with HEAD, too.
+    let page = |path| web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()));
+    cfg.service(page("/healthz").to(healthz))
+        .service(page("/readyz").to(readyz))
+        .service(page("/metrics").to(metrics))
+        .service(page("/system").to(system))
+        .service(page("/system.css").to(stylesheet))
+        .service(page("/system.js").to(script));
     #[cfg(debug_assertions)]
     if crate::supervision::tripwire::is_enabled() {
         cfg.route(
