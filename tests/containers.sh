@@ -115,7 +115,7 @@ films() {
     while :; do
         html=$(page "/?page=$number" | tr '\n' ' ') || return 1
         grep -F 'data-title="' <<<"${html//<li /$'\n'<li }" |
-            sed -E 's/.*data-title="([^"]*)".*class="because".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/'
+            sed -E 's/.*data-title="([^"]*)".*class="(because|marked)".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/'
         grep -qF 'rel="next"' <<<"$html" || return 0
         number=$((number + 1))
     done
