@@ -1,16 +1,12 @@
 //! Every actor of the running program is made to panic: it is contained, counted and shown, and all goes on.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::{net::SocketAddr, time::Duration};
+
+use reqwest::{Client, StatusCode};
+
+use crate::support::{
+    Browser, Bus, Film, Layout, PATIENCE, Store, System, Visitors, eventually, marked,
 };
-
-use reqwest::Client;
-
-use crate::support::{Browser, Bus, Film, Layout, PATIENCE, Store, System, eventually, marked};
 
 /// What makes a program listen to [`Victim::make_panic`]; builds for use do not know it.
 const INJECTION: (&str, &str) = ("MARQUEE_INJECT_PANICS", "1");
@@ -40,12 +36,11 @@ impl Victim {
             .collect()
     }
 
-    async fn make_panic(&self, system: &System) -> reqwest::StatusCode {
-        let url = format!(
-            "http://{}/system/panics/{}/{}",
-            system.http, self.service, self.actor
-        );
-        Client::new().post(url).send().await.unwrap().status()
+    /// An error is why nobody answered.
+    async fn make_panic(&self, program: SocketAddr) -> reqwest::Result<StatusCode> {
+        let Self { service, actor } = self;
+        let url = format!("http://{program}/system/panics/{service}/{actor}");
+        Ok(Client::new().post(url).send().await?.status())
     }
 
     /// The value of one of its metrics.
@@ -67,56 +62,6 @@ impl Victim {
     }
 }
 
-/// Somebody who looks at pages and adds films all the time, whatever happens.
-struct Visitor {
-    stop: Arc<AtomicBool>,
-    answers: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Visitor {
-    fn arrive(system: &System) -> Self {
-        let (stop, answers) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
-        let (browser, stopped, answered) = (system.browser(), stop.clone(), answers.clone());
-        let task = tokio::spawn(async move {
-            while !stopped.load(Ordering::Relaxed) {
-                for path in ["/", "/preferences", "/recommendations", "/movie/new"] {
-                    // Any answer will do, an error page too; silence and a broken connection will not.
-                    let page = browser.open(path).await;
-                    if path == "/movie/new" && page.status.is_success() {
-                        let film = [("title", "Passing by"), ("genre", "Drama")];
-                        browser.submit(&page, path, &film).await;
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        Self {
-            stop,
-            answers,
-            task,
-        }
-    }
-
-    /// Waits until it has seen further pages: whatever is down, others answer.
-    async fn goes_on(&self) {
-        let before = self.answers.load(Ordering::Relaxed);
-        eventually("somebody's next pages", async || {
-            let seen = self.answers.load(Ordering::Relaxed);
-            (seen > before + 4)
-                .then_some(())
-                .ok_or(format!("{seen} pages"))
-        })
-        .await;
-    }
-
-    async fn leave(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await.expect("every page was answered");
-    }
-}
-
 #[tokio::test]
 async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
     let mut system =
@@ -125,10 +70,10 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
     browser.follow("heist").await;
     let victims = Victim::all(&browser).await;
     assert!(victims.len() >= 17, "{victims:?}");
-    let visitor = Visitor::arrive(&system);
+    let mut visitors = Visitors::arrive(&system).await;
     for victim in &victims {
         let before = victim.restarts(&browser).await.unwrap();
-        assert_eq!(victim.make_panic(&system).await, 202);
+        assert_eq!(victim.make_panic(system.http).await.unwrap(), 202);
         eventually(
             &format!("{victim:?} to be counted as restarted"),
             async || {
@@ -139,7 +84,7 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
             },
         )
         .await;
-        visitor.goes_on().await;
+        visitors.see(5).await;
         eventually(&format!("{victim:?} to be up again"), async || match victim
             .metric(&browser, "marquee_actor_up")
             .await?
@@ -173,7 +118,7 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
         .await;
         marked(&browser, &title, true).await;
     }
-    visitor.leave().await;
+    visitors.leave().await;
     let printed = system.program("marquee").stderr();
     for victim in &victims {
         let lines = printed.lines().filter(|line| {
@@ -195,17 +140,10 @@ async fn an_actor_that_cannot_be_kept_alive_ends_the_program() {
     let mut system =
         System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &[INJECTION]).await;
     let victims = Victim::all(&system.browser()).await;
-    let victim = victims
-        .iter()
-        .find(|victim| victim.actor == "matcher")
-        .unwrap();
-    let client = Client::new();
-    let url = format!(
-        "http://{}/system/panics/{}/{}",
-        system.http, victim.service, victim.actor
-    );
+    let matcher = victims.into_iter().find(|victim| victim.actor == "matcher");
+    let (matcher, program) = (matcher.unwrap(), system.http);
     let again = tokio::spawn(async move {
-        while client.post(&url).send().await.is_ok() {
+        while matcher.make_panic(program).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
@@ -229,7 +167,7 @@ async fn nobody_can_make_a_program_panic_that_was_not_asked_to_listen() {
         service: "bridge".into(),
         actor: "broker".into(),
     };
-    assert_eq!(victim.make_panic(&system).await, 404);
+    assert_eq!(victim.make_panic(system.http).await.unwrap(), 404);
     assert_eq!(victim.restarts(&system.browser()).await, Ok(0));
     system.stop().await;
 }
