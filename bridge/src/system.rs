@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use runtime::{
-    Fault, Place, Process, Warden, ops,
+    Fault, Place, Process, Supervisor, ops,
     settings::{self, FolderClaim},
 };
 
@@ -53,18 +53,18 @@ impl Listeners {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    let warden = Warden::new("bridge", &process);
+    let supervisor = Supervisor::new("bridge", &process);
 
     let broker = BrokerConfig::new(config.data_dir.join("broker"));
     let listener = listeners.nats;
-    let _broker = warden
+    let _broker = supervisor
         .group("messaging")
-        .supervise("broker", Place::Here, move |lifeline| {
+        .supervise("broker", Place::Here, move |guard| {
             let listener = listener.try_clone();
-            Broker::new(listener, broker.clone(), BrokerStats::default(), lifeline)
+            Broker::new(listener, broker.clone(), BrokerStats::default(), guard)
         });
 
-    let outcome = ops::serve_health(listeners.http, &warden, &process).await;
-    warden.stop(process.shutdown.time_left()).await;
+    let outcome = ops::serve_health(listeners.http, &supervisor, &process).await;
+    supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }

@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use bridge::bus::BusSettings;
+use bus::BusSettings;
 use clap::Args;
 use runtime::{Fault, settings};
 use sha2::{Digest, Sha512};

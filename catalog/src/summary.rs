@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::movies::{Summary, landmarks::Landmarks};
+use crate::movies::{Summary, keyset::Keyset};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ pub(crate) struct Figures {
     summary: Option<Reading<Arc<Summary>>>,
     of_genre: HashMap<String, Reading<i64>>,
     /// Those of the list of all movies, and of the lists by genre.
-    landmarks: HashMap<Option<String>, Reading<Landmarks>>,
+    keyset: HashMap<Option<String>, Reading<Keyset>>,
 }
 
 /// That so many writes had been done when a reading began.
@@ -87,10 +87,10 @@ impl Figures {
         self.of_genre.insert(genre.to_owned(), reading);
     }
 
-    /// The landmarks to begin from, and when the first of them were read.
-    pub(crate) fn landmarks(&self, genre: &Option<String>) -> (Stamp, Landmarks) {
+    /// The keyset to begin from, and when the first of them were read.
+    pub(crate) fn keyset(&self, genre: &Option<String>) -> (Stamp, Keyset) {
         match self
-            .landmarks
+            .keyset
             .get(genre)
             .filter(|reading| self.is_good(reading))
         {
@@ -101,25 +101,20 @@ impl Figures {
                 },
                 value.clone(),
             ),
-            None => (self.stamp(), Landmarks::of(genre.clone())),
+            None => (self.stamp(), Keyset::of(genre.clone())),
         }
     }
 
-    pub(crate) fn remember_landmarks(
-        &mut self,
-        stamp: Stamp,
-        genre: Option<String>,
-        value: Landmarks,
-    ) {
-        if self.landmarks.len() >= GENRES_LIMIT {
-            self.landmarks.clear();
+    pub(crate) fn remember_keyset(&mut self, stamp: Stamp, genre: Option<String>, value: Keyset) {
+        if self.keyset.len() >= GENRES_LIMIT {
+            self.keyset.clear();
         }
         let reading = Reading {
             value,
             writes: stamp.writes,
             at: stamp.at,
         };
-        self.landmarks.insert(genre, reading);
+        self.keyset.insert(genre, reading);
     }
 
     fn is_good<T>(&self, reading: &Reading<T>) -> bool {

@@ -4,7 +4,8 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer};
 use runtime::{
-    Board, Fault, Handle, Place, Process, Shutdown, Warden, grpc::GrpcServer, ops, settings,
+    ActorRegistry, Fault, Handle, Place, Process, Shutdown, Supervisor, grpc::GrpcServer, ops,
+    settings,
 };
 use storage::Database;
 
@@ -17,7 +18,7 @@ use crate::{
     },
     config::{Config, SecretKey},
     grpc, movies,
-    web::{self, walls::Walls},
+    web::{self, page_cache::PageCache},
 };
 
 /// The name of the service, as its actors are listed.
@@ -68,9 +69,9 @@ pub struct AppState {
     /// Ends the open streams.
     pub shutdown: Shutdown,
     /// How the actors are.
-    pub board: Board,
+    pub registry: ActorRegistry,
     /// What is shown at `/`.
-    pub(crate) walls: Arc<Walls>,
+    pub(crate) page_cache: Arc<PageCache>,
 }
 
 /// Runs the catalog until the process stops it.
@@ -88,9 +89,9 @@ pub struct AppState {
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let (bus, url, secret) = (config.bus.url()?, config.database(), config.secret()?);
-    let warden = Warden::new(SERVICE, &process);
+    let supervisor = Supervisor::new(SERVICE, &process);
 
-    let group = warden.group("database");
+    let group = supervisor.group("database");
     let setting = config.database_setting.as_str();
     let steps = movies::migrations();
     let open = Database::open(&group, "movies-database", setting, &url, steps);
@@ -100,29 +101,29 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let database = database?;
 
     let line = recommendations_gateway::line(&config.recommendations_host);
-    let outgoing = warden.group("outgoing");
+    let outgoing = supervisor.group("outgoing");
     let courier = {
         let (database, line) = (database.clone(), line.clone());
-        outgoing.supervise("film-courier", Place::Here, move |lifeline| {
-            FilmCourier::new(database.clone(), line.clone(), Pace::default(), lifeline)
+        outgoing.supervise("film-courier", Place::Here, move |guard| {
+            FilmCourier::new(database.clone(), line.clone(), Pace::default(), guard)
         })
     };
 
-    let incoming = warden.group("incoming");
+    let incoming = supervisor.group("incoming");
     let _consumer = status_consumer::start(&incoming, &bus, database.clone());
 
-    let answering = warden.group("answering");
-    let movies = answering.supervise("movie-repository", Place::Here, move |lifeline| {
-        MovieRepository::new(database.clone(), courier.clone(), lifeline)
+    let answering = supervisor.group("answering");
+    let movies = answering.supervise("movie-repository", Place::Here, move |guard| {
+        MovieRepository::new(database.clone(), courier.clone(), guard)
     });
     let recommendations =
-        answering.supervise("recommendations-gateway", Place::Here, move |lifeline| {
-            RecommendationsGateway::new(line.clone(), lifeline)
+        answering.supervise("recommendations-gateway", Place::Here, move |guard| {
+            RecommendationsGateway::new(line.clone(), guard)
         });
-    let (grpc, board) = (Arc::new(listeners.grpc), process.board.clone());
+    let (grpc, registry) = (Arc::new(listeners.grpc), process.registry.clone());
     let service = grpc::service(movies.clone());
-    let _grpc = answering.supervise("catalog-grpc", Place::Here, move |lifeline| {
-        GrpcServer::new(grpc.clone(), service.clone(), board.clone(), lifeline)
+    let _grpc = answering.supervise("catalog-grpc", Place::Here, move |guard| {
+        GrpcServer::new(grpc.clone(), service.clone(), registry.clone(), guard)
     });
 
     let state = AppState {
@@ -130,25 +131,25 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         recommendations,
         secret,
         shutdown: process.shutdown.clone(),
-        board: process.board.clone(),
-        walls: Arc::default(),
+        registry: process.registry.clone(),
+        page_cache: Arc::default(),
     };
-    let outcome = serve_pages(listeners.http, state, &warden, &process).await;
-    warden.stop(process.shutdown.time_left()).await;
+    let outcome = serve_pages(listeners.http, state, &supervisor, &process).await;
+    supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }
 
-/// Serves the pages until stopping begins or the warden gives up.
+/// Serves the pages until stopping begins or the supervisor gives up.
 async fn serve_pages(
     listener: TcpListener,
     state: AppState,
-    warden: &Warden,
+    supervisor: &Supervisor,
     process: &Process,
 ) -> Result<(), Fault> {
     let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
     let server = HttpServer::new(move || {
         App::new()
-            .configure(|cfg| ops::configure(cfg, state.board.clone()))
+            .configure(|cfg| ops::configure(cfg, state.registry.clone()))
             .configure(|cfg| web::configure(cfg, state.clone()))
     })
     .disable_signals()
@@ -156,5 +157,5 @@ async fn serve_pages(
     .listen(listener)
     .map_err(failed)?
     .run();
-    ops::serve(server, warden, process).await
+    ops::serve(server, supervisor, process).await
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use bridge::bus::BusSettings;
+use bus::BusSettings;
 use clap::Args;
 use runtime::settings;
 use storage::DatabaseUrl;

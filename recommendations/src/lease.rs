@@ -27,13 +27,13 @@ impl Default for LeaseTimes {
 /// What one replica knows of the lease. It goes by its own monotonic clock only: no replica has to
 /// know what time it is for another.
 #[derive(Debug)]
-pub struct Tenancy {
+pub struct LeaseView {
     me: String,
     patience: Duration,
     seen: Option<(Lease, Instant)>,
 }
 
-impl Tenancy {
+impl LeaseView {
     /// The view of the replica `me`.
     pub fn new(me: &str, patience: Duration) -> Self {
         Self {
@@ -100,14 +100,14 @@ mod tests {
 
     #[test]
     fn a_free_lease_and_ones_own_are_taken_at_once() {
-        let mut me = Tenancy::new("me", Duration::from_secs(5));
+        let mut me = LeaseView::new("me", Duration::from_secs(5));
         assert!(me.should_take(&lease("", 0), Instant::now()));
         assert!(me.should_take(&lease("me", 7), Instant::now()));
     }
 
     #[test]
     fn the_lease_of_another_is_taken_when_it_was_not_renewed_for_long() {
-        let mut me = Tenancy::new("me", Duration::from_secs(5));
+        let mut me = LeaseView::new("me", Duration::from_secs(5));
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!me.should_take(&lease("other", 1), at(0)));

@@ -3,9 +3,9 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bridge::bus::{BusError, Event, Producer};
+use bus::{BusError, Event, Producer};
 use proto::events::{STATUS_TOPIC, VERSION_HEADER};
-use runtime::{Fault, Place, Process, Warden, grpc::GrpcServer, ops, settings};
+use runtime::{Fault, Place, Process, Supervisor, grpc::GrpcServer, ops, settings};
 use storage::Database;
 
 use crate::{
@@ -82,9 +82,9 @@ impl Listeners {
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let (bus, url) = (config.bus.url()?, config.database());
-    let warden = Warden::new(SERVICE, &process);
+    let supervisor = Supervisor::new(SERVICE, &process);
 
-    let group = warden.group("database");
+    let group = supervisor.group("database");
     let (name, setting) = ("recommendations-database", &config.database_setting);
     let open = Database::open(&group, name, setting, &url, store::migrations());
     let Some(database) = ops::while_starting(listeners.http.as_ref(), &process, open).await else {
@@ -92,39 +92,45 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     };
     let database = database?;
 
-    let engine = Engine::start(&warden, &database, &Tuning::default(), config.replica()).await;
-    let outgoing = warden.group("outgoing");
+    let engine = Engine::start(&supervisor, &database, &Tuning::default(), config.replica()).await;
+    let outgoing = supervisor.group("outgoing");
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
 
     let calls = Calls::new(process.shutdown.clone());
-    serve_calls(&warden, &engine, listeners.grpc, calls.clone(), &process);
+    serve_calls(
+        &supervisor,
+        &engine,
+        listeners.grpc,
+        calls.clone(),
+        &process,
+    );
 
-    let outcome = ops::serve_health(listeners.http, &warden, &process).await;
+    let outcome = ops::serve_health(listeners.http, &supervisor, &process).await;
     // What is being worked on is finished as long as everything it needs is there.
     let _ = tokio::time::timeout(process.shutdown.time_left() / 2, calls.finished()).await;
     engine.leave().await;
-    warden.stop(process.shutdown.time_left()).await;
+    supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }
 
 fn serve_calls(
-    warden: &Warden,
+    supervisor: &Supervisor,
     engine: &Engine,
     listener: TcpListener,
     calls: Calls,
     process: &Process,
 ) {
-    let answering = warden.group("answering");
+    let answering = supervisor.group("answering");
     let (database, watchers) = (engine.database.clone(), engine.signals.watchers.clone());
-    answering.supervise("watch-poller", Place::Here, move |lifeline| {
-        WatchPoller::new(lifeline, database.clone(), watchers.clone())
+    answering.supervise("watch-poller", Place::Here, move |guard| {
+        WatchPoller::new(guard, database.clone(), watchers.clone())
     });
     let service = RecommendationsService::new(engine.recommender.clone(), calls);
     let service = grpc::service(service);
-    let (listener, board) = (Arc::new(listener), process.board.clone());
-    answering.supervise("recommendations-grpc", Place::Here, move |lifeline| {
-        GrpcServer::new(listener.clone(), service.clone(), board.clone(), lifeline)
+    let (listener, registry) = (Arc::new(listener), process.registry.clone());
+    answering.supervise("recommendations-grpc", Place::Here, move |guard| {
+        GrpcServer::new(listener.clone(), service.clone(), registry.clone(), guard)
     });
 }
 
@@ -150,11 +156,16 @@ pub struct Engine {
 impl Engine {
     /// Starts the actors that match, for the replica `me`. When it returns they have at least said
     /// how far they are.
-    pub async fn start(warden: &Warden, database: &Database, tuning: &Tuning, me: String) -> Self {
-        let matching = warden.group("matching");
+    pub async fn start(
+        supervisor: &Supervisor,
+        database: &Database,
+        tuning: &Tuning,
+        me: String,
+    ) -> Self {
+        let matching = supervisor.group("matching");
         let known = database.clone();
-        let matcher = matching.supervise("matcher", Place::OwnArbiter, move |lifeline| {
-            Matcher::new(lifeline, known.clone())
+        let matcher = matching.supervise("matcher", Place::OwnArbiter, move |guard| {
+            Matcher::new(guard, known.clone())
         });
         // It reads everything in its own time, but nobody may be told before that all is ready.
         let _ = matcher.ask(CountFilms(Vec::new()), START_DEADLINE).await;
@@ -169,8 +180,8 @@ impl Engine {
             Arc::new(holding),
             tuning.lease,
         );
-        matching.supervise("lease-keeper", Place::Here, move |lifeline| {
-            LeaseKeeper::new(lifeline, leased.clone(), &holder, times, holding.clone())
+        matching.supervise("lease-keeper", Place::Here, move |guard| {
+            LeaseKeeper::new(guard, leased.clone(), &holder, times, holding.clone())
         });
         let engine = Self {
             recommender,
@@ -181,9 +192,9 @@ impl Engine {
         };
         let (database, recommender) = (database.clone(), engine.recommender.clone());
         let (held, wake) = (engine.held.clone(), engine.signals.backlog.clone());
-        matching.supervise("backlog-worker", Place::Here, move |lifeline| {
+        matching.supervise("backlog-worker", Place::Here, move |guard| {
             let (database, recommender) = (database.clone(), recommender.clone());
-            BacklogWorker::new(lifeline, database, recommender, held.clone(), wake.clone())
+            BacklogWorker::new(guard, database, recommender, held.clone(), wake.clone())
         });
         engine
     }
@@ -192,9 +203,9 @@ impl Engine {
     pub fn deliver_to(&self, group: &runtime::Group, outlet: Arc<dyn Outlet>) {
         let (database, held) = (self.database.clone(), self.held.clone());
         let wake = self.signals.outbox.clone();
-        group.supervise("outbox-courier", Place::Here, move |lifeline| {
+        group.supervise("outbox-courier", Place::Here, move |guard| {
             let (database, outlet) = (database.clone(), outlet.clone());
-            OutboxCourier::new(lifeline, database, outlet, held.clone(), wake.clone())
+            OutboxCourier::new(guard, database, outlet, held.clone(), wake.clone())
         });
     }
 

@@ -13,21 +13,21 @@ use crate::store::recommendations::Fingerprint;
 #[derive(Debug, Clone)]
 pub struct Watchers {
     limit: usize,
-    seats: Arc<Mutex<Seats>>,
+    subscribers: Arc<Mutex<Subscribers>>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Subscribers {
     taken: usize,
     /// The number of the next watch.
     next: u64,
     /// The watches of each user, by their numbers.
-    users: HashMap<i32, HashMap<u64, Seat>>,
+    users: HashMap<i32, HashMap<u64, Subscriber>>,
 }
 
 /// One client's: two pages of the same user may have been told different things.
 #[derive(Debug, Default)]
-struct Seat {
+struct Subscriber {
     changed: Arc<Notify>,
     told: Option<Fingerprint>,
 }
@@ -51,7 +51,7 @@ impl Watchers {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            seats: Arc::default(),
+            subscribers: Arc::default(),
         }
     }
 
@@ -61,16 +61,20 @@ impl Watchers {
     ///
     /// If too many watch already.
     pub fn watch(&self, user: i32) -> Result<Watch, TooManyWatchers> {
-        let mut seats = self.seats();
-        if seats.taken >= self.limit {
+        let mut subscribers = self.subscribers();
+        if subscribers.taken >= self.limit {
             return Err(TooManyWatchers);
         }
-        seats.taken += 1;
-        let number = seats.next;
-        seats.next += 1;
-        let seat = Seat::default();
-        let changed = seat.changed.clone();
-        seats.users.entry(user).or_default().insert(number, seat);
+        subscribers.taken += 1;
+        let number = subscribers.next;
+        subscribers.next += 1;
+        let subscriber = Subscriber::default();
+        let changed = subscriber.changed.clone();
+        subscribers
+            .users
+            .entry(user)
+            .or_default()
+            .insert(number, subscriber);
         Ok(Watch {
             user,
             number,
@@ -81,32 +85,38 @@ impl Watchers {
 
     /// Wakes those who watch one of `users`.
     pub fn changed(&self, users: &[i32]) {
-        let seats = self.seats();
-        if seats.users.is_empty() {
+        let subscribers = self.subscribers();
+        if subscribers.users.is_empty() {
             return;
         }
-        let watched = users.iter().filter_map(|user| seats.users.get(user));
-        for seat in watched.flat_map(HashMap::values) {
-            seat.changed.notify_one();
+        let watched = users.iter().filter_map(|user| subscribers.users.get(user));
+        for subscriber in watched.flat_map(HashMap::values) {
+            subscriber.changed.notify_one();
         }
     }
 
     /// The users who are watched.
     pub fn users(&self) -> BTreeSet<i32> {
-        self.seats().users.keys().copied().collect()
+        self.subscribers().users.keys().copied().collect()
     }
 
     /// Wakes those who watch `user` and were not told this last.
     pub fn found(&self, user: i32, fingerprint: Fingerprint) {
-        let seats = self.seats();
-        let watching = seats.users.get(&user).into_iter().flat_map(HashMap::values);
-        for seat in watching.filter(|seat| seat.told != Some(fingerprint)) {
-            seat.changed.notify_one();
+        let subscribers = self.subscribers();
+        let watching = subscribers
+            .users
+            .get(&user)
+            .into_iter()
+            .flat_map(HashMap::values);
+        for subscriber in watching.filter(|subscriber| subscriber.told != Some(fingerprint)) {
+            subscriber.changed.notify_one();
         }
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,22 +133,23 @@ impl Watch {
 
     /// Remembers what the client is told.
     pub fn told(&self, fingerprint: Fingerprint) {
-        let mut seats = self.watchers.seats();
-        let watching = seats.users.get_mut(&self.user);
-        if let Some(seat) = watching.and_then(|seats| seats.get_mut(&self.number)) {
-            seat.told = Some(fingerprint);
+        let mut subscribers = self.watchers.subscribers();
+        let watching = subscribers.users.get_mut(&self.user);
+        if let Some(subscriber) = watching.and_then(|subscribers| subscribers.get_mut(&self.number))
+        {
+            subscriber.told = Some(fingerprint);
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut seats = self.watchers.seats();
-        seats.taken -= 1;
-        if let Some(watching) = seats.users.get_mut(&self.user) {
+        let mut subscribers = self.watchers.subscribers();
+        subscribers.taken -= 1;
+        if let Some(watching) = subscribers.users.get_mut(&self.user) {
             watching.remove(&self.number);
             if watching.is_empty() {
-                seats.users.remove(&self.user);
+                subscribers.users.remove(&self.user);
             }
         }
     }

@@ -11,7 +11,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 
-use crate::supervision::{Board, Lifeline};
+use crate::supervision::{ActorRegistry, ChildGuard};
 
 /// How long a call may take until it begins to answer; old clients set no deadline.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -38,10 +38,10 @@ pub struct GrpcService {
 pub struct GrpcServer {
     listener: Arc<TcpListener>,
     service: GrpcService,
-    board: Board,
+    registry: ActorRegistry,
     stop: CancellationToken,
     ended: bool,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 impl GrpcServer {
@@ -49,16 +49,16 @@ impl GrpcServer {
     pub fn new(
         listener: Arc<TcpListener>,
         service: GrpcService,
-        board: Board,
-        lifeline: Lifeline,
+        registry: ActorRegistry,
+        guard: ChildGuard,
     ) -> Self {
         Self {
             listener,
             service,
-            board,
+            registry,
             stop: CancellationToken::new(),
             ended: false,
-            lifeline,
+            guard,
         }
     }
 
@@ -77,13 +77,13 @@ impl Actor for GrpcServer {
         let incoming = match self.incoming() {
             Ok(incoming) => incoming,
             Err(error) => {
-                self.lifeline.failed(format_args!("cannot listen: {error}"));
+                self.guard.failed(format_args!("cannot listen: {error}"));
                 self.ended = true;
                 return context.stop();
             }
         };
         let stop = self.stop.child_token();
-        let serving = serve(incoming, self.service.clone(), self.board.clone(), stop);
+        let serving = serve(incoming, self.service.clone(), self.registry.clone(), stop);
         // On the runtime's own threads: calls are many, this thread is one.
         let ended = tokio::spawn(serving)
             .into_actor(self)
@@ -93,7 +93,7 @@ impl Actor for GrpcServer {
                     Ok(Err(error)) => error.to_string(),
                     Err(error) => error.to_string(),
                 };
-                server.lifeline.failed(reason);
+                server.guard.failed(reason);
                 server.ended = true;
                 context.stop();
             });
@@ -122,7 +122,7 @@ impl Drop for GrpcServer {
 async fn serve(
     incoming: TcpIncoming,
     service: GrpcService,
-    board: Board,
+    registry: ActorRegistry,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -148,17 +148,17 @@ async fn serve(
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     tokio::select! {
         served = server => Ok(served?),
-        () = follow(board, &service, reporter) => Ok(()),
+        () = follow(registry, &service, reporter) => Ok(()),
     }
 }
 
 /// Keeps what gRPC health says the same as what the service's actors say of themselves.
-async fn follow(board: Board, service: &GrpcService, reporter: HealthReporter) {
+async fn follow(registry: ActorRegistry, service: &GrpcService, reporter: HealthReporter) {
     let mut ticks = tokio::time::interval(LOOK_INTERVAL);
     let mut told = None;
     loop {
         ticks.tick().await;
-        let ready = board
+        let ready = registry
             .actors()
             .iter()
             .filter(|actor| actor.service == service.served_by)

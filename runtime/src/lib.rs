@@ -1,15 +1,15 @@
 //! What makes a process out of services: supervision, shutdown, settings, telemetry, health.
 //!
 //! actix restarts an actor that stops itself, but an actor that panics is gone for good, and so is
-//! every address of it. [`supervision`] therefore has its own wardens: a [`Warden`] holds a factory
+//! every address of it. [`supervision`] therefore has its own supervisors: a [`Supervisor`] holds a factory
 //! for each of its children, notices a death however it comes about, and makes a new child after a
 //! delay. Callers hold a [`Handle`], which survives the restart.
 //!
 //! A service is a function `run(config, listeners, process)`: [`process`] runs one or several of
 //! them, each in an actix system of its own, until a signal or a [`Fault`] ends them. What the
-//! actors report about themselves is collected on a [`Board`] and shown by [`ops`].
+//! actors report about themselves is collected on a [`ActorRegistry`] and shown by [`ops`].
 //!
-//! Start reading at [`Warden`].
+//! Start reading at [`Supervisor`].
 
 pub mod grpc;
 pub mod health_check;
@@ -21,6 +21,6 @@ pub mod telemetry;
 
 pub use process::{Fault, Process, Shutdown};
 pub use supervision::{
-    AskError, Backoff, Board, Dependency, Group, Handle, Lifeline, Place, Reporter, RestartPolicy,
-    Warden,
+    ActorRegistry, AskError, Backoff, ChildGuard, Dependency, Group, Handle, Place, Reporter,
+    RestartPolicy, Supervisor,
 };

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::supervision::Board;
+use crate::supervision::ActorRegistry;
 
 /// How long all services together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(4_500);
@@ -27,20 +27,20 @@ pub struct Process {
     /// Tells the service when to stop.
     pub shutdown: Shutdown,
     /// Where its actors report.
-    pub board: Board,
+    pub registry: ActorRegistry,
 }
 
 impl Process {
-    /// A process of its own, with nothing on its board.
+    /// A process of its own, with nothing on its registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same process for a further service: one board, but a shutdown of its own.
+    /// The same process for a further service: one registry, but a shutdown of its own.
     pub fn sibling(&self) -> Self {
         Self {
             shutdown: Shutdown::default(),
-            board: self.board.clone(),
+            registry: self.registry.clone(),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Service {
     where
         F: Future<Output = Result<(), Fault>> + 'static,
     {
-        process.board.expect(name);
+        process.registry.expect(name);
         let (tell, ended) = oneshot::channel();
         let given = process.clone();
         std::thread::Builder::new()

@@ -16,8 +16,8 @@ use std::{
 
 use actix::{Actor, ActorContext, Context, Handler, Message, SyncContext};
 use runtime::{
-    AskError, Fault, Handle, Lifeline, Place, Process, RestartPolicy, Warden,
-    supervision::{ActorReport, ActorState},
+    AskError, ChildGuard, Fault, Handle, Place, Process, RestartPolicy, Supervisor,
+    supervision::{ActorState, ActorStatus},
 };
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ struct Hang;
 
 struct Counter {
     seen: u32,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 impl Actor for Counter {
@@ -67,7 +67,7 @@ impl Handler<Panic> for Counter {
 impl Handler<Stop> for Counter {
     type Result = ();
     fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
-        self.lifeline.failed("lost its way");
+        self.guard.failed("lost its way");
         context.stop();
     }
 }
@@ -81,7 +81,7 @@ impl Handler<Hang> for Counter {
 
 struct Blocking {
     seen: u32,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 impl Actor for Blocking {
@@ -106,7 +106,7 @@ impl Handler<Panic> for Blocking {
 impl Handler<Stop> for Blocking {
     type Result = ();
     fn handle(&mut self, _: Stop, context: &mut SyncContext<Self>) {
-        self.lifeline.failed("lost its way");
+        self.guard.failed("lost its way");
         context.stop();
     }
 }
@@ -130,8 +130,8 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn report(process: &Process, name: &str) -> ActorReport {
-    let mut actors = process.board.actors().into_iter();
+fn report(process: &Process, name: &str) -> ActorStatus {
+    let mut actors = process.registry.actors().into_iter();
     actors.find(|a| a.name == name).unwrap()
 }
 
@@ -150,9 +150,9 @@ where
 async fn a_panic_is_contained_wherever_the_actor_runs() {
     for place in [Place::Here, Place::OwnArbiter] {
         let process = Process::new();
-        let warden = Warden::with_policy("test", &process, policy());
-        let group = warden.group("counters");
-        let make = |lifeline| Counter { seen: 0, lifeline };
+        let supervisor = Supervisor::with_policy("test", &process, policy());
+        let group = supervisor.group("counters");
+        let make = |guard| Counter { seen: 0, guard };
         let victim = group.supervise("victim", place, make);
         let other = group.supervise("other", place, make);
         assert_eq!(other.ask(Count, DEADLINE).await, Ok(1));
@@ -165,17 +165,17 @@ async fn a_panic_is_contained_wherever_the_actor_runs() {
         let report = report(&process, "victim");
         assert_eq!((report.state, report.restarts), (ActorState::Running, 1));
         assert_eq!(report.last_failure.unwrap().0, "panicked: on purpose");
-        warden.stop(DEADLINE).await;
+        supervisor.stop(DEADLINE).await;
     }
 }
 
 #[actix::test]
 async fn a_panic_of_a_blocking_actor_is_contained() {
     let process = Process::new();
-    let warden = Warden::with_policy("test", &process, policy());
-    let handle = warden
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let handle = supervisor
         .group("blocking")
-        .supervise_sync("victim", 2, |lifeline| Blocking { seen: 0, lifeline });
+        .supervise_sync("victim", 2, |guard| Blocking { seen: 0, guard });
     let crashed = handle.ask(Panic, DEADLINE).await;
     assert_eq!(crashed, Err(AskError::Crashed("victim".into())));
     // Its other thread may go on answering until the death is noticed.
@@ -194,24 +194,21 @@ async fn a_panic_of_a_blocking_actor_is_contained() {
     let (cause, _) = report(&process, "victim").last_failure.unwrap();
     assert_eq!(cause, "lost its way");
     comes_back(&handle).await;
-    warden.stop(DEADLINE).await;
+    supervisor.stop(DEADLINE).await;
 }
 
 #[actix::test]
 async fn an_actor_that_stops_itself_is_made_anew() {
     let process = Process::new();
-    let warden = Warden::with_policy("test", &process, policy());
-    let handle = warden
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let handle = supervisor
         .group("counters")
-        .supervise("quitter", Place::Here, |lifeline| Counter {
-            seen: 0,
-            lifeline,
-        });
+        .supervise("quitter", Place::Here, |guard| Counter { seen: 0, guard });
     handle.ask(Stop, DEADLINE).await.unwrap();
     comes_back(&handle).await;
     let (cause, _) = report(&process, "quitter").last_failure.unwrap();
     assert_eq!(cause, "lost its way");
-    warden.stop(DEADLINE).await;
+    supervisor.stop(DEADLINE).await;
 }
 
 #[actix::test]
@@ -222,13 +219,10 @@ async fn an_ask_fails_at_once_while_the_actor_is_down_and_in_time_when_it_hangs(
         max_delay: Duration::from_secs(3600),
         ..policy()
     };
-    let warden = Warden::with_policy("test", &process, slow);
-    let handle = warden
+    let supervisor = Supervisor::with_policy("test", &process, slow);
+    let handle = supervisor
         .group("counters")
-        .supervise("victim", Place::Here, |lifeline| Counter {
-            seen: 0,
-            lifeline,
-        });
+        .supervise("victim", Place::Here, |guard| Counter { seen: 0, guard });
     let hung = handle.ask(Hang, Duration::from_millis(20)).await;
     assert_eq!(hung, Err(AskError::Deadline("victim".into())));
 
@@ -241,28 +235,28 @@ async fn an_ask_fails_at_once_while_the_actor_is_down_and_in_time_when_it_hangs(
     assert_eq!(refused, Err(AskError::Unavailable("victim".into())));
     assert!(handle.tell(Stop).is_err());
     assert!(report(&process, "victim").not_ready_reason().is_some());
-    warden.stop(DEADLINE).await;
+    supervisor.stop(DEADLINE).await;
 }
 
 #[actix::test]
 async fn a_child_that_keeps_dying_takes_its_group_along_and_then_the_service() {
     let process = Process::new();
-    let warden = Warden::with_policy("test", &process, policy());
-    let group = warden.group("doomed");
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let group = supervisor.group("doomed");
     let made = Arc::new(AtomicU32::new(0));
     let bystander = {
         let made = made.clone();
-        group.supervise("bystander", Place::Here, move |lifeline| {
+        group.supervise("bystander", Place::Here, move |guard| {
             made.fetch_add(1, Ordering::Relaxed);
-            Counter { seen: 0, lifeline }
+            Counter { seen: 0, guard }
         })
     };
-    let doomed = group.supervise("doomed", Place::OwnArbiter, |lifeline| {
-        let counter = Counter { seen: 0, lifeline };
+    let doomed = group.supervise("doomed", Place::OwnArbiter, |guard| {
+        let counter = Counter { seen: 0, guard };
         assert!(counter.seen > 0, "born dead");
         counter
     });
-    let fault = tokio::time::timeout(DEADLINE, warden.gave_up())
+    let fault = tokio::time::timeout(DEADLINE, supervisor.gave_up())
         .await
         .unwrap();
     assert!(matches!(fault, Fault::GaveUp { .. }));
@@ -275,29 +269,26 @@ async fn a_child_that_keeps_dying_takes_its_group_along_and_then_the_service() {
     );
     assert!(doomed.ask(Count, DEADLINE).await.is_err());
     let _ = bystander.ask(Count, DEADLINE).await;
-    warden.stop(DEADLINE).await;
+    supervisor.stop(DEADLINE).await;
 }
 
 #[actix::test]
 async fn stopping_ends_every_child_and_restarts_none() {
     let process = Process::new();
-    let warden = Warden::with_policy("test", &process, policy());
-    let group = warden.group("mixed");
-    let here = group.supervise("here", Place::Here, |lifeline| Counter {
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let group = supervisor.group("mixed");
+    let here = group.supervise("here", Place::Here, |guard| Counter { seen: 0, guard });
+    let away = group.supervise("away", Place::OwnArbiter, |guard| Counter {
         seen: 0,
-        lifeline,
+        guard,
     });
-    let away = group.supervise("away", Place::OwnArbiter, |lifeline| Counter {
-        seen: 0,
-        lifeline,
-    });
-    let sync = group.supervise_sync("sync", 2, |lifeline| Blocking { seen: 0, lifeline });
+    let sync = group.supervise_sync("sync", 2, |guard| Blocking { seen: 0, guard });
     comes_back(&here).await;
     comes_back(&away).await;
     comes_back(&sync).await;
 
     let start = Instant::now();
-    warden.stop(Duration::from_secs(60)).await;
+    supervisor.stop(Duration::from_secs(60)).await;
     assert!(
         start.elapsed() < DEADLINE,
         "no child was waited for in vain"

@@ -62,19 +62,19 @@ impl Database {
         ));
         let (readers, needed) = (pool::pool(url, READERS as u32), dependency.clone());
         let reader =
-            group.supervise_sync(&format!("{name}-reader"), READERS, move |lifeline| Reader {
+            group.supervise_sync(&format!("{name}-reader"), READERS, move |guard| Reader {
                 pool: readers.clone(),
                 dependency: needed.clone(),
-                lifeline,
+                guard,
             });
         let writers = pool::pool(url, 1);
         let (waiting, needed) = (queue.clone(), dependency.clone());
-        let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |lifeline| Writer {
+        let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |guard| Writer {
             pool: writers.clone(),
             dependency: needed.clone(),
             writable: writable.clone(),
             queue: waiting.clone(),
-            lifeline,
+            guard,
         });
         Self {
             reader,

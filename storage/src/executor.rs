@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Handler, Message, SyncContext};
-use runtime::{Dependency, Lifeline};
+use runtime::{ChildGuard, Dependency};
 
 use crate::{
     DbConnection, Error,
@@ -41,7 +41,7 @@ pub(crate) struct CommitWaiting;
 pub(crate) struct Reader {
     pub(crate) pool: DbPool,
     pub(crate) dependency: Arc<Dependency>,
-    pub(crate) lifeline: Lifeline,
+    pub(crate) guard: ChildGuard,
 }
 
 /// Runs writes, all that wait in one transaction.
@@ -50,7 +50,7 @@ pub(crate) struct Writer {
     pub(crate) dependency: Arc<Dependency>,
     pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
-    pub(crate) lifeline: Lifeline,
+    pub(crate) guard: ChildGuard,
 }
 
 impl Actor for Reader {
@@ -73,21 +73,21 @@ impl Handler<RunRead> for Reader {
         if read.is_abandoned() {
             return;
         }
-        self.lifeline.step();
+        self.guard.step();
         let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
             Err(reason) => {
-                self.lifeline.blocked(reason);
+                self.guard.blocked(reason);
                 return read.refuse(Error::Unavailable(None));
             }
         };
-        self.lifeline.ready();
+        self.guard.ready();
         match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
             Ok(true) => {}
             Ok(false) => session.broken = true,
             Err(panic) => {
                 session.broken = true;
-                self.lifeline
+                self.guard
                     .failed(format_args!("a query {}", describe(&*panic)));
                 context.stop();
             }
@@ -106,7 +106,7 @@ impl Handler<CommitWaiting> for Writer {
 impl Writer {
     /// Commits one group; false if nothing waits, or if the writer has to be made anew.
     fn commit_waiting(&mut self, context: &mut SyncContext<Self>) -> bool {
-        self.lifeline.step();
+        self.guard.step();
         let group = self.queue.take_group();
         if group.is_empty() {
             return false;
@@ -115,7 +115,7 @@ impl Writer {
             Ok(session) => session,
             Err(reason) => {
                 // No more than that: only a later write would clear it, and none comes to who is not ready.
-                self.lifeline.hindered(reason);
+                self.guard.hindered(reason);
                 for write in group {
                     write.settle(Err(Error::Unavailable(None)));
                 }
@@ -126,16 +126,16 @@ impl Writer {
         match &session.unwritable {
             Some(reason) => {
                 self.writable.is_gone(reason);
-                self.lifeline
+                self.guard
                     .hindered(format_args!("the database cannot be written to: {reason}"));
             }
             None => {
                 self.writable.is_there();
-                self.lifeline.ready();
+                self.guard.ready();
             }
         }
         if let Err(panic) = &outcome {
-            self.lifeline.failed(format_args!("a write {panic}"));
+            self.guard.failed(format_args!("a write {panic}"));
             context.stop();
         }
         outcome.is_ok()

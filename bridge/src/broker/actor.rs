@@ -5,19 +5,19 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
-use runtime::{Lifeline, Reporter};
+use runtime::{ChildGuard, Reporter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{BrokerConfig, BrokerError, BrokerStats};
 
-/// Runs a broker. When its warden stops it, it first writes what it has; when it panics, all of the broker ends with it.
+/// Runs a broker. When its supervisor stops it, it first writes what it has; when it panics, all of the broker ends with it.
 #[derive(Debug)]
 pub struct Broker {
     listener: Option<io::Result<TcpListener>>,
     config: BrokerConfig,
     stats: BrokerStats,
-    lifeline: Lifeline,
+    guard: ChildGuard,
     stop: CancellationToken,
     ended: bool,
     degraded: bool,
@@ -33,13 +33,13 @@ impl Broker {
         listener: io::Result<TcpListener>,
         config: BrokerConfig,
         stats: BrokerStats,
-        lifeline: Lifeline,
+        guard: ChildGuard,
     ) -> Self {
         Broker {
             listener: Some(listener),
             config,
             stats,
-            lifeline,
+            guard,
             stop: CancellationToken::new(),
             ended: false,
             degraded: false,
@@ -52,7 +52,7 @@ impl Actor for Broker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.lifeline.starting("recovering the streams");
+        self.guard.starting("recovering the streams");
         let listener = self
             .listener
             .take()
@@ -62,14 +62,14 @@ impl Actor for Broker {
             self.config.clone(),
             self.stats.clone(),
             self.stop.clone(),
-            self.lifeline.reporter(),
+            self.guard.reporter(),
         );
         let serving = AbortOnDropHandle::new(tokio::spawn(serving));
         ctx.spawn(serving.into_actor(self).map(|outcome, broker, ctx| {
             match outcome {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => broker.lifeline.failed(with_cause(&error)),
-                Err(error) => broker.lifeline.failed(error),
+                Ok(Err(error)) => broker.guard.failed(with_cause(&error)),
+                Err(error) => broker.guard.failed(error),
             }
             broker.ended = true;
             ctx.stop();
@@ -94,15 +94,15 @@ impl Broker {
     /// Full disks do not end a broker: it refuses what it cannot store, and says so.
     fn report(&mut self) {
         let messages = self.stats.messages_in();
-        self.lifeline.reporter().handled(messages - self.told);
+        self.guard.reporter().handled(messages - self.told);
         self.told = messages;
         let failing = self.stats.failing_streams();
         if failing > 0 {
             // The log tells of each of them already.
-            self.lifeline
+            self.guard
                 .hindered(format_args!("cannot write to {failing} of the streams"));
         } else if self.degraded {
-            self.lifeline.ready();
+            self.guard.ready();
         }
         self.degraded = failing > 0;
     }

@@ -1,29 +1,24 @@
-//! The broker as an actor under a warden.
+//! The broker as an actor under a supervisor.
 
 use std::net::TcpListener;
 
 use async_nats::jetstream::{self, stream};
 use bridge::broker::actor::Broker;
 use bridge::broker::{BrokerConfig, BrokerStats};
-use runtime::{Handle, Place, Process, Warden};
+use runtime::{Handle, Place, Process, Supervisor};
 
 use crate::server::{LONG, within};
 
 fn supervise(
-    warden: &Warden,
+    supervisor: &Supervisor,
     listener: TcpListener,
     config: BrokerConfig,
     stats: BrokerStats,
 ) -> Handle<Broker> {
-    warden
+    supervisor
         .group("messaging")
-        .supervise("broker", Place::Here, move |lifeline| {
-            Broker::new(
-                listener.try_clone(),
-                config.clone(),
-                stats.clone(),
-                lifeline,
-            )
+        .supervise("broker", Place::Here, move |guard| {
+            Broker::new(listener.try_clone(), config.clone(), stats.clone(), guard)
         })
 }
 
@@ -34,9 +29,9 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         let stats = BrokerStats::default();
-        let warden = Warden::new("bridge", &Process::new());
+        let supervisor = Supervisor::new("bridge", &Process::new());
         let _broker = supervise(
-            &warden,
+            &supervisor,
             listener,
             BrokerConfig::new(dir.path()),
             stats.clone(),
@@ -55,6 +50,6 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
             .unwrap();
         assert_eq!(ack.sequence, expected);
         assert_eq!((stats.streams(), stats.connections()), (1, 1));
-        warden.stop(LONG).await;
+        supervisor.stop(LONG).await;
     }
 }

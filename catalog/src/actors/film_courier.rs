@@ -12,7 +12,7 @@ use actix::{
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use proto::recommendations::RemoveFilmRequest;
-use runtime::{Lifeline, Reporter};
+use runtime::{ChildGuard, Reporter};
 use storage::{Database, DbConnection};
 use tokio::sync::Notify;
 use tonic::{Code, Request};
@@ -43,7 +43,7 @@ pub struct FilmsSaved;
 /// knows by its version.
 pub struct FilmCourier {
     round: Round,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 /// What a round of deliveries needs.
@@ -58,8 +58,8 @@ struct Round {
 
 impl FilmCourier {
     /// Makes the actor; the line connects when it is first needed.
-    pub fn new(database: Database, line: Line, pace: Pace, lifeline: Lifeline) -> Self {
-        let reporter = lifeline.reporter();
+    pub fn new(database: Database, line: Line, pace: Pace, guard: ChildGuard) -> Self {
+        let reporter = guard.reporter();
         Self {
             round: Round {
                 database,
@@ -68,7 +68,7 @@ impl FilmCourier {
                 wake: Arc::default(),
                 reporter,
             },
-            lifeline,
+            guard,
         }
     }
 }
@@ -77,7 +77,7 @@ impl Actor for FilmCourier {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.lifeline.ready();
+        self.guard.ready();
         let walk = self.round.clone().walk().into_actor(self);
         context.spawn(walk.map(|(), _, context| context.stop()));
     }

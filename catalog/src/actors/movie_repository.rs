@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use runtime::{Handle, Lifeline};
+use runtime::{ChildGuard, Handle};
 use storage::Database;
 
 use super::film_courier::{FilmCourier, FilmsSaved};
@@ -64,7 +64,7 @@ pub struct LoadSample;
 /// courier is told of them.
 pub struct MovieRepository {
     shared: Shared,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 /// What the handlers' futures need.
@@ -78,7 +78,7 @@ struct Shared {
 
 impl MovieRepository {
     /// Makes the actor.
-    pub fn new(database: Database, courier: Handle<FilmCourier>, lifeline: Lifeline) -> Self {
+    pub fn new(database: Database, courier: Handle<FilmCourier>, guard: ChildGuard) -> Self {
         Self {
             shared: Shared {
                 database,
@@ -86,7 +86,7 @@ impl MovieRepository {
                 figures: Rc::default(),
                 reading: Rc::default(),
             },
-            lifeline,
+            guard,
         }
     }
 }
@@ -95,7 +95,7 @@ impl Actor for MovieRepository {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        self.lifeline.ready();
+        self.guard.ready();
     }
 }
 
@@ -246,12 +246,12 @@ impl Shared {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<Movie>, Error> {
-        let (stamp, mut landmarks) = self.figures.borrow().landmarks(&genre);
-        let query = move |conn: &mut _| Ok((landmarks.page(conn, offset, limit)?, landmarks));
-        let (movies, landmarks) = self.database.read(query).await?;
+        let (stamp, mut keyset) = self.figures.borrow().keyset(&genre);
+        let query = move |conn: &mut _| Ok((keyset.page(conn, offset, limit)?, keyset));
+        let (movies, keyset) = self.database.read(query).await?;
         self.figures
             .borrow_mut()
-            .remember_landmarks(stamp, genre, landmarks);
+            .remember_keyset(stamp, genre, keyset);
         Ok(movies)
     }
 

@@ -9,7 +9,7 @@ use proto::recommendations::{
     RecommendationsRequest, WatchRecommendationsRequest,
     recommendations_client::RecommendationsClient,
 };
-use runtime::{Dependency, Lifeline};
+use runtime::{ChildGuard, Dependency};
 use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::{Error, UserId, config::RecommendationsHost, movies::MovieId};
@@ -115,7 +115,7 @@ pub struct Watch {
 pub struct RecommendationsGateway {
     line: Line,
     answers: Rc<RefCell<Answers>>,
-    lifeline: Lifeline,
+    guard: ChildGuard,
 }
 
 /// What was asked lately (whose films, how many passed over, how many at most), with the answer.
@@ -130,11 +130,11 @@ pub struct Line {
 
 impl RecommendationsGateway {
     /// Makes the actor; the line connects when it is first needed.
-    pub fn new(line: Line, lifeline: Lifeline) -> Self {
+    pub fn new(line: Line, guard: ChildGuard) -> Self {
         Self {
             line,
             answers: Rc::default(),
-            lifeline,
+            guard,
         }
     }
 }
@@ -143,7 +143,7 @@ impl Actor for RecommendationsGateway {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        self.lifeline.ready();
+        self.guard.ready();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bridge::bus::{BusUrl, Consumer, Event, EventHandler, Subscription, Verdict, consume};
+use bus::{BusUrl, Consumer, Event, EventHandler, Subscription, Verdict, consume};
 use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HEADER};
 use runtime::Group;
 use storage::{Database, DbConnection};

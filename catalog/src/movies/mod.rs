@@ -11,7 +11,7 @@ pub mod schema;
 
 pub mod reading;
 
-pub mod landmarks;
+pub mod keyset;
 
 pub mod writing;
 

@@ -12,8 +12,8 @@ use actix_web::{
 
 use super::{
     csrf::Refusal,
-    edge,
     form::LIMIT_BYTES,
+    middleware,
     templates::templates,
     views::{ErrorView, Layout, Place},
 };
@@ -170,7 +170,7 @@ impl ResponseError for PageError {
             response.insert_header((CONNECTION, "close"));
         }
         let mut response = response.body(html);
-        edge::secure(response.headers_mut());
+        middleware::secure(response.headers_mut());
         response
     }
 }

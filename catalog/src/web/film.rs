@@ -8,9 +8,9 @@ use super::{
     assets, covers,
     error::PageError,
     form::Form,
+    request_context::{DEADLINE, RequestContext, look_further},
     url,
     views::{FilmFormView, FilmView, Place, genre_names},
-    visit::{DEADLINE, Visit, look_further},
 };
 use crate::{
     Error,
@@ -37,16 +37,19 @@ impl FromRequest for InPath {
 }
 
 /// GET `/movie/<id>`.
-pub(super) async fn show(visit: Visit, InPath(id): InPath) -> Result<HttpResponse, PageError> {
-    let (movie, mut reasons) = futures::join!(get(&visit, &id), visit.reasons());
+pub(super) async fn show(
+    context: RequestContext,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let (movie, mut reasons) = futures::join!(get(&context, &id), context.reasons());
     let movie = movie?;
     if let Some(reasons) = reasons.as_mut().filter(|_| movie.is_recommended) {
-        look_further(&visit.site.app, visit.user, reasons, &[&id]).await;
+        look_further(&context.site.app, context.user, reasons, &[&id]).await;
     }
     let why = reasons.as_ref().map(|reasons| reasons.of(&id));
     let view = FilmView::new(&movie, why.unwrap_or_default());
     let recommended = reasons.map(|reasons| reasons.total);
-    visit.show(
+    context.show(
         StatusCode::OK,
         Place::Films,
         recommended,
@@ -55,16 +58,16 @@ pub(super) async fn show(visit: Visit, InPath(id): InPath) -> Result<HttpRespons
 }
 
 /// GET `/movie/new`.
-pub(super) async fn new_form(visit: Visit) -> Result<HttpResponse, PageError> {
-    let view = FilmFormView::to_add(&MovieFields::default(), genres(&visit).await);
-    show_form(&visit, StatusCode::OK, Place::New, &view).await
+pub(super) async fn new_form(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let view = FilmFormView::to_add(&MovieFields::default(), genres(&context).await);
+    show_form(&context, StatusCode::OK, Place::New, &view).await
 }
 
 /// POST `/movie/new`.
-pub(super) async fn create(visit: Visit, form: Form) -> Result<HttpResponse, PageError> {
+pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpResponse, PageError> {
     let fields = fields(&form);
     let outcome = match MovieDraft::parse(&fields) {
-        Ok(draft) => visit
+        Ok(draft) => context
             .site
             .app
             .movies
@@ -75,17 +78,20 @@ pub(super) async fn create(visit: Visit, form: Form) -> Result<HttpResponse, Pag
         Err(errors) => Err(NotKept::Refused(errors)),
     };
     match outcome {
-        Ok(movie) => Ok(visit.go_to("/", &format!("{} was added.", movie.title))),
+        Ok(movie) => Ok(context.go_to("/", &format!("{} was added.", movie.title))),
         Err(why) => {
-            let view = FilmFormView::to_add(&fields, genres(&visit).await);
-            show_again(&visit, Place::New, view, why).await
+            let view = FilmFormView::to_add(&fields, genres(&context).await);
+            show_again(&context, Place::New, view, why).await
         }
     }
 }
 
 /// GET `/movie/<id>/edit`.
-pub(super) async fn edit_form(visit: Visit, InPath(id): InPath) -> Result<HttpResponse, PageError> {
-    let movie = get(&visit, &id).await?;
+pub(super) async fn edit_form(
+    context: RequestContext,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let movie = get(&context, &id).await?;
     let fields = MovieFields {
         title: movie.title.clone(),
         description: movie.description.clone(),
@@ -96,22 +102,22 @@ pub(super) async fn edit_form(visit: Visit, InPath(id): InPath) -> Result<HttpRe
             .unwrap_or_default(),
         release_year: movie.release_year.clone(),
     };
-    let view = FilmFormView::to_edit(&movie, &fields, genres(&visit).await);
-    show_form(&visit, StatusCode::OK, Place::Films, &view).await
+    let view = FilmFormView::to_edit(&movie, &fields, genres(&context).await);
+    show_form(&context, StatusCode::OK, Place::Films, &view).await
 }
 
 /// POST `/movie/<id>/edit`.
 pub(super) async fn update(
-    visit: Visit,
+    context: RequestContext,
     InPath(id): InPath,
     form: Form,
 ) -> Result<HttpResponse, PageError> {
-    let before = get(&visit, &id).await?;
+    let before = get(&context, &id).await?;
     let fields = fields(&form);
     let outcome = match MovieDraft::parse(&fields) {
         Ok(draft) => {
             let ask = UpdateMovie(id.clone(), draft);
-            visit
+            context
                 .site
                 .app
                 .movies
@@ -123,34 +129,34 @@ pub(super) async fn update(
         Err(errors) => Err(NotKept::Refused(errors)),
     };
     match outcome {
-        Ok(movie) => Ok(visit.go_to(&url::film(&id), &format!("{} was edited.", movie.title))),
+        Ok(movie) => Ok(context.go_to(&url::film(&id), &format!("{} was edited.", movie.title))),
         Err(why) => {
-            let view = FilmFormView::to_edit(&before, &fields, genres(&visit).await);
-            show_again(&visit, Place::Films, view, why).await
+            let view = FilmFormView::to_edit(&before, &fields, genres(&context).await);
+            show_again(&context, Place::Films, view, why).await
         }
     }
 }
 
 /// POST `/movie/<id>/delete`.
 pub(super) async fn delete(
-    visit: Visit,
+    context: RequestContext,
     InPath(id): InPath,
     _: Form,
 ) -> Result<HttpResponse, PageError> {
-    let movie = get(&visit, &id).await?;
-    visit
+    let movie = get(&context, &id).await?;
+    context
         .site
         .app
         .movies
         .ask(DeleteMovie(id), DEADLINE)
         .await
         .map_err(Error::from)??;
-    Ok(visit.go_to("/", &format!("{} was deleted.", movie.title)))
+    Ok(context.go_to("/", &format!("{} was deleted.", movie.title)))
 }
 
 /// GET `/movie/<id>/cover.svg`.
 pub(super) async fn cover(
-    visit: Visit,
+    context: RequestContext,
     request: HttpRequest,
     InPath(id): InPath,
 ) -> Result<HttpResponse, PageError> {
@@ -159,7 +165,7 @@ pub(super) async fn cover(
         release_year,
         genre,
         ..
-    } = get(&visit, &id).await?;
+    } = get(&context, &id).await?;
     let version = covers::version(&title, &release_year, &genre);
     let draw = || covers::cover(&title, &release_year, &genre);
     Ok(assets::versioned(&request, &version, "image/svg+xml", draw))
@@ -171,8 +177,8 @@ enum NotKept {
     Failed(Error),
 }
 
-async fn get(visit: &Visit, id: &MovieId) -> Result<Movie, Error> {
-    visit
+async fn get(context: &RequestContext, id: &MovieId) -> Result<Movie, Error> {
+    context
         .site
         .app
         .movies
@@ -181,8 +187,8 @@ async fn get(visit: &Visit, id: &MovieId) -> Result<Movie, Error> {
 }
 
 /// The genres that there are, to choose from while typing; none if they cannot be had.
-async fn genres(visit: &Visit) -> Vec<String> {
-    match visit.site.app.movies.ask(CatalogSummary, DEADLINE).await {
+async fn genres(context: &RequestContext) -> Vec<String> {
+    match context.site.app.movies.ask(CatalogSummary, DEADLINE).await {
         Ok(Ok(summary)) => genre_names(&summary),
         _ => Vec::new(),
     }
@@ -200,7 +206,7 @@ fn fields(form: &Form) -> MovieFields {
 
 /// Shows a form again with what was typed and why it was not kept.
 async fn show_again(
-    visit: &Visit,
+    context: &RequestContext,
     place: Place,
     view: FilmFormView,
     why: NotKept,
@@ -224,17 +230,17 @@ async fn show_again(
             (error.codes().0, view.failed(sentence.to_owned()))
         }
     };
-    show_form(visit, status, place, &view).await
+    show_form(context, status, place, &view).await
 }
 
 async fn show_form(
-    visit: &Visit,
+    context: &RequestContext,
     status: StatusCode,
     place: Place,
     view: &FilmFormView,
 ) -> Result<HttpResponse, PageError> {
-    let recommended = visit.recommended_count().await;
-    visit.show(status, place, recommended, |templates, layout| {
+    let recommended = context.recommended_count().await;
+    context.show(status, place, recommended, |templates, layout| {
         templates.film_form(layout, view)
     })
 }

@@ -5,10 +5,10 @@ use actix_web::{HttpResponse, http::StatusCode};
 use super::{
     error::PageError,
     form::Form,
+    page_cache::{CachedPage, Question},
+    request_context::{DEADLINE, RequestContext, look_further, reasons},
     templates::Part,
     views::{FilmCard, FilmsView, PAGE_SIZE, Place},
-    visit::{DEADLINE, Visit, look_further, reasons},
-    walls::{Question, Wall},
 };
 use crate::{
     AppState, Error,
@@ -23,40 +23,46 @@ const LONGEST_GENRE: usize = 100;
 const SAMPLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// GET `/`: the films, newest first, of one genre or of all.
-pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
-    let genre: String = visit
+pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let genre: String = context
         .parameter("genre")
         .trim()
         .chars()
         .filter(|c| !c.is_control())
         .take(LONGEST_GENRE)
         .collect();
-    let part = Part::of(visit.wants_list_only());
+    let part = Part::of(context.wants_list_only());
     let question = Question {
-        user: visit.user,
+        user: context.user,
         genre,
-        page: visit.page(),
+        page: context.page(),
         part,
     };
-    let (app, asked) = (visit.site.app.clone(), question.clone());
+    let (app, asked) = (context.site.app.clone(), question.clone());
     let make = move || {
         let (app, asked) = (app.clone(), asked.clone());
         async move { make(&app, &asked).await }
     };
-    let wall = visit.site.app.walls.clone().get(question, make).await?;
-    if wall.view.offers_sample() || visit.is_told_something() {
-        return visit.show(
+    let wall = context
+        .site
+        .app
+        .page_cache
+        .clone()
+        .get(question, make)
+        .await?;
+    if wall.view.offers_sample() || context.is_told_something() {
+        return context.show(
             StatusCode::OK,
             Place::Films,
             wall.recommended,
             |templates, layout| templates.films(layout, &wall.view, part),
         );
     }
-    visit.show_wall(&wall, part)
+    context.show_wall(&wall, part)
 }
 
 /// Makes a wall from what the actors say now.
-async fn make(app: &AppState, asked: &Question) -> Result<Wall, PageError> {
+async fn make(app: &AppState, asked: &Question) -> Result<CachedPage, PageError> {
     let genre = asked.genre.as_str();
     let summary = async { app.movies.ask(CatalogSummary, DEADLINE).await? };
     let (films, summary, reasons) =
@@ -90,7 +96,7 @@ async fn make(app: &AppState, asked: &Question) -> Result<Wall, PageError> {
     if films.total == 0 && (genre.is_empty() || summary.total == 0) {
         view = view.offering(sample::count());
     }
-    Ok(Wall::new(view, reasons.map(|reasons| reasons.total)))
+    Ok(CachedPage::new(view, reasons.map(|reasons| reasons.total)))
 }
 
 /// The page that is asked for, or the last one if there are fewer.
@@ -109,8 +115,11 @@ async fn page(app: &AppState, asked: &Question) -> Result<MoviePage, Error> {
 }
 
 /// POST `/sample`: loads well-known films into an empty catalogue.
-pub(super) async fn load_sample(visit: Visit, _: Form) -> Result<HttpResponse, PageError> {
-    let added = visit
+pub(super) async fn load_sample(
+    context: RequestContext,
+    _: Form,
+) -> Result<HttpResponse, PageError> {
+    let added = context
         .site
         .app
         .movies
@@ -121,5 +130,5 @@ pub(super) async fn load_sample(visit: Visit, _: Form) -> Result<HttpResponse, P
         0 => "Nothing was added, for the catalogue is not empty.".to_owned(),
         _ => format!("{added} films were added."),
     };
-    Ok(visit.go_to("/", &done))
+    Ok(context.go_to("/", &done))
 }

@@ -7,9 +7,9 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use super::{
     error::PageError,
     form::Form,
+    request_context::RequestContext,
     url,
     views::{FollowingView, Place},
-    visit::Visit,
 };
 use crate::{
     Error,
@@ -20,18 +20,18 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(4);
 
 /// GET `/preferences`.
-pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
-    let view = view(&visit).await;
-    show(&visit, StatusCode::OK, &view).await
+pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let view = view(&context).await;
+    show(&context, StatusCode::OK, &view).await
 }
 
 /// POST `/preferences/add`.
-pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, PageError> {
+pub(super) async fn follow(context: RequestContext, form: Form) -> Result<HttpResponse, PageError> {
     let typed = form.text("keyword");
     let keyword = typed.trim();
     if keyword.is_empty() {
         return refuse(
-            &visit,
+            &context,
             typed,
             StatusCode::UNPROCESSABLE_ENTITY,
             "Type a word or a phrase to follow.",
@@ -41,15 +41,15 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
     // Written in another case it would match the same films.
     let same =
         |followed: &FollowedKeyword| followed.keyword.to_lowercase() == keyword.to_lowercase();
-    let followed = keywords(&visit).await.unwrap_or_default();
+    let followed = keywords(&context).await.unwrap_or_default();
     if let Some(FollowedKeyword { keyword, .. }) = followed.into_iter().find(same) {
-        return Ok(visit.go_to("/preferences", &format!("You follow {keyword} already.")));
+        return Ok(context.go_to("/preferences", &format!("You follow {keyword} already.")));
     }
     let ask = Follow {
-        user: visit.user,
+        user: context.user,
         keyword: keyword.to_owned(),
     };
-    match visit
+    match context
         .site
         .app
         .recommendations
@@ -57,22 +57,22 @@ pub(super) async fn follow(visit: Visit, form: Form) -> Result<HttpResponse, Pag
         .await
         .unwrap_or_else(|e| Err(e.into()))
     {
-        Ok(()) => Ok(visit.go_to("/preferences", &format!("You follow {keyword} now."))),
+        Ok(()) => Ok(context.go_to("/preferences", &format!("You follow {keyword} now."))),
         Err(Error::Invalid(sentence)) => {
             let sentence = as_sentence(&sentence);
-            refuse(&visit, typed, StatusCode::UNPROCESSABLE_ENTITY, &sentence).await
+            refuse(&context, typed, StatusCode::UNPROCESSABLE_ENTITY, &sentence).await
         }
         Err(error) => {
             error.log();
             let sentence = "This may not have been kept, for recommendations are away. It is still in the box: send it again in a little while.";
-            refuse(&visit, typed, error.codes().0, sentence).await
+            refuse(&context, typed, error.codes().0, sentence).await
         }
     }
 }
 
 /// POST `/preferences/delete/<keyword>`.
 pub(super) async fn stop(
-    visit: Visit,
+    context: RequestContext,
     request: HttpRequest,
     form: Form,
 ) -> Result<HttpResponse, PageError> {
@@ -87,10 +87,10 @@ pub(super) async fn stop(
         _ => in_path,
     };
     let ask = StopFollowing {
-        user: visit.user,
+        user: context.user,
         keyword: keyword.clone(),
     };
-    let was_followed = visit
+    let was_followed = context
         .site
         .app
         .recommendations
@@ -102,20 +102,20 @@ pub(super) async fn stop(
     } else {
         format!("You did not follow {keyword}.")
     };
-    Ok(visit.go_to("/preferences", &done))
+    Ok(context.go_to("/preferences", &done))
 }
 
-async fn keywords(visit: &Visit) -> Result<Vec<FollowedKeyword>, Error> {
-    visit
+async fn keywords(context: &RequestContext) -> Result<Vec<FollowedKeyword>, Error> {
+    context
         .site
         .app
         .recommendations
-        .ask(GetKeywords(visit.user), DEADLINE)
+        .ask(GetKeywords(context.user), DEADLINE)
         .await?
 }
 
-async fn view(visit: &Visit) -> FollowingView {
-    match keywords(visit).await {
+async fn view(context: &RequestContext) -> FollowingView {
+    match keywords(context).await {
         Ok(keywords) => FollowingView::new(keywords),
         Err(error) => {
             error.log();
@@ -126,26 +126,26 @@ async fn view(visit: &Visit) -> FollowingView {
 
 /// Shows the page again with what was typed and why it is not followed.
 async fn refuse(
-    visit: &Visit,
+    context: &RequestContext,
     typed: String,
     status: StatusCode,
     why: &str,
 ) -> Result<HttpResponse, PageError> {
-    let view = view(visit).await.refusing(typed, why);
-    show(visit, status, &view).await
+    let view = view(context).await.refusing(typed, why);
+    show(context, status, &view).await
 }
 
 async fn show(
-    visit: &Visit,
+    context: &RequestContext,
     status: StatusCode,
     view: &FollowingView,
 ) -> Result<HttpResponse, PageError> {
     let recommended = if view.away {
         None
     } else {
-        visit.recommended_count().await
+        context.recommended_count().await
     };
-    visit.show(
+    context.show(
         status,
         Place::Following,
         recommended,

@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{error::PageError, visit::Visit};
+use super::{error::PageError, request_context::RequestContext};
 use crate::{
     Error,
     actors::recommendations_gateway::{Changes, Watch},
@@ -34,15 +34,15 @@ const WATCH_DEADLINE: Duration = Duration::from_secs(5);
 const PREAMBLE: &str = "retry: 3000\n\n";
 
 /// GET `/recommendations/events`.
-pub(super) async fn events(visit: Visit) -> Result<HttpResponse, PageError> {
-    let permit = visit
+pub(super) async fn events(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let permit = context
         .site
         .streams
         .clone()
         .try_acquire_owned()
         .map_err(|_| PageError::TooManyStreams)?;
     let (page, events) = mpsc::channel(4);
-    rt::spawn(feed(visit, page, permit));
+    rt::spawn(feed(context, page, permit));
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -58,21 +58,21 @@ type Page = mpsc::Sender<Result<Bytes, Infallible>>;
 struct Gone;
 
 /// Feeds one page until it is gone or the catalog stops.
-async fn feed(visit: Visit, page: Page, _permit: OwnedSemaphorePermit) {
-    let shutdown = visit.site.app.shutdown.clone();
+async fn feed(context: RequestContext, page: Page, _permit: OwnedSemaphorePermit) {
+    let shutdown = context.site.app.shutdown.clone();
     tokio::select! {
-        _ = watch_for_ever(&visit, &page) => {}
+        _ = watch_for_ever(&context, &page) => {}
         () = shutdown.begun() => {}
         () = page.closed() => {}
     }
 }
 
-async fn watch_for_ever(visit: &Visit, page: &Page) -> Result<(), Gone> {
+async fn watch_for_ever(context: &RequestContext, page: &Page) -> Result<(), Gone> {
     send(page, PREAMBLE.into()).await?;
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let began = Instant::now();
-        match watch(visit).await {
+        match watch(context).await {
             Ok(changes) => {
                 pass_on(changes, page).await?;
                 if began.elapsed() > HEARTBEAT {
@@ -86,12 +86,12 @@ async fn watch_for_ever(visit: &Visit, page: &Page) -> Result<(), Gone> {
     }
 }
 
-async fn watch(visit: &Visit) -> Result<Changes, Error> {
-    visit
+async fn watch(context: &RequestContext) -> Result<Changes, Error> {
+    context
         .site
         .app
         .recommendations
-        .ask(Watch { user: visit.user }, WATCH_DEADLINE)
+        .ask(Watch { user: context.user }, WATCH_DEADLINE)
         .await?
 }
 

@@ -1,7 +1,7 @@
 //! The pages.
 //!
 //! A request comes in through [`edge`], which adds what every answer carries. A handler is given a
-//! [`Visit`](visit::Visit) (who is looking, what the layout shows) and, where a form is posted, a
+//! [`RequestContext`](request_context::RequestContext) (who is looking, what the layout shows) and, where a form is posted, a
 //! [`Form`](form::Form), which exists only if the form may be trusted. It asks the catalog's actors,
 //! fills a typed view and renders the view's template. What goes wrong is a
 //! [`PageError`](error::PageError) and becomes a page of its own.
@@ -17,18 +17,18 @@ mod recommended;
 mod csrf;
 mod flash;
 mod form;
+mod request_context;
 mod user;
-mod visit;
 
 // What it answers with.
 mod assets;
 mod covers;
-mod edge;
 mod error;
+mod middleware;
+pub(crate) mod page_cache;
 mod templates;
 mod url;
 mod views;
-pub(crate) mod walls;
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
                 Err::<String, _>(PageError::NoSuchPage)
             }))
             .wrap(Compress::default())
-            .wrap(from_fn(edge::edge)),
+            .wrap(from_fn(middleware::edge)),
     );
 }
 

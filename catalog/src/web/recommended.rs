@@ -6,9 +6,9 @@ use actix_web::{HttpResponse, http::StatusCode};
 
 use super::{
     error::PageError,
+    request_context::RequestContext,
     templates::Part,
     views::{PAGE_SIZE, Place, RecommendedView},
-    visit::Visit,
 };
 use crate::{Error, actors::recommendations_gateway::Recommended};
 
@@ -16,8 +16,8 @@ use crate::{Error, actors::recommendations_gateway::Recommended};
 const DEADLINE: Duration = Duration::from_secs(4);
 
 /// GET `/recommendations`.
-pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
-    let (view, total) = match page(&visit).await {
+pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let (view, total) = match page(&context).await {
         Ok((page, recommended)) => {
             let total = i64::from(recommended.total);
             (
@@ -31,24 +31,26 @@ pub(super) async fn list(visit: Visit) -> Result<HttpResponse, PageError> {
         }
     };
     // A script keeps what it shows rather than put the news of an absence in its place.
-    let list_only = visit.wants_list_only();
+    let list_only = context.wants_list_only();
     let status = if list_only && total.is_none() {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
     };
-    visit.show(status, Place::ForYou, total, |templates, layout| {
+    context.show(status, Place::ForYou, total, |templates, layout| {
         templates.recommendations(layout, &view, Part::of(list_only))
     })
 }
 
 /// The page that is asked for, or the last one if there are fewer, and its number.
-async fn page(visit: &Visit) -> Result<(i64, Arc<Recommended>), Error> {
+async fn page(context: &RequestContext) -> Result<(i64, Arc<Recommended>), Error> {
     let get = async |page: i64| {
         let offset = i32::try_from((page - 1) * PAGE_SIZE).unwrap_or(i32::MAX);
-        visit.recommended(offset, PAGE_SIZE as i32, DEADLINE).await
+        context
+            .recommended(offset, PAGE_SIZE as i32, DEADLINE)
+            .await
     };
-    let asked = visit.page();
+    let asked = context.page();
     let recommended = get(asked).await?;
     if !recommended.films.is_empty() || asked == 1 {
         return Ok((asked, recommended));

@@ -7,7 +7,7 @@ use proto::recommendations::{
     CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, ListMoviesRequest, UpdateMovieRequest,
     catalog_client::CatalogClient,
 };
-use runtime::{Board, Place, grpc::GrpcServer};
+use runtime::{ActorRegistry, Place, grpc::GrpcServer};
 use storage::testing::databases;
 use tonic::{Code, transport::Channel};
 
@@ -24,14 +24,14 @@ async fn connect(world: &World) -> Channel {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = grpc::service(world.movies.clone());
     world
-        .warden
+        .supervisor
         .group("grpc")
-        .supervise("catalog-grpc", Place::Here, move |lifeline| {
+        .supervise("catalog-grpc", Place::Here, move |guard| {
             GrpcServer::new(
                 listener.clone(),
                 service.clone(),
-                Board::default(),
-                lifeline,
+                ActorRegistry::default(),
+                guard,
             )
         });
     Channel::from_shared(url)

@@ -215,14 +215,14 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
         })
         .await;
         let is_told = || async {
-            let actors = world.process.board.actors();
+            let actors = world.process.registry.actors();
             let health = actors.iter().map(|actor| format!("{:?}", actor.health));
             health
                 .filter(|health| health.contains("1 film, which is set aside"))
                 .count()
                 == 1
         };
-        until("the board tells of it", is_told).await;
+        until("the registry tells of it", is_told).await;
         // It goes on telling while other films are delivered.
         world.create("Better").await;
         until("only the refused one is left again", || async {
@@ -232,7 +232,7 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
         assert!(is_told().await);
         edit(&world, &poison.id, "Mended").await;
         delivered(&world).await;
-        until("the board is content", || async { !is_told().await }).await;
+        until("the registry is content", || async { !is_told().await }).await;
         assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
     }
 }

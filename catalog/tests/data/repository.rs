@@ -149,7 +149,7 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
         let world = World::start(&db, nowhere()).await;
         let written = world.database.write(|conn| {
             for i in 0..2_345_u32 {
-                // Five at a time are of the same moment, also where landmarks stand.
+                // Five at a time are of the same moment, also where a key stands.
                 let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
                 let id = MovieId::from(uuid::Uuid::from_u128(u128::from(i)));
                 writing::create(conn, &id, &draft(&i.to_string()), at, at)?;

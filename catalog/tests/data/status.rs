@@ -1,6 +1,6 @@
 //! `is_recommended` follows the status events, whatever comes twice or late.
 
-use bridge::bus::{Event, EventHandler, Verdict};
+use bus::{Event, EventHandler, Verdict};
 use catalog::actors::{movie_repository::GetMovie, status_consumer::StatusHandler};
 use proto::events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER};
 use storage::{DatabaseUrl, testing::databases};

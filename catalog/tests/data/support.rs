@@ -15,7 +15,7 @@ use catalog::{
     movies::{self, Movie, MovieDraft, MovieFields},
 };
 use diesel::connection::SimpleConnection;
-use runtime::{Handle, Place, Process, Warden};
+use runtime::{Handle, Place, Process, Supervisor};
 use storage::{Database, testing::TestDatabase};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub(crate) const PACE: Pace = Pace {
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) movies: Handle<MovieRepository>,
-    pub(crate) warden: Warden,
+    pub(crate) supervisor: Supervisor,
     pub(crate) process: Process,
 }
 
@@ -48,8 +48,8 @@ impl World {
         pace: Pace,
     ) -> Self {
         let process = Process::new();
-        let warden = Warden::new("catalog", &process);
-        let group = warden.group("data");
+        let supervisor = Supervisor::new("catalog", &process);
+        let group = supervisor.group("data");
         let steps = movies::migrations();
         let database = Database::open(&group, "movies", "test", db.url(), steps)
             .await
@@ -57,26 +57,26 @@ impl World {
         let line = recommendations_gateway::line(&recommender.to_string().parse().unwrap());
         let courier = {
             let database = database.clone();
-            group.supervise("film-courier", Place::Here, move |lifeline| {
-                FilmCourier::new(database.clone(), line.clone(), pace, lifeline)
+            group.supervise("film-courier", Place::Here, move |guard| {
+                FilmCourier::new(database.clone(), line.clone(), pace, guard)
             })
         };
         let movies = {
             let database = database.clone();
-            group.supervise("movie-repository", Place::Here, move |lifeline| {
-                MovieRepository::new(database.clone(), courier.clone(), lifeline)
+            group.supervise("movie-repository", Place::Here, move |guard| {
+                MovieRepository::new(database.clone(), courier.clone(), guard)
             })
         };
         Self {
             database,
             movies,
-            warden,
+            supervisor,
             process,
         }
     }
 
     pub(crate) async fn stop(self) {
-        self.warden.stop(Duration::from_secs(2)).await;
+        self.supervisor.stop(Duration::from_secs(2)).await;
     }
 
     pub(crate) async fn create(&self, title: &str) -> Movie {

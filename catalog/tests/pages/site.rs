@@ -1,6 +1,6 @@
 //! A catalog that runs for one test.
 
-use bridge::bus::BusUrl;
+use bus::BusUrl;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},

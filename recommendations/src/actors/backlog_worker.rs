@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use runtime::{Backoff, Lifeline, Reporter};
+use runtime::{Backoff, ChildGuard, Reporter};
 use storage::Database;
 use tokio::sync::Notify;
 
@@ -26,7 +26,7 @@ const KEPT_CHANGES: i64 = 100_000;
 
 /// Works off the backlog, while this replica holds the lease.
 pub struct BacklogWorker {
-    lifeline: Lifeline,
+    guard: ChildGuard,
     duty: Duty,
 }
 
@@ -41,14 +41,14 @@ struct Duty {
 impl BacklogWorker {
     /// A worker on the backlog of `database`; `wake` tells it of new work.
     pub fn new(
-        lifeline: Lifeline,
+        guard: ChildGuard,
         database: Database,
         recommender: Recommender,
         held: Held,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
-            lifeline,
+            guard,
             duty: Duty {
                 database,
                 recommender,
@@ -63,7 +63,7 @@ impl Actor for BacklogWorker {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let working = work(self.duty.clone(), self.lifeline.reporter());
+        let working = work(self.duty.clone(), self.guard.reporter());
         // The loop has no end; if it had, a new worker would be made.
         context.spawn(
             working

@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use runtime::Lifeline;
+use runtime::ChildGuard;
 use storage::Database;
 
 use crate::{
-    lease::{Holding, LeaseTimes, Tenancy},
+    lease::{Holding, LeaseTimes, LeaseView},
     store::leases,
 };
 
 /// The replica's claim on the lease.
 pub struct LeaseKeeper {
-    lifeline: Lifeline,
+    guard: ChildGuard,
     database: Database,
     me: String,
     times: LeaseTimes,
@@ -23,14 +23,14 @@ pub struct LeaseKeeper {
 impl LeaseKeeper {
     /// A keeper for the replica `me` that says over `holding` until when it has the lease.
     pub fn new(
-        lifeline: Lifeline,
+        guard: ChildGuard,
         database: Database,
         me: &str,
         times: LeaseTimes,
         holding: Arc<Holding>,
     ) -> Self {
         Self {
-            lifeline,
+            guard,
             database,
             me: me.into(),
             times,
@@ -43,9 +43,9 @@ impl Actor for LeaseKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let reporter = self.lifeline.reporter();
+        let reporter = self.guard.reporter();
         let (database, times, holding) = (self.database.clone(), self.times, self.holding.clone());
-        let mut tenancy = Tenancy::new(&self.me, times.patience);
+        let mut lease_view = LeaseView::new(&self.me, times.patience);
         let me = self.me.clone();
         let keeping = async move {
             let mut ticks = tokio::time::interval(times.renewal);
@@ -54,7 +54,7 @@ impl Actor for LeaseKeeper {
                 ticks.tick().await;
                 // Counted from before the renewal: others count from after they saw it.
                 let begun = Instant::now();
-                match keep(&database, &mut tenancy, &me).await {
+                match keep(&database, &mut lease_view, &me).await {
                     Ok(true) => {
                         let until = begun + times.patience.mul_f64(0.8);
                         holding.send_replace(Some(until));
@@ -79,11 +79,11 @@ impl Actor for LeaseKeeper {
 
 async fn keep(
     database: &Database,
-    tenancy: &mut Tenancy,
+    lease_view: &mut LeaseView,
     me: &str,
 ) -> Result<bool, storage::Error> {
     let lease = database.read(leases::read).await?;
-    if !tenancy.should_take(&lease, Instant::now()) {
+    if !lease_view.should_take(&lease, Instant::now()) {
         return Ok(false);
     }
     let me = me.to_owned();

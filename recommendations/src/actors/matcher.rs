@@ -7,7 +7,7 @@ use actix::{
 };
 use futures::future::{self, MaybeDone};
 use roaring::RoaringBitmap;
-use runtime::{Backoff, Lifeline};
+use runtime::{Backoff, ChildGuard};
 use storage::Database;
 
 use crate::{
@@ -36,7 +36,7 @@ const FRESH: usize = 2_000;
 
 /// The owner of the index. Runs on a thread of its own.
 pub struct Matcher {
-    lifeline: Lifeline,
+    guard: ChildGuard,
     database: Database,
     index: Index,
     /// The number of the last change that the index has; none until it was built.
@@ -88,9 +88,9 @@ type Built = Result<(Index, i64), storage::Error>;
 
 impl Matcher {
     /// A matcher that reads everything in `database` when it starts.
-    pub fn new(lifeline: Lifeline, database: Database) -> Self {
+    pub fn new(guard: ChildGuard, database: Database) -> Self {
         Self {
-            lifeline,
+            guard,
             database,
             index: Index::new(),
             watermark: None,
@@ -188,18 +188,18 @@ impl Matcher {
 
     fn succeeded(&mut self) {
         self.backoff.reset();
-        self.lifeline.ready();
+        self.guard.ready();
     }
 
     fn failed(&mut self, error: &storage::Error) -> Duration {
         match self.watermark {
-            Some(_) => error.report(&self.lifeline.reporter(), "cannot follow changes"),
+            Some(_) => error.report(&self.guard.reporter(), "cannot follow changes"),
             // The database tells the log if it is away.
             None if error.is_transient() => self
-                .lifeline
+                .guard
                 .blocked(format_args!("cannot read the preferences: {error}")),
             None => self
-                .lifeline
+                .guard
                 .not_ready(format_args!("cannot read the preferences: {error}")),
         }
         self.backoff.next_delay()
@@ -214,7 +214,7 @@ impl Actor for Matcher {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.lifeline.starting(NotReady);
+        self.guard.starting(NotReady);
         self.build(context);
         context.run_interval(LOOK_INTERVAL, Self::catch_up);
     }

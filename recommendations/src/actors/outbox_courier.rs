@@ -7,7 +7,7 @@ use std::{
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use async_trait::async_trait;
-use runtime::{Backoff, Lifeline, Reporter};
+use runtime::{Backoff, ChildGuard, Reporter};
 use storage::Database;
 use tokio::sync::Notify;
 
@@ -42,7 +42,7 @@ pub enum Unpublished {
 
 /// Sends what waits in the outbox, while this replica holds the lease.
 pub struct OutboxCourier {
-    lifeline: Lifeline,
+    guard: ChildGuard,
     route: Route,
 }
 
@@ -57,14 +57,14 @@ struct Route {
 impl OutboxCourier {
     /// A courier from `database` to `outlet`; `wake` tells it of new events.
     pub fn new(
-        lifeline: Lifeline,
+        guard: ChildGuard,
         database: Database,
         outlet: Arc<dyn Outlet>,
         held: Held,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
-            lifeline,
+            guard,
             route: Route {
                 database,
                 outlet,
@@ -79,7 +79,7 @@ impl Actor for OutboxCourier {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let delivering = deliver(self.route.clone(), self.lifeline.reporter());
+        let delivering = deliver(self.route.clone(), self.guard.reporter());
         // The loop has no end; if it had, a new courier would be made.
         context.spawn(
             delivering

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use runtime::Lifeline;
+use runtime::ChildGuard;
 use storage::{Database, DbConnection};
 
 use crate::{
@@ -31,16 +31,16 @@ struct Looked {
 
 /// Compares what watched users were told with what is stored.
 pub struct WatchPoller {
-    lifeline: Lifeline,
+    guard: ChildGuard,
     database: Database,
     watchers: Watchers,
 }
 
 impl WatchPoller {
     /// A poller for `watchers`.
-    pub fn new(lifeline: Lifeline, database: Database, watchers: Watchers) -> Self {
+    pub fn new(guard: ChildGuard, database: Database, watchers: Watchers) -> Self {
         Self {
-            lifeline,
+            guard,
             database,
             watchers,
         }
@@ -51,7 +51,7 @@ impl Actor for WatchPoller {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let reporter = self.lifeline.reporter();
+        let reporter = self.guard.reporter();
         let (database, watchers) = (self.database.clone(), self.watchers.clone());
         let polling = async move {
             let mut ticks = tokio::time::interval(LOOK_INTERVAL);
@@ -110,7 +110,7 @@ async fn look(
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use runtime::{Process, Warden};
+    use runtime::{Process, Supervisor};
     use storage::testing::TestDatabase;
 
     use super::*;
@@ -120,8 +120,8 @@ mod tests {
     fn one_who_came_during_a_look_is_looked_at_though_nothing_changed_since() {
         actix::System::new().block_on(async {
             let file = TestDatabase::sqlite("watch_poller");
-            let warden = Warden::new("test", &Process::new());
-            let group = warden.group("database");
+            let supervisor = Supervisor::new("test", &Process::new());
+            let group = supervisor.group("database");
             let migrations = store::migrations();
             let database = Database::open(&group, "db", "DATABASE_URL", file.url(), migrations)
                 .await
@@ -141,7 +141,7 @@ mod tests {
             });
             look(&database, &watchers, &seen).await.unwrap();
             assert!(second.changed().now_or_never().is_some());
-            warden.stop(Duration::from_secs(5)).await;
+            supervisor.stop(Duration::from_secs(5)).await;
         });
     }
 }

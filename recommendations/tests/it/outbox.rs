@@ -64,7 +64,7 @@ impl Broker {
 }
 
 fn deliver(replica: &Replica, broker: &Arc<Broker>) {
-    let group = replica.warden.group("outgoing");
+    let group = replica.supervisor.group("outgoing");
     replica.engine.deliver_to(&group, broker.clone());
 }
 
@@ -88,7 +88,7 @@ fn events_wait_for_the_broker_and_then_come_in_order() {
         assert_eq!(written.len(), 20);
         assert!(written.is_sorted());
         until("the courier says that the broker is away", async || {
-            let actors = replica.process.board.actors();
+            let actors = replica.process.registry.actors();
             actors
                 .iter()
                 .any(|actor| format!("{:?}", actor.health).contains("broker is away"))

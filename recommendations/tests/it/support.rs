@@ -24,7 +24,7 @@ use recommendations::{
     },
     system::{Engine, Tuning},
 };
-use runtime::{Process, Warden};
+use runtime::{Process, Supervisor};
 use storage::{
     Database, DbConnection,
     testing::{self, TestDatabase},
@@ -48,7 +48,7 @@ pub(crate) fn on_every_database<F: Future<Output = ()>>(
 pub(crate) struct Replica {
     pub(crate) engine: Engine,
     pub(crate) service: RecommendationsService,
-    pub(crate) warden: Warden,
+    pub(crate) supervisor: Supervisor,
     pub(crate) database: Database,
     pub(crate) process: Process,
 }
@@ -81,25 +81,30 @@ impl Replica {
     /// Starts a replica on `database`, and waits until it can serve.
     pub(crate) async fn start(database: &TestDatabase, tuning: &Tuning) -> Self {
         let process = Process::new();
-        let warden = Warden::new("recommendations", &process);
-        let group = warden.group("database");
+        let supervisor = Supervisor::new("recommendations", &process);
+        let group = supervisor.group("database");
         let migrations = store::migrations();
         let database = Database::open(&group, "db", "DATABASE_URL", database.url(), migrations)
             .await
             .unwrap();
-        let engine =
-            Engine::start(&warden, &database, tuning, uuid::Uuid::new_v4().to_string()).await;
+        let engine = Engine::start(
+            &supervisor,
+            &database,
+            tuning,
+            uuid::Uuid::new_v4().to_string(),
+        )
+        .await;
         let calls = Calls::new(process.shutdown.clone());
         let service = RecommendationsService::new(engine.recommender.clone(), calls);
         let replica = Self {
             engine,
             service,
-            warden,
+            supervisor,
             database,
             process,
         };
         until("the replica is ready", async || {
-            let actors = replica.process.board.actors();
+            let actors = replica.process.registry.actors();
             actors
                 .iter()
                 .all(|actor| actor.not_ready_reason().is_none())
@@ -110,7 +115,7 @@ impl Replica {
 
     pub(crate) async fn stop(self) {
         self.process.shutdown.begin();
-        self.warden.stop(Duration::from_secs(5)).await;
+        self.supervisor.stop(Duration::from_secs(5)).await;
     }
 
     pub(crate) async fn follow(&self, user_id: i32, keyword: &str) {

@@ -56,12 +56,11 @@ fn a_watch_learns_of_what_another_replica_changed() {
         let watched = Replica::start(&database, &Tuning::default()).await;
         let other = Replica::start(&database, &Tuning::default()).await;
         let (known, watchers) = (watched.database.clone(), watched.engine.watchers());
-        watched
-            .warden
-            .group("answering")
-            .supervise("watch-poller", Place::Here, move |lifeline| {
-                WatchPoller::new(lifeline, known.clone(), watchers.clone())
-            });
+        watched.supervisor.group("answering").supervise(
+            "watch-poller",
+            Place::Here,
+            move |guard| WatchPoller::new(guard, known.clone(), watchers.clone()),
+        );
         let mut stream = watch(&watched, 1).await;
         assert_eq!(next(&mut stream).await, 0);
         other.follow(1, "train").await;

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use bridge::bus::BusUrl;
+use bus::BusUrl;
 use proto::recommendations::{
     CreatePreferenceRequest, GetPreferencesRequest, WatchRecommendationsRequest,
     recommendations_client::RecommendationsClient,

@@ -1,15 +1,15 @@
-//! The board as Prometheus text (exposition format 0.0.4).
+//! The registry as Prometheus text (exposition format 0.0.4).
 
 use std::fmt::Write;
 
-use crate::supervision::{ActorReport, ActorState};
+use crate::supervision::{ActorState, ActorStatus};
 
 /// A metric: name, kind, help, and its value for one actor.
 type Metric = (
     &'static str,
     &'static str,
     &'static str,
-    fn(&ActorReport) -> u64,
+    fn(&ActorStatus) -> u64,
 );
 
 const METRICS: [Metric; 5] = [
@@ -45,7 +45,7 @@ const METRICS: [Metric; 5] = [
     ),
 ];
 
-pub(super) fn render(actors: &[ActorReport]) -> String {
+pub(super) fn render(actors: &[ActorStatus]) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in METRICS {
         // Writing to a string cannot fail.

@@ -13,11 +13,11 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::supervision::{ActorReport, Board, Health};
+use crate::supervision::{ActorRegistry, ActorStatus, Health};
 
 /// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to a program's HTTP address.
-pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
-    cfg.app_data(web::Data::new(board));
+pub fn configure(cfg: &mut web::ServiceConfig, registry: ActorRegistry) {
+    cfg.app_data(web::Data::new(registry));
     // Monitors ask with HEAD, too.
     let page = |path| web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()));
     cfg.service(page("/healthz").to(healthz))
@@ -27,7 +27,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
         .service(page("/system.css").to(stylesheet))
         .service(page("/system.js").to(script));
     #[cfg(debug_assertions)]
-    if crate::supervision::tripwire::is_enabled() {
+    if crate::supervision::panic_injection::is_enabled() {
         cfg.route(
             "/system/panics/{service}/{actor}",
             web::post().to(make_panic),
@@ -37,9 +37,12 @@ pub fn configure(cfg: &mut web::ServiceConfig, board: Board) {
 
 /// Makes an actor panic: for tests of the running program.
 #[cfg(debug_assertions)]
-async fn make_panic(board: web::Data<Board>, path: web::Path<(String, String)>) -> HttpResponse {
+async fn make_panic(
+    registry: web::Data<ActorRegistry>,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
     let (service, actor) = path.into_inner();
-    match board.make_panic(&service, &actor) {
+    match registry.make_panic(&service, &actor) {
         true => HttpResponse::Accepted().finish(),
         false => HttpResponse::NotFound().finish(),
     }
@@ -59,13 +62,13 @@ struct Reason {
 }
 
 impl Readiness {
-    fn of(board: &Board) -> Self {
-        let actors = board.actors();
-        let named = |actor: &ActorReport, reason: String| Reason {
+    fn of(registry: &ActorRegistry) -> Self {
+        let actors = registry.actors();
+        let named = |actor: &ActorStatus, reason: String| Reason {
             actor: format!("{}/{}", actor.service, actor.name),
             reason,
         };
-        let starting = board.starting().into_iter().map(|service| Reason {
+        let starting = registry.starting().into_iter().map(|service| Reason {
             actor: service,
             reason: "has not started all its actors".into(),
         });
@@ -96,8 +99,8 @@ async fn healthz() -> HttpResponse {
         .body("alive\n")
 }
 
-async fn readyz(board: web::Data<Board>) -> HttpResponse {
-    let readiness = Readiness::of(&board);
+async fn readyz(registry: web::Data<ActorRegistry>) -> HttpResponse {
+    let readiness = Readiness::of(&registry);
     let mut response = if readiness.ready {
         HttpResponse::Ok()
     } else {
@@ -108,14 +111,14 @@ async fn readyz(board: web::Data<Board>) -> HttpResponse {
         .json(readiness)
 }
 
-async fn metrics(board: web::Data<Board>) -> HttpResponse {
+async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(metrics::render(&board.actors()))
+        .body(metrics::render(&registry.actors()))
 }
 
-async fn system(board: web::Data<Board>) -> HttpResponse {
+async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((
@@ -123,7 +126,7 @@ async fn system(board: web::Data<Board>) -> HttpResponse {
             "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
         ))
         .content_type("text/html; charset=utf-8")
-        .body(system_page::render(&board.actors(), &board.starting()))
+        .body(system_page::render(&registry.actors(), &registry.starting()))
 }
 
 async fn stylesheet() -> HttpResponse {

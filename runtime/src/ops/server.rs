@@ -4,7 +4,7 @@ use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
 
 use crate::{
     process::{Fault, Process},
-    supervision::Warden,
+    supervision::Supervisor,
 };
 
 /// How long a start may take before somebody else answers meanwhile.
@@ -25,10 +25,10 @@ pub async fn while_starting<T>(
         () = stopped => return None,
         () = tokio::time::sleep(STARTING_LATE) => {}
     }
-    let board = process.board.clone();
+    let registry = process.registry.clone();
     let server = HttpServer::new(move || {
         App::new()
-            .configure(|cfg| super::configure(cfg, board.clone()))
+            .configure(|cfg| super::configure(cfg, registry.clone()))
             .default_service(web::to(|| async {
                 HttpResponse::ServiceUnavailable().body("Marquee is starting; try again soon.\n")
             }))
@@ -55,28 +55,28 @@ pub async fn while_starting<T>(
     started
 }
 
-/// Serves only what an operator asks, until the process stops the service or its warden gives up:
+/// Serves only what an operator asks, until the process stops the service or its supervisor gives up:
 /// the end of a service without pages. Without a listener, another service of the process answers.
 ///
 /// # Errors
 ///
-/// If the warden gives up, or the socket fails.
+/// If the supervisor gives up, or the socket fails.
 pub async fn serve_health(
     listener: Option<TcpListener>,
-    warden: &Warden,
+    supervisor: &Supervisor,
     process: &Process,
 ) -> Result<(), Fault> {
     let Some(listener) = listener else {
-        warden.complete();
+        supervisor.complete();
         return tokio::select! {
             () = process.shutdown.begun() => Ok(()),
-            fault = warden.gave_up() => Err(fault),
+            fault = supervisor.gave_up() => Err(fault),
         };
     };
-    let board = process.board.clone();
+    let registry = process.registry.clone();
     let server = HttpServer::new(move || {
         App::new()
-            .configure(|cfg| super::configure(cfg, board.clone()))
+            .configure(|cfg| super::configure(cfg, registry.clone()))
             .service(web::redirect("/", "/system"))
     })
     .workers(1)
@@ -85,22 +85,26 @@ pub async fn serve_health(
     .listen(listener)
     .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
     .run();
-    serve(server, warden, process).await
+    serve(server, supervisor, process).await
 }
 
-/// Runs an HTTP server until the process stops the service or its warden gives up; all its actors
+/// Runs an HTTP server until the process stops the service or its supervisor gives up; all its actors
 /// have been started by then. The server must not listen to signals: the process does.
 ///
 /// # Errors
 ///
-/// If the warden gives up, or the server ends by itself.
-pub async fn serve(server: Server, warden: &Warden, process: &Process) -> Result<(), Fault> {
-    warden.complete();
+/// If the supervisor gives up, or the server ends by itself.
+pub async fn serve(
+    server: Server,
+    supervisor: &Supervisor,
+    process: &Process,
+) -> Result<(), Fault> {
+    supervisor.complete();
     let handle = server.handle();
     let mut server = actix_web::rt::spawn(server);
     let outcome = tokio::select! {
         () = process.shutdown.begun() => Ok(()),
-        fault = warden.gave_up() => Err(fault),
+        fault = supervisor.gave_up() => Err(fault),
         ended = &mut server => {
             let reason = match ended {
                 Ok(Ok(())) => "it has stopped".to_owned(),

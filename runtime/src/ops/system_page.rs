@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::supervision::{ActorReport, ActorState, Health};
+use crate::supervision::{ActorState, ActorStatus, Health};
 
 pub(super) const STYLESHEET: &str = include_str!("system.css");
 pub(super) const SCRIPT: &str = include_str!("system.js");
@@ -37,7 +37,7 @@ const AFTER: &str = r#"</div>
 </html>
 "#;
 
-pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
+pub(super) fn render(actors: &[ActorStatus], starting: &[String]) -> String {
     let mut page = String::from(BEFORE);
     let unwell = actors.iter().filter(|a| trouble(a).is_some()).count();
     let sentence = match unwell {
@@ -64,7 +64,7 @@ pub(super) fn render(actors: &[ActorReport], starting: &[String]) -> String {
     page
 }
 
-fn render_service(page: &mut String, actors: &[&ActorReport]) -> fmt::Result {
+fn render_service(page: &mut String, actors: &[&ActorStatus]) -> fmt::Result {
     let Some(first) = actors.first() else {
         return Ok(());
     };
@@ -90,7 +90,7 @@ fn render_service(page: &mut String, actors: &[&ActorReport]) -> fmt::Result {
     Ok(())
 }
 
-fn render_actor(page: &mut String, actor: &ActorReport) -> fmt::Result {
+fn render_actor(page: &mut String, actor: &ActorStatus) -> fmt::Result {
     let (class, state) = match (&actor.state, &actor.health) {
         (ActorState::Restarting, _) => ("bad", "restarting".to_owned()),
         (ActorState::Stopped, _) => ("bad", "stopped".to_owned()),
@@ -120,7 +120,7 @@ fn render_actor(page: &mut String, actor: &ActorReport) -> fmt::Result {
     )
 }
 
-fn trouble(actor: &ActorReport) -> Option<()> {
+fn trouble(actor: &ActorStatus) -> Option<()> {
     (actor.state != ActorState::Running || actor.health != Health::Ready).then_some(())
 }
 

@@ -10,17 +10,17 @@ use actix::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    board::{Entry, Health},
+    child_guard::ChildGuard,
     handle::Slot,
-    lifeline::Lifeline,
+    registry::{Entry, Health},
+    supervisor::{Keeper, Place},
     tree::ChildId,
-    warden::{Keeper, Place},
 };
 
 /// How many messages an actor's own address takes before senders wait.
 const MAILBOX_CAPACITY: usize = 1_024;
 
-/// A supervised actor as its warden sees it: something that can be made, and made again.
+/// A supervised actor as its supervisor sees it: something that can be made, and made again.
 pub(super) trait Child: Send {
     /// Makes a new incarnation and puts its address where the handles find it.
     fn start(&mut self, keeper: &Addr<Keeper>, id: ChildId);
@@ -41,7 +41,7 @@ pub(super) trait Child: Send {
 /// An actor that runs on an arbiter.
 pub(super) struct AsyncChild<A: Actor<Context = Context<A>>> {
     pub(super) slot: Arc<Slot<A>>,
-    pub(super) factory: Arc<dyn Fn(Lifeline) -> A + Send + Sync>,
+    pub(super) factory: Arc<dyn Fn(ChildGuard) -> A + Send + Sync>,
     pub(super) place: Place,
     pub(super) arbiter: Option<Arbiter>,
     pub(super) stop: CancellationToken,
@@ -56,19 +56,19 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
         self.slot.entry.set_told(false);
         let stopped = self.stop.clone().cancelled_owned();
         let factory = self.factory.clone();
-        let lifeline = Lifeline::new(
+        let guard = ChildGuard::new(
             keeper.clone(),
             id,
             self.incarnation,
             self.slot.entry.clone(),
         );
         #[cfg(debug_assertions)]
-        let tripwire = self.slot.entry.tripwire.clone();
+        let panic_injection = self.slot.entry.panic_injection.clone();
         let make = move |context: &mut Context<A>| {
             context.set_mailbox_capacity(MAILBOX_CAPACITY);
-            let actor = factory(lifeline);
+            let actor = factory(guard);
             #[cfg(debug_assertions)]
-            context.spawn(tripwire.wait().into_actor(&actor));
+            context.spawn(panic_injection.wait().into_actor(&actor));
             let stop = stopped
                 .into_actor(&actor)
                 .map(|(), _, context: &mut Context<A>| context.stop());
@@ -76,7 +76,7 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
             actor
         };
         let made = match self.place {
-            // A factory that panics leaves no actor; its lifeline has told the warden.
+            // A factory that panics leaves no actor; its guard has told the supervisor.
             Place::Here => catch_unwind(AssertUnwindSafe(|| A::create(make))).ok(),
             Place::OwnArbiter => {
                 let arbiter = Arbiter::new();
@@ -119,7 +119,7 @@ impl<A: Actor<Context = Context<A>>> Drop for AsyncChild<A> {
 /// An actor that runs on threads of its own and may block them.
 pub(super) struct SyncChild<A: Actor<Context = SyncContext<A>>> {
     pub(super) slot: Arc<Slot<A>>,
-    pub(super) factory: Arc<dyn Fn(Lifeline) -> A + Send + Sync>,
+    pub(super) factory: Arc<dyn Fn(ChildGuard) -> A + Send + Sync>,
     pub(super) threads: usize,
     pub(super) incarnation: u64,
 }
@@ -134,7 +134,7 @@ impl<A: Actor<Context = SyncContext<A>>> Child for SyncChild<A> {
         let entry = self.slot.entry.clone();
         let incarnation = self.incarnation;
         let addr = SyncArbiter::start(self.threads, move || {
-            factory(Lifeline::new(
+            factory(ChildGuard::new(
                 keeper.clone(),
                 id,
                 incarnation,

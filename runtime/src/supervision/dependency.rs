@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::board::lock;
+use super::registry::lock;
 
 /// How long something may be gone when the process has just started, before that is worth a line in
 /// the log.

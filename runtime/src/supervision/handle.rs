@@ -10,7 +10,7 @@ use actix::{
 };
 use thiserror::Error;
 
-use super::board::Entry;
+use super::registry::Entry;
 
 /// How many messages may wait for one actor before further ones are refused.
 const MAILBOX_LIMIT: usize = 4_096;
@@ -23,7 +23,7 @@ pub struct Handle<A: Actor> {
 /// Why an actor gave no answer. The text inside is the actor's name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AskError {
-    /// The actor is down at the moment; its warden is about to make a new one.
+    /// The actor is down at the moment; its supervisor is about to make a new one.
     #[error("`{0}` is being restarted")]
     Unavailable(String),
     /// Too many messages wait for the actor already.

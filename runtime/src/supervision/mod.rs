@@ -1,30 +1,30 @@
 //! Supervised actors: who restarts whom, and what callers hold meanwhile.
 //!
 //! ```text
-//! Warden (one a service)
+//! Supervisor (one a service)
 //!   └ Group (actors that fail together)
-//!       └ child: factory + Handle + Lifeline
+//!       └ child: factory + Handle + ChildGuard
 //! ```
 //!
 //! A child that dies is made anew after an exponential, jittered delay. A child that dies too often
-//! has its whole group restarted; a group that is restarted too often makes the warden give up, and
+//! has its whole group restarted; a group that is restarted too often makes the supervisor give up, and
 //! the process ends with a code that is not zero, for the orchestrator to start it again.
 
 mod backoff;
-mod board;
 mod child;
+mod child_guard;
 mod dependency;
 mod handle;
-mod lifeline;
-mod tree;
 #[cfg(debug_assertions)]
-pub(crate) mod tripwire;
-mod warden;
+pub(crate) mod panic_injection;
+mod registry;
+mod supervisor;
+mod tree;
 
 pub use backoff::Backoff;
-pub use board::{ActorReport, ActorState, Board, Health};
+pub use child_guard::panic_message;
+pub use child_guard::{ChildGuard, Reporter};
 pub use dependency::Dependency;
 pub use handle::{AskError, Handle};
-pub use lifeline::panic_message;
-pub use lifeline::{Lifeline, Reporter};
-pub use warden::{Group, Place, RestartPolicy, Warden};
+pub use registry::{ActorRegistry, ActorState, ActorStatus, Health};
+pub use supervisor::{Group, Place, RestartPolicy, Supervisor};

@@ -8,17 +8,17 @@ use actix::Addr;
 
 use super::{
     backoff::Backoff,
-    board::ActorState,
     child::Child,
-    lifeline::Cause,
-    warden::{ChildEnded, Keeper, RestartPolicy},
+    child_guard::Cause,
+    registry::ActorState,
+    supervisor::{ChildEnded, Keeper, RestartPolicy},
 };
 
-/// A child's place in its warden's tree.
+/// A child's place in its supervisor's tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ChildId(pub(super) usize);
 
-/// The children of a warden, and what to do when one of them dies.
+/// The children of a supervisor, and what to do when one of them dies.
 pub(super) struct Tree {
     pub(super) service: String,
     pub(super) policy: RestartPolicy,

@@ -1,6 +1,6 @@
 //! What is an address of a database, and what an operator is told when it is none.
 
-use runtime::{Fault, Process, Warden};
+use runtime::{Fault, Process, Supervisor};
 use storage::{DatabaseUrl, testing::TestDatabase};
 
 use crate::support::{in_system, open};
@@ -79,8 +79,8 @@ fn other_addresses_are_refused_with_what_is_accepted() {
 fn refusal(url: &DatabaseUrl) -> String {
     let mut said = String::new();
     in_system(async {
-        let warden = Warden::new("storage-test", &Process::new());
-        let fault = open(&warden, url)
+        let supervisor = Supervisor::new("storage-test", &Process::new());
+        let fault = open(&supervisor, url)
             .await
             .err()
             .expect("the database cannot be opened");

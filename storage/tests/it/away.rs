@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use runtime::{Process, Warden};
+use runtime::{Process, Supervisor};
 use storage::{Database, DatabaseUrl, Error, testing::TestDatabase};
 use tokio::{
     io::copy_bidirectional,
@@ -82,9 +82,9 @@ fn a_service_that_starts_before_its_server_waits_for_it() {
     with_relay("early", async |database, mut relay, _| {
         drop(database);
         relay.cut().await;
-        let warden = Warden::new("storage-test", &Process::new());
+        let supervisor = Supervisor::new("storage-test", &Process::new());
         let url = relay.url.clone();
-        let opens = async { open(&warden, &url).await.map(drop) };
+        let opens = async { open(&supervisor, &url).await.map(drop) };
         let comes_back = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             relay.mend().await;
@@ -120,8 +120,8 @@ fn with_relay(name: &str, test: impl AsyncFnOnce(Database, Relay, &TestDatabase)
     });
     in_system(async {
         let relay = Relay::before(database.url()).await;
-        let warden = Warden::new("storage-test", &Process::new());
-        let opened = open(&warden, &relay.url).await.unwrap();
+        let supervisor = Supervisor::new("storage-test", &Process::new());
+        let opened = open(&supervisor, &relay.url).await.unwrap();
         test(opened, relay, &database).await;
     });
 }

@@ -33,7 +33,7 @@ fn a_write_that_panics_is_contained() {
         }
         let writer = opened
             .process
-            .board
+            .registry
             .actors()
             .into_iter()
             .find(|actor| actor.name.ends_with("writer"))

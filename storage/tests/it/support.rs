@@ -12,7 +12,7 @@ use diesel::{
     sql_types::BigInt,
 };
 use diesel_migrations::EmbeddedMigrations;
-use runtime::{Fault, Process, Warden};
+use runtime::{Fault, Process, Supervisor};
 use storage::{
     Database, DatabaseUrl, DbConnection, Migrations,
     testing::{TestDatabase, databases},
@@ -26,7 +26,7 @@ pub(crate) struct Opened {
     pub(crate) database: Database,
     pub(crate) test: Arc<TestDatabase>,
     pub(crate) process: Process,
-    warden: Warden,
+    supervisor: Supervisor,
 }
 
 /// Runs `test` over every kind of database there is, each with an empty table `notes (id PRIMARY KEY, word)`.
@@ -73,13 +73,13 @@ impl Opened {
             conn.batch_execute(table).unwrap();
         });
         let process = Process::new();
-        let warden = Warden::new("storage-test", &process);
-        let database = open(&warden, test.url()).await.unwrap();
+        let supervisor = Supervisor::new("storage-test", &process);
+        let database = open(&supervisor, test.url()).await.unwrap();
         Self {
             database,
             test: Arc::new(test),
             process,
-            warden,
+            supervisor,
         }
     }
 
@@ -96,13 +96,13 @@ impl Opened {
     /// Ends its actors, so that no connection is left when the database is dropped.
     pub(crate) async fn close(self) {
         drop(self.database);
-        self.warden.stop(Duration::from_secs(5)).await;
+        self.supervisor.stop(Duration::from_secs(5)).await;
     }
 }
 
-pub(crate) async fn open(warden: &Warden, url: &DatabaseUrl) -> Result<Database, Fault> {
+pub(crate) async fn open(supervisor: &Supervisor, url: &DatabaseUrl) -> Result<Database, Fault> {
     Database::open(
-        &warden.group("storage"),
+        &supervisor.group("storage"),
         "notes",
         "--database-url (DATABASE_URL)",
         url,

@@ -23,7 +23,7 @@ mod acks;
 mod cache;
 mod deliver;
 mod pulls;
-mod upkeep;
+mod timers;
 
 mod answers;
 mod consumer_config;

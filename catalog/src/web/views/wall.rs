@@ -1,4 +1,4 @@
-//! Walls of films: all of them, and those that the user is recommended.
+//! PageCache of films: all of them, and those that the user is recommended.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
 use actix::{Context, Handler, Message};
-use runtime::{Place, Process, Warden};
+use runtime::{Place, Process, Supervisor};
 use storage::testing::TestDatabase;
 
 use super::*;
@@ -27,15 +27,15 @@ impl Handler<FailToBuild> for Matcher {
 fn nothing_else_is_read_until_a_failed_build_is_tried_again() {
     actix::System::new().block_on(async {
         let file = TestDatabase::sqlite("matcher");
-        let warden = Warden::new("test", &Process::new());
-        let group = warden.group("database");
+        let supervisor = Supervisor::new("test", &Process::new());
+        let group = supervisor.group("database");
         let migrations = store::migrations();
         let database = Database::open(&group, "db", "DATABASE_URL", file.url(), migrations)
             .await
             .unwrap();
-        let matching = warden.group("matching");
-        let matcher = matching.supervise("matcher", Place::Here, move |lifeline| {
-            Matcher::new(lifeline, database.clone())
+        let matching = supervisor.group("matching");
+        let matcher = matching.supervise("matcher", Place::Here, move |guard| {
+            Matcher::new(guard, database.clone())
         });
         let patience = Duration::from_secs(5);
         let built = async || matches!(matcher.ask(CountFilms(vec![]), patience).await, Ok(Ok(_)));
@@ -46,6 +46,6 @@ fn nothing_else_is_read_until_a_failed_build_is_tried_again() {
         };
         tokio::time::timeout(patience, wait()).await.unwrap();
         assert!(matcher.ask(FailToBuild, patience).await.unwrap());
-        warden.stop(patience).await;
+        supervisor.stop(patience).await;
     });
 }

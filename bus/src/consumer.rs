@@ -5,7 +5,7 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
 use async_trait::async_trait;
 use futures::FutureExt;
-use runtime::{Backoff, Group, Handle, Lifeline, Place};
+use runtime::{Backoff, ChildGuard, Group, Handle, Place};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -64,18 +64,18 @@ pub fn consume(
     handler: Arc<dyn EventHandler>,
 ) -> Consumer {
     let (url, actor_name) = (url.clone(), name.to_owned());
-    let actor = group.supervise(name, Place::Here, move |lifeline| ConsumerActor {
+    let actor = group.supervise(name, Place::Here, move |guard| ConsumerActor {
         intake: Some(Intake {
             url: url.clone(),
             name: actor_name.clone(),
             subscription: subscription.clone(),
             handler: handler.clone(),
-            condition: Arc::new(Condition::new(&actor_name, lifeline.reporter())),
+            condition: Arc::new(Condition::new(&actor_name, guard.reporter())),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             claim: Claim::new(),
             panics: HashMap::new(),
         }),
-        _lifeline: lifeline,
+        _guard: guard,
         stop: CancellationToken::new(),
         closed: false,
     });
@@ -87,7 +87,7 @@ struct ConsumerActor {
     intake: Option<Intake>,
     stop: CancellationToken,
     closed: bool,
-    _lifeline: Lifeline,
+    _guard: ChildGuard,
 }
 
 impl Actor for ConsumerActor {
@@ -338,7 +338,7 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::BusError;
+    use crate::BusError;
 
     struct Kept(usize);
 

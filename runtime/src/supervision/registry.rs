@@ -9,7 +9,7 @@ use std::{
 /// What all the actors of a process report about themselves; feeds `/readyz`, `/metrics` and
 /// `/system`.
 #[derive(Debug, Clone, Default)]
-pub struct Board {
+pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
     starting: Arc<Mutex<Vec<String>>>,
 }
@@ -40,8 +40,8 @@ pub enum Health {
 
 /// One actor as it is at this moment.
 #[derive(Debug, Clone)]
-pub struct ActorReport {
-    /// The service whose warden keeps the actor.
+pub struct ActorStatus {
+    /// The service whose supervisor keeps the actor.
     pub service: String,
     /// The group it is restarted with.
     pub group: String,
@@ -61,7 +61,7 @@ pub struct ActorReport {
     pub handled: u64,
 }
 
-impl ActorReport {
+impl ActorStatus {
     /// Why the actor cannot serve, if it cannot.
     pub fn not_ready_reason(&self) -> Option<String> {
         match (&self.state, &self.health) {
@@ -73,9 +73,9 @@ impl ActorReport {
     }
 }
 
-impl Board {
+impl ActorRegistry {
     /// Every actor of the process, in the order in which they were first started.
-    pub fn actors(&self) -> Vec<ActorReport> {
+    pub fn actors(&self) -> Vec<ActorStatus> {
         lock(&self.entries).iter().map(|e| e.report()).collect()
     }
 
@@ -101,7 +101,10 @@ impl Board {
         let mut named = entries
             .iter()
             .filter(|e| e.service == service && e.name == actor);
-        named.next().map(|entry| entry.tripwire.draw()).is_some()
+        named
+            .next()
+            .map(|entry| entry.panic_injection.draw())
+            .is_some()
     }
 
     pub(super) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {
@@ -113,7 +116,7 @@ impl Board {
             handled: AtomicU64::new(0),
             mailbox: AtomicUsize::new(0),
             #[cfg(debug_assertions)]
-            tripwire: Arc::default(),
+            panic_injection: Arc::default(),
             condition: Mutex::new(Condition {
                 state: ActorState::Running,
                 health: Health::Ready,
@@ -136,7 +139,7 @@ pub(super) struct Entry {
     handled: AtomicU64,
     mailbox: AtomicUsize,
     #[cfg(debug_assertions)]
-    pub(super) tripwire: Arc<super::tripwire::Tripwire>,
+    pub(super) panic_injection: Arc<super::panic_injection::PanicInjector>,
     condition: Mutex<Condition>,
 }
 
@@ -188,9 +191,9 @@ impl Entry {
         self.handled.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn report(&self) -> ActorReport {
+    fn report(&self) -> ActorStatus {
         let condition = lock(&self.condition);
-        ActorReport {
+        ActorStatus {
             service: self.service.clone(),
             group: self.group.clone(),
             name: self.name.clone(),

@@ -1,9 +1,7 @@
 use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
 
-use bridge::{
-    broker::{Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats},
-    bus::BusUrl,
-};
+use bridge::broker::{Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
+use bus::BusUrl;
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use tempfile::TempDir;
 use tokio::{

@@ -10,20 +10,20 @@ use super::{
     schema::movies::dsl::{created_at, genre, id, movies},
 };
 
-/// How many movies are between two landmarks.
+/// How many movies are between two keys of the keyset.
 const EVERY: usize = 500;
 
 /// Every so many movies of the list one, as far down as somebody has looked: where to begin reading
 /// instead of counting from the top.
 #[derive(Debug, Clone, Default)]
-pub struct Landmarks {
+pub struct Keyset {
     /// Only movies whose genre contains this are counted, if it is given.
     part_of_genre: Option<String>,
     known: Vec<(NaiveDateTime, String)>,
 }
 
-impl Landmarks {
-    /// No landmarks yet of the list of a genre, or of all movies.
+impl Keyset {
+    /// No keys yet of the list of a genre, or of all movies.
     pub fn of(part_of_genre: Option<String>) -> Self {
         Self {
             part_of_genre,
@@ -31,11 +31,11 @@ impl Landmarks {
         }
     }
 
-    /// At most `limit` movies, newest first, after the `offset` newest ones. Landmarks on the way that
+    /// At most `limit` movies, newest first, after the `offset` newest ones. Keyset on the way that
     /// were not known yet become known.
     ///
     /// Movies without a time of addition, which only programs other than this one write, are found
-    /// above the first landmark alone.
+    /// above the first key alone.
     ///
     /// # Errors
     ///
@@ -50,17 +50,17 @@ impl Landmarks {
         let passed = offset / EVERY;
         while self.known.len() < passed {
             match self.next(conn)? {
-                Some(landmark) => self.known.push(landmark),
+                Some(key) => self.known.push(key),
                 None => return Ok(Vec::new()),
             }
         }
-        let landmark = passed.checked_sub(1).and_then(|last| self.known.get(last));
-        let ids = self.list(conn, landmark, offset % EVERY, limit)?;
+        let key = passed.checked_sub(1).and_then(|last| self.known.get(last));
+        let ids = self.list(conn, key, offset % EVERY, limit)?;
         let ids: Vec<String> = ids.into_iter().map(|(_, movie_id)| movie_id).collect();
         reading::get_in_order(conn, &ids)
     }
 
-    /// The movie so many places below the last landmark.
+    /// The movie so many places below the last key.
     fn next(&self, conn: &mut DbConnection) -> QueryResult<Option<(NaiveDateTime, String)>> {
         let mut found = self.list(conn, self.known.last(), EVERY - 1, 1)?;
         Ok(found

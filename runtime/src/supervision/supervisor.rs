@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::Backoff,
-    board::{Board, lock},
     child::{AsyncChild, Child, SyncChild},
+    child_guard::{Cause, ChildGuard, remember_panics},
     handle::{Handle, Slot},
-    lifeline::{Cause, Lifeline, remember_panics},
+    registry::{ActorRegistry, lock},
     tree::{ChildId, GroupState, Kept, Tree, Verdict},
 };
 use crate::process::{Fault, Process};
 
 /// The root of a service's supervision tree. Made inside the service's actix system.
 #[derive(Clone)]
-pub struct Warden {
+pub struct Supervisor {
     keeper: Addr<Keeper>,
     tree: Arc<Mutex<Tree>>,
-    board: Board,
+    registry: ActorRegistry,
     ended: Arc<Notify>,
     gave_up: watch::Receiver<Option<String>>,
 }
@@ -31,7 +31,7 @@ pub struct Warden {
 /// Actors that are restarted together when one of them cannot be kept alive.
 #[derive(Clone)]
 pub struct Group {
-    warden: Warden,
+    supervisor: Supervisor,
     index: usize,
     name: String,
 }
@@ -54,7 +54,7 @@ pub struct RestartPolicy {
     pub max_delay: Duration,
     /// Deaths of one child within `window` that are one too many, so that its group is restarted.
     pub child_deaths: usize,
-    /// Restarts of one group within `window` that are one too many, so that the warden gives up.
+    /// Restarts of one group within `window` that are one too many, so that the supervisor gives up.
     pub group_restarts: usize,
     /// How far back deaths and restarts count.
     pub window: Duration,
@@ -72,13 +72,13 @@ impl Default for RestartPolicy {
     }
 }
 
-impl Warden {
-    /// A warden for `service` with the default policy.
+impl Supervisor {
+    /// A supervisor for `service` with the default policy.
     pub fn new(service: &str, process: &Process) -> Self {
         Self::with_policy(service, process, RestartPolicy::default())
     }
 
-    /// A warden for `service`. Must be called on the thread of a running actix system.
+    /// A supervisor for `service`. Must be called on the thread of a running actix system.
     pub fn with_policy(service: &str, process: &Process, policy: RestartPolicy) -> Self {
         remember_panics();
         let (give_up, gave_up) = watch::channel(None);
@@ -98,7 +98,7 @@ impl Warden {
         Self {
             keeper: keeper.start(),
             tree,
-            board: process.board.clone(),
+            registry: process.registry.clone(),
             ended,
             gave_up,
         }
@@ -112,7 +112,7 @@ impl Warden {
             restarts: VecDeque::new(),
         });
         Group {
-            warden: self.clone(),
+            supervisor: self.clone(),
             index: tree.groups.len() - 1,
             name: name.into(),
         }
@@ -121,15 +121,15 @@ impl Warden {
     /// Says that all actors of the service have been started.
     pub(crate) fn complete(&self) {
         let service = lock(&self.tree).service.clone();
-        self.board.complete(&service);
+        self.registry.complete(&service);
     }
 
-    /// Waits until the warden has restarted a group too often and gives up.
+    /// Waits until the supervisor has restarted a group too often and gives up.
     pub async fn gave_up(&self) -> Fault {
         let mut gave_up = self.gave_up.clone();
         let reason = match gave_up.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "the warden itself is gone".into(),
+            Err(_) => "the supervisor itself is gone".into(),
         };
         Fault::GaveUp { reason }
     }
@@ -174,12 +174,12 @@ impl Warden {
 
 impl Group {
     /// Starts an actor and keeps it alive. The `factory` makes every incarnation; what it makes
-    /// keeps the [`Lifeline`] that it is given.
+    /// keeps the [`ChildGuard`] that it is given.
     pub fn supervise<A>(
         &self,
         name: &str,
         place: Place,
-        factory: impl Fn(Lifeline) -> A + Send + Sync + 'static,
+        factory: impl Fn(ChildGuard) -> A + Send + Sync + 'static,
     ) -> Handle<A>
     where
         A: Actor<Context = Context<A>>,
@@ -202,7 +202,7 @@ impl Group {
         &self,
         name: &str,
         threads: usize,
-        factory: impl Fn(Lifeline) -> A + Send + Sync + 'static,
+        factory: impl Fn(ChildGuard) -> A + Send + Sync + 'static,
     ) -> Handle<A>
     where
         A: Actor<Context = SyncContext<A>>,
@@ -218,12 +218,14 @@ impl Group {
     }
 
     fn slot<A: Actor>(&self, name: &str) -> Arc<Slot<A>> {
-        let service = lock(&self.warden.tree).service.clone();
-        Arc::new(Slot::new(self.warden.board.add(&service, &self.name, name)))
+        let service = lock(&self.supervisor.tree).service.clone();
+        Arc::new(Slot::new(
+            self.supervisor.registry.add(&service, &self.name, name),
+        ))
     }
 
     fn adopt(&self, child: impl Child + 'static) {
-        let mut tree = lock(&self.warden.tree);
+        let mut tree = lock(&self.supervisor.tree);
         let policy = tree.policy;
         tree.children.push(Kept {
             child: Box::new(child),
@@ -233,11 +235,11 @@ impl Group {
             alive: false,
         });
         let id = ChildId(tree.children.len() - 1);
-        tree.start(id, &self.warden.keeper);
+        tree.start(id, &self.supervisor.keeper);
     }
 }
 
-/// A lifeline was dropped.
+/// A guard was dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ChildEnded {
@@ -246,12 +248,12 @@ pub(super) struct ChildEnded {
     pub(super) cause: Cause,
 }
 
-/// The warden is done.
+/// The supervisor is done.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Leave;
 
-/// The actor behind a [`Warden`].
+/// The actor behind a [`Supervisor`].
 #[derive(Debug)]
 pub(super) struct Keeper {
     tree: Arc<Mutex<Tree>>,

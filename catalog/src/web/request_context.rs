@@ -22,10 +22,10 @@ use super::{
     csrf::Token,
     error::PageError,
     flash,
+    page_cache::CachedPage,
     templates::{self, Part},
     user::CurrentUser,
     views::{Layout, Place, Why},
-    walls::Wall,
 };
 use crate::{
     AppState, Error, UserId,
@@ -41,7 +41,7 @@ const ASIDE_DEADLINE: Duration = Duration::from_millis(500);
 const REASONS: i32 = 100;
 
 /// Who is looking, and what is shown around the page itself.
-pub(super) struct Visit {
+pub(super) struct RequestContext {
     pub(super) site: web::Data<Site>,
     pub(super) user: UserId,
     request: HttpRequest,
@@ -49,7 +49,7 @@ pub(super) struct Visit {
     flash: Option<String>,
 }
 
-impl FromRequest for Visit {
+impl FromRequest for RequestContext {
     type Error = actix_web::Error;
     type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
 
@@ -75,7 +75,7 @@ impl FromRequest for Visit {
     }
 }
 
-impl Visit {
+impl RequestContext {
     /// The parameters of the address. The first counts where one is given twice.
     pub(super) fn parameter(&self, name: &str) -> String {
         web::Query::<Vec<(String, String)>>::from_query(self.request.query_string())
@@ -128,7 +128,11 @@ impl Visit {
     }
 
     /// Answers with a wall that was perhaps made for others, too.
-    pub(super) fn show_wall(&self, wall: &Wall, part: Part) -> Result<HttpResponse, PageError> {
+    pub(super) fn show_wall(
+        &self,
+        wall: &CachedPage,
+        part: Part,
+    ) -> Result<HttpResponse, PageError> {
         let html = wall.html(part)?;
         let mut response = self.answer(StatusCode::OK);
         response.insert_header((VARY, ACCEPT_ENCODING.as_str()));

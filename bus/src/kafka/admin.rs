@@ -8,7 +8,7 @@ use rdkafka::{
 };
 
 use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
-use crate::bus::{BusError, Condition};
+use crate::{BusError, Condition};
 
 /// Partitions of a topic that is made: so many consumers of a group can share it.
 const PARTITIONS: i32 = 3;

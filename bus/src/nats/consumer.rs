@@ -17,7 +17,7 @@ use super::{
     KEY_HEADER,
     connection::{Connection, unavailable},
 };
-use crate::bus::{
+use crate::{
     BusError, Condition, Event, KEEP_INTERVAL, Source, Subscription,
     event::{Batch, Position},
     with_dead_letters,
@@ -31,7 +31,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const GAP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Consumes a stream by a durable consumer named for the group.
-pub(in crate::bus) struct NatsSource {
+pub(crate) struct NatsSource {
     servers: Vec<Url>,
     name: String,
     subscription: Subscription,
@@ -41,7 +41,7 @@ pub(in crate::bus) struct NatsSource {
 }
 
 impl NatsSource {
-    pub(in crate::bus) fn new(
+    pub(crate) fn new(
         servers: &[Url],
         name: &str,
         subscription: &Subscription,

@@ -16,13 +16,13 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{ID_HEADER, KEY_HEADER, connection::Connection};
-use crate::bus::{BusError, Condition, Event, Published, Publisher};
+use crate::{BusError, Condition, Event, Published, Publisher};
 
 /// So many events may be on their way at a time.
 const WINDOW: usize = 256;
 
 /// Publishes to JetStream streams.
-pub(in crate::bus) struct NatsPublisher {
+pub(crate) struct NatsPublisher {
     servers: Vec<Url>,
     name: String,
     condition: Arc<Condition>,
@@ -30,7 +30,7 @@ pub(in crate::bus) struct NatsPublisher {
 }
 
 impl NatsPublisher {
-    pub(in crate::bus) fn new(servers: &[Url], name: &str, condition: &Arc<Condition>) -> Self {
+    pub(crate) fn new(servers: &[Url], name: &str, condition: &Arc<Condition>) -> Self {
         Self {
             servers: servers.to_vec(),
             name: name.into(),

@@ -5,7 +5,7 @@ use std::{
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use runtime::{Backoff, Group, Handle, Lifeline, Place};
+use runtime::{Backoff, ChildGuard, Group, Handle, Place};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout_at},
@@ -36,10 +36,10 @@ impl Producer {
     pub fn start(group: &Group, name: &str, url: &BusUrl, topics: &[&str]) -> Self {
         let topics = with_dead_letters(topics.iter().copied());
         let (url, actor_name) = (url.clone(), name.to_owned());
-        let actor = group.supervise(name, Place::Here, move |lifeline| {
-            let condition = Arc::new(Condition::new(&actor_name, lifeline.reporter()));
+        let actor = group.supervise(name, Place::Here, move |guard| {
+            let condition = Arc::new(Condition::new(&actor_name, guard.reporter()));
             ProducerActor {
-                _lifeline: lifeline,
+                _guard: guard,
                 publisher: Some(publisher(&url, &actor_name, &condition)),
                 topics: topics.clone(),
                 condition,
@@ -135,7 +135,7 @@ struct Publish {
 
 /// The actor behind a [`Producer`]: it owns the connection.
 struct ProducerActor {
-    _lifeline: Lifeline,
+    _guard: ChildGuard,
     publisher: Option<Box<dyn Publisher>>,
     topics: Vec<String>,
     condition: Arc<Condition>,

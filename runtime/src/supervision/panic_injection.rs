@@ -21,12 +21,12 @@ pub(crate) fn is_enabled() -> bool {
 
 /// What one actor stumbles over, once each time it is drawn.
 #[derive(Debug, Default)]
-pub(super) struct Tripwire {
+pub(super) struct PanicInjector {
     drawn: AtomicBool,
     noticed: Notify,
 }
 
-impl Tripwire {
+impl PanicInjector {
     /// The actor panics at its next step.
     pub(super) fn draw(&self) {
         self.drawn.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use crate::bus::{BusError, Condition};
+use crate::{BusError, Condition};
 
 pub(super) const AWAY: &str = "no broker of Kafka can be reached";
 /// How long a broker may take to answer whether it is there.

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bridge::bus::{BusError, Event, MAX_EVENT_BYTES, Verdict};
+use bus::{BusError, Event, MAX_EVENT_BYTES, Verdict};
 
 use crate::{
     buses::Bus,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bridge::bus::{Consumer, Event, EventHandler, Producer, Subscription, Verdict, consume};
-use runtime::{Group, Process, Warden};
+use bus::{Consumer, Event, EventHandler, Producer, Subscription, Verdict, consume};
+use runtime::{Group, Process, Supervisor};
 use tokio::time::{Instant, sleep};
 
 use crate::buses::Bus;
@@ -21,7 +21,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) bus: &'a Bus,
     pub(crate) topic: String,
     pub(crate) process: Process,
-    warden: Warden,
+    supervisor: Supervisor,
     group: Group,
 }
 
@@ -49,13 +49,13 @@ impl<'a> Scene<'a> {
             runtime::telemetry::init(&runtime::telemetry::LogSettings { filter, format }).unwrap();
         }
         let process = Process::new();
-        let warden = Warden::new("test", &process);
-        let group = warden.group("bus");
+        let supervisor = Supervisor::new("test", &process);
+        let group = supervisor.group("bus");
         Self {
             bus,
             topic: topic.to_owned(),
             process,
-            warden,
+            supervisor,
             group,
         }
     }
@@ -107,18 +107,23 @@ impl<'a> Scene<'a> {
 
     pub(crate) fn is_degraded(&self) -> bool {
         use runtime::supervision::Health;
-        let actors = self.process.board.actors();
+        let actors = self.process.registry.actors();
         actors
             .iter()
             .any(|a| matches!(a.health, Health::Degraded(_)))
     }
 
     pub(crate) fn restarts(&self) -> u64 {
-        self.process.board.actors().iter().map(|a| a.restarts).sum()
+        self.process
+            .registry
+            .actors()
+            .iter()
+            .map(|a| a.restarts)
+            .sum()
     }
 
     pub(crate) async fn stop(&self) {
-        self.warden.stop(Duration::from_secs(5)).await;
+        self.supervisor.stop(Duration::from_secs(5)).await;
     }
 }
 

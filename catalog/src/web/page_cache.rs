@@ -1,4 +1,4 @@
-//! Walls of films that were made lately, and those that are being made.
+//! PageCache of films that were made lately, and those that are being made.
 //!
 //! Nothing here has to be told when something changes: a wall is made anew for whoever asks, from
 //! what the actors say then. Only two things are spared. Those who ask for the same wall while one is
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::UserId;
 
-/// How many walls are kept.
+/// How many pages are kept.
 const KEPT: usize = 32;
 
 /// Which wall is asked for, and by whom.
@@ -36,7 +36,7 @@ pub(super) struct Question {
 
 /// A wall as it is shown to everybody who has nothing to be told beside it.
 #[derive(Debug)]
-pub(super) struct Wall {
+pub(super) struct CachedPage {
     pub(super) view: FilmsView,
     /// How many films the user is recommended, if that is known.
     pub(super) recommended: Option<i32>,
@@ -45,17 +45,17 @@ pub(super) struct Wall {
 }
 
 /// Every wall is the same for all who share it, and so is what goes wrong.
-type Made = Result<Arc<Wall>, Arc<PageError>>;
+type Made = Result<Arc<CachedPage>, Arc<PageError>>;
 
-/// The walls of all workers.
+/// The page cache of all workers.
 #[derive(Debug, Default)]
-pub(crate) struct Walls {
-    kept: Mutex<HashMap<Question, Arc<Wall>>>,
+pub(crate) struct PageCache {
+    kept: Mutex<HashMap<Question, Arc<CachedPage>>>,
     /// Who waits for each wall that is being made: for the next, since this one was begun before.
     waiting: Mutex<HashMap<Question, Vec<oneshot::Sender<Made>>>>,
 }
 
-impl Wall {
+impl CachedPage {
     pub(super) fn new(view: FilmsView, recommended: Option<i32>) -> Self {
         Self {
             view,
@@ -92,15 +92,15 @@ impl Wall {
     }
 }
 
-impl Walls {
+impl PageCache {
     /// The wall as `make` makes it, begun after this call.
     pub(super) async fn get<F>(
         self: Arc<Self>,
         question: Question,
         make: impl Fn() -> F + 'static,
-    ) -> Result<Arc<Wall>, PageError>
+    ) -> Result<Arc<CachedPage>, PageError>
     where
-        F: Future<Output = Result<Wall, PageError>> + 'static,
+        F: Future<Output = Result<CachedPage, PageError>> + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let is_first = {
@@ -122,10 +122,10 @@ impl Walls {
     /// Makes the wall until nobody waits for it any more.
     async fn make<F>(self: Arc<Self>, question: Question, make: impl Fn() -> F)
     where
-        F: Future<Output = Result<Wall, PageError>>,
+        F: Future<Output = Result<CachedPage, PageError>>,
     {
         let mut making = Making {
-            walls: &self,
+            page_cache: &self,
             question: &question,
             done: false,
         };
@@ -142,7 +142,7 @@ impl Walls {
     }
 
     /// Keeps the wall; the one from before if it is the same.
-    fn keep(&self, question: &Question, wall: Wall) -> Arc<Wall> {
+    fn keep(&self, question: &Question, wall: CachedPage) -> Arc<CachedPage> {
         let mut kept = lock(&self.kept);
         if let Some(before) = kept.get(question).filter(|before| before.is_like(&wall)) {
             return before.clone();
@@ -162,7 +162,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// That a wall is being made. If that ends before it is done, nobody is left waiting.
 struct Making<'a> {
-    walls: &'a Walls,
+    page_cache: &'a PageCache,
     question: &'a Question,
     done: bool,
 }
@@ -170,7 +170,7 @@ struct Making<'a> {
 impl Making<'_> {
     /// Those who wait now, if there are any.
     fn take_waiting(&mut self) -> Option<Vec<oneshot::Sender<Made>>> {
-        let mut waiting = lock(&self.walls.waiting);
+        let mut waiting = lock(&self.page_cache.waiting);
         let some = std::mem::take(waiting.get_mut(self.question)?);
         if some.is_empty() {
             // Under the same lock: who asks from here on is the first again.
@@ -185,7 +185,7 @@ impl Making<'_> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         if !self.done {
-            lock(&self.walls.waiting).remove(self.question);
+            lock(&self.page_cache.waiting).remove(self.question);
         }
     }
 }
@@ -206,14 +206,14 @@ mod tests {
         }
     }
 
-    fn wall(total: i64) -> Wall {
+    fn wall(total: i64) -> CachedPage {
         let view = FilmsView::new(&Summary::default(), "", Vec::new(), total, 1, 1);
-        Wall::new(view, Some(0))
+        CachedPage::new(view, Some(0))
     }
 
     #[actix_web::test]
     async fn who_asks_while_a_wall_is_made_gets_one_begun_later_with_the_others() {
-        let walls = Arc::new(Walls::default());
+        let page_cache = Arc::new(PageCache::default());
         let begun = Rc::new(Cell::new(0));
         let ask = || {
             let counted = begun.clone();
@@ -225,7 +225,7 @@ mod tests {
                     Ok(wall(number))
                 }
             };
-            actix_web::rt::spawn(walls.clone().get(question(1), make))
+            actix_web::rt::spawn(page_cache.clone().get(question(1), make))
         };
         let first = ask();
         while begun.get() == 0 {
@@ -237,14 +237,14 @@ mod tests {
             assert!(other.await.unwrap().unwrap().is_like(&wall(2)));
         }
         assert_eq!(begun.get(), 2);
-        assert!(lock(&walls.waiting).is_empty());
+        assert!(lock(&page_cache.waiting).is_empty());
     }
 
     #[actix_web::test]
     async fn a_wall_that_is_as_before_is_the_one_from_before() {
-        let walls = Arc::new(Walls::default());
+        let page_cache = Arc::new(PageCache::default());
         let get = async |total| {
-            let wall = walls
+            let wall = page_cache
                 .clone()
                 .get(question(1), move || async move { Ok(wall(total)) });
             wall.await.unwrap()
@@ -256,24 +256,26 @@ mod tests {
 
     #[actix_web::test]
     async fn errors_are_shared_and_a_panic_leaves_nobody_waiting() {
-        let walls = Arc::new(Walls::default());
+        let page_cache = Arc::new(PageCache::default());
         let failing = || async { Err(PageError::NoSuchPage) };
-        let failed = walls.clone().get(question(1), failing).await;
+        let failed = page_cache.clone().get(question(1), failing).await;
         assert!(matches!(failed, Err(PageError::Shared(_))));
         let panicking = || async { panic!("a bug") };
-        let panicked = walls.clone().get(question(1), panicking).await;
+        let panicked = page_cache.clone().get(question(1), panicking).await;
         assert!(matches!(panicked, Err(PageError::Panicked)));
         let mended = || async { Ok(wall(1)) };
-        assert!(walls.clone().get(question(1), mended).await.is_ok());
+        assert!(page_cache.clone().get(question(1), mended).await.is_ok());
     }
 
     #[actix_web::test]
     async fn no_more_walls_are_kept_than_may_be() {
-        let walls = Arc::new(Walls::default());
+        let page_cache = Arc::new(PageCache::default());
         for page in 0..2 * KEPT as i64 {
-            let made = walls.clone().get(question(page), || async { Ok(wall(1)) });
+            let made = page_cache
+                .clone()
+                .get(question(page), || async { Ok(wall(1)) });
             made.await.unwrap();
         }
-        assert!(lock(&walls.kept).len() <= KEPT);
+        assert!(lock(&page_cache.kept).len() <= KEPT);
     }
 }

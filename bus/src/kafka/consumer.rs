@@ -19,7 +19,7 @@ use super::{
     admin::make_topics,
     client::{Listener, blocking, config, drop_elsewhere, look_for_broker, unavailable},
 };
-use crate::bus::{
+use crate::{
     BusError, Condition, Event, Source, Subscription,
     event::{Batch, Position},
     with_dead_letters,
@@ -31,7 +31,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 ///
 /// Offsets are stored when an event is settled and committed in the background, when partitions are
 /// taken away, and when the consumer closes.
-pub(in crate::bus) struct KafkaSource {
+pub(crate) struct KafkaSource {
     brokers: Vec<String>,
     name: String,
     subscription: Subscription,
@@ -43,7 +43,7 @@ pub(in crate::bus) struct KafkaSource {
 }
 
 impl KafkaSource {
-    pub(in crate::bus) fn new(
+    pub(crate) fn new(
         brokers: &[String],
         name: &str,
         subscription: &Subscription,

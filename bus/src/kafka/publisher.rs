@@ -16,7 +16,7 @@ use super::{
     admin::make_topics,
     client::{AWAY, Listener, config, drop_elsewhere, look_for_broker, unavailable},
 };
-use crate::bus::{BusError, Condition, Event, Published, Publisher};
+use crate::{BusError, Condition, Event, Published, Publisher};
 
 /// A delivery that takes longer, with no connection left, means that the broker is away.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 /// time limit of its own. So a publication that was cancelled leaves its events on their way; the
 /// next one waits for them first, and its events cannot overtake them. What is on its way is
 /// therefore never more than one publication.
-pub(in crate::bus) struct KafkaPublisher {
+pub(crate) struct KafkaPublisher {
     brokers: Vec<String>,
     name: String,
     condition: Arc<Condition>,
@@ -38,7 +38,7 @@ pub(in crate::bus) struct KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    pub(in crate::bus) fn new(brokers: &[String], name: &str, condition: &Arc<Condition>) -> Self {
+    pub(crate) fn new(brokers: &[String], name: &str, condition: &Arc<Condition>) -> Self {
         Self {
             brokers: brokers.to_vec(),
             name: name.into(),

@@ -8,15 +8,15 @@ use std::{
 use actix::Addr;
 
 use super::{
-    board::{Entry, Health, lock},
+    registry::{Entry, Health, lock},
+    supervisor::{ChildEnded, Keeper},
     tree::ChildId,
-    warden::{ChildEnded, Keeper},
 };
 
-/// What ties an actor to its warden. The actor keeps it as a field: when the actor is dropped,
-/// whether it stopped or panicked, so is the lifeline, and the warden is told.
+/// What ties an actor to its supervisor. The actor keeps it as a field: when the actor is dropped,
+/// whether it stopped or panicked, so is the guard, and the supervisor is told.
 #[derive(Debug)]
-pub struct Lifeline {
+pub struct ChildGuard {
     keeper: Addr<Keeper>,
     child: ChildId,
     incarnation: u64,
@@ -38,7 +38,7 @@ pub(super) enum Cause {
     Stopped,
 }
 
-impl Lifeline {
+impl ChildGuard {
     /// Says that the actor does what it is for.
     pub fn ready(&self) {
         self.reporter.ready();
@@ -77,7 +77,7 @@ impl Lifeline {
     /// For actors that block: where a test can make them panic. Does nothing in what is shipped.
     pub fn step(&self) {
         #[cfg(debug_assertions)]
-        self.reporter.entry.tripwire.step();
+        self.reporter.entry.panic_injection.step();
     }
 
     /// A reporter for the tasks that the actor starts; it does not keep the actor alive.
@@ -103,7 +103,7 @@ impl Lifeline {
     }
 }
 
-impl Drop for Lifeline {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let cause = if std::thread::panicking() {
             Cause::Panicked(last_panic())
@@ -122,7 +122,7 @@ impl Drop for Lifeline {
 }
 
 impl Reporter {
-    /// See [`Lifeline::ready`].
+    /// See [`ChildGuard::ready`].
     pub fn ready(&self) {
         self.entry.set_health(Health::Ready);
         if self.entry.set_told(false) {
@@ -131,27 +131,27 @@ impl Reporter {
         }
     }
 
-    /// See [`Lifeline::degraded`].
+    /// See [`ChildGuard::degraded`].
     pub fn degraded(&self, reason: impl fmt::Display) {
         self.trouble(Health::Degraded(reason.to_string()), &reason);
     }
 
-    /// See [`Lifeline::hindered`].
+    /// See [`ChildGuard::hindered`].
     pub fn hindered(&self, reason: impl fmt::Display) {
         self.entry.set_health(Health::Degraded(reason.to_string()));
     }
 
-    /// See [`Lifeline::blocked`].
+    /// See [`ChildGuard::blocked`].
     pub fn blocked(&self, reason: impl fmt::Display) {
         self.entry.set_health(Health::NotReady(reason.to_string()));
     }
 
-    /// See [`Lifeline::not_ready`].
+    /// See [`ChildGuard::not_ready`].
     pub fn not_ready(&self, reason: impl fmt::Display) {
         self.trouble(Health::NotReady(reason.to_string()), &reason);
     }
 
-    /// See [`Lifeline::starting`].
+    /// See [`ChildGuard::starting`].
     pub fn starting(&self, reason: impl fmt::Display) {
         self.entry.set_health(Health::Starting(reason.to_string()));
     }
@@ -161,7 +161,7 @@ impl Reporter {
         self.entry.count_handled(count);
     }
 
-    /// See [`Lifeline::failed`].
+    /// See [`ChildGuard::failed`].
     pub fn failed(&self, reason: impl fmt::Display) {
         *lock(&self.failure) = Some(reason.to_string());
     }
@@ -201,7 +201,7 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Makes panics leave their message where a dying actor's lifeline finds it.
+/// Makes panics leave their message where a dying actor's guard finds it.
 pub(super) fn remember_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -12,7 +12,7 @@ use runtime::Backoff;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::bus::{BusError, Condition};
+use crate::{BusError, Condition};
 
 /// How long an answer of the broker may take, be it to a request or to a publication.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);

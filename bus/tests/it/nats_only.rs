@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use bridge::bus::{BusError, Event, Verdict};
+use bus::{BusError, Event, Verdict};
 use futures::StreamExt;
 
 use crate::{
