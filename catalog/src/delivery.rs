@@ -10,7 +10,7 @@ use proto::recommendations::FilmUpdate;
 use runtime::Backoff;
 use tonic::{Code, Status};
 
-use crate::movies::{Movie, MovieId};
+use crate::movies::{FilmId, Movie};
 
 /// How many films may rest because of failures of their own; more than that is no matter of films.
 const RESTING_LIMIT: usize = 64;
@@ -116,10 +116,10 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(crate) struct Docket {
     pace: Pace,
-    busy: HashSet<MovieId>,
+    busy: HashSet<FilmId>,
     /// Films that have news while they are on their way.
-    again: HashSet<MovieId>,
-    resting: HashMap<MovieId, (Instant, Backoff)>,
+    again: HashSet<FilmId>,
+    resting: HashMap<FilmId, (Instant, Backoff)>,
     backoff: Backoff,
     paused_until: Option<Instant>,
     troubled: bool,
@@ -149,7 +149,7 @@ impl Docket {
     }
 
     /// Puts the film on its way unless it is already, or rests.
-    pub(crate) fn begin(&mut self, id: &MovieId, now: Instant) -> bool {
+    pub(crate) fn begin(&mut self, id: &FilmId, now: Instant) -> bool {
         if self.busy.contains(id) {
             self.again.insert(id.clone());
             return false;
@@ -162,7 +162,7 @@ impl Docket {
     }
 
     /// Takes the film off its way. Returns whether the outbox has to be read anew for its sake.
-    pub(crate) fn end(&mut self, id: &MovieId, outcome: &Outcome, now: Instant) -> bool {
+    pub(crate) fn end(&mut self, id: &FilmId, outcome: &Outcome, now: Instant) -> bool {
         self.busy.remove(id);
         let again = self.again.remove(id);
         match outcome {
@@ -225,7 +225,7 @@ impl Docket {
 mod tests {
     use super::*;
 
-    fn id(text: &str) -> MovieId {
+    fn id(text: &str) -> FilmId {
         text.parse().unwrap()
     }
 

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use runtime::{AskError, telemetry};
 use tonic::{Code, Status};
 
-use crate::movies::{FieldErrors, InvalidMovieId};
+use crate::movies::{FieldErrors, InvalidFilmId};
 
 /// Why the catalog did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +63,8 @@ impl From<FieldErrors> for Error {
     }
 }
 
-impl From<InvalidMovieId> for Error {
-    fn from(error: InvalidMovieId) -> Self {
+impl From<InvalidFilmId> for Error {
+    fn from(error: InvalidFilmId) -> Self {
         Self::Invalid(error.to_string())
     }
 }

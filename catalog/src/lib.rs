@@ -23,9 +23,8 @@ pub mod sample;
 pub mod web;
 
 mod error;
-mod user;
 
 pub use config::Config;
 pub use error::Error;
+pub use proto::UserId;
 pub use system::{AppState, Listeners, run};
-pub use user::UserId;

@@ -22,3 +22,6 @@ pub mod recommendations {
 }
 
 pub mod events;
+pub mod ids;
+
+pub use ids::{FilmId, InvalidFilmId, UserId};

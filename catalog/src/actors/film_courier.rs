@@ -22,7 +22,7 @@ pub use crate::delivery::Pace;
 use crate::{
     delivery::{Docket, Outcome, film_update},
     movies::{
-        MovieId,
+        FilmId,
         outbox::{self, Batch, News},
     },
 };
@@ -92,7 +92,7 @@ impl Handler<FilmsSaved> for FilmCourier {
 }
 
 /// A delivery on its way.
-type Delivery = Pin<Box<dyn Future<Output = (MovieId, Outcome)>>>;
+type Delivery = Pin<Box<dyn Future<Output = (FilmId, Outcome)>>>;
 
 impl Round {
     /// Delivers for ever.
@@ -167,7 +167,7 @@ impl Round {
     }
 
     /// Brings one film's news there, and settles its rows.
-    async fn deliver(mut self, news: News) -> (MovieId, Outcome) {
+    async fn deliver(mut self, news: News) -> (FilmId, Outcome) {
         let (id, version) = (news.movie_id().clone(), news.version());
         let outcome = match tokio::time::timeout(self.pace.deadline, self.call(news)).await {
             Ok(outcome) => outcome,

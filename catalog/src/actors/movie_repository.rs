@@ -10,7 +10,7 @@ use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
     movies::{
-        self, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MovieId, MoviePage, Summary,
+        self, FilmId, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary,
         reading, writing,
     },
     sample,
@@ -32,7 +32,7 @@ pub struct ListMovies {
 /// Asks for one movie.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Movie, Error>")]
-pub struct GetMovie(pub MovieId);
+pub struct GetMovie(pub FilmId);
 
 /// Asks to add a movie; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
@@ -42,12 +42,12 @@ pub struct CreateMovie(pub MovieDraft);
 /// Asks to replace what is said about a movie; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Movie, Error>")]
-pub struct UpdateMovie(pub MovieId, pub MovieDraft);
+pub struct UpdateMovie(pub FilmId, pub MovieDraft);
 
 /// Asks to delete a movie; answered when that is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct DeleteMovie(pub MovieId);
+pub struct DeleteMovie(pub FilmId);
 
 /// Asks for the catalog's figures, which may be a few seconds old as far as other catalogs write.
 #[derive(Debug, Clone, Message)]
@@ -145,7 +145,7 @@ impl Handler<CreateMovie> for MovieRepository {
 
     fn handle(&mut self, CreateMovie(draft): CreateMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let (id, now) = (MovieId::new(rand::random()), movies::now());
+        let (id, now) = (FilmId::new(rand::random()), movies::now());
         Box::pin(async move {
             let change = move |conn: &mut _| writing::create(conn, &id, &draft, now, now);
             shared.write(change).await

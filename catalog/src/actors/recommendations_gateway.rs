@@ -12,7 +12,7 @@ use proto::recommendations::{
 use runtime::{ChildGuard, Dependency};
 use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::{Error, UserId, config::RecommendationsHost, movies::MovieId};
+use crate::{Error, UserId, config::RecommendationsHost, movies::FilmId};
 
 /// How long recommendations may take to answer a question of a page.
 const CALL_DEADLINE: Duration = Duration::from_secs(3);
@@ -33,7 +33,7 @@ pub struct FollowedKeyword {
 #[expect(missing_docs, reason = "the facts are those of `Movie`")]
 pub struct RecommendedFilm {
     /// Empty or malformed ids of strange peers are left out of the list.
-    pub id: MovieId,
+    pub id: FilmId,
     pub title: String,
     pub description: String,
     pub genre: String,

@@ -15,7 +15,7 @@ use crate::{
     actors::movie_repository::{
         CreateMovie, DeleteMovie, GetMovie, ListMovies, MovieRepository, UpdateMovie,
     },
-    movies::{self, MAX_PAGE_SIZE, MovieDraft, MovieFields, MovieId},
+    movies::{self, FilmId, MAX_PAGE_SIZE, MovieDraft, MovieFields},
 };
 
 /// How long the repository may take; longer than the database's own deadline, which says more.
@@ -47,12 +47,12 @@ impl CatalogService {
     }
 
     async fn get(&self, request: GetMovieRequest) -> Result<Movie, Error> {
-        let id: MovieId = request.id.parse()?;
+        let id: FilmId = request.id.parse()?;
         Ok(self.movies.ask(GetMovie(id), DEADLINE).await??.into())
     }
 
     async fn update(&self, request: UpdateMovieRequest) -> Result<Movie, Error> {
-        let id: MovieId = request.id.parse()?;
+        let id: FilmId = request.id.parse()?;
         let draft = MovieDraft::parse(&MovieFields {
             title: request.title,
             description: request.description,
@@ -68,7 +68,7 @@ impl CatalogService {
     }
 
     async fn delete(&self, request: DeleteMovieRequest) -> Result<DeleteMovieResponse, Error> {
-        let id: MovieId = request.id.parse()?;
+        let id: FilmId = request.id.parse()?;
         self.movies.ask(DeleteMovie(id), DEADLINE).await??;
         Ok(DeleteMovieResponse { success: true })
     }

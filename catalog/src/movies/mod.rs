@@ -2,8 +2,6 @@
 
 mod movie;
 
-mod id;
-
 mod draft;
 mod page;
 
@@ -21,9 +19,9 @@ mod clock;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
-pub use id::{InvalidMovieId, MovieId};
 pub use movie::Movie;
 pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
+pub use proto::{FilmId, InvalidFilmId};
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use storage::Migrations;

@@ -2,13 +2,13 @@
 
 use chrono::NaiveDateTime;
 
-use super::MovieId;
+use super::FilmId;
 
 /// A movie. Texts that were never given are empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Movie {
     /// Its identity.
-    pub id: MovieId,
+    pub id: FilmId,
     /// Its title, 1 to 255 characters.
     pub title: String,
     /// What it is about, up to 60,000 bytes.

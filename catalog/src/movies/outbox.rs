@@ -6,7 +6,7 @@ use diesel::{dsl::count, prelude::*};
 use storage::DbConnection;
 
 use super::{
-    Movie, MovieId, reading,
+    FilmId, Movie, reading,
     schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
 };
 
@@ -18,7 +18,7 @@ pub enum News {
     /// The movie is deleted, as of this version.
     Deleted {
         /// The movie that was.
-        id: MovieId,
+        id: FilmId,
         /// The version of the deletion.
         version: i64,
     },
@@ -35,7 +35,7 @@ pub struct Batch {
 
 impl News {
     /// Which movie this is about.
-    pub fn movie_id(&self) -> &MovieId {
+    pub fn movie_id(&self) -> &FilmId {
         match self {
             Self::Saved(movie) => &movie.id,
             Self::Deleted { id, .. } => id,
@@ -56,7 +56,7 @@ impl News {
 /// Puts a version of a movie into the outbox; in the transaction that writes the movie.
 pub(super) fn push(
     conn: &mut DbConnection,
-    id: &MovieId,
+    id: &FilmId,
     written: i64,
     is_deletion: bool,
 ) -> QueryResult<()> {
@@ -133,7 +133,7 @@ fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
 /// # Errors
 ///
 /// If the database fails.
-pub fn delivered(conn: &mut DbConnection, id: &MovieId, up_to: i64) -> QueryResult<()> {
+pub fn delivered(conn: &mut DbConnection, id: &FilmId, up_to: i64) -> QueryResult<()> {
     let rows = movie_outbox.filter(movie_id.eq(id.as_str()).and(version.le(up_to)));
     diesel::delete(rows).execute(conn)?;
     Ok(())
@@ -144,7 +144,7 @@ pub fn delivered(conn: &mut DbConnection, id: &MovieId, up_to: i64) -> QueryResu
 /// # Errors
 ///
 /// If the database fails.
-pub fn park(conn: &mut DbConnection, id: &MovieId, up_to: i64, reason: &str) -> QueryResult<()> {
+pub fn park(conn: &mut DbConnection, id: &FilmId, up_to: i64, reason: &str) -> QueryResult<()> {
     let reason: String = reason.chars().take(500).collect();
     let rows = movie_outbox.filter(movie_id.eq(id.as_str()).and(version.le(up_to)));
     diesel::update(rows)

@@ -7,7 +7,7 @@ use diesel::{dsl::count_star, prelude::*, sql_types::Nullable, sql_types::Text};
 use storage::DbConnection;
 
 use super::{
-    Movie, MovieId,
+    FilmId, Movie,
     schema::movies::dsl::{genre, id, movies},
 };
 
@@ -36,7 +36,7 @@ impl TryFrom<Row> for Movie {
     type Error = diesel::result::Error;
 
     fn try_from(row: Row) -> QueryResult<Self> {
-        let movie_id: MovieId = row
+        let movie_id: FilmId = row
             .id
             .parse()
             .map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
@@ -60,7 +60,7 @@ impl TryFrom<Row> for Movie {
 /// # Errors
 ///
 /// If the database fails.
-pub fn get(conn: &mut DbConnection, movie_id: &MovieId) -> QueryResult<Option<Movie>> {
+pub fn get(conn: &mut DbConnection, movie_id: &FilmId) -> QueryResult<Option<Movie>> {
     let row: Option<Row> = movies
         .find(movie_id.as_str())
         .select(Row::as_select())

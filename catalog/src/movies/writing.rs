@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use storage::DbConnection;
 
-use super::{Moment, Movie, MovieDraft, MovieId, outbox, reading, schema::movies};
+use super::{FilmId, Moment, Movie, MovieDraft, outbox, reading, schema::movies};
 
 /// Adds a movie.
 ///
@@ -12,7 +12,7 @@ use super::{Moment, Movie, MovieDraft, MovieId, outbox, reading, schema::movies}
 /// If the database fails, or there is a movie of that id.
 pub fn create(
     conn: &mut DbConnection,
-    id: &MovieId,
+    id: &FilmId,
     draft: &MovieDraft,
     created_at: Moment,
     now: Moment,
@@ -54,7 +54,7 @@ pub fn create(
 /// If the database fails.
 pub fn update(
     conn: &mut DbConnection,
-    id: &MovieId,
+    id: &FilmId,
     draft: &MovieDraft,
     now: Moment,
 ) -> QueryResult<Option<Movie>> {
@@ -81,7 +81,7 @@ pub fn update(
 /// # Errors
 ///
 /// If the database fails.
-pub fn delete(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResult<bool> {
+pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<bool> {
     let Some(version) = next_version(conn, id, now)? else {
         return Ok(false);
     };
@@ -92,7 +92,7 @@ pub fn delete(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResult
 
 /// The version of the next write: the time, unless the clock is behind the movie's last write.
 /// Takes the movie's lock first, so that no two writes find the same last one.
-fn next_version(conn: &mut DbConnection, id: &MovieId, now: Moment) -> QueryResult<Option<i64>> {
+fn next_version(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<i64>> {
     let movie = movies::table.find(id.as_str());
     let locked = diesel::update(movie)
         .set(movies::version.eq(movies::version + 1))

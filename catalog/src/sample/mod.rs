@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use storage::DbConnection;
 
-use crate::movies::{Moment, MovieDraft, MovieFields, MovieId, reading, writing};
+use crate::movies::{FilmId, Moment, MovieDraft, MovieFields, reading, writing};
 
 /// Facts and descriptions, in the order in which the pages list them.
 const FILMS: &str = include_str!("films.json");
@@ -55,21 +55,21 @@ pub fn load(conn: &mut DbConnection, now: Moment) -> QueryResult<usize> {
     Ok(films.len())
 }
 
-fn films() -> Vec<(MovieId, MovieDraft)> {
+fn films() -> Vec<(FilmId, MovieDraft)> {
     let films: Vec<SampleFilm> = serde_json::from_str(FILMS).expect("a test reads the sample");
     films.into_iter().map(SampleFilm::draft).collect()
 }
 
 impl SampleFilm {
     /// The id follows from title and year, so that two catalogs cannot both load the sample.
-    fn draft(self) -> (MovieId, MovieDraft) {
+    fn draft(self) -> (FilmId, MovieDraft) {
         let digest = Sha256::digest(format!("{} ({})", self.title, self.year));
         let mut bytes = [0; 16];
         bytes
             .iter_mut()
             .zip(digest)
             .for_each(|(byte, digest)| *byte = digest);
-        let id = MovieId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid());
+        let id = FilmId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid());
         let fields = MovieFields {
             title: self.title,
             description: self.description,

@@ -15,11 +15,11 @@ use super::{
 use crate::{
     Error,
     actors::movie_repository::{CatalogSummary, CreateMovie, DeleteMovie, GetMovie, UpdateMovie},
-    movies::{FieldErrors, Movie, MovieDraft, MovieFields, MovieId},
+    movies::{FieldErrors, FilmId, Movie, MovieDraft, MovieFields},
 };
 
 /// The id in the address of a film.
-pub(super) struct InPath(MovieId);
+pub(super) struct InPath(FilmId);
 
 impl FromRequest for InPath {
     type Error = PageError;
@@ -177,7 +177,7 @@ enum NotKept {
     Failed(Error),
 }
 
-async fn get(context: &RequestContext, id: &MovieId) -> Result<Movie, Error> {
+async fn get(context: &RequestContext, id: &FilmId) -> Result<Movie, Error> {
     context
         .site
         .app

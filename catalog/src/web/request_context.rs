@@ -30,7 +30,7 @@ use super::{
 use crate::{
     AppState, Error, UserId,
     actors::recommendations_gateway::{GetRecommended, Recommended},
-    movies::MovieId,
+    movies::FilmId,
 };
 
 /// How long a page waits for an answer that it cannot do without.
@@ -214,7 +214,7 @@ pub(super) async fn look_further(
     app: &AppState,
     user: UserId,
     reasons: &mut Reasons,
-    films: &[&MovieId],
+    films: &[&FilmId],
 ) {
     let end = reasons.total.min(10 * REASONS);
     let looking = async {
@@ -271,7 +271,7 @@ impl Reasons {
     }
 
     /// Why a film is recommended to the user; empty if it is not, or if that is not known.
-    pub(super) fn of(&self, film: &MovieId) -> Why {
+    pub(super) fn of(&self, film: &FilmId) -> Why {
         let mut known = self.known.iter().flat_map(|some| &some.films);
         match known.find(|known| known.id == *film) {
             Some(known) => Why::new(&known.matched_keywords),

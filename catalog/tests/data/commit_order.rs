@@ -3,7 +3,7 @@
 
 use std::sync::mpsc;
 
-use catalog::movies::{Moment, MovieId, writing};
+use catalog::movies::{FilmId, Moment, writing};
 use diesel::Connection;
 use storage::testing::TestDatabase;
 
@@ -21,7 +21,7 @@ async fn an_earlier_row_that_commits_later_is_delivered() {
     let (recommender, address) = (Recommender::new(), nowhere());
     recommender.serve(address).await;
     let world = World::start(&db, address).await;
-    let slow = MovieId::new(1);
+    let slow = FilmId::new(1);
     let (written, wait_for_write) = tokio::sync::oneshot::channel();
     let (commit, wait_for_commit) = mpsc::channel::<()>();
     let mut conn = std::thread::scope(|s| s.spawn(|| db.connect().unwrap()).join().unwrap());

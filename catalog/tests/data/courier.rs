@@ -8,7 +8,7 @@ use catalog::{
         film_courier::Pace,
         movie_repository::{DeleteMovie, LoadSample, UpdateMovie},
     },
-    movies::{MovieId, outbox},
+    movies::{FilmId, outbox},
     sample,
 };
 use storage::testing::databases;
@@ -19,7 +19,7 @@ use crate::{
     support::{DEADLINE, PACE, World, draft, execute, nowhere, until},
 };
 
-async fn edit(world: &World, id: &MovieId, title: &str) -> i64 {
+async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
     let message = UpdateMovie(id.clone(), draft(title));
     world
         .movies
@@ -30,7 +30,7 @@ async fn edit(world: &World, id: &MovieId, title: &str) -> i64 {
         .version
 }
 
-async fn delete(world: &World, id: &MovieId) {
+async fn delete(world: &World, id: &FilmId) {
     world
         .movies
         .ask(DeleteMovie(id.clone()), DEADLINE)

@@ -2,7 +2,7 @@
 
 use catalog::{
     actors::movie_repository::{GetMovie, ListMovies, UpdateMovie},
-    movies::{self, MovieId},
+    movies::{self, FilmId},
 };
 use storage::testing::TestDatabase;
 
@@ -88,7 +88,7 @@ async fn is_migrated(db: TestDatabase) {
     .await;
     assert_eq!(recommender.told().len(), 3);
 
-    let odd: MovieId = "not-a-uuid".parse().unwrap();
+    let odd: FilmId = "not-a-uuid".parse().unwrap();
     let update = UpdateMovie(odd.clone(), draft("Even 🎬"));
     world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
     let odd = world

@@ -3,7 +3,7 @@ use catalog::{
     actors::movie_repository::{
         CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
     },
-    movies::{Moment, Movie, MovieDraft, MovieFields, MovieId, MoviePage, reading, writing},
+    movies::{FilmId, Moment, Movie, MovieDraft, MovieFields, MoviePage, reading, writing},
     sample,
 };
 use storage::testing::databases;
@@ -19,7 +19,7 @@ async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> 
     world.movies.ask(message, DEADLINE).await.unwrap().unwrap()
 }
 
-async fn get(world: &World, id: &MovieId) -> Result<Movie, Error> {
+async fn get(world: &World, id: &FilmId) -> Result<Movie, Error> {
     world
         .movies
         .ask(GetMovie(id.clone()), DEADLINE)
@@ -80,7 +80,7 @@ async fn a_movie_is_kept_as_it_was_given() {
 async fn versions_grow_even_when_the_clock_goes_back() {
     for db in databases("versions") {
         let world = World::start(&db, nowhere()).await;
-        let id = MovieId::new(7);
+        let id = FilmId::new(7);
         let versions = world
             .database
             .write(move |conn| {
@@ -114,7 +114,7 @@ async fn pages_are_newest_first_and_keep_their_filter() {
                     ..fields(&format!("{i:02}"))
                 };
                 let film = MovieDraft::parse(&film).unwrap();
-                let id = MovieId::from(uuid::Uuid::from_u128(u128::try_from(i).unwrap()));
+                let id = FilmId::from(uuid::Uuid::from_u128(u128::try_from(i).unwrap()));
                 writing::create(conn, &id, &film, at, at)?;
             }
             Ok(())
@@ -151,7 +151,7 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
             for i in 0..2_345_u32 {
                 // Five at a time are of the same moment, also where a key stands.
                 let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
-                let id = MovieId::from(uuid::Uuid::from_u128(u128::from(i)));
+                let id = FilmId::from(uuid::Uuid::from_u128(u128::from(i)));
                 writing::create(conn, &id, &draft(&i.to_string()), at, at)?;
             }
             Ok(())

@@ -1,50 +1,66 @@
-//! The identity of a movie.
+//! The ids that services exchange, as types: a user id never passes for a film id or a count.
+//!
+//! On the wire a user is an `int32` and a film a string; both become these types where a message
+//! is read. A film id need not be a UUID, because older catalogs may hold other texts.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 use uuid::Uuid;
 
 /// The most characters that an id may have: the width of the column.
 const MAX_LEN: usize = 36;
 
-/// The id of a movie: a UUID for every movie that this catalog made.
-///
-/// Databases of older deployments may hold other texts, which must stay reachable, so that any text
-/// of 1 to 36 printable characters without spaces is an id. Ids are compared byte by byte.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MovieId(Arc<str>);
+/// A user, by the number that every service knows the user by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(pub i32);
 
-/// The text is no id of a movie.
+impl UserId {
+    /// The owner: everybody, as long as there are no accounts.
+    pub const OWNER: Self = Self(1);
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of a film: a UUID for every film that this catalog created.
+///
+/// Databases of older deployments may hold other texts, which must stay reachable, so any text of
+/// 1 to 36 printable characters without spaces is an id. Ids are compared byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilmId(Arc<str>);
+
+/// The text is not a film id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 1 to 36 characters without spaces, as in `6f9619ff-8b86-d011-b42d-00c04fc964ff`")]
-pub struct InvalidMovieId;
+pub struct InvalidFilmId;
 
-impl MovieId {
-    /// Makes the id of a new movie from random bits.
+impl FilmId {
+    /// Returns the id of a new film, made from random bits.
     pub fn new(random: u128) -> Self {
         let uuid = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid();
         Self::from(uuid)
     }
 
-    /// The id as the database and the wire hold it.
+    /// Returns the id as the database and the wire hold it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl From<Uuid> for MovieId {
+impl From<Uuid> for FilmId {
     fn from(uuid: Uuid) -> Self {
         let mut buffer = Uuid::encode_buffer();
         Self(Arc::from(&*uuid.hyphenated().encode_lower(&mut buffer)))
     }
 }
 
-impl FromStr for MovieId {
-    type Err = InvalidMovieId;
+impl FromStr for FilmId {
+    type Err = InvalidFilmId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidMovieId> {
+    fn from_str(text: &str) -> Result<Self, InvalidFilmId> {
         let printable = |c: char| !c.is_whitespace() && !c.is_control();
         // The second test bounds the first, which would walk a long text to its end.
         if text.is_empty()
@@ -52,13 +68,13 @@ impl FromStr for MovieId {
             || text.chars().count() > MAX_LEN
             || !text.chars().all(printable)
         {
-            return Err(InvalidMovieId);
+            return Err(InvalidFilmId);
         }
         Ok(Self(Arc::from(text)))
     }
 }
 
-impl fmt::Display for MovieId {
+impl fmt::Display for FilmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -70,9 +86,9 @@ mod tests {
 
     #[test]
     fn a_new_id_is_a_random_uuid() {
-        let id = MovieId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let id = FilmId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         assert_eq!(id.to_string(), "01234567-89ab-4def-8123-456789abcdef");
-        assert_eq!(id.to_string().parse::<MovieId>().unwrap(), id);
+        assert_eq!(id.to_string().parse::<FilmId>().unwrap(), id);
     }
 
     #[test]
@@ -83,7 +99,7 @@ mod tests {
             "A-1",
             &"é".repeat(36),
         ] {
-            assert!(text.parse::<MovieId>().is_ok(), "{text}");
+            assert!(text.parse::<FilmId>().is_ok(), "{text}");
         }
         for text in [
             "",
@@ -94,7 +110,7 @@ mod tests {
             &"a".repeat(37),
             &"é".repeat(5000),
         ] {
-            assert!(text.parse::<MovieId>().is_err(), "{text}");
+            assert!(text.parse::<FilmId>().is_err(), "{text}");
         }
     }
 }
