@@ -11,7 +11,8 @@ use crate::{
     Error,
     movies::{
         self, FilmId, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary,
-        reading, writing,
+        reading,
+        writing::{self, Edit},
     },
     sample,
     summary::{Figures, summarize},
@@ -160,8 +161,11 @@ impl Handler<UpdateMovie> for MovieRepository {
         let shared = self.shared.clone();
         let (UpdateMovie(id, draft), now) = (message, movies::now());
         Box::pin(async move {
-            let change = move |conn: &mut _| writing::update(conn, &id, &draft, now);
-            shared.write(change).await?.ok_or(Error::NotFound)
+            let change = move |conn: &mut _| writing::update(conn, &id, &draft, None, now);
+            match shared.write(change).await? {
+                Edit::Saved(movie) | Edit::Conflict(movie) => Ok(movie),
+                Edit::NotFound => Err(Error::NotFound),
+            }
         })
     }
 }

@@ -1,6 +1,11 @@
-//! What may be said about a movie.
+//! The facts of a movie as someone gives them, and the rules that they keep.
+//!
+//! [`MovieDraft::parse`] is the only way to a [`MovieDraft`], so whatever is written has passed it.
+//! A rating of 0 is a rating; only an empty field is none.
 
 use std::fmt;
+
+use super::{Movie, text::shows};
 
 /// The longest title, in characters.
 pub(super) const MAX_TITLE_CHARS: usize = 255;
@@ -11,7 +16,7 @@ pub const MAX_GENRE_CHARS: usize = 100;
 /// The years in which a film can have come out. The first is that of Muybridge's galloping horse.
 pub(super) const YEARS: std::ops::RangeInclusive<u16> = 1878..=2100;
 
-/// What a person or a program says about a movie, as it was typed.
+/// The facts of a movie as they were typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the form's fields say it all")]
 pub struct MovieFields {
@@ -22,7 +27,7 @@ pub struct MovieFields {
     pub release_year: String,
 }
 
-/// What is said about a movie, found good.
+/// The facts of a movie, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MovieDraft {
     pub(super) title: String,
@@ -64,8 +69,8 @@ impl fmt::Display for FieldErrors {
 }
 
 impl MovieDraft {
-    /// Checks what was typed. White space around a field does not count, and characters that cannot
-    /// be shown are dropped.
+    /// Checks what was typed. White space around a field does not count, control characters are
+    /// dropped, and a text of which no character shows is empty.
     ///
     /// # Errors
     ///
@@ -109,6 +114,15 @@ impl MovieDraft {
     pub fn release_year(&self) -> &str {
         &self.release_year
     }
+
+    /// Whether the movie has these facts already.
+    pub(super) fn describes(&self, movie: &Movie) -> bool {
+        self.title == movie.title
+            && self.description == movie.description
+            && self.genre == movie.genre
+            && self.rating == movie.rating
+            && self.release_year == movie.release_year
+    }
 }
 
 /// One line of text: white space of any kind becomes a single space.
@@ -118,7 +132,7 @@ fn line(typed: &str) -> String {
         .map(|word| word.chars().filter(|c| !c.is_control()).collect())
         .filter(|word: &String| !word.is_empty())
         .collect();
-    words.join(" ")
+    only_if_it_shows(words.join(" "))
 }
 
 /// Several lines of text; browsers send them with `\r\n` between.
@@ -126,7 +140,11 @@ fn text(typed: &str) -> String {
     let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     let typed = typed.replace("\r\n", "\n").replace('\r', "\n");
     let kept: String = typed.chars().filter(shown).collect();
-    kept.trim().to_owned()
+    only_if_it_shows(kept.trim().to_owned())
+}
+
+fn only_if_it_shows(text: String) -> String {
+    if shows(&text) { text } else { String::new() }
 }
 
 fn title_fits(title: &str) -> Result<(), String> {
@@ -218,7 +236,21 @@ mod tests {
     fn everything_but_the_title_may_be_left_out() {
         let draft = MovieDraft::parse(&fields("M")).unwrap();
         assert_eq!((draft.rating, draft.genre.as_str()), (None, ""));
-        for title in ["", " \t\n", "\u{0}"] {
+        let unseen = MovieFields {
+            description: "\u{200b}\n\u{2060}".into(),
+            genre: "\u{3164}".into(),
+            ..fields("M")
+        };
+        assert_eq!(MovieDraft::parse(&unseen).unwrap(), draft);
+        for title in [
+            "",
+            " \t\n",
+            "\u{0}",
+            "\u{200b}",
+            "\u{2060} \u{feff}",
+            "\u{301}",
+            "\u{2800}",
+        ] {
             let errors = MovieDraft::parse(&fields(title)).unwrap_err();
             assert_eq!(
                 errors.get("title"),

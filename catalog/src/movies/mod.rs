@@ -1,4 +1,7 @@
-//! What the catalog knows about movies: plain data, the rules for it, and the queries on it.
+//! Movies: plain data, the rules that it keeps, and the queries that read and write it.
+//!
+//! Queries are functions over a connection; only the storage crate's executors call them. Every
+//! write puts what recommendations must learn into the outbox, in the same transaction.
 
 mod movie;
 
@@ -13,15 +16,19 @@ pub mod keyset;
 
 pub mod writing;
 
+pub mod deleted;
+
 pub mod outbox;
 
 mod clock;
+mod text;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
 pub use movie::Movie;
 pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
 pub use proto::{FilmId, InvalidFilmId};
+pub use text::fold;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use storage::Migrations;
@@ -29,7 +36,7 @@ use storage::Migrations;
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/movies/sqlite");
 const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/movies/mysql");
 
-/// What brings a movies database up to date.
+/// The steps that bring a movies database up to date.
 pub fn migrations() -> Migrations {
     Migrations {
         sqlite: SQLITE,

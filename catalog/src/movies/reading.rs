@@ -7,8 +7,8 @@ use diesel::{dsl::count_star, prelude::*, sql_types::Nullable, sql_types::Text};
 use storage::DbConnection;
 
 use super::{
-    FilmId, Movie,
-    schema::movies::dsl::{genre, id, movies},
+    FilmId, Movie, fold,
+    schema::movies::dsl::{created_at, genre, id, movies, release_year, title},
 };
 
 diesel::define_sql_function! {
@@ -19,15 +19,15 @@ diesel::define_sql_function! {
 /// A row of the table, which an older deployment may have written.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = super::schema::movies)]
-struct Row {
-    id: String,
-    title: String,
-    description: Option<String>,
-    genre: Option<String>,
-    rating: Option<f32>,
-    release_year: Option<String>,
-    created_at: Option<NaiveDateTime>,
-    updated_at: Option<NaiveDateTime>,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) description: Option<String>,
+    pub(super) genre: Option<String>,
+    pub(super) rating: Option<f32>,
+    pub(super) release_year: Option<String>,
+    pub(super) created_at: Option<NaiveDateTime>,
+    pub(super) updated_at: Option<NaiveDateTime>,
     is_recommended: bool,
     version: i64,
 }
@@ -55,18 +55,50 @@ impl TryFrom<Row> for Movie {
     }
 }
 
-/// One movie, if there is it.
+/// Returns one movie, if it exists.
 ///
 /// # Errors
 ///
 /// If the database fails.
 pub fn get(conn: &mut DbConnection, movie_id: &FilmId) -> QueryResult<Option<Movie>> {
-    let row: Option<Row> = movies
+    row(conn, movie_id)?.map(Movie::try_from).transpose()
+}
+
+pub(super) fn row(conn: &mut DbConnection, movie_id: &FilmId) -> QueryResult<Option<Row>> {
+    movies
         .find(movie_id.as_str())
         .select(Row::as_select())
         .get_result(conn)
-        .optional()?;
-    row.map(Movie::try_from).transpose()
+        .optional()
+}
+
+/// How many movies [`find_same`] answers at most.
+const SAME_LIMIT: usize = 20;
+
+/// Returns movies of the same year that have the same title, whatever their spelling ([`fold`]), the
+/// newest first. An empty year is that of the movies without one.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Movie>> {
+    let listed = movies
+        .select((id, title))
+        .order((created_at.desc(), id.desc()));
+    let listed: Vec<(String, String)> = match year {
+        "" => listed
+            .filter(release_year.is_null().or(release_year.eq("")))
+            .load(conn)?,
+        year => listed.filter(release_year.eq(year)).load(conn)?,
+    };
+    let folded = fold(same_title);
+    let same: Vec<String> = listed
+        .into_iter()
+        .filter(|(_, listed)| fold(listed) == folded)
+        .map(|(same, _)| same)
+        .take(SAME_LIMIT)
+        .collect();
+    get_in_order(conn, &same)
 }
 
 /// Those of the movies that there are, in no particular order.

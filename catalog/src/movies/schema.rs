@@ -30,3 +30,19 @@ diesel::table! {
         parked_reason -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    /// Movies that were deleted a short while ago, as they were.
+    deleted_movies (id) {
+        id -> Text,
+        title -> Text,
+        description -> Nullable<Text>,
+        genre -> Nullable<Text>,
+        rating -> Nullable<Float>,
+        release_year -> Nullable<Text>,
+        created_at -> Nullable<Timestamp>,
+        updated_at -> Nullable<Timestamp>,
+        version -> BigInt,
+        deleted_at -> Timestamp,
+    }
+}

@@ -1,9 +1,12 @@
 //! Queries that write movies. Each puts what recommendations must learn into the outbox.
+//!
+//! A movie's version is the time of its last write in microseconds, unless the clock went back: it
+//! only ever grows, also from a deletion to the movie's return.
 
 use diesel::prelude::*;
 use storage::DbConnection;
 
-use super::{FilmId, Moment, Movie, MovieDraft, outbox, reading, schema::movies};
+use super::{FilmId, Moment, Movie, MovieDraft, deleted, outbox, reading, schema::movies};
 
 /// Adds a movie.
 ///
@@ -47,7 +50,19 @@ pub fn create(
     })
 }
 
-/// Replaces what is said about a movie. `None` if there is no such movie.
+/// The outcome of an edit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    /// The movie as it is now.
+    Saved(Movie),
+    /// The movie has another version than the one that was edited: this is it. Nothing is written.
+    Conflict(Movie),
+    /// There is no such movie.
+    NotFound,
+}
+
+/// Replaces the facts of a movie, if it still has the expected version; without one, whatever the
+/// version. An edit to what the movie says already is no conflict.
 ///
 /// # Errors
 ///
@@ -56,11 +71,20 @@ pub fn update(
     conn: &mut DbConnection,
     id: &FilmId,
     draft: &MovieDraft,
+    expected_version: Option<i64>,
     now: Moment,
-) -> QueryResult<Option<Movie>> {
-    let Some(version) = next_version(conn, id, now)? else {
-        return Ok(None);
+) -> QueryResult<Edit> {
+    let Some(current) = lock(conn, id)? else {
+        return Ok(Edit::NotFound);
     };
+    if expected_version.is_some_and(|expected| expected != current) {
+        return Ok(match reading::get(conn, id)? {
+            None => Edit::NotFound,
+            Some(movie) if draft.describes(&movie) => Edit::Saved(movie),
+            Some(movie) => Edit::Conflict(movie),
+        });
+    }
+    let version = version_after(current, now);
     diesel::update(movies::table.find(id.as_str()))
         .set((
             movies::title.eq(&draft.title),
@@ -73,35 +97,68 @@ pub fn update(
         ))
         .execute(conn)?;
     outbox::push(conn, id, version, false)?;
-    reading::get(conn, id)
+    Ok(reading::get(conn, id)?.map_or(Edit::NotFound, Edit::Saved))
 }
 
-/// Deletes a movie. False if there is no such movie.
+/// Deletes a movie and keeps it for [`restore`]. False if there is no such movie.
 ///
 /// # Errors
 ///
 /// If the database fails.
 pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<bool> {
-    let Some(version) = next_version(conn, id, now)? else {
+    let Some(current) = lock(conn, id)? else {
         return Ok(false);
     };
+    let version = version_after(current, now);
+    deleted::keep(conn, id, version, now)?;
     diesel::delete(movies::table.find(id.as_str())).execute(conn)?;
     outbox::push(conn, id, version, true)?;
     Ok(true)
 }
 
-/// The version of the next write: the time, unless the clock is behind the movie's last write.
-/// Takes the movie's lock first, so that no two writes find the same last one.
-fn next_version(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<i64>> {
-    let movie = movies::table.find(id.as_str());
-    let locked = diesel::update(movie)
-        .set(movies::version.eq(movies::version + 1))
-        .execute(conn)?;
-    if locked == 0 {
-        return Ok(None);
+/// Brings a deleted movie back under its id, with a version newer than that of the deletion. A movie
+/// that is there already is answered as it is. `None` if the deletion is too long ago, or never was.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<Movie>> {
+    if let Some(deletion) = deleted::take(conn, id)?
+        && lock(conn, id)?.is_none()
+    {
+        let version = version_after(deletion.version, now);
+        diesel::insert_into(movies::table)
+            .values((
+                movies::id.eq(id.as_str()),
+                movies::title.eq(deletion.title),
+                movies::description.eq(deletion.description),
+                movies::genre.eq(deletion.genre),
+                movies::rating.eq(deletion.rating),
+                movies::release_year.eq(deletion.release_year),
+                movies::created_at.eq(deletion.created_at),
+                movies::updated_at.eq(deletion.updated_at),
+                movies::is_recommended.eq(false),
+                movies::version.eq(version),
+            ))
+            .execute(conn)?;
+        outbox::push(conn, id, version, false)?;
     }
-    let least: i64 = movie.select(movies::version).get_result(conn)?;
-    Ok(Some(least.max(now.micros())))
+    reading::get(conn, id)
+}
+
+/// The version of the next write: the time, unless the clock is behind the movie's last write.
+fn version_after(last: i64, now: Moment) -> i64 {
+    last.saturating_add(1).max(now.micros())
+}
+
+/// Returns a movie's version and keeps other writes of the movie waiting until the transaction ends.
+/// On SQLite there is no other write transaction anyway.
+fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<i64>> {
+    let version = movies::table.find(id.as_str()).select(movies::version);
+    match conn {
+        DbConnection::Sqlite(conn) => version.first(conn).optional(),
+        DbConnection::Mysql(conn) => version.for_update().first(conn).optional(),
+    }
 }
 
 /// Whether somebody is recommended a movie, as an event says.

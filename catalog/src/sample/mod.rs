@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use storage::DbConnection;
 
-use crate::movies::{FilmId, Moment, MovieDraft, MovieFields, reading, writing};
+use crate::movies::{FilmId, Moment, MovieDraft, MovieFields, deleted, reading, writing};
 
 /// Facts and descriptions, in the order in which the pages list them.
 const FILMS: &str = include_str!("films.json");
@@ -38,6 +38,7 @@ pub fn load(conn: &mut DbConnection, now: Moment) -> QueryResult<usize> {
         return Ok(0);
     }
     let films = films();
+    let now = deleted::after_deletions(conn, now)?;
     let mut created_at = now;
     for (id, draft) in &films {
         match writing::create(conn, id, draft, created_at, now) {

@@ -1,14 +1,20 @@
+//! The movie repository over every database there is: what is written is read again, in pages,
+//! figures and versions.
+
 use catalog::{
     Error,
     actors::movie_repository::{
         CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
     },
-    movies::{FilmId, Moment, Movie, MovieDraft, MovieFields, MoviePage, reading, writing},
+    movies::{
+        self, FilmId, Moment, Movie, MovieDraft, MovieFields, MoviePage, deleted, reading,
+        writing::{self, Edit},
+    },
     sample,
 };
 use storage::testing::databases;
 
-use crate::support::{DEADLINE, World, draft, fields, nowhere};
+use crate::support::{DEADLINE, World, draft, execute, fields, nowhere};
 
 async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
     let message = ListMovies {
@@ -25,6 +31,13 @@ async fn get(world: &World, id: &FilmId) -> Result<Movie, Error> {
         .ask(GetMovie(id.clone()), DEADLINE)
         .await
         .unwrap()
+}
+
+fn saved(edit: Edit) -> Movie {
+    match edit {
+        Edit::Saved(movie) => movie,
+        other => panic!("the edit was not saved: {other:?}"),
+    }
 }
 
 fn titles(page: &MoviePage) -> Vec<&str> {
@@ -86,9 +99,9 @@ async fn versions_grow_even_when_the_clock_goes_back() {
             .write(move |conn| {
                 let at = Moment::from_micros;
                 let created = writing::create(conn, &id, &draft("A"), at(1_000), at(1_000))?;
-                let earlier = writing::update(conn, &id, &draft("B"), at(10))?.unwrap();
-                let again = writing::update(conn, &id, &draft("B"), at(10))?.unwrap();
-                let later = writing::update(conn, &id, &draft("B"), at(5_000))?.unwrap();
+                let earlier = saved(writing::update(conn, &id, &draft("B"), None, at(10))?);
+                let again = saved(writing::update(conn, &id, &draft("B"), None, at(10))?);
+                let later = saved(writing::update(conn, &id, &draft("B"), None, at(5_000))?);
                 writing::delete(conn, &id, at(20))?;
                 Ok([created, earlier, again, later].map(|movie| movie.version))
             })
@@ -97,6 +110,199 @@ async fn versions_grow_even_when_the_clock_goes_back() {
         assert_eq!(versions, [1_000, 1_001, 1_002, 5_000]);
         let of_deletion = "SELECT MAX(version) AS count FROM movie_outbox WHERE deleted";
         assert_eq!(world.count(of_deletion).await, 5_001);
+    }
+}
+
+#[actix_web::test]
+async fn a_rating_of_0_is_kept_and_none_is_none() {
+    for db in databases("ratings") {
+        let world = World::start(&db, nowhere()).await;
+        let rated = |rating: &str| {
+            MovieDraft::parse(&MovieFields {
+                rating: rating.into(),
+                ..fields("A")
+            })
+            .unwrap()
+        };
+        for (typed, expected) in [("0", Some(0.0)), ("", None), ("0,0", Some(0.0))] {
+            let create = CreateMovie(rated(typed));
+            let movie = world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
+            assert_eq!(movie.rating_decimal(), expected, "{typed:?}");
+            assert_eq!(get(&world, &movie.id).await.unwrap(), movie);
+            for (edited, expected) in [("5", Some(5.0)), ("0", Some(0.0)), ("", None)] {
+                let update = UpdateMovie(movie.id.clone(), rated(edited));
+                let edit = world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
+                assert_eq!(edit.rating_decimal(), expected, "{edited:?}");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn an_edit_of_another_version_is_a_conflict_and_changes_nothing() {
+    for db in databases("conflict") {
+        let world = World::start(&db, nowhere()).await;
+        let id = FilmId::new(7);
+        world
+            .database
+            .write(move |conn| {
+                let at = Moment::from_micros;
+                let created = writing::create(conn, &id, &draft("A"), at(1_000), at(1_000))?;
+                let mut edit = |title: &str, version| {
+                    writing::update(conn, &id, &draft(title), version, at(9))
+                };
+                let first = saved(edit("B", Some(created.version))?);
+                assert_eq!(
+                    edit("C", Some(created.version))?,
+                    Edit::Conflict(first.clone())
+                );
+                assert_eq!(edit("C", Some(i64::MAX))?, Edit::Conflict(first.clone()));
+                // The same form sent twice finds its own words.
+                assert_eq!(
+                    edit("B", Some(created.version))?,
+                    Edit::Saved(first.clone())
+                );
+                let second = saved(edit("C", Some(first.version))?);
+                assert_eq!((second.title.as_str(), second.version), ("C", 1_002));
+                assert_eq!(saved(edit("D", None)?).version, 1_003);
+
+                writing::delete(conn, &id, at(20))?;
+                for version in [None, Some(1_003)] {
+                    let edit = writing::update(conn, &id, &draft("E"), version, at(30))?;
+                    assert_eq!(edit, Edit::NotFound);
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let told = "SELECT COUNT(*) AS count FROM movie_outbox WHERE NOT deleted";
+        assert_eq!(world.count(told).await, 4);
+    }
+}
+
+#[actix_web::test]
+async fn of_two_edits_of_one_version_at_once_one_is_a_conflict() {
+    for db in databases("conflict-at-once") {
+        let (one, other) = (
+            World::start(&db, nowhere()).await,
+            World::start(&db, nowhere()).await,
+        );
+        let movie = one.create("A").await;
+        let edit = |world: &World, title: &'static str| {
+            let (database, id, version) = (world.database.clone(), movie.id.clone(), movie.version);
+            async move {
+                let edit = move |conn: &mut _| {
+                    writing::update(conn, &id, &draft(title), Some(version), movies::now())
+                };
+                database.write(edit).await.unwrap()
+            }
+        };
+        let edits = futures::future::join(edit(&one, "B"), edit(&other, "C")).await;
+        let (winner, loser) = match edits {
+            (Edit::Saved(movie), other) | (other, Edit::Saved(movie)) => (movie, other),
+            neither => panic!("{neither:?}"),
+        };
+        assert_eq!(loser, Edit::Conflict(winner));
+    }
+}
+
+#[actix_web::test]
+async fn a_deleted_movie_comes_back_as_it_was_and_newer_than_its_deletion() {
+    for db in databases("restored") {
+        let world = World::start(&db, nowhere()).await;
+        let id = FilmId::new(7);
+        let second = 1_000_000;
+        world
+            .database
+            .write(move |conn| {
+                let at = |seconds: i64| Moment::from_micros(seconds * second);
+                let facts = MovieFields {
+                    description: "Ice.".into(),
+                    genre: "Horror".into(),
+                    rating: "0".into(),
+                    release_year: "1982".into(),
+                    ..fields("The Thing")
+                };
+                let facts = MovieDraft::parse(&facts).unwrap();
+                let created = writing::create(conn, &id, &facts, at(1), at(10))?;
+                assert_eq!(writing::restore(conn, &id, at(11))?, Some(created.clone()));
+                assert!(writing::delete(conn, &id, at(20))?);
+                // The clock has gone back meanwhile.
+                let restored = writing::restore(conn, &id, at(2))?.unwrap();
+                let expected = Movie {
+                    version: 20 * second + 1,
+                    ..created.clone()
+                };
+                assert_eq!(restored, expected);
+                assert_eq!(reading::get(conn, &id)?, Some(expected.clone()));
+                assert_eq!(writing::restore(conn, &id, at(3))?, Some(expected));
+
+                assert!(writing::delete(conn, &id, at(30))?);
+                let later = deleted::after_deletions(conn, at(4))?;
+                assert_eq!(later, Moment::from_micros(30 * second + 1));
+                assert_eq!(deleted::after_deletions(conn, at(31))?, at(31));
+                writing::create(conn, &id, &facts, later, later)?;
+
+                assert!(writing::delete(conn, &id, at(40))?);
+                let other = FilmId::new(8);
+                writing::create(conn, &other, &facts, at(41), at(41))?;
+                writing::delete(conn, &other, at(41 + deleted::KEPT_FOR))?;
+                assert_eq!(
+                    writing::restore(conn, &id, at(42 + deleted::KEPT_FOR))?,
+                    None
+                );
+                assert_eq!(reading::get(conn, &id)?, None);
+                assert_eq!(writing::restore(conn, &FilmId::new(9), at(50))?, None);
+                Ok(())
+            })
+            .await
+            .unwrap();
+    }
+}
+
+#[actix_web::test]
+async fn movies_of_the_same_title_and_year_are_found_in_any_spelling() {
+    for db in databases("same") {
+        let world = World::start(&db, nowhere()).await;
+        for (title, year) in [
+            ("Солярис", "1972"),
+            ("СОЛЯРИС", "1972"),
+            ("Солярис", "2002"),
+            ("Die weiße Hölle", ""),
+            ("Die  Weisse HO\u{308}LLE", ""),
+        ] {
+            let movie = MovieFields {
+                release_year: year.into(),
+                ..fields(title)
+            };
+            let create = CreateMovie(MovieDraft::parse(&movie).unwrap());
+            world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
+        }
+        for (title, year, found) in [
+            ("солярис", "1972", 2),
+            (" СоляриС\u{200b}", "2002", 1),
+            ("Солярис", "", 0),
+            ("Соляри", "1972", 0),
+            ("die WEISSE hölle", "", 2),
+            ("die WEIẞE hölle", "", 2),
+        ] {
+            let same = world
+                .database
+                .read(move |conn| reading::find_same(conn, title, year))
+                .await
+                .unwrap();
+            assert_eq!(same.len(), found, "{title} {year}");
+        }
+        execute(
+            &db,
+            "UPDATE movies SET release_year = NULL WHERE release_year = ''",
+        );
+        let same = world
+            .database
+            .read(|conn| reading::find_same(conn, "die weiße hölle", ""))
+            .await
+            .unwrap();
+        assert_eq!(same.len(), 2);
     }
 }
 
@@ -147,16 +353,18 @@ async fn pages_are_newest_first_and_keep_their_filter() {
 async fn far_pages_hold_what_counting_from_the_top_would_find() {
     for db in databases("far-pages") {
         let world = World::start(&db, nowhere()).await;
-        let written = world.database.write(|conn| {
-            for i in 0..2_345_u32 {
-                // Five at a time are of the same moment, also where a key stands.
-                let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
-                let id = FilmId::from(uuid::Uuid::from_u128(u128::from(i)));
-                writing::create(conn, &id, &draft(&i.to_string()), at, at)?;
-            }
-            Ok(())
-        });
-        written.await.unwrap();
+        for begin in (0..2_345_u32).step_by(335) {
+            let written = world.database.write(move |conn| {
+                for i in begin..begin + 335 {
+                    // Five at a time are of the same moment, also where a key stands.
+                    let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
+                    let id = FilmId::from(uuid::Uuid::from_u128(u128::from(i)));
+                    writing::create(conn, &id, &draft(&i.to_string()), at, at)?;
+                }
+                Ok(())
+            });
+            written.await.unwrap();
+        }
         for page_size in [7, 100] {
             for offset in [0, 990, 994, 1_001, 1_995, 2_002, 2_338] {
                 let page = list(&world, offset / page_size + 1, page_size, None).await;

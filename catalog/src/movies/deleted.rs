@@ -1,0 +1,110 @@
+//! Movies that were deleted a short while ago, kept so that a deletion can be undone.
+//!
+//! A kept movie also says which version its deletion had, so that a movie that comes back under
+//! the same id is newer than that, even when the clock has gone back.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use storage::DbConnection;
+
+use super::{
+    FilmId, Moment, reading,
+    schema::deleted_movies::{self, dsl},
+};
+
+/// How long a deletion can be undone, in seconds.
+pub const KEPT_FOR: i64 = 24 * 60 * 60;
+/// How many movies a deletion forgets at most of those that were kept for long enough.
+const FORGOTTEN_AT_ONCE: i64 = 100;
+
+/// A movie as it was when it was deleted.
+#[derive(Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = deleted_movies)]
+pub(super) struct DeletedMovie {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) description: Option<String>,
+    pub(super) genre: Option<String>,
+    pub(super) rating: Option<f32>,
+    pub(super) release_year: Option<String>,
+    pub(super) created_at: Option<NaiveDateTime>,
+    pub(super) updated_at: Option<NaiveDateTime>,
+    /// The version of the deletion.
+    pub(super) version: i64,
+    deleted_at: NaiveDateTime,
+}
+
+/// The first moment from `now` on that is after every deletion that is kept: the time at which movies
+/// can be added under ids that may have been deleted.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn after_deletions(conn: &mut DbConnection, now: Moment) -> QueryResult<Moment> {
+    let last: Option<i64> = dsl::deleted_movies
+        .select(diesel::dsl::max(dsl::version))
+        .first(conn)?;
+    Ok(last.map_or(now, |last| {
+        now.max(Moment::from_micros(last.saturating_add(1)))
+    }))
+}
+
+/// Keeps a movie, in the transaction that deletes it, and forgets some that were kept for long
+/// enough.
+pub(super) fn keep(
+    conn: &mut DbConnection,
+    id: &FilmId,
+    version: i64,
+    now: Moment,
+) -> QueryResult<()> {
+    let over: Vec<String> = dsl::deleted_movies
+        .filter(dsl::deleted_at.lt(now.minus_seconds(KEPT_FOR).date_time()))
+        .order(dsl::deleted_at)
+        .limit(FORGOTTEN_AT_ONCE)
+        .select(dsl::id)
+        .load(conn)?;
+    if !over.is_empty() {
+        diesel::delete(dsl::deleted_movies.filter(dsl::id.eq_any(over))).execute(conn)?;
+    }
+    let Some(movie) = reading::row(conn, id)? else {
+        return Ok(());
+    };
+    // A movie of the sample may have been deleted, added again, and be deleted again.
+    diesel::delete(dsl::deleted_movies.find(id.as_str())).execute(conn)?;
+    let kept = DeletedMovie {
+        id: movie.id,
+        title: movie.title,
+        description: movie.description,
+        genre: movie.genre,
+        rating: movie.rating,
+        release_year: movie.release_year,
+        created_at: movie.created_at,
+        updated_at: movie.updated_at,
+        version,
+        deleted_at: now.date_time(),
+    };
+    diesel::insert_into(dsl::deleted_movies)
+        .values(kept)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Takes out a kept movie. Of two transactions that try only one gets it.
+pub(super) fn take(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<DeletedMovie>> {
+    let kept = dsl::deleted_movies.find(id.as_str());
+    let movie: Option<DeletedMovie> = match conn {
+        DbConnection::Sqlite(conn) => kept
+            .select(DeletedMovie::as_select())
+            .first(conn)
+            .optional()?,
+        DbConnection::Mysql(conn) => kept
+            .select(DeletedMovie::as_select())
+            .for_update()
+            .first(conn)
+            .optional()?,
+    };
+    if movie.is_some() {
+        diesel::delete(kept).execute(conn)?;
+    }
+    Ok(movie)
+}
