@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use bus::BusSettings;
+use bus::{BusSettings, BusUrl};
 use catalog::config::{RecommendationsHost, SecretKey};
 use clap::Parser;
 use runtime::{
@@ -176,15 +176,19 @@ impl Site {
                 let nats = bind("nats-addr", "NATS_ADDR", settings.nats_addr)?;
                 let address = nats.local_addr().map_err(failed)?;
                 welcome.push(format!("event bus: the embedded broker, nats://{address}"));
-                let config = bridge::Config {
+                let mut config = bridge::Config {
                     nats_addr: address,
                     http_addr,
                     data_dir: settings.data_dir.clone(),
+                    nats_token: settings.bus.nats_token.clone(),
                 };
+                let token = config.token()?;
+                config.nats_token = Some(token.clone());
                 let bus = format!("nats://{}", reachable(address));
                 let bus = bus
-                    .parse()
-                    .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?;
+                    .parse::<BusUrl>()
+                    .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?
+                    .with_token(&token);
                 (
                     Some((
                         config,

@@ -24,7 +24,8 @@ loader=
 
 secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 MYSQL_ROOT_PASSWORD=$(secret) CATALOG_DB_PASSWORD=$(secret) RECOMMENDATIONS_DB_PASSWORD=$(secret) SECRET_KEY=$(secret)
-export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRET_KEY
+NATS_TOKEN=$(secret)
+export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRET_KEY NATS_TOKEN
 
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 die() {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, stream};
-use bridge::broker::{BrokerConfig, serve};
+use bridge::broker::{Access, BrokerConfig, serve};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 
@@ -26,7 +26,7 @@ async fn main() {
     let addr = listener.local_addr().unwrap().to_string();
     let broker = tokio::spawn(serve(
         listener,
-        BrokerConfig::new(dir.path()),
+        BrokerConfig::new(dir.path(), Access::Open),
         std::future::pending(),
     ));
     let context = jetstream::new(async_nats::connect(&addr).await.unwrap());

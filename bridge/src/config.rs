@@ -1,8 +1,13 @@
-//! The bridge's settings.
+//! The bridge's settings. There is none that lets clients in without a token: where none is set, the
+//! bridge generates one and keeps it in the data folder.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use runtime::{
+    Fault,
+    settings::{self, BROKER_TOKEN_FILE, Token, kept_secret},
+};
 
 /// The settings of the program `bridge`, each a flag and an environment variable.
 #[derive(Debug, Clone, Args)]
@@ -33,4 +38,57 @@ pub struct Config {
         default_value = "./data"
     )]
     pub data_dir: PathBuf,
+
+    /// The token that clients show, at least 16 characters [default: generated, and kept in the file
+    /// broker_token of the data folder]
+    #[arg(long, env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
+    pub nats_token: Option<Token>,
+}
+
+impl Config {
+    /// The token: the setting, or the one in the data folder, which is generated if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if the file cannot be read or written, or holds no token.
+    pub fn token(&self) -> Result<Token, Fault> {
+        if let Some(token) = &self.nats_token {
+            return Ok(token.clone());
+        }
+        let fault = |error: String| {
+            let reason = format!("cannot use the token kept in `{BROKER_TOKEN_FILE}`: {error}");
+            Fault::bad_setting(settings::name("nats-token", "NATS_TOKEN"), reason)
+        };
+        let kept = kept_secret(&self.data_dir.join(BROKER_TOKEN_FILE));
+        let kept = kept.map_err(|error| fault(error.to_string()))?;
+        String::from_utf8_lossy(&kept).parse().map_err(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_generated_once_unless_it_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            nats_addr: "127.0.0.1:0".parse().unwrap(),
+            http_addr: "127.0.0.1:0".parse().unwrap(),
+            data_dir: folder.path().to_owned(),
+            nats_token: None,
+        };
+        let generated = config.token().unwrap();
+        assert_eq!(generated.expose().len(), 64);
+        assert_eq!(config.token().unwrap(), generated);
+        config.nats_token = Some("a-token-that-is-set".parse().unwrap());
+        assert_eq!(config.token().unwrap().expose(), "a-token-that-is-set");
+        config.nats_token = None;
+        std::fs::write(
+            folder.path().join(BROKER_TOKEN_FILE),
+            "no token: it has spaces",
+        )
+        .unwrap();
+        assert_eq!(config.token().unwrap_err().exit_code(), 64);
+    }
 }

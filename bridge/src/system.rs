@@ -1,4 +1,4 @@
-//! The bridge's supervision tree.
+//! The bridge's supervision tree, and the sockets it serves on.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use runtime::{
 };
 
 use crate::{
-    broker::{BrokerConfig, BrokerStats, actor::Broker},
+    broker::{Access, BrokerConfig, BrokerStats, actor::Broker},
     config::Config,
 };
 
@@ -24,7 +24,8 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Claims the data folder and binds the addresses of the settings.
+    /// Claims the data folder, makes sure that there is a token, and binds the addresses of the
+    /// settings.
     ///
     /// # Errors
     ///
@@ -32,6 +33,7 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         let data_dir = settings::name("data-dir", "DATA_DIR");
         let claim = settings::claim_folder(&data_dir, &config.data_dir)?;
+        config.token()?;
         let nats = settings::name("nats-addr", "NATS_ADDR");
         let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
@@ -55,7 +57,8 @@ impl Listeners {
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let supervisor = Supervisor::new("bridge", &process);
 
-    let broker = BrokerConfig::new(config.data_dir.join("broker"));
+    let access = Access::Token(config.token()?);
+    let broker = BrokerConfig::new(config.data_dir.join("broker"), access);
     let listener = listeners.nats;
     let _broker = supervisor
         .group("messaging")

@@ -36,7 +36,7 @@ pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, MAX_EVENT_BYTES, Verdict};
 pub use producer::Producer;
 pub use settings::BusSettings;
-pub use url::{BusUrl, BusUrlError};
+pub use url::{BusUrl, BusUrlError, NatsServers};
 
 use condition::Condition;
 use event::{Batch, Position};

@@ -1,5 +1,13 @@
+//! The settings of the event bus, the same for every program. A client of the embedded broker needs
+//! its token: from the URL, from a setting, or from the data folder that it shares with the broker.
+
+use std::path::Path;
+
 use clap::Args;
-use runtime::{Fault, settings};
+use runtime::{
+    Fault,
+    settings::{self, BROKER_TOKEN_FILE, Token},
+};
 
 use super::BusUrl;
 
@@ -13,17 +21,21 @@ pub struct BusSettings {
     /// A Kafka broker; without EVENT_BUS it is the event bus
     #[arg(long, env = "KAFKA_BROKER", value_name = "HOST:PORT")]
     pub kafka_broker: Option<String>,
+
+    /// The token of the NATS broker [default: that in EVENT_BUS; on this machine, that in the data folder]
+    #[arg(long, env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
+    pub nats_token: Option<Token>,
 }
 
 impl BusSettings {
-    /// The event bus that was asked for, if any was.
+    /// The event bus that was asked for, if any was, with the token of the settings.
     ///
     /// # Errors
     ///
     /// If `kafka_broker` has to be it and is none.
     pub fn chosen(&self) -> Result<Option<BusUrl>, Fault> {
         match (&self.event_bus, &self.kafka_broker) {
-            (Some(url), _) => Ok(Some(url.clone())),
+            (Some(url), _) => Ok(Some(self.with_token(url.clone()))),
             (None, Some(broker)) => match format!("kafka://{broker}").parse() {
                 Ok(url) => Ok(Some(url)),
                 Err(e) => {
@@ -35,17 +47,28 @@ impl BusSettings {
         }
     }
 
-    /// The event bus: the one that was asked for, or the broker on its usual loopback address.
+    fn with_token(&self, url: BusUrl) -> BusUrl {
+        match &self.nats_token {
+            Some(token) => url.with_token(token),
+            None => url,
+        }
+    }
+
+    /// The event bus: the one that was asked for, or the broker on its usual loopback address. A broker
+    /// of this machine may keep its token in `data_dir`.
     ///
     /// # Errors
     ///
     /// As for [`chosen`](Self::chosen).
-    pub fn url(&self) -> Result<BusUrl, Fault> {
-        Ok(self.chosen()?.unwrap_or_else(|| {
-            "nats://127.0.0.1:4222"
-                .parse()
-                .expect("the default address is a bus")
-        }))
+    pub fn url(&self, data_dir: &Path) -> Result<BusUrl, Fault> {
+        let url = self.chosen()?.unwrap_or_else(|| {
+            self.with_token(
+                "nats://127.0.0.1:4222"
+                    .parse()
+                    .expect("the default address is a bus"),
+            )
+        });
+        Ok(url.with_token_file(data_dir.join(BROKER_TOKEN_FILE)))
     }
 }
 
@@ -54,6 +77,7 @@ impl From<BusUrl> for BusSettings {
         Self {
             event_bus: Some(url),
             kafka_broker: None,
+            nats_token: None,
         }
     }
 }

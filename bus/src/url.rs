@@ -1,16 +1,79 @@
-use std::{fmt, str::FromStr};
+//! Which event bus is used, where it is, and what a client of NATS shows its server: a token, a user
+//! with a password, or nothing. `Display` and `Debug` never show any of it.
 
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runtime::settings::Token;
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
 /// Which bus, and where: `nats://host:port` or `kafka://host:port`, several hosts separated by
-/// commas. NATS also takes `nats://user:password@host:port`.
+/// commas. NATS also takes `nats://token@host:port` and `nats://user:password@host:port`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum BusUrl {
-    /// Servers of NATS, each as a URL.
-    Nats(Vec<Url>),
+    /// Servers of NATS.
+    Nats(NatsServers),
     /// Brokers of Kafka to begin with, each as `host:port`.
     Kafka(Vec<String>),
+}
+
+/// Servers of NATS, and where the token for them is if it is not in their URLs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NatsServers {
+    pub(crate) urls: Vec<Url>,
+    /// Is read each time a connection is made: the broker may create it later than its clients start.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl NatsServers {
+    fn has_credentials(&self) -> bool {
+        self.urls.iter().any(|url| !url.username().is_empty())
+    }
+
+    fn are_on_this_machine(&self) -> bool {
+        self.urls.iter().all(|url| match url.host() {
+            // A scheme that is not the web's: `url` does not parse addresses in it.
+            Some(Host::Domain(name)) => {
+                name == "localhost"
+                    || name
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|ip| ip.is_loopback())
+            }
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        })
+    }
+}
+
+impl BusUrl {
+    /// Uses `token` for servers of NATS whose URLs hold no credentials.
+    #[must_use]
+    pub fn with_token(mut self, token: &Token) -> Self {
+        if let Self::Nats(servers) = &mut self
+            && !servers.has_credentials()
+        {
+            let username = utf8_percent_encode(token.expose(), NON_ALPHANUMERIC).to_string();
+            for url in &mut servers.urls {
+                url.set_username(&username)
+                    .expect("parsing has made sure that the URL has a host");
+            }
+        }
+        self
+    }
+
+    /// Reads the token from `file`, if that is there, for servers of NATS on this machine whose URLs
+    /// hold no credentials.
+    pub(crate) fn with_token_file(mut self, file: PathBuf) -> Self {
+        if let Self::Nats(servers) = &mut self
+            && !servers.has_credentials()
+            && servers.are_on_this_machine()
+        {
+            servers.token_file = Some(file);
+        }
+        self
+    }
 }
 
 /// A text that names no bus.
@@ -34,7 +97,10 @@ impl FromStr for BusUrl {
                 let at = credentials.map_or(String::new(), |c| format!("{c}@"));
                 let hosts = hosts.unwrap_or(text.get(7..).unwrap_or_default());
                 let servers = hosts.split(',').map(|host| server(&at, host, NATS_PORT));
-                Ok(Self::Nats(servers.collect::<Result<_, _>>()?))
+                Ok(Self::Nats(NatsServers {
+                    urls: servers.collect::<Result<_, _>>()?,
+                    token_file: None,
+                }))
             }
             "kafka" => {
                 let brokers = hosts.split(',').map(|host| {
@@ -73,7 +139,7 @@ impl fmt::Display for BusUrl {
                     (Some(host), Some(port)) => format!("{host}:{port}"),
                     _ => String::new(),
                 };
-                let hosts: Vec<_> = servers.iter().map(host).collect();
+                let hosts: Vec<_> = servers.urls.iter().map(host).collect();
                 write!(f, "nats://{}", hosts.join(","))
             }
             Self::Kafka(brokers) => write!(f, "kafka://{}", brokers.join(",")),
@@ -107,7 +173,35 @@ mod tests {
         let BusUrl::Nats(servers) = "nats://me:secret@a,b".parse().unwrap() else {
             panic!()
         };
-        assert!(servers.iter().all(|s| s.password() == Some("secret")));
+        let urls = servers.urls;
+        assert!(urls.iter().all(|s| s.password() == Some("secret")));
+    }
+
+    #[test]
+    fn a_token_is_used_where_the_url_has_no_credentials() {
+        let token: Token = "a%token?of@16:bytes".parse().unwrap();
+        for (text, username) in [
+            ("nats://a,b", "a%25token%3Fof%4016%3Abytes"),
+            ("nats://own@a,b", "own"),
+        ] {
+            let url = text.parse::<BusUrl>().unwrap().with_token(&token);
+            assert!(!format!("{url:?} {url}").contains("token"), "{url}");
+            let BusUrl::Nats(servers) = url else { panic!() };
+            assert!(servers.urls.iter().all(|url| url.username() == username));
+        }
+        for (text, is_read) in [
+            ("nats://127.0.0.1:4222", true),
+            ("nats://localhost,[::1]:1", true),
+            ("nats://token@127.0.0.1", false),
+            ("nats://127.0.0.1,10.0.0.1", false),
+            ("nats://127.example.org", false),
+        ] {
+            let url: BusUrl = text.parse().unwrap();
+            let BusUrl::Nats(servers) = url.with_token_file("file".into()) else {
+                panic!()
+            };
+            assert_eq!(servers.token_file.is_some(), is_read, "{text}");
+        }
     }
 
     #[test]

@@ -1,25 +1,19 @@
 //! The catalog's settings.
 
-use std::{
-    fmt, fs,
-    io::{self, Write},
-    net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use bus::BusSettings;
 use clap::Args;
-use runtime::{Fault, settings};
+use runtime::{
+    Fault,
+    settings::{self, MIN_SECRET_LEN, kept_secret},
+};
 use sha2::{Digest, Sha512};
 use storage::DatabaseUrl;
 use tonic::transport::Endpoint;
 
 /// The name of the file in the data folder that keeps a generated secret key.
 const SECRET_KEY_FILE: &str = "secret_key";
-/// The fewest bytes of a secret key that nobody guesses.
-const MIN_SECRET_LEN: usize = 16;
 
 /// The catalog's settings, each a flag and an environment variable.
 #[derive(Debug, Clone, Args)]
@@ -87,10 +81,14 @@ impl Config {
     pub fn secret(&self) -> Result<SecretKey, Fault> {
         match &self.secret_key {
             Some(key) => Ok(key.clone()),
-            None => kept_secret(&self.data_dir.join(SECRET_KEY_FILE)).map_err(|e| {
-                let reason = format!("cannot keep a generated key in `{SECRET_KEY_FILE}`: {e}");
-                Fault::bad_setting(settings::name("secret-key", "SECRET_KEY"), reason)
-            }),
+            None => match kept_secret(&self.data_dir.join(SECRET_KEY_FILE)) {
+                Ok(kept) => Ok(SecretKey::derive(&kept)),
+                Err(e) => {
+                    let reason = format!("cannot keep a generated key in `{SECRET_KEY_FILE}`: {e}");
+                    let setting = settings::name("secret-key", "SECRET_KEY");
+                    Err(Fault::bad_setting(setting, reason))
+                }
+            },
         }
     }
 }
@@ -167,37 +165,8 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Reads the key in the file, which only this user may read, or makes it.
-fn kept_secret(path: &Path) -> io::Result<SecretKey> {
-    match fs::read(path) {
-        Ok(kept) if kept.len() >= MIN_SECRET_LEN => return Ok(SecretKey::derive(&kept)),
-        // A crash can have left a file without content.
-        Ok(_) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-    }
-    let made: String = rand::random::<[u8; 32]>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(made.as_bytes())?;
-    file.sync_all()?;
-    // Whole or not at all, whenever the machine stops.
-    fs::rename(&temporary, path)?;
-    Ok(SecretKey::derive(made.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -226,17 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_secret_is_kept_for_its_owner_alone() {
+    fn a_generated_secret_is_kept_and_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(SECRET_KEY_FILE);
-        let made = kept_secret(&path).unwrap();
-        assert_eq!(kept_secret(&path).unwrap(), made);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        fs::write(&path, "").unwrap();
-        assert_ne!(kept_secret(&path).unwrap(), made);
+        let made = SecretKey::derive(&kept_secret(&path).unwrap());
+        assert_eq!(SecretKey::derive(&kept_secret(&path).unwrap()), made);
         assert_eq!(format!("{made:?}"), "SecretKey(…)");
     }
 

@@ -41,7 +41,7 @@ impl Listeners {
     ///
     /// [`Fault::BadSetting`] for a setting that makes none, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
-        config.bus.url()?;
+        config.bus.url(&config.data_dir)?;
         let data_dir = settings::name("data-dir", "DATA_DIR");
         // Beside a server that keeps the movies, a file system that cannot be written to will do.
         if config.database_url.is_none() || config.secret_key.is_none() {
@@ -88,7 +88,11 @@ pub struct AppState {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    let (bus, url, secret) = (config.bus.url()?, config.database(), config.secret()?);
+    let (bus, url, secret) = (
+        config.bus.url(&config.data_dir)?,
+        config.database(),
+        config.secret()?,
+    );
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let group = supervisor.group("database");

@@ -1,5 +1,6 @@
 //! Settings: checked whole before anything starts, each error naming the setting.
 
+mod secret;
 mod sources;
 
 use std::{
@@ -18,6 +19,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind},
 };
 
+pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
 use self::sources::Sources;
 use crate::process::Fault;
 

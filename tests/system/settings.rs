@@ -182,18 +182,18 @@ async fn help_lists_every_setting_as_flag_and_variable() {
     let settings = [
         (
             "marquee",
-            "HTTP_ADDR GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER MOVIES_DATABASE_URL \
+            "HTTP_ADDR GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN MOVIES_DATABASE_URL \
                      RECOMMENDATIONS_DATABASE_URL SECRET_KEY",
         ),
         (
             "catalog",
-            "HTTP_ADDR CATALOG_GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER DATABASE_URL RECOMMENDATIONS_HOST SECRET_KEY",
+            "HTTP_ADDR CATALOG_GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN DATABASE_URL RECOMMENDATIONS_HOST SECRET_KEY",
         ),
         (
             "recommendations",
-            "HTTP_ADDR GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER DATABASE_URL",
+            "HTTP_ADDR GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN DATABASE_URL",
         ),
-        ("bridge", "HTTP_ADDR NATS_ADDR DATA_DIR"),
+        ("bridge", "HTTP_ADDR NATS_ADDR DATA_DIR NATS_TOKEN"),
     ];
     let three = Layout::Three.is_built();
     for (name, settings) in settings {

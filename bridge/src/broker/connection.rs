@@ -1,4 +1,7 @@
 //! One client: its greeting, its reader, its writer, its subscriptions.
+//!
+//! Before a client has introduced itself with the right token it costs a few kilobytes, gets no answer
+//! and has a deadline, as with nats-server.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,16 +12,18 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::json;
+use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{interval_at, timeout};
+use tokio::time::{interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Place;
 use super::outbound::Outbound;
 use super::protocol::{self, Message, Operation};
 use super::router::Subscription;
-use super::{Shared, subjects};
+use super::{Access, Shared, subjects};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub(super) const SERVER_VERSION: &str = "2.10.29";
@@ -26,12 +31,17 @@ pub(super) const SERVER_VERSION: &str = "2.10.29";
 const PING_INTERVAL: Duration = Duration::from_secs(120);
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 const READ_BUFFER: usize = 64 << 10;
+/// Holds the longest line that introduces a client.
+const FIRST_READ_BUFFER: usize = protocol::MAX_CONTROL_LINE + 512;
+const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
+const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
 const MAX_SUBSCRIPTIONS: usize = 100_000;
 const MIN_SWEEP: usize = 1024;
 
 /// What a client says about itself. What is absent (or null) counts as true, as in every server in the field.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct ConnectOptions {
+    auth_token: Option<String>,
     verbose: Option<bool>,
     pedantic: Option<bool>,
     echo: Option<bool>,
@@ -43,6 +53,7 @@ struct ConnectOptions {
 pub(super) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
+    place: Place,
     client_id: u64,
     shared: Arc<Shared>,
     stop: CancellationToken,
@@ -56,6 +67,8 @@ pub(super) async fn serve(
     let mut connection = Connection {
         outbound: Arc::clone(&outbound),
         shared: Arc::clone(&shared),
+        place,
+        peer,
         subscriptions: HashMap::new(),
         sweep_at: MIN_SWEEP,
         verbose: true,
@@ -87,6 +100,7 @@ fn greeting(
         "port": local.map_or(0, |local| local.port()),
         "headers": true,
         "max_payload": shared.config.max_payload,
+        "auth_required": matches!(shared.config.access, Access::Token(_)),
         "jetstream": true,
         "client_id": client_id,
         "client_ip": peer.ip().to_string(),
@@ -108,6 +122,8 @@ async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>) {
 struct Connection {
     outbound: Arc<Outbound>,
     shared: Arc<Shared>,
+    place: Place,
+    peer: SocketAddr,
     subscriptions: HashMap<Box<str>, Arc<Subscription>>,
     /// At how many subscriptions those that ended by themselves are looked for.
     sweep_at: usize,
@@ -134,7 +150,9 @@ impl Connection {
         stop: CancellationToken,
     ) -> Result<(), &'static str> {
         let outbound = Arc::clone(&self.outbound);
-        let mut input = BytesMut::with_capacity(READ_BUFFER);
+        let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
+        let introduced = sleep(self.shared.config.connect_deadline);
+        tokio::pin!(introduced);
         let mut pings = interval_at(tokio::time::Instant::now() + PING_INTERVAL, PING_INTERVAL);
         loop {
             tokio::select! {
@@ -143,6 +161,8 @@ impl Connection {
                     Ok(_) => self.handle_all(&mut input).await?,
                 },
                 () = outbound.closed() => return Ok(()),
+                () = &mut introduced, if !self.place.is_admitted() => return Err("Authentication Timeout"),
+                () = self.place.lost() => return Err(TOO_MANY_CONNECTIONS),
                 () = stop.cancelled() => return Err("Server Shutdown"),
                 _ = pings.tick() => {
                     if self.unanswered_pings >= 2 {
@@ -152,7 +172,7 @@ impl Connection {
                     self.outbound.send(b"PING\r\n");
                 }
             }
-            if input.capacity() - input.len() < READ_BUFFER / 4 {
+            if self.place.is_admitted() && input.capacity() - input.len() < READ_BUFFER / 4 {
                 input.reserve(READ_BUFFER);
             }
         }
@@ -161,6 +181,7 @@ impl Connection {
     async fn handle_all(&mut self, input: &mut BytesMut) -> Result<(), &'static str> {
         self.unanswered_pings = 0;
         loop {
+            self.check_first_byte(input)?;
             match protocol::parse(input, self.shared.config.max_payload) {
                 Ok(Some(operation)) => self.handle(operation).await?,
                 Ok(None) => return Ok(()),
@@ -172,7 +193,40 @@ impl Connection {
         }
     }
 
+    /// Refuses a client that does anything before it has introduced itself, at the first byte: what
+    /// would follow need not be taken in.
+    fn check_first_byte(&self, input: &BytesMut) -> Result<(), &'static str> {
+        let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
+        match (&self.shared.config.access, input.first()) {
+            (Access::Token(_), Some(byte)) if !self.place.is_admitted() && !introduces(byte) => {
+                Err(self.refused())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self) -> &'static str {
+        self.shared.admission.warn_of_refusal(self.peer);
+        AUTHORIZATION_VIOLATION
+    }
+
+    fn is_authorized(&self, shown: Option<&str>) -> bool {
+        match &self.shared.config.access {
+            Access::Open => true,
+            Access::Token(token) => {
+                let shown = shown.unwrap_or_default().as_bytes();
+                shown.ct_eq(token.expose().as_bytes()).into()
+            }
+        }
+    }
+
     async fn handle(&mut self, operation: Operation) -> Result<(), &'static str> {
+        if !self.place.is_admitted()
+            && !matches!(operation, Operation::Connect(_))
+            && !self.place.admit()
+        {
+            return Err(TOO_MANY_CONNECTIONS);
+        }
         match operation {
             Operation::Connect(options) => self.connect(&options)?,
             Operation::Ping => {
@@ -203,6 +257,12 @@ impl Connection {
     fn connect(&mut self, options: &[u8]) -> Result<(), &'static str> {
         let options: ConnectOptions =
             serde_json::from_slice(options).map_err(|_| "Invalid CONNECT Options")?;
+        if !self.is_authorized(options.auth_token.as_deref()) {
+            return Err(self.refused());
+        }
+        if !self.place.admit() {
+            return Err(TOO_MANY_CONNECTIONS);
+        }
         let headers = options.headers.unwrap_or(false);
         self.verbose = options.verbose.unwrap_or(true);
         self.pedantic = options.pedantic.unwrap_or(true);

@@ -8,11 +8,12 @@
 //! and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands its changes, a batch
 //! at a time, to [`store`], and lets nobody see them before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts and authentication, TLS, push
+//! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS, push
 //! consumers, memory streams, mirrors and sources, work-queue and interest retention.
 
 pub mod actor;
 
+mod admission;
 mod connection;
 mod headers;
 mod jetstream;
@@ -28,12 +29,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use runtime::settings::Token;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use admission::Admission;
 use jetstream::JetStream;
 use router::Router;
 
@@ -42,16 +45,32 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long streams have to write what nobody waits for when the broker stops.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Which clients a broker serves.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Those that show this token.
+    Token(Token),
+    /// All of them. No setting of a program leads here: it is for tests and benchmarks.
+    Open,
+}
+
 /// What a broker is given.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// The folder that holds the streams; made when absent, used by one broker at a time.
     pub data_dir: PathBuf,
+    /// Which clients are served.
+    pub access: Access,
+    /// How long a client may take to introduce itself.
+    pub connect_deadline: Duration,
+    /// How many clients may be connected that have not introduced themselves; the oldest of them
+    /// makes room for the next.
+    pub max_unauthenticated: usize,
     /// The name that clients are shown.
     pub server_name: String,
     /// The largest message, headers included, in bytes.
     pub max_payload: usize,
-    /// How many clients may be connected at once.
+    /// How many clients may be connected that have introduced themselves.
     pub max_connections: usize,
     /// How many bytes may wait for one client before it is cut off.
     pub max_pending_bytes: usize,
@@ -61,9 +80,12 @@ pub struct BrokerConfig {
 
 impl BrokerConfig {
     /// The settings every deployment so far uses, for a data folder.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+    pub fn new(data_dir: impl Into<PathBuf>, access: Access) -> Self {
         BrokerConfig {
             data_dir: data_dir.into(),
+            access,
+            connect_deadline: Duration::from_secs(5),
+            max_unauthenticated: 128,
             server_name: "marquee".to_owned(),
             max_payload: 1 << 20,
             max_connections: 4096,
@@ -143,6 +165,7 @@ struct Shared {
     server_id: String,
     router: Arc<Router>,
     jetstream: JetStream,
+    admission: Arc<Admission>,
     stats: Arc<Counters>,
 }
 
@@ -185,7 +208,9 @@ impl Broker {
         )
         .await?;
         let server_id = format!("M{:055X}", rand::random::<u128>());
+        let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
+            admission: Arc::new(admission),
             config,
             server_id,
             router,
@@ -220,13 +245,10 @@ impl Broker {
                     self.shared.stats.connections.store(clients.len(), Ordering::Relaxed);
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) if clients.len() >= self.shared.config.max_connections => {
-                        let _ = socket.try_write(b"-ERR 'maximum connections exceeded'\r\n");
-                        tracing::warn!(max_connections = self.shared.config.max_connections, "turning a client away");
-                    }
                     Ok((socket, peer)) => {
                         next_id += 1;
-                        clients.spawn(connection::serve(socket, peer, next_id, Arc::clone(&self.shared), stopping.clone()));
+                        let place = self.shared.admission.enter(next_id);
+                        clients.spawn(connection::serve(socket, peer, place, next_id, Arc::clone(&self.shared), stopping.clone()));
                         self.shared.stats.connections.store(clients.len(), Ordering::Relaxed);
                     }
                     Err(error) if is_passing(&error) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
-use bridge::broker::{BrokerConfig, serve};
+use bridge::broker::{Access, BrokerConfig, serve};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ async fn broker_process() {
         listener,
         BrokerConfig {
             segment_bytes: 20_000,
-            ..BrokerConfig::new(dir)
+            ..BrokerConfig::new(dir, Access::Open)
         },
         std::future::pending(),
     )

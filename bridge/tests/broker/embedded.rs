@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull, push};
 use async_nats::jetstream::{self, stream};
-use bridge::broker::{BrokerConfig, BrokerError, serve};
+use bridge::broker::{Access, BrokerConfig, BrokerError, serve};
 use futures::{StreamExt, TryStreamExt};
 use tokio::net::TcpListener;
 
@@ -22,7 +22,7 @@ async fn streams_and_consumers_survive_a_restart() {
     // Small segments, so that recovery goes over many.
     let config = BrokerConfig {
         segment_bytes: 2000,
-        ..BrokerConfig::new(dir.path())
+        ..BrokerConfig::new(dir.path(), Access::Open)
     };
     let broker = Embedded::start_with(config.clone()).await;
     let context = jetstream::new(broker.client().await);
@@ -105,7 +105,7 @@ async fn disk_space_comes_back_when_messages_go() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start_with(BrokerConfig {
         segment_bytes: 10_000,
-        ..BrokerConfig::new(dir.path())
+        ..BrokerConfig::new(dir.path(), Access::Open)
     })
     .await;
     let context = jetstream::new(broker.client().await);
@@ -140,7 +140,7 @@ async fn a_data_folder_has_one_broker() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let second = within(serve(
         listener,
-        BrokerConfig::new(dir.path()),
+        BrokerConfig::new(dir.path(), Access::Open),
         std::future::pending(),
     ))
     .await;

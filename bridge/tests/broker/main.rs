@@ -8,6 +8,7 @@
     reason = "the helpers of tests fail as the tests do"
 )]
 
+mod access;
 mod consumers;
 mod core;
 mod crash;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
-use bridge::broker::{BrokerConfig, BrokerError, serve};
+use bridge::broker::{Access, BrokerConfig, BrokerError, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,7 +22,7 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     pub(crate) async fn start(dir: &Path) -> Self {
-        Self::start_with(BrokerConfig::new(dir)).await
+        Self::start_with(BrokerConfig::new(dir, Access::Open)).await
     }
 
     pub(crate) async fn start_with(config: BrokerConfig) -> Self {

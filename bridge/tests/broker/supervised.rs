@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use async_nats::jetstream::{self, stream};
 use bridge::broker::actor::Broker;
-use bridge::broker::{BrokerConfig, BrokerStats};
+use bridge::broker::{Access, BrokerConfig, BrokerStats};
 use runtime::{Handle, Place, Process, Supervisor};
 
 use crate::server::{LONG, within};
@@ -33,7 +33,7 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
         let _broker = supervise(
             &supervisor,
             listener,
-            BrokerConfig::new(dir.path()),
+            BrokerConfig::new(dir.path(), Access::Open),
             stats.clone(),
         );
         let context = jetstream::new(within(async_nats::connect(addr)).await.unwrap());

@@ -1,7 +1,10 @@
-use std::{sync::Arc, time::Duration};
+//! A connection to NATS that reconnects by itself, and what it shows the server: credentials of the
+//! URL, or the token that the embedded broker keeps in the data folder.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions, ServerAddr,
+    Auth, Client, ConnectErrorKind, ConnectOptions, ServerAddr,
     jetstream::{
         self, Context,
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
@@ -10,9 +13,8 @@ use async_nats::{
 use percent_encoding::percent_decode_str;
 use runtime::Backoff;
 use tokio::sync::watch;
-use url::Url;
 
-use crate::{BusError, Condition};
+use crate::{BusError, Condition, NatsServers};
 
 /// How long an answer of the broker may take, be it to a request or to a publication.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,20 +39,13 @@ struct Link {
 impl Connection {
     /// Begins to connect.
     pub(super) async fn open(
-        servers: &[Url],
+        servers: &NatsServers,
         name: &str,
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
-        // The client passes over what stands in the address.
-        let credentials = servers.iter().find(|url| !url.username().is_empty());
-        let credentials = credentials.map(|url| {
-            let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            (
-                decoded(url.username()),
-                decoded(url.password().unwrap_or_default()),
-            )
-        });
+        let options = credentials(servers);
         let servers: Vec<ServerAddr> = servers
+            .urls
             .iter()
             .cloned()
             .map(|url| ServerAddr::from_url(url).map_err(unavailable))
@@ -58,10 +53,6 @@ impl Connection {
         let (link, watched) = watch::channel(Link::default());
         let link = Arc::new(link);
         let condition = condition.clone();
-        let options = match credentials {
-            Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
-            None => ConnectOptions::new(),
-        };
         let client = options
             .name(name)
             .retry_on_initial_connect()
@@ -136,8 +127,38 @@ impl Connection {
     }
 }
 
+/// Options with what the client shows the servers; the client itself ignores what is in their URLs.
+fn credentials(servers: &NatsServers) -> ConnectOptions {
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let url = servers.urls.iter().find(|url| !url.username().is_empty());
+    match (url, servers.token_file.clone()) {
+        (Some(url), _) => match url.password() {
+            Some(password) => {
+                ConnectOptions::with_user_and_password(decoded(url.username()), decoded(password))
+            }
+            None => ConnectOptions::with_token(decoded(url.username())),
+        },
+        (None, Some(file)) => ConnectOptions::with_auth_callback(move |_| {
+            let file = file.clone();
+            async move {
+                let mut auth = Auth::new();
+                auth.token = kept_token(file).await;
+                Ok(auth)
+            }
+        }),
+        (None, None) => ConnectOptions::new(),
+    }
+}
+
+/// The token that the broker keeps. Without one the server decides whether the client needs any.
+async fn kept_token(file: PathBuf) -> Option<String> {
+    let text = tokio::fs::read_to_string(file).await.ok()?;
+    Some(text.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
 fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Condition) {
-    use async_nats::Event;
+    use async_nats::{ClientError, Event};
+    let refused = ConnectErrorKind::AuthorizationViolation.to_string();
     match event {
         Event::Connected => {
             link.send_modify(|link| link.connected = true);
@@ -150,6 +171,12 @@ fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Con
                 link.connected = false;
                 link.losses += 1;
             });
+        }
+        Event::ClientError(ClientError::Other(error)) if *error == refused => {
+            condition.broker_away(
+                "NATS refuses the token: set NATS_TOKEN (or EVENT_BUS=nats://TOKEN@host:port) to that of the broker, \
+                 which the embedded one keeps in the file `broker_token` of its data folder",
+            );
         }
         Event::ClientError(error) if !link.borrow().connected => {
             condition.broker_away(format!("NATS cannot be reached: {error}"));

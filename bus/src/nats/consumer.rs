@@ -11,14 +11,13 @@ use async_nats::jetstream::{
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout};
-use url::Url;
 
 use super::{
     KEY_HEADER,
     connection::{Connection, unavailable},
 };
 use crate::{
-    BusError, Condition, Event, KEEP_INTERVAL, Source, Subscription,
+    BusError, Condition, Event, KEEP_INTERVAL, NatsServers, Source, Subscription,
     event::{Batch, Position},
     with_dead_letters,
 };
@@ -32,7 +31,7 @@ const GAP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Consumes a stream by a durable consumer named for the group.
 pub(crate) struct NatsSource {
-    servers: Vec<Url>,
+    servers: NatsServers,
     name: String,
     subscription: Subscription,
     condition: Arc<Condition>,
@@ -42,13 +41,13 @@ pub(crate) struct NatsSource {
 
 impl NatsSource {
     pub(crate) fn new(
-        servers: &[Url],
+        servers: &NatsServers,
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
     ) -> Self {
         Self {
-            servers: servers.to_vec(),
+            servers: servers.clone(),
             name: name.into(),
             subscription: subscription.clone(),
             condition: condition.clone(),

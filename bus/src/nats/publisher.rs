@@ -13,26 +13,25 @@ use async_nats::{
     },
 };
 use async_trait::async_trait;
-use url::Url;
 
 use super::{ID_HEADER, KEY_HEADER, connection::Connection};
-use crate::{BusError, Condition, Event, Published, Publisher};
+use crate::{BusError, Condition, Event, NatsServers, Published, Publisher};
 
 /// So many events may be on their way at a time.
 const WINDOW: usize = 256;
 
 /// Publishes to JetStream streams.
 pub(crate) struct NatsPublisher {
-    servers: Vec<Url>,
+    servers: NatsServers,
     name: String,
     condition: Arc<Condition>,
     connection: Option<Connection>,
 }
 
 impl NatsPublisher {
-    pub(crate) fn new(servers: &[Url], name: &str, condition: &Arc<Condition>) -> Self {
+    pub(crate) fn new(servers: &NatsServers, name: &str, condition: &Arc<Condition>) -> Self {
         Self {
-            servers: servers.to_vec(),
+            servers: servers.clone(),
             name: name.into(),
             condition: condition.clone(),
             connection: None,

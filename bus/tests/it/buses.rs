@@ -1,6 +1,6 @@
 use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
 
-use bridge::broker::{Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
+use bridge::broker::{Access, Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
 use bus::BusUrl;
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ enum Broker {
     Nats(Proxy),
     /// Its brokers tell clients their own addresses, so that none of them can be taken away.
     Kafka,
+    Elsewhere,
 }
 
 impl Bus {
@@ -63,6 +64,14 @@ impl Bus {
         })
     }
 
+    /// A NATS broker that another part of the test runs.
+    pub(crate) fn of(url: BusUrl) -> Self {
+        Self {
+            url,
+            broker: Broker::Elsewhere,
+        }
+    }
+
     /// Makes a topic on the one broker that cannot be asked to make it.
     pub(crate) fn provide(&self, topic: &str) {
         if let Broker::Mock(cluster) = &self.broker {
@@ -72,7 +81,7 @@ impl Bus {
     }
 
     pub(crate) fn can_go_away(&self) -> bool {
-        !matches!(self.broker, Broker::Kafka)
+        !matches!(self.broker, Broker::Kafka | Broker::Elsewhere)
     }
 
     pub(crate) async fn go_away(&self) {
@@ -80,7 +89,7 @@ impl Bus {
             Broker::Mock(cluster) => cluster.broker_down(-1).unwrap(),
             Broker::Embedded(embedded) => embedded.crash().await,
             Broker::Nats(proxy) => proxy.down(),
-            Broker::Kafka => panic!("a real cluster cannot be taken away"),
+            Broker::Kafka | Broker::Elsewhere => panic!("it cannot be taken away"),
         }
     }
 
@@ -89,7 +98,7 @@ impl Bus {
             Broker::Mock(cluster) => cluster.broker_up(-1).unwrap(),
             Broker::Embedded(embedded) => embedded.restart().await,
             Broker::Nats(proxy) => proxy.up(),
-            Broker::Kafka => {}
+            Broker::Kafka | Broker::Elsewhere => {}
         }
     }
 }
@@ -116,7 +125,7 @@ impl Embedded {
     async fn serve(&self, listener: TcpListener) {
         let begun = Instant::now();
         let broker = loop {
-            let config = BrokerConfig::new(self.data.path());
+            let config = BrokerConfig::new(self.data.path(), Access::Open);
             match EmbeddedBroker::open(config, BrokerStats::default()).await {
                 Ok(broker) => break broker,
                 // The threads of one that crashed may still be about to end.

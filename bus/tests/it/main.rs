@@ -13,6 +13,7 @@ mod cases;
 mod nats_only;
 mod proxy;
 mod scene;
+mod token;
 
 use buses::Bus;
 

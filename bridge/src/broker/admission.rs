@@ -1,0 +1,158 @@
+//! Places for clients: many for those that have introduced themselves, few for those that have not.
+//!
+//! A client that stays silent never keeps another one out: when the few places are taken, the client
+//! that has been silent for longest loses its place to the next.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+/// How often the log tells of clients that were refused.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The places of one broker.
+#[derive(Debug)]
+pub(super) struct Admission {
+    max_unauthenticated: usize,
+    max_admitted: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order in which they came.
+    unauthenticated: VecDeque<(u64, CancellationToken)>,
+    admitted: usize,
+    warned: Option<Instant>,
+    refused: u64,
+}
+
+/// The place of one client, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    admission: Arc<Admission>,
+    client_id: u64,
+    admitted: bool,
+    lost: CancellationToken,
+}
+
+impl Admission {
+    pub(super) fn new(max_unauthenticated: usize, max_admitted: usize) -> Self {
+        Admission {
+            max_unauthenticated: max_unauthenticated.max(1),
+            max_admitted,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Gives a client that has not introduced itself a place, if need be that of the oldest one.
+    pub(super) fn enter(self: &Arc<Self>, client_id: u64) -> Place {
+        let lost = CancellationToken::new();
+        let mut state = self.lock();
+        while state.unauthenticated.len() >= self.max_unauthenticated {
+            if let Some((_, oldest)) = state.unauthenticated.pop_front() {
+                oldest.cancel();
+            }
+        }
+        state.unauthenticated.push_back((client_id, lost.clone()));
+        Place {
+            admission: Arc::clone(self),
+            client_id,
+            admitted: false,
+            lost,
+        }
+    }
+
+    /// Tells the log, once in a while, that clients show a wrong token or none.
+    pub(super) fn warn_of_refusal(&self, peer: std::net::SocketAddr) {
+        let mut state = self.lock();
+        state.refused += 1;
+        let due = state
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
+        if due {
+            state.warned = Some(Instant::now());
+            tracing::warn!(
+                %peer,
+                refused = state.refused,
+                "refusing a client that does not show the broker's token: it needs NATS_TOKEN, or EVENT_BUS=nats://TOKEN@host:port; \
+                 a generated token is in the file `broker_token` of the data folder"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Moves a client that has introduced itself to a place of its own; false when all are taken.
+    pub(super) fn admit(&mut self) -> bool {
+        if self.admitted {
+            return true;
+        }
+        let mut state = self.admission.lock();
+        if state.admitted >= self.admission.max_admitted {
+            return false;
+        }
+        state
+            .unauthenticated
+            .retain(|(id, _)| *id != self.client_id);
+        state.admitted += 1;
+        self.admitted = true;
+        true
+    }
+
+    pub(super) fn is_admitted(&self) -> bool {
+        self.admitted
+    }
+
+    /// Waits until another client needs the place of this one; for ever once it is admitted.
+    pub(super) async fn lost(&self) {
+        if self.admitted {
+            std::future::pending().await
+        } else {
+            self.lost.cancelled().await
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.admission.lock();
+        if self.admitted {
+            state.admitted -= 1;
+        } else {
+            state
+                .unauthenticated
+                .retain(|(id, _)| *id != self.client_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_silent_client_makes_room() {
+        let admission = Arc::new(Admission::new(2, 1));
+        let mut first = admission.enter(1);
+        let second = admission.enter(2);
+        assert!(first.admit() && first.admit());
+        let mut third = admission.enter(3);
+        assert!(!third.admit(), "one may be admitted");
+        drop(first);
+        assert!(third.admit());
+        let fourth = admission.enter(4);
+        assert!(!second.lost.is_cancelled());
+        let fifth = admission.enter(5);
+        second.lost().await;
+        drop((second, third, fourth, fifth));
+        let state = admission.lock();
+        assert_eq!((state.unauthenticated.len(), state.admitted), (0, 0));
+    }
+}
