@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
  && cargo build --release --locked --workspace --bins \
  && install -D --strip --target-directory=/out/bin \
-      target/release/catalog target/release/recommendations target/release/bridge target/release/marquee \
+      target/release/catalog target/release/web target/release/recommendations target/release/bridge target/release/marquee \
  && install -d /out/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
@@ -30,6 +30,13 @@ ENV HTTP_ADDR=0.0.0.0:5000 CATALOG_GRPC_ADDR=0.0.0.0:50052
 EXPOSE 5000 50052
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/catalog", "health"]
 ENTRYPOINT ["/usr/local/bin/catalog"]
+
+FROM base AS web
+COPY --from=build /out/bin/web /usr/local/bin/web
+ENV HTTP_ADDR=0.0.0.0:5000
+EXPOSE 5000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/web", "health"]
+ENTRYPOINT ["/usr/local/bin/web"]
 
 FROM base AS recommendations
 COPY --from=build /out/bin/recommendations /usr/local/bin/recommendations

@@ -1,5 +1,5 @@
-//! Marquee in one program: the catalog, the recommendations service and the broker between them,
-//! each in an actix system of its own.
+//! Marquee in one program: the pages, the catalog, the recommendations service and the broker, each in
+//! an actix system of its own.
 
 mod settings;
 
@@ -12,6 +12,8 @@ use runtime::{
     telemetry,
 };
 
+use web::Visitor;
+
 use crate::settings::{Settings, Site};
 
 fn main() -> ExitCode {
@@ -20,7 +22,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     if settings.command == Some(Command::Health) {
-        return process::main(async |_| health_check::ask(settings.http_addr));
+        return process::main(async |_| health_check::ask(settings.pages.http_addr));
     }
     process::main(|stop| run(settings, stop))
 }
@@ -46,6 +48,10 @@ async fn run(settings: Settings, stop: Shutdown) -> Result<(), Fault> {
     let (config, listeners) = site.catalog;
     services.push(Service::start("catalog", &process.sibling(), |process| {
         catalog::run(config, listeners, process)
+    })?);
+    let (config, listeners) = site.web;
+    services.push(Service::start("web", &process.sibling(), |process| {
+        web::run(config, listeners, Visitor::owner, process)
     })?);
     for line in site.welcome {
         tracing::info!("{line}");

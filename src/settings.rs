@@ -3,14 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use bus::{BusSettings, BusUrl};
-use catalog::config::{RecommendationsHost, SecretKey};
 use clap::Parser;
 use runtime::{
-    Fault,
+    Fault, ServiceAddress,
     settings::{Command, FolderClaim, name, reachable},
     telemetry::LogSettings,
 };
 use storage::DatabaseUrl;
+use web::PagesConfig;
 
 /// A film catalog with live keyword recommendations, whole in one program
 ///
@@ -19,14 +19,8 @@ use storage::DatabaseUrl;
 #[derive(Debug, Parser)]
 #[command(name = "marquee", version)]
 pub(crate) struct Settings {
-    /// Where the pages are served
-    #[arg(
-        long,
-        env = "HTTP_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:5000"
-    )]
-    pub(crate) http_addr: SocketAddr,
+    #[command(flatten)]
+    pub(crate) pages: PagesConfig,
 
     /// Where the Recommendations gRPC service is served
     #[arg(
@@ -87,12 +81,13 @@ pub(crate) struct Settings {
     recommendations_database_url: Option<DatabaseUrl>,
 
     /// Another recommendations service for the catalog to ask [default: the one in this program]
-    #[arg(long, env = "RECOMMENDATIONS_HOST", value_name = "HOST[:PORT]")]
-    recommendations_host: Option<RecommendationsHost>,
-
-    /// Signs the cookies, at least 16 bytes [default: generated, and kept in the data folder]
-    #[arg(long, env = "SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
-    secret_key: Option<SecretKey>,
+    #[arg(
+        long,
+        env = "RECOMMENDATIONS_HOST",
+        value_name = "HOST[:PORT]",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
+    )]
+    recommendations_host: Option<ServiceAddress>,
 
     #[command(flatten)]
     pub(crate) log: LogSettings,
@@ -135,6 +130,7 @@ pub(crate) struct Site {
     pub(crate) bridge: Option<(bridge::Config, bridge::Listeners)>,
     pub(crate) recommendations: (recommendations::Config, recommendations::Listeners),
     pub(crate) catalog: (catalog::Config, catalog::Listeners),
+    pub(crate) web: (web::Config, web::Listeners),
     /// Where to go, for the person who started the program.
     pub(crate) welcome: Vec<String>,
     /// Keeps other programs out of the data folder.
@@ -151,7 +147,7 @@ impl Site {
         let claim = runtime::settings::claim_folder(&data_dir, &settings.data_dir)?;
         settings.check_databases()?;
 
-        let http = bind("http-addr", "HTTP_ADDR", settings.http_addr)?;
+        let http = bind("http-addr", "HTTP_ADDR", settings.pages.http_addr)?;
         let grpc = bind("grpc-addr", "GRPC_ADDR", settings.grpc_addr)?;
         let catalog_grpc = bind(
             "catalog-grpc-addr",
@@ -204,14 +200,8 @@ impl Site {
         };
         welcome.push(format!("data: {}", settings.data_dir.display()));
 
-        let recommendations_host = match settings.recommendations_host {
-            Some(host) => host,
-            None => {
-                let host = reachable(grpc_addr).to_string();
-                host.parse()
-                    .map_err(|e| Fault::Failed(format!("{host}: {e}")))?
-            }
-        };
+        let own = || reachable(grpc_addr).into();
+        let recommendations_host = settings.recommendations_host.unwrap_or_else(own);
         // A database in the claimed folder is this program's alone.
         let is_own = settings.recommendations_database_url.is_none();
         let sole_replica = is_own.then(|| "marquee".to_owned());
@@ -227,14 +217,18 @@ impl Site {
             ),
             sole_replica,
         };
+        let web = web::Config {
+            pages: settings.pages,
+            data_dir: settings.data_dir.clone(),
+            catalog_host: reachable(catalog_grpc_addr).into(),
+            recommendations_host: recommendations_host.clone(),
+        };
         let catalog = catalog::Config {
-            http_addr,
             catalog_grpc_addr,
             data_dir: settings.data_dir,
             database_url: settings.movies_database_url,
             bus: bus.into(),
             recommendations_host,
-            secret_key: settings.secret_key,
             database_setting: name("movies-database-url", "MOVIES_DATABASE_URL"),
         };
         Ok(Self {
@@ -243,13 +237,8 @@ impl Site {
                 recommendations,
                 recommendations::Listeners { grpc, http: None },
             ),
-            catalog: (
-                catalog,
-                catalog::Listeners {
-                    http,
-                    grpc: catalog_grpc,
-                },
-            ),
+            catalog: (catalog, catalog::Listeners { grpc: catalog_grpc }),
+            web: (web, web::Listeners { http }),
             welcome,
             claim,
         })

@@ -53,6 +53,7 @@ impl Film {
             genre: self.genre.clone(),
             rating: 7.5,
             release_year: self.year.clone(),
+            ..CreateMovieRequest::default()
         }
     }
 

@@ -1,12 +1,13 @@
-//! The film catalog: its pages, its gRPC service, and the movies database.
+//! The film catalog: its gRPC service and the movies database.
 //!
 //! A film is written through the [`MovieRepository`](actors::movie_repository::MovieRepository),
 //! which commits it together with an outbox row. The
-//! [`FilmCourier`](actors::film_courier::FilmCourier) brings what the outbox holds to the
-//! recommendations service, however long that is away. What comes back over the event bus, whether
-//! anybody is recommended a film, is applied by the [status consumer](actors::status_consumer).
+//! [`FilmCourier`](actors::film_courier::FilmCourier) delivers the outbox to the recommendations
+//! service, however long that service is unavailable. The [status consumer](actors::status_consumer)
+//! applies what comes back over the event bus: whether a film is recommended to any user.
 //!
-//! [`run`] starts it all; [`system`] shows who supervises whom. Start reading there.
+//! The catalog has no pages: the crate `web` calls it by gRPC. [`run`] starts it all; [`system`] shows
+//! the supervision tree. Start reading there.
 
 pub mod config;
 pub mod system;
@@ -16,15 +17,16 @@ pub mod movies;
 pub mod actors;
 
 mod delivery;
+mod recommendations;
 mod summary;
 
+pub mod changes;
 pub mod grpc;
 pub mod sample;
-pub mod web;
 
 mod error;
 
 pub use config::Config;
 pub use error::Error;
-pub use proto::UserId;
-pub use system::{AppState, Listeners, run};
+pub use recommendations::RecommendationsClient;
+pub use system::{Listeners, SERVICE, run};

@@ -23,5 +23,6 @@ pub mod recommendations {
 
 pub mod events;
 pub mod ids;
+pub mod reasons;
 
 pub use ids::{FilmId, InvalidFilmId, UserId};

@@ -15,11 +15,13 @@ pub mod grpc;
 pub mod health_check;
 pub mod ops;
 pub mod process;
+mod service_address;
 pub mod settings;
 pub mod supervision;
 pub mod telemetry;
 
 pub use process::{Fault, Process, Shutdown};
+pub use service_address::ServiceAddress;
 pub use supervision::{
     ActorRegistry, AskError, Backoff, ChildGuard, Dependency, Group, Handle, Place, Reporter,
     RestartPolicy, Supervisor,

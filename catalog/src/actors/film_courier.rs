@@ -17,7 +17,6 @@ use storage::{Database, DbConnection};
 use tokio::sync::Notify;
 use tonic::{Code, Request};
 
-use super::recommendations_gateway::Line;
 pub use crate::delivery::Pace;
 use crate::{
     delivery::{Docket, Outcome, film_update},
@@ -25,6 +24,7 @@ use crate::{
         FilmId,
         outbox::{self, Batch, News},
     },
+    recommendations::RecommendationsClient,
 };
 
 /// How many rows of the outbox are read at once.
@@ -50,20 +50,25 @@ pub struct FilmCourier {
 #[derive(Clone)]
 struct Round {
     database: Database,
-    line: Line,
+    recommendations: RecommendationsClient,
     pace: Pace,
     wake: Arc<Notify>,
     reporter: Reporter,
 }
 
 impl FilmCourier {
-    /// Makes the actor; the line connects when it is first needed.
-    pub fn new(database: Database, line: Line, pace: Pace, guard: ChildGuard) -> Self {
+    /// Makes the actor; the client connects when it is first needed.
+    pub fn new(
+        database: Database,
+        recommendations: RecommendationsClient,
+        pace: Pace,
+        guard: ChildGuard,
+    ) -> Self {
         let reporter = guard.reporter();
         Self {
             round: Round {
                 database,
-                line,
+                recommendations,
                 pace,
                 wake: Arc::default(),
                 reporter,
@@ -174,8 +179,10 @@ impl Round {
             Err(_) => Outcome::Silent(no_answer_within(self.pace.deadline)),
         };
         match &outcome {
-            Outcome::Silent(reason) | Outcome::Away(reason) => self.line.dependency.is_gone(reason),
-            _ => self.line.dependency.is_there(),
+            Outcome::Silent(reason) | Outcome::Away(reason) => {
+                self.recommendations.dependency.is_gone(reason)
+            }
+            _ => self.recommendations.dependency.is_there(),
         }
         let settled = match &outcome {
             Outcome::Delivered => {
@@ -207,8 +214,8 @@ impl Round {
         let sent = match news {
             News::Saved(movie) => {
                 let request = self.request(film_update(*movie));
-                self.line
-                    .client
+                self.recommendations
+                    .calls
                     .process_film_update(request)
                     .await
                     .map(drop)
@@ -219,8 +226,8 @@ impl Round {
                     version: Some(version),
                 };
                 let sent = self
-                    .line
-                    .client
+                    .recommendations
+                    .calls
                     .remove_film(self.request(removal))
                     .await
                     .map(drop);
@@ -252,7 +259,7 @@ impl Round {
                 self.reporter
                     .degraded(format_args!("a film cannot be delivered: {reason}"));
             }
-            // The line and the database tell the log of what is away.
+            // The client and the database tell the log of what is away.
             Outcome::Silent(reason) | Outcome::Away(reason) => {
                 self.reporter
                     .hindered(format_args!("films wait for recommendations: {reason}"));

@@ -5,5 +5,3 @@ pub mod movie_repository;
 pub mod film_courier;
 
 pub mod status_consumer;
-
-pub mod recommendations_gateway;

@@ -1,4 +1,5 @@
-//! The actor through which everybody reads and writes movies.
+//! The actor that reads and writes movies. Every write goes to disk together with its outbox row;
+//! totals and counts are remembered until the next write of this catalog.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -9,9 +10,10 @@ use storage::Database;
 use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
+    changes::Changes,
     movies::{
         self, FilmId, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary,
-        reading,
+        deleted, reading,
         writing::{self, Edit},
     },
     sample,
@@ -38,17 +40,58 @@ pub struct GetMovie(pub FilmId);
 /// Asks to add a movie; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Movie, Error>")]
-pub struct CreateMovie(pub MovieDraft);
+pub struct CreateMovie {
+    /// What is said about it.
+    pub draft: MovieDraft,
+    /// Its id, or a new one. If a movie of that id exists, the answer is that movie.
+    pub id: Option<FilmId>,
+    /// Whether to refuse it if another movie has the same title and year.
+    pub refuse_same: bool,
+}
+
+impl CreateMovie {
+    /// Asks to add a movie under a new id, whatever other movies there are.
+    pub fn new(draft: MovieDraft) -> Self {
+        Self {
+            draft,
+            id: None,
+            refuse_same: false,
+        }
+    }
+}
 
 /// Asks to replace what is said about a movie; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Movie, Error>")]
-pub struct UpdateMovie(pub FilmId, pub MovieDraft);
+pub struct UpdateMovie {
+    /// Which movie.
+    pub id: FilmId,
+    /// What is said about it now.
+    pub draft: MovieDraft,
+    /// The version that the movie has to have, if any.
+    pub expected_version: Option<i64>,
+}
+
+impl UpdateMovie {
+    /// Asks to replace what is said about a movie, whatever its version.
+    pub fn new(id: FilmId, draft: MovieDraft) -> Self {
+        Self {
+            id,
+            draft,
+            expected_version: None,
+        }
+    }
+}
 
 /// Asks to delete a movie; answered when that is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
 pub struct DeleteMovie(pub FilmId);
+
+/// Asks to bring back a movie that was deleted a short while ago; answered when it is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Movie, Error>")]
+pub struct RestoreMovie(pub FilmId);
 
 /// Asks for the catalog's figures, which may be a few seconds old as far as other catalogs write.
 #[derive(Debug, Clone, Message)]
@@ -73,17 +116,24 @@ pub struct MovieRepository {
 struct Shared {
     database: Database,
     courier: Handle<FilmCourier>,
+    changes: Changes,
     figures: Rc<RefCell<Figures>>,
     reading: Rc<tokio::sync::Mutex<()>>,
 }
 
 impl MovieRepository {
     /// Makes the actor.
-    pub fn new(database: Database, courier: Handle<FilmCourier>, guard: ChildGuard) -> Self {
+    pub fn new(
+        database: Database,
+        courier: Handle<FilmCourier>,
+        changes: Changes,
+        guard: ChildGuard,
+    ) -> Self {
         Self {
             shared: Shared {
                 database,
                 courier,
+                changes,
                 figures: Rc::default(),
                 reading: Rc::default(),
             },
@@ -144,12 +194,31 @@ impl Handler<GetMovie> for MovieRepository {
 impl Handler<CreateMovie> for MovieRepository {
     type Result = ResponseFuture<Result<Movie, Error>>;
 
-    fn handle(&mut self, CreateMovie(draft): CreateMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: CreateMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let (id, now) = (FilmId::new(rand::random()), movies::now());
+        let CreateMovie {
+            draft,
+            id,
+            refuse_same,
+        } = message;
+        let now = movies::now();
+        let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         Box::pin(async move {
-            let change = move |conn: &mut _| writing::create(conn, &id, &draft, now, now);
-            shared.write(change).await
+            let create = move |conn: &mut _| {
+                if let Some(movie) = reading::get(conn, &id)? {
+                    return Ok(Ok(movie));
+                }
+                if refuse_same {
+                    let same = reading::find_same(conn, draft.title(), draft.release_year())?;
+                    if let Some(same) = same.into_iter().next() {
+                        return Ok(Err(same.id));
+                    }
+                }
+                // The id may be that of a movie that was deleted.
+                let version = deleted::after_deletions(conn, now)?;
+                writing::create(conn, &id, &draft, now, version).map(Ok)
+            };
+            shared.write(create).await?.map_err(Error::SameTitleAndYear)
         })
     }
 }
@@ -159,11 +228,18 @@ impl Handler<UpdateMovie> for MovieRepository {
 
     fn handle(&mut self, message: UpdateMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let (UpdateMovie(id, draft), now) = (message, movies::now());
+        let UpdateMovie {
+            id,
+            draft,
+            expected_version,
+        } = message;
+        let now = movies::now();
         Box::pin(async move {
-            let change = move |conn: &mut _| writing::update(conn, &id, &draft, None, now);
-            match shared.write(change).await? {
-                Edit::Saved(movie) | Edit::Conflict(movie) => Ok(movie),
+            let update =
+                move |conn: &mut _| writing::update(conn, &id, &draft, expected_version, now);
+            match shared.write(update).await? {
+                Edit::Saved(movie) => Ok(movie),
+                Edit::Conflict(_) => Err(Error::VersionDiffers),
                 Edit::NotFound => Err(Error::NotFound),
             }
         })
@@ -185,6 +261,19 @@ impl Handler<DeleteMovie> for MovieRepository {
             } else {
                 Err(Error::NotFound)
             }
+        })
+    }
+}
+
+impl Handler<RestoreMovie> for MovieRepository {
+    type Result = ResponseFuture<Result<Movie, Error>>;
+
+    fn handle(&mut self, RestoreMovie(id): RestoreMovie, _: &mut Context<Self>) -> Self::Result {
+        let shared = self.shared.clone();
+        let now = movies::now();
+        Box::pin(async move {
+            let restore = move |conn: &mut _| writing::restore(conn, &id, now);
+            shared.write(restore).await?.ok_or(Error::NotFound)
         })
     }
 }
@@ -218,6 +307,7 @@ impl Shared {
         let outcome = self.database.write(change).await;
         // Also after an error: a write that was not answered in time may still have been done.
         self.figures.borrow_mut().written();
+        self.changes.announce();
         // The courier looks by itself when it could not be told.
         let _ = self.courier.tell(FilmsSaved);
         Ok(outcome?)

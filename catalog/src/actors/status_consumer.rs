@@ -8,15 +8,18 @@ use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HE
 use runtime::Group;
 use storage::{Database, DbConnection};
 
-use crate::movies::writing::{self, Flag};
+use crate::{
+    changes::Changes,
+    movies::writing::{self, Flag},
+};
 
 /// Starts the consumer; it reads from the earliest event that the catalogs have not acknowledged.
-pub fn start(group: &Group, bus: &BusUrl, database: Database) -> Consumer {
+pub fn start(group: &Group, bus: &BusUrl, database: Database, changes: Changes) -> Consumer {
     let subscription = Subscription {
         topic: STATUS_TOPIC.into(),
         group: STATUS_GROUP.into(),
     };
-    let handler = Arc::new(StatusHandler::new(database));
+    let handler = Arc::new(StatusHandler::new(database, changes));
     consume(group, "status-consumer", bus, subscription, handler)
 }
 
@@ -24,12 +27,13 @@ pub fn start(group: &Group, bus: &BusUrl, database: Database) -> Consumer {
 /// changes nothing.
 pub struct StatusHandler {
     database: Database,
+    changes: Changes,
 }
 
 impl StatusHandler {
     /// Makes a handler that writes to the database.
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, changes: Changes) -> Self {
+        Self { database, changes }
     }
 
     async fn apply(&self, mut flags: Vec<Flag>) -> Result<(), storage::Error> {
@@ -40,7 +44,9 @@ impl StatusHandler {
             let mut flags = flags.iter();
             flags.try_for_each(|flag| writing::apply_flag(conn, flag))
         };
-        self.database.write(change).await
+        let outcome = self.database.write(change).await;
+        self.changes.announce();
+        outcome
     }
 
     /// Applies an event that may be why those it came with could not be applied.

@@ -1,38 +1,58 @@
-//! The five calls of the Catalog service.
+//! The calls of the Catalog service: those of the contract, and those that the pages need.
+//!
+//! A list is never larger than what gRPC clients take by default: long descriptions are cut short in
+//! it, and the movie says so.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use chrono::{NaiveDateTime, SecondsFormat};
+use futures::{Stream, StreamExt};
 use proto::recommendations::{
-    CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GetMovieRequest,
-    ListMoviesRequest, ListMoviesResponse, Movie, UpdateMovieRequest, catalog_server::Catalog,
+    CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GenreCount, GetMovieRequest,
+    GetSummaryRequest, ListMoviesRequest, ListMoviesResponse, LoadSampleRequest,
+    LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary, UpdateMovieRequest,
+    WatchMoviesRequest, catalog_server::Catalog,
 };
-use runtime::Handle;
+use runtime::{Handle, Shutdown};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     Error,
     actors::movie_repository::{
-        CreateMovie, DeleteMovie, GetMovie, ListMovies, MovieRepository, UpdateMovie,
+        CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample,
+        MovieRepository, RestoreMovie, UpdateMovie,
     },
+    changes::Changes,
     movies::{self, FilmId, MAX_PAGE_SIZE, MovieDraft, MovieFields},
+    sample,
 };
 
 /// How long the repository may take; longer than the database's own deadline, which says more.
 const DEADLINE: Duration = Duration::from_secs(12);
+/// How long the repository may take to load the sample.
+const SAMPLE_DEADLINE: Duration = Duration::from_secs(19);
 /// How many movies a page has if the caller does not say.
 const DEFAULT_PAGE_SIZE: i32 = 20;
+/// How many bytes of descriptions a list holds; the rest of 100 movies takes less than another MiB.
+const MAX_LIST_BYTES: usize = 3 << 20;
 
 /// Answers the Catalog service's calls from the movie repository.
 #[derive(Debug)]
 pub struct CatalogService {
     movies: Handle<MovieRepository>,
+    changes: Changes,
+    shutdown: Shutdown,
 }
 
 impl CatalogService {
-    /// Makes the service.
-    pub fn new(movies: Handle<MovieRepository>) -> Self {
-        Self { movies }
+    /// Makes the service; its streams end when `shutdown` begins.
+    pub fn new(movies: Handle<MovieRepository>, changes: Changes, shutdown: Shutdown) -> Self {
+        Self {
+            movies,
+            changes,
+            shutdown,
+        }
     }
 
     async fn create(&self, request: CreateMovieRequest) -> Result<Movie, Error> {
@@ -40,10 +60,15 @@ impl CatalogService {
             title: request.title,
             description: request.description,
             genre: request.genre,
-            rating: rating_text(request.rating),
+            rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
         })?;
-        Ok(self.movies.ask(CreateMovie(draft), DEADLINE).await??.into())
+        let create = CreateMovie {
+            draft,
+            id: request.id.as_deref().map(new_id).transpose()?,
+            refuse_same: request.refuse_same_title_and_year,
+        };
+        Ok(self.movies.ask(create, DEADLINE).await??.into())
     }
 
     async fn get(&self, request: GetMovieRequest) -> Result<Movie, Error> {
@@ -57,14 +82,15 @@ impl CatalogService {
             title: request.title,
             description: request.description,
             genre: request.genre,
-            rating: rating_text(request.rating),
+            rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
         })?;
-        Ok(self
-            .movies
-            .ask(UpdateMovie(id, draft), DEADLINE)
-            .await??
-            .into())
+        let update = UpdateMovie {
+            id,
+            draft,
+            expected_version: request.expected_version,
+        };
+        Ok(self.movies.ask(update, DEADLINE).await??.into())
     }
 
     async fn delete(&self, request: DeleteMovieRequest) -> Result<DeleteMovieResponse, Error> {
@@ -91,11 +117,43 @@ impl CatalogService {
             genre: Some(request.genre),
         };
         let page = self.movies.ask(message, DEADLINE).await??;
+        let mut movies: Vec<Movie> = page.movies.into_iter().map(Movie::from).collect();
+        if request.without_descriptions {
+            movies
+                .iter_mut()
+                .for_each(|movie| movie.description.clear());
+        }
+        cut_descriptions(&mut movies, MAX_LIST_BYTES);
         Ok(ListMoviesResponse {
-            movies: page.movies.into_iter().map(Movie::from).collect(),
+            movies,
             total: saturating(page.total),
             page: saturating(page.page),
             page_size: saturating(page.page_size),
+        })
+    }
+
+    async fn restore(&self, request: RestoreMovieRequest) -> Result<Movie, Error> {
+        let id: FilmId = request.id.parse()?;
+        Ok(self.movies.ask(RestoreMovie(id), DEADLINE).await??.into())
+    }
+
+    async fn summary(&self) -> Result<Summary, Error> {
+        let summary = self.movies.ask(CatalogSummary, DEADLINE).await??;
+        let count = |(genre, movies): &(String, i64)| GenreCount {
+            genre: genre.clone(),
+            movies: *movies,
+        };
+        Ok(Summary {
+            total: summary.total,
+            genres: summary.genres.iter().map(count).collect(),
+            sample_size: sample_size(),
+        })
+    }
+
+    async fn load_sample(&self) -> Result<LoadSampleResponse, Error> {
+        let added = self.movies.ask(LoadSample, SAMPLE_DEADLINE).await??;
+        Ok(LoadSampleResponse {
+            added: i32::try_from(added).unwrap_or(i32::MAX),
         })
     }
 }
@@ -136,22 +194,95 @@ impl Catalog for CatalogService {
     ) -> Result<Response<ListMoviesResponse>, Status> {
         answer(self.list(request.into_inner()).await)
     }
+
+    async fn restore_movie(
+        &self,
+        request: Request<RestoreMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        answer(self.restore(request.into_inner()).await)
+    }
+
+    async fn get_summary(
+        &self,
+        _: Request<GetSummaryRequest>,
+    ) -> Result<Response<Summary>, Status> {
+        answer(self.summary().await)
+    }
+
+    async fn load_sample(
+        &self,
+        _: Request<LoadSampleRequest>,
+    ) -> Result<Response<LoadSampleResponse>, Status> {
+        answer(self.load_sample().await)
+    }
+
+    type WatchMoviesStream = Pin<Box<dyn Stream<Item = Result<MoviesChanged, Status>> + Send>>;
+
+    async fn watch_movies(
+        &self,
+        _: Request<WatchMoviesRequest>,
+    ) -> Result<Response<Self::WatchMoviesStream>, Status> {
+        let shutdown = self.shutdown.clone();
+        let changes = self
+            .changes
+            .watch()
+            .map(|()| Ok(MoviesChanged {}))
+            .take_until(async move { shutdown.begun().await });
+        Ok(Response::new(Box::pin(changes)))
+    }
 }
 
 fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| {
-        error.log();
-        Status::new(error.codes().1, error.to_string())
-    })
+    result.map(Response::new).map_err(Error::into_status)
 }
 
-/// The rating as a form would have it. On the wire, 0 is what callers send who give none.
-fn rating_text(rating: f64) -> String {
-    if rating == 0.0 {
-        String::new()
-    } else {
-        rating.to_string()
+/// The rating as a form would have it. In the contract's own field 0 stands for no rating.
+fn rating_text(rating: f64, exact: Option<f64>) -> String {
+    match exact {
+        Some(exact) => exact.to_string(),
+        None if rating == 0.0 => String::new(),
+        None => rating.to_string(),
     }
+}
+
+/// The id that a caller gives to a movie that it creates.
+fn new_id(text: &str) -> Result<FilmId, Error> {
+    match text.parse::<Uuid>() {
+        Ok(id) => Ok(FilmId::from(id)),
+        Err(_) => Err(Error::Invalid("the id of a new movie is a UUID".into())),
+    }
+}
+
+/// Cuts the longest descriptions short until all of them together take no more than `limit` bytes.
+fn cut_descriptions(movies: &mut [Movie], limit: usize) {
+    let mut lengths: Vec<usize> = movies.iter().map(|movie| movie.description.len()).collect();
+    if lengths.iter().sum::<usize>() <= limit {
+        return;
+    }
+    lengths.sort_unstable();
+    // The longest length that all may have: the short ones leave their room to the others.
+    let (mut room, mut left) = (limit, lengths.len());
+    let mut longest = 0;
+    for length in lengths {
+        longest = room / left.max(1);
+        if length > longest {
+            break;
+        }
+        room -= length;
+        left -= 1;
+    }
+    for movie in movies {
+        if movie.description.len() > longest {
+            let end = movie.description.floor_char_boundary(longest);
+            movie.description.truncate(end);
+            movie.description_is_cut = Some(true);
+        }
+    }
+}
+
+fn sample_size() -> i32 {
+    static SIZE: std::sync::LazyLock<usize> = std::sync::LazyLock::new(sample::count);
+    i32::try_from(*SIZE).unwrap_or(i32::MAX)
 }
 
 fn saturating(number: i64) -> i32 {
@@ -164,8 +295,9 @@ fn rfc3339(time: NaiveDateTime) -> String {
 
 impl From<movies::Movie> for Movie {
     fn from(movie: movies::Movie) -> Self {
+        let exact_rating = movie.rating_decimal();
         Self {
-            rating: movie.rating_decimal().unwrap_or_default(),
+            rating: exact_rating.unwrap_or_default(),
             id: movie.id.to_string(),
             title: movie.title,
             description: movie.description,
@@ -173,6 +305,46 @@ impl From<movies::Movie> for Movie {
             release_year: movie.release_year,
             created_at: rfc3339(movie.created_at),
             updated_at: rfc3339(movie.updated_at),
+            exact_rating,
+            is_recommended: Some(movie.is_recommended),
+            version: Some(movie.version),
+            description_is_cut: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movies(lengths: &[usize]) -> Vec<Movie> {
+        let movie = |&length: &usize| Movie {
+            description: "é".repeat(length / 2),
+            ..Movie::default()
+        };
+        lengths.iter().map(movie).collect()
+    }
+
+    #[test]
+    fn only_the_longest_descriptions_are_cut_and_no_more_than_they_have_to_be() {
+        let cut = |lengths: &[usize], limit| {
+            let mut movies = movies(lengths);
+            cut_descriptions(&mut movies, limit);
+            let cut = movies
+                .iter()
+                .map(|movie| movie.description_is_cut == Some(true));
+            let lengths = movies.iter().map(|movie| movie.description.len());
+            lengths.zip(cut).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(&[10, 20], 30), [(10, false), (20, false)]);
+        assert_eq!(
+            cut(&[10, 20, 100], 60),
+            [(10, false), (20, false), (30, true)]
+        );
+        assert_eq!(
+            cut(&[100, 10, 101], 51),
+            [(20, true), (10, false), (20, true)]
+        );
+        assert_eq!(cut(&[], 0), []);
     }
 }

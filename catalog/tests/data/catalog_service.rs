@@ -3,13 +3,19 @@
 use std::{net::TcpListener, sync::Arc};
 
 use catalog::{actors::movie_repository::DeleteMovie, grpc};
-use proto::recommendations::{
-    CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, ListMoviesRequest, UpdateMovieRequest,
-    catalog_client::CatalogClient,
+use prost::Message;
+use proto::{
+    reasons,
+    recommendations::{
+        CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest,
+        ListMoviesRequest, LoadSampleRequest, Movie, RestoreMovieRequest, UpdateMovieRequest,
+        WatchMoviesRequest, catalog_client::CatalogClient,
+    },
 };
 use runtime::{ActorRegistry, Place, grpc::GrpcServer};
 use storage::testing::databases;
 use tonic::{Code, transport::Channel};
+use tonic_types::StatusExt;
 
 use crate::support::{DEADLINE, World, nowhere};
 
@@ -22,7 +28,11 @@ async fn serve(world: &World) -> Client {
 async fn connect(world: &World) -> Channel {
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = grpc::service(world.movies.clone());
+    let service = grpc::service(
+        world.movies.clone(),
+        world.changes.clone(),
+        world.process.shutdown.clone(),
+    );
     world
         .supervisor
         .group("grpc")
@@ -49,6 +59,7 @@ fn request(title: &str) -> CreateMovieRequest {
         genre: "Drama".into(),
         rating: 8.1,
         release_year: "1999".into(),
+        ..CreateMovieRequest::default()
     }
 }
 
@@ -127,6 +138,7 @@ async fn pages_have_bounds_and_filters() {
                 page,
                 page_size,
                 genre: genre.into(),
+                ..ListMoviesRequest::default()
             };
             client
                 .list_movies(request)
@@ -262,6 +274,282 @@ async fn bad_requests_are_told_what_is_accepted() {
         .unwrap()
         .into_inner();
     assert_eq!(list.total, 0);
+}
+
+#[actix_web::test]
+async fn refused_fields_are_told_one_by_one() {
+    let db = storage::testing::TestDatabase::sqlite("grpc-fields");
+    let world = World::start(&db, nowhere()).await;
+    let mut client = serve(&world).await;
+    let bad = CreateMovieRequest {
+        exact_rating: Some(f64::NAN),
+        release_year: "soon".into(),
+        ..request(" ")
+    };
+    let status = client.create_movie(bad).await.unwrap_err();
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    let fields: Vec<_> = violations.iter().map(|bad| bad.field.as_str()).collect();
+    assert_eq!(fields, ["title", "rating", "release_year"]);
+    assert_eq!(violations[0].description, "Give the film a title.");
+}
+
+#[actix_web::test]
+async fn a_rating_of_0_is_kept_and_none_stays_none() {
+    for db in databases("grpc-rating") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        for (rating, exact_rating, expected) in [
+            (0.0, None, None),
+            (0.0, Some(0.0), Some(0.0)),
+            (8.1, None, Some(8.1)),
+            (3.0, Some(8.7), Some(8.7)),
+        ] {
+            let create = CreateMovieRequest {
+                rating,
+                exact_rating,
+                ..request("A")
+            };
+            let movie = client.create_movie(create).await.unwrap().into_inner();
+            assert_eq!(movie.exact_rating, expected);
+            assert_eq!(movie.rating, expected.unwrap_or_default());
+            let update = UpdateMovieRequest {
+                id: movie.id,
+                title: "A".into(),
+                rating,
+                exact_rating,
+                ..UpdateMovieRequest::default()
+            };
+            let movie = client.update_movie(update).await.unwrap().into_inner();
+            assert_eq!(movie.exact_rating, expected);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn an_edit_of_another_version_changes_nothing() {
+    for db in databases("grpc-version") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let movie = client
+            .create_movie(request("A"))
+            .await
+            .unwrap()
+            .into_inner();
+        let edit = |title: &str, expected_version| UpdateMovieRequest {
+            id: movie.id.clone(),
+            title: title.into(),
+            expected_version,
+            ..UpdateMovieRequest::default()
+        };
+        let first = client.update_movie(edit("B", movie.version)).await;
+        let first = first.unwrap().into_inner();
+        assert!(first.version > movie.version);
+        let status = client
+            .update_movie(edit("C", movie.version))
+            .await
+            .unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let details = status.get_error_details();
+        assert_eq!(
+            details.error_info().unwrap().reason,
+            reasons::VERSION_DIFFERS
+        );
+        let get = GetMovieRequest {
+            id: movie.id.clone(),
+        };
+        let now = client.get_movie(get).await.unwrap().into_inner();
+        assert_eq!(now, first);
+        let whatever = client.update_movie(edit("D", None)).await.unwrap();
+        assert_eq!(whatever.into_inner().title, "D");
+        let unknown = UpdateMovieRequest {
+            id: "unknown".into(),
+            ..edit("E", Some(1))
+        };
+        let status = client.update_movie(unknown).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound);
+    }
+}
+
+#[actix_web::test]
+async fn a_movie_that_is_sent_twice_is_one_movie_and_one_that_was_deleted_comes_back() {
+    for db in databases("grpc-twice") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let id = "6f9619ff-8b86-d011-b42d-00c04fc964ff".to_owned();
+        let create = CreateMovieRequest {
+            id: Some(id.clone()),
+            ..request("A")
+        };
+        let first = client
+            .create_movie(create.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(first.id, id);
+        let again = CreateMovieRequest {
+            title: "B".into(),
+            ..create.clone()
+        };
+        let again = client.create_movie(again).await.unwrap().into_inner();
+        assert_eq!(again, first);
+        let delete = DeleteMovieRequest { id: id.clone() };
+        client.delete_movie(delete).await.unwrap();
+        let restore = RestoreMovieRequest { id: id.clone() };
+        let back = client
+            .restore_movie(restore.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(back.version > first.version);
+        let undone = Movie {
+            version: first.version,
+            ..back.clone()
+        };
+        assert_eq!(undone, first);
+        let again = client.restore_movie(restore).await.unwrap().into_inner();
+        assert_eq!(again, back);
+        let unknown = RestoreMovieRequest {
+            id: "unknown".into(),
+        };
+        let status = client.restore_movie(unknown).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound);
+        client
+            .delete_movie(DeleteMovieRequest { id })
+            .await
+            .unwrap();
+        let anew = client.create_movie(create).await.unwrap().into_inner();
+        assert!(anew.version > back.version);
+        let not_a_uuid = CreateMovieRequest {
+            id: Some("x".into()),
+            ..request("A")
+        };
+        let status = client.create_movie(not_a_uuid).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+}
+
+#[actix_web::test]
+async fn a_second_movie_of_the_same_title_and_year_is_refused_if_that_is_asked() {
+    for db in databases("grpc-same") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let first = client
+            .create_movie(request("Élan"))
+            .await
+            .unwrap()
+            .into_inner();
+        let refuse = |title: &str, year: &str| CreateMovieRequest {
+            release_year: year.into(),
+            refuse_same_title_and_year: true,
+            ..request(title)
+        };
+        let status = client
+            .create_movie(refuse(" éLAN ", "1999"))
+            .await
+            .unwrap_err();
+        assert_eq!(status.code(), Code::AlreadyExists);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!(info.reason, reasons::SAME_TITLE_AND_YEAR);
+        assert_eq!(info.metadata[reasons::FILM_ID], first.id);
+        for other in [
+            refuse("Élan", "2000"),
+            refuse("Elan 2", "1999"),
+            request("Élan"),
+        ] {
+            client.create_movie(other).await.unwrap();
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_list_is_never_larger_than_clients_take() {
+    let db = storage::testing::TestDatabase::sqlite("grpc-large");
+    let world = World::start(&db, nowhere()).await;
+    let mut client = serve(&world).await;
+    let long = CreateMovieRequest {
+        description: "é".repeat(30_000),
+        ..request("long")
+    };
+    for _ in 0..99 {
+        client.create_movie(long.clone()).await.unwrap();
+    }
+    client.create_movie(request("short")).await.unwrap();
+    let all = ListMoviesRequest {
+        page_size: 100,
+        ..ListMoviesRequest::default()
+    };
+    // A client refuses more than 4 MiB by default.
+    let list = client.list_movies(all.clone()).await.unwrap().into_inner();
+    assert_eq!(
+        (list.movies.len(), list.total, list.page_size),
+        (100, 100, 100)
+    );
+    assert!(list.encoded_len() > 3 << 20, "{}", list.encoded_len());
+    for movie in &list.movies {
+        let is_long = movie.title == "long";
+        assert_eq!(movie.description_is_cut, is_long.then_some(true));
+        assert!(is_long || movie.description == "A description.");
+    }
+    let get = GetMovieRequest {
+        id: list.movies[1].id.clone(),
+    };
+    let whole = client.get_movie(get).await.unwrap().into_inner();
+    assert_eq!(
+        (whole.description.len(), whole.description_is_cut),
+        (60_000, None)
+    );
+    let without = ListMoviesRequest {
+        without_descriptions: true,
+        ..all
+    };
+    let list = client.list_movies(without).await.unwrap().into_inner();
+    assert!(list.movies.iter().all(|movie| movie.description.is_empty()));
+}
+
+#[actix_web::test]
+async fn figures_are_told_the_sample_is_loaded_once_and_changes_are_announced() {
+    let db = storage::testing::TestDatabase::sqlite("grpc-figures");
+    let world = World::start(&db, nowhere()).await;
+    let mut client = serve(&world).await;
+    let mut changes = client
+        .watch_movies(WatchMoviesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(changes.message().await.unwrap().is_some(), "the beginning");
+    let before = client
+        .get_summary(GetSummaryRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((before.total, before.genres.len()), (0, 0));
+    assert!(before.sample_size > 200);
+    let load = async |client: &mut Client| {
+        let loaded = client.load_sample(LoadSampleRequest {}).await.unwrap();
+        loaded.into_inner().added
+    };
+    assert_eq!(load(&mut client).await, before.sample_size);
+    assert!(changes.message().await.unwrap().is_some(), "a change");
+    assert_eq!(load(&mut client).await, 0);
+    let after = client
+        .get_summary(GetSummaryRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(after.total, i64::from(before.sample_size));
+    assert!(
+        after
+            .genres
+            .iter()
+            .any(|count| count.genre == "Drama" && count.movies > 9)
+    );
+    world.process.shutdown.begin();
+    let ended = async { while changes.message().await.unwrap().is_some() {} };
+    tokio::time::timeout(DEADLINE, ended)
+        .await
+        .expect("the watch ends");
 }
 
 #[actix_web::test]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
-    let message = UpdateMovie(id.clone(), draft(title));
+    let message = UpdateMovie::new(id.clone(), draft(title));
     world
         .movies
         .ask(message, DEADLINE)
@@ -71,7 +71,7 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
             release_year: "1982".into(),
         };
         let draft = catalog::movies::MovieDraft::parse(&film).unwrap();
-        let message = catalog::actors::movie_repository::CreateMovie(draft);
+        let message = catalog::actors::movie_repository::CreateMovie::new(draft);
         let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         delivered(&world).await;
         let told = recommender.told();

@@ -89,7 +89,7 @@ async fn is_migrated(db: TestDatabase) {
     assert_eq!(recommender.told().len(), 3);
 
     let odd: FilmId = "not-a-uuid".parse().unwrap();
-    let update = UpdateMovie(odd.clone(), draft("Even 🎬"));
+    let update = UpdateMovie::new(odd.clone(), draft("Even 🎬"));
     world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
     let odd = world
         .movies

@@ -58,7 +58,7 @@ async fn a_movie_is_kept_as_it_was_given() {
             rating: "8.1".into(),
             release_year: "1928".into(),
         };
-        let message = CreateMovie(MovieDraft::parse(&given).unwrap());
+        let message = CreateMovie::new(MovieDraft::parse(&given).unwrap());
         let created = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!(created.title, given.title);
         assert_eq!(created.description, given.description);
@@ -69,7 +69,7 @@ async fn a_movie_is_kept_as_it_was_given() {
         assert!(!created.is_recommended);
         assert_eq!(get(&world, &created.id).await.unwrap(), created);
 
-        let message = UpdateMovie(created.id.clone(), draft("Other"));
+        let message = UpdateMovie::new(created.id.clone(), draft("Other"));
         let updated = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!((updated.title.as_str(), updated.rating), ("Other", None));
         assert_eq!(updated.created_at, created.created_at);
@@ -83,7 +83,7 @@ async fn a_movie_is_kept_as_it_was_given() {
             get(&world, &created.id).await,
             Err(Error::NotFound)
         ));
-        let message = UpdateMovie(created.id.clone(), draft("Other"));
+        let message = UpdateMovie::new(created.id.clone(), draft("Other"));
         let gone = world.movies.ask(message, DEADLINE).await.unwrap();
         assert!(matches!(gone, Err(Error::NotFound)));
     }
@@ -125,12 +125,12 @@ async fn a_rating_of_0_is_kept_and_none_is_none() {
             .unwrap()
         };
         for (typed, expected) in [("0", Some(0.0)), ("", None), ("0,0", Some(0.0))] {
-            let create = CreateMovie(rated(typed));
+            let create = CreateMovie::new(rated(typed));
             let movie = world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
             assert_eq!(movie.rating_decimal(), expected, "{typed:?}");
             assert_eq!(get(&world, &movie.id).await.unwrap(), movie);
             for (edited, expected) in [("5", Some(5.0)), ("0", Some(0.0)), ("", None)] {
-                let update = UpdateMovie(movie.id.clone(), rated(edited));
+                let update = UpdateMovie::new(movie.id.clone(), rated(edited));
                 let edit = world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
                 assert_eq!(edit.rating_decimal(), expected, "{edited:?}");
             }
@@ -275,7 +275,7 @@ async fn movies_of_the_same_title_and_year_are_found_in_any_spelling() {
                 release_year: year.into(),
                 ..fields(title)
             };
-            let create = CreateMovie(MovieDraft::parse(&movie).unwrap());
+            let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
             world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
         }
         for (title, year, found) in [
@@ -407,7 +407,7 @@ async fn figures_follow_every_write() {
             genre: "Noir, Crime".into(),
             ..fields("A")
         };
-        let message = CreateMovie(MovieDraft::parse(&film).unwrap());
+        let message = CreateMovie::new(MovieDraft::parse(&film).unwrap());
         let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!(summary().await.total, 1);
         assert_eq!(
@@ -466,7 +466,7 @@ async fn two_catalogs_on_one_database_both_write() {
             let world = if i % 2 == 0 { &one } else { &other };
             world
                 .movies
-                .ask(UpdateMovie(movie.id.clone(), draft("B")), DEADLINE)
+                .ask(UpdateMovie::new(movie.id.clone(), draft("B")), DEADLINE)
         });
         let edited = futures::future::join_all(edits).await;
         let mut versions: Vec<i64> = edited

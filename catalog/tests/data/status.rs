@@ -27,7 +27,7 @@ fn event(film_id: &str, is_recommended: bool, version: Option<i64>) -> Event {
 async fn the_newest_version_counts_and_repetition_changes_nothing() {
     for db in databases("status") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone());
+        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
         let movie = world.create("Film").await;
         let id = movie.id.to_string();
         let apply = |is_recommended, version| {
@@ -72,7 +72,7 @@ async fn the_newest_version_counts_and_repetition_changes_nothing() {
 async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
     for db in databases("status-batch") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone());
+        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
         let (a, b) = (world.create("A").await.id, world.create("B").await.id);
         let broken = |payload: &str| Event {
             payload: payload.into(),
@@ -123,7 +123,7 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
 async fn events_wait_while_the_database_fails() {
     for db in databases("status-away") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone());
+        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
         let movie = world.create("Film").await;
         execute(&db, "ALTER TABLE movies RENAME TO elsewhere");
         let events = [
@@ -149,7 +149,7 @@ async fn events_wait_while_the_database_fails() {
 async fn an_event_that_the_database_never_takes_blocks_no_other() {
     for db in databases("status-cursed") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone());
+        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
         let good = world.create("Good").await;
         let cursed = world.create("Cursed").await;
         execute(

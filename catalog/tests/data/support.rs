@@ -7,11 +7,12 @@ use std::{
 };
 
 use catalog::{
+    RecommendationsClient,
     actors::{
         film_courier::{FilmCourier, Pace},
         movie_repository::{CreateMovie, MovieRepository},
-        recommendations_gateway,
     },
+    changes::Changes,
     movies::{self, Movie, MovieDraft, MovieFields},
 };
 use diesel::connection::SimpleConnection;
@@ -32,6 +33,7 @@ pub(crate) const PACE: Pace = Pace {
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) movies: Handle<MovieRepository>,
+    pub(crate) changes: Changes,
     pub(crate) supervisor: Supervisor,
     pub(crate) process: Process,
 }
@@ -54,22 +56,24 @@ impl World {
         let database = Database::open(&group, "movies", "test", db.url(), steps)
             .await
             .unwrap();
-        let line = recommendations_gateway::line(&recommender.to_string().parse().unwrap());
+        let line = RecommendationsClient::new(&recommender.into());
         let courier = {
             let database = database.clone();
             group.supervise("film-courier", Place::Here, move |guard| {
                 FilmCourier::new(database.clone(), line.clone(), pace, guard)
             })
         };
+        let changes = Changes::default();
         let movies = {
-            let database = database.clone();
+            let (database, changes) = (database.clone(), changes.clone());
             group.supervise("movie-repository", Place::Here, move |guard| {
-                MovieRepository::new(database.clone(), courier.clone(), guard)
+                MovieRepository::new(database.clone(), courier.clone(), changes.clone(), guard)
             })
         };
         Self {
             database,
             movies,
+            changes,
             supervisor,
             process,
         }
@@ -81,7 +85,7 @@ impl World {
 
     pub(crate) async fn create(&self, title: &str) -> Movie {
         self.movies
-            .ask(CreateMovie(draft(title)), DEADLINE)
+            .ask(CreateMovie::new(draft(title)), DEADLINE)
             .await
             .unwrap()
             .unwrap()

@@ -78,7 +78,7 @@ async fn list(system: &System) -> Vec<Movie> {
         let request = ListMoviesRequest {
             page,
             page_size: 100,
-            genre: String::new(),
+            ..ListMoviesRequest::default()
         };
         let answer = catalog.list_movies(request).await.unwrap().into_inner();
         let ended = answer.movies.is_empty();

@@ -1,0 +1,32 @@
+//! What tests of several crates share: a fake of each gRPC service, in memory, and waiting until a
+//! condition holds. Nothing of it is in a program.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod catalog;
+mod recommendations;
+mod server;
+
+pub use catalog::FakeCatalog;
+pub use recommendations::FakeRecommendations;
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what it expects.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until `holds`, at most [`LIMIT`].
+///
+/// # Panics
+///
+/// If it does not come about.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !holds().await {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

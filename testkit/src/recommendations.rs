@@ -1,0 +1,346 @@
+//! A recommendations service that keeps what it is told in memory and finds keywords as parts of
+//! texts. Every user has keywords of their own.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use futures::{StreamExt, stream::BoxStream};
+use proto::recommendations::{
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
+    FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, MovieRecommendation,
+    Preference, RecommendationsChanged, RecommendationsRequest, RecommendationsResponse,
+    RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
+    recommendations_server::{Recommendations, RecommendationsServer},
+};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::server::FakeServer;
+
+/// The service, and what it was told. Clones know the same.
+#[derive(Clone)]
+pub struct FakeRecommendations {
+    calls: Calls,
+    server: FakeServer,
+}
+
+/// What answers the calls.
+#[derive(Clone)]
+struct Calls {
+    told: Arc<Mutex<Told>>,
+    changes: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Told {
+    keywords: Vec<Preference>,
+    films: Vec<FilmUpdate>,
+    is_silent: bool,
+    /// How many calls were made, by name.
+    calls: BTreeMap<&'static str, usize>,
+    /// How many watches of each user are open.
+    watches: BTreeMap<i32, usize>,
+}
+
+impl FakeRecommendations {
+    /// Starts the service.
+    pub fn start() -> Self {
+        let service = Self::absent();
+        service.come_back();
+        service
+    }
+
+    /// A service at an address where nothing answers, until [`Self::come_back`].
+    pub fn absent() -> Self {
+        Self {
+            calls: Calls {
+                told: Arc::default(),
+                changes: watch::Sender::new(()),
+            },
+            server: FakeServer::new(),
+        }
+    }
+
+    /// Where the service is.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// Ends the service, with all its connections; what it was told stays.
+    pub fn leave(&self) {
+        self.server.leave();
+    }
+
+    /// Starts the service where it is expected.
+    pub fn come_back(&self) {
+        let service = RecommendationsServer::new(self.calls.clone());
+        self.server.serve(Server::builder().add_service(service));
+    }
+
+    /// From now on takes every call and answers none.
+    pub fn fall_silent(&self) {
+        self.calls.told().is_silent = true;
+    }
+
+    /// The keywords that a user follows.
+    pub fn keywords(&self, user: i32) -> Vec<String> {
+        let told = self.calls.told();
+        let own = told.of(user);
+        own.map(|preference| preference.keyword.clone()).collect()
+    }
+
+    /// Follows a keyword without the pages, as another client would.
+    pub fn follow(&self, user: i32, keyword: &str) {
+        self.calls.told().keywords.push(Preference {
+            user_id: user,
+            keyword: keyword.into(),
+            matching_films: None,
+        });
+        self.calls.changes.send_replace(());
+    }
+
+    /// Learns of a film; answers whether it is recommended to any user.
+    pub fn know(&self, film: FilmUpdate) -> bool {
+        self.calls.know(film)
+    }
+
+    /// Forgets a film.
+    pub fn forget(&self, film_id: &str) {
+        let mut told = self.calls.told();
+        told.films.retain(|known| known.film_id != film_id);
+        drop(told);
+        self.calls.changes.send_replace(());
+    }
+
+    /// How many calls of this name were made.
+    pub fn calls(&self, name: &str) -> usize {
+        self.calls
+            .told()
+            .calls
+            .get(name)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// How many watches of a user are open.
+    pub fn watches(&self, user: i32) -> usize {
+        self.calls
+            .told()
+            .watches
+            .get(&user)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl Calls {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap()
+    }
+
+    fn know(&self, film: FilmUpdate) -> bool {
+        let mut told = self.told();
+        told.films.retain(|known| known.film_id != film.film_id);
+        let mut followed = told.keywords.iter();
+        let wanted = followed.any(|preference| Told::matches(&film, &preference.keyword));
+        told.films.push(film);
+        drop(told);
+        self.changes.send_replace(());
+        wanted
+    }
+
+    /// Counts a call; never comes back if the service is silent.
+    async fn speak(&self, name: &'static str) {
+        let is_silent = {
+            let mut told = self.told();
+            *told.calls.entry(name).or_default() += 1;
+            told.is_silent
+        };
+        if is_silent {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Told {
+    fn matches(film: &FilmUpdate, keyword: &str) -> bool {
+        format!("{} {} {}", film.title, film.description, film.genre)
+            .to_lowercase()
+            .contains(&keyword.to_lowercase())
+    }
+
+    fn of(&self, user: i32) -> impl Iterator<Item = &Preference> {
+        let all = self.keywords.iter();
+        all.filter(move |preference| preference.user_id == user)
+    }
+
+    /// The newest first.
+    fn recommended(&self, user: i32) -> Vec<MovieRecommendation> {
+        let recommend = |film: &FilmUpdate| {
+            let matched = self
+                .of(user)
+                .map(|preference| preference.keyword.clone())
+                .filter(|keyword| Self::matches(film, keyword));
+            MovieRecommendation {
+                id: film.film_id.clone(),
+                title: film.title.clone(),
+                description: film.description.clone(),
+                genre: film.genre.clone(),
+                rating: film.rating,
+                release_year: film.release_year.clone(),
+                matched_keywords: matched.collect(),
+            }
+        };
+        let all = self.films.iter().rev().map(recommend);
+        all.filter(|film| !film.matched_keywords.is_empty())
+            .collect()
+    }
+}
+
+/// That a watch is open.
+struct OpenWatch(Calls, i32);
+
+impl OpenWatch {
+    fn new(calls: Calls, user: i32) -> Self {
+        *calls.told().watches.entry(user).or_default() += 1;
+        Self(calls, user)
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        *self.0.told().watches.entry(self.1).or_default() -= 1;
+    }
+}
+
+#[tonic::async_trait]
+impl Recommendations for Calls {
+    async fn get_recommendations(
+        &self,
+        request: Request<RecommendationsRequest>,
+    ) -> Result<Response<RecommendationsResponse>, Status> {
+        self.speak("GetRecommendations").await;
+        let RecommendationsRequest {
+            user_id,
+            max_results,
+            offset,
+            ..
+        } = request.into_inner();
+        let all = self.told().recommended(user_id.parse().unwrap());
+        let total = all.len() as i32;
+        let page = all
+            .into_iter()
+            .skip(offset as usize)
+            .take(max_results as usize);
+        Ok(Response::new(RecommendationsResponse {
+            recommendations: page.collect(),
+            total,
+            ..RecommendationsResponse::default()
+        }))
+    }
+
+    async fn create_preference(
+        &self,
+        request: Request<CreatePreferenceRequest>,
+    ) -> Result<Response<Preference>, Status> {
+        self.speak("CreatePreference").await;
+        let CreatePreferenceRequest { user_id, keyword } = request.into_inner();
+        if keyword.contains('!') {
+            return Err(Status::invalid_argument("a keyword holds no `!`"));
+        }
+        if keyword == "one too many" {
+            return Err(Status::failed_precondition("stop following one first"));
+        }
+        let preference = Preference {
+            user_id,
+            keyword,
+            matching_films: None,
+        };
+        let mut told = self.told();
+        if !told.keywords.contains(&preference) {
+            told.keywords.push(preference.clone());
+        }
+        drop(told);
+        self.changes.send_replace(());
+        Ok(Response::new(preference))
+    }
+
+    async fn get_preferences(
+        &self,
+        request: Request<GetPreferencesRequest>,
+    ) -> Result<Response<GetPreferencesResponse>, Status> {
+        self.speak("GetPreferences").await;
+        let user = request.into_inner().user_id;
+        let told = self.told();
+        let counted = told.of(user).map(|preference| {
+            let matching = told
+                .films
+                .iter()
+                .filter(|film| Told::matches(film, &preference.keyword))
+                .count();
+            Preference {
+                matching_films: Some(matching as i32),
+                ..preference.clone()
+            }
+        });
+        Ok(Response::new(GetPreferencesResponse {
+            preferences: counted.collect(),
+        }))
+    }
+
+    async fn delete_preference(
+        &self,
+        request: Request<DeletePreferenceRequest>,
+    ) -> Result<Response<DeletePreferenceResponse>, Status> {
+        self.speak("DeletePreference").await;
+        let DeletePreferenceRequest { user_id, keyword } = request.into_inner();
+        let mut told = self.told();
+        let before = told.keywords.len();
+        told.keywords
+            .retain(|preference| preference.user_id != user_id || preference.keyword != keyword);
+        let success = told.keywords.len() < before;
+        drop(told);
+        self.changes.send_replace(());
+        Ok(Response::new(DeletePreferenceResponse { success }))
+    }
+
+    async fn process_film_update(
+        &self,
+        request: Request<FilmUpdate>,
+    ) -> Result<Response<FilmUpdateResponse>, Status> {
+        self.speak("ProcessFilmUpdate").await;
+        self.know(request.into_inner());
+        Ok(Response::new(FilmUpdateResponse { success: true }))
+    }
+
+    async fn remove_film(
+        &self,
+        request: Request<RemoveFilmRequest>,
+    ) -> Result<Response<RemoveFilmResponse>, Status> {
+        self.speak("RemoveFilm").await;
+        let film_id = request.into_inner().film_id;
+        self.told().films.retain(|known| known.film_id != film_id);
+        self.changes.send_replace(());
+        Ok(Response::new(RemoveFilmResponse { success: true }))
+    }
+
+    type WatchRecommendationsStream = BoxStream<'static, Result<RecommendationsChanged, Status>>;
+
+    async fn watch_recommendations(
+        &self,
+        request: Request<WatchRecommendationsRequest>,
+    ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+        self.speak("WatchRecommendations").await;
+        let user = request.into_inner().user_id;
+        let watch = OpenWatch::new(self.clone(), user);
+        let changes = WatchStream::new(self.changes.subscribe()).map(move |()| {
+            let total = watch.0.told().recommended(watch.1).len() as i32;
+            Ok(RecommendationsChanged { total })
+        });
+        Ok(Response::new(changes.boxed()))
+    }
+}

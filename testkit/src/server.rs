@@ -1,0 +1,67 @@
+//! A gRPC server on threads of its own, so that it can end with all its connections at once.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::Router;
+
+/// A server that can leave and come back. Clones are the same server; the last one ends it.
+#[derive(Clone)]
+pub(crate) struct FakeServer {
+    pub(crate) address: SocketAddr,
+    running: Arc<Running>,
+}
+
+#[derive(Default)]
+struct Running(Mutex<Option<Runtime>>);
+
+impl FakeServer {
+    /// A server at an address where nothing answers yet.
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            running: Arc::default(),
+        }
+    }
+
+    /// Begins to answer.
+    pub(crate) fn serve(&self, router: Router) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let incoming = TcpListenerStream::new(listener);
+            router.serve_with_incoming(incoming).await.unwrap();
+        });
+        *self.running.0.lock().unwrap() = Some(runtime);
+    }
+
+    /// Ends, with all connections.
+    pub(crate) fn leave(&self) {
+        self.running.end();
+    }
+}
+
+impl Running {
+    fn end(&self) {
+        if let Some(runtime) = self.0.lock().unwrap().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,9 @@
+//! The gateways to the services that the pages call, one actor for each.
+
+pub mod catalog_gateway;
+
+pub mod recommendations_gateway;
+
+mod service_client;
+
+pub(crate) use service_client::ServiceClient;

@@ -1,0 +1,167 @@
+//! The connection to one service, and what its answers mean. Every call has a deadline, which the
+//! service learns of, and says who acts.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use proto::{FilmId, UserId, reasons};
+use runtime::{Dependency, ServiceAddress};
+use tonic::{Code, Request, Response, Status, metadata::MetadataValue, transport::Channel};
+use tonic_types::StatusExt;
+
+use crate::error::{Error, FieldError, FieldErrors, Service};
+
+/// The metadata that says who acts, a decimal number.
+const USER_METADATA: &str = "marquee-user";
+
+/// Calls one service. Clones share the connection.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceClient {
+    service: Service,
+    channel: Channel,
+    dependency: Arc<Dependency>,
+}
+
+impl ServiceClient {
+    /// Makes a client that connects when it is first needed, and again whenever it has to.
+    pub(crate) fn new(service: Service, address: &ServiceAddress) -> Self {
+        Self {
+            service,
+            channel: connection(address),
+            dependency: Arc::new(Dependency::new(service.name())),
+        }
+    }
+
+    /// Makes a client with a connection of its own; both tell of the same absence.
+    pub(crate) fn separate(&self, address: &ServiceAddress) -> Self {
+        Self {
+            channel: connection(address),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Makes a request on behalf of a user, with a deadline.
+    pub(crate) fn request<T>(message: T, user: Option<UserId>, deadline: Duration) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(deadline);
+        if let Some(user) = user {
+            request
+                .metadata_mut()
+                .insert(USER_METADATA, MetadataValue::from(user.0));
+        }
+        request
+    }
+
+    /// Waits for the answer of one call.
+    pub(crate) async fn call<T>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(deadline, call).await {
+            Ok(Ok(response)) => {
+                self.dependency.is_there();
+                Ok(response.into_inner())
+            }
+            Ok(Err(status)) => {
+                if self.service == Service::Recommendations || is_unreachable(&status) {
+                    self.note(&status);
+                }
+                Err(self.error(name, status))
+            }
+            Err(_) => {
+                if self.service == Service::Recommendations {
+                    let seconds = deadline.as_secs();
+                    self.dependency
+                        .is_gone(format_args!("no answer within {seconds} s"));
+                }
+                tracing::debug!(call = name, "{name} was not answered in time");
+                Err(Error::ServiceUnavailable(self.service))
+            }
+        }
+    }
+
+    /// The error that a status means.
+    pub(crate) fn error(&self, call: &'static str, status: Status) -> Error {
+        let details = status.get_error_details();
+        let reason = details.error_info().map(|info| info.reason.as_str());
+        match status.code() {
+            Code::NotFound => Error::NotFound,
+            Code::InvalidArgument => match details.bad_request() {
+                Some(bad) => Error::Fields(FieldErrors(
+                    bad.field_violations
+                        .iter()
+                        .map(|violation| FieldError {
+                            field: violation.field.clone(),
+                            message: violation.description.clone(),
+                        })
+                        .collect(),
+                )),
+                None => Error::Invalid(status.message().to_owned()),
+            },
+            Code::FailedPrecondition if reason == Some(reasons::VERSION_DIFFERS) => {
+                Error::VersionDiffers
+            }
+            // As things are it cannot be done: the user has to do something first.
+            Code::FailedPrecondition => Error::Invalid(status.message().to_owned()),
+            Code::AlreadyExists if reason == Some(reasons::SAME_TITLE_AND_YEAR) => {
+                let info = details.error_info();
+                let id = info.and_then(|info| info.metadata.get(reasons::FILM_ID));
+                let id: Option<FilmId> = id.and_then(|id| id.parse().ok());
+                id.map_or(Error::NotFound, Error::SameTitleAndYear)
+            }
+            _ if reason == Some(reasons::DISK_FULL) => Error::Full,
+            // Older services do not know our additions; for the caller that is the same.
+            code if code == Code::Unimplemented || is_unavailable(&status) => {
+                tracing::debug!(call, %status, "{call} was not answered: {status}");
+                Error::ServiceUnavailable(self.service)
+            }
+            _ => Error::ServiceFailed(self.service, Box::new(status)),
+        }
+    }
+
+    /// Tells the log, in the end, that the service is there.
+    pub(crate) fn reached(&self) {
+        self.dependency.is_there();
+    }
+
+    /// Tells the log, in the end, whether the service can be reached.
+    pub(crate) fn note(&self, status: &Status) {
+        if is_unavailable(status) {
+            self.dependency.is_gone(status.message());
+        } else {
+            self.dependency.is_there();
+        }
+    }
+}
+
+/// Whether the service did not do what it was asked, and may do it later.
+fn is_unavailable(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
+            true
+        }
+        _ => is_unreachable(status),
+    }
+}
+
+/// Whether the service was not reached: its own answers have no cause.
+fn is_unreachable(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+fn connection(address: &ServiceAddress) -> Channel {
+    address
+        .endpoint()
+        .connect_timeout(Duration::from_secs(2))
+        .tcp_nodelay(true)
+        // A peer that vanished without a word is noticed, also while nothing is asked.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .connect_lazy()
+}

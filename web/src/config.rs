@@ -1,0 +1,140 @@
+//! The settings of the pages. A program that contains other services beside the pages takes
+//! [`PagesConfig`] alone and knows the addresses of the services itself.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Args;
+use runtime::{
+    Fault, ServiceAddress,
+    settings::{self, MIN_SECRET_LEN, kept_secret},
+};
+use sha2::{Digest, Sha512};
+
+/// The name of the file in the data folder that keeps a generated secret key.
+const SECRET_KEY_FILE: &str = "secret_key";
+
+/// The settings of a web service, each a flag and an environment variable.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// How the pages are served.
+    #[command(flatten)]
+    pub pages: PagesConfig,
+    /// The folder that keeps a generated secret key.
+    #[arg(
+        long,
+        env = "DATA_DIR",
+        value_name = "FOLDER",
+        default_value = "./data"
+    )]
+    pub data_dir: PathBuf,
+    /// Where the catalog is; the port is 50052 unless given.
+    #[arg(
+        long,
+        env = "CATALOG_HOST",
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:50052",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_052)
+    )]
+    pub catalog_host: ServiceAddress,
+    /// Where the recommendations service is; the port is 50051 unless given.
+    #[arg(
+        long,
+        env = "RECOMMENDATIONS_HOST",
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:50051",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
+    )]
+    pub recommendations_host: ServiceAddress,
+}
+
+/// The settings of the pages in every program that has pages.
+#[derive(Debug, Clone, Args)]
+pub struct PagesConfig {
+    /// Where the pages are served.
+    #[arg(
+        long,
+        env = "HTTP_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:5000"
+    )]
+    pub http_addr: SocketAddr,
+    /// Signs the cookies, at least 16 bytes; all web services of one site share it [default: generated,
+    /// and kept in the data folder].
+    #[arg(long, env = "SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
+    pub secret_key: Option<SecretKey>,
+}
+
+impl Config {
+    /// The secret key: the setting, or the one in the data folder, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or written.
+    pub fn secret(&self) -> Result<SecretKey, Fault> {
+        match &self.pages.secret_key {
+            Some(key) => Ok(key.clone()),
+            None => match kept_secret(&self.data_dir.join(SECRET_KEY_FILE)) {
+                Ok(kept) => Ok(SecretKey::derive(&kept)),
+                Err(e) => {
+                    let reason = format!("cannot keep a generated key in `{SECRET_KEY_FILE}`: {e}");
+                    let setting = settings::name("secret-key", "SECRET_KEY");
+                    Err(Fault::bad_setting(setting, reason))
+                }
+            },
+        }
+    }
+}
+
+/// A key that signs what is given to browsers. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey([u8; 64]);
+
+impl SecretKey {
+    /// 64 bytes from which keys can be made.
+    pub fn bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+
+    fn derive(text: &[u8]) -> Self {
+        Self(Sha512::digest(text).into())
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() < MIN_SECRET_LEN {
+            return Err(format!(
+                "at least {MIN_SECRET_LEN} bytes that nobody can guess are needed"
+            ));
+        }
+        Ok(Self::derive(text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_secret_is_kept_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SECRET_KEY_FILE);
+        let made = SecretKey::derive(&kept_secret(&path).unwrap());
+        assert_eq!(SecretKey::derive(&kept_secret(&path).unwrap()), made);
+        assert_eq!(format!("{made:?}"), "SecretKey(…)");
+    }
+
+    #[test]
+    fn a_short_secret_is_refused() {
+        assert!("secret".parse::<SecretKey>().is_err());
+        assert!("sixteen bytes 16".parse::<SecretKey>().is_ok());
+    }
+}

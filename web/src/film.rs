@@ -1,0 +1,229 @@
+//! One film: looked at, added, edited, deleted.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode};
+use proto::FilmId;
+
+use super::{
+    assets, covers,
+    form::Form,
+    page_error::PageError,
+    request_context::{DEADLINE, RequestContext, look_further},
+    url,
+    views::{FilmFormView, FilmView, Place, genre_names},
+};
+use crate::{
+    Error,
+    actors::catalog_gateway::{
+        CreateFilm, DeleteFilm, Film, FilmFields, GetFilm, GetSummary, UpdateFilm,
+    },
+};
+
+/// The id in the address of a film.
+pub(super) struct InPath(FilmId);
+
+impl FromRequest for InPath {
+    type Error = PageError;
+    type Future = Ready<Result<Self, PageError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // actix-web has decoded all but `%`, `/` and `+`; decoding the rest now decodes nothing twice.
+        let id = request
+            .match_info()
+            .get("id")
+            .and_then(url::decode)
+            .and_then(|id| id.parse().ok());
+        ready(id.map(Self).ok_or(PageError::Service(Error::NotFound)))
+    }
+}
+
+/// GET `/movie/<id>`.
+pub(super) async fn show(
+    context: RequestContext,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let (film, mut reasons) = futures::join!(get(&context, &id), context.reasons());
+    let film = film?;
+    if let (Some(reasons), Some(user)) = (&mut reasons, context.visitor.user())
+        && film.is_recommended
+    {
+        look_further(&context.site.app, user, reasons, &[&id]).await;
+    }
+    let why = reasons.as_ref().map(|reasons| reasons.of(&id));
+    let view = FilmView::new(&film, why.unwrap_or_default());
+    let recommended = reasons.map(|reasons| reasons.total);
+    context.show(
+        StatusCode::OK,
+        Place::Films,
+        recommended,
+        |templates, layout| templates.film(layout, &view),
+    )
+}
+
+/// GET `/movie/new`.
+pub(super) async fn new_form(context: RequestContext) -> Result<HttpResponse, PageError> {
+    let view = FilmFormView::to_add(&FilmFields::default(), genres(&context).await);
+    show_form(&context, StatusCode::OK, Place::New, &view).await
+}
+
+/// POST `/movie/new`.
+pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpResponse, PageError> {
+    let fields = fields(&form);
+    let create = CreateFilm {
+        user: context.visitor.user(),
+        fields: fields.clone(),
+        id: None,
+        refuse_same: false,
+    };
+    let created = context.site.app.catalog.ask(create, DEADLINE).await;
+    match created.unwrap_or_else(|e| Err(e.into())) {
+        Ok(film) => Ok(context.go_to("/", &format!("{} was added.", film.title))),
+        Err(error) => {
+            let view = FilmFormView::to_add(&fields, genres(&context).await);
+            show_again(&context, Place::New, view, error).await
+        }
+    }
+}
+
+/// GET `/movie/<id>/edit`.
+pub(super) async fn edit_form(
+    context: RequestContext,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let film = get(&context, &id).await?;
+    let fields = FilmFields {
+        title: film.title.clone(),
+        description: film.description.clone(),
+        genre: film.genre.clone(),
+        rating: film
+            .rating
+            .map(|rating| rating.to_string())
+            .unwrap_or_default(),
+        release_year: film.release_year.clone(),
+    };
+    let view = FilmFormView::to_edit(&film, &fields, genres(&context).await);
+    show_form(&context, StatusCode::OK, Place::Films, &view).await
+}
+
+/// POST `/movie/<id>/edit`.
+pub(super) async fn update(
+    context: RequestContext,
+    InPath(id): InPath,
+    form: Form,
+) -> Result<HttpResponse, PageError> {
+    let before = get(&context, &id).await?;
+    let fields = fields(&form);
+    let update = UpdateFilm {
+        user: context.visitor.user(),
+        id: id.clone(),
+        fields: fields.clone(),
+        expected_version: None,
+    };
+    let updated = context.site.app.catalog.ask(update, DEADLINE).await;
+    match updated.unwrap_or_else(|e| Err(e.into())) {
+        Ok(film) => Ok(context.go_to(&url::film(&id), &format!("{} was edited.", film.title))),
+        Err(error) => {
+            let view = FilmFormView::to_edit(&before, &fields, genres(&context).await);
+            show_again(&context, Place::Films, view, error).await
+        }
+    }
+}
+
+/// POST `/movie/<id>/delete`.
+pub(super) async fn delete(
+    context: RequestContext,
+    InPath(id): InPath,
+    _: Form,
+) -> Result<HttpResponse, PageError> {
+    let film = get(&context, &id).await?;
+    let user = context.visitor.user();
+    let deleted = context
+        .site
+        .app
+        .catalog
+        .ask(DeleteFilm { user, id }, DEADLINE);
+    deleted.await.map_err(Error::from)??;
+    Ok(context.go_to("/", &format!("{} was deleted.", film.title)))
+}
+
+/// GET `/movie/<id>/cover.svg`.
+pub(super) async fn cover(
+    context: RequestContext,
+    request: HttpRequest,
+    InPath(id): InPath,
+) -> Result<HttpResponse, PageError> {
+    let Film {
+        title,
+        release_year,
+        genre,
+        ..
+    } = get(&context, &id).await?;
+    let version = covers::version(&title, &release_year, &genre);
+    let draw = || covers::cover(&title, &release_year, &genre);
+    Ok(assets::versioned(&request, &version, "image/svg+xml", draw))
+}
+
+async fn get(context: &RequestContext, id: &FilmId) -> Result<Film, Error> {
+    let catalog = &context.site.app.catalog;
+    catalog.ask(GetFilm(id.clone()), DEADLINE).await?
+}
+
+/// The genres that there are, to choose from while typing; none if they cannot be had.
+async fn genres(context: &RequestContext) -> Vec<String> {
+    match context.site.app.catalog.ask(GetSummary, DEADLINE).await {
+        Ok(Ok(summary)) => genre_names(&summary),
+        _ => Vec::new(),
+    }
+}
+
+fn fields(form: &Form) -> FilmFields {
+    FilmFields {
+        title: form.text("title"),
+        description: form.text("description"),
+        genre: form.text("genre"),
+        rating: form.text("rating"),
+        release_year: form.text("release_year"),
+    }
+}
+
+/// Shows a form again with what was typed and why it was not kept.
+async fn show_again(
+    context: &RequestContext,
+    place: Place,
+    view: FilmFormView,
+    error: Error,
+) -> Result<HttpResponse, PageError> {
+    let (status, view) = match error {
+        Error::Fields(errors) => (StatusCode::UNPROCESSABLE_ENTITY, view.refused(&errors)),
+        // What was typed is of no use where the film is gone.
+        Error::NotFound => return Err(error.into()),
+        error => {
+            error.log();
+            let sentence = match error {
+                Error::Full => {
+                    "The film was not kept, for the disk is full. What you typed is still here: \
+                    send it again when whoever looks after this Marquee has made room."
+                }
+                _ => {
+                    "The film may not have been kept, for a part of Marquee did not answer. \
+                    What you typed is still here: look whether the film is there, and if not, send it again."
+                }
+            };
+            (error.status(), view.failed(sentence.to_owned()))
+        }
+    };
+    show_form(context, status, place, &view).await
+}
+
+async fn show_form(
+    context: &RequestContext,
+    status: StatusCode,
+    place: Place,
+    view: &FilmFormView,
+) -> Result<HttpResponse, PageError> {
+    let recommended = context.recommended_count().await;
+    context.show(status, place, recommended, |templates, layout| {
+        templates.film_form(layout, view)
+    })
+}

@@ -1,0 +1,102 @@
+//! Forms that were posted.
+
+use std::time::Duration;
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::header::CONTENT_LENGTH,
+    web::{self, Query},
+};
+use futures::{StreamExt, future::LocalBoxFuture};
+
+use super::{Site, csrf, page_error::PageError};
+
+/// The largest form that is read.
+pub(super) const LIMIT_BYTES: usize = 256 * 1024;
+/// How much of a larger one is taken and dropped, so that its sender gets to see why it is refused.
+const DRAIN_BYTES: usize = 1024 * 1024;
+/// How long a form may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The fields of a form that was posted, and that is trusted: a handler cannot be given another.
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// What was typed into a field; nothing if it was not sent.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// What was typed into a field, empty if it was not sent.
+    pub(super) fn text(&self, name: &str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+}
+
+impl FromRequest for Form {
+    type Error = PageError;
+    type Future = LocalBoxFuture<'static, Result<Self, PageError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let body = tokio::time::timeout(DEADLINE, read(&request, payload))
+                .await
+                .map_err(|_| PageError::SlowForm)??;
+            let form = parse(&request, &body)?;
+            let site = request
+                .app_data::<web::Data<Site>>()
+                .expect("`configure` adds the site beside every handler");
+            let local = request.app_config().local_addr().ip();
+            csrf::check_host(&request, local).map_err(PageError::Refused)?;
+            csrf::check(&request, &site.key, form.get("csrf")).map_err(PageError::Refused)?;
+            Ok(form)
+        })
+    }
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > DRAIN_BYTES as u64) {
+        return Err(PageError::LargeForm);
+    }
+    let (mut body, mut size) = (Vec::new(), 0);
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| PageError::BrokenForm)?;
+        size += chunk.len();
+        if size > DRAIN_BYTES {
+            break;
+        }
+        if size <= LIMIT_BYTES {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    if size > LIMIT_BYTES {
+        Err(PageError::LargeForm)
+    } else {
+        Ok(body)
+    }
+}
+
+fn parse(request: &HttpRequest, body: &[u8]) -> Result<Form, PageError> {
+    // A form without fields may come without a body, and then without a type.
+    if body.is_empty() {
+        return Ok(Form(Vec::new()));
+    }
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    {
+        return Err(PageError::StrangeForm);
+    }
+    let text = std::str::from_utf8(body).map_err(|_| PageError::BrokenForm)?;
+    let Query(fields) = Query::from_query(text).map_err(|_| PageError::BrokenForm)?;
+    Ok(Form(fields))
+}

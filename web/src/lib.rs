@@ -1,0 +1,119 @@
+//! The pages of Marquee. No database: films are asked of the catalog, and recommendations of the
+//! recommendations service, by gRPC.
+//!
+//! A request comes in through [`middleware`], which adds what every answer carries. A handler is given
+//! a [`RequestContext`](request_context::RequestContext) (who looks, what the layout shows) and, where
+//! a form is posted, a [`Form`](form::Form), which exists only if the form may be trusted. It asks the
+//! gateways, fills a typed view and renders the view's template. What goes wrong is a
+//! [`PageError`](page_error::PageError) and becomes a page of its own.
+//!
+//! [`run`] starts it all; [`system`] shows the supervision tree. Start reading there.
+
+pub mod config;
+pub mod system;
+
+pub mod actors;
+
+// The pages themselves.
+mod film;
+mod films;
+mod following;
+mod live;
+mod recommended;
+
+// What a handler is given.
+mod csrf;
+mod flash;
+mod form;
+mod request_context;
+mod visitor;
+
+// What it answers with.
+mod assets;
+mod covers;
+mod middleware;
+mod page_cache;
+mod page_error;
+mod templates;
+mod url;
+mod views;
+
+mod error;
+
+pub use config::{Config, PagesConfig, SecretKey};
+pub use error::{Error, FieldError, FieldErrors, Service};
+pub use system::{AppState, Listeners, SERVICE, run};
+pub use visitor::{Visitor, VisitorSource};
+
+use std::sync::Arc;
+
+use actix_web::{
+    cookie::Key,
+    middleware::{Compress, from_fn},
+    web::{self, ServiceConfig},
+};
+use tokio::sync::Semaphore;
+
+use page_error::PageError;
+
+/// How many pages of one worker may listen for recommendations at once.
+const STREAMS_LIMIT: usize = 512;
+
+/// What the handlers share.
+struct Site {
+    app: AppState,
+    /// Signs cookies.
+    key: Key,
+    /// A permit for each open stream of events.
+    streams: Arc<Semaphore>,
+}
+
+/// Adds the pages to an application. They answer every path that is not taken before, so that this
+/// comes last.
+pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
+    let site = web::Data::new(Site {
+        key: Key::from(state.secret.bytes()),
+        streams: Arc::new(Semaphore::new(STREAMS_LIMIT)),
+        app: state,
+    });
+    cfg.app_data(site).service(
+        web::scope("")
+            .configure(routes)
+            .default_service(web::to(|| async {
+                Err::<String, _>(PageError::NoSuchPage)
+            }))
+            .wrap(Compress::default())
+            .wrap(from_fn(middleware::edge)),
+    );
+}
+
+fn routes(cfg: &mut ServiceConfig) {
+    /// Adds a resource that is read, and perhaps posted to. Other methods are answered 405.
+    macro_rules! resource {
+        ($path:expr, get: $get:path $(, post: $post:path)?) => {
+            cfg.service(
+                web::resource($path)
+                    .route(web::get().to($get))
+                    .route(web::head().to($get))
+                    $(.route(web::post().to($post)))?,
+            )
+        };
+        ($path:expr, post: $post:path) => {
+            cfg.service(web::resource($path).route(web::post().to($post)))
+        };
+    }
+    resource!("/", get: films::list);
+    resource!("/sample", post: films::load_sample);
+    resource!("/movie/new", get: film::new_form, post: film::create);
+    resource!("/movie/{id}", get: film::show);
+    resource!("/movie/{id}/edit", get: film::edit_form, post: film::update);
+    resource!("/movie/{id}/delete", post: film::delete);
+    resource!("/movie/{id}/cover.svg", get: film::cover);
+    resource!("/preferences", get: following::list);
+    resource!("/preferences/add", post: following::follow);
+    resource!("/preferences/delete/{keyword:.*}", post: following::stop);
+    resource!("/recommendations", get: recommended::list);
+    resource!("/recommendations/events", get: live::events);
+    resource!("/assets/{name}", get: assets::asset);
+    resource!("/favicon.ico", get: assets::icon);
+}

@@ -1,0 +1,186 @@
+//! What can go wrong with a page, and the page that says so.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONNECTION, ContentType},
+    },
+};
+
+use super::{
+    csrf::Refusal,
+    form::LIMIT_BYTES,
+    middleware,
+    templates::templates,
+    views::{ErrorView, Layout, Place},
+};
+use crate::{Error, Service};
+
+/// Why a page cannot be shown, or a form is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PageError {
+    #[error(transparent)]
+    Service(#[from] Error),
+    #[error("the page cannot be rendered")]
+    Rendering(#[from] tera::Error),
+    #[error("a handler panicked")]
+    Panicked,
+    #[error("there is no such page")]
+    NoSuchPage,
+    #[error("the page is for users")]
+    NotSignedIn,
+    #[error("the form is not trusted")]
+    Refused(Refusal),
+    #[error("the form is no form")]
+    BrokenForm,
+    #[error("the form is of a kind that is not read")]
+    StrangeForm,
+    #[error("the form is too large")]
+    LargeForm,
+    #[error("the form did not arrive in time")]
+    SlowForm,
+    #[error("too many pages listen for recommendations")]
+    TooManyStreams,
+    /// What several visitors asked for together went wrong.
+    #[error(transparent)]
+    Shared(Arc<PageError>),
+    /// An answer of the framework's own, told by its status.
+    #[error("{0}")]
+    Other(StatusCode),
+}
+
+impl PageError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Service(error) => error.status(),
+            Self::Shared(error) => error.status(),
+            Self::Rendering(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::BrokenForm => StatusCode::BAD_REQUEST,
+            Self::StrangeForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::LargeForm => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowForm => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Other(status) => *status,
+        }
+    }
+
+    /// The heading of the page, and what the visitor can do.
+    fn words(&self) -> (&'static str, String) {
+        let said = |heading, text: &str| (heading, text.to_owned());
+        match self {
+            Self::Shared(error) => error.words(),
+            Self::Refused(Refusal::CrossSite) => said(
+                "This form came from another site",
+                "Nothing was changed. If you did mean to send it, open Marquee itself and send it from there.",
+            ),
+            Self::Refused(Refusal::StrangeHost) => said(
+                "Marquee is not known by this name",
+                "Nothing was changed. Marquee serves only the machine it runs on: open it there by its address or as localhost. A proxy in front of it has to send localhost as Host, and the name it is asked for as X-Forwarded-Host.",
+            ),
+            Self::Refused(Refusal::NoToken) => said(
+                "This form cannot be trusted any more",
+                "Nothing was changed. Its page was open for very long, or cookies are switched off. Go back, reload the page, and send it again.",
+            ),
+            Self::NotSignedIn => said(
+                "This page is for users",
+                "Recommendations and keywords belong to a user, and you are not signed in.",
+            ),
+            Self::StrangeForm => said(
+                "This kind of form is not read here",
+                "Nothing was changed. Forms are sent as application/x-www-form-urlencoded.",
+            ),
+            Self::LargeForm => (
+                "That is too much at once",
+                format!(
+                    "Nothing was changed. A form holds up to {} KiB; go back, shorten the text, and send it again.",
+                    LIMIT_BYTES / 1024
+                ),
+            ),
+            Self::Service(
+                Error::ServiceUnavailable(Service::Recommendations)
+                | Error::ServiceFailed(Service::Recommendations, _),
+            ) => said(
+                "Recommendations are away for the moment",
+                "Nothing is lost. Try again in a little while; look first whether what you sent was kept.",
+            ),
+            Self::Service(Error::Invalid(sentence)) => ("That cannot be done", sentence.clone()),
+            _ => match self.status() {
+                StatusCode::NOT_FOUND => said(
+                    "This is not showing",
+                    "There is no such page, or the film that was here has been deleted.",
+                ),
+                StatusCode::METHOD_NOT_ALLOWED => said(
+                    "That does not work here",
+                    "This address can be used, but not in this way.",
+                ),
+                status if status.is_client_error() => said(
+                    "That was not understood",
+                    "Nothing was changed. Go back, and try it once more from the page itself.",
+                ),
+                StatusCode::INSUFFICIENT_STORAGE => said(
+                    "The disk is full",
+                    "Nothing was saved. Whoever looks after this Marquee has to make room; then send it again.",
+                ),
+                StatusCode::SERVICE_UNAVAILABLE => said(
+                    "Back in a moment",
+                    "Too much is going on, or a part of Marquee is being restarted. Try again in a little while; look first whether what you sent was kept.",
+                ),
+                _ => said(
+                    "The film tore",
+                    "Something went wrong on our side, and it has been noted. Try again in a little while; look first whether what you sent was kept.",
+                ),
+            },
+        }
+    }
+}
+
+impl ResponseError for PageError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        match self {
+            Self::Shared(error) => return error.error_response(),
+            Self::Service(error) => error.log(),
+            Self::Rendering(error) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::error!(
+                    cause = cause.as_deref().unwrap_or("none"),
+                    "a page cannot be rendered: {error}"
+                );
+            }
+            _ => {}
+        }
+        let status = self.status();
+        let (heading, text) = self.words();
+        let view = ErrorView {
+            status: status.as_u16(),
+            heading,
+            text,
+            link: "/",
+            link_text: "Show all films",
+        };
+        let layout = Layout::new(Place::Elsewhere, None, None, String::new());
+        let html = templates()
+            .error(&layout, &view)
+            .unwrap_or_else(|_| heading.to_owned());
+        let mut response = HttpResponse::build(status);
+        response
+            .content_type(ContentType::html())
+            .insert_header((CACHE_CONTROL, "no-store"));
+        if matches!(self, Self::LargeForm | Self::SlowForm) {
+            // The rest of the form may still be on its way.
+            response.insert_header((CONNECTION, "close"));
+        }
+        let mut response = response.body(html);
+        middleware::secure(response.headers_mut());
+        response
+    }
+}

@@ -1,0 +1,128 @@
+//! The supervision tree of the pages.
+
+use std::{net::TcpListener, sync::Arc};
+
+use actix_web::{App, HttpServer};
+use runtime::{ActorRegistry, Fault, Handle, Place, Process, Shutdown, Supervisor, ops, settings};
+
+use crate::{
+    actors::{
+        catalog_gateway::{CatalogConnection, CatalogGateway},
+        recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
+    },
+    config::{Config, SecretKey},
+    page_cache::PageCache,
+    visitor::VisitorSource,
+};
+
+/// The name of the service, as its actors are listed.
+pub const SERVICE: &str = "web";
+
+/// The socket on which the pages are served, bound already.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the pages and for health.
+    pub http: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the address of the settings, once the folder of a generated key is there if it is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] for a folder that cannot be written to, or an address that cannot be had.
+    pub fn bind(config: &Config) -> Result<Self, Fault> {
+        if config.pages.secret_key.is_none() {
+            let data_dir = settings::name("data-dir", "DATA_DIR");
+            settings::writable_folder(&data_dir, &config.data_dir)?;
+        }
+        let http = settings::name("http-addr", "HTTP_ADDR");
+        Ok(Self {
+            http: settings::bind(&http, config.pages.http_addr)?,
+        })
+    }
+}
+
+/// What the pages work with.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The film catalog.
+    pub catalog: Handle<CatalogGateway>,
+    /// The recommendations service.
+    pub recommendations: Handle<RecommendationsGateway>,
+    /// Signs cookies.
+    pub secret: SecretKey,
+    /// Ends the open streams.
+    pub shutdown: Shutdown,
+    /// How the actors are.
+    pub registry: ActorRegistry,
+    /// Tells who looks.
+    pub visitor: VisitorSource,
+    /// What is shown at `/`.
+    pub(crate) page_cache: Arc<PageCache>,
+}
+
+/// Serves the pages until the process stops the service.
+///
+/// ```text
+/// web
+///   └ gateways     catalog-gateway, recommendations-gateway; beside them the workers of the pages
+/// ```
+///
+/// # Errors
+///
+/// If a setting is wrong, or an actor cannot be kept alive.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    visitor: VisitorSource,
+    process: Process,
+) -> Result<(), Fault> {
+    let secret = config.secret()?;
+    let supervisor = Supervisor::new(SERVICE, &process);
+
+    let gateways = supervisor.group("gateways");
+    let connection = CatalogConnection::new(&config.catalog_host);
+    let catalog = gateways.supervise("catalog-gateway", Place::Here, move |guard| {
+        CatalogGateway::new(connection.clone(), guard)
+    });
+    let connection = RecommendationsConnection::new(&config.recommendations_host);
+    let recommendations =
+        gateways.supervise("recommendations-gateway", Place::Here, move |guard| {
+            RecommendationsGateway::new(connection.clone(), guard)
+        });
+
+    let state = AppState {
+        catalog,
+        recommendations,
+        secret,
+        shutdown: process.shutdown.clone(),
+        registry: process.registry.clone(),
+        visitor,
+        page_cache: Arc::default(),
+    };
+    let outcome = serve_pages(listeners.http, state, &supervisor, &process).await;
+    supervisor.stop(process.shutdown.time_left()).await;
+    outcome
+}
+
+/// Serves the pages until stopping begins or the supervisor gives up.
+async fn serve_pages(
+    listener: TcpListener,
+    state: AppState,
+    supervisor: &Supervisor,
+    process: &Process,
+) -> Result<(), Fault> {
+    let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
+    let server = HttpServer::new(move || {
+        App::new()
+            .configure(|cfg| ops::configure(cfg, state.registry.clone()))
+            .configure(|cfg| crate::configure(cfg, state.clone()))
+    })
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)
+    .map_err(failed)?
+    .run();
+    ops::serve(server, supervisor, process).await
+}

@@ -1,0 +1,112 @@
+//! The templates, built into the program: one method for each, which takes the template's view.
+
+use std::sync::LazyLock;
+
+use serde::Serialize;
+use tera::{Context, Tera};
+
+use super::{
+    assets,
+    views::{ErrorView, FilmFormView, FilmView, FilmsView, FollowingView, Layout, RecommendedView},
+};
+
+/// Each template with its name.
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../templates/", $name)))),+]
+    };
+}
+
+/// The templates of all pages.
+pub(super) struct Templates(Tera);
+
+/// How much of a page is rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// All of it.
+    Page,
+    /// The list that it shows, for a script that has the rest.
+    List,
+}
+
+impl Part {
+    pub(super) fn of(list_only: bool) -> Self {
+        if list_only { Self::List } else { Self::Page }
+    }
+}
+
+static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| {
+    Templates::load().expect("the templates do not change, and a test renders them all")
+});
+
+/// The templates.
+pub(super) fn templates() -> &'static Templates {
+    &TEMPLATES
+}
+
+type Rendered = Result<String, tera::Error>;
+
+impl Templates {
+    fn load() -> Result<Self, tera::Error> {
+        let mut tera = Tera::new();
+        tera.global_context().insert("asset", &assets::urls());
+        tera.add_raw_templates(embedded![
+            "base.html",
+            "components.html",
+            "films.html",
+            "film.html",
+            "film_form.html",
+            "following.html",
+            "recommendations.html",
+            "error.html",
+        ])?;
+        Ok(Self(tera))
+    }
+
+    pub(super) fn films(&self, layout: &Layout, view: &FilmsView, part: Part) -> Rendered {
+        self.render("films.html", layout, view, part)
+    }
+
+    pub(super) fn film(&self, layout: &Layout, view: &FilmView) -> Rendered {
+        self.render("film.html", layout, view, Part::Page)
+    }
+
+    pub(super) fn film_form(&self, layout: &Layout, view: &FilmFormView) -> Rendered {
+        self.render("film_form.html", layout, view, Part::Page)
+    }
+
+    pub(super) fn following(&self, layout: &Layout, view: &FollowingView) -> Rendered {
+        self.render("following.html", layout, view, Part::Page)
+    }
+
+    pub(super) fn recommendations(
+        &self,
+        layout: &Layout,
+        view: &RecommendedView,
+        part: Part,
+    ) -> Rendered {
+        self.render("recommendations.html", layout, view, part)
+    }
+
+    pub(super) fn error(&self, layout: &Layout, view: &ErrorView) -> Rendered {
+        self.render("error.html", layout, view, Part::Page)
+    }
+
+    fn render(
+        &self,
+        template: &str,
+        layout: &Layout,
+        view: &impl Serialize,
+        part: Part,
+    ) -> Rendered {
+        let mut context = Context::from_serialize(view)?;
+        context.insert("layout", layout);
+        match part {
+            Part::Page => self.0.render(template, &context),
+            Part::List => self.0.render_block(template, "list", &context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Every template is rendered with views that leave nothing out and with views that leave all out.
+
+use super::super::views::{FilmCard, Place, Why};
+use super::*;
+use crate::{
+    FieldError, FieldErrors,
+    actors::{
+        catalog_gateway::{Film, FilmFields, Summary},
+        recommendations_gateway::{FollowedKeyword, RecommendedFilm},
+    },
+};
+
+const EVIL: &str = r#"<script>alert("1")</script>'&"#;
+
+fn layout() -> Layout {
+    Layout::new(
+        Place::Films,
+        Some(1_234),
+        Some("Heat was added.".into()),
+        "token".into(),
+    )
+}
+
+fn bare_layout() -> Layout {
+    Layout::new(Place::Elsewhere, None, None, String::new())
+}
+
+fn film(title: &str) -> Film {
+    let time = chrono::DateTime::from_timestamp(1_700_000_000, 0)
+        .unwrap()
+        .naive_utc();
+    Film {
+        id: "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse().unwrap(),
+        title: title.into(),
+        description: format!("About {title}."),
+        genre: format!("Drama, {title}"),
+        rating: Some(8.1),
+        release_year: "1995".into(),
+        created_at: time,
+        updated_at: time + chrono::Duration::days(3),
+        is_recommended: true,
+        version: Some(1),
+    }
+}
+
+fn bare_film() -> Film {
+    let film = film("M");
+    Film {
+        description: String::new(),
+        genre: String::new(),
+        rating: None,
+        release_year: String::new(),
+        updated_at: film.created_at,
+        is_recommended: false,
+        ..film
+    }
+}
+
+fn recommended(title: &str) -> RecommendedFilm {
+    RecommendedFilm {
+        id: "a/b".parse().unwrap(),
+        title: title.into(),
+        description: String::new(),
+        genre: title.into(),
+        rating: None,
+        release_year: String::new(),
+        matched_keywords: vec![title.into(), "heist".into(), "paris".into()],
+    }
+}
+
+fn fields(text: &str) -> FilmFields {
+    FilmFields {
+        title: text.into(),
+        description: format!("\n{text}"),
+        genre: text.into(),
+        rating: text.into(),
+        release_year: text.into(),
+    }
+}
+
+fn errors(text: &str) -> FieldErrors {
+    let error = |field: &str| FieldError {
+        field: field.into(),
+        message: format!("No {text}."),
+    };
+    FieldErrors(
+        ["title", "description", "genre", "rating", "release_year"]
+            .map(error)
+            .into(),
+    )
+}
+
+fn summary(genre: &str) -> Summary {
+    Summary {
+        total: 36_273,
+        genres: vec![("Drama".into(), 7), (genre.into(), 2)],
+        sample_size: 223,
+    }
+}
+
+/// Each template, with every branch that a view can take.
+fn all(text: &str) -> Vec<(&'static str, String)> {
+    let (templates, full, bare) = (templates(), layout(), bare_layout());
+    let why = Why::new(&[text.to_owned(), "heist".into()]);
+    let cards = vec![
+        FilmCard::of_film(&film(text), why.clone()),
+        FilmCard::of_film(&bare_film(), Why::default()),
+    ];
+    let wall = FilmsView::new(&summary(text), text, cards, 36_273, 2, 9);
+    let no_film = FilmsView::new(&summary(text), text, Vec::new(), 0, 1, 1);
+    let away = no_film.clone().without_recommendations(true);
+    let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
+    let followed = |keyword: &str, matching_films| FollowedKeyword {
+        keyword: keyword.into(),
+        matching_films,
+    };
+    let following = FollowingView::new(vec![followed(text, Some(1)), followed("..", None)]);
+    let refused = FollowingView::away().refusing(text.into(), text);
+    let error = ErrorView {
+        status: 404,
+        heading: "Gone",
+        text: text.into(),
+        link: "/",
+        link_text: "Back",
+    };
+    let form = FilmFormView::to_edit(&film(text), &fields(text), vec![text.into()]);
+    vec![
+        ("films", templates.films(&full, &wall, Part::Page)),
+        ("films list", templates.films(&full, &wall, Part::List)),
+        (
+            "no film of the genre",
+            templates.films(&bare, &no_film, Part::Page),
+        ),
+        ("films away", templates.films(&bare, &away, Part::Page)),
+        (
+            "an empty catalogue",
+            templates.films(&bare, &empty, Part::Page),
+        ),
+        (
+            "film",
+            templates.film(&full, &FilmView::new(&film(text), why)),
+        ),
+        (
+            "a bare film",
+            templates.film(&bare, &FilmView::new(&bare_film(), Why::default())),
+        ),
+        (
+            "a recommended film",
+            templates.film(&bare, &FilmView::new(&film(text), Why::default())),
+        ),
+        (
+            "form to add",
+            templates.film_form(
+                &bare,
+                &FilmFormView::to_add(&FilmFields::default(), Vec::new()),
+            ),
+        ),
+        (
+            "form refused",
+            templates.film_form(&full, &form.clone().refused(&errors(text))),
+        ),
+        (
+            "form failed",
+            templates.film_form(&full, &form.failed(text.into())),
+        ),
+        ("following", templates.following(&full, &following)),
+        (
+            "following nothing",
+            templates.following(&bare, &FollowingView::new(Vec::new())),
+        ),
+        ("following refused", templates.following(&full, &refused)),
+        (
+            "recommendations",
+            templates.recommendations(
+                &full,
+                &RecommendedView::new(&[recommended(text)], 99, 2, 5),
+                Part::Page,
+            ),
+        ),
+        (
+            "recommendations list",
+            templates.recommendations(
+                &full,
+                &RecommendedView::new(&[recommended(text)], 99, 2, 5),
+                Part::List,
+            ),
+        ),
+        (
+            "no recommendations",
+            templates.recommendations(&bare, &RecommendedView::new(&[], 0, 1, 1), Part::Page),
+        ),
+        (
+            "recommendations away",
+            templates.recommendations(&bare, &RecommendedView::away(), Part::Page),
+        ),
+        ("error", templates.error(&bare, &error)),
+    ]
+    .into_iter()
+    .map(|(name, rendered)| match rendered {
+        Ok(html) => (name, html),
+        Err(error) => panic!("{name}: {error:?}"),
+    })
+    .collect()
+}
+
+#[test]
+fn every_template_renders_with_every_view() {
+    for (name, html) in all("Heat") {
+        let is_list = name.ends_with(" list");
+        assert_eq!(html.contains("<!doctype html>"), !is_list, "{name}");
+        let headings = html.matches("<h1").count();
+        assert_eq!(headings, usize::from(name != "films list"), "{name}");
+    }
+}
+
+#[test]
+fn no_page_lets_a_text_become_markup() {
+    for (name, html) in all(EVIL) {
+        assert!(!html.contains("<script>alert"), "{name}: {html}");
+        assert!(!html.contains(r#"alert("1")"#), "{name}: {html}");
+    }
+}
+
+#[test]
+fn numbers_are_grouped_around_every_page() {
+    let html = templates()
+        .following(&layout(), &FollowingView::away())
+        .unwrap();
+    assert!(html.contains(r#"<span id="badge-count">1,234</span>"#));
+}
+
+#[test]
+fn no_page_needs_what_its_policy_forbids() {
+    for (name, html) in all("Heat") {
+        for forbidden in [
+            "style=", "<style", "onclick", "http://", "https://", "<script>",
+        ] {
+            assert!(!html.contains(forbidden), "{name}: {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn every_form_that_changes_something_carries_the_token() {
+    for (name, html) in all("Heat") {
+        let forms = html.matches(r#"method="post""#).count();
+        let tokens = html.matches(r#"<input type="hidden" name="csrf""#).count();
+        assert_eq!(forms, tokens, "{name}");
+    }
+}
+
+#[test]
+fn a_refused_field_says_so_to_everybody() {
+    let view = FilmFormView::to_add(&fields("x"), Vec::new()).refused(&errors("x"));
+    let html = templates().film_form(&layout(), &view).unwrap();
+    for expected in [
+        r#"aria-invalid="true""#,
+        r#"aria-describedby="title-error""#,
+        r#"aria-describedby="rating-error rating-hint""#,
+        r#"<p class="error" id="rating-error">No x.</p>"#,
+        r##"<a href="#rating">"##,
+    ] {
+        assert!(html.contains(expected), "{expected} in {html}");
+    }
+}

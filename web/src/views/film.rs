@@ -1,0 +1,151 @@
+//! One film, in a list or on its own page, with the reason why it is recommended.
+
+use chrono::NaiveDateTime;
+use serde::Serialize;
+
+use crate::{
+    actors::{catalog_gateway::Film, recommendations_gateway::RecommendedFilm},
+    url,
+};
+
+/// How many keywords are named as the reason for one film.
+const REASONS_NAMED: usize = 3;
+
+/// Why a film is recommended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Why {
+    keywords: Vec<String>,
+    more: usize,
+    /// Whether it is certain that the user follows nothing that fits.
+    others: bool,
+}
+
+impl Why {
+    pub(crate) fn new(keywords: &[String]) -> Self {
+        // "and 1 more" takes no less room than the keyword itself.
+        let named = if keywords.len() == REASONS_NAMED + 1 {
+            keywords.len()
+        } else {
+            REASONS_NAMED
+        };
+        let named = named.min(keywords.len());
+        Self {
+            keywords: keywords.iter().take(named).cloned().collect(),
+            more: keywords.len() - named,
+            others: false,
+        }
+    }
+
+    /// For a film that, if it is recommended at all, is recommended to others.
+    pub(crate) fn not_the_users() -> Self {
+        Self {
+            others: true,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keywords.is_empty()
+    }
+}
+
+/// A film as it is shown on a wall and on its own page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FilmCard {
+    id: String,
+    url: String,
+    cover: String,
+    pub(crate) title: String,
+    year: String,
+    genre: String,
+    rating: Option<String>,
+    because: Vec<String>,
+    because_more: usize,
+    /// Whether it is recommended to somebody, whoever that is.
+    recommended: bool,
+    /// Whether that is certainly somebody else.
+    others: bool,
+}
+
+impl FilmCard {
+    pub(crate) fn of_film(film: &Film, why: Why) -> Self {
+        Self {
+            id: film.id.to_string(),
+            url: url::film(&film.id),
+            cover: url::cover(&film.id, &film.title, &film.release_year, &film.genre),
+            title: film.title.clone(),
+            year: film.release_year.clone(),
+            genre: film.genre.clone(),
+            rating: film.rating.map(one_decimal),
+            because: why.keywords,
+            because_more: why.more,
+            recommended: film.is_recommended,
+            others: why.others,
+        }
+    }
+
+    pub(crate) fn of_recommended(film: &RecommendedFilm) -> Self {
+        let why = Why::new(&film.matched_keywords);
+        Self {
+            id: film.id.to_string(),
+            url: url::film(&film.id),
+            cover: url::cover(&film.id, &film.title, &film.release_year, &film.genre),
+            title: film.title.clone(),
+            year: film.release_year.clone(),
+            genre: film.genre.clone(),
+            rating: film.rating.map(one_decimal),
+            because: why.keywords,
+            because_more: why.more,
+            recommended: true,
+            others: false,
+        }
+    }
+}
+
+/// One film.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FilmView {
+    film: FilmCard,
+    description: String,
+    added: String,
+    edited: Option<String>,
+}
+
+impl FilmView {
+    pub(crate) fn new(film: &Film, why: Why) -> Self {
+        let (added, edited) = (day(film.created_at), day(film.updated_at));
+        let was_edited = film.updated_at > film.created_at && edited != added;
+        Self {
+            film: FilmCard::of_film(film, why),
+            description: film.description.clone(),
+            added,
+            edited: was_edited.then_some(edited),
+        }
+    }
+}
+
+/// Ratings stand beside each other: 8 and 8.1 are shown alike.
+fn one_decimal(rating: f64) -> String {
+    format!("{rating:.1}")
+}
+
+fn day(time: NaiveDateTime) -> String {
+    time.format("%-d %B %Y").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keywords(count: usize) -> Vec<String> {
+        (0..count).map(|number| number.to_string()).collect()
+    }
+
+    #[test]
+    fn a_few_reasons_are_named_and_the_others_counted() {
+        for (all, named, more) in [(0, 0, 0), (3, 3, 0), (4, 4, 0), (5, 3, 2), (9, 3, 6)] {
+            let why = Why::new(&keywords(all));
+            assert_eq!((why.keywords.len(), why.more), (named, more));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Lists of films: all of them, and those that the user is recommended. A list is also what a script
+//! fetches to put it in place of the one that is shown.
+
+use serde::Serialize;
+
+use super::{FilmCard, Pager, count, list_url, with_thousands};
+use crate::actors::{catalog_gateway::Summary, recommendations_gateway::RecommendedFilm};
+
+/// How many genres are offered as chips, and how many to choose from while typing.
+const CHIPS: usize = 7;
+const SUGGESTED_GENRES: usize = 60;
+
+/// A genre to choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Chip {
+    label: String,
+    url: String,
+    current: bool,
+}
+
+/// The wall of all films.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FilmsView {
+    /// How many there are, all pages together.
+    total: String,
+    genre: String,
+    chips: Vec<Chip>,
+    genres: Vec<String>,
+    pub(crate) films: Vec<FilmCard>,
+    pager: Pager,
+    /// Where a script gets the list anew.
+    fragment: String,
+    /// How many films the sample has, where it is offered.
+    sample_size: Option<i32>,
+    /// Whether the recommendations service does not say which films are for the user.
+    away: bool,
+}
+
+impl FilmsView {
+    pub(crate) fn new(
+        summary: &Summary,
+        genre: &str,
+        films: Vec<FilmCard>,
+        total: i64,
+        page: i64,
+        last: i64,
+    ) -> Self {
+        Self {
+            total: with_thousands(total),
+            genre: genre.to_owned(),
+            chips: chips(summary, genre),
+            genres: genre_names(summary),
+            films,
+            pager: Pager::new("/", genre, page, last),
+            fragment: list_url("/", genre, page, "list"),
+            sample_size: None,
+            away: false,
+        }
+    }
+
+    /// Says that it is not known which films are for the user.
+    pub(crate) fn without_recommendations(mut self, away: bool) -> Self {
+        self.away = away;
+        self
+    }
+
+    /// Offers to load the sample.
+    pub(crate) fn offering(mut self, sample_size: i32) -> Self {
+        self.sample_size = Some(sample_size);
+        self
+    }
+
+    /// Whether there is a form to load the sample.
+    pub(crate) fn offers_sample(&self) -> bool {
+        self.sample_size.is_some()
+    }
+}
+
+/// All films, the commonest genres, and the one that is chosen if it is none of these.
+fn chips(summary: &Summary, chosen: &str) -> Vec<Chip> {
+    let chip = |label: &str, genre: &str| Chip {
+        label: label.to_owned(),
+        url: list_url("/", genre, 1, ""),
+        current: genre.to_lowercase() == chosen.to_lowercase(),
+    };
+    let mut chips = vec![chip("All", "")];
+    chips.extend(
+        summary
+            .genres
+            .iter()
+            .take(CHIPS)
+            .map(|(genre, _)| chip(genre, genre)),
+    );
+    if !chips.iter().any(|chip| chip.current) {
+        chips.push(chip(chosen, chosen));
+    }
+    chips
+}
+
+pub(crate) fn genre_names(summary: &Summary) -> Vec<String> {
+    summary
+        .genres
+        .iter()
+        .take(SUGGESTED_GENRES)
+        .map(|(genre, _)| genre.clone())
+        .collect()
+}
+
+/// The films that the user is recommended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RecommendedView {
+    count: String,
+    films: Vec<FilmCard>,
+    pager: Pager,
+    fragment: String,
+    away: bool,
+}
+
+impl RecommendedView {
+    pub(crate) fn new(films: &[RecommendedFilm], total: i64, page: i64, last: i64) -> Self {
+        Self {
+            count: count(total, "film"),
+            films: films.iter().map(FilmCard::of_recommended).collect(),
+            pager: Pager::new("/recommendations", "", page, last),
+            fragment: list_url("/recommendations", "", page, "list"),
+            away: false,
+        }
+    }
+
+    pub(crate) fn away() -> Self {
+        Self {
+            away: true,
+            ..Self::new(&[], 0, 1, 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chosen_genre_has_a_chip_even_if_it_is_rare() {
+        let summary = Summary {
+            total: 3,
+            genres: vec![("Drama".into(), 2), ("Crime".into(), 1)],
+            sample_size: 0,
+        };
+        let current = |genre: &str| {
+            let chips = chips(&summary, genre);
+            let current: Vec<_> = chips
+                .iter()
+                .filter(|chip| chip.current)
+                .map(|chip| chip.label.clone())
+                .collect();
+            (chips.len(), current)
+        };
+        assert_eq!(current(""), (3, vec!["All".into()]));
+        assert_eq!(current("crime"), (3, vec!["Crime".into()]));
+        assert_eq!(current("western"), (4, vec!["western".into()]));
+    }
+}

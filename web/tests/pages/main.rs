@@ -1,0 +1,19 @@
+//! The pages as a browser sees them, over a catalog and recommendations that a test has in its hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod bad_requests;
+mod film_forms;
+mod films;
+mod following;
+mod live;
+mod recommended;
+mod safety;
+mod services;
+
+mod browser;
+mod site;

@@ -1,0 +1,115 @@
+//! The pages, running for one test, over a catalog and a recommendations service that the test has in
+//! its hand.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use runtime::{Process, process::Service};
+use tempfile::TempDir;
+use testkit::{FakeCatalog, FakeRecommendations};
+use web::{Config, Listeners, PagesConfig, Visitor, VisitorSource};
+
+use crate::browser::Browser;
+
+pub(crate) use testkit::{LIMIT, eventually};
+
+/// The running pages. They stop when this is dropped.
+pub(crate) struct Site {
+    pub(crate) url: String,
+    pub(crate) catalog: FakeCatalog,
+    pub(crate) recommendations: FakeRecommendations,
+    process: Process,
+    _service: Service,
+    _folder: TempDir,
+}
+
+/// How a site is set up.
+pub(crate) struct Setup {
+    pub(crate) recommendations: FakeRecommendations,
+    pub(crate) visitor: VisitorSource,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            recommendations: FakeRecommendations::start(),
+            visitor: Visitor::owner,
+        }
+    }
+}
+
+impl Site {
+    /// Starts pages over a catalog that has no films, with recommendations that answer.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    /// Starts pages whose recommendations are unavailable.
+    pub(crate) async fn start_alone() -> Self {
+        Self::start_with(Setup {
+            recommendations: FakeRecommendations::absent(),
+            ..Setup::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn start_with(setup: Setup) -> Self {
+        let Setup {
+            recommendations,
+            visitor,
+        } = setup;
+        let catalog = FakeCatalog::start(Some(recommendations.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listeners = Listeners {
+            http: TcpListener::bind(any).unwrap(),
+        };
+        let url = format!("http://{}", listeners.http.local_addr().unwrap());
+        let config = Config {
+            pages: PagesConfig {
+                http_addr: any,
+                secret_key: None,
+            },
+            data_dir: folder.path().to_owned(),
+            catalog_host: catalog.address().into(),
+            recommendations_host: recommendations.address().into(),
+        };
+        let process = Process::new();
+        let service = Service::start(web::SERVICE, &process, move |process| {
+            web::run(config, listeners, visitor, process)
+        })
+        .unwrap();
+        let site = Self {
+            url,
+            catalog,
+            recommendations,
+            process,
+            _service: service,
+            _folder: folder,
+        };
+        let browser = site.browser();
+        eventually("the pages are shown", async || {
+            browser
+                .try_get("/")
+                .await
+                .is_some_and(|page| page.status == 200)
+        })
+        .await;
+        site
+    }
+
+    /// A new browser, without cookies.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.url)
+    }
+
+    /// Asks the pages to stop.
+    pub(crate) fn stop(&self) {
+        self.process.shutdown.begin();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
