@@ -1,14 +1,15 @@
 //! What the service does, apart from how it is reached.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chrono::{NaiveDateTime, SubsecRound, Utc};
+use diesel::QueryResult;
 use roaring::RoaringBitmap;
 use runtime::Handle;
-use storage::Database;
+use storage::{Command, Database, DbConnection};
+use tokio::sync::Semaphore;
 
 use crate::{
-    actors::matcher::{CatchUp, CountFilms, FilmSaved, FilmsMatching, Matcher, UsersMatching},
+    actors::matcher::{CatchUp, CountFilms, FilmsMatching, FilmsSaved, Matcher, UsersMatching},
     error::Error,
     matching::{FilmWords, Keyword, matches},
     signals::Signals,
@@ -17,8 +18,8 @@ use crate::{
         films::{self, Film, FilmFacts},
         preferences,
         recommendations::{self, Fingerprint},
-        reconcile::{self, Limits, Outcome, Seen, Terms},
-        sequence,
+        reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
+        sequence, versions,
     },
     watchers::{TooManyWatchers, Watch},
 };
@@ -30,6 +31,19 @@ const MATCHER_DEADLINE: Duration = Duration::from_secs(5);
 const LAG_TRIES: usize = 40;
 const LAG_PAUSE: Duration = Duration::from_millis(25);
 
+/// How many bytes of text the films of one page have at most: clients accept answers of 4 MiB.
+const MAX_PAGE_BYTES: i64 = 3 * 1024 * 1024;
+
+/// How many bytes a film of a page is counted with besides its text.
+const FILM_BYTES: i64 = 256;
+
+/// From how many bytes on a page is large, and how many of these are read at a time.
+const LARGE_PAGE_BYTES: i64 = 128 * 1024;
+const LARGE_PAGES: usize = 4;
+
+/// How many films of a page are read and explained at a time.
+const PART_OF_PAGE: usize = 32;
+
 /// What the service does, apart from how it is reached: asks the matcher, runs the transaction,
 /// tells whom it concerns.
 #[derive(Clone)]
@@ -38,6 +52,7 @@ pub struct Recommender {
     matcher: Handle<Matcher>,
     signals: Signals,
     limits: Limits,
+    large_pages: Arc<Semaphore>,
 }
 
 /// A film that is recommended to a user, and why.
@@ -73,6 +88,7 @@ impl Recommender {
             matcher,
             signals,
             limits,
+            large_pages: Arc::new(Semaphore::new(LARGE_PAGES)),
         }
     }
 
@@ -85,21 +101,22 @@ impl Recommender {
     ) -> Result<(), Error> {
         let (facts, words) = analyse(facts).await?;
         for _ in 0..LAG_TRIES {
-            let seen = self.users_matching(&words).await?;
-            let (id, facts, words) = (id.to_owned(), facts.clone(), words.clone());
-            let terms = self.terms();
-            let save = {
-                let words = words.clone();
-                move |conn: &mut _| {
-                    reconcile::save_film(conn, &id, &facts, version, &words, &seen, &terms)
-                }
+            let film = FilmToSave {
+                id: id.to_owned(),
+                facts: facts.clone(),
+                version,
+                words: words.clone(),
+                seen: self.users_matching(&words).await?,
             };
-            let outcome = self.database.write(save).await?;
-            self.tell_of_film(&outcome, words);
-            if self.settled(outcome)?.is_some() {
-                return Ok(());
+            let save = SaveFilm {
+                film,
+                terms: self.terms(),
+                recommender: self.clone(),
+            };
+            match self.database.perform(save).await?.outcome {
+                Outcome::Lagging => self.wait_for_matcher().await,
+                _ => return Ok(()),
             }
-            self.wait_for_matcher().await;
         }
         Err(Error::Lagging)
     }
@@ -228,20 +245,33 @@ impl Recommender {
                 return Ok(None);
             }
             let total = recommendations::fingerprint(conn, user)?.total;
-            let films = recommendations::page(conn, user, offset, limit)?;
+            let listed = recommendations::page(conn, user, offset, limit)?;
             Ok(Some((
-                films,
+                listed,
                 preferences::of_user(conn, user)?,
                 total,
                 state,
             )))
         };
-        let Some((films, texts, total, state)) = self.database.read(read).await? else {
+        let Some((listed, texts, total, state)) = self.database.read(read).await? else {
             return Ok(None);
         };
-        let explained = tokio::task::spawn_blocking(move || explain(films, &texts)).await;
+        let texts = Arc::new(texts);
+        let (ids, bytes) = fitting(listed);
+        // Only fails if the semaphore is closed, which it never is.
+        let _turn = match bytes > LARGE_PAGE_BYTES {
+            true => self.large_pages.acquire().await.ok(),
+            false => None,
+        };
+        let mut films = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PART_OF_PAGE) {
+            let (ids, texts) = (ids.to_vec(), texts.clone());
+            let part = self.database.read(move |conn| in_order(conn, &ids)).await?;
+            let explained = tokio::task::spawn_blocking(move || explain(part, &texts)).await;
+            films.extend(explained.map_err(|_| storage::Error::Panicked)?);
+        }
         Ok(Some(RecommendedPage {
-            films: explained.map_err(|_| storage::Error::Panicked)?,
+            films,
             total,
             state,
         }))
@@ -277,22 +307,10 @@ impl Recommender {
             Outcome::Lagging => Ok(None),
             Outcome::Changed(effects) => {
                 self.signals.committed(&effects);
-                if effects.film_seq.is_none() {
-                    // If it cannot be told it finds the change by itself.
-                    let _ = self.matcher.tell(CatchUp);
-                }
+                // If it cannot be told it finds the change by itself.
+                let _ = self.matcher.tell(CatchUp);
                 Ok(Some(true))
             }
-        }
-    }
-
-    /// After a transaction: spares the matcher the work of reading the film that was saved.
-    fn tell_of_film(&self, outcome: &Outcome, words: Arc<FilmWords>) {
-        if let Outcome::Changed(effects) = outcome
-            && let Some(seq) = effects.film_seq
-        {
-            // If it cannot be told it reads the film.
-            let _ = self.matcher.tell(FilmSaved { seq, words });
         }
     }
 
@@ -305,14 +323,53 @@ impl Recommender {
     fn terms(&self) -> Terms {
         Terms {
             limits: self.limits,
-            now: now(),
+            now: versions::now(),
         }
     }
 }
 
-/// The time as the database can hold it.
-fn now() -> NaiveDateTime {
-    Utc::now().naive_utc().trunc_subsecs(6)
+/// Saves a film, together with the others that wait to be saved.
+struct SaveFilm {
+    film: FilmToSave,
+    terms: Terms,
+    recommender: Recommender,
+}
+
+impl Command for SaveFilm {
+    type Answer = Saved;
+
+    fn run(conn: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<Saved>> {
+        let films: Vec<&FilmToSave> = commands.iter().map(|command| &command.film).collect();
+        match commands.last() {
+            // The times of those that came earlier are not later.
+            Some(last) => reconcile::save_films(conn, &films, &last.terms),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn committed(done: &[(&Self, &Saved)]) {
+        let (Some((first, first_saved)), Some((_, last_saved))) = (done.first(), done.last())
+        else {
+            return;
+        };
+        let Recommender {
+            signals, matcher, ..
+        } = &first.recommender;
+        let mut films = Vec::with_capacity(done.len());
+        for (command, saved) in done {
+            if let Outcome::Changed(effects) = &saved.outcome {
+                signals.committed(effects);
+                let film = &command.film;
+                films.push((saved.seq, film.id.clone(), film.words.clone()));
+            }
+        }
+        // If it cannot be told it finds the changes by itself.
+        let _ = matcher.tell(FilmsSaved {
+            after: first_saved.seq - 1,
+            through: last_saved.seq + NUMBERS - 1,
+            films,
+        });
+    }
 }
 
 /// Cuts a film into words, off the threads that serve calls: it may be 64 KiB of text.
@@ -329,6 +386,30 @@ async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), E
     Ok(analysed.await.map_err(|_| storage::Error::Panicked)?)
 }
 
+/// The first of the `listed` films, each with how many bytes it has, that fit one answer: at least
+/// one. Returns also how many bytes they have together.
+fn fitting(listed: Vec<(String, i64)>) -> (Vec<String>, i64) {
+    let mut ids = Vec::with_capacity(listed.len());
+    let mut total = 0;
+    for (id, bytes) in listed {
+        total += bytes + FILM_BYTES;
+        if total > MAX_PAGE_BYTES && !ids.is_empty() {
+            break;
+        }
+        ids.push(id);
+    }
+    (ids, total)
+}
+
+/// The films `ids` in this order, without those that were deleted meanwhile.
+fn in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>> {
+    let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = films::find_all(conn, &wanted)?.into_iter();
+    let mut found: HashMap<String, Film> = found.map(|film| (film.id.clone(), film)).collect();
+    let films = ids.iter().filter_map(|id| found.remove(id));
+    Ok(films.filter(|film| !film.deleted).collect())
+}
+
 fn explain(films: Vec<Film>, texts: &[String]) -> Vec<Recommended> {
     let keywords: Vec<Keyword> = texts
         .iter()
@@ -337,9 +418,17 @@ fn explain(films: Vec<Film>, texts: &[String]) -> Vec<Recommended> {
     let explained = films.into_iter().map(|film| {
         let words = film.facts.words();
         let matching = keywords.iter().filter(|keyword| matches(&words, keyword));
+        let matching = matching.map(|keyword| keyword.text().to_owned()).collect();
         Recommended {
-            keywords: matching.map(|keyword| keyword.text().to_owned()).collect(),
-            film,
+            film: Film {
+                // They can be as long as the text, and the answer does not have them.
+                facts: FilmFacts {
+                    keywords: Vec::new(),
+                    ..film.facts
+                },
+                ..film
+            },
+            keywords: matching,
         }
     });
     explained.collect()

@@ -1,21 +1,25 @@
-//! Who is told after a commit.
+//! Passes on what was committed to those that have to go on with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::{store::reconcile::Effects, watchers::Watchers};
+use crate::{
+    actors::backlog_worker::{BacklogWorker, Wake},
+    store::reconcile::Effects,
+    watchers::Watchers,
+};
 
-/// Tells those who have to go on with what was just committed here. What other replicas commit is
-/// found by looking now and then.
+/// Tells those that have to go on with what was just committed here. What other replicas commit they
+/// find by looking now and then.
 #[derive(Debug, Clone)]
 pub struct Signals {
     /// There may be new events in the outbox.
     pub outbox: Arc<Notify>,
-    /// There may be work in the backlog.
-    pub backlog: Arc<Notify>,
     /// Clients that watch a user's recommendations.
     pub watchers: Watchers,
+    backlog_worker: Arc<OnceLock<Handle<BacklogWorker>>>,
 }
 
 impl Signals {
@@ -23,9 +27,15 @@ impl Signals {
     pub fn new(watchers: Watchers) -> Self {
         Self {
             outbox: Arc::default(),
-            backlog: Arc::default(),
             watchers,
+            backlog_worker: Arc::default(),
         }
+    }
+
+    /// Sends word of the backlog to `worker`, which needs the signals itself to work.
+    pub fn wake(&self, worker: Handle<BacklogWorker>) {
+        // There is one worker, whose handle outlives its restarts.
+        let _ = self.backlog_worker.set(worker);
     }
 
     /// Passes on what a transaction came to, after its commit.
@@ -33,8 +43,11 @@ impl Signals {
         if effects.events {
             self.outbox.notify_one();
         }
-        if effects.backlog {
-            self.backlog.notify_one();
+        if effects.backlog
+            && let Some(worker) = self.backlog_worker.get()
+        {
+            // If it cannot be told it looks by itself.
+            let _ = worker.tell(Wake);
         }
         self.watchers.changed(&effects.users);
     }

@@ -191,11 +191,12 @@ impl Engine {
             me,
         };
         let (database, recommender) = (database.clone(), engine.recommender.clone());
-        let (held, wake) = (engine.held.clone(), engine.signals.backlog.clone());
-        matching.supervise("backlog-worker", Place::Here, move |guard| {
+        let held = engine.held.clone();
+        let worker = matching.supervise("backlog-worker", Place::Here, move |guard| {
             let (database, recommender) = (database.clone(), recommender.clone());
-            BacklogWorker::new(guard, database, recommender, held.clone(), wake.clone())
+            BacklogWorker::new(guard, database, recommender, held.clone())
         });
+        engine.signals.wake(worker);
         engine
     }
 

@@ -1,11 +1,15 @@
 //! The clients that watch.
+//!
+//! All clients of one user share a [`Shared`] state, so that a change costs one read of the database
+//! for each user, however many watch.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::store::recommendations::Fingerprint;
 
@@ -13,23 +17,25 @@ use crate::store::recommendations::Fingerprint;
 #[derive(Debug, Clone)]
 pub struct Watchers {
     limit: usize,
-    subscribers: Arc<Mutex<Subscribers>>,
+    users: Arc<Mutex<HashMap<i32, Watched>>>,
 }
 
-#[derive(Debug, Default)]
-struct Subscribers {
-    taken: usize,
-    /// The number of the next watch.
-    next: u64,
-    /// The watches of each user, by their numbers.
-    users: HashMap<i32, HashMap<u64, Subscriber>>,
+/// A user who is watched.
+#[derive(Debug)]
+struct Watched {
+    clients: usize,
+    shared: Arc<Shared>,
 }
 
-/// One client's: two pages of the same user may have been told different things.
-#[derive(Debug, Default)]
-struct Subscriber {
-    changed: Arc<Notify>,
-    told: Option<Fingerprint>,
+/// What the clients of one user have in common.
+#[derive(Debug)]
+struct Shared {
+    /// Counts the changes.
+    changes: watch::Sender<u64>,
+    /// What was last read, and after how many changes.
+    known: Mutex<Option<(u64, Fingerprint)>>,
+    /// Held by the client that reads for all.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// As many clients watch as may.
@@ -41,9 +47,9 @@ pub struct TooManyWatchers;
 #[derive(Debug)]
 pub struct Watch {
     user: i32,
-    number: u64,
     watchers: Watchers,
-    changed: Arc<Notify>,
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
 }
 
 impl Watchers {
@@ -51,7 +57,7 @@ impl Watchers {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            subscribers: Arc::default(),
+            users: Arc::default(),
         }
     }
 
@@ -61,62 +67,57 @@ impl Watchers {
     ///
     /// If too many watch already.
     pub fn watch(&self, user: i32) -> Result<Watch, TooManyWatchers> {
-        let mut subscribers = self.subscribers();
-        if subscribers.taken >= self.limit {
+        let mut users = self.lock();
+        let taken: usize = users.values().map(|watched| watched.clients).sum();
+        if taken >= self.limit {
             return Err(TooManyWatchers);
         }
-        subscribers.taken += 1;
-        let number = subscribers.next;
-        subscribers.next += 1;
-        let subscriber = Subscriber::default();
-        let changed = subscriber.changed.clone();
-        subscribers
-            .users
-            .entry(user)
-            .or_default()
-            .insert(number, subscriber);
+        let watched = users.entry(user).or_insert_with(|| Watched {
+            clients: 0,
+            shared: Arc::new(Shared {
+                changes: watch::Sender::new(0),
+                known: Mutex::default(),
+                reading: tokio::sync::Mutex::default(),
+            }),
+        });
+        watched.clients += 1;
         Ok(Watch {
             user,
-            number,
             watchers: self.clone(),
-            changed,
+            shared: watched.shared.clone(),
+            changes: watched.shared.changes.subscribe(),
         })
     }
 
-    /// Wakes those who watch one of `users`.
+    /// Wakes the clients that watch one of `users`.
     pub fn changed(&self, users: &[i32]) {
-        let subscribers = self.subscribers();
-        if subscribers.users.is_empty() {
+        let watched = self.lock();
+        if watched.is_empty() {
             return;
         }
-        let watched = users.iter().filter_map(|user| subscribers.users.get(user));
-        for subscriber in watched.flat_map(HashMap::values) {
-            subscriber.changed.notify_one();
+        for watched in users.iter().filter_map(|user| watched.get(user)) {
+            watched.shared.changes.send_modify(|changes| *changes += 1);
         }
     }
 
     /// The users who are watched.
     pub fn users(&self) -> BTreeSet<i32> {
-        self.subscribers().users.keys().copied().collect()
+        self.lock().keys().copied().collect()
     }
 
-    /// Wakes those who watch `user` and were not told this last.
+    /// Wakes the clients that watch `user` unless they know this already.
     pub fn found(&self, user: i32, fingerprint: Fingerprint) {
-        let subscribers = self.subscribers();
-        let watching = subscribers
-            .users
-            .get(&user)
-            .into_iter()
-            .flat_map(HashMap::values);
-        for subscriber in watching.filter(|subscriber| subscriber.told != Some(fingerprint)) {
-            subscriber.changed.notify_one();
+        let users = self.lock();
+        let Some(shared) = users.get(&user).map(|watched| &watched.shared) else {
+            return;
+        };
+        if lock(&shared.known).is_none_or(|(_, known)| known != fingerprint) {
+            shared.changes.send_modify(|changes| *changes += 1);
         }
     }
 
-    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Watched>> {
+        lock(&self.users)
     }
 }
 
@@ -128,45 +129,76 @@ impl Watch {
 
     /// Waits until the recommendations may have changed.
     pub async fn changed(&mut self) {
-        self.changed.notified().await;
+        // The sender is kept beside the receiver.
+        let _ = self.changes.changed().await;
     }
 
-    /// Remembers what the client is told.
-    pub fn told(&self, fingerprint: Fingerprint) {
-        let mut subscribers = self.watchers.subscribers();
-        let watching = subscribers.users.get_mut(&self.user);
-        if let Some(subscriber) = watching.and_then(|subscribers| subscribers.get_mut(&self.number))
+    /// What the recommendations are like after the last change. One of the user's clients calls
+    /// `read`, the others take what it read.
+    ///
+    /// # Errors
+    ///
+    /// That of `read`.
+    pub async fn fingerprint<E>(
+        &mut self,
+        read: impl Future<Output = Result<Fingerprint, E>>,
+    ) -> Result<Fingerprint, E> {
+        let changes = *self.changes.borrow_and_update();
+        let _reading = self.shared.reading.lock().await;
+        if let Some((after, known)) = *lock(&self.shared.known)
+            && after >= changes
         {
-            subscriber.told = Some(fingerprint);
+            return Ok(known);
         }
+        // A change that comes while it reads is counted, and read after it.
+        let changes = *self.changes.borrow_and_update();
+        let fingerprint = read.await?;
+        *lock(&self.shared.known) = Some((changes, fingerprint));
+        Ok(fingerprint)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut subscribers = self.watchers.subscribers();
-        subscribers.taken -= 1;
-        if let Some(watching) = subscribers.users.get_mut(&self.user) {
-            watching.remove(&self.number);
-            if watching.is_empty() {
-                subscribers.users.remove(&self.user);
+        if let Entry::Occupied(mut watched) = self.watchers.lock().entry(self.user) {
+            watched.get_mut().clients -= 1;
+            if watched.get().clients == 0 {
+                watched.remove();
             }
         }
     }
 }
 
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, convert::Infallible};
+
     use futures::FutureExt;
 
     use super::*;
+
+    const NEWER: Fingerprint = Fingerprint {
+        total: 1,
+        newest: Some(7),
+    };
 
     fn is_woken(watch: &mut Watch) -> bool {
         watch.changed().now_or_never().is_some()
     }
 
+    /// What the client is told when the database has `stored`.
+    fn told(watch: &mut Watch, stored: Fingerprint) -> Fingerprint {
+        let read = async { Ok::<_, Infallible>(stored) };
+        watch.fingerprint(read).now_or_never().unwrap().unwrap()
+    }
+
     #[test]
-    fn a_change_wakes_those_who_watch_the_user() {
+    fn a_change_wakes_the_clients_that_watch_the_user() {
         let watchers = Watchers::new(10);
         let mut ann = watchers.watch(1).unwrap();
         let mut ben = watchers.watch(2).unwrap();
@@ -176,40 +208,46 @@ mod tests {
     }
 
     #[test]
-    fn what_a_look_finds_wakes_only_those_who_were_told_something_else() {
+    fn what_a_look_finds_wakes_only_those_that_know_something_else() {
         let watchers = Watchers::new(10);
         let mut ann = watchers.watch(1).unwrap();
-        let known = Fingerprint {
-            total: 1,
-            newest: Some(7),
-        };
-        watchers.found(1, known);
+        watchers.found(1, NEWER);
         assert!(is_woken(&mut ann), "what is about to be told may be older");
-        ann.told(known);
-        watchers.found(1, known);
+        assert_eq!(told(&mut ann, NEWER), NEWER);
+        watchers.found(1, NEWER);
         assert!(!is_woken(&mut ann));
         watchers.found(1, Fingerprint::default());
         assert!(is_woken(&mut ann));
     }
 
     #[test]
-    fn what_one_client_was_told_is_still_news_to_another_of_the_same_user() {
+    fn a_change_is_read_once_for_all_clients_of_a_user() {
         let watchers = Watchers::new(10);
-        let mut first = watchers.watch(1).unwrap();
-        first.told(Fingerprint::default());
-        let newer = Fingerprint {
-            total: 1,
-            newest: Some(7),
-        };
-        let mut second = watchers.watch(1).unwrap();
-        second.told(newer);
-        watchers.found(1, newer);
-        assert!(is_woken(&mut first));
-        assert!(!is_woken(&mut second));
+        let mut clients: Vec<_> = (0..5).map(|_| watchers.watch(1).unwrap()).collect();
+        let reads = Cell::new(0);
+        for change in 1..=3 {
+            watchers.changed(&[1]);
+            let stored = Fingerprint {
+                total: change,
+                newest: None,
+            };
+            for client in &mut clients {
+                assert!(is_woken(client));
+                let read = async {
+                    reads.set(reads.get() + 1);
+                    Ok::<_, Infallible>(stored)
+                };
+                let told = client.fingerprint(read).now_or_never().unwrap();
+                assert_eq!(told, Ok(stored));
+            }
+            assert_eq!(reads.get(), change);
+        }
+        let mut late = watchers.watch(1).unwrap();
+        assert_eq!(told(&mut late, Fingerprint::default()).total, 3);
     }
 
     #[test]
-    fn seats_are_limited_and_given_back() {
+    fn places_are_limited_and_given_back() {
         let watchers = Watchers::new(2);
         let first = watchers.watch(1).unwrap();
         let second = watchers.watch(1).unwrap();

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+//! The database as a service sees it: reads, writes and commands over a connection.
+
+use std::{
+    any::{Any, TypeId},
+    sync::Arc,
+    time::Duration,
+};
 
 use diesel::{QueryResult, result::Error as DieselError};
 use runtime::{Dependency, Fault, Group, Handle};
@@ -7,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::{
     DatabaseUrl, DbConnection, Error, Migrations,
     executor::{CommitWaiting, Read, Reader, RunRead, Writer},
-    group_commit::{Write, WriteQueue},
+    group_commit::{Command, Write, WriteQueue},
     migrations, pool,
 };
 
@@ -20,6 +26,9 @@ const READ_LIMIT: usize = 4_096;
 
 /// How long a caller waits for a read or a write.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How soon a writer that is down is told again of the writes that wait.
+const RESTART_PAUSE: Duration = Duration::from_millis(20);
 
 /// A service's own database: reads and writes as closures over a connection.
 #[derive(Clone)]
@@ -124,14 +133,44 @@ impl Database {
         R: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Box::new(PendingWrite {
+        let write = PendingWrite {
             change,
             result: None,
             answer,
-        }))?;
+        };
+        self.commit(Box::new(write), answered).await
+    }
+
+    /// Runs `command` in a transaction that it shares with other writes that wait, together with the
+    /// other commands of its kind; what it did is on disk when this returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub async fn perform<C: Command>(&self, command: C) -> Result<C::Answer, Error> {
+        let (answer, answered) = oneshot::channel();
+        let write = PendingCommand {
+            command,
+            result: None,
+            answer,
+        };
+        self.commit(Box::new(write), answered).await
+    }
+
+    async fn commit<R>(
+        &self,
+        write: Box<dyn Write>,
+        answered: oneshot::Receiver<Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let must_tell = self.queue.push(write)?;
         let answer = async {
-            // While the writer is down the write waits for the next one, within the deadline.
-            let _ = self.writer.ask(CommitWaiting, DEADLINE).await;
+            if must_tell {
+                // While the writer is down its writes wait for the next one, within the deadline.
+                while self.writer.tell(CommitWaiting).is_err() {
+                    self.queue.not_told();
+                    tokio::time::sleep(RESTART_PAUSE).await;
+                }
+            }
             answered.await.unwrap_or(Err(Error::Panicked))
         };
         let answer = tokio::time::timeout(DEADLINE, answer).await;
@@ -194,13 +233,70 @@ struct PendingWrite<F, R> {
 
 impl<F, R> Write for PendingWrite<F, R>
 where
-    F: FnMut(&mut DbConnection) -> QueryResult<R> + Send,
-    R: Send,
+    F: FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+    R: Send + 'static,
 {
-    fn attempt(&mut self, conn: &mut DbConnection) -> QueryResult<()> {
+    fn kind(&self) -> Option<TypeId> {
+        None
+    }
+
+    fn attempt(&mut self, _: &mut [Box<dyn Write>], conn: &mut DbConnection) -> QueryResult<usize> {
         self.result = None;
         self.result = Some((self.change)(conn)?);
-        Ok(())
+        Ok(1)
+    }
+
+    fn committed(&self, _: &[Box<dyn Write>]) {}
+
+    fn settle(self: Box<Self>, outcome: Result<(), Error>) {
+        let Self { result, answer, .. } = *self;
+        // The caller may have stopped waiting.
+        let _ = answer.send(outcome.and_then(|()| result.ok_or(Error::Panicked)));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+struct PendingCommand<C: Command> {
+    command: C,
+    result: Option<C::Answer>,
+    answer: oneshot::Sender<Result<C::Answer, Error>>,
+}
+
+impl<C: Command> Write for PendingCommand<C> {
+    fn kind(&self) -> Option<TypeId> {
+        Some(TypeId::of::<C>())
+    }
+
+    fn attempt(
+        &mut self,
+        next: &mut [Box<dyn Write>],
+        conn: &mut DbConnection,
+    ) -> QueryResult<usize> {
+        let alike = next
+            .iter_mut()
+            .map_while(|write| (&mut **write as &mut dyn Any).downcast_mut::<Self>());
+        let mut members: Vec<&mut Self> = std::iter::once(self).chain(alike).collect();
+        let commands: Vec<&C> = members.iter().map(|member| &member.command).collect();
+        let answers = C::run(conn, &commands)?;
+        let count = answers.len().clamp(1, members.len());
+        for (member, answer) in members.iter_mut().zip(answers) {
+            member.result = Some(answer);
+        }
+        Ok(count)
+    }
+
+    fn committed(&self, next: &[Box<dyn Write>]) {
+        let alike = next
+            .iter()
+            .map_while(|write| (&**write as &dyn Any).downcast_ref::<Self>());
+        let done: Vec<_> = std::iter::once(self)
+            .chain(alike)
+            .filter_map(|member| Some((&member.command, member.result.as_ref()?)))
+            .collect();
+        C::committed(&done);
     }
 
     fn settle(self: Box<Self>, outcome: Result<(), Error>) {

@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext, Handler, Message, SyncContext};
@@ -13,6 +14,10 @@ use crate::{
     group_commit::{WriteQueue, commit_group},
     pool::{DbPool, Pooled},
 };
+
+/// How long the writer waits for a next write before it returns to its mailbox: those who were just
+/// answered often have one, and its mailbox is a detour over another thread.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// A read on its way through the executor. It answers its caller itself; dropped unanswered, the
 /// caller learns that it panicked.
@@ -62,7 +67,7 @@ impl Actor for Writer {
 
     /// Takes up what was asked for while no writer was there to be told.
     fn started(&mut self, context: &mut SyncContext<Self>) {
-        while self.commit_waiting(context) {}
+        while self.commit_waiting(Duration::ZERO, context) {}
     }
 }
 
@@ -99,22 +104,28 @@ impl Handler<CommitWaiting> for Writer {
     type Result = ();
 
     fn handle(&mut self, _: CommitWaiting, context: &mut SyncContext<Self>) {
-        self.commit_waiting(context);
+        let mut linger = Duration::ZERO;
+        while self.commit_waiting(linger, context) {
+            linger = LINGER;
+        }
     }
 }
 
 impl Writer {
-    /// Commits one group; false if nothing waits, or if the writer has to be made anew.
-    fn commit_waiting(&mut self, context: &mut SyncContext<Self>) -> bool {
+    /// Commits one group; false if nothing waits or comes within `linger`, or if the writer has to
+    /// be restarted. A write that is pushed after it returned false tells the writer again.
+    fn commit_waiting(&mut self, linger: Duration, context: &mut SyncContext<Self>) -> bool {
         self.guard.step();
-        let group = self.queue.take_group();
+        let group = self.queue.take_group(linger);
         if group.is_empty() {
             return false;
         }
+        self.guard.reporter().handled(group.len() as u64);
         let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
             Err(reason) => {
-                // No more than that: only a later write would clear it, and none comes to who is not ready.
+                // Not more than hindered: only a later write clears it, and a service that is not
+                // ready gets none.
                 self.guard.hindered(reason);
                 for write in group {
                     write.settle(Err(Error::Unavailable(None)));

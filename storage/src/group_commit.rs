@@ -1,11 +1,18 @@
+//! The group commit: the writes that wait share one transaction.
+//!
+//! A write is a closure, or a [`Command`], of which the waiting ones of a kind are done together. If
+//! a transaction fails, its writes are run again one by one, so that only the faulty one fails.
+
 use std::{
+    any::{Any, TypeId},
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use diesel::{
+    QueryResult,
     connection::TransactionManager,
     result::{DatabaseErrorKind, Error as DieselError},
 };
@@ -32,45 +39,109 @@ const CONFLICT_RETRIES: usize = 10;
 /// For how long it is, which is as long as its callers wait.
 const CONFLICT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// A change to the database that is cheaper to make together with others of its kind.
+///
+/// Like a closure of [`Database::write`](crate::Database::write), a command is run again when its
+/// transaction meets a conflict, so [`run`](Self::run) must have no effect outside the database.
+pub trait Command: Sized + Send + 'static {
+    /// What the caller learns.
+    type Answer: Send + 'static;
+
+    /// Makes the changes of the first of `commands`, as many as suit it and at least one, and
+    /// returns one answer for each of these in the same order. The others follow in a further call.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be made; each command is then run again alone.
+    fn run(conn: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<Self::Answer>>;
+
+    /// Follows the commit of what one call of [`run`](Self::run) changed, on the writer's thread and
+    /// before the callers are answered. It must not block.
+    fn committed(_done: &[(&Self, &Self::Answer)]) {}
+}
+
 /// A write on its way through the executor.
-pub(crate) trait Write: Send {
-    /// Runs the closure, inside the group's transaction; keeps its result for later.
-    fn attempt(&mut self, conn: &mut DbConnection) -> Result<(), DieselError>;
+pub(crate) trait Write: Any + Send {
+    /// What can share a call of [`attempt`](Self::attempt) with this write: writes of the same kind.
+    fn kind(&self) -> Option<TypeId>;
+
+    /// Runs the write inside the group's transaction, together with as many of the `next` ones as it
+    /// can; keeps the results for later and returns how many writes it ran.
+    fn attempt(
+        &mut self,
+        next: &mut [Box<dyn Write>],
+        conn: &mut DbConnection,
+    ) -> QueryResult<usize>;
+
+    /// Follows the commit of the write and of the `next` ones that it ran.
+    fn committed(&self, next: &[Box<dyn Write>]);
 
     /// Answers the caller: with the kept result if the transaction was committed.
     fn settle(self: Box<Self>, outcome: Result<(), Error>);
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller has stopped waiting for the answer.
     fn is_abandoned(&self) -> bool;
 }
 
 /// The writes that wait for the writer.
 #[derive(Default)]
-pub(crate) struct WriteQueue(Mutex<VecDeque<Box<dyn Write>>>);
+pub(crate) struct WriteQueue {
+    waiting: Mutex<Waiting>,
+    pushed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    writes: VecDeque<Box<dyn Write>>,
+    /// The writer is about to take writes: it was told, or it lingers.
+    is_expected: bool,
+}
 
 impl WriteQueue {
-    /// Adds a write, or refuses it when too many wait.
-    pub(crate) fn push(&self, write: Box<dyn Write>) -> Result<(), Error> {
+    /// Adds a write, or refuses it when too many wait. Returns whether the writer has to be told.
+    pub(crate) fn push(&self, write: Box<dyn Write>) -> Result<bool, Error> {
         let mut waiting = self.lock();
-        if waiting.len() >= QUEUE_LIMIT {
-            waiting.retain(|write| !write.is_abandoned());
+        if waiting.writes.len() >= QUEUE_LIMIT {
+            waiting.writes.retain(|write| !write.is_abandoned());
         }
-        if waiting.len() >= QUEUE_LIMIT {
+        if waiting.writes.len() >= QUEUE_LIMIT {
             return Err(Error::Overloaded);
         }
-        waiting.push_back(write);
-        Ok(())
+        waiting.writes.push_back(write);
+        let is_expected = std::mem::replace(&mut waiting.is_expected, true);
+        drop(waiting);
+        self.pushed.notify_one();
+        Ok(!is_expected)
     }
 
-    pub(crate) fn take_group(&self) -> Vec<Box<dyn Write>> {
+    /// The writer could not be told: the next write has to tell it.
+    pub(crate) fn not_told(&self) {
+        self.lock().is_expected = false;
+    }
+
+    /// Takes the writes of the next group, those of a kind beside each other. If none wait, it waits
+    /// at most `linger` for one.
+    pub(crate) fn take_group(&self, linger: Duration) -> Vec<Box<dyn Write>> {
         let mut waiting = self.lock();
-        // Those that were given up have nobody left to ask for the next group.
-        let wanted = std::iter::from_fn(|| waiting.pop_front()).filter(|w| !w.is_abandoned());
-        wanted.take(GROUP_LIMIT).collect()
+        if waiting.writes.is_empty() && !linger.is_zero() {
+            waiting.is_expected = true;
+            waiting = self
+                .pushed
+                .wait_timeout_while(waiting, linger, |waiting| waiting.writes.is_empty())
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        waiting.is_expected = false;
+        let writes = &mut waiting.writes;
+        let wanted = std::iter::from_fn(|| writes.pop_front()).filter(|w| !w.is_abandoned());
+        let mut group: Vec<_> = wanted.take(GROUP_LIMIT).collect();
+        drop(waiting);
+        group.sort_by_key(|write| write.kind());
+        group
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Write>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,10 +181,8 @@ pub(crate) fn commit_group(
         let limit = if alone > 0 { 1 } else { GROUP_LIMIT };
         let (tried, outcome) = try_group(session, &mut group, limit);
         let setback = match outcome {
-            Ok(()) => {
-                for write in group.drain(..tried) {
-                    write.settle(Ok(()));
-                }
+            Ok(runs) => {
+                settle_committed(group.drain(..tried).collect(), &runs);
                 alone = alone.saturating_sub(tried);
                 continue;
             }
@@ -143,13 +212,28 @@ pub(crate) fn commit_group(
     }
 }
 
+/// Answers the callers of writes that were committed; `runs` says how many were run together.
+fn settle_committed(writes: Vec<Box<dyn Write>>, runs: &[usize]) {
+    let mut rest = writes.as_slice();
+    for count in runs {
+        let (run, further) = rest.split_at((*count).min(rest.len()));
+        if let Some((first, next)) = run.split_first() {
+            first.committed(next);
+        }
+        rest = further;
+    }
+    for write in writes {
+        write.settle(Ok(()));
+    }
+}
+
 /// Tries the first writes of the group as one transaction, again while other transactions are in
-/// the way. Says how many it got to.
+/// the way. Returns how many it got to, and how many of these were run together each time.
 fn try_group(
     session: &mut Session,
     group: &mut [Box<dyn Write>],
     limit: usize,
-) -> (usize, Result<(), Setback>) {
+) -> (usize, Result<Vec<usize>, Setback>) {
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     let begun = Instant::now();
     let mut tries = 0;
@@ -195,25 +279,40 @@ fn try_once(
     conn: &mut DbConnection,
     group: &mut [Box<dyn Write>],
     limit: usize,
-) -> (usize, Result<(), Setback>) {
+) -> (usize, Result<Vec<usize>, Setback>) {
     let mut tried = 0;
+    let mut runs = Vec::new();
     if let Err(error) = conn.begin_write() {
         return (tried, Err(Setback::of(error, conn)));
     }
     let begun = Instant::now();
-    for write in group.iter_mut().take(limit) {
-        tried += 1;
-        let attempt = catch_unwind(AssertUnwindSafe(|| write.attempt(conn)));
+    let end = limit.min(group.len());
+    while let Some((first, next)) = group
+        .get_mut(tried..end)
+        .and_then(<[Box<dyn Write>]>::split_first_mut)
+    {
+        let kind = first.kind();
+        let alike = |write: &Box<dyn Write>| kind.is_some() && write.kind() == kind;
+        let alike = next.iter().take_while(|write| alike(write)).count();
+        let next = next.get_mut(..alike).unwrap_or_default();
+        let attempt = catch_unwind(AssertUnwindSafe(|| first.attempt(next, conn)));
         let setback = match attempt {
-            Ok(Ok(())) if begun.elapsed() < GROUP_TIME => continue,
-            Ok(Ok(())) => break,
+            Ok(Ok(count)) => {
+                tried += count;
+                runs.push(count);
+                if begun.elapsed() < GROUP_TIME {
+                    continue;
+                }
+                break;
+            }
             Ok(Err(error)) => Setback::of(error, conn),
             Err(panic) => Setback::Panicked(describe(&*panic)),
         };
-        return (tried, Err(roll_back(conn, setback)));
+        // Any of those that may have been run together can be the faulty one.
+        return (tried + 1 + alike, Err(roll_back(conn, setback)));
     }
     match DbConnection::commit_transaction(conn) {
-        Ok(()) => (tried, Ok(())),
+        Ok(()) => (tried, Ok(runs)),
         Err(error) => {
             let setback = match Setback::of(error, conn) {
                 // At this point it leaves open what is on disk.

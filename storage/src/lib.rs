@@ -25,6 +25,7 @@ mod url;
 pub use connection::{DbConnection, MultiBackend};
 pub use database::Database;
 pub use error::Error;
+pub use group_commit::Command;
 pub use migrations::Migrations;
 pub use mysql::{PureMysqlConnection, Rows};
 pub use probe::probe;

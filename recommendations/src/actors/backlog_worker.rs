@@ -1,14 +1,15 @@
-//! Finishes matching that was too much for one call.
+//! Finishes matching that was too much for one call, while this replica holds the lease.
+//!
+//! Each [`Wake`] is one round over the backlog. The worker sends it to itself now and then, for the
+//! work of other replicas; those that put work down here send it, too.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
-
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use runtime::{Backoff, ChildGuard, Reporter};
+use runtime::{Backoff, ChildGuard};
 use storage::Database;
-use tokio::sync::Notify;
 
 use crate::{
     error::Error,
@@ -17,35 +18,46 @@ use crate::{
     store::{backlog, changes},
 };
 
-/// How often it looks for work that nobody told it of: that of other replicas.
+/// How often it looks for work of other replicas, and whether it holds the lease.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the list of changes is cut, and to which length.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 const KEPT_CHANGES: i64 = 100_000;
 
-/// Works off the backlog, while this replica holds the lease.
+/// Works off the backlog.
 pub struct BacklogWorker {
     guard: ChildGuard,
     duty: Duty,
+    backoff: Backoff,
+    trimmed: Instant,
+    /// A round is under way; asked for another, it begins one right after it.
+    is_busy: bool,
+    asked_again: bool,
+    /// The next wake by itself.
+    timer: Option<SpawnHandle>,
 }
 
+/// Asks for a round over the backlog.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// What a round needs.
 #[derive(Clone)]
 struct Duty {
     database: Database,
     recommender: Recommender,
     held: Held,
-    wake: Arc<Notify>,
 }
 
 impl BacklogWorker {
-    /// A worker on the backlog of `database`; `wake` tells it of new work.
+    /// A worker on the backlog of `database`.
     pub fn new(
         guard: ChildGuard,
         database: Database,
         recommender: Recommender,
         held: Held,
-        wake: Arc<Notify>,
     ) -> Self {
         Self {
             guard,
@@ -53,9 +65,44 @@ impl BacklogWorker {
                 database,
                 recommender,
                 held,
-                wake,
             },
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            trimmed: Instant::now(),
+            is_busy: false,
+            asked_again: false,
+            timer: None,
         }
+    }
+
+    fn wake_after(&mut self, delay: Duration, context: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        self.timer = Some(context.notify_later(Wake, delay));
+    }
+
+    fn conclude(&mut self, round: Result<usize, Error>, context: &mut Context<Self>) {
+        self.is_busy = false;
+        let asked_again = std::mem::take(&mut self.asked_again);
+        let delay = match round {
+            Ok(done) => {
+                self.backoff.reset();
+                self.guard.ready();
+                match done > 0 || asked_again {
+                    true => Duration::ZERO,
+                    false => LOOK_INTERVAL,
+                }
+            }
+            Err(error) => {
+                let (reporter, what) = (self.guard.reporter(), "cannot work off the backlog");
+                match &error {
+                    Error::Storage(error) => error.report(&reporter, what),
+                    error => reporter.degraded(format_args!("{what}: {error}")),
+                }
+                self.backoff.next_delay()
+            }
+        };
+        self.wake_after(delay, context);
     }
 }
 
@@ -63,48 +110,36 @@ impl Actor for BacklogWorker {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let working = work(self.duty.clone(), self.guard.reporter());
-        // The loop has no end; if it had, a new worker would be made.
-        context.spawn(
-            working
-                .into_actor(self)
-                .map(|(), _, context| context.stop()),
-        );
+        context.notify(Wake);
     }
 }
 
-async fn work(mut duty: Duty, reporter: Reporter) {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-    let mut trimmed = Instant::now();
-    loop {
-        duty.held.held().await;
-        match go_round(&duty).await {
-            Ok(done) => {
-                backoff.reset();
-                reporter.ready();
-                if trimmed.elapsed() >= TRIM_INTERVAL {
-                    trimmed = Instant::now();
-                    trim(&duty.database).await;
-                }
-                if done == 0 {
-                    // Either way it looks again; the notice only makes it sooner.
-                    let _ = tokio::time::timeout(LOOK_INTERVAL, duty.wake.notified()).await;
-                }
-            }
-            Err(error) => {
-                let what = "cannot work off the backlog";
-                match &error {
-                    Error::Storage(error) => error.report(&reporter, what),
-                    error => reporter.degraded(format_args!("{what}: {error}")),
-                }
-                tokio::time::sleep(backoff.next_delay()).await;
-            }
+impl Handler<Wake> for BacklogWorker {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        self.guard.reporter().handled(1);
+        if self.is_busy {
+            self.asked_again = true;
+            return;
         }
+        if !self.duty.held.is_held() {
+            return self.wake_after(LOOK_INTERVAL, context);
+        }
+        self.is_busy = true;
+        let trims = self.trimmed.elapsed() >= TRIM_INTERVAL;
+        if trims {
+            self.trimmed = Instant::now();
+        }
+        let round = go_round(self.duty.clone(), trims)
+            .into_actor(self)
+            .map(|round, worker, context| worker.conclude(round, context));
+        context.spawn(round);
     }
 }
 
 /// Does a part of each piece of work, so that none waits for another; returns how many there were.
-async fn go_round(duty: &Duty) -> Result<usize, Error> {
+async fn go_round(duty: Duty, trims: bool) -> Result<usize, Error> {
     let (mut after, mut done) = (0, 0);
     let mut failure = None;
     while duty.held.is_held() {
@@ -119,15 +154,16 @@ async fn go_round(duty: &Duty) -> Result<usize, Error> {
             Err(error) => failure = Some(error),
         }
     }
+    if trims {
+        let trimming = duty
+            .database
+            .write(|conn| changes::trim(conn, KEPT_CHANGES));
+        if let Err(error) = trimming.await {
+            tracing::warn!(%error, "the list of changes could not be cut: {error}");
+        }
+    }
     match failure {
         Some(error) => Err(error),
         None => Ok(done),
-    }
-}
-
-async fn trim(database: &Database) {
-    let trimming = database.write(|conn| changes::trim(conn, KEPT_CHANGES));
-    if let Err(error) = trimming.await {
-        tracing::warn!(%error, "the list of changes could not be cut: {error}");
     }
 }

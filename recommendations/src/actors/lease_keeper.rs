@@ -1,14 +1,16 @@
 //! Takes and renews the lease on the work that only one replica may do.
+//!
+//! Each [`Wake`] is one renewal. It reads the lease and, if the lease is free or its own, writes it.
 
 use std::{sync::Arc, time::Instant};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use runtime::ChildGuard;
 use storage::Database;
 
 use crate::{
     lease::{Holding, LeaseTimes, LeaseView},
-    store::leases,
+    store::leases::{self, Lease},
 };
 
 /// The replica's claim on the lease.
@@ -17,8 +19,14 @@ pub struct LeaseKeeper {
     database: Database,
     me: String,
     times: LeaseTimes,
+    view: LeaseView,
     holding: Arc<Holding>,
 }
+
+/// Asks the keeper, by itself, to take or renew the lease.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Wake;
 
 impl LeaseKeeper {
     /// A keeper for the replica `me` that says over `holding` until when it has the lease.
@@ -34,8 +42,52 @@ impl LeaseKeeper {
             database,
             me: me.into(),
             times,
+            view: LeaseView::new(me, times.patience),
             holding,
         }
+    }
+
+    /// The lease was read, in a renewal that began at `begun`.
+    fn decide(
+        &mut self,
+        begun: Instant,
+        lease: Result<Lease, storage::Error>,
+        context: &mut Context<Self>,
+    ) {
+        let lease = match lease {
+            Ok(lease) if self.view.should_take(&lease, Instant::now()) => lease,
+            Ok(_) => return self.conclude(begun, Ok(false), context),
+            Err(error) => return self.conclude(begun, Err(error), context),
+        };
+        let (database, me) = (self.database.clone(), self.me.clone());
+        let replace = async move {
+            let replace = move |conn: &mut _| leases::replace(conn, &lease, &me);
+            database.write(replace).await
+        };
+        let replaced = replace
+            .into_actor(self)
+            .map(move |replaced, keeper, context| keeper.conclude(begun, replaced, context));
+        context.spawn(replaced);
+    }
+
+    /// The renewal that began at `begun` ended: with the lease, without it, or undecided.
+    fn conclude(
+        &mut self,
+        begun: Instant,
+        renewed: Result<bool, storage::Error>,
+        context: &mut Context<Self>,
+    ) {
+        match renewed {
+            Ok(is_held) => {
+                // Counted from before the renewal: others count from after they saw it.
+                let until = begun + self.times.patience.mul_f64(0.8);
+                self.holding.send_replace(is_held.then_some(until));
+                self.guard.ready();
+            }
+            Err(error) => error.report(&self.guard.reporter(), "cannot keep the lease"),
+        }
+        let delay = self.times.renewal.saturating_sub(begun.elapsed());
+        context.notify_later(Wake, delay);
     }
 }
 
@@ -43,51 +95,20 @@ impl Actor for LeaseKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let reporter = self.guard.reporter();
-        let (database, times, holding) = (self.database.clone(), self.times, self.holding.clone());
-        let mut lease_view = LeaseView::new(&self.me, times.patience);
-        let me = self.me.clone();
-        let keeping = async move {
-            let mut ticks = tokio::time::interval(times.renewal);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                // Counted from before the renewal: others count from after they saw it.
-                let begun = Instant::now();
-                match keep(&database, &mut lease_view, &me).await {
-                    Ok(true) => {
-                        let until = begun + times.patience.mul_f64(0.8);
-                        holding.send_replace(Some(until));
-                        reporter.ready();
-                    }
-                    Ok(false) => {
-                        holding.send_replace(None);
-                        reporter.ready();
-                    }
-                    Err(error) => error.report(&reporter, "cannot keep the lease"),
-                }
-            }
-        };
-        // The loop has no end; if it had, a new keeper would be made.
-        context.spawn(
-            keeping
-                .into_actor(self)
-                .map(|(), _, context| context.stop()),
-        );
+        context.notify(Wake);
     }
 }
 
-async fn keep(
-    database: &Database,
-    lease_view: &mut LeaseView,
-    me: &str,
-) -> Result<bool, storage::Error> {
-    let lease = database.read(leases::read).await?;
-    if !lease_view.should_take(&lease, Instant::now()) {
-        return Ok(false);
+impl Handler<Wake> for LeaseKeeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        self.guard.reporter().handled(1);
+        let (begun, database) = (Instant::now(), self.database.clone());
+        let read = async move { database.read(leases::read).await };
+        let read = read
+            .into_actor(self)
+            .map(move |lease, keeper, context| keeper.decide(begun, lease, context));
+        context.spawn(read);
     }
-    let me = me.to_owned();
-    database
-        .write(move |conn| leases::replace(conn, &lease, &me))
-        .await
 }

@@ -1,6 +1,9 @@
-//! Knows every preference and every film by heart, and follows what other replicas change.
+//! Holds the index of all preferences and films, and follows the changes of all replicas.
+//!
+//! Films that this replica saves arrive with their words. As long as they follow on each other in the
+//! order of changes the index takes them as they come; otherwise the list of changes is read.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
@@ -31,8 +34,8 @@ const CHANGES: i64 = 2_000;
 const FILMS: i64 = 500;
 const PREFERENCES: i64 = 10_000;
 
-/// How many films that were saved here are kept until their changes are read.
-const FRESH: usize = 2_000;
+/// How many groups of films that were saved here wait to be put into the index.
+const SAVED: usize = 1_000;
 
 /// The owner of the index. Runs on a thread of its own.
 pub struct Matcher {
@@ -45,7 +48,8 @@ pub struct Matcher {
     /// the older would take the place of the newer and its changes be passed over.
     reading: bool,
     asked_again: bool,
-    fresh: Fresh,
+    /// What was saved here and is not in the index yet, by the first number.
+    saved: BTreeMap<i64, FilmsSaved>,
     backoff: Backoff,
 }
 
@@ -74,14 +78,16 @@ pub struct CountFilms(pub Vec<Keyword>);
 #[rtype(result = "()")]
 pub struct CatchUp;
 
-/// A film with these words was committed here, under this number: read it soon.
+/// Films were committed here, one after the other in the order of changes.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct FilmSaved {
-    /// The number of the change.
-    pub seq: i64,
-    /// What the film is like since.
-    pub words: Arc<FilmWords>,
+pub struct FilmsSaved {
+    /// The number before their first.
+    pub after: i64,
+    /// The last of their numbers: between the two nothing else changed.
+    pub through: i64,
+    /// Those that changed: the number of the change, the id, and the words that the film has since.
+    pub films: Vec<(i64, String, Arc<FilmWords>)>,
 }
 
 type Built = Result<(Index, i64), storage::Error>;
@@ -96,7 +102,7 @@ impl Matcher {
             watermark: None,
             reading: false,
             asked_again: false,
-            fresh: Fresh::new(),
+            saved: BTreeMap::new(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
@@ -138,26 +144,18 @@ impl Matcher {
             return;
         }
         self.asked_again = false;
-        let (database, mut fresh) = (self.database.clone(), std::mem::take(&mut self.fresh));
-        let read = async move {
-            let look = move |conn: &mut _| {
-                let news = news::news(conn, watermark, CHANGES, &fresh)?;
-                fresh.retain(|seq, _| *seq > news.through);
-                Ok((news, fresh))
-            };
-            database.read(look).await
-        };
+        let saved = self.saved.values().flat_map(|saved| &saved.films);
+        let fresh: Fresh = saved.map(|(seq, _, words)| (*seq, words.clone())).collect();
+        let database = self.database.clone();
+        let look = move |conn: &mut _| news::news(conn, watermark, CHANGES, &fresh);
+        let read = async move { database.read(look).await };
         context.spawn(read.into_actor(self).map(Self::learn));
     }
 
-    fn learn(
-        read: Result<(News, Fresh), storage::Error>,
-        matcher: &mut Self,
-        context: &mut Context<Self>,
-    ) {
+    fn learn(read: Result<News, storage::Error>, matcher: &mut Self, context: &mut Context<Self>) {
         matcher.reading = false;
-        let (news, fresh) = match read {
-            Ok(read) => read,
+        let news = match read {
+            Ok(news) => news,
             Err(error) => {
                 // The next look comes by itself.
                 matcher.failed(&error);
@@ -165,7 +163,6 @@ impl Matcher {
             }
         };
         matcher.succeeded();
-        matcher.fresh.extend(fresh);
         if news.lost {
             tracing::warn!("the list of changes was cut off too early; everything is read again");
             matcher.build(context);
@@ -177,13 +174,36 @@ impl Matcher {
         matcher.watermark = Some(news.through);
         if news.more {
             matcher.catch_up(context);
-        } else if matcher.asked_again {
+        } else if matcher.take_saved() || matcher.asked_again {
             matcher.reading = true;
             context.run_later(PAUSE, |matcher, context| {
                 matcher.reading = false;
                 matcher.catch_up(context);
             });
         }
+    }
+
+    /// Puts into the index what was saved here, as far as it follows on what the index has. Returns
+    /// whether something else was committed in between, which has to be read.
+    fn take_saved(&mut self) -> bool {
+        let Some(mut watermark) = self.watermark else {
+            return false;
+        };
+        while let Some(first) = self.saved.first_entry() {
+            if *first.key() > watermark {
+                break;
+            }
+            let saved = first.remove();
+            // Otherwise it was read: transactions are seen as a whole.
+            if saved.after == watermark {
+                for (_, film, words) in saved.films {
+                    self.index.put_film(&film, &words);
+                }
+            }
+            watermark = watermark.max(saved.through);
+        }
+        self.watermark = Some(watermark);
+        !self.saved.is_empty()
     }
 
     fn succeeded(&mut self) {
@@ -259,14 +279,19 @@ impl Handler<CatchUp> for Matcher {
     }
 }
 
-impl Handler<FilmSaved> for Matcher {
+impl Handler<FilmsSaved> for Matcher {
     type Result = ();
 
-    fn handle(&mut self, film: FilmSaved, context: &mut Context<Self>) {
-        if self.fresh.len() < FRESH {
-            self.fresh.insert(film.seq, film.words);
+    fn handle(&mut self, saved: FilmsSaved, context: &mut Context<Self>) {
+        if self.saved.len() >= SAVED {
+            // They are read instead.
+            self.saved.clear();
         }
-        self.catch_up(context);
+        self.saved.insert(saved.after, saved);
+        // What is being read comes first.
+        if !self.reading && self.take_saved() {
+            self.catch_up(context);
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Finds out for watching clients what other replicas changed.
+//!
+//! Each [`Wake`] is one look; what this replica changes reaches the clients without it.
 
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use runtime::ChildGuard;
 use storage::{Database, DbConnection};
 
@@ -29,12 +31,18 @@ struct Looked {
     users: BTreeSet<i32>,
 }
 
-/// Compares what watched users were told with what is stored.
+/// Compares what is known of watched users with what is stored.
 pub struct WatchPoller {
     guard: ChildGuard,
     database: Database,
     watchers: Watchers,
+    seen: Looked,
 }
+
+/// Asks the poller, by itself, to look.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Wake;
 
 impl WatchPoller {
     /// A poller for `watchers`.
@@ -43,7 +51,19 @@ impl WatchPoller {
             guard,
             database,
             watchers,
+            seen: Looked::default(),
         }
+    }
+
+    fn conclude(&mut self, looked: Result<Looked, storage::Error>, context: &mut Context<Self>) {
+        match looked {
+            Ok(looked) => {
+                self.seen = looked;
+                self.guard.ready();
+            }
+            Err(error) => error.report(&self.guard.reporter(), "cannot look for changes"),
+        }
+        context.notify_later(Wake, LOOK_INTERVAL);
     }
 }
 
@@ -51,33 +71,26 @@ impl Actor for WatchPoller {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let reporter = self.guard.reporter();
-        let (database, watchers) = (self.database.clone(), self.watchers.clone());
-        let polling = async move {
-            let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            let mut seen = Looked::default();
-            loop {
-                ticks.tick().await;
-                match look(&database, &watchers, &seen).await {
-                    Ok(now) => {
-                        seen = now;
-                        reporter.ready();
-                    }
-                    Err(error) => error.report(&reporter, "cannot look for changes"),
-                }
-            }
-        };
-        // The loop has no end; if it had, a new poller would be made.
-        context.spawn(
-            polling
-                .into_actor(self)
-                .map(|(), _, context| context.stop()),
-        );
+        context.notify(Wake);
     }
 }
 
-/// Wakes whom something new concerns; returns how far it looked.
+impl Handler<Wake> for WatchPoller {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        self.guard.reporter().handled(1);
+        let (database, watchers) = (self.database.clone(), self.watchers.clone());
+        let seen = self.seen.clone();
+        let look = async move { look(&database, &watchers, &seen).await };
+        let looked = look
+            .into_actor(self)
+            .map(|looked, poller, context| poller.conclude(looked, context));
+        context.spawn(looked);
+    }
+}
+
+/// Wakes the clients that something new concerns; returns how far it looked.
 async fn look(
     database: &Database,
     watchers: &Watchers,
@@ -90,7 +103,7 @@ async fn look(
     let (seen, asked) = (seen.clone(), users.clone());
     let look = move |conn: &mut DbConnection| {
         let through = sequence::current(conn)?;
-        // One who came during the last look was not looked at, though the number has moved on.
+        // A user who is watched since the last look began was not looked at.
         if through == seen.through && asked == seen.users {
             return Ok((through, HashMap::new()));
         }
@@ -109,6 +122,8 @@ async fn look(
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures::FutureExt;
     use runtime::{Process, Supervisor};
     use storage::testing::TestDatabase;
@@ -117,7 +132,7 @@ mod tests {
     use crate::store;
 
     #[test]
-    fn one_who_came_during_a_look_is_looked_at_though_nothing_changed_since() {
+    fn a_user_watched_since_a_look_is_looked_at_though_nothing_changed_since() {
         actix::System::new().block_on(async {
             let file = TestDatabase::sqlite("watch_poller");
             let supervisor = Supervisor::new("test", &Process::new());
@@ -127,18 +142,20 @@ mod tests {
                 .await
                 .unwrap();
             let watchers = Watchers::new(10);
-            let first = watchers.watch(1).unwrap();
-            first.told(Fingerprint::default());
+            let _first = watchers.watch(1).unwrap();
             let seen = look(&database, &watchers, &Looked::default())
                 .await
                 .unwrap();
 
-            // What it was told has changed since, before the look read how far changes go.
+            // What was read for it has changed since, before the look read how far changes go.
             let mut second = watchers.watch(2).unwrap();
-            second.told(Fingerprint {
-                total: 1,
-                newest: Some(7),
-            });
+            let read = async {
+                Ok::<_, Infallible>(Fingerprint {
+                    total: 1,
+                    newest: Some(7),
+                })
+            };
+            second.fingerprint(read).now_or_never().unwrap().unwrap();
             look(&database, &watchers, &seen).await.unwrap();
             assert!(second.changed().now_or_never().is_some());
             supervisor.stop(Duration::from_secs(5)).await;

@@ -2,7 +2,14 @@
 
 use proto::recommendations::{FilmUpdate, RecommendationsRequest};
 
-use crate::{error::Error, matching::Keyword, store::films::FilmFacts};
+use crate::{
+    error::Error,
+    matching::Keyword,
+    store::{
+        films::FilmFacts,
+        versions::{is_beyond, now},
+    },
+};
 
 const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
@@ -78,6 +85,17 @@ pub(super) fn film_id(id: &str) -> Result<&str, Error> {
         )));
     }
     Ok(id)
+}
+
+/// The version of a film, which its catalog takes from a clock: one far ahead of ours would keep
+/// every later change of the film out.
+pub(super) fn version(version: Option<i64>) -> Result<Option<i64>, Error> {
+    match version {
+        Some(version) if is_beyond(version, now()) => Err(invalid(
+            "version must be microseconds since 1970, at most a day ahead of the clock",
+        )),
+        version => Ok(version),
+    }
 }
 
 pub(super) fn film_facts(film: FilmUpdate) -> Result<FilmFacts, Error> {

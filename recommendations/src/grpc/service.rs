@@ -1,3 +1,5 @@
+//! The calls of the contract, from message to message.
+
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt, stream};
@@ -11,6 +13,7 @@ use proto::recommendations::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
+    MAX_RESPONSE_BYTES,
     calls::Calls,
     requests::{self, Page},
 };
@@ -19,9 +22,6 @@ use crate::{
     recommender::{Recommended, Recommender},
     watchers::Watch,
 };
-
-/// How many bytes of films an answer carries; clients accept 4 MiB.
-const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// The calls of the contract, and ours.
 #[derive(Clone)]
@@ -54,10 +54,11 @@ impl RecommendationsService {
                 ..RecommendationsResponse::default()
             });
         };
+        // The page fits, unless the reasons are very many.
         let mut bytes = 0;
         let fits = |film: &MovieRecommendation| {
             bytes += size(film);
-            bytes <= MAX_PAGE_BYTES
+            bytes <= MAX_RESPONSE_BYTES
         };
         Ok(RecommendationsResponse {
             recommendations: page
@@ -143,7 +144,7 @@ impl Recommendations for RecommendationsService {
         let film = request.into_inner();
         let process = async {
             let id = requests::film_id(&film.film_id)?.to_owned();
-            let version = film.version;
+            let version = requests::version(film.version)?;
             let facts = requests::film_facts(film)?;
             self.recommender.save_film(&id, facts, version).await?;
             Ok(FilmUpdateResponse { success: true })
@@ -158,7 +159,8 @@ impl Recommendations for RecommendationsService {
         let request = request.into_inner();
         let remove = async {
             let id = requests::film_id(&request.film_id)?;
-            let success = self.recommender.remove_film(id, request.version).await?;
+            let version = requests::version(request.version)?;
+            let success = self.recommender.remove_film(id, version).await?;
             Ok(RemoveFilmResponse { success })
         };
         self.calls.answer(remove).await
@@ -190,9 +192,9 @@ fn changes(
         if !first {
             watch.changed().await;
         }
-        match recommender.fingerprint(watch.user()).await {
+        let read = recommender.fingerprint(watch.user());
+        match watch.fingerprint(read).await {
             Ok(fingerprint) => {
-                watch.told(fingerprint);
                 let total = i32::try_from(fingerprint.total).unwrap_or(i32::MAX);
                 let message = RecommendationsChanged { total };
                 Some((Ok(message), Some((recommender, watch, false))))

@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use storage::DbConnection;
 
-use super::schema::backlog;
+use super::{BATCH, schema::backlog};
 
 /// What is to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +59,34 @@ pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
     Ok(row.map(work))
 }
 
-/// Whether the copies of the facts of `film` wait to be brought up to date.
-pub fn refreshes(conn: &mut DbConnection, film: &str) -> QueryResult<bool> {
-    let refresh: Option<bool> = backlog::table
-        .filter(backlog::film_id.eq(film))
-        .select(backlog::refresh)
-        .get_result(conn)
-        .optional()?;
-    Ok(refresh.unwrap_or(false))
+/// The work that waits for any of `films`: the film, and whether the copies of its facts wait to be
+/// brought up to date.
+pub fn of_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<Vec<(String, bool)>> {
+    let columns = (backlog::film_id.assume_not_null(), backlog::refresh);
+    let mut found = Vec::new();
+    match conn {
+        DbConnection::Sqlite(conn) => {
+            for film in films {
+                let rows = backlog::table.filter(backlog::film_id.eq(*film));
+                found.extend(rows.select(columns).load(conn)?);
+            }
+        }
+        DbConnection::Mysql(conn) => {
+            for films in films.chunks(BATCH) {
+                let rows = backlog::table.filter(backlog::film_id.eq_any(films));
+                found.extend(rows.select(columns).load(conn)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Forgets the work for `films`.
+pub fn clear_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<()> {
+    for films in films.chunks(BATCH) {
+        diesel::delete(backlog::table.filter(backlog::film_id.eq_any(films))).execute(conn)?;
+    }
+    Ok(())
 }
 
 /// Puts `work` down, in place of what there was for the same film or preference.

@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use storage::{DbConnection, each_backend};
 
-use super::{schema::changes, sequence};
+use super::{NewRow, schema::changes, sequence};
 
 const FILM: &str = "film";
 const PREFERENCE: &str = "preference";
@@ -32,15 +32,25 @@ pub fn record_film(
     film: &str,
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    let row = (
-        changes::seq.eq(seq),
-        changes::kind.eq(FILM),
-        changes::film_id.eq(film),
-        changes::created_at.eq(now),
-    );
-    each_backend!(conn, |c| {
-        diesel::insert_into(changes::table).values(row).execute(c)
-    })?;
+    record_films(conn, &[(seq, film)], now)
+}
+
+/// Puts down that films changed, each under its number.
+pub fn record_films(
+    conn: &mut DbConnection,
+    films: &[(i64, &str)],
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    let rows: Vec<FilmRow<'_>> = films
+        .iter()
+        .map(|(seq, film_id)| FilmRow {
+            seq: *seq,
+            kind: FILM,
+            film_id,
+            created_at: now,
+        })
+        .collect();
+    insert_rows!(conn, changes::table, &rows);
     Ok(())
 }
 
@@ -66,6 +76,15 @@ pub fn record_preference(
 
 /// The first `limit` changes after number `seq`, each with its number.
 pub fn after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<(i64, Change)>> {
+    Ok(page_after(conn, seq, limit)?.0)
+}
+
+/// As [`after`]; returns also the number up to which it read, if there may be more after it.
+pub fn page_after(
+    conn: &mut DbConnection,
+    seq: i64,
+    limit: i64,
+) -> QueryResult<(Vec<(i64, Change)>, Option<i64>)> {
     let rows: Vec<Row> = changes::table
         .filter(changes::seq.gt(seq))
         .order(changes::seq)
@@ -77,12 +96,14 @@ pub fn after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<(
             changes::film_id,
         ))
         .load(conn)?;
+    let is_full = rows.len() as i64 == limit;
+    let end = rows.last().map(|row| row.0).filter(|_| is_full);
     let known = rows.into_iter().filter_map(|row| match row {
         (seq, Some(user), Some(keyword), None) => Some((seq, Change::Preference { user, keyword })),
         (seq, None, None, Some(film)) => Some((seq, Change::Film(film))),
         _ => None,
     });
-    Ok(known.collect())
+    Ok((known.collect(), end))
 }
 
 /// The films that changed after number `seq`; at most `limit` changes are looked at.
@@ -95,24 +116,20 @@ pub fn films_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult
         .load(conn)
 }
 
-/// Whether any preference changed after number `seq`. Mostly none has, and this is cheaper than to
-/// ask which.
-pub fn any_user_after(conn: &mut DbConnection, seq: i64) -> QueryResult<bool> {
-    let newer = changes::table
-        .filter(changes::seq.gt(seq))
-        .filter(changes::kind.eq(PREFERENCE));
-    each_backend!(conn, |c| diesel::select(diesel::dsl::exists(newer))
-        .get_result(c))
-}
-
-/// The users of whom a preference changed after number `seq`; at most `limit` changes are looked at.
-pub fn users_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<i32>> {
-    changes::table
+/// The users of whom a preference changed after number `seq`, each with the number of the change; at
+/// most `limit` changes are looked at, the oldest first.
+pub fn user_changes_after(
+    conn: &mut DbConnection,
+    seq: i64,
+    limit: i64,
+) -> QueryResult<Vec<(i64, i32)>> {
+    let query = changes::table
         .filter(changes::seq.gt(seq))
         .filter(changes::kind.eq(PREFERENCE))
+        .order(changes::seq)
         .limit(limit)
-        .select(changes::user_id.assume_not_null())
-        .load(conn)
+        .select((changes::seq, changes::user_id.assume_not_null()));
+    each_backend!(conn, |c| query.load(c))
 }
 
 /// Whether changes after number `seq` may have been cut off, so that the list has a gap. To be
@@ -136,4 +153,19 @@ pub fn trim(conn: &mut DbConnection, keep: i64) -> QueryResult<usize> {
     };
     sequence::set_trimmed(conn, through)?;
     diesel::delete(changes::table.filter(changes::seq.le(through))).execute(conn)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = changes)]
+struct FilmRow<'a> {
+    seq: i64,
+    kind: &'a str,
+    film_id: &'a str,
+    created_at: NaiveDateTime,
+}
+
+impl NewRow for FilmRow<'_> {
+    fn size(&self) -> usize {
+        100
+    }
 }

@@ -1,10 +1,14 @@
 //! Films as their catalog last sent them.
 
 use chrono::NaiveDateTime;
-use diesel::prelude::*;
+use diesel::{
+    dsl::{DuplicatedKeys, sql},
+    prelude::*,
+    sql_types::{BigInt, Bool, Float, Nullable, Text, Timestamp},
+};
 use storage::{DbConnection, each_backend};
 
-use super::{BATCH, schema::films};
+use super::{BATCH, schema::films, statements};
 use crate::matching::{FilmText, FilmWords};
 
 /// What a catalog says of a film.
@@ -74,6 +78,13 @@ impl Film {
             stated: None,
         }
     }
+
+    /// Whether anybody is recommended the film, unless its last event said so.
+    pub fn status_to_tell(&self) -> Option<bool> {
+        let status = self.recommended_count > 0;
+        let nothing_to_say = self.deleted && self.stated.is_none();
+        (self.stated != Some(status) && !nothing_to_say).then_some(status)
+    }
 }
 
 /// The film `id`, deleted or not.
@@ -85,8 +96,17 @@ pub fn find(conn: &mut DbConnection, id: &str) -> QueryResult<Option<Film>> {
 }
 
 /// Those of the films `ids` that are known, deleted or not.
-pub fn find_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>> {
+pub fn find_all(conn: &mut DbConnection, ids: &[&str]) -> QueryResult<Vec<Film>> {
     let mut found = Vec::with_capacity(ids.len());
+    if let DbConnection::Sqlite(conn) = conn {
+        // Without a round trip, many runs of a prepared statement cost less than one of a new one.
+        for id in ids {
+            let row = films::table.filter(films::film_id.eq(*id));
+            let row: Option<Row> = row.select(Row::as_select()).get_result(conn).optional()?;
+            found.extend(row.map(Film::from));
+        }
+        return Ok(found);
+    }
     for ids in ids.chunks(BATCH) {
         let rows: Vec<Row> = films::table
             .filter(films::film_id.eq_any(ids))
@@ -109,24 +129,54 @@ pub fn page_after(conn: &mut DbConnection, after: &str, limit: i64) -> QueryResu
     Ok(rows.into_iter().map(Film::from).collect())
 }
 
-/// Stores a film that was not known.
-pub fn insert(conn: &mut DbConnection, film: &Film, now: NaiveDateTime) -> QueryResult<()> {
-    let row = (
-        NewRow::of(film),
-        films::created_at.eq(now),
-        films::updated_at.eq(now),
-    );
-    each_backend!(conn, |c| {
-        diesel::insert_into(films::table).values(row).execute(c)
-    })?;
-    Ok(())
-}
-
-/// Stores a known film.
-pub fn update(conn: &mut DbConnection, film: &Film, now: NaiveDateTime) -> QueryResult<()> {
-    diesel::update(films::table.filter(films::film_id.eq(&film.id)))
-        .set((NewRow::of(film), films::updated_at.eq(now)))
-        .execute(conn)?;
+/// Stores films, each with whether it is known already.
+pub fn put(
+    conn: &mut DbConnection,
+    films: &[(&Film, bool)],
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    match conn {
+        DbConnection::Sqlite(conn) => {
+            for (film, is_known) in films {
+                let row = NewRow::of(film, now);
+                if *is_known {
+                    diesel::update(films::table.filter(films::film_id.eq(&film.id)))
+                        .set(Changed::of(&row))
+                        .execute(conn)?;
+                } else {
+                    diesel::insert_into(films::table)
+                        .values(row)
+                        .execute(conn)?;
+                }
+            }
+        }
+        DbConnection::Mysql(conn) => {
+            let rows: Vec<_> = films
+                .iter()
+                .map(|(film, _)| NewRow::of(film, now))
+                .collect();
+            for rows in statements(&rows) {
+                diesel::insert_into(films::table)
+                    .values(rows)
+                    .on_conflict(DuplicatedKeys)
+                    .do_update()
+                    .set((
+                        films::title.eq(sql::<Text>("VALUES(title)")),
+                        films::description.eq(sql::<Text>("VALUES(description)")),
+                        films::genre.eq(sql::<Text>("VALUES(genre)")),
+                        films::rating.eq(sql::<Float>("VALUES(rating)")),
+                        films::release_year.eq(sql::<Text>("VALUES(release_year)")),
+                        films::keywords.eq(sql::<Text>("VALUES(keywords)")),
+                        films::version.eq(sql::<Nullable<BigInt>>("VALUES(version)")),
+                        films::deleted.eq(sql::<Bool>("VALUES(deleted)")),
+                        films::recommended_count.eq(sql::<BigInt>("VALUES(recommended_count)")),
+                        films::stated.eq(sql::<Nullable<Bool>>("VALUES(stated)")),
+                        films::updated_at.eq(sql::<Timestamp>("VALUES(updated_at)")),
+                    ))
+                    .execute(conn)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -152,7 +202,7 @@ pub fn set_stated(conn: &mut DbConnection, ids: &[&str], status: bool) -> QueryR
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = films)]
-pub(super) struct Row {
+struct Row {
     film_id: String,
     title: String,
     description: String,
@@ -187,8 +237,8 @@ impl From<Row> for Film {
     }
 }
 
-#[derive(Insertable, AsChangeset)]
-#[diesel(table_name = films, primary_key(film_id), treat_none_as_null = true)]
+#[derive(Insertable)]
+#[diesel(table_name = films, treat_none_as_default_value = false)]
 struct NewRow<'a> {
     film_id: &'a str,
     title: &'a str,
@@ -201,10 +251,12 @@ struct NewRow<'a> {
     deleted: bool,
     recommended_count: i64,
     stated: Option<bool>,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
 }
 
 impl<'a> NewRow<'a> {
-    fn of(film: &'a Film) -> Self {
+    fn of(film: &'a Film, now: NaiveDateTime) -> Self {
         let facts = &film.facts;
         Self {
             film_id: &film.id,
@@ -219,6 +271,49 @@ impl<'a> NewRow<'a> {
             deleted: film.deleted,
             recommended_count: film.recommended_count,
             stated: film.stated,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+impl super::NewRow for NewRow<'_> {
+    fn size(&self) -> usize {
+        self.description.len() + self.keywords.len() + 1_000
+    }
+}
+
+/// What a row of a known film becomes.
+#[derive(AsChangeset)]
+#[diesel(table_name = films, treat_none_as_null = true)]
+struct Changed<'a> {
+    title: &'a str,
+    description: &'a str,
+    genre: &'a str,
+    rating: f32,
+    release_year: &'a str,
+    keywords: &'a str,
+    version: Option<i64>,
+    deleted: bool,
+    recommended_count: i64,
+    stated: Option<bool>,
+    updated_at: NaiveDateTime,
+}
+
+impl<'a> Changed<'a> {
+    fn of(row: &'a NewRow<'a>) -> Self {
+        Self {
+            title: row.title,
+            description: row.description,
+            genre: row.genre,
+            rating: row.rating,
+            release_year: row.release_year,
+            keywords: &row.keywords,
+            version: row.version,
+            deleted: row.deleted,
+            recommended_count: row.recommended_count,
+            stated: row.stated,
+            updated_at: row.updated_at,
         }
     }
 }

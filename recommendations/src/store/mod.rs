@@ -4,6 +4,27 @@
 //! makes commits happen in the order of their numbers, on any replica. What a change leads to is
 //! in [`reconcile`].
 
+/// Inserts `rows`: on MySQL, where each statement is a round trip, in as few statements as hold them;
+/// on SQLite one by one, by a statement that is prepared only once. A statement of many rows would be
+/// prepared each time, which costs more than it saves there.
+macro_rules! insert_rows {
+    ($conn:expr, $table:expr, $rows:expr) => {{
+        let rows = $rows;
+        match $conn {
+            storage::DbConnection::Sqlite(conn) => {
+                for row in rows {
+                    diesel::insert_into($table).values(row).execute(conn)?;
+                }
+            }
+            storage::DbConnection::Mysql(conn) => {
+                for rows in $crate::store::statements(rows) {
+                    diesel::insert_into($table).values(rows).execute(conn)?;
+                }
+            }
+        }
+    }};
+}
+
 mod schema;
 
 pub mod sequence;
@@ -11,6 +32,8 @@ pub mod sequence;
 pub mod changes;
 
 pub mod films;
+
+pub mod versions;
 
 pub mod preferences;
 
@@ -34,6 +57,30 @@ const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/recommendatio
 
 /// How many values one statement binds at most; also SQLite and long texts stay within bounds.
 const BATCH: usize = 500;
+
+/// How many bytes of rows one statement carries at most; servers refuse huge statements.
+const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// A row to be inserted.
+trait NewRow {
+    /// About how many bytes it takes in a statement.
+    fn size(&self) -> usize;
+}
+
+/// Cuts `rows` into parts that are not too much for one statement each.
+fn statements<T: NewRow>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |row: &&T| {
+            bytes += row.size();
+            bytes <= STATEMENT_BYTES
+        };
+        let count = rows.iter().take(BATCH).take_while(fits).count();
+        let (part, rest) = rows.split_at_checked(count.max(1))?;
+        rows = rest;
+        Some(part)
+    })
+}
 
 /// The migrations of the recommendations database.
 pub fn migrations() -> Migrations {

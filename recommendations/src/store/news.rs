@@ -10,7 +10,7 @@ use storage::DbConnection;
 
 use super::{
     changes::{self, Change},
-    films, preferences,
+    films, preferences, sequence,
 };
 use crate::matching::{FilmWords, Keyword};
 
@@ -36,7 +36,7 @@ pub type Fresh = BTreeMap<i64, Arc<FilmWords>>;
 pub struct News {
     /// How the index becomes as new as `through`, or newer.
     pub steps: Vec<Step>,
-    /// The number of the last change that was read.
+    /// The number up to which all changes were read.
     pub through: i64,
     /// There may be more after it.
     pub more: bool,
@@ -51,10 +51,12 @@ pub fn news(
     limit: i64,
     fresh: &Fresh,
 ) -> QueryResult<News> {
-    let listed = changes::after(conn, watermark, limit)?;
+    // Before the list, so that every change up to it is on the list.
+    let current = sequence::current(conn)?;
+    let (listed, end) = changes::page_after(conn, watermark, limit)?;
     let lost = changes::lost_after(conn, watermark)?;
-    let through = listed.last().map_or(watermark, |(seq, _)| *seq);
-    let more = listed.len() as i64 == limit;
+    let last = listed.last().map_or(watermark, |(seq, _)| *seq);
+    let through = end.unwrap_or(last.max(current));
     let (mut pairs, mut last_of_film) = (BTreeSet::new(), HashMap::new());
     for (seq, change) in listed {
         match change {
@@ -74,7 +76,7 @@ pub fn news(
     Ok(News {
         steps,
         through,
-        more,
+        more: end.is_some(),
         lost,
     })
 }
@@ -104,10 +106,11 @@ fn preference_steps(conn: &mut DbConnection, pairs: Vec<(i32, String)>) -> Query
 }
 
 fn film_steps(conn: &mut DbConnection, ids: BTreeSet<String>) -> QueryResult<Vec<Step>> {
-    let wanted: Vec<String> = ids.iter().cloned().collect();
+    let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = films::find_all(conn, &wanted)?;
     let mut gone = ids;
     let mut steps = Vec::new();
-    for film in films::find_all(conn, &wanted)? {
+    for film in found {
         if !film.deleted {
             gone.remove(&film.id);
             steps.push(Step::Put(film.id, Arc::new(film.facts.words())));

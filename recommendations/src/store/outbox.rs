@@ -3,9 +3,9 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use proto::events::{RecommendationStatus, STATUS_TOPIC};
-use storage::{DbConnection, each_backend};
+use storage::DbConnection;
 
-use super::schema::outbox;
+use super::{NewRow, schema::outbox};
 
 /// An event with its place in the order of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -20,29 +20,32 @@ pub struct Waiting {
     pub payload: String,
 }
 
-/// Puts down that `film` is recommended to somebody now, or to nobody.
+/// A status to be told: the number of its event, the film, and whether it is recommended to anybody.
+pub type Status<'a> = (i64, &'a str, bool);
+
+/// Puts down what is to be told of films.
 pub fn put(
     conn: &mut DbConnection,
-    seq: i64,
-    film: &str,
-    is_recommended: bool,
+    statuses: &[Status<'_>],
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    let status = RecommendationStatus {
-        film_id: film.into(),
-        is_recommended,
-    };
-    let payload = String::from_utf8_lossy(&status.to_payload()).into_owned();
-    let row = (
-        outbox::seq.eq(seq),
-        outbox::topic.eq(STATUS_TOPIC),
-        outbox::event_key.eq(film),
-        outbox::payload.eq(payload),
-        outbox::created_at.eq(now),
-    );
-    each_backend!(conn, |c| {
-        diesel::insert_into(outbox::table).values(row).execute(c)
-    })?;
+    let rows: Vec<Row<'_>> = statuses
+        .iter()
+        .map(|(seq, film, is_recommended)| {
+            let status = RecommendationStatus {
+                film_id: (*film).into(),
+                is_recommended: *is_recommended,
+            };
+            Row {
+                seq: *seq,
+                topic: STATUS_TOPIC,
+                event_key: film,
+                payload: String::from_utf8_lossy(&status.to_payload()).into_owned(),
+                created_at: now,
+            }
+        })
+        .collect();
+    insert_rows!(conn, outbox::table, &rows);
     Ok(())
 }
 
@@ -63,4 +66,20 @@ pub fn oldest(conn: &mut DbConnection, limit: i64) -> QueryResult<Vec<Waiting>> 
 /// Forgets the events up to number `seq`. Nothing below it can still come: commits are in order.
 pub fn delete_through(conn: &mut DbConnection, seq: i64) -> QueryResult<usize> {
     diesel::delete(outbox::table.filter(outbox::seq.le(seq))).execute(conn)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox)]
+struct Row<'a> {
+    seq: i64,
+    topic: &'a str,
+    event_key: &'a str,
+    payload: String,
+    created_at: NaiveDateTime,
+}
+
+impl NewRow for Row<'_> {
+    fn size(&self) -> usize {
+        300
+    }
 }

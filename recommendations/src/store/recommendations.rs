@@ -3,20 +3,14 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
-use diesel::prelude::*;
-use storage::{DbConnection, each_backend};
+use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+use storage::DbConnection;
 
 use super::{
     BATCH,
-    films::{self, Film},
+    films::Film,
     schema::{films as film_table, recommendations},
 };
-
-/// How many bytes of film text one insert carries at most; servers refuse huge statements.
-const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
-
-/// So many rows are inserted one by one: that statement is always the same, and prepared once.
-const FEW_ROWS: usize = 4;
 
 /// What changes whenever a user's recommendations come or go: their number and the highest row id,
 /// which is never given twice.
@@ -44,6 +38,34 @@ pub fn users_of_film(
         .load(conn)
 }
 
+/// A stored recommendation: the row's id, the user, the film.
+pub type Stored = (i32, i32, String);
+
+/// All recommendations of `films`, which the caller knows to be not too many.
+pub fn of_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<Vec<Stored>> {
+    let columns = (
+        recommendations::id,
+        recommendations::user_id,
+        recommendations::film_id,
+    );
+    let mut found = Vec::new();
+    match conn {
+        DbConnection::Sqlite(conn) => {
+            for film in films {
+                let rows = recommendations::table.filter(recommendations::film_id.eq(*film));
+                found.extend(rows.select(columns).load(conn)?);
+            }
+        }
+        DbConnection::Mysql(conn) => {
+            for films in films.chunks(BATCH) {
+                let rows = recommendations::table.filter(recommendations::film_id.eq_any(films));
+                found.extend(rows.select(columns).load(conn)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Those of `films` that are recommended to `user`.
 pub fn films_of_user(
     conn: &mut DbConnection,
@@ -68,19 +90,19 @@ pub fn insert(
     pairs: &[(i32, &Film)],
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    let mut rows = Vec::new();
-    let mut bytes = 0;
-    for (user, film) in pairs {
-        rows.push(NewRow::new(*user, film, now));
-        bytes += film.facts.description.len() + 500;
-        if rows.len() == BATCH || bytes > STATEMENT_BYTES {
-            insert_rows(conn, &rows)?;
-            rows.clear();
-            bytes = 0;
-        }
-    }
-    if !rows.is_empty() {
-        insert_rows(conn, &rows)?;
+    let rows: Vec<_> = pairs
+        .iter()
+        .map(|(user, film)| NewRow::new(*user, film, now))
+        .collect();
+    insert_rows!(conn, recommendations::table, &rows);
+    Ok(())
+}
+
+/// Takes the recommendations with these ids away.
+pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
+    for ids in ids.chunks(BATCH) {
+        diesel::delete(recommendations::table.filter(recommendations::id.eq_any(ids)))
+            .execute(conn)?;
     }
     Ok(())
 }
@@ -130,10 +152,16 @@ pub fn refresh(conn: &mut DbConnection, film: &Film, from: i32, through: i32) ->
     Ok(())
 }
 
-/// The films recommended to `user`, newest first, `offset` passed over. The facts are the films'
-/// own: the copies in the rows follow in the background.
-pub fn page(conn: &mut DbConnection, user: i32, offset: i64, limit: i64) -> QueryResult<Vec<Film>> {
-    let rows: Vec<films::Row> = recommendations::table
+/// The films recommended to `user`, newest first, `offset` passed over: the id of each, and how many
+/// bytes its text has.
+pub fn page(
+    conn: &mut DbConnection,
+    user: i32,
+    offset: i64,
+    limit: i64,
+) -> QueryResult<Vec<(String, i64)>> {
+    let bytes = "OCTET_LENGTH(films.title) + OCTET_LENGTH(films.description)";
+    recommendations::table
         .inner_join(film_table::table.on(film_table::film_id.eq(recommendations::film_id)))
         .filter(recommendations::user_id.eq(user))
         .filter(film_table::deleted.eq(false))
@@ -143,9 +171,8 @@ pub fn page(conn: &mut DbConnection, user: i32, offset: i64, limit: i64) -> Quer
         ))
         .offset(offset)
         .limit(limit)
-        .select(films::Row::as_select())
-        .load(conn)?;
-    Ok(rows.into_iter().map(Film::from).collect())
+        .select((film_table::film_id, sql::<BigInt>(bytes)))
+        .load(conn)
 }
 
 /// The fingerprint of the recommendations of `user`.
@@ -213,21 +240,8 @@ impl<'a> NewRow<'a> {
     }
 }
 
-fn insert_rows(conn: &mut DbConnection, rows: &[NewRow<'_>]) -> QueryResult<()> {
-    if rows.len() <= FEW_ROWS {
-        for row in rows {
-            each_backend!(conn, |c| {
-                diesel::insert_into(recommendations::table)
-                    .values(row)
-                    .execute(c)
-            })?;
-        }
-        return Ok(());
+impl super::NewRow for NewRow<'_> {
+    fn size(&self) -> usize {
+        self.description.len() + 500
     }
-    each_backend!(conn, |c| {
-        diesel::insert_into(recommendations::table)
-            .values(rows)
-            .execute(c)
-    })?;
-    Ok(())
 }

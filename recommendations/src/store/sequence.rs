@@ -1,6 +1,6 @@
 //! The order of all changes.
 
-use diesel::prelude::*;
+use diesel::{prelude::*, result::Error};
 use storage::{DbConnection, each_backend};
 
 use super::schema::sequences::dsl::{name, sequences, value};
@@ -13,12 +13,41 @@ const TRIMMED: &str = "trimmed";
 /// Call it before anything is read in a transaction: from here on, until the commit, nobody else
 /// changes anything, and what is read after it is what everybody before has left.
 pub fn take(conn: &mut DbConnection, count: i64) -> QueryResult<i64> {
+    advance(conn, count)?;
+    Ok(current(conn)? - count + 1)
+}
+
+fn advance(conn: &mut DbConnection, count: i64) -> QueryResult<()> {
     each_backend!(conn, |c| {
         diesel::update(sequences.filter(name.eq(CHANGES)))
             .set(value.eq(value + count))
             .execute(c)
     })?;
-    Ok(current(conn)? - count + 1)
+    Ok(())
+}
+
+/// What a group of changes has to know of the order before it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The first of its numbers.
+    pub first: i64,
+    /// The number up to which the list of changes has been cut off.
+    pub trimmed: i64,
+}
+
+/// As [`take`], and reads how far the list of changes reaches back.
+pub fn take_place(conn: &mut DbConnection, count: i64) -> QueryResult<Place> {
+    advance(conn, count)?;
+    let rows: Vec<(String, i64)> =
+        each_backend!(conn, |c| sequences.select((name, value)).load(c))?;
+    let of = |which: &str| {
+        let row = rows.iter().find(|(named, _)| named == which);
+        row.map(|(_, number)| *number).ok_or(Error::NotFound)
+    };
+    Ok(Place {
+        first: of(CHANGES)? - count + 1,
+        trimmed: of(TRIMMED)?,
+    })
 }
 
 /// The number of the last change that was committed (or made by this transaction).

@@ -33,6 +33,9 @@ mod watches;
 mod order;
 
 #[cfg(test)]
+mod groups;
+
+#[cfg(test)]
 mod legacy;
 
 #[cfg(test)]

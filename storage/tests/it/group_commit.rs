@@ -24,14 +24,14 @@ use tokio::task::JoinHandle;
 use crate::support::{count, eventually, insert, outside, over_each};
 
 /// A write that holds the writer up until it is let go, so that others wait behind it.
-struct Obstacle {
+pub(crate) struct Obstacle {
     entered: Arc<AtomicUsize>,
     go: Sender<()>,
     write: JoinHandle<Result<(), Error>>,
 }
 
 impl Obstacle {
-    async fn before(database: &Database) -> Self {
+    pub(crate) async fn before(database: &Database) -> Self {
         let (go, going): (Sender<()>, Receiver<()>) = channel();
         let entered = Arc::new(AtomicUsize::new(0));
         let (database, inside) = (database.clone(), Arc::clone(&entered));
@@ -51,7 +51,7 @@ impl Obstacle {
         Self { entered, go, write }
     }
 
-    async fn remove(self) {
+    pub(crate) async fn remove(self) {
         self.go.send(()).unwrap();
         self.write.await.unwrap().unwrap();
         assert_eq!(self.entered.load(Ordering::SeqCst), 1);
@@ -270,7 +270,7 @@ fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
     });
 }
 
-fn kind<R>(outcome: &Result<R, Error>) -> &'static str {
+pub(crate) fn kind<R>(outcome: &Result<R, Error>) -> &'static str {
     match outcome {
         Ok(_) => "done",
         Err(Error::Query(_)) => "refused",

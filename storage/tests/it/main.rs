@@ -11,6 +11,9 @@ mod addresses;
 mod group_commit;
 
 #[cfg(test)]
+mod commands;
+
+#[cfg(test)]
 mod faults;
 
 #[cfg(test)]

@@ -1,62 +1,22 @@
-use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet};
+//! Makes the stored recommendations of one film what they should be, in steps of a bounded size.
+
+use std::{borrow::Cow, cmp::Ordering};
 
 use diesel::prelude::*;
 use roaring::RoaringBitmap;
 use storage::DbConnection;
 
-use super::{Effects, Outcome, Seen, Terms};
+use super::{Effects, Outcome, Seen, Terms, corrections::Corrections, film_batch::NUMBERS};
 use crate::{
-    matching::{FilmWords, Keyword, matches},
+    matching::FilmWords,
     store::{
         backlog::{self, Work},
         changes,
         films::{self, Film, FilmFacts},
-        outbox, preferences, recommendations, sequence,
+        outbox, recommendations, sequence,
+        versions::is_late,
     },
 };
-
-/// A catalog sent a film; `seen` are the users whom its `words` match.
-pub fn save_film(
-    conn: &mut DbConnection,
-    id: &str,
-    facts: &FilmFacts,
-    version: Option<i64>,
-    words: &FilmWords,
-    seen: &Seen<RoaringBitmap>,
-    terms: &Terms,
-) -> QueryResult<Outcome> {
-    let [seq, event_seq] = take_two(conn)?;
-    let stored = films::find(conn, id)?;
-    if stored.as_ref().is_some_and(|film| is_late(film, version)) {
-        return Ok(Outcome::Unchanged);
-    }
-    let Some(users) = corrected(conn, words, seen, terms)? else {
-        return Ok(Outcome::Lagging);
-    };
-    let known = stored.is_some();
-    let mut film = stored.unwrap_or_else(|| Film::new(id));
-    // Rows of older deployments may hold facts of different ages.
-    let refresh = known
-        && (film.stated.is_none()
-            || !film.facts.looks_like(facts)
-            || backlog::refreshes(conn, id)?);
-    film.facts = facts.clone();
-    film.version = version.or(film.version);
-    film.deleted = false;
-    changes::record_film(conn, seq, id, terms.now)?;
-    let mut effects = if known {
-        settle(conn, &mut film, &users, i32::MIN, refresh, event_seq, terms)?
-    } else {
-        settle_new(conn, &mut film, &users, event_seq, terms)?
-    };
-    if known {
-        films::update(conn, &film, terms.now)?;
-    } else {
-        films::insert(conn, &film, terms.now)?;
-    }
-    effects.film_seq = Some(seq);
-    Ok(Outcome::Changed(effects))
-}
 
 /// A catalog deleted a film. Returns also whether the film was known.
 pub fn remove_film(
@@ -65,25 +25,25 @@ pub fn remove_film(
     version: Option<i64>,
     terms: &Terms,
 ) -> QueryResult<(bool, Outcome)> {
-    let [seq, event_seq] = take_two(conn)?;
+    let seq = sequence::take(conn, NUMBERS)?;
     let stored = films::find(conn, id)?;
     let known = stored.as_ref().is_some_and(|film| !film.deleted);
-    if stored.as_ref().is_some_and(|film| is_late(film, version)) || (!known && version.is_none()) {
+    let newest = stored.as_ref().and_then(|film| film.version);
+    if is_late(newest, version, terms.now) || (!known && version.is_none()) {
         return Ok((known, Outcome::Unchanged));
     }
     let mut film = Film {
-        version: version.or(stored.as_ref().and_then(|film| film.version)),
+        version: version.or(newest),
         deleted: true,
         ..stored.clone().unwrap_or_else(|| Film::new(id))
     };
     let nobody = RoaringBitmap::new();
-    let effects = settle(conn, &mut film, &nobody, i32::MIN, false, event_seq, terms)?;
+    let mut effects = settle(conn, &mut film, &nobody, i32::MIN, false, terms)?;
+    effects.events = tell(conn, &mut film, seq + 1, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
-        films::update(conn, &film, terms.now)?;
-    } else {
-        films::insert(conn, &film, terms.now)?;
     }
+    films::put(conn, &[(&film, stored.is_some())], terms.now)?;
     Ok((known, Outcome::Changed(effects)))
 }
 
@@ -97,7 +57,7 @@ pub fn continue_film(
     seen: &Seen<RoaringBitmap>,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
-    let event_seq = sequence::take(conn, 1)?;
+    let place = sequence::take_place(conn, 1)?;
     let Some(work) = backlog::find(conn, work_id)? else {
         return Ok(Outcome::Unchanged);
     };
@@ -120,69 +80,26 @@ pub fn continue_film(
     let users = if film.deleted {
         Cow::Owned(RoaringBitmap::new())
     } else {
-        match corrected(conn, words, seen, terms)? {
+        let corrections = Corrections::read(conn, seen.watermark, place, terms)?;
+        match corrections.apply(words, seen) {
             Some(users) => users,
             None => return Ok(Outcome::Lagging),
         }
     };
-    let effects = settle(conn, &mut film, &users, *from, *refresh, event_seq, terms)?;
-    films::update(conn, &film, terms.now)?;
+    let mut effects = settle(conn, &mut film, &users, *from, *refresh, terms)?;
+    effects.events = tell(conn, &mut film, place.first, terms)?;
+    films::put(conn, &[(&film, true)], terms.now)?;
     Ok(Outcome::Changed(effects))
 }
 
-/// The number of a change to a film, and that of the event that may come of it.
-fn take_two(conn: &mut DbConnection) -> QueryResult<[i64; 2]> {
-    let seq = sequence::take(conn, 2)?;
-    Ok([seq, seq + 1])
-}
-
-/// Whether the stored film is as new as an update with `version`. What comes without a version is
-/// from an older peer and counts as it comes.
-fn is_late(film: &Film, version: Option<i64>) -> bool {
-    matches!((film.version, version), (Some(stored), Some(sent)) if sent <= stored)
-}
-
-/// The users whose preferences match `words` now, or `None` if too much changed since `seen`.
-fn corrected<'a>(
-    conn: &mut DbConnection,
-    words: &FilmWords,
-    seen: &'a Seen<RoaringBitmap>,
-    terms: &Terms,
-) -> QueryResult<Option<Cow<'a, RoaringBitmap>>> {
-    let lag = terms.limits.lag;
-    let changed = match changes::any_user_after(conn, seen.watermark)? {
-        true => changes::users_after(conn, seen.watermark, lag as i64 + 1)?,
-        false => Vec::new(),
-    };
-    if changed.len() > lag || changes::lost_after(conn, seen.watermark)? {
-        return Ok(None);
-    }
-    if changed.is_empty() {
-        return Ok(Some(Cow::Borrowed(&seen.found)));
-    }
-    let changed: Vec<i32> = BTreeSet::from_iter(changed).into_iter().collect();
-    let mut users = seen.found.clone();
-    for (user, keywords) in preferences::of_users(conn, &changed)? {
-        let mut parsed = keywords.iter().filter_map(|text| Keyword::parse(text).ok());
-        if parsed.any(|keyword| matches(words, &keyword)) {
-            users.insert(user as u32);
-        } else {
-            users.remove(user as u32);
-        }
-    }
-    Ok(Some(Cow::Owned(users)))
-}
-
 /// Makes the rows of `film` those of `users`, from the user `from` on and as far as the limits go;
-/// the rest goes to the backlog. Brings count and status up to date in `film`, which the caller
-/// stores.
-fn settle(
+/// the rest goes to the backlog. Brings the count up to date in `film`, which the caller stores.
+pub(super) fn settle(
     conn: &mut DbConnection,
     film: &mut Film,
     users: &RoaringBitmap,
     from: i32,
     refresh: bool,
-    event_seq: i64,
     terms: &Terms,
 ) -> QueryResult<Effects> {
     let mut effects = Effects::default();
@@ -211,45 +128,15 @@ fn settle(
         None => backlog::clear(conn, &work)?,
     }
     effects.backlog = next.is_some();
-    effects.events = state(conn, film, event_seq, terms)?;
     Ok(effects)
 }
 
-/// As [`settle`] for a film that was not known: there are no rows of it and no work in the backlog.
-fn settle_new(
-    conn: &mut DbConnection,
-    film: &mut Film,
-    users: &RoaringBitmap,
-    event_seq: i64,
-    terms: &Terms,
-) -> QueryResult<Effects> {
-    if users.len() > terms.limits.rows as u64 {
-        return settle(conn, film, users, i32::MIN, false, event_seq, terms);
-    }
-    let users: Vec<i32> = users.iter().map(|user| user as i32).collect();
-    let pairs: Vec<_> = users.iter().map(|user| (*user, &*film)).collect();
-    recommendations::insert(conn, &pairs, terms.now)?;
-    film.recommended_count = users.len() as i64;
-    Ok(Effects {
-        users,
-        events: state(conn, film, event_seq, terms)?,
-        ..Effects::default()
-    })
-}
-
-/// Tells the catalog whether anybody is recommended `film`, unless it was told already.
-fn state(
-    conn: &mut DbConnection,
-    film: &mut Film,
-    event_seq: i64,
-    terms: &Terms,
-) -> QueryResult<bool> {
-    let status = film.recommended_count > 0;
-    let nothing_to_say = film.deleted && film.stated.is_none();
-    if film.stated == Some(status) || nothing_to_say {
+/// Tells the catalog by event `seq` whether anybody is recommended `film`, unless it was told already.
+fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> QueryResult<bool> {
+    let Some(status) = film.status_to_tell() else {
         return Ok(false);
-    }
-    outbox::put(conn, event_seq, &film.id, status, terms.now)?;
+    };
+    outbox::put(conn, &[(seq, &film.id, status)], terms.now)?;
     film.stated = Some(status);
     Ok(true)
 }

@@ -6,13 +6,18 @@
 //! changed since is looked up and corrected for. What is too much for one transaction goes to the
 //! [`backlog`](super::backlog), and is gone on with by the same code.
 
+mod film_batch;
+
 mod film;
 
 mod preference;
 
+mod corrections;
+
 use chrono::NaiveDateTime;
 
-pub use film::{continue_film, remove_film, save_film};
+pub use film::{continue_film, remove_film};
+pub use film_batch::{FilmToSave, NUMBERS, Saved, save_films};
 pub use preference::{add_preference, continue_preference, delete_preference};
 
 /// An answer of the matcher, and the last change that it knew of.
@@ -82,6 +87,4 @@ pub struct Effects {
     pub events: bool,
     /// There is work in the backlog.
     pub backlog: bool,
-    /// The number of the change, if a film was saved as it was given.
-    pub film_seq: Option<i64>,
 }

@@ -1,3 +1,5 @@
+//! Makes the stored recommendations of one preference what they should be, in steps.
+
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashSet},
@@ -143,7 +145,8 @@ fn settle_films(
     changed: &HashSet<String>,
     terms: &Terms,
 ) -> QueryResult<Effects> {
-    let films = films::find_all(conn, ids)?;
+    let films: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let films = films::find_all(conn, &films)?;
     let stored = recommendations::films_of_user(conn, user, ids)?;
     let keywords = preferences::of_user(conn, user)?;
     let followed = keywords.iter().any(|text| text == keyword);
@@ -208,9 +211,11 @@ fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> Qu
             continue;
         }
         let first = sequence::take(conn, news.len() as i64)?;
-        for (seq, film) in (first..).zip(&news) {
-            outbox::put(conn, seq, film, status, terms.now)?;
-        }
+        let statuses: Vec<_> = (first..)
+            .zip(&news)
+            .map(|(seq, film)| (seq, *film, status))
+            .collect();
+        outbox::put(conn, &statuses, terms.now)?;
         films::set_stated(conn, &news, status)?;
         told = true;
     }

@@ -1,0 +1,82 @@
+//! Corrects the matcher's answer about films for the preferences that changed after it.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
+
+use diesel::prelude::*;
+use roaring::RoaringBitmap;
+use storage::DbConnection;
+
+use super::{Seen, Terms};
+use crate::{
+    matching::{FilmWords, Keyword, matches},
+    store::{changes, preferences, sequence::Place},
+};
+
+/// The preferences that changed after the oldest answer of a group, read once for all its films.
+pub(super) struct Corrections {
+    /// Answers older than this cannot be corrected.
+    reaches_back_to: i64,
+    /// The numbers of the changes and their users, in order.
+    changes: Vec<(i64, i32)>,
+    /// The keywords of those users, as they are now.
+    keywords: HashMap<i32, Vec<Keyword>>,
+}
+
+impl Corrections {
+    /// Reads what changed after number `oldest`, for a group at `place` in the order.
+    pub(super) fn read(
+        conn: &mut DbConnection,
+        oldest: i64,
+        place: Place,
+        terms: &Terms,
+    ) -> QueryResult<Self> {
+        let mut corrections = Self {
+            reaches_back_to: place.trimmed,
+            changes: Vec::new(),
+            keywords: HashMap::new(),
+        };
+        if oldest + 1 >= place.first {
+            return Ok(corrections);
+        }
+        let lag = terms.limits.lag;
+        corrections.changes = changes::user_changes_after(conn, oldest, lag as i64 + 1)?;
+        if corrections.changes.len() > lag {
+            corrections.reaches_back_to = i64::MAX;
+            return Ok(corrections);
+        }
+        let users: BTreeSet<i32> = corrections.changes.iter().map(|(_, user)| *user).collect();
+        let users: Vec<i32> = users.into_iter().collect();
+        for (user, texts) in preferences::of_users(conn, &users)? {
+            let keywords = texts.iter().filter_map(|text| Keyword::parse(text).ok());
+            corrections.keywords.insert(user, keywords.collect());
+        }
+        Ok(corrections)
+    }
+
+    /// The users whose preferences match `words` now, or `None` if too much changed since `seen`.
+    pub(super) fn apply<'a>(
+        &self,
+        words: &FilmWords,
+        seen: &'a Seen<RoaringBitmap>,
+    ) -> Option<Cow<'a, RoaringBitmap>> {
+        if self.reaches_back_to > seen.watermark {
+            return None;
+        }
+        let mut users = Cow::Borrowed(&seen.found);
+        for (seq, user) in &self.changes {
+            if *seq <= seen.watermark {
+                continue;
+            }
+            let keywords = self.keywords.get(user).map_or(&[][..], Vec::as_slice);
+            if keywords.iter().any(|keyword| matches(words, keyword)) {
+                users.to_mut().insert(*user as u32);
+            } else {
+                users.to_mut().remove(*user as u32);
+            }
+        }
+        Some(users)
+    }
+}
