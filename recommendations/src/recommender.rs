@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use diesel::QueryResult;
+use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use runtime::Handle;
 use storage::{Command, Database, DbConnection};
@@ -95,14 +96,14 @@ impl Recommender {
     /// A catalog sent a film.
     pub async fn save_film(
         &self,
-        id: &str,
+        id: &FilmId,
         facts: FilmFacts,
         version: Option<i64>,
     ) -> Result<(), Error> {
         let (facts, words) = analyse(facts).await?;
         for _ in 0..LAG_TRIES {
             let film = FilmToSave {
-                id: id.to_owned(),
+                id: id.clone(),
                 facts: facts.clone(),
                 version,
                 words: words.clone(),
@@ -122,8 +123,8 @@ impl Recommender {
     }
 
     /// A catalog deleted a film; tells whether it was known.
-    pub async fn remove_film(&self, id: &str, version: Option<i64>) -> Result<bool, Error> {
-        let (id, terms) = (id.to_owned(), self.terms());
+    pub async fn remove_film(&self, id: &FilmId, version: Option<i64>) -> Result<bool, Error> {
+        let (id, terms) = (id.clone(), self.terms());
         let remove = move |conn: &mut _| reconcile::remove_film(conn, &id, version, &terms);
         let (known, outcome) = self.database.write(remove).await?;
         self.settled(outcome)?;
@@ -131,7 +132,7 @@ impl Recommender {
     }
 
     /// `user` begins to follow `keyword`.
-    pub async fn follow(&self, user: i32, keyword: &Keyword) -> Result<(), Error> {
+    pub async fn follow(&self, user: UserId, keyword: &Keyword) -> Result<(), Error> {
         for _ in 0..LAG_TRIES {
             let seen = self.films_matching(keyword).await?;
             let (text, terms) = (keyword.text().to_owned(), self.terms());
@@ -146,7 +147,7 @@ impl Recommender {
     }
 
     /// `user` stops to follow the keyword `text`; tells whether the user did follow it.
-    pub async fn stop_following(&self, user: i32, text: &str) -> Result<bool, Error> {
+    pub async fn stop_following(&self, user: UserId, text: &str) -> Result<bool, Error> {
         let keyword = Keyword::parse(text).ok();
         for _ in 0..LAG_TRIES {
             let seen = match &keyword {
@@ -183,8 +184,8 @@ impl Recommender {
         Err(Error::Lagging)
     }
 
-    async fn go_on_with_film(&self, id: i64, film: &str) -> Result<Outcome, Error> {
-        let film = film.to_owned();
+    async fn go_on_with_film(&self, id: i64, film: &FilmId) -> Result<Outcome, Error> {
+        let film = film.clone();
         let find = move |conn: &mut _| films::find(conn, &film);
         let film = self.database.read(find).await?;
         let facts = film.filter(|film| !film.deleted).map(|film| film.facts);
@@ -210,7 +211,7 @@ impl Recommender {
     }
 
     /// The keywords of `user`, each with how many films it matches, if the matcher can tell.
-    pub async fn preferences(&self, user: i32) -> Result<Vec<(String, Option<usize>)>, Error> {
+    pub async fn preferences(&self, user: UserId) -> Result<Vec<(String, Option<usize>)>, Error> {
         let texts = self
             .database
             .read(move |conn| preferences::of_user(conn, user))
@@ -233,7 +234,7 @@ impl Recommender {
     /// change number `known`.
     pub async fn recommendations(
         &self,
-        user: i32,
+        user: UserId,
         offset: i64,
         limit: i64,
         known: i64,
@@ -278,13 +279,13 @@ impl Recommender {
     }
 
     /// What changes whenever the recommendations of `user` do.
-    pub async fn fingerprint(&self, user: i32) -> Result<Fingerprint, Error> {
+    pub async fn fingerprint(&self, user: UserId) -> Result<Fingerprint, Error> {
         let read = move |conn: &mut _| recommendations::fingerprint(conn, user);
         Ok(self.database.read(read).await?)
     }
 
     /// Begins to watch the recommendations of `user`.
-    pub fn watch(&self, user: i32) -> Result<Watch, TooManyWatchers> {
+    pub fn watch(&self, user: UserId) -> Result<Watch, TooManyWatchers> {
         self.signals.watchers.watch(user)
     }
 
@@ -388,7 +389,7 @@ async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), E
 
 /// The first of the `listed` films, each with how many bytes it has, that fit one answer: at least
 /// one. Returns also how many bytes they have together.
-fn fitting(listed: Vec<(String, i64)>) -> (Vec<String>, i64) {
+fn fitting(listed: Vec<(FilmId, i64)>) -> (Vec<FilmId>, i64) {
     let mut ids = Vec::with_capacity(listed.len());
     let mut total = 0;
     for (id, bytes) in listed {
@@ -402,10 +403,9 @@ fn fitting(listed: Vec<(String, i64)>) -> (Vec<String>, i64) {
 }
 
 /// The films `ids` in this order, without those that were deleted meanwhile.
-fn in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>> {
-    let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let found = films::find_all(conn, &wanted)?.into_iter();
-    let mut found: HashMap<String, Film> = found.map(|film| (film.id.clone(), film)).collect();
+fn in_order(conn: &mut DbConnection, ids: &[FilmId]) -> QueryResult<Vec<Film>> {
+    let found = films::find_all(conn, ids)?.into_iter();
+    let mut found: HashMap<FilmId, Film> = found.map(|film| (film.id.clone(), film)).collect();
     let films = ids.iter().filter_map(|id| found.remove(id));
     Ok(films.filter(|film| !film.deleted).collect())
 }

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use proto::UserId;
 use tokio::sync::watch;
 
 use crate::store::recommendations::Fingerprint;
@@ -17,7 +18,7 @@ use crate::store::recommendations::Fingerprint;
 #[derive(Debug, Clone)]
 pub struct Watchers {
     limit: usize,
-    users: Arc<Mutex<HashMap<i32, Watched>>>,
+    users: Arc<Mutex<HashMap<UserId, Watched>>>,
 }
 
 /// A user who is watched.
@@ -46,7 +47,7 @@ pub struct TooManyWatchers;
 /// One client's watch; ends when dropped.
 #[derive(Debug)]
 pub struct Watch {
-    user: i32,
+    user: UserId,
     watchers: Watchers,
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
@@ -66,7 +67,7 @@ impl Watchers {
     /// # Errors
     ///
     /// If too many watch already.
-    pub fn watch(&self, user: i32) -> Result<Watch, TooManyWatchers> {
+    pub fn watch(&self, user: UserId) -> Result<Watch, TooManyWatchers> {
         let mut users = self.lock();
         let taken: usize = users.values().map(|watched| watched.clients).sum();
         if taken >= self.limit {
@@ -90,7 +91,7 @@ impl Watchers {
     }
 
     /// Wakes the clients that watch one of `users`.
-    pub fn changed(&self, users: &[i32]) {
+    pub fn changed(&self, users: &[UserId]) {
         let watched = self.lock();
         if watched.is_empty() {
             return;
@@ -101,12 +102,12 @@ impl Watchers {
     }
 
     /// The users who are watched.
-    pub fn users(&self) -> BTreeSet<i32> {
+    pub fn users(&self) -> BTreeSet<UserId> {
         self.lock().keys().copied().collect()
     }
 
     /// Wakes the clients that watch `user` unless they know this already.
-    pub fn found(&self, user: i32, fingerprint: Fingerprint) {
+    pub fn found(&self, user: UserId, fingerprint: Fingerprint) {
         let users = self.lock();
         let Some(shared) = users.get(&user).map(|watched| &watched.shared) else {
             return;
@@ -116,14 +117,14 @@ impl Watchers {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Watched>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Watched>> {
         lock(&self.users)
     }
 }
 
 impl Watch {
     /// The user whose recommendations are watched.
-    pub fn user(&self) -> i32 {
+    pub fn user(&self) -> UserId {
         self.user
     }
 
@@ -200,9 +201,9 @@ mod tests {
     #[test]
     fn a_change_wakes_the_clients_that_watch_the_user() {
         let watchers = Watchers::new(10);
-        let mut ann = watchers.watch(1).unwrap();
-        let mut ben = watchers.watch(2).unwrap();
-        watchers.changed(&[1, 3]);
+        let mut ann = watchers.watch(UserId(1)).unwrap();
+        let mut ben = watchers.watch(UserId(2)).unwrap();
+        watchers.changed(&[UserId(1), UserId(3)]);
         assert!(is_woken(&mut ann));
         assert!(!is_woken(&mut ben));
     }
@@ -210,23 +211,23 @@ mod tests {
     #[test]
     fn what_a_look_finds_wakes_only_those_that_know_something_else() {
         let watchers = Watchers::new(10);
-        let mut ann = watchers.watch(1).unwrap();
-        watchers.found(1, NEWER);
+        let mut ann = watchers.watch(UserId(1)).unwrap();
+        watchers.found(UserId(1), NEWER);
         assert!(is_woken(&mut ann), "what is about to be told may be older");
         assert_eq!(told(&mut ann, NEWER), NEWER);
-        watchers.found(1, NEWER);
+        watchers.found(UserId(1), NEWER);
         assert!(!is_woken(&mut ann));
-        watchers.found(1, Fingerprint::default());
+        watchers.found(UserId(1), Fingerprint::default());
         assert!(is_woken(&mut ann));
     }
 
     #[test]
     fn a_change_is_read_once_for_all_clients_of_a_user() {
         let watchers = Watchers::new(10);
-        let mut clients: Vec<_> = (0..5).map(|_| watchers.watch(1).unwrap()).collect();
+        let mut clients: Vec<_> = (0..5).map(|_| watchers.watch(UserId(1)).unwrap()).collect();
         let reads = Cell::new(0);
         for change in 1..=3 {
-            watchers.changed(&[1]);
+            watchers.changed(&[UserId(1)]);
             let stored = Fingerprint {
                 total: change,
                 newest: None,
@@ -242,19 +243,19 @@ mod tests {
             }
             assert_eq!(reads.get(), change);
         }
-        let mut late = watchers.watch(1).unwrap();
+        let mut late = watchers.watch(UserId(1)).unwrap();
         assert_eq!(told(&mut late, Fingerprint::default()).total, 3);
     }
 
     #[test]
     fn places_are_limited_and_given_back() {
         let watchers = Watchers::new(2);
-        let first = watchers.watch(1).unwrap();
-        let second = watchers.watch(1).unwrap();
-        assert_eq!(watchers.watch(2).unwrap_err(), TooManyWatchers);
+        let first = watchers.watch(UserId(1)).unwrap();
+        let second = watchers.watch(UserId(1)).unwrap();
+        assert_eq!(watchers.watch(UserId(2)).unwrap_err(), TooManyWatchers);
         drop(first);
-        assert_eq!(watchers.users(), BTreeSet::from([1]));
-        let third = watchers.watch(2).unwrap();
+        assert_eq!(watchers.users(), BTreeSet::from([UserId(1)]));
+        let third = watchers.watch(UserId(2)).unwrap();
         drop((second, third));
         assert!(watchers.users().is_empty());
     }

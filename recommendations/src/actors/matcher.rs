@@ -9,6 +9,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
 };
 use futures::future::{self, MaybeDone};
+use proto::FilmId;
 use roaring::RoaringBitmap;
 use runtime::{Backoff, ChildGuard};
 use storage::Database;
@@ -87,7 +88,7 @@ pub struct FilmsSaved {
     /// The last of their numbers: between the two nothing else changed.
     pub through: i64,
     /// Those that changed: the number of the change, the id, and the words that the film has since.
-    pub films: Vec<(i64, String, Arc<FilmWords>)>,
+    pub films: Vec<(i64, FilmId, Arc<FilmWords>)>,
 }
 
 type Built = Result<(Index, i64), storage::Error>;
@@ -197,7 +198,7 @@ impl Matcher {
             // Otherwise it was read: transactions are seen as a whole.
             if saved.after == watermark {
                 for (_, film, words) in saved.films {
-                    self.index.put_film(&film, &words);
+                    self.index.put_film(film.as_str(), &words);
                 }
             }
             watermark = watermark.max(saved.through);
@@ -310,7 +311,7 @@ async fn build(database: Database) -> Built {
         page = read_preferences(*last).await;
         for (_, user, text) in rows {
             // What older deployments stored may be no keyword; it matches nothing.
-            let _ = index.follow_text(user, &text);
+            let _ = index.follow_text(user.0, &text);
         }
     }
     let read_films = |after: String| {
@@ -321,9 +322,9 @@ async fn build(database: Database) -> Built {
     while let films = page.done().await?
         && let Some((last, _)) = films.last()
     {
-        page = read_films(last.clone()).await;
+        page = read_films(last.to_string()).await;
         for (film, words) in films {
-            index.put_film(&film, &words);
+            index.put_film(film.as_str(), &words);
         }
     }
     Ok((index, watermark))
@@ -350,10 +351,10 @@ impl<F: Future> Ahead<F> {
 
 fn apply(index: &mut Index, step: Step) {
     match step {
-        Step::Follow(user, keyword) => drop(index.follow(user, &keyword)),
-        Step::Stop(user, keyword) => drop(index.stop(user, &keyword)),
-        Step::Put(film, words) => index.put_film(&film, &words),
-        Step::Remove(film) => drop(index.remove_film(&film)),
+        Step::Follow(user, keyword) => drop(index.follow(user.0, &keyword)),
+        Step::Stop(user, keyword) => drop(index.stop(user.0, &keyword)),
+        Step::Put(film, words) => index.put_film(film.as_str(), &words),
+        Step::Remove(film) => drop(index.remove_film(film.as_str())),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use proto::UserId;
 use runtime::ChildGuard;
 use storage::{Database, DbConnection};
 
@@ -27,8 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1_000);
 struct Looked {
     /// The number of the last change.
     through: i64,
-    /// Whom it looked at.
-    users: BTreeSet<i32>,
+    /// The users it looked at.
+    users: BTreeSet<UserId>,
 }
 
 /// Compares what is known of watched users with what is stored.
@@ -107,9 +108,9 @@ async fn look(
         if through == seen.through && asked == seen.users {
             return Ok((through, HashMap::new()));
         }
-        let nothing = |user: &i32| (*user, Fingerprint::default());
+        let nothing = |user: &UserId| (*user, Fingerprint::default());
         let mut found: HashMap<_, _> = asked.iter().map(nothing).collect();
-        let ids: Vec<i32> = asked.into_iter().collect();
+        let ids: Vec<UserId> = asked.into_iter().collect();
         found.extend(recommendations::fingerprints(conn, &ids)?);
         Ok((through, found))
     };
@@ -142,13 +143,13 @@ mod tests {
                 .await
                 .unwrap();
             let watchers = Watchers::new(10);
-            let _first = watchers.watch(1).unwrap();
+            let _first = watchers.watch(UserId(1)).unwrap();
             let seen = look(&database, &watchers, &Looked::default())
                 .await
                 .unwrap();
 
             // What was read for it has changed since, before the look read how far changes go.
-            let mut second = watchers.watch(2).unwrap();
+            let mut second = watchers.watch(UserId(2)).unwrap();
             let read = async {
                 Ok::<_, Infallible>(Fingerprint {
                     total: 1,

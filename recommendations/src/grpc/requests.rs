@@ -1,6 +1,9 @@
 //! What requests may say.
 
-use proto::recommendations::{FilmUpdate, RecommendationsRequest};
+use proto::{
+    FilmId, UserId,
+    recommendations::{FilmUpdate, RecommendationsRequest},
+};
 
 use crate::{
     error::Error,
@@ -13,7 +16,6 @@ use crate::{
 
 const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
-const MAX_ID_CHARS: usize = 36;
 const MAX_TITLE_CHARS: usize = 255;
 /// What an old catalog's 65,535 bytes of latin1 may come to in UTF-8.
 const MAX_DESCRIPTION_BYTES: usize = 3 * 65_535;
@@ -24,7 +26,7 @@ const MAX_KEYWORD_BYTES: usize = 256 * 1024;
 /// A page of a user's recommendations.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    pub(super) user: i32,
+    pub(super) user: UserId,
     pub(super) offset: i64,
     pub(super) limit: i64,
 }
@@ -57,11 +59,11 @@ impl Page {
     }
 }
 
-pub(super) fn user(user: i32) -> Result<i32, Error> {
+pub(super) fn user(user: i32) -> Result<UserId, Error> {
     if user < 0 {
         return Err(user_out_of_range());
     }
-    Ok(user)
+    Ok(UserId(user))
 }
 
 pub(super) fn keyword(text: &str) -> Result<Keyword, Error> {
@@ -77,14 +79,9 @@ pub(super) fn stored_keyword(text: &str) -> Result<&str, Error> {
     Ok(text)
 }
 
-pub(super) fn film_id(id: &str) -> Result<&str, Error> {
-    let usable = !id.is_empty() && id.chars().count() <= MAX_ID_CHARS;
-    if !usable || id.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(invalid(format!(
-            "film_id must have 1 to {MAX_ID_CHARS} characters, without white space"
-        )));
-    }
-    Ok(id)
+pub(super) fn film_id(id: &str) -> Result<FilmId, Error> {
+    let sentence = "film_id must have 1 to 36 characters, without white space";
+    id.parse().map_err(|_| invalid(sentence))
 }
 
 /// The version of a film, which its catalog takes from a clock: one far ahead of ours would keep
@@ -161,7 +158,7 @@ mod tests {
     fn a_page_has_a_default_and_a_largest_size() {
         let expected = |limit| {
             Ok(Page {
-                user: 7,
+                user: UserId(7),
                 offset: 3,
                 limit,
             })
@@ -220,6 +217,6 @@ mod tests {
         for id in ["", " ", "a b", "a\n", &long(37)] {
             assert!(film_id(id).is_err(), "{id}");
         }
-        assert_eq!(film_id("f/1").unwrap(), "f/1");
+        assert_eq!(film_id("f/1").unwrap().as_str(), "f/1");
     }
 }

@@ -77,7 +77,7 @@ impl RecommendationsService {
         let user = requests::user(user)?;
         let counted = self.recommender.preferences(user).await?;
         let preferences = counted.into_iter().map(|(keyword, films)| Preference {
-            user_id: user,
+            user_id: user.0,
             keyword,
             matching_films: films.map(|films| i32::try_from(films).unwrap_or(i32::MAX)),
         });
@@ -143,7 +143,7 @@ impl Recommendations for RecommendationsService {
     ) -> Result<Response<FilmUpdateResponse>, Status> {
         let film = request.into_inner();
         let process = async {
-            let id = requests::film_id(&film.film_id)?.to_owned();
+            let id = requests::film_id(&film.film_id)?;
             let version = requests::version(film.version)?;
             let facts = requests::film_facts(film)?;
             self.recommender.save_film(&id, facts, version).await?;
@@ -160,7 +160,7 @@ impl Recommendations for RecommendationsService {
         let remove = async {
             let id = requests::film_id(&request.film_id)?;
             let version = requests::version(request.version)?;
-            let success = self.recommender.remove_film(id, version).await?;
+            let success = self.recommender.remove_film(&id, version).await?;
             Ok(RemoveFilmResponse { success })
         };
         self.calls.answer(remove).await
@@ -207,7 +207,7 @@ fn changes(
 fn message(recommended: Recommended) -> MovieRecommendation {
     let Recommended { film, keywords } = recommended;
     MovieRecommendation {
-        id: film.id,
+        id: film.id.to_string(),
         title: film.facts.title,
         description: film.facts.description,
         genre: film.facts.genre,

@@ -2,9 +2,10 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use storage::DbConnection;
 
-use super::{BATCH, schema::backlog};
+use super::{BATCH, schema::backlog, texts};
 
 /// What is to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,19 +13,19 @@ pub enum Work {
     /// The users of a film, from the user `from` on.
     Film {
         /// The film.
-        film: String,
+        film: FilmId,
         /// The first user that was not looked at.
-        from: i32,
+        from: UserId,
         /// Whether the rows' copies of the film's facts are out of date.
         refresh: bool,
     },
     /// The films of a preference, after the film `after`.
     Preference {
         /// The user.
-        user: i32,
+        user: UserId,
         /// The keyword that was followed, or is not any more.
         keyword: String,
-        /// The last film that was looked at.
+        /// The id of the last film that was looked at; empty before the first.
         after: String,
     },
 }
@@ -61,30 +62,34 @@ pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
 
 /// The work that waits for any of `films`: the film, and whether the copies of its facts wait to be
 /// brought up to date.
-pub fn of_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<Vec<(String, bool)>> {
+pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<(FilmId, bool)>> {
     let columns = (backlog::film_id.assume_not_null(), backlog::refresh);
-    let mut found = Vec::new();
+    let mut found: Vec<(String, bool)> = Vec::new();
     match conn {
         DbConnection::Sqlite(conn) => {
             for film in films {
-                let rows = backlog::table.filter(backlog::film_id.eq(*film));
+                let rows = backlog::table.filter(backlog::film_id.eq(film.as_str()));
                 found.extend(rows.select(columns).load(conn)?);
             }
         }
         DbConnection::Mysql(conn) => {
             for films in films.chunks(BATCH) {
-                let rows = backlog::table.filter(backlog::film_id.eq_any(films));
+                let rows = backlog::table.filter(backlog::film_id.eq_any(texts(films)));
                 found.extend(rows.select(columns).load(conn)?);
             }
         }
     }
-    Ok(found)
+    let typed = found
+        .into_iter()
+        .map(|(film, refresh)| (FilmId::stored(&film), refresh));
+    Ok(typed.collect())
 }
 
 /// Forgets the work for `films`.
-pub fn clear_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<()> {
+pub fn clear_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<()> {
     for films in films.chunks(BATCH) {
-        diesel::delete(backlog::table.filter(backlog::film_id.eq_any(films))).execute(conn)?;
+        diesel::delete(backlog::table.filter(backlog::film_id.eq_any(texts(films))))
+            .execute(conn)?;
     }
     Ok(())
 }
@@ -99,7 +104,7 @@ pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryRes
             refresh,
         } => diesel::insert_into(backlog::table)
             .values((
-                backlog::film_id.eq(film),
+                backlog::film_id.eq(film.as_str()),
                 backlog::position.eq(from.to_string()),
                 backlog::refresh.eq(*refresh),
                 backlog::created_at.eq(now),
@@ -111,7 +116,7 @@ pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryRes
             after,
         } => diesel::insert_into(backlog::table)
             .values((
-                backlog::user_id.eq(*user),
+                backlog::user_id.eq(user.0),
                 backlog::keyword.eq(keyword),
                 backlog::position.eq(after),
                 backlog::refresh.eq(false),
@@ -126,11 +131,12 @@ pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryRes
 pub fn clear(conn: &mut DbConnection, work: &Work) -> QueryResult<()> {
     match work {
         Work::Film { film, .. } => {
-            diesel::delete(backlog::table.filter(backlog::film_id.eq(film))).execute(conn)?
+            diesel::delete(backlog::table.filter(backlog::film_id.eq(film.as_str())))
+                .execute(conn)?
         }
         Work::Preference { user, keyword, .. } => diesel::delete(
             backlog::table
-                .filter(backlog::user_id.eq(*user))
+                .filter(backlog::user_id.eq(user.0))
                 .filter(backlog::keyword.eq(keyword)),
         )
         .execute(conn)?,
@@ -158,12 +164,12 @@ fn work(row: Row) -> Work {
     let (_, film, user, keyword, position, refresh) = row;
     match film {
         Some(film) => Work::Film {
-            film,
-            from: position.parse().unwrap_or(i32::MIN),
+            film: FilmId::stored(&film),
+            from: UserId(position.parse().unwrap_or(i32::MIN)),
             refresh,
         },
         None => Work::Preference {
-            user: user.unwrap_or_default(),
+            user: UserId(user.unwrap_or_default()),
             keyword: keyword.unwrap_or_default(),
             after: position,
         },

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use storage::{DbConnection, each_backend};
 
 use super::{NewRow, schema::changes, sequence};
@@ -13,11 +14,11 @@ const PREFERENCE: &str = "preference";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A film came, changed or went.
-    Film(String),
+    Film(FilmId),
     /// A user began or stopped to follow a keyword.
     Preference {
         /// The user.
-        user: i32,
+        user: UserId,
         /// The keyword's text.
         keyword: String,
     },
@@ -29,16 +30,16 @@ type Row = (i64, Option<i32>, Option<String>, Option<String>);
 pub fn record_film(
     conn: &mut DbConnection,
     seq: i64,
-    film: &str,
+    film: &FilmId,
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    record_films(conn, &[(seq, film)], now)
+    record_films(conn, &[(seq, film.clone())], now)
 }
 
 /// Puts down that films changed, each under its number.
 pub fn record_films(
     conn: &mut DbConnection,
-    films: &[(i64, &str)],
+    films: &[(i64, FilmId)],
     now: NaiveDateTime,
 ) -> QueryResult<()> {
     let rows: Vec<FilmRow<'_>> = films
@@ -46,7 +47,7 @@ pub fn record_films(
         .map(|(seq, film_id)| FilmRow {
             seq: *seq,
             kind: FILM,
-            film_id,
+            film_id: film_id.as_str(),
             created_at: now,
         })
         .collect();
@@ -58,7 +59,7 @@ pub fn record_films(
 pub fn record_preference(
     conn: &mut DbConnection,
     seq: i64,
-    user: i32,
+    user: UserId,
     keyword: &str,
     now: NaiveDateTime,
 ) -> QueryResult<()> {
@@ -66,7 +67,7 @@ pub fn record_preference(
         .values((
             changes::seq.eq(seq),
             changes::kind.eq(PREFERENCE),
-            changes::user_id.eq(user),
+            changes::user_id.eq(user.0),
             changes::keyword.eq(keyword),
             changes::created_at.eq(now),
         ))
@@ -99,21 +100,25 @@ pub fn page_after(
     let is_full = rows.len() as i64 == limit;
     let end = rows.last().map(|row| row.0).filter(|_| is_full);
     let known = rows.into_iter().filter_map(|row| match row {
-        (seq, Some(user), Some(keyword), None) => Some((seq, Change::Preference { user, keyword })),
-        (seq, None, None, Some(film)) => Some((seq, Change::Film(film))),
+        (seq, Some(user), Some(keyword), None) => {
+            let user = UserId(user);
+            Some((seq, Change::Preference { user, keyword }))
+        }
+        (seq, None, None, Some(film)) => Some((seq, Change::Film(FilmId::stored(&film)))),
         _ => None,
     });
     Ok((known.collect(), end))
 }
 
 /// The films that changed after number `seq`; at most `limit` changes are looked at.
-pub fn films_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<String>> {
-    changes::table
+pub fn films_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<FilmId>> {
+    let films: Vec<String> = changes::table
         .filter(changes::seq.gt(seq))
         .filter(changes::kind.eq(FILM))
         .limit(limit)
         .select(changes::film_id.assume_not_null())
-        .load(conn)
+        .load(conn)?;
+    Ok(films.iter().map(|film| FilmId::stored(film)).collect())
 }
 
 /// The users of whom a preference changed after number `seq`, each with the number of the change; at
@@ -122,14 +127,16 @@ pub fn user_changes_after(
     conn: &mut DbConnection,
     seq: i64,
     limit: i64,
-) -> QueryResult<Vec<(i64, i32)>> {
+) -> QueryResult<Vec<(i64, UserId)>> {
     let query = changes::table
         .filter(changes::seq.gt(seq))
         .filter(changes::kind.eq(PREFERENCE))
         .order(changes::seq)
         .limit(limit)
         .select((changes::seq, changes::user_id.assume_not_null()));
-    each_backend!(conn, |c| query.load(c))
+    let changes: Vec<(i64, i32)> = each_backend!(conn, |c| query.load(c))?;
+    let typed = changes.into_iter().map(|(seq, user)| (seq, UserId(user)));
+    Ok(typed.collect())
 }
 
 /// Whether changes after number `seq` may have been cut off, so that the list has a gap. To be

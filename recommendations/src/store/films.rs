@@ -6,9 +6,10 @@ use diesel::{
     prelude::*,
     sql_types::{BigInt, Bool, Float, Nullable, Text, Timestamp},
 };
+use proto::FilmId;
 use storage::{DbConnection, each_backend};
 
-use super::{BATCH, schema::films, statements};
+use super::{BATCH, schema::films, statements, texts};
 use crate::matching::{FilmText, FilmWords};
 
 /// What a catalog says of a film.
@@ -53,7 +54,7 @@ impl FilmFacts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Film {
     /// Its catalog's id for it.
-    pub id: String,
+    pub id: FilmId,
     /// What its catalog last said.
     pub facts: FilmFacts,
     /// The highest version that was applied, if its catalog sends any.
@@ -68,9 +69,9 @@ pub struct Film {
 
 impl Film {
     /// A film that was not known.
-    pub fn new(id: &str) -> Self {
+    pub fn new(id: FilmId) -> Self {
         Self {
-            id: id.into(),
+            id,
             facts: FilmFacts::default(),
             version: None,
             deleted: false,
@@ -88,20 +89,20 @@ impl Film {
 }
 
 /// The film `id`, deleted or not.
-pub fn find(conn: &mut DbConnection, id: &str) -> QueryResult<Option<Film>> {
-    let row = films::table.filter(films::film_id.eq(id));
+pub fn find(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<Film>> {
+    let row = films::table.filter(films::film_id.eq(id.as_str()));
     let row: Option<Row> =
         each_backend!(conn, |c| row.select(Row::as_select()).get_result(c)).optional()?;
     Ok(row.map(Film::from))
 }
 
 /// Those of the films `ids` that are known, deleted or not.
-pub fn find_all(conn: &mut DbConnection, ids: &[&str]) -> QueryResult<Vec<Film>> {
+pub fn find_all(conn: &mut DbConnection, ids: &[FilmId]) -> QueryResult<Vec<Film>> {
     let mut found = Vec::with_capacity(ids.len());
     if let DbConnection::Sqlite(conn) = conn {
         // Without a round trip, many runs of a prepared statement cost less than one of a new one.
         for id in ids {
-            let row = films::table.filter(films::film_id.eq(*id));
+            let row = films::table.filter(films::film_id.eq(id.as_str()));
             let row: Option<Row> = row.select(Row::as_select()).get_result(conn).optional()?;
             found.extend(row.map(Film::from));
         }
@@ -109,7 +110,7 @@ pub fn find_all(conn: &mut DbConnection, ids: &[&str]) -> QueryResult<Vec<Film>>
     }
     for ids in ids.chunks(BATCH) {
         let rows: Vec<Row> = films::table
-            .filter(films::film_id.eq_any(ids))
+            .filter(films::film_id.eq_any(texts(ids)))
             .select(Row::as_select())
             .load(conn)?;
         found.extend(rows.into_iter().map(Film::from));
@@ -140,7 +141,7 @@ pub fn put(
             for (film, is_known) in films {
                 let row = NewRow::of(film, now);
                 if *is_known {
-                    diesel::update(films::table.filter(films::film_id.eq(&film.id)))
+                    diesel::update(films::table.filter(films::film_id.eq(film.id.as_str())))
                         .set(Changed::of(&row))
                         .execute(conn)?;
                 } else {
@@ -181,9 +182,9 @@ pub fn put(
 }
 
 /// Stores how many users each of the films `ids` is recommended to: `by` more than before.
-pub fn add_recommended(conn: &mut DbConnection, ids: &[&str], by: i64) -> QueryResult<()> {
+pub fn add_recommended(conn: &mut DbConnection, ids: &[FilmId], by: i64) -> QueryResult<()> {
     for ids in ids.chunks(BATCH) {
-        diesel::update(films::table.filter(films::film_id.eq_any(ids)))
+        diesel::update(films::table.filter(films::film_id.eq_any(texts(ids))))
             .set(films::recommended_count.eq(films::recommended_count + by))
             .execute(conn)?;
     }
@@ -191,9 +192,9 @@ pub fn add_recommended(conn: &mut DbConnection, ids: &[&str], by: i64) -> QueryR
 }
 
 /// Stores that the last event of each of the films `ids` told `status`.
-pub fn set_stated(conn: &mut DbConnection, ids: &[&str], status: bool) -> QueryResult<()> {
+pub fn set_stated(conn: &mut DbConnection, ids: &[FilmId], status: bool) -> QueryResult<()> {
     for ids in ids.chunks(BATCH) {
-        diesel::update(films::table.filter(films::film_id.eq_any(ids)))
+        diesel::update(films::table.filter(films::film_id.eq_any(texts(ids))))
             .set(films::stated.eq(status))
             .execute(conn)?;
     }
@@ -219,7 +220,7 @@ struct Row {
 impl From<Row> for Film {
     fn from(row: Row) -> Self {
         Self {
-            id: row.film_id,
+            id: FilmId::stored(&row.film_id),
             facts: FilmFacts {
                 title: row.title,
                 description: row.description,
@@ -259,7 +260,7 @@ impl<'a> NewRow<'a> {
     fn of(film: &'a Film, now: NaiveDateTime) -> Self {
         let facts = &film.facts;
         Self {
-            film_id: &film.id,
+            film_id: film.id.as_str(),
             title: &facts.title,
             description: &facts.description,
             genre: &facts.genre,

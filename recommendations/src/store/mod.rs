@@ -50,6 +50,7 @@ pub mod reconcile;
 pub mod news;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use proto::{FilmId, UserId};
 use storage::Migrations;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/recommendations/sqlite");
@@ -57,6 +58,16 @@ const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/recommendatio
 
 /// How many values one statement binds at most; also SQLite and long texts stay within bounds.
 const BATCH: usize = 500;
+
+/// The ids as the database holds them.
+fn texts(films: &[FilmId]) -> Vec<&str> {
+    films.iter().map(FilmId::as_str).collect()
+}
+
+/// The ids as the database holds them.
+fn numbers(users: &[UserId]) -> Vec<i32> {
+    users.iter().map(|user| user.0).collect()
+}
 
 /// How many bytes of rows one statement carries at most; servers refuse huge statements.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use storage::DbConnection;
 
 use super::{
@@ -18,13 +19,13 @@ use crate::matching::{FilmWords, Keyword};
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A user follows a keyword.
-    Follow(i32, Keyword),
+    Follow(UserId, Keyword),
     /// A user does not follow a keyword.
-    Stop(i32, Keyword),
+    Stop(UserId, Keyword),
     /// A film is like this.
-    Put(String, Arc<FilmWords>),
+    Put(FilmId, Arc<FilmWords>),
     /// There is no such film.
-    Remove(String),
+    Remove(FilmId),
 }
 
 /// Films as they were saved by this replica, under the numbers of those changes: what need not be
@@ -86,12 +87,15 @@ pub fn films(
     conn: &mut DbConnection,
     after: &str,
     limit: i64,
-) -> QueryResult<Vec<(String, FilmWords)>> {
+) -> QueryResult<Vec<(FilmId, FilmWords)>> {
     let films = films::page_after(conn, after, limit)?.into_iter();
     Ok(films.map(|film| (film.id, film.facts.words())).collect())
 }
 
-fn preference_steps(conn: &mut DbConnection, pairs: Vec<(i32, String)>) -> QueryResult<Vec<Step>> {
+fn preference_steps(
+    conn: &mut DbConnection,
+    pairs: Vec<(UserId, String)>,
+) -> QueryResult<Vec<Step>> {
     let existing = preferences::existing(conn, &pairs)?;
     let steps = pairs.into_iter().filter_map(|pair| {
         // What older deployments stored may be no keyword; it matches nothing.
@@ -105,8 +109,8 @@ fn preference_steps(conn: &mut DbConnection, pairs: Vec<(i32, String)>) -> Query
     Ok(steps.collect())
 }
 
-fn film_steps(conn: &mut DbConnection, ids: BTreeSet<String>) -> QueryResult<Vec<Step>> {
-    let wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+fn film_steps(conn: &mut DbConnection, ids: BTreeSet<FilmId>) -> QueryResult<Vec<Step>> {
+    let wanted: Vec<FilmId> = ids.iter().cloned().collect();
     let found = films::find_all(conn, &wanted)?;
     let mut gone = ids;
     let mut steps = Vec::new();

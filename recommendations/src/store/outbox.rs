@@ -2,7 +2,10 @@
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use proto::events::{RecommendationStatus, STATUS_TOPIC};
+use proto::{
+    FilmId,
+    events::{RecommendationStatus, STATUS_TOPIC},
+};
 use storage::DbConnection;
 
 use super::{NewRow, schema::outbox};
@@ -21,25 +24,21 @@ pub struct Waiting {
 }
 
 /// A status to be told: the number of its event, the film, and whether it is recommended to anybody.
-pub type Status<'a> = (i64, &'a str, bool);
+pub type Status = (i64, FilmId, bool);
 
 /// Puts down what is to be told of films.
-pub fn put(
-    conn: &mut DbConnection,
-    statuses: &[Status<'_>],
-    now: NaiveDateTime,
-) -> QueryResult<()> {
+pub fn put(conn: &mut DbConnection, statuses: &[Status], now: NaiveDateTime) -> QueryResult<()> {
     let rows: Vec<Row<'_>> = statuses
         .iter()
         .map(|(seq, film, is_recommended)| {
             let status = RecommendationStatus {
-                film_id: (*film).into(),
+                film_id: film.as_str().into(),
                 is_recommended: *is_recommended,
             };
             Row {
                 seq: *seq,
                 topic: STATUS_TOPIC,
-                event_key: film,
+                event_key: film.as_str(),
                 payload: String::from_utf8_lossy(&status.to_payload()).into_owned(),
                 created_at: now,
             }

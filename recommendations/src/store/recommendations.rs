@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+use proto::{FilmId, UserId};
 use storage::DbConnection;
 
 use super::{
     BATCH,
     films::Film,
+    numbers,
     schema::{films as film_table, recommendations},
+    texts,
 };
 
 /// What changes whenever a user's recommendations come or go: their number and the highest row id,
@@ -25,61 +28,67 @@ pub struct Fingerprint {
 /// The first `limit` users from `from` on that `film` is recommended to, in order.
 pub fn users_of_film(
     conn: &mut DbConnection,
-    film: &str,
-    from: i32,
+    film: &FilmId,
+    from: UserId,
     limit: i64,
-) -> QueryResult<Vec<i32>> {
-    recommendations::table
-        .filter(recommendations::film_id.eq(film))
-        .filter(recommendations::user_id.ge(from))
+) -> QueryResult<Vec<UserId>> {
+    let users: Vec<i32> = recommendations::table
+        .filter(recommendations::film_id.eq(film.as_str()))
+        .filter(recommendations::user_id.ge(from.0))
         .order(recommendations::user_id)
         .limit(limit)
         .select(recommendations::user_id)
-        .load(conn)
+        .load(conn)?;
+    Ok(users.into_iter().map(UserId).collect())
 }
 
 /// A stored recommendation: the row's id, the user, the film.
-pub type Stored = (i32, i32, String);
+pub type Stored = (i32, UserId, FilmId);
 
 /// All recommendations of `films`, which the caller knows to be not too many.
-pub fn of_films(conn: &mut DbConnection, films: &[&str]) -> QueryResult<Vec<Stored>> {
+pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<Stored>> {
     let columns = (
         recommendations::id,
         recommendations::user_id,
         recommendations::film_id,
     );
-    let mut found = Vec::new();
+    let mut found: Vec<(i32, i32, String)> = Vec::new();
     match conn {
         DbConnection::Sqlite(conn) => {
             for film in films {
-                let rows = recommendations::table.filter(recommendations::film_id.eq(*film));
+                let rows =
+                    recommendations::table.filter(recommendations::film_id.eq(film.as_str()));
                 found.extend(rows.select(columns).load(conn)?);
             }
         }
         DbConnection::Mysql(conn) => {
             for films in films.chunks(BATCH) {
-                let rows = recommendations::table.filter(recommendations::film_id.eq_any(films));
+                let rows =
+                    recommendations::table.filter(recommendations::film_id.eq_any(texts(films)));
                 found.extend(rows.select(columns).load(conn)?);
             }
         }
     }
-    Ok(found)
+    let typed = found
+        .into_iter()
+        .map(|(id, user, film)| (id, UserId(user), FilmId::stored(&film)));
+    Ok(typed.collect())
 }
 
 /// Those of `films` that are recommended to `user`.
 pub fn films_of_user(
     conn: &mut DbConnection,
-    user: i32,
-    films: &[String],
-) -> QueryResult<HashSet<String>> {
+    user: UserId,
+    films: &[FilmId],
+) -> QueryResult<HashSet<FilmId>> {
     let mut found = HashSet::new();
     for films in films.chunks(BATCH) {
         let rows: Vec<String> = recommendations::table
-            .filter(recommendations::user_id.eq(user))
-            .filter(recommendations::film_id.eq_any(films))
+            .filter(recommendations::user_id.eq(user.0))
+            .filter(recommendations::film_id.eq_any(texts(films)))
             .select(recommendations::film_id)
             .load(conn)?;
-        found.extend(rows);
+        found.extend(rows.iter().map(|film| FilmId::stored(film)));
     }
     Ok(found)
 }
@@ -87,7 +96,7 @@ pub fn films_of_user(
 /// Recommends films to users: pairs that are not stored yet.
 pub fn insert(
     conn: &mut DbConnection,
-    pairs: &[(i32, &Film)],
+    pairs: &[(UserId, &Film)],
     now: NaiveDateTime,
 ) -> QueryResult<()> {
     let rows: Vec<_> = pairs
@@ -108,12 +117,12 @@ pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
 }
 
 /// Takes `film` from the recommendations of `users`.
-pub fn delete_users(conn: &mut DbConnection, film: &str, users: &[i32]) -> QueryResult<()> {
+pub fn delete_users(conn: &mut DbConnection, film: &FilmId, users: &[UserId]) -> QueryResult<()> {
     for users in users.chunks(BATCH) {
         diesel::delete(
             recommendations::table
-                .filter(recommendations::film_id.eq(film))
-                .filter(recommendations::user_id.eq_any(users)),
+                .filter(recommendations::film_id.eq(film.as_str()))
+                .filter(recommendations::user_id.eq_any(numbers(users))),
         )
         .execute(conn)?;
     }
@@ -121,12 +130,12 @@ pub fn delete_users(conn: &mut DbConnection, film: &str, users: &[i32]) -> Query
 }
 
 /// Takes `films` from the recommendations of `user`.
-pub fn delete_films(conn: &mut DbConnection, user: i32, films: &[&str]) -> QueryResult<()> {
+pub fn delete_films(conn: &mut DbConnection, user: UserId, films: &[FilmId]) -> QueryResult<()> {
     for films in films.chunks(BATCH) {
         diesel::delete(
             recommendations::table
-                .filter(recommendations::user_id.eq(user))
-                .filter(recommendations::film_id.eq_any(films)),
+                .filter(recommendations::user_id.eq(user.0))
+                .filter(recommendations::film_id.eq_any(texts(films))),
         )
         .execute(conn)?;
     }
@@ -134,12 +143,17 @@ pub fn delete_films(conn: &mut DbConnection, user: i32, films: &[&str]) -> Query
 }
 
 /// Copies the facts of `film` into its rows of the users `from` to `through`.
-pub fn refresh(conn: &mut DbConnection, film: &Film, from: i32, through: i32) -> QueryResult<()> {
+pub fn refresh(
+    conn: &mut DbConnection,
+    film: &Film,
+    from: UserId,
+    through: UserId,
+) -> QueryResult<()> {
     let facts = &film.facts;
     diesel::update(
         recommendations::table
-            .filter(recommendations::film_id.eq(&film.id))
-            .filter(recommendations::user_id.between(from, through)),
+            .filter(recommendations::film_id.eq(film.id.as_str()))
+            .filter(recommendations::user_id.between(from.0, through.0)),
     )
     .set((
         recommendations::title.eq(&facts.title),
@@ -156,14 +170,14 @@ pub fn refresh(conn: &mut DbConnection, film: &Film, from: i32, through: i32) ->
 /// bytes its text has.
 pub fn page(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     offset: i64,
     limit: i64,
-) -> QueryResult<Vec<(String, i64)>> {
+) -> QueryResult<Vec<(FilmId, i64)>> {
     let bytes = "OCTET_LENGTH(films.title) + OCTET_LENGTH(films.description)";
-    recommendations::table
+    let listed: Vec<(String, i64)> = recommendations::table
         .inner_join(film_table::table.on(film_table::film_id.eq(recommendations::film_id)))
-        .filter(recommendations::user_id.eq(user))
+        .filter(recommendations::user_id.eq(user.0))
         .filter(film_table::deleted.eq(false))
         .order((
             recommendations::created_at.desc(),
@@ -172,13 +186,17 @@ pub fn page(
         .offset(offset)
         .limit(limit)
         .select((film_table::film_id, sql::<BigInt>(bytes)))
-        .load(conn)
+        .load(conn)?;
+    let typed = listed
+        .into_iter()
+        .map(|(film, bytes)| (FilmId::stored(&film), bytes));
+    Ok(typed.collect())
 }
 
 /// The fingerprint of the recommendations of `user`.
-pub fn fingerprint(conn: &mut DbConnection, user: i32) -> QueryResult<Fingerprint> {
+pub fn fingerprint(conn: &mut DbConnection, user: UserId) -> QueryResult<Fingerprint> {
     let (total, newest) = recommendations::table
-        .filter(recommendations::user_id.eq(user))
+        .filter(recommendations::user_id.eq(user.0))
         .select((
             diesel::dsl::count_star(),
             diesel::dsl::max(recommendations::id),
@@ -190,12 +208,12 @@ pub fn fingerprint(conn: &mut DbConnection, user: i32) -> QueryResult<Fingerprin
 /// The fingerprints of those of `users` that have recommendations.
 pub fn fingerprints(
     conn: &mut DbConnection,
-    users: &[i32],
-) -> QueryResult<Vec<(i32, Fingerprint)>> {
+    users: &[UserId],
+) -> QueryResult<Vec<(UserId, Fingerprint)>> {
     let mut found = Vec::new();
     for users in users.chunks(BATCH) {
         let rows: Vec<(i32, i64, Option<i32>)> = recommendations::table
-            .filter(recommendations::user_id.eq_any(users))
+            .filter(recommendations::user_id.eq_any(numbers(users)))
             .group_by(recommendations::user_id)
             .select((
                 recommendations::user_id,
@@ -205,7 +223,7 @@ pub fn fingerprints(
             .load(conn)?;
         found.extend(
             rows.into_iter()
-                .map(|(user, total, newest)| (user, Fingerprint { total, newest })),
+                .map(|(user, total, newest)| (UserId(user), Fingerprint { total, newest })),
         );
     }
     Ok(found)
@@ -225,11 +243,11 @@ struct NewRow<'a> {
 }
 
 impl<'a> NewRow<'a> {
-    fn new(user_id: i32, film: &'a Film, created_at: NaiveDateTime) -> Self {
+    fn new(user: UserId, film: &'a Film, created_at: NaiveDateTime) -> Self {
         let facts = &film.facts;
         Self {
-            user_id,
-            film_id: &film.id,
+            user_id: user.0,
+            film_id: film.id.as_str(),
             title: &facts.title,
             description: &facts.description,
             genre: &facts.genre,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDateTime;
 use diesel::{RunQueryDsl, sql_types::BigInt};
 use futures::{StreamExt, stream};
+use proto::UserId;
 use recommendations::{
     store::{preferences, sequence},
     system::Tuning,
@@ -180,7 +181,7 @@ fn a_matcher_that_missed_changes_reads_everything_again() {
         // Somebody followed a keyword, and the list of changes was cut before anybody read it.
         let missed = |conn: &mut DbConnection| {
             let seq = sequence::take(conn, 1)?;
-            preferences::insert(conn, 7, "train", NaiveDateTime::default())?;
+            preferences::insert(conn, UserId(7), "train", NaiveDateTime::default())?;
             diesel::sql_query("UPDATE sequences SET value = ? WHERE name = 'trimmed'")
                 .bind::<BigInt, _>(seq)
                 .execute(conn)

@@ -1,10 +1,12 @@
 //! A database that an older deployment filled is taken over in place.
 
 use diesel::connection::SimpleConnection;
+use proto::recommendations::recommendations_server::Recommendations;
 use recommendations::system::Tuning;
 use storage::{DbConnection, testing};
+use tonic::{Code, Request};
 
-use crate::support::{Replica, blocking, film, on_every_database};
+use crate::support::{Replica, blocking, film, on_every_database, refusal};
 
 const PREFS: &str = "\
     INSERT INTO prefs (user_id, keyword, created_at) VALUES
@@ -115,4 +117,30 @@ fn migrating_again_and_from_several_replicas_changes_nothing() {
             replica.stop().await;
         });
     }
+}
+
+#[test]
+fn a_film_with_an_id_that_is_refused_today_is_recommended_and_withdrawn() {
+    on_every_database("legacy_ids", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica
+            .execute(
+                "INSERT INTO films (film_id, title, description, genre, rating, release_year,
+                     keywords, deleted, recommended_count, created_at, updated_at)
+                 VALUES ('an odd id', 'Train', '', '', 0, '', '[]', FALSE, 0,
+                     '2020-01-01 00:00:00', '2020-01-01 00:00:00')",
+            )
+            .await;
+        replica.stop().await;
+
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        assert_eq!(replica.recommended(1).await, ["an odd id"]);
+        let update = Request::new(film("an odd id", "Bus", 1));
+        let (code, _) = refusal(replica.service.process_film_update(update).await);
+        assert_eq!(code, Code::InvalidArgument);
+        assert!(replica.stop_following(1, "train").await);
+        assert!(replica.consistent().await.is_empty());
+        replica.stop().await;
+    });
 }

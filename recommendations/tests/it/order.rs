@@ -22,7 +22,13 @@ fn begin(conn: &mut DbConnection) {
 
 fn change(conn: &mut DbConnection, film: &str) -> i64 {
     let seq = sequence::take(conn, 1).unwrap();
-    changes::record_film(conn, seq, film, chrono::NaiveDateTime::default()).unwrap();
+    changes::record_film(
+        conn,
+        seq,
+        &film.parse().unwrap(),
+        chrono::NaiveDateTime::default(),
+    )
+    .unwrap();
     seq
 }
 
@@ -62,7 +68,7 @@ fn two_open_transactions_cannot_be_committed_in_the_other_order() {
         let films: Vec<_> = seen.into_iter().map(|(_, change)| change).collect();
         assert_eq!(
             films,
-            ["first", "second"].map(|film| Change::Film(film.into()))
+            ["first", "second"].map(|film| Change::Film(film.parse().unwrap()))
         );
     }
 }

@@ -214,7 +214,10 @@ fn a_user_has_a_largest_number_of_keywords() {
         let error = replica
             .engine
             .recommender
-            .follow(1, &recommendations::matching::Keyword::parse("c").unwrap())
+            .follow(
+                proto::UserId(1),
+                &recommendations::matching::Keyword::parse("c").unwrap(),
+            )
             .await
             .unwrap_err();
         assert_eq!(error.code(), tonic::Code::FailedPrecondition);

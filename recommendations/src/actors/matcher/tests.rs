@@ -69,7 +69,7 @@ fn saved(after: i64, ids: &[&str]) -> FilmsSaved {
     };
     let films: Vec<_> = (after + 1..)
         .zip(ids)
-        .map(|(seq, id)| (seq, (*id).to_owned(), Arc::new(facts.words())))
+        .map(|(seq, id)| (seq, id.parse().unwrap(), Arc::new(facts.words())))
         .collect();
     FilmsSaved {
         after,

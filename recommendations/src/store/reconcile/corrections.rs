@@ -6,6 +6,7 @@ use std::{
 };
 
 use diesel::prelude::*;
+use proto::UserId;
 use roaring::RoaringBitmap;
 use storage::DbConnection;
 
@@ -20,9 +21,9 @@ pub(super) struct Corrections {
     /// Answers older than this cannot be corrected.
     reaches_back_to: i64,
     /// The numbers of the changes and their users, in order.
-    changes: Vec<(i64, i32)>,
+    changes: Vec<(i64, UserId)>,
     /// The keywords of those users, as they are now.
-    keywords: HashMap<i32, Vec<Keyword>>,
+    keywords: HashMap<UserId, Vec<Keyword>>,
 }
 
 impl Corrections {
@@ -47,8 +48,8 @@ impl Corrections {
             corrections.reaches_back_to = i64::MAX;
             return Ok(corrections);
         }
-        let users: BTreeSet<i32> = corrections.changes.iter().map(|(_, user)| *user).collect();
-        let users: Vec<i32> = users.into_iter().collect();
+        let users: BTreeSet<UserId> = corrections.changes.iter().map(|(_, user)| *user).collect();
+        let users: Vec<UserId> = users.into_iter().collect();
         for (user, texts) in preferences::of_users(conn, &users)? {
             let keywords = texts.iter().filter_map(|text| Keyword::parse(text).ok());
             corrections.keywords.insert(user, keywords.collect());
@@ -72,9 +73,9 @@ impl Corrections {
             }
             let keywords = self.keywords.get(user).map_or(&[][..], Vec::as_slice);
             if keywords.iter().any(|keyword| matches(words, keyword)) {
-                users.to_mut().insert(*user as u32);
+                users.to_mut().insert(user.0 as u32);
             } else {
-                users.to_mut().remove(*user as u32);
+                users.to_mut().remove(user.0 as u32);
             }
         }
         Some(users)

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering};
 
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use storage::DbConnection;
 
@@ -18,10 +19,14 @@ use crate::{
     },
 };
 
+/// The ends of the order of users.
+pub(super) const FIRST_USER: UserId = UserId(i32::MIN);
+pub(super) const LAST_USER: UserId = UserId(i32::MAX);
+
 /// A catalog deleted a film. Returns also whether the film was known.
 pub fn remove_film(
     conn: &mut DbConnection,
-    id: &str,
+    id: &FilmId,
     version: Option<i64>,
     terms: &Terms,
 ) -> QueryResult<(bool, Outcome)> {
@@ -35,10 +40,10 @@ pub fn remove_film(
     let mut film = Film {
         version: version.or(newest),
         deleted: true,
-        ..stored.clone().unwrap_or_else(|| Film::new(id))
+        ..stored.clone().unwrap_or_else(|| Film::new(id.clone()))
     };
     let nobody = RoaringBitmap::new();
-    let mut effects = settle(conn, &mut film, &nobody, i32::MIN, false, terms)?;
+    let mut effects = settle(conn, &mut film, &nobody, FIRST_USER, false, terms)?;
     effects.events = tell(conn, &mut film, seq + 1, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
@@ -98,7 +103,7 @@ pub(super) fn settle(
     conn: &mut DbConnection,
     film: &mut Film,
     users: &RoaringBitmap,
-    from: i32,
+    from: UserId,
     refresh: bool,
     terms: &Terms,
 ) -> QueryResult<Effects> {
@@ -120,7 +125,7 @@ pub(super) fn settle(
     }
     let work = Work::Film {
         film: film.id.clone(),
-        from: next.unwrap_or(i32::MAX),
+        from: next.unwrap_or(LAST_USER),
         refresh,
     };
     match next {
@@ -136,20 +141,20 @@ fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> Qu
     let Some(status) = film.status_to_tell() else {
         return Ok(false);
     };
-    outbox::put(conn, &[(seq, &film.id, status)], terms.now)?;
+    outbox::put(conn, &[(seq, film.id.clone(), status)], terms.now)?;
     film.stated = Some(status);
     Ok(true)
 }
 
 /// What has to be done to the rows of a film for a range of users.
 struct Plan {
-    from: i32,
-    through: i32,
-    missing: Vec<i32>,
-    superfluous: Vec<i32>,
-    outdated: Vec<i32>,
+    from: UserId,
+    through: UserId,
+    missing: Vec<UserId>,
+    superfluous: Vec<UserId>,
+    outdated: Vec<UserId>,
     scanned: usize,
-    next: Option<i32>,
+    next: Option<UserId>,
 }
 
 impl Plan {
@@ -158,7 +163,7 @@ impl Plan {
         conn: &mut DbConnection,
         film: &Film,
         users: &RoaringBitmap,
-        start: i32,
+        start: UserId,
         refresh: bool,
         budget: usize,
         terms: &Terms,
@@ -168,7 +173,7 @@ impl Plan {
         let scanned = stored.len();
         let end = match stored.last() {
             Some(last) if scanned == page => *last,
-            _ => i32::MAX,
+            _ => LAST_USER,
         };
         let mut plan = Self {
             from: start,
@@ -177,7 +182,7 @@ impl Plan {
             superfluous: Vec::new(),
             outdated: Vec::new(),
             scanned,
-            next: end.checked_add(1),
+            next: end.0.checked_add(1).map(UserId),
         };
         let mut stored = stored.into_iter().peekable();
         let mut wanted = within(users, start, end).peekable();
@@ -191,7 +196,9 @@ impl Plan {
             if plan.changes() >= budget && (order != Ordering::Equal || refresh) {
                 let next = [stored.peek(), wanted.peek()].into_iter().flatten().min();
                 plan.next = next.copied();
-                plan.through = plan.next.map_or(end, |next| next.saturating_sub(1));
+                plan.through = plan
+                    .next
+                    .map_or(end, |next| UserId(next.0.saturating_sub(1)));
                 return Ok(plan);
             }
             match order {
@@ -219,7 +226,7 @@ impl Plan {
         self.missing.len() + self.superfluous.len() + self.outdated.len()
     }
 
-    fn touched(&self) -> impl Iterator<Item = i32> {
+    fn touched(&self) -> impl Iterator<Item = UserId> {
         let changed = self.missing.iter().chain(&self.superfluous);
         changed.chain(&self.outdated).copied()
     }
@@ -227,11 +234,11 @@ impl Plan {
 
 /// The members of `users` from `from` to `through`, in order. The bitmap holds the ids as `u32`, in
 /// which negative ones come last; older deployments may have given some.
-fn within(users: &RoaringBitmap, from: i32, through: i32) -> impl Iterator<Item = i32> {
+fn within(users: &RoaringBitmap, from: UserId, through: UserId) -> impl Iterator<Item = UserId> {
     let part = move |low: i32, high: i32| {
-        let (from, through) = (from.max(low), through.min(high));
+        let (from, through) = (from.0.max(low), through.0.min(high));
         let range = (from <= through).then(|| users.range(from as u32..=through as u32));
-        range.into_iter().flatten().map(|user| user as i32)
+        range.into_iter().flatten().map(|user| UserId(user as i32))
     };
     part(i32::MIN, -1).chain(part(0, i32::MAX))
 }
@@ -246,10 +253,16 @@ mod tests {
             .into_iter()
             .map(|user| user as u32)
             .collect();
-        let all: Vec<i32> = within(&users, i32::MIN, i32::MAX).collect();
-        assert_eq!(all, [i32::MIN, -5, -1, 0, 3, i32::MAX]);
-        assert_eq!(within(&users, -1, 3).collect::<Vec<_>>(), [-1, 0, 3]);
-        assert_eq!(within(&users, 1, 2).count(), 0);
-        assert_eq!(within(&users, 4, i32::MAX).collect::<Vec<_>>(), [i32::MAX]);
+        let within = |from, through| {
+            let users = within(&users, UserId(from), UserId(through));
+            users.map(|user| user.0).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            within(i32::MIN, i32::MAX),
+            [i32::MIN, -5, -1, 0, 3, i32::MAX]
+        );
+        assert_eq!(within(-1, 3), [-1, 0, 3]);
+        assert!(within(1, 2).is_empty());
+        assert_eq!(within(4, i32::MAX), [i32::MAX]);
     }
 }

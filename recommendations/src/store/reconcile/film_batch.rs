@@ -10,10 +10,15 @@ use std::{
 };
 
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use storage::DbConnection;
 
-use super::{Effects, Outcome, Seen, Terms, corrections::Corrections, film::settle};
+use super::{
+    Effects, Outcome, Seen, Terms,
+    corrections::Corrections,
+    film::{FIRST_USER, LAST_USER, settle},
+};
 use crate::{
     matching::FilmWords,
     store::{
@@ -28,7 +33,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct FilmToSave {
     /// Its catalog's id for it.
-    pub id: String,
+    pub id: FilmId,
     /// What its catalog says of it.
     pub facts: Arc<FilmFacts>,
     /// The version that its catalog gave it, if it gives any.
@@ -60,15 +65,11 @@ pub fn save_films(
 ) -> QueryResult<Vec<Saved>> {
     let films = batch(films, terms);
     let place = sequence::take_place(conn, NUMBERS * films.len() as i64)?;
-    let ids: Vec<&str> = films.iter().map(|film| film.id.as_str()).collect();
+    let ids: Vec<FilmId> = films.iter().map(|film| film.id.clone()).collect();
     let stored = films::find_all(conn, &ids)?.into_iter();
-    let mut stored: HashMap<String, Film> = stored.map(|film| (film.id.clone(), film)).collect();
-    let known: Vec<&str> = ids
-        .iter()
-        .copied()
-        .filter(|id| stored.contains_key(*id))
-        .collect();
-    let backlog: HashMap<String, bool> = backlog::of_films(conn, &known)?.into_iter().collect();
+    let mut stored: HashMap<FilmId, Film> = stored.map(|film| (film.id.clone(), film)).collect();
+    let known: Vec<FilmId> = stored.keys().cloned().collect();
+    let backlog: HashMap<FilmId, bool> = backlog::of_films(conn, &known)?.into_iter().collect();
     let oldest = films.iter().map(|film| film.seen.watermark).min();
     let corrections = Corrections::read(conn, oldest.unwrap_or_default(), place, terms)?;
 
@@ -103,7 +104,7 @@ fn batch<'a>(films: &'a [&'a FilmToSave], terms: &Terms) -> &'a [&'a FilmToSave]
     let (mut users, mut count) = (0, 0);
     for film in films {
         users += film.seen.found.len();
-        if !ids.insert(film.id.as_str()) || users > terms.limits.scan as u64 {
+        if !ids.insert(&film.id) || users > terms.limits.scan as u64 {
             break;
         }
         count += 1;
@@ -137,7 +138,7 @@ impl<'a> Update<'a> {
         terms: &Terms,
     ) -> Self {
         let is_known = before.is_some();
-        let mut film = before.unwrap_or_else(|| Film::new(&sent.id));
+        let mut film = before.unwrap_or_else(|| Film::new(sent.id.clone()));
         let rows = users.len() + film.recommended_count.unsigned_abs();
         // Rows of older deployments may hold facts of different ages.
         let is_outdated = film.stated.is_none() || !film.facts.looks_like(&sent.facts);
@@ -157,11 +158,15 @@ impl<'a> Update<'a> {
 
     /// Compares the film's `stored` rows, each an id and a user, with its users. Returns the users
     /// without a row and the ids of the rows without a user.
-    fn compare(&mut self, stored: &[(i32, i32)], effects: &mut Effects) -> (Vec<i32>, Vec<i32>) {
+    fn compare(
+        &mut self,
+        stored: &[(i32, UserId)],
+        effects: &mut Effects,
+    ) -> (Vec<UserId>, Vec<i32>) {
         let mut missing = self.users.clone().into_owned();
         let mut superfluous = Vec::new();
         for (id, user) in stored {
-            let is_kept = missing.remove(*user as u32);
+            let is_kept = missing.remove(user.0 as u32);
             if !is_kept {
                 superfluous.push(*id);
             }
@@ -171,7 +176,7 @@ impl<'a> Update<'a> {
         }
         self.refresh &= superfluous.len() < stored.len();
         self.film.recommended_count += missing.len() as i64 - superfluous.len() as i64;
-        let missing: Vec<i32> = missing.iter().map(|user| user as i32).collect();
+        let missing: Vec<UserId> = missing.iter().map(|user| UserId(user as i32)).collect();
         effects.users.extend(&missing);
         (missing, superfluous)
     }
@@ -191,7 +196,7 @@ fn write(
         let mut of_film = Effects::default();
         if update.is_large {
             let (users, refresh) = (&update.users, update.refresh);
-            of_film = settle(conn, &mut update.film, users, i32::MIN, refresh, terms)?;
+            of_film = settle(conn, &mut update.film, users, FIRST_USER, refresh, terms)?;
             missing.push(Vec::new());
         } else {
             let rows = stored.get(&update.film.id).map_or(&[][..], Vec::as_slice);
@@ -211,26 +216,28 @@ fn write(
         }
     }
     let updates = &*updates;
-    let ids = || updates.iter().map(|update| update.film.id.as_str());
     let small = || updates.iter().filter(|update| !update.is_large);
     let told = updates
         .iter()
         .zip(&effects)
         .filter(|(_, effects)| effects.events);
-    let statuses: Vec<outbox::Status<'_>> = told
+    let statuses: Vec<outbox::Status> = told
         .zip(&statuses)
-        .map(|((update, _), (seq, status))| (*seq, update.film.id.as_str(), *status))
+        .map(|((update, _), (seq, status))| (*seq, update.film.id.clone(), *status))
         .collect();
-    let pairs: Vec<(i32, &Film)> = updates
+    let pairs: Vec<(UserId, &Film)> = updates
         .iter()
         .zip(&missing)
         .flat_map(|(update, users)| users.iter().map(|user| (*user, &update.film)))
         .collect();
-    let done: Vec<&str> = small()
+    let done: Vec<FilmId> = small()
         .filter(|update| update.is_in_backlog)
-        .map(|update| update.film.id.as_str())
+        .map(|update| update.film.id.clone())
         .collect();
-    let changed: Vec<(i64, &str)> = updates.iter().map(|update| update.seq).zip(ids()).collect();
+    let changed: Vec<(i64, FilmId)> = updates
+        .iter()
+        .map(|update| (update.seq, update.film.id.clone()))
+        .collect();
     let films: Vec<(&Film, bool)> = updates
         .iter()
         .map(|update| (&update.film, update.is_known))
@@ -238,7 +245,7 @@ fn write(
 
     recommendations::delete(conn, &superfluous)?;
     for update in small().filter(|update| update.refresh) {
-        recommendations::refresh(conn, &update.film, i32::MIN, i32::MAX)?;
+        recommendations::refresh(conn, &update.film, FIRST_USER, LAST_USER)?;
     }
     recommendations::insert(conn, &pairs, terms.now)?;
     backlog::clear_films(conn, &done)?;
@@ -252,12 +259,12 @@ fn write(
 fn stored_rows(
     conn: &mut DbConnection,
     updates: &[Update<'_>],
-) -> QueryResult<HashMap<String, Vec<(i32, i32)>>> {
+) -> QueryResult<HashMap<FilmId, Vec<(i32, UserId)>>> {
     let known = updates
         .iter()
         .filter(|update| update.is_known && !update.is_large);
-    let known: Vec<&str> = known.map(|update| update.film.id.as_str()).collect();
-    let mut rows: HashMap<String, Vec<(i32, i32)>> = HashMap::new();
+    let known: Vec<FilmId> = known.map(|update| update.film.id.clone()).collect();
+    let mut rows: HashMap<FilmId, Vec<(i32, UserId)>> = HashMap::new();
     for (id, user, film) in recommendations::of_films(conn, &known)? {
         rows.entry(film).or_default().push((id, user));
     }

@@ -15,6 +15,7 @@ mod preference;
 mod corrections;
 
 use chrono::NaiveDateTime;
+use proto::UserId;
 
 pub use film::{continue_film, remove_film};
 pub use film_batch::{FilmToSave, NUMBERS, Saved, save_films};
@@ -82,7 +83,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// The users whose recommendations changed.
-    pub users: Vec<i32>,
+    pub users: Vec<UserId>,
     /// There are new events in the outbox.
     pub events: bool,
     /// There is work in the backlog.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use diesel::prelude::*;
+use proto::{FilmId, UserId};
 use storage::DbConnection;
 
 use super::{Effects, Outcome, Seen, Terms};
@@ -23,7 +24,7 @@ use crate::{
 /// A user begins to follow `keyword`; `seen` are the films that it matches.
 pub fn add_preference(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     keyword: &str,
     seen: &Seen<Arc<[Arc<str>]>>,
     terms: &Terms,
@@ -46,7 +47,7 @@ pub fn add_preference(
 /// A user stops to follow `keyword`; `seen` are the films that it matches.
 pub fn delete_preference(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     keyword: &str,
     seen: &Seen<Arc<[Arc<str>]>>,
     terms: &Terms,
@@ -90,7 +91,7 @@ fn changed_films(
     conn: &mut DbConnection,
     seen: &Seen<Arc<[Arc<str>]>>,
     terms: &Terms,
-) -> QueryResult<Option<HashSet<String>>> {
+) -> QueryResult<Option<HashSet<FilmId>>> {
     let lag = terms.limits.lag;
     let changed = changes::films_after(conn, seen.watermark, lag as i64 + 1)?;
     if changed.len() > lag || changes::lost_after(conn, seen.watermark)? {
@@ -104,28 +105,28 @@ fn changed_films(
 /// to the backlog.
 fn settle(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     keyword: &str,
     after: &str,
     seen: &Seen<Arc<[Arc<str>]>>,
-    changed: &HashSet<String>,
+    changed: &HashSet<FilmId>,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
     let known = seen.found.iter().map(AsRef::as_ref);
     let candidates: BTreeSet<&str> = known
-        .chain(changed.iter().map(String::as_str))
+        .chain(changed.iter().map(FilmId::as_str))
         .filter(|film| *film > after)
         .collect();
-    let batch: Vec<String> = candidates
+    let batch: Vec<FilmId> = candidates
         .iter()
         .take(terms.limits.films)
-        .map(ToString::to_string)
+        .map(|film| FilmId::stored(film))
         .collect();
     let rest = candidates.len() > batch.len();
     let work = Work::Preference {
         user,
         keyword: keyword.into(),
-        after: batch.last().cloned().unwrap_or_default(),
+        after: batch.last().map(FilmId::to_string).unwrap_or_default(),
     };
     let mut effects = settle_films(conn, user, keyword, &batch, changed, terms)?;
     if rest {
@@ -139,14 +140,13 @@ fn settle(
 
 fn settle_films(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     keyword: &str,
-    ids: &[String],
-    changed: &HashSet<String>,
+    ids: &[FilmId],
+    changed: &HashSet<FilmId>,
     terms: &Terms,
 ) -> QueryResult<Effects> {
-    let films: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let films = films::find_all(conn, &films)?;
+    let films = films::find_all(conn, ids)?;
     let stored = recommendations::films_of_user(conn, user, ids)?;
     let keywords = preferences::of_user(conn, user)?;
     let followed = keywords.iter().any(|text| text == keyword);
@@ -175,7 +175,7 @@ fn settle_films(
 
 fn apply(
     conn: &mut DbConnection,
-    user: i32,
+    user: UserId,
     missing: &[&Film],
     superfluous: &[&Film],
     terms: &Terms,
@@ -201,11 +201,11 @@ fn apply(
 fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> QueryResult<bool> {
     let mut told = false;
     for status in [true, false] {
-        let news: Vec<&str> = films
+        let news: Vec<FilmId> = films
             .iter()
             .filter(|film| (film.recommended_count + by > 0) == status)
             .filter(|film| film.stated != Some(status))
-            .map(|film| film.id.as_str())
+            .map(|film| film.id.clone())
             .collect();
         if news.is_empty() {
             continue;
@@ -213,7 +213,7 @@ fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> Qu
         let first = sequence::take(conn, news.len() as i64)?;
         let statuses: Vec<_> = (first..)
             .zip(&news)
-            .map(|(seq, film)| (seq, *film, status))
+            .map(|(seq, film)| (seq, film.clone(), status))
             .collect();
         outbox::put(conn, &statuses, terms.now)?;
         films::set_stated(conn, &news, status)?;
@@ -222,6 +222,6 @@ fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> Qu
     Ok(told)
 }
 
-fn ids<'a>(films: &[&'a Film]) -> Vec<&'a str> {
-    films.iter().map(|film| film.id.as_str()).collect()
+fn ids(films: &[&Film]) -> Vec<FilmId> {
+    films.iter().map(|film| film.id.clone()).collect()
 }
