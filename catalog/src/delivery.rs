@@ -7,7 +7,7 @@ use std::{
 };
 
 use proto::recommendations::FilmUpdate;
-use runtime::Backoff;
+use runtime::{Backoff, grpc};
 use tonic::{Code, Status};
 
 use crate::movies::{FilmId, Movie};
@@ -72,13 +72,10 @@ impl Outcome {
         };
         match status.code() {
             Code::InvalidArgument | Code::OutOfRange => Self::Refused(reason()),
-            Code::Unavailable | Code::ResourceExhausted | Code::Unimplemented => {
-                Self::Away(reason())
-            }
-            // A connection that breaks under a call is told as unknown, with its cause.
-            Code::Unknown | Code::Cancelled if std::error::Error::source(status).is_some() => {
-                Self::Away(reason())
-            }
+            // One film that takes too long must not hold up the others.
+            Code::DeadlineExceeded => Self::Silent(reason()),
+            Code::Unimplemented => Self::Away(reason()),
+            _ if grpc::is_unavailable(status) => Self::Away(reason()),
             _ => Self::Failed(reason()),
         }
     }
@@ -312,7 +309,7 @@ mod tests {
         );
         assert_eq!(
             Outcome::of(&Status::deadline_exceeded("no")),
-            Outcome::Failed("no".into())
+            Outcome::Silent("no".into())
         );
     }
 }

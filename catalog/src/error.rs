@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use proto::reasons;
-use runtime::{AskError, telemetry};
-use tonic::{Code, Status};
+use runtime::{AskError, ErrorCode, ServiceError};
+use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::movies::{FieldErrors, FilmId, InvalidFilmId};
@@ -72,25 +72,27 @@ impl From<InvalidFilmId> for Error {
     }
 }
 
-impl Error {
-    /// The gRPC code of the error.
-    pub fn code(&self) -> Code {
+impl ServiceError for Error {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound => Code::NotFound,
-            Self::Invalid(_) | Self::Fields(_) => Code::InvalidArgument,
-            Self::VersionDiffers => Code::FailedPrecondition,
-            Self::SameTitleAndYear(_) => Code::AlreadyExists,
-            Self::Overloaded => Code::ResourceExhausted,
-            Self::Full | Self::Unavailable(_) => Code::Unavailable,
-            Self::Database(_) => Code::Internal,
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Invalid(_) | Self::Fields(_) => ErrorCode::Invalid,
+            Self::VersionDiffers => ErrorCode::FailedPrecondition,
+            Self::SameTitleAndYear(_) => ErrorCode::AlreadyExists,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::Full => ErrorCode::DiskFull,
+            Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::Database(_) => ErrorCode::Internal,
         }
     }
+}
 
+impl Error {
     /// The status that the caller gets. An error of the catalog's own is logged here, once; its cause
     /// is not in the status.
     pub fn into_status(self) -> Status {
-        self.log();
-        let (code, message) = (self.code(), self.to_string());
+        runtime::log_error(&self);
+        let (code, message) = (self.code().grpc_code(), self.to_string());
         let info = |reason: &str| {
             let none = HashMap::new();
             ErrorDetails::with_error_info(reason, reasons::DOMAIN, none)
@@ -115,34 +117,5 @@ impl Error {
             _ => return Status::new(code, message),
         };
         Status::with_error_details(code, message, details)
-    }
-
-    fn log(&self) {
-        let cause = || match std::error::Error::source(self) {
-            Some(cause) => telemetry::causes(cause),
-            None => "none".into(),
-        };
-        match self {
-            Self::NotFound
-            | Self::Invalid(_)
-            | Self::Fields(_)
-            | Self::VersionDiffers
-            | Self::SameTitleAndYear(_) => {}
-            // The database and the actors log once what is unavailable, not with each request.
-            Self::Unavailable(_) | Self::Full => {
-                tracing::debug!(cause = cause(), "a request was put off: {self}");
-            }
-            Self::Overloaded | Self::Database(_) => {
-                let cause = cause();
-                if let Some(before) = telemetry::seldom(&format!("{self}: {cause}")) {
-                    tracing::error!(
-                        cause,
-                        before,
-                        "a request failed{}: {self}: {cause}",
-                        telemetry::like_others(before)
-                    );
-                }
-            }
-        }
     }
 }

@@ -3,7 +3,11 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use runtime::{Fault, Place, Process, Supervisor, grpc::GrpcServer, ops, settings};
+use runtime::{
+    Fault, Place, Process, Supervisor,
+    grpc::{Calls, GrpcLimits, GrpcServer},
+    ops, settings,
+};
 use storage::Database;
 
 use crate::{
@@ -102,12 +106,15 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         })
     };
     let (grpc, registry) = (Arc::new(listeners.grpc), process.registry.clone());
-    let service = grpc::service(movies, changes, process.shutdown.clone());
+    let shutdown = process.shutdown.clone();
+    let calls = Calls::new(GrpcLimits::default(), shutdown.clone());
+    let service = grpc::service(movies, changes, shutdown, calls.clone());
     let _grpc = answering.supervise("catalog-grpc", Place::Here, move |guard| {
         GrpcServer::new(grpc.clone(), service.clone(), registry.clone(), guard)
     });
 
     let outcome = ops::serve_health(None, &supervisor, &process).await;
+    calls.drain().await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }

@@ -1,8 +1,8 @@
-//! Why calls fail, and what that is on the wire.
+//! Why calls fail. The message of an error is for callers; what caused it is for the log alone.
 
-use runtime::{AskError, telemetry};
+use runtime::{AskError, ErrorCode, ServiceError};
 use thiserror::Error;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{actors::matcher::NotReady, watchers::TooManyWatchers};
 
@@ -18,12 +18,6 @@ pub enum Error {
     /// Too many clients watch.
     #[error(transparent)]
     TooManyWatchers(#[from] TooManyWatchers),
-    /// Too many calls are being worked on.
-    #[error("too many calls are being worked on; try again later")]
-    Overloaded,
-    /// The service takes no more calls.
-    #[error("the service is stopping; try again")]
-    Stopping,
     /// The matcher has not read everything yet.
     #[error(transparent)]
     NotReady(#[from] NotReady),
@@ -38,42 +32,23 @@ pub enum Error {
     Storage(#[from] storage::Error),
 }
 
-impl Error {
-    /// The gRPC code that the error has on the wire.
-    pub fn code(&self) -> Code {
+impl ServiceError for Error {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Invalid(_) => ErrorCode::Invalid,
             // Asking again later does not help: the user has to do something first.
-            Self::TooManyKeywords(_) => Code::FailedPrecondition,
-            Self::TooManyWatchers(_) | Self::Overloaded => Code::ResourceExhausted,
-            Self::Stopping | Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => {
-                Code::Unavailable
-            }
-            Self::Storage(error) if error.is_transient() => Code::Unavailable,
-            Self::Storage(_) => Code::Internal,
+            Self::TooManyKeywords(_) => ErrorCode::FailedPrecondition,
+            Self::TooManyWatchers(_) => ErrorCode::Overloaded,
+            Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => ErrorCode::Unavailable,
+            Self::Storage(storage::Error::Full(_)) => ErrorCode::DiskFull,
+            Self::Storage(error) if error.is_transient() => ErrorCode::Unavailable,
+            Self::Storage(_) => ErrorCode::Internal,
         }
     }
 }
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let code = error.code();
-        if code == Code::Internal {
-            let cause = cause(&error);
-            if let Some(before) = telemetry::seldom(&format!("{error}: {cause}")) {
-                let others = telemetry::like_others(before);
-                tracing::error!(cause, before, "a call failed{others}: {error}: {cause}");
-            }
-            return Self::internal("something went wrong; the service's log says what");
-        }
-        if code == Code::Unavailable {
-            let cause = cause(&error);
-            tracing::debug!(cause, "a call was put off: {error}: {cause}");
-        }
-        Self::new(code, error.to_string())
+        runtime::status_of(&error)
     }
-}
-
-fn cause(error: &Error) -> String {
-    std::error::Error::source(error).map_or_else(String::new, telemetry::causes)
 }

@@ -5,7 +5,11 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bus::{BusError, Event, Producer};
 use proto::events::{STATUS_TOPIC, VERSION_HEADER};
-use runtime::{Fault, Place, Process, Supervisor, grpc::GrpcServer, ops, settings};
+use runtime::{
+    Fault, Place, Process, Supervisor,
+    grpc::{Calls, GrpcLimits, GrpcServer},
+    ops, settings,
+};
 use storage::Database;
 
 use crate::{
@@ -17,7 +21,7 @@ use crate::{
         watch_poller::WatchPoller,
     },
     config::Config,
-    grpc::{self, Calls, RecommendationsService},
+    grpc::{self, RecommendationsService},
     lease::{Held, LeaseTimes},
     recommender::Recommender,
     signals::Signals,
@@ -97,7 +101,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
 
-    let calls = Calls::new(process.shutdown.clone());
+    let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
     serve_calls(
         &supervisor,
         &engine,
@@ -107,8 +111,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     );
 
     let outcome = ops::serve_health(listeners.http, &supervisor, &process).await;
-    // What is being worked on is finished as long as everything it needs is there.
-    let _ = tokio::time::timeout(process.shutdown.time_left() / 2, calls.finished()).await;
+    calls.drain().await;
     engine.leave().await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
@@ -126,8 +129,9 @@ fn serve_calls(
     answering.supervise("watch-poller", Place::Here, move |guard| {
         WatchPoller::new(guard, database.clone(), watchers.clone())
     });
-    let service = RecommendationsService::new(engine.recommender.clone(), calls);
-    let service = grpc::service(service);
+    let shutdown = process.shutdown.clone();
+    let service = RecommendationsService::new(engine.recommender.clone(), shutdown);
+    let service = grpc::service(service, calls);
     let (listener, registry) = (Arc::new(listener), process.registry.clone());
     answering.supervise("recommendations-grpc", Place::Here, move |guard| {
         GrpcServer::new(listener.clone(), service.clone(), registry.clone(), guard)

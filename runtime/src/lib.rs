@@ -11,16 +11,20 @@
 //!
 //! Start reading at [`Supervisor`].
 
+mod error_code;
 pub mod grpc;
 pub mod health_check;
 pub mod ops;
 pub mod process;
+pub mod request_id;
 mod service_address;
 pub mod settings;
 pub mod supervision;
 pub mod telemetry;
 
+pub use error_code::{ErrorCode, ServiceError, log_error, status_of};
 pub use process::{Fault, Process, Shutdown};
+pub use request_id::RequestId;
 pub use service_address::ServiceAddress;
 pub use supervision::{
     ActorRegistry, AskError, Backoff, ChildGuard, Dependency, Group, Handle, Place, Reporter,

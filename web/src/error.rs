@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use proto::FilmId;
-use runtime::{AskError, telemetry};
+use runtime::{AskError, ErrorCode, ServiceError};
 use tonic::Status;
 
 /// A service that the pages call.
@@ -97,48 +97,29 @@ impl From<AskError> for Error {
     }
 }
 
+impl ServiceError for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Invalid(_) | Self::Fields(_) => ErrorCode::Invalid,
+            Self::VersionDiffers => ErrorCode::FailedPrecondition,
+            Self::SameTitleAndYear(_) => ErrorCode::AlreadyExists,
+            Self::ServiceFailed(..) => ErrorCode::PeerFailed,
+            Self::ServiceUnavailable(_) | Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::Overloaded => ErrorCode::Overloaded,
+            Self::Full => ErrorCode::DiskFull,
+        }
+    }
+}
+
 impl Error {
     /// The status by which a browser learns of the error.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Invalid(_) | Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::VersionDiffers | Self::SameTitleAndYear(_) => StatusCode::CONFLICT,
-            Self::ServiceFailed(..) => StatusCode::BAD_GATEWAY,
-            Self::ServiceUnavailable(_) | Self::Overloaded | Self::Unavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Full => StatusCode::INSUFFICIENT_STORAGE,
-        }
+        self.code().http_status()
     }
 
     /// Writes the error to the log if something failed. Called once, where the error becomes a page.
     pub fn log(&self) {
-        let cause = || match std::error::Error::source(self) {
-            Some(cause) => telemetry::causes(cause),
-            None => "none".into(),
-        };
-        match self {
-            Self::NotFound
-            | Self::Invalid(_)
-            | Self::Fields(_)
-            | Self::VersionDiffers
-            | Self::SameTitleAndYear(_) => {}
-            // The gateways log once what is unavailable, not with each request.
-            Self::ServiceUnavailable(_) | Self::Unavailable(_) | Self::Full => {
-                tracing::debug!(cause = cause(), "a request was put off: {self}");
-            }
-            Self::ServiceFailed(..) | Self::Overloaded => {
-                let cause = cause();
-                if let Some(before) = telemetry::seldom(&format!("{self}: {cause}")) {
-                    tracing::error!(
-                        cause,
-                        before,
-                        "a request failed{}: {self}: {cause}",
-                        telemetry::like_others(before)
-                    );
-                }
-            }
-        }
+        runtime::log_error(self);
     }
 }

@@ -1,18 +1,13 @@
 //! The actor that brings what the outbox holds to the recommendations service.
 
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Instant};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use proto::recommendations::RemoveFilmRequest;
-use runtime::{ChildGuard, Reporter};
+use runtime::{ChildGuard, Reporter, grpc::request};
 use storage::{Database, DbConnection};
 use tokio::sync::Notify;
 use tonic::{Code, Request};
@@ -174,16 +169,7 @@ impl Round {
     /// Brings one film's news there, and settles its rows.
     async fn deliver(mut self, news: News) -> (FilmId, Outcome) {
         let (id, version) = (news.movie_id().clone(), news.version());
-        let outcome = match tokio::time::timeout(self.pace.deadline, self.call(news)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Silent(no_answer_within(self.pace.deadline)),
-        };
-        match &outcome {
-            Outcome::Silent(reason) | Outcome::Away(reason) => {
-                self.recommendations.dependency.is_gone(reason)
-            }
-            _ => self.recommendations.dependency.is_there(),
-        }
+        let outcome = self.call(news).await;
         let settled = match &outcome {
             Outcome::Delivered => {
                 let id = id.clone();
@@ -214,23 +200,19 @@ impl Round {
         let sent = match news {
             News::Saved(movie) => {
                 let request = self.request(film_update(*movie));
-                self.recommendations
-                    .calls
-                    .process_film_update(request)
-                    .await
-                    .map(drop)
+                let call = self.recommendations.calls.process_film_update(request);
+                let client = &self.recommendations.client;
+                client.call(self.pace.deadline, call).await.map(drop)
             }
             News::Deleted { id, version } => {
                 let removal = RemoveFilmRequest {
                     film_id: id.to_string(),
                     version: Some(version),
                 };
-                let sent = self
-                    .recommendations
-                    .calls
-                    .remove_film(self.request(removal))
-                    .await
-                    .map(drop);
+                let request = self.request(removal);
+                let call = self.recommendations.calls.remove_film(request);
+                let client = &self.recommendations.client;
+                let sent = client.call(self.pace.deadline, call).await.map(drop);
                 if sent
                     .as_ref()
                     .is_err_and(|status| status.code() == Code::Unimplemented)
@@ -245,7 +227,7 @@ impl Round {
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+        let mut request = request(message);
         // Tells the other side, too, when nobody waits for the answer any more.
         request.set_timeout(self.pace.deadline);
         request
@@ -279,8 +261,4 @@ impl Round {
             )),
         }
     }
-}
-
-fn no_answer_within(deadline: Duration) -> String {
-    format!("no answer within {} ms", deadline.as_millis())
 }

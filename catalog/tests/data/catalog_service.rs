@@ -12,7 +12,10 @@ use proto::{
         WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
-use runtime::{ActorRegistry, Place, grpc::GrpcServer};
+use runtime::{
+    ActorRegistry, Place,
+    grpc::{Calls, GrpcLimits, GrpcServer},
+};
 use storage::testing::databases;
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt;
@@ -32,6 +35,7 @@ async fn connect(world: &World) -> Channel {
         world.movies.clone(),
         world.changes.clone(),
         world.process.shutdown.clone(),
+        Calls::new(GrpcLimits::default(), world.process.shutdown.clone()),
     );
     world
         .supervisor

@@ -1,6 +1,5 @@
 //! The service on the wire.
 
-mod calls;
 mod requests;
 mod service;
 
@@ -8,22 +7,17 @@ use proto::recommendations::{
     FILE_DESCRIPTOR_SET,
     recommendations_server::{RecommendationsServer, SERVICE_NAME},
 };
-use runtime::grpc::GrpcService;
-use tonic::service::Routes;
+use runtime::grpc::{Calls, GrpcService, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
+use tonic::{codec::CompressionEncoding, service::Routes};
 
-pub use calls::Calls;
 pub use service::RecommendationsService;
 
 use crate::system::SERVICE;
 
-/// The longest request: a film's texts, and its words again from an old catalog.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-/// The longest answer; also what old clients accept.
-const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-
 /// The Recommendations service, for a gRPC server.
-pub fn service(service: RecommendationsService) -> GrpcService {
+pub fn service(service: RecommendationsService, calls: Calls) -> GrpcService {
     let service = RecommendationsServer::new(service)
+        .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_RESPONSE_BYTES);
     GrpcService {
@@ -31,5 +25,6 @@ pub fn service(service: RecommendationsService) -> GrpcService {
         name: SERVICE_NAME,
         descriptors: FILE_DESCRIPTOR_SET,
         served_by: SERVICE,
+        calls,
     }
 }

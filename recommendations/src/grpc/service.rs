@@ -10,13 +10,10 @@ use proto::recommendations::{
     RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
     recommendations_server::Recommendations,
 };
+use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{
-    MAX_RESPONSE_BYTES,
-    calls::Calls,
-    requests::{self, Page},
-};
+use super::requests::{self, Page};
 use crate::{
     error::Error,
     recommender::{Recommended, Recommender},
@@ -27,13 +24,16 @@ use crate::{
 #[derive(Clone)]
 pub struct RecommendationsService {
     recommender: Recommender,
-    calls: Calls,
+    shutdown: Shutdown,
 }
 
 impl RecommendationsService {
-    /// The service on the wire of `recommender`.
-    pub fn new(recommender: Recommender, calls: Calls) -> Self {
-        Self { recommender, calls }
+    /// The service on the wire of `recommender`. Its streams end when the shutdown begins.
+    pub fn new(recommender: Recommender, shutdown: Shutdown) -> Self {
+        Self {
+            recommender,
+            shutdown,
+        }
     }
 
     async fn get_page(
@@ -93,7 +93,7 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<RecommendationsRequest>,
     ) -> Result<Response<RecommendationsResponse>, Status> {
-        self.calls.answer(self.get_page(request.into_inner())).await
+        answer(self.get_page(request.into_inner())).await
     }
 
     async fn create_preference(
@@ -112,7 +112,7 @@ impl Recommendations for RecommendationsService {
                 matching_films: None,
             })
         };
-        self.calls.answer(create).await
+        answer(create).await
     }
 
     async fn get_preferences(
@@ -120,7 +120,7 @@ impl Recommendations for RecommendationsService {
         request: Request<GetPreferencesRequest>,
     ) -> Result<Response<GetPreferencesResponse>, Status> {
         let user = request.into_inner().user_id;
-        self.calls.answer(self.get_keywords(user)).await
+        answer(self.get_keywords(user)).await
     }
 
     async fn delete_preference(
@@ -134,7 +134,7 @@ impl Recommendations for RecommendationsService {
             let success = self.recommender.stop_following(user, keyword).await?;
             Ok(DeletePreferenceResponse { success })
         };
-        self.calls.answer(delete).await
+        answer(delete).await
     }
 
     async fn process_film_update(
@@ -149,7 +149,7 @@ impl Recommendations for RecommendationsService {
             self.recommender.save_film(&id, facts, version).await?;
             Ok(FilmUpdateResponse { success: true })
         };
-        self.calls.answer(process).await
+        answer(process).await
     }
 
     async fn remove_film(
@@ -163,7 +163,7 @@ impl Recommendations for RecommendationsService {
             let success = self.recommender.remove_film(&id, version).await?;
             Ok(RemoveFilmResponse { success })
         };
-        self.calls.answer(remove).await
+        answer(remove).await
     }
 
     type WatchRecommendationsStream =
@@ -175,10 +175,15 @@ impl Recommendations for RecommendationsService {
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
         let user = requests::user(request.into_inner().user_id)?;
         let watch = self.recommender.watch(user).map_err(Error::from)?;
-        let changes =
-            changes(self.recommender.clone(), watch).take_until(self.calls.clone().closed());
+        let shutdown = self.shutdown.clone();
+        let changes = changes(self.recommender.clone(), watch)
+            .take_until(async move { shutdown.begun().await });
         Ok(Response::new(Box::pin(changes)))
     }
+}
+
+async fn answer<T>(work: impl Future<Output = Result<T, Error>>) -> Result<Response<T>, Status> {
+    Ok(Response::new(work.await?))
 }
 
 /// One message at once, and one after each change.

@@ -13,7 +13,7 @@ use proto::recommendations::{
     recommendations_server::Recommendations,
 };
 use recommendations::{
-    grpc::{Calls, RecommendationsService},
+    grpc::RecommendationsService,
     lease::LeaseTimes,
     matching::Keyword,
     store::{
@@ -94,8 +94,8 @@ impl Replica {
             uuid::Uuid::new_v4().to_string(),
         )
         .await;
-        let calls = Calls::new(process.shutdown.clone());
-        let service = RecommendationsService::new(engine.recommender.clone(), calls);
+        let service =
+            RecommendationsService::new(engine.recommender.clone(), process.shutdown.clone());
         let replica = Self {
             engine,
             service,

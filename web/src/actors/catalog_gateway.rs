@@ -181,7 +181,7 @@ impl CatalogConnection {
     pub fn new(address: &ServiceAddress) -> Self {
         let calls = ServiceClient::new(Service::Catalog, address);
         Self {
-            watch: calls.separate(address),
+            watch: calls.separate(),
             calls,
             was_reached: Arc::default(),
         }

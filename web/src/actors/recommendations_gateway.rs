@@ -125,7 +125,7 @@ impl RecommendationsConnection {
     pub fn new(address: &ServiceAddress) -> Self {
         let calls = ServiceClient::new(Service::Recommendations, address);
         Self {
-            watches: calls.separate(address),
+            watches: calls.separate(),
             calls,
         }
     }

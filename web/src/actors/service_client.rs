@@ -1,24 +1,23 @@
 //! The connection to one service, and what its answers mean. Every call has a deadline, which the
 //! service learns of, and says who acts.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use proto::{FilmId, UserId, reasons};
-use runtime::{Dependency, ServiceAddress};
-use tonic::{Code, Request, Response, Status, metadata::MetadataValue, transport::Channel};
+use runtime::{
+    ServiceAddress,
+    grpc::{self, acting_as, is_unavailable},
+};
+use tonic::{Code, Request, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use crate::error::{Error, FieldError, FieldErrors, Service};
-
-/// The metadata that says who acts, a decimal number.
-const USER_METADATA: &str = "marquee-user";
 
 /// Calls one service. Clones share the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceClient {
     service: Service,
-    channel: Channel,
-    dependency: Arc<Dependency>,
+    client: grpc::ServiceClient,
 }
 
 impl ServiceClient {
@@ -26,33 +25,30 @@ impl ServiceClient {
     pub(crate) fn new(service: Service, address: &ServiceAddress) -> Self {
         Self {
             service,
-            channel: connection(address),
-            dependency: Arc::new(Dependency::new(service.name())),
+            client: grpc::ServiceClient::new(service.name(), address),
         }
     }
 
     /// Makes a client with a connection of its own; both tell of the same absence.
-    pub(crate) fn separate(&self, address: &ServiceAddress) -> Self {
+    pub(crate) fn separate(&self) -> Self {
         Self {
-            channel: connection(address),
-            ..self.clone()
+            service: self.service,
+            client: self.client.on_own_connection(),
         }
     }
 
     pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+        self.client.channel()
     }
 
     /// Makes a request on behalf of a user, with a deadline.
     pub(crate) fn request<T>(message: T, user: Option<UserId>, deadline: Duration) -> Request<T> {
-        let mut request = Request::new(message);
+        let mut request = grpc::request(message);
         request.set_timeout(deadline);
-        if let Some(user) = user {
-            request
-                .metadata_mut()
-                .insert(USER_METADATA, MetadataValue::from(user.0));
+        match user {
+            Some(user) => acting_as(request, user),
+            None => request,
         }
-        request
     }
 
     /// Waits for the answer of one call.
@@ -64,7 +60,7 @@ impl ServiceClient {
     ) -> Result<T, Error> {
         match tokio::time::timeout(deadline, call).await {
             Ok(Ok(response)) => {
-                self.dependency.is_there();
+                self.client.dependency().is_there();
                 Ok(response.into_inner())
             }
             Ok(Err(status)) => {
@@ -76,7 +72,8 @@ impl ServiceClient {
             Err(_) => {
                 if self.service == Service::Recommendations {
                     let seconds = deadline.as_secs();
-                    self.dependency
+                    self.client
+                        .dependency()
                         .is_gone(format_args!("no answer within {seconds} s"));
                 }
                 tracing::debug!(call = name, "{name} was not answered in time");
@@ -126,42 +123,20 @@ impl ServiceClient {
 
     /// Tells the log, in the end, that the service is there.
     pub(crate) fn reached(&self) {
-        self.dependency.is_there();
+        self.client.dependency().is_there();
     }
 
     /// Tells the log, in the end, whether the service can be reached.
     pub(crate) fn note(&self, status: &Status) {
         if is_unavailable(status) {
-            self.dependency.is_gone(status.message());
+            self.client.dependency().is_gone(status.message());
         } else {
-            self.dependency.is_there();
+            self.client.dependency().is_there();
         }
-    }
-}
-
-/// Whether the service did not do what it was asked, and may do it later.
-fn is_unavailable(status: &Status) -> bool {
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
-            true
-        }
-        _ => is_unreachable(status),
     }
 }
 
 /// Whether the service was not reached: its own answers have no cause.
 fn is_unreachable(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
-}
-
-fn connection(address: &ServiceAddress) -> Channel {
-    address
-        .endpoint()
-        .connect_timeout(Duration::from_secs(2))
-        .tcp_nodelay(true)
-        // A peer that vanished without a word is noticed, also while nothing is asked.
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .connect_lazy()
 }

@@ -1,22 +1,25 @@
 //! A gRPC server as a supervised actor, with health and reflection beside its service.
+//!
+//! The listener and the calls outlive the actor: a restarted server has the same address and the
+//! same limits.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 
+use super::{calls::Calls, connection};
 use crate::supervision::{ActorRegistry, ChildGuard};
 
-/// How long a call may take until it begins to answer; old clients set no deadline.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// Calls of one connection at a time.
-const MAX_STREAMS: u32 = 1_024;
+/// The largest headers of a call.
+const MAX_HEADER_BYTES: u32 = 32 << 10;
+/// How often a connection is tried, and how long a client may take to answer that.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How long the streams of clients may go on once the server stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(1);
 /// How often health is brought in line with what the actors report.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -31,6 +34,8 @@ pub struct GrpcService {
     pub descriptors: &'static [u8],
     /// Whose actors have to be ready for it to be healthy.
     pub served_by: &'static str,
+    /// The calls that are worked on.
+    pub calls: Calls,
 }
 
 /// The actor that owns a gRPC server: the server stops when the actor does, and the actor waits for
@@ -62,11 +67,10 @@ impl GrpcServer {
         }
     }
 
-    fn incoming(&self) -> std::io::Result<TcpIncoming> {
+    fn incoming(&self) -> std::io::Result<tokio::net::TcpListener> {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        tokio::net::TcpListener::from_std(listener)
     }
 }
 
@@ -118,9 +122,9 @@ impl Drop for GrpcServer {
     }
 }
 
-/// Serves until `stop`, and then the calls that are under way.
+/// Serves until `stop`, and then the calls that are under way for a while.
 async fn serve(
-    incoming: TcpIncoming,
+    listener: tokio::net::TcpListener,
     service: GrpcService,
     registry: ActorRegistry,
     stop: CancellationToken,
@@ -139,15 +143,24 @@ async fn serve(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
+    let limits = service.calls.limits;
+    let connections = connection::accepted(listener, limits);
     let server = Server::builder()
-        .timeout(DEADLINE)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .concurrency_limit_per_connection(limits.calls_per_connection)
+        .layer(service.calls.clone())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_DEADLINE).await;
+    };
     tokio::select! {
         served = server => Ok(served?),
+        () = stopped => Ok(()),
         () = follow(registry, &service, reporter) => Ok(()),
     }
 }

@@ -1,0 +1,133 @@
+//! What every gRPC call goes through: a place among those that are worked on, a deadline, a tracing
+//! span with the id of its request, and the user on whose behalf it is made.
+//!
+//! Health and reflection need no place: they answer while a server is overloaded or drains.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{BoxFuture, Service, http},
+};
+use tower_layer::Layer;
+use tracing::Instrument;
+
+use super::{GrpcLimits, acting};
+use crate::{
+    process::Shutdown,
+    request_id::{REQUEST_ID_HEADER, RequestId},
+};
+
+/// The calls that a gRPC server works on. None are taken any more once the shutdown begins.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    pub(super) limits: GrpcLimits,
+    places: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl Calls {
+    /// No calls yet.
+    pub fn new(limits: GrpcLimits, shutdown: Shutdown) -> Self {
+        Self {
+            limits,
+            places: Arc::new(Semaphore::new(limits.calls as usize)),
+            shutdown,
+        }
+    }
+
+    /// Waits until no call is worked on, for at most half of the time that is left for stopping.
+    /// A service drains while everything that its calls need is still there.
+    pub async fn drain(&self) {
+        let all = self.places.acquire_many(self.limits.calls);
+        let deadline = self.shutdown.time_left() / 2;
+        match tokio::time::timeout(deadline, all).await {
+            Ok(Ok(all)) => all.forget(),
+            Ok(Err(_)) => {}
+            Err(_) => tracing::warn!("some gRPC calls were not answered before the stop"),
+        }
+    }
+
+    fn place(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        if path.starts_with("/grpc.") {
+            return Ok(None);
+        }
+        if self.shutdown.is_begun() {
+            return Err(Status::unavailable("the service is stopping; try again"));
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("too many calls are being worked on; try again later")
+        })?;
+        Ok(Some(place))
+    }
+}
+
+impl<S> Layer<S> for Calls {
+    type Service = LimitedCalls<S>;
+
+    fn layer(&self, inner: S) -> LimitedCalls<S> {
+        LimitedCalls {
+            calls: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A gRPC service whose calls are limited.
+#[derive(Debug, Clone)]
+pub struct LimitedCalls<S> {
+    calls: Calls,
+    inner: S,
+}
+
+impl<S> Service<http::Request<Body>> for LimitedCalls<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<S::Response, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let id = RequestId::of_headers(request.headers());
+        let path = request.uri().path();
+        let span = tracing::info_span!("call", rpc = path, request_id = %id);
+        let admitted = self.calls.place(path).and_then(|place| {
+            acting::read_user(&mut request)?;
+            request.extensions_mut().insert(id.clone());
+            Ok((place, self.inner.call(request)))
+        });
+        let (deadline, id_value) = (self.calls.limits.deadline, id.header_value());
+        let answer = async move {
+            let mut response = match admitted {
+                Ok((_place, answer)) => match tokio::time::timeout(deadline, answer).await {
+                    Ok(answer) => answer?,
+                    Err(_) => late(deadline).into_http(),
+                },
+                Err(status) => status.into_http(),
+            };
+            response.headers_mut().insert(REQUEST_ID_HEADER, id_value);
+            Ok(response)
+        };
+        Box::pin(id.scope(answer).instrument(span))
+    }
+}
+
+fn late(deadline: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "there was no answer within {} s; the call may still take effect",
+        deadline.as_secs()
+    ))
+}

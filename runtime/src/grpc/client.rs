@@ -1,0 +1,142 @@
+//! A client of another service: how a call to it is made, and whether it is unavailable.
+
+use std::{sync::Arc, time::Duration};
+
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    ServiceAddress,
+    request_id::{REQUEST_ID_HEADER, RequestId},
+    supervision::Dependency,
+};
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is tried, also while nothing is asked: a peer that vanished is noticed.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the peer may take to answer that.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to another service, and what is known of its availability. It connects when it is
+/// first needed, and again whenever it has to. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct ServiceClient {
+    endpoint: Endpoint,
+    channel: Channel,
+    dependency: Arc<Dependency>,
+}
+
+impl ServiceClient {
+    /// A client of the service at `address`, which operators know as `name`.
+    pub fn new(name: &str, address: &ServiceAddress) -> Self {
+        let endpoint = address
+            .endpoint()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        Self {
+            channel: endpoint.connect_lazy(),
+            endpoint,
+            dependency: Arc::new(Dependency::new(name)),
+        }
+    }
+
+    /// A client of the same service on a connection of its own, so that neither uses up the streams
+    /// of the other.
+    pub fn on_own_connection(&self) -> Self {
+        Self {
+            endpoint: self.endpoint.clone(),
+            channel: self.endpoint.connect_lazy(),
+            dependency: self.dependency.clone(),
+        }
+    }
+
+    /// What is known of the service's availability.
+    pub fn dependency(&self) -> &Dependency {
+        &self.dependency
+    }
+
+    /// The connection, for a generated client.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Waits for the answer to a call, and notes whether the service is available. A stream has to
+    /// begin within the deadline.
+    ///
+    /// # Errors
+    ///
+    /// What the service answered; `DEADLINE_EXCEEDED` if it did not answer in time.
+    pub async fn call<T>(
+        &self,
+        deadline: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Status> {
+        let answer = match tokio::time::timeout(deadline, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Status::deadline_exceeded(format!(
+                "no answer within {deadline:?}"
+            ))),
+        };
+        match &answer {
+            Err(status) if is_unavailable(status) => self.dependency.is_gone(status.message()),
+            _ => self.dependency.is_there(),
+        }
+        answer.map(Response::into_inner)
+    }
+}
+
+/// A request with the id of the current request, for a call to another service.
+pub fn request<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(id) = RequestId::current()
+        && let Ok(value) = MetadataValue::try_from(id.to_string())
+    {
+        request.metadata_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    request
+}
+
+/// Whether a status says that the service was not there to do what was asked, or had no room for
+/// it: the same call may succeed later, and so may any other only then.
+pub fn is_unavailable(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => true,
+        // What comes from the wire has no source: these come of a connection that broke.
+        Code::Unknown | Code::Cancelled => std::error::Error::source(status).is_some(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_answers_is_told_from_its_absence() {
+        let broken = Status::from_error("broken pipe".into());
+        for status in [
+            Status::unavailable(""),
+            Status::deadline_exceeded(""),
+            Status::resource_exhausted(""),
+            broken,
+        ] {
+            assert!(is_unavailable(&status), "{status}");
+        }
+        for status in [
+            Status::unknown("a peer's own error"),
+            Status::cancelled("by the peer"),
+            Status::internal(""),
+            Status::not_found(""),
+            Status::unimplemented(""),
+        ] {
+            assert!(!is_unavailable(&status), "{status}");
+        }
+    }
+}

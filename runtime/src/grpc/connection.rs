@@ -1,0 +1,144 @@
+//! The connections of a gRPC server: how many there are, and how long one may stay silent.
+//!
+//! tonic's own listener has no limit, keeps a connection that never says anything for ever, and
+//! spins when there are no file descriptors left.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::GrpcLimits;
+
+/// The length of what an HTTP/2 client sends first.
+const PREFACE_LEN: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+/// How long accepting pauses after an error that does not belong to one connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections to `listener`, as many at once as may be.
+pub(super) fn accepted(
+    listener: TcpListener,
+    limits: GrpcLimits,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    stream::unfold((listener, places), move |(listener, places)| async move {
+        let place = places.clone().acquire_owned().await.ok()?;
+        let stream = loop {
+            match listener.accept().await {
+                Ok((stream, _)) => break stream,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::debug!("no gRPC connection can be accepted: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        };
+        // A connection without it is slower, and no worse.
+        let _ = stream.set_nodelay(true);
+        let connection = Connection {
+            stream,
+            preface: Some(Preface {
+                received: 0,
+                deadline: Box::pin(sleep(limits.preface_deadline)),
+            }),
+            _place: place,
+        };
+        Some((Ok(connection), (listener, places)))
+    })
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A connection that is closed if its client does not send the HTTP/2 preface in time. What comes
+/// after the preface is watched by HTTP/2's own keep-alive.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    preface: Option<Preface>,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Preface {
+    received: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(preface) = &mut self.preface {
+            preface.received += buffer.filled().len() - filled;
+            if preface.received >= PREFACE_LEN {
+                self.preface = None;
+            } else if read.is_pending() {
+                ready!(preface.deadline.as_mut().poll(context));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}

@@ -1,0 +1,384 @@
+//! The gRPC edges against sockets: limits, deadlines, drain, compression, and who acts.
+//!
+//! The service is a Catalog whose calls wait until a test lets them end.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use proto::{
+    UserId,
+    recommendations::{
+        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
+        GetMovieRequest, GetSummaryRequest, ListMoviesRequest, ListMoviesResponse,
+        LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
+        UpdateMovieRequest, WatchMoviesRequest,
+        catalog_client::CatalogClient,
+        catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
+    },
+};
+use runtime::{
+    Place, Process, RequestId, ServiceAddress, Supervisor,
+    grpc::{
+        self, Calls, GrpcLimits, GrpcServer, GrpcService, ServiceClient, acting_as, acting_user,
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
+    task::JoinHandle,
+};
+use tonic::{
+    Code, Request, Response, Status, codec::CompressionEncoding, codegen::BoxStream,
+    service::Routes, transport::Channel,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `CreateMovie` tells what the call came with; `GetMovie` ends when a permit is there.
+#[derive(Clone)]
+struct Films {
+    permits: Arc<Semaphore>,
+    begun: Arc<Semaphore>,
+}
+
+#[tonic::async_trait]
+impl Catalog for Films {
+    async fn get_movie(&self, _: Request<GetMovieRequest>) -> Result<Response<Movie>, Status> {
+        self.begun.add_permits(1);
+        self.permits.acquire().await.unwrap().forget();
+        Ok(Response::new(Movie::default()))
+    }
+
+    async fn create_movie(
+        &self,
+        request: Request<CreateMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        let UserId(user) = acting_user(&request, UserId::OWNER)?;
+        Ok(Response::new(Movie {
+            id: RequestId::current().unwrap().to_string(),
+            description: request.into_inner().description,
+            title: user.to_string(),
+            ..Movie::default()
+        }))
+    }
+
+    async fn update_movie(
+        &self,
+        _: Request<UpdateMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn delete_movie(
+        &self,
+        _: Request<DeleteMovieRequest>,
+    ) -> Result<Response<DeleteMovieResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_movies(
+        &self,
+        _: Request<ListMoviesRequest>,
+    ) -> Result<Response<ListMoviesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn restore_movie(
+        &self,
+        _: Request<RestoreMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_summary(
+        &self,
+        _: Request<GetSummaryRequest>,
+    ) -> Result<Response<Summary>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn load_sample(
+        &self,
+        _: Request<LoadSampleRequest>,
+    ) -> Result<Response<LoadSampleResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type WatchMoviesStream = BoxStream<MoviesChanged>;
+
+    async fn watch_movies(
+        &self,
+        _: Request<WatchMoviesRequest>,
+    ) -> Result<Response<Self::WatchMoviesStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+struct Served {
+    address: SocketAddr,
+    films: Films,
+    calls: Calls,
+    process: Process,
+    supervisor: Supervisor,
+}
+
+impl Served {
+    fn start(limits: GrpcLimits) -> Self {
+        let process = Process::new();
+        let supervisor = Supervisor::new("test", &process);
+        let calls = Calls::new(limits, process.shutdown.clone());
+        let films = Films {
+            permits: Arc::new(Semaphore::new(0)),
+            begun: Arc::new(Semaphore::new(0)),
+        };
+        let catalog = CatalogServer::new(films.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(grpc::MAX_REQUEST_BYTES);
+        let service = GrpcService {
+            routes: Routes::new(catalog),
+            name: SERVICE_NAME,
+            descriptors: FILE_DESCRIPTOR_SET,
+            served_by: "test",
+            calls: calls.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (listener, registry) = (Arc::new(listener), process.registry.clone());
+        let group = supervisor.group("answering");
+        group.supervise("grpc", Place::Here, move |guard| {
+            GrpcServer::new(listener.clone(), service.clone(), registry.clone(), guard)
+        });
+        Self {
+            address,
+            films,
+            calls,
+            process,
+            supervisor,
+        }
+    }
+
+    async fn client(&self) -> CatalogClient<Channel> {
+        CatalogClient::connect(format!("http://{}", self.address))
+            .await
+            .unwrap()
+    }
+
+    /// Begins a call, which ends when there is a permit, and waits until it is worked on.
+    async fn begin(&self, client: &CatalogClient<Channel>) -> JoinHandle<Result<(), Status>> {
+        let mut client = client.clone();
+        let call = tokio::spawn(async move {
+            let request = GetMovieRequest::default();
+            client.get_movie(request).await.map(drop)
+        });
+        self.films.begun.acquire().await.unwrap().forget();
+        call
+    }
+
+    async fn stop(self) {
+        self.films.permits.add_permits(1_000);
+        self.process.shutdown.begin();
+        self.supervisor.stop(PATIENCE).await;
+    }
+}
+
+/// A call that is answered at once, whatever its answer.
+async fn quick(client: &CatalogClient<Channel>) -> Result<Movie, Status> {
+    let request = CreateMovieRequest::default();
+    client
+        .clone()
+        .create_movie(request)
+        .await
+        .map(Response::into_inner)
+}
+
+async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+#[actix::test]
+async fn a_connection_without_a_preface_is_closed_and_one_with_it_is_kept() {
+    let limits = GrpcLimits {
+        preface_deadline: Duration::from_millis(50),
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let client = served.client().await;
+    let call = served.begin(&client).await;
+    for said in [&b""[..], b"PRI * HTTP/2.0\r\n"] {
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = silent.read_to_end(&mut answer);
+        // The server may say why before it closes.
+        let _ = within("the server to close", closed).await;
+    }
+    served.films.permits.add_permits(1);
+    within("the call of the other connection", call)
+        .await
+        .unwrap()
+        .unwrap();
+    served.stop().await;
+}
+
+#[actix::test]
+async fn no_more_connections_are_open_than_may_be() {
+    let limits = GrpcLimits {
+        connections: 1,
+        preface_deadline: Duration::from_millis(50),
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let silent = TcpStream::connect(served.address).await.unwrap();
+    // Waits in the backlog until the silent one has been closed.
+    let client = within("a place", served.client()).await;
+    quick(&client).await.unwrap();
+    drop(silent);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn calls_beyond_the_limit_are_refused_and_later_ones_are_not() {
+    let limits = GrpcLimits {
+        calls: 2,
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let client = served.client().await;
+    let calls = [served.begin(&client).await, served.begin(&client).await];
+    let refused = quick(&client).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    served.films.permits.add_permits(2);
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    quick(&client).await.unwrap();
+    served.stop().await;
+}
+
+#[actix::test]
+async fn one_connection_does_not_use_up_all_calls() {
+    let limits = GrpcLimits {
+        calls: 2,
+        calls_per_connection: 1,
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let (greedy, other) = (served.client().await, served.client().await);
+    let call = served.begin(&greedy).await;
+    let mut waiting = greedy.clone();
+    let waiting = tokio::spawn(async move {
+        waiting
+            .get_movie(GetMovieRequest::default())
+            .await
+            .map(drop)
+    });
+    quick(&other).await.unwrap();
+    served.films.permits.add_permits(2);
+    call.await.unwrap().unwrap();
+    waiting.await.unwrap().unwrap();
+    served.stop().await;
+}
+
+#[actix::test]
+async fn a_call_that_takes_too_long_is_answered_in_time() {
+    let limits = GrpcLimits {
+        deadline: Duration::from_millis(20),
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let call = served.begin(&served.client().await).await;
+    let late = within("the deadline", call).await.unwrap().unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    served.stop().await;
+}
+
+#[actix::test]
+async fn a_stop_takes_no_more_calls_and_waits_for_those_under_way() {
+    let served = Served::start(GrpcLimits::default());
+    let client = served.client().await;
+    let call = served.begin(&client).await;
+    served.process.shutdown.begin_within(PATIENCE);
+    let refused = quick(&client).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    let calls = served.calls.clone();
+    let mut drained = tokio::spawn(async move { calls.drain().await });
+    let soon = tokio::time::timeout(Duration::from_millis(20), &mut drained).await;
+    assert!(soon.is_err(), "a call is under way");
+    served.films.permits.add_permits(1);
+    within("the drain", drained).await.unwrap();
+    call.await.unwrap().unwrap();
+    served.stop().await;
+}
+
+#[actix::test]
+async fn gzip_is_taken_within_the_limit_of_what_it_expands_to() {
+    let served = Served::start(GrpcLimits::default());
+    let mut client = served
+        .client()
+        .await
+        .send_compressed(CompressionEncoding::Gzip);
+    let request = |length| CreateMovieRequest {
+        description: "x".repeat(length),
+        ..CreateMovieRequest::default()
+    };
+    let answer = client.create_movie(request(1_000)).await.unwrap();
+    assert_eq!(answer.into_inner().description.len(), 1_000);
+    let bomb = client.create_movie(request(64 << 20)).await.unwrap_err();
+    assert_ne!(bomb.code(), Code::Ok);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id() {
+    let served = Served::start(GrpcLimits::default());
+    let mut client = served.client().await;
+    let id = RequestId::parse("a-request").unwrap();
+    let call = async {
+        let request = acting_as(grpc::request(CreateMovieRequest::default()), UserId::OWNER);
+        client.create_movie(request).await.unwrap()
+    };
+    let answer = id.scope(call).await;
+    assert_eq!(answer.metadata().get("x-request-id").unwrap(), "a-request");
+    assert_eq!(answer.into_inner().id, "a-request");
+
+    assert_eq!(quick(&client).await.unwrap().id.len(), 32, "an id is made");
+
+    let other = acting_as(Request::new(CreateMovieRequest::default()), UserId(7));
+    let refused = client.create_movie(other).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut malformed = Request::new(CreateMovieRequest::default());
+    malformed
+        .metadata_mut()
+        .insert("marquee-user", "me".parse().unwrap());
+    let refused = client.create_movie(malformed).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn a_client_gives_up_at_its_deadline_and_finds_a_service_that_came_back() {
+    let served = Served::start(GrpcLimits::default());
+    let address = ServiceAddress::from(served.address);
+    let client = ServiceClient::new("films", &address).on_own_connection();
+    let mut rpc = CatalogClient::new(client.channel());
+    let call = rpc.get_movie(grpc::request(GetMovieRequest::default()));
+    let late = client
+        .call(Duration::from_millis(20), call)
+        .await
+        .unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    served.films.permits.add_permits(2);
+    let call = rpc.get_movie(grpc::request(GetMovieRequest::default()));
+    client.call(PATIENCE, call).await.unwrap();
+    served.stop().await;
+    let call = rpc.get_movie(grpc::request(GetMovieRequest::default()));
+    let gone = client.call(PATIENCE, call).await.unwrap_err();
+    assert!(grpc::is_unavailable(&gone), "{gone}");
+}
