@@ -3,6 +3,7 @@
 use crate::support::{Replica, film, on_every_database};
 use proto::recommendations::FilmUpdate;
 use recommendations::system::Tuning;
+use runtime::ServiceError;
 
 #[test]
 fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
@@ -220,7 +221,7 @@ fn a_user_has_a_largest_number_of_keywords() {
             )
             .await
             .unwrap_err();
-        assert_eq!(error.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(error.code().grpc_code(), tonic::Code::FailedPrecondition);
         replica.stop().await;
     });
 }
