@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::movies::{Summary, keyset::Keyset};
+use crate::movies::{GenreFilter, Summary, genres};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
@@ -27,9 +27,7 @@ struct Reading<T> {
 pub(crate) struct Figures {
     writes: u64,
     summary: Option<Reading<Arc<Summary>>>,
-    of_genre: HashMap<String, Reading<i64>>,
-    /// Those of the list of all movies, and of the lists by genre.
-    keyset: HashMap<Option<String>, Reading<Keyset>>,
+    of_genre: HashMap<GenreFilter, Reading<i64>>,
 }
 
 /// That so many writes had been done when a reading began.
@@ -68,14 +66,14 @@ impl Figures {
         });
     }
 
-    pub(crate) fn of_genre(&self, genre: &str) -> Option<i64> {
+    pub(crate) fn of_genre(&self, genre: &GenreFilter) -> Option<i64> {
         self.of_genre
             .get(genre)
             .filter(|reading| self.is_good(reading))
             .map(|reading| reading.value)
     }
 
-    pub(crate) fn remember_genre(&mut self, stamp: Stamp, genre: &str, value: i64) {
+    pub(crate) fn remember_genre(&mut self, stamp: Stamp, genre: GenreFilter, value: i64) {
         if self.of_genre.len() >= GENRES_LIMIT {
             self.of_genre.clear();
         }
@@ -84,37 +82,7 @@ impl Figures {
             writes: stamp.writes,
             at: stamp.at,
         };
-        self.of_genre.insert(genre.to_owned(), reading);
-    }
-
-    /// The keyset to begin from, and when the first of them were read.
-    pub(crate) fn keyset(&self, genre: &Option<String>) -> (Stamp, Keyset) {
-        match self
-            .keyset
-            .get(genre)
-            .filter(|reading| self.is_good(reading))
-        {
-            Some(Reading { value, writes, at }) => (
-                Stamp {
-                    writes: *writes,
-                    at: *at,
-                },
-                value.clone(),
-            ),
-            None => (self.stamp(), Keyset::of(genre.clone())),
-        }
-    }
-
-    pub(crate) fn remember_keyset(&mut self, stamp: Stamp, genre: Option<String>, value: Keyset) {
-        if self.keyset.len() >= GENRES_LIMIT {
-            self.keyset.clear();
-        }
-        let reading = Reading {
-            value,
-            writes: stamp.writes,
-            at: stamp.at,
-        };
-        self.keyset.insert(genre, reading);
+        self.of_genre.insert(genre, reading);
     }
 
     fn is_good<T>(&self, reading: &Reading<T>) -> bool {
@@ -125,29 +93,19 @@ impl Figures {
 /// Makes the summary from the number of movies for each text that stands as a genre.
 pub(crate) fn summarize(counts: Vec<(Option<String>, i64)>) -> Summary {
     let total = counts.iter().map(|(_, count)| count).sum();
-    // By the genre in lower case: its commonest spelling, the number of that, and of all.
-    let mut genres: HashMap<String, (String, i64, i64)> = HashMap::new();
+    // By the folded genre: its commonest spelling, the number of that, and of all.
+    let mut counted: HashMap<String, (String, i64, i64)> = HashMap::new();
     for (text, count) in counts {
         let text = text.unwrap_or_default();
-        let mut counted = Vec::new();
-        for genre in text
-            .split(',')
-            .map(str::trim)
-            .filter(|genre| !genre.is_empty())
-        {
-            let folded = genre.to_lowercase();
-            if counted.contains(&folded) {
-                continue;
-            }
-            let entry = genres.entry(folded.clone()).or_default();
+        for (genre, folded) in genres::entries(&text) {
+            let entry = counted.entry(folded).or_default();
             if count > entry.1 {
                 (entry.0, entry.1) = (genre.to_owned(), count);
             }
             entry.2 += count;
-            counted.push(folded);
         }
     }
-    let mut genres: Vec<(String, i64)> = genres
+    let mut genres: Vec<(String, i64)> = counted
         .into_values()
         .map(|(spelling, _, count)| (spelling, count))
         .collect();
@@ -181,18 +139,19 @@ mod tests {
     #[test]
     fn figures_are_good_until_the_next_write() {
         let mut figures = Figures::default();
+        let drama = GenreFilter::parse("Drama").unwrap();
         let stamp = figures.stamp();
         figures.remember_summary(stamp, Arc::default());
-        figures.remember_genre(stamp, "drama", 7);
+        figures.remember_genre(stamp, drama.clone(), 7);
         assert!(figures.summary().is_some());
-        assert_eq!(figures.of_genre("drama"), Some(7));
+        assert_eq!(figures.of_genre(&drama), Some(7));
         let stamp = figures.stamp();
         figures.written();
         assert!(figures.summary().is_none());
         // What was read while the write was under way may lack it.
         figures.remember_summary(stamp, Arc::default());
-        figures.remember_genre(stamp, "drama", 7);
+        figures.remember_genre(stamp, drama.clone(), 7);
         assert!(figures.summary().is_none());
-        assert_eq!(figures.of_genre("drama"), None);
+        assert_eq!(figures.of_genre(&drama), None);
     }
 }

@@ -1,10 +1,12 @@
+//! One connection type over SQLite and MySQL, and how a session of each is set up.
+
 #![expect(
     missing_docs,
     reason = "the derived backend has no place for documentation"
 )]
 
 use diesel::{
-    connection::{AnsiTransactionManager, SimpleConnection},
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
 };
 
@@ -67,6 +69,28 @@ impl DbConnection {
             }
             Self::Mysql(conn) => {
                 AnsiTransactionManager::begin_transaction_sql(conn, "START TRANSACTION")
+            }
+        }
+    }
+}
+
+impl DbConnection {
+    /// Runs `work` in a write transaction of its own, which is kept if it returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`, or of the transaction itself.
+    pub fn write_transaction<R>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> QueryResult<R>,
+    ) -> QueryResult<R> {
+        self.begin_write()?;
+        match work(self) {
+            Ok(done) => Self::commit_transaction(self).map(|()| done),
+            Err(error) => {
+                // The first error says more than a failure to roll back.
+                let _ = Self::rollback_transaction(self);
+                Err(error)
             }
         }
     }

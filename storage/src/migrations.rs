@@ -1,12 +1,14 @@
-use std::{fs::File, path::Path, time::Duration};
+//! The start of a database: its steps are run by one replica at a time, and what they added is filled.
+
+use std::{fs::File, time::Duration};
 
 use diesel::{
-    ConnectionError, ConnectionResult, RunQueryDsl, SqliteConnection, sql_query, sql_types::Integer,
+    ConnectionError, ConnectionResult, QueryResult, RunQueryDsl, sql_query, sql_types::Integer,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use runtime::{Backoff, Fault};
 
-use crate::{DatabaseUrl, DbConnection, PureMysqlConnection};
+use crate::{DatabaseUrl, DbConnection};
 
 /// How long to wait at the start for a database that does not answer.
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -20,66 +22,82 @@ pub struct Migrations {
     pub sqlite: EmbeddedMigrations,
     /// For MySQL.
     pub mysql: EmbeddedMigrations,
+    /// Fills what the steps added and SQL alone cannot compute. It runs after them at each start,
+    /// so it commits as it goes, goes on after a crash, and is quick when nothing is left to do.
+    pub fill: Option<fn(&mut DbConnection) -> QueryResult<()>>,
 }
 
-/// Brings the database up to date, waiting for it if it is away, and for other replicas that do
-/// the same at this moment. Blocks.
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Brings the database up to date. Waits for a server that does not answer, and for other replicas
+/// that do the same at this moment. Blocks.
 pub(crate) fn migrate(
     setting: &str,
     url: &DatabaseUrl,
     migrations: Migrations,
 ) -> Result<(), Fault> {
-    let conn = connect_patiently(setting, url)?;
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Fault::Failed(format!("cannot migrate the database {url}: {error}"))
+    let mut conn = connect_patiently(setting, url)?;
+    let outcome = match &mut conn {
+        DbConnection::Sqlite(_) => run_alone(&mut conn, url, migrations),
+        DbConnection::Mysql(server) => {
+            server.allow_silence(STEP_DEADLINE);
+            run_alone(&mut conn, url, migrations)
+        }
     };
-    match (conn, url) {
-        (DbConnection::Sqlite(mut conn), DatabaseUrl::Sqlite(path)) => {
-            migrate_sqlite(&mut conn, path, migrations.sqlite).map_err(failed)
-        }
-        (DbConnection::Mysql(mut conn), _) => {
-            migrate_mysql(&mut conn, migrations.mysql).map_err(failed)
-        }
-        (DbConnection::Sqlite(_), DatabaseUrl::Mysql(_)) => Err(Fault::Failed(
-            "a MySQL address gave a SQLite connection".into(),
-        )),
-    }
+    outcome.map_err(|error| Fault::Failed(format!("cannot migrate the database {url}: {error}")))
 }
 
-fn migrate_sqlite(
-    conn: &mut SqliteConnection,
-    path: &Path,
-    migrations: EmbeddedMigrations,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let lock = File::create(path.with_extension("lock"))?;
-    lock.lock()?;
-    conn.run_pending_migrations(migrations)?;
-    lock.unlock()?;
+/// Runs the steps while no other replica does.
+fn run_alone(
+    conn: &mut DbConnection,
+    url: &DatabaseUrl,
+    migrations: Migrations,
+) -> Result<(), BoxedError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let lock = File::create(path.with_extension("lock"))?;
+            lock.lock()?;
+            run(conn, migrations)?;
+            lock.unlock()?;
+        }
+        DatabaseUrl::Mysql(_) => {
+            take_lock(conn)?;
+            let outcome = run(conn, migrations);
+            sql_query(format!("DO RELEASE_LOCK({LOCK_NAME})")).execute(conn)?;
+            outcome?;
+        }
+    }
     Ok(())
 }
 
-fn migrate_mysql(
-    conn: &mut PureMysqlConnection,
-    migrations: EmbeddedMigrations,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn run(conn: &mut DbConnection, migrations: Migrations) -> Result<(), BoxedError> {
+    match conn {
+        DbConnection::Sqlite(conn) => drop(conn.run_pending_migrations(migrations.sqlite)?),
+        DbConnection::Mysql(conn) => drop(conn.run_pending_migrations(migrations.mysql)?),
+    }
+    if let Some(fill) = migrations.fill {
+        fill(conn)?;
+    }
+    Ok(())
+}
+
+/// The name of a lock has at most 64 characters, that of a database may have as many.
+const LOCK_NAME: &str = "CONCAT('marquee-migrations-', SHA1(DATABASE()))";
+
+fn take_lock(conn: &mut DbConnection) -> Result<(), BoxedError> {
     #[derive(diesel::QueryableByName)]
     struct Taken {
         #[diesel(sql_type = diesel::sql_types::Nullable<Integer>)]
         taken: Option<i32>,
     }
-    conn.allow_silence(STEP_DEADLINE);
-    // The name of a lock has at most 64 characters, that of a database may have as many.
-    let lock = "CONCAT('marquee-migrations-', SHA1(DATABASE()))";
     let answer: Taken = sql_query(format!(
-        "SELECT CAST(GET_LOCK({lock}, 120) AS SIGNED INTEGER) AS taken"
+        "SELECT CAST(GET_LOCK({LOCK_NAME}, 120) AS SIGNED INTEGER) AS taken"
     ))
     .get_result(conn)?;
     if answer.taken != Some(1) {
         return Err("another replica has been migrating it for two minutes".into());
     }
-    let outcome = conn.run_pending_migrations(migrations).map(drop);
-    sql_query(format!("DO RELEASE_LOCK({lock})")).execute(conn)?;
-    outcome
+    Ok(())
 }
 
 /// Connects; waits while the server does not answer, but not if it refuses.

@@ -12,8 +12,8 @@ use crate::{
     Error,
     changes::Changes,
     movies::{
-        self, FilmId, MAX_GENRE_CHARS, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary,
-        deleted, reading,
+        self, FilmId, GenreFilter, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary, deleted,
+        reading,
         writing::{self, Edit},
     },
     sample,
@@ -28,7 +28,7 @@ pub struct ListMovies {
     pub page: i64,
     /// How many movies a page has, 1 to [`MAX_PAGE_SIZE`]; others mean the nearest of these.
     pub page_size: i64,
-    /// Only movies whose genre contains this, in whatever case.
+    /// Only movies that have this genre, or all of several, in whatever case.
     pub genre: Option<String>,
 }
 
@@ -159,12 +159,17 @@ impl Handler<ListMovies> for MovieRepository {
             let page = message.page.max(1);
             let page_size = message.page_size.clamp(1, MAX_PAGE_SIZE);
             let offset = (page - 1).saturating_mul(page_size);
-            let genre = message.genre.map(|genre| genre.trim().to_lowercase());
-            let genre = genre.filter(|genre| !genre.is_empty());
-            let (movies, total) = match genre {
-                None => shared.page(offset, page_size).await?,
-                Some(genre) if genre.chars().count() > MAX_GENRE_CHARS => (Vec::new(), 0),
-                Some(genre) => shared.page_of_genre(genre, offset, page_size).await?,
+            let genre = message.genre.as_deref().and_then(GenreFilter::parse);
+            let total = match &genre {
+                None => shared.summary().await?.total,
+                Some(genre) => shared.total_of_genre(genre).await?,
+            };
+            let movies = if offset < total {
+                let query =
+                    move |conn: &mut _| reading::page(conn, genre.as_ref(), offset, page_size);
+                shared.database.read(query).await?
+            } else {
+                Vec::new()
             };
             Ok(MoviePage {
                 movies,
@@ -215,7 +220,7 @@ impl Handler<CreateMovie> for MovieRepository {
                     }
                 }
                 // The id may be that of a movie that was deleted.
-                let version = deleted::after_deletions(conn, now)?;
+                let version = deleted::after_deletion(conn, &id, now)?;
                 writing::create(conn, &id, &draft, now, version).map(Ok)
             };
             shared.write(create).await?.map_err(Error::SameTitleAndYear)
@@ -313,42 +318,6 @@ impl Shared {
         Ok(outcome?)
     }
 
-    async fn page(&self, offset: i64, limit: i64) -> Result<(Vec<Movie>, i64), Error> {
-        let total = self.summary().await?.total;
-        if offset >= total {
-            return Ok((Vec::new(), total));
-        }
-        Ok((self.movies(None, offset, limit).await?, total))
-    }
-
-    async fn page_of_genre(
-        &self,
-        genre: String,
-        offset: i64,
-        limit: i64,
-    ) -> Result<(Vec<Movie>, i64), Error> {
-        let total = self.total_of_genre(&genre).await?;
-        if offset >= total {
-            return Ok((Vec::new(), total));
-        }
-        Ok((self.movies(Some(genre), offset, limit).await?, total))
-    }
-
-    async fn movies(
-        &self,
-        genre: Option<String>,
-        offset: i64,
-        limit: i64,
-    ) -> Result<Vec<Movie>, Error> {
-        let (stamp, mut keyset) = self.figures.borrow().keyset(&genre);
-        let query = move |conn: &mut _| Ok((keyset.page(conn, offset, limit)?, keyset));
-        let (movies, keyset) = self.database.read(query).await?;
-        self.figures
-            .borrow_mut()
-            .remember_keyset(stamp, genre, keyset);
-        Ok(movies)
-    }
-
     async fn summary(&self) -> Result<Arc<Summary>, Error> {
         // Who comes while it is read waits for that, and does not read it too.
         let _reading = self.reading.lock().await;
@@ -365,20 +334,20 @@ impl Shared {
         Ok(summary)
     }
 
-    async fn total_of_genre(&self, genre: &str) -> Result<i64, Error> {
+    async fn total_of_genre(&self, genre: &GenreFilter) -> Result<i64, Error> {
         let _reading = self.reading.lock().await;
         if let Some(total) = self.figures.borrow().of_genre(genre) {
             return Ok(total);
         }
         let stamp = self.figures.borrow().stamp();
-        let asked = genre.to_owned();
+        let asked = genre.clone();
         let total = self
             .database
             .read(move |conn| reading::count_of_genre(conn, &asked))
             .await?;
         self.figures
             .borrow_mut()
-            .remember_genre(stamp, genre, total);
+            .remember_genre(stamp, genre.clone(), total);
         Ok(total)
     }
 }

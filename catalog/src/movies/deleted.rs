@@ -49,6 +49,17 @@ pub fn after_deletions(conn: &mut DbConnection, now: Moment) -> QueryResult<Mome
     }))
 }
 
+/// The first moment from `now` on that is after the deletion of this movie, if it was deleted.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn after_deletion(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Moment> {
+    let kept = dsl::deleted_movies.find(id.as_str());
+    let deletion: Option<i64> = kept.select(dsl::version).first(conn).optional()?;
+    Ok(deletion.map_or(now, |last| now.max(after(last))))
+}
+
 /// Keeps a movie, in the transaction that deletes it, and forgets some that were kept for long
 /// enough.
 pub(super) fn keep(
@@ -87,6 +98,10 @@ pub(super) fn keep(
         .values(kept)
         .execute(conn)?;
     Ok(())
+}
+
+fn after(version: i64) -> Moment {
+    Moment::from_micros(version.saturating_add(1))
 }
 
 /// Takes out a kept movie. Of two transactions that try only one gets it.

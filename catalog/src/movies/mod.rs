@@ -12,7 +12,7 @@ pub mod schema;
 
 pub mod reading;
 
-pub mod keyset;
+pub mod genres;
 
 pub mod writing;
 
@@ -25,6 +25,7 @@ mod text;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
+pub use genres::GenreFilter;
 pub use movie::Movie;
 pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
 pub use proto::{FilmId, InvalidFilmId};
@@ -41,5 +42,6 @@ pub fn migrations() -> Migrations {
     Migrations {
         sqlite: SQLITE,
         mysql: MYSQL,
+        fill: Some(genres::catch_up),
     }
 }

@@ -1,9 +1,9 @@
-//! What recommendations must still be told of.
+//! The outbox: what recommendations must still be told of, written in the transaction of each change.
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::{dsl::count, prelude::*};
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
 use super::{
     FilmId, Movie, reading,
@@ -67,6 +67,27 @@ pub(super) fn push(
             deleted.eq(is_deletion),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Puts the first version of several movies into the outbox; in the transaction that adds them.
+pub(super) fn push_all<'a>(
+    conn: &mut DbConnection,
+    ids: impl Iterator<Item = &'a FilmId>,
+    written: i64,
+) -> QueryResult<()> {
+    let rows: Vec<_> = ids
+        .map(|id| {
+            (
+                movie_id.eq(id.as_str()),
+                version.eq(written),
+                deleted.eq(false),
+            )
+        })
+        .collect();
+    each_backend!(conn, |conn| diesel::insert_into(movie_outbox)
+        .values(rows)
+        .execute(conn))?;
     Ok(())
 }
 

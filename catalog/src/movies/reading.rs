@@ -1,20 +1,18 @@
-//! Queries that read movies.
+//! Queries that read movies. Lists name ids from an index first and then read the movies of one page.
 
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
-use diesel::{dsl::count_star, prelude::*, sql_types::Nullable, sql_types::Text};
-use storage::DbConnection;
+use diesel::{dsl::count_star, prelude::*};
+use storage::{DbConnection, MultiBackend};
 
 use super::{
-    FilmId, Movie, fold,
-    schema::movies::dsl::{created_at, genre, id, movies, release_year, title},
+    FilmId, GenreFilter, Movie, fold,
+    schema::{
+        movie_genres,
+        movies::dsl::{created_at, genre, id, movies, release_year, title},
+    },
 };
-
-diesel::define_sql_function! {
-    /// On MySQL of all letters, on SQLite of those from A to Z.
-    fn lower(text: Nullable<Text>) -> Nullable<Text>;
-}
 
 /// A row of the table, which an older deployment may have written.
 #[derive(Debug, Queryable, Selectable)]
@@ -129,16 +127,62 @@ pub fn get_in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<
         .collect())
 }
 
-/// How many movies have a genre that contains this, in whatever case.
+/// How many movies have these genres.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn count_of_genre(conn: &mut DbConnection, genre_filter: &str) -> QueryResult<i64> {
-    movies
-        .filter(lower(genre).like(pattern(genre_filter)).escape(ESCAPE))
-        .count()
-        .get_result(conn)
+pub fn count_of_genre(conn: &mut DbConnection, filter: &GenreFilter) -> QueryResult<i64> {
+    of_genre(filter).count().get_result(conn)
+}
+
+/// Returns at most `limit` movies, newest first, after the `offset` newest ones; of these genres only,
+/// if any are given.
+///
+/// The movies before the page are passed over in an index, which takes a millisecond for some
+/// 10,000 of them.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn page(
+    conn: &mut DbConnection,
+    filter: Option<&GenreFilter>,
+    offset: i64,
+    limit: i64,
+) -> QueryResult<Vec<Movie>> {
+    let ids: Vec<String> = match filter {
+        None => movies
+            .select(id)
+            .order((created_at.desc(), id.desc()))
+            .offset(offset)
+            .limit(limit)
+            .load(conn)?,
+        Some(filter) => of_genre(filter)
+            .select(movie_genres::movie_id)
+            .order((
+                movie_genres::created_at.desc(),
+                movie_genres::movie_id.desc(),
+            ))
+            .offset(offset)
+            .limit(limit)
+            .load(conn)?,
+    };
+    get_in_order(conn, &ids)
+}
+
+fn of_genre(filter: &GenreFilter) -> movie_genres::BoxedQuery<'_, MultiBackend> {
+    let mut rows = movie_genres::table
+        .filter(movie_genres::genre.eq(&filter.first))
+        .into_boxed();
+    for other in &filter.others {
+        let listed = diesel::alias!(movie_genres as listed);
+        let with_other = listed
+            .filter(listed.field(movie_genres::genre).eq(other))
+            .select(listed.field(movie_genres::movie_id));
+        rows = rows.filter(movie_genres::movie_id.eq_any(with_other));
+    }
+    rows
 }
 
 /// Whether there is no movie.
@@ -161,30 +205,4 @@ pub fn count_by_genre(conn: &mut DbConnection) -> QueryResult<Vec<(Option<String
         .group_by(genre)
         .select((genre, count_star()))
         .load(conn)
-}
-
-/// Any character but the backslash, which MySQL reads twice.
-pub(super) const ESCAPE: char = '!';
-
-/// The LIKE pattern for genres that contain the text.
-pub(super) fn pattern(genre_filter: &str) -> String {
-    let mut like = String::from("%");
-    for c in genre_filter.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | ESCAPE) {
-            like.push(ESCAPE);
-        }
-        like.push(c);
-    }
-    like.push('%');
-    like
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_means_something_in_a_pattern_is_escaped() {
-        assert_eq!(pattern("Sci_Fi 100%!\\"), "%sci!_fi 100!%!!\\%");
-    }
 }

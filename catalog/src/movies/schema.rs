@@ -1,4 +1,5 @@
-//! The tables of the movies database, as both dialects of `migrations/movies` make them.
+//! The tables of the movies database, as both dialects of `migrations/movies` make them. Only the
+//! columns that queries name are here in the types that both dialects share.
 #![expect(
     missing_docs,
     reason = "the macro's modules and types follow the tables"
@@ -17,6 +18,17 @@ diesel::table! {
         is_recommended -> Bool,
         version -> BigInt,
         recommended_version -> Nullable<BigInt>,
+        /// The genre text of which `movie_genres` has the entries.
+        listed_genre -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// One row for each genre of a movie, folded.
+    movie_genres (movie_id, genre) {
+        movie_id -> Text,
+        genre -> Text,
+        created_at -> Nullable<Timestamp>,
     }
 }
 
@@ -46,3 +58,5 @@ diesel::table! {
         deleted_at -> Timestamp,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(movies, movie_genres);

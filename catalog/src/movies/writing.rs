@@ -3,10 +3,28 @@
 //! A movie's version is the time of its last write in microseconds, unless the clock went back: it
 //! only ever grows, also from a deletion to the movie's return.
 
+use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use storage::DbConnection;
+use storage::{DbConnection, each_backend};
 
-use super::{FilmId, Moment, Movie, MovieDraft, deleted, outbox, reading, schema::movies};
+use super::{FilmId, Moment, Movie, MovieDraft, deleted, genres, outbox, reading, schema::movies};
+
+/// A row of the table as it is added.
+#[derive(Insertable)]
+#[diesel(table_name = movies)]
+struct NewMovie<'a> {
+    id: &'a str,
+    title: &'a str,
+    description: &'a str,
+    genre: &'a str,
+    rating: Option<f32>,
+    release_year: &'a str,
+    created_at: Option<NaiveDateTime>,
+    updated_at: Option<NaiveDateTime>,
+    is_recommended: bool,
+    version: i64,
+    listed_genre: &'a str,
+}
 
 /// Adds a movie.
 ///
@@ -20,22 +38,7 @@ pub fn create(
     created_at: Moment,
     now: Moment,
 ) -> QueryResult<Movie> {
-    let version = now.micros();
-    diesel::insert_into(movies::table)
-        .values((
-            movies::id.eq(id.as_str()),
-            movies::title.eq(&draft.title),
-            movies::description.eq(&draft.description),
-            movies::genre.eq(&draft.genre),
-            movies::rating.eq(draft.rating),
-            movies::release_year.eq(&draft.release_year),
-            movies::created_at.eq(created_at.date_time()),
-            movies::updated_at.eq(created_at.date_time()),
-            movies::is_recommended.eq(false),
-            movies::version.eq(version),
-        ))
-        .execute(conn)?;
-    outbox::push(conn, id, version, false)?;
+    create_all(conn, &[(id, draft, created_at)], now)?;
     Ok(Movie {
         id: id.clone(),
         title: draft.title.clone(),
@@ -46,8 +49,46 @@ pub fn create(
         created_at: created_at.date_time(),
         updated_at: created_at.date_time(),
         is_recommended: false,
-        version,
+        version: now.micros(),
     })
+}
+
+/// Adds some hundred movies at most, each with its time of addition.
+///
+/// # Errors
+///
+/// If the database fails, or there is a movie of one of the ids.
+pub fn create_all(
+    conn: &mut DbConnection,
+    drafts: &[(&FilmId, &MovieDraft, Moment)],
+    now: Moment,
+) -> QueryResult<()> {
+    let version = now.micros();
+    let rows: Vec<NewMovie<'_>> = drafts
+        .iter()
+        .map(|(id, draft, created_at)| NewMovie {
+            id: id.as_str(),
+            title: &draft.title,
+            description: &draft.description,
+            genre: &draft.genre,
+            rating: draft.rating,
+            release_year: &draft.release_year,
+            created_at: Some(created_at.date_time()),
+            updated_at: Some(created_at.date_time()),
+            is_recommended: false,
+            version,
+            listed_genre: &draft.genre,
+        })
+        .collect();
+    each_backend!(conn, |conn| diesel::insert_into(movies::table)
+        .values(&rows)
+        .execute(conn))?;
+    let listed: Vec<genres::Listed<'_>> = rows
+        .iter()
+        .map(|row| (row.id, row.created_at, row.genre))
+        .collect();
+    genres::insert(conn, &listed)?;
+    outbox::push_all(conn, drafts.iter().map(|(id, ..)| *id), version)
 }
 
 /// The outcome of an edit.
@@ -77,14 +118,17 @@ pub fn update(
     let Some(current) = lock(conn, id)? else {
         return Ok(Edit::NotFound);
     };
-    if expected_version.is_some_and(|expected| expected != current) {
+    if expected_version.is_some_and(|expected| expected != current.version) {
         return Ok(match reading::get(conn, id)? {
             None => Edit::NotFound,
             Some(movie) if draft.describes(&movie) => Edit::Saved(movie),
             Some(movie) => Edit::Conflict(movie),
         });
     }
-    let version = version_after(current, now);
+    let version = version_after(current.version, now);
+    if current.listed_genre.as_ref() != Some(&draft.genre) {
+        genres::replace(conn, &[(id.as_str(), current.created_at, &draft.genre)])?;
+    }
     diesel::update(movies::table.find(id.as_str()))
         .set((
             movies::title.eq(&draft.title),
@@ -94,6 +138,7 @@ pub fn update(
             movies::release_year.eq(&draft.release_year),
             movies::updated_at.eq(now.date_time()),
             movies::version.eq(version),
+            movies::listed_genre.eq(&draft.genre),
         ))
         .execute(conn)?;
     outbox::push(conn, id, version, false)?;
@@ -109,7 +154,7 @@ pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<
     let Some(current) = lock(conn, id)? else {
         return Ok(false);
     };
-    let version = version_after(current, now);
+    let version = version_after(current.version, now);
     deleted::keep(conn, id, version, now)?;
     diesel::delete(movies::table.find(id.as_str())).execute(conn)?;
     outbox::push(conn, id, version, true)?;
@@ -127,20 +172,23 @@ pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult
         && lock(conn, id)?.is_none()
     {
         let version = version_after(deletion.version, now);
+        let genre = deletion.genre.unwrap_or_default();
         diesel::insert_into(movies::table)
             .values((
                 movies::id.eq(id.as_str()),
                 movies::title.eq(deletion.title),
                 movies::description.eq(deletion.description),
-                movies::genre.eq(deletion.genre),
+                movies::genre.eq(&genre),
                 movies::rating.eq(deletion.rating),
                 movies::release_year.eq(deletion.release_year),
                 movies::created_at.eq(deletion.created_at),
                 movies::updated_at.eq(deletion.updated_at),
                 movies::is_recommended.eq(false),
                 movies::version.eq(version),
+                movies::listed_genre.eq(&genre),
             ))
             .execute(conn)?;
+        genres::insert(conn, &[(id.as_str(), deletion.created_at, &genre)])?;
         outbox::push(conn, id, version, false)?;
     }
     reading::get(conn, id)
@@ -151,13 +199,26 @@ fn version_after(last: i64, now: Moment) -> i64 {
     last.saturating_add(1).max(now.micros())
 }
 
-/// Returns a movie's version and keeps other writes of the movie waiting until the transaction ends.
-/// On SQLite there is no other write transaction anyway.
-fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<i64>> {
-    let version = movies::table.find(id.as_str()).select(movies::version);
+/// What a write has to know of the movie as it is.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = movies)]
+struct Locked {
+    version: i64,
+    created_at: Option<NaiveDateTime>,
+    listed_genre: Option<String>,
+}
+
+/// Reads a movie and keeps other writes of the movie waiting until the transaction ends. On SQLite
+/// there is no other write transaction anyway.
+fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<Locked>> {
+    let movie = movies::table.find(id.as_str());
     match conn {
-        DbConnection::Sqlite(conn) => version.first(conn).optional(),
-        DbConnection::Mysql(conn) => version.for_update().first(conn).optional(),
+        DbConnection::Sqlite(conn) => movie.select(Locked::as_select()).first(conn).optional(),
+        DbConnection::Mysql(conn) => movie
+            .select(Locked::as_select())
+            .for_update()
+            .first(conn)
+            .optional(),
     }
 }
 

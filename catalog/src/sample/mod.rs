@@ -1,4 +1,5 @@
-//! A sample of well-known films for an empty catalogue.
+//! A sample of well-known films for an empty catalog. All of it is added in one transaction, under ids that
+//! follow from title and year, so that two catalogs cannot both add it.
 
 use diesel::{
     QueryResult,
@@ -40,18 +41,15 @@ pub fn load(conn: &mut DbConnection, now: Moment) -> QueryResult<usize> {
     let films = films();
     let now = deleted::after_deletions(conn, now)?;
     let mut created_at = now;
+    let mut drafts = Vec::with_capacity(films.len());
     for (id, draft) in &films {
-        match writing::create(conn, id, draft, created_at, now) {
-            Ok(_) => {}
-            // Another catalog was quicker by a moment: it has the first one, and with it all.
-            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
-                if created_at == now =>
-            {
-                return Ok(0);
-            }
-            Err(error) => return Err(error),
-        }
+        drafts.push((id, draft, created_at));
         created_at = created_at.minus_seconds(1);
+    }
+    match writing::create_all(conn, &drafts, now) {
+        // Another catalog was quicker by a moment: it has all of them.
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => return Ok(0),
+        outcome => outcome?,
     }
     Ok(films.len())
 }

@@ -154,7 +154,7 @@ async fn pages_have_bounds_and_filters() {
         };
         let second = list(2, 2, "").await.unwrap();
         assert_eq!((titles(&second.movies).as_str(), second.total), ("0", 3));
-        let westerns = list(1, 0, "WEST").await.unwrap();
+        let westerns = list(1, 0, "WESTern").await.unwrap();
         assert_eq!(
             (titles(&westerns.movies).as_str(), westerns.total),
             ("1", 1)

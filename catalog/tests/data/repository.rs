@@ -343,8 +343,147 @@ async fn pages_are_newest_first_and_keep_their_filter() {
         let filtered = list(&world, 2, 2, Some(" SCI_fi ")).await;
         assert_eq!((titles(&filtered), filtered.total), (vec!["10", "05"], 5));
         assert_eq!(list(&world, 1, 5, Some("dRAMa")).await.total, 25);
-        for none in ["sci-fi", "%", "Sci.Fi", "!", "\\", "'"] {
+        for none in ["sci-fi", "%", "Sci.Fi", "!", "\\", "'", "dram", "Sci"] {
             assert_eq!(list(&world, 1, 5, Some(none)).await.total, 0, "{none}");
+        }
+        for all in ["", " , ", "\u{200b}"] {
+            assert_eq!(list(&world, 1, 5, Some(all)).await.total, 25, "{all:?}");
+        }
+    }
+}
+
+/// Titles of the movies of a genre, oldest first.
+async fn of_genre(world: &World, genre: &str) -> Vec<String> {
+    let page = list(world, 1, 100, Some(genre)).await;
+    assert_eq!(page.total, page.movies.len() as i64, "{genre}");
+    page.movies
+        .into_iter()
+        .rev()
+        .map(|movie| movie.title)
+        .collect()
+}
+
+async fn add(world: &World, title: &str, genre: &str) -> Movie {
+    let movie = MovieFields {
+        genre: genre.into(),
+        ..fields(title)
+    };
+    let create = CreateMovie(MovieDraft::parse(&movie).unwrap());
+    world.movies.ask(create, DEADLINE).await.unwrap().unwrap()
+}
+
+#[actix_web::test]
+async fn a_genre_is_found_in_any_spelling_and_whole() {
+    for db in databases("genre-spelling") {
+        let world = World::start(&db, nowhere()).await;
+        for (title, genre) in [
+            ("1", "Драма, Sport"),
+            ("2", "ДРАМА|Sports"),
+            ("3", "Drame français; Éclair"),
+            ("4", "Heimat/Straße"),
+            ("5", "DRAMA, drama,Sport"),
+        ] {
+            add(&world, title, genre).await;
+        }
+        for (genre, expected) in [
+            ("драма", vec!["1", "2"]),
+            (" ДрАмА ", vec!["1", "2"]),
+            ("sport", vec!["1", "5"]),
+            ("Sports", vec!["2"]),
+            ("e\u{301}CLAIR", vec!["3"]),
+            ("eclair", vec![]),
+            ("DRAME FRANÇAIS", vec!["3"]),
+            ("STRASSE", vec!["4"]),
+            ("drama", vec!["5"]),
+            ("Sport, Драма", vec!["1"]),
+            ("sport,drama,DRAMA", vec!["5"]),
+            ("Sport, Western", vec![]),
+            ("драм", vec![]),
+        ] {
+            assert_eq!(of_genre(&world, genre).await, expected, "{genre}");
+        }
+        let summary = world
+            .movies
+            .ask(CatalogSummary, DEADLINE)
+            .await
+            .unwrap()
+            .unwrap();
+        for (genre, count) in &summary.genres {
+            assert_eq!(
+                of_genre(&world, genre).await.len() as i64,
+                *count,
+                "{genre}"
+            );
+        }
+    }
+}
+
+#[actix_web::test]
+async fn genres_follow_every_change_of_a_movie() {
+    for db in databases("genre-changes") {
+        let world = World::start(&db, nowhere()).await;
+        let movie = add(&world, "A", "Noir, Crime").await;
+        assert_eq!(of_genre(&world, "noir").await, ["A"]);
+        let edited = MovieDraft::parse(&MovieFields {
+            genre: "crime, War".into(),
+            ..fields("A")
+        });
+        let update = UpdateMovie(movie.id.clone(), edited.unwrap());
+        world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
+        for (genre, count) in [("noir", 0), ("crime", 1), ("war", 1)] {
+            assert_eq!(of_genre(&world, genre).await.len(), count, "{genre}");
+        }
+        let delete = DeleteMovie(movie.id.clone());
+        world.movies.ask(delete, DEADLINE).await.unwrap().unwrap();
+        let rows = "SELECT COUNT(*) AS count FROM movie_genres";
+        assert_eq!(world.count(rows).await, 0);
+        let id = movie.id.clone();
+        let restore = move |conn: &mut _| writing::restore(conn, &id, movies::now());
+        world.database.write(restore).await.unwrap().unwrap();
+        assert_eq!(world.count(rows).await, 2);
+        let none = UpdateMovie(movie.id.clone(), draft("A"));
+        world.movies.ask(none, DEADLINE).await.unwrap().unwrap();
+        assert_eq!(world.count(rows).await, 0);
+    }
+}
+
+#[actix_web::test]
+async fn genres_that_other_programs_wrote_are_listed_at_the_next_start() {
+    for db in databases("genre-catch-up") {
+        let world = World::start(&db, nowhere()).await;
+        let [kept, changed, emptied, deleted] =
+            ["kept", "changed", "emptied", "deleted"].map(|title| (title, "Драма"));
+        let mut ids = Vec::new();
+        for (title, genre) in [kept, changed, emptied, deleted] {
+            ids.push(add(&world, title, genre).await.id);
+        }
+        world.stop().await;
+        execute(
+            &db,
+            &format!(
+                "UPDATE movies SET genre = 'Вестерн, Drama' WHERE id = '{}';
+                 UPDATE movies SET genre = NULL WHERE id = '{}';
+                 DELETE FROM movies WHERE id = '{}';",
+                ids[1], ids[2], ids[3]
+            ),
+        );
+        // More than one transaction of the step.
+        for some in 0..3 {
+            let rows: Vec<String> = (0..200)
+                .map(|i| format!("('old-{some}-{i}', 'Old', 'ДРАМА', FALSE)"))
+                .collect();
+            let insert = "INSERT INTO movies (id, title, genre, is_recommended) VALUES";
+            execute(&db, &format!("{insert} {}", rows.join(",")));
+        }
+        for _ in 0..2 {
+            let world = World::start(&db, nowhere()).await;
+            for (genre, count) in [("драма", 601), ("вестерн", 1), ("drama", 1)] {
+                let total = list(&world, 1, 1, Some(genre)).await.total;
+                assert_eq!(total, count, "{genre}");
+            }
+            let rows = "SELECT COUNT(*) AS count FROM movie_genres";
+            assert_eq!(world.count(rows).await, 603);
+            world.stop().await;
         }
     }
 }
@@ -356,7 +495,7 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
         for begin in (0..2_345_u32).step_by(335) {
             let written = world.database.write(move |conn| {
                 for i in begin..begin + 335 {
-                    // Five at a time are of the same moment, also where a key stands.
+                    // Five at a time are of the same moment, also where a page ends.
                     let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
                     let id = FilmId::from(uuid::Uuid::from_u128(u128::from(i)));
                     writing::create(conn, &id, &draft(&i.to_string()), at, at)?;

@@ -98,5 +98,6 @@ pub fn migrations() -> Migrations {
     Migrations {
         sqlite: SQLITE,
         mysql: MYSQL,
+        fill: None,
     }
 }

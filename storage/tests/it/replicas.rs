@@ -25,6 +25,7 @@ pub(crate) const SERVICES: [Service; 2] = [
         || Migrations {
             sqlite: MOVIES_SQLITE,
             mysql: MOVIES_MYSQL,
+            fill: None,
         },
         "movies",
     ),
@@ -33,6 +34,7 @@ pub(crate) const SERVICES: [Service; 2] = [
         || Migrations {
             sqlite: RECOMMENDATIONS_SQLITE,
             mysql: RECOMMENDATIONS_MYSQL,
+            fill: None,
         },
         "prefs",
     ),

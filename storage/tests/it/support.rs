@@ -62,6 +62,7 @@ pub(crate) fn no_migrations() -> Migrations {
     Migrations {
         sqlite: EmbeddedMigrations::new(&[]),
         mysql: EmbeddedMigrations::new(&[]),
+        fill: None,
     }
 }
 

@@ -1,0 +1,210 @@
+//! The genres of movies, one row each, so that the movies of a genre are one range of an index.
+//!
+//! A movie's genre is a text such as `Drama, Crime`. Its entries are folded here and compared as
+//! bytes, so SQLite and MySQL answer alike in every script. The rows are written with the movie;
+//! [`catch_up`] writes those of movies that programs without this table wrote.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use storage::{DbConnection, each_backend};
+
+use super::{
+    fold,
+    schema::{movie_genres, movies},
+};
+
+/// What stands between the entries of a genre text.
+const SEPARATORS: [char; 8] = [',', ';', '/', '|', '，', '、', '،', '；'];
+/// How many entries of a genre text count. One of 100 characters cannot have more.
+const MAX_ENTRIES: usize = 50;
+/// How many characters of a folded entry count: folding makes three of one at most.
+const MAX_FOLDED_CHARS: usize = 300;
+/// How many rows one statement writes at most.
+const ROWS_AT_ONCE: usize = 1_000;
+/// How many movies [`catch_up`] brings up to date in one transaction.
+const BATCH: i64 = 500;
+
+/// Returns the entries of a genre text as they are written and as they are compared. One that is
+/// there twice counts once.
+pub(crate) fn entries(text: &str) -> Vec<(&str, String)> {
+    let mut entries: Vec<(&str, String)> = Vec::new();
+    for entry in text.split(SEPARATORS) {
+        let folded: String = fold(entry).chars().take(MAX_FOLDED_CHARS).collect();
+        if !folded.is_empty() && !entries.iter().any(|(_, known)| *known == folded) {
+            entries.push((entry.trim(), folded));
+        }
+        if entries.len() == MAX_ENTRIES {
+            break;
+        }
+    }
+    entries
+}
+
+/// Which genres a movie must have to be listed: all the entries of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GenreFilter {
+    pub(super) first: String,
+    pub(super) others: Vec<String>,
+}
+
+impl GenreFilter {
+    /// Reads what somebody looks for; `None` if that has no entries, and so all movies are meant.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut folded = entries(text).into_iter().map(|(_, folded)| folded);
+        Some(Self {
+            first: folded.next()?,
+            others: folded.collect(),
+        })
+    }
+}
+
+/// A row of the table.
+#[derive(Insertable)]
+#[diesel(table_name = movie_genres)]
+struct MovieGenre<'a> {
+    movie_id: &'a str,
+    genre: String,
+    created_at: Option<NaiveDateTime>,
+}
+
+/// What the rows of a movie are made of: id, time of addition, genre text.
+pub(super) type Listed<'a> = (&'a str, Option<NaiveDateTime>, &'a str);
+
+/// Writes the rows of movies that have none yet, in the transaction that writes the movies.
+pub(super) fn insert(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryResult<()> {
+    let rows: Vec<MovieGenre<'_>> = listed
+        .iter()
+        .flat_map(|&(movie_id, created_at, text)| {
+            entries(text).into_iter().map(move |(_, genre)| MovieGenre {
+                movie_id,
+                genre,
+                created_at,
+            })
+        })
+        .collect();
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        each_backend!(conn, |conn| diesel::insert_into(movie_genres::table)
+            .values(rows)
+            .execute(conn))?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of movies again, for texts that may have changed.
+pub(super) fn replace(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryResult<()> {
+    let ids = listed.iter().map(|(movie_id, ..)| *movie_id);
+    diesel::delete(movie_genres::table.filter(movie_genres::movie_id.eq_any(ids))).execute(conn)?;
+    insert(conn, listed)
+}
+
+/// Writes the rows of all movies that other programs have written since, in transactions of a few
+/// hundred movies; run again after a crash it goes on. With nothing to do it reads one index.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn catch_up(conn: &mut DbConnection) -> QueryResult<()> {
+    if !any_unlisted(conn)? {
+        return Ok(());
+    }
+    let mut after = String::new();
+    loop {
+        let last = conn.write_transaction(|conn| list_some(conn, &after))?;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Whether the movie's rows are those of another text than its present one.
+macro_rules! unlisted {
+    () => {
+        movies::genre
+            .is_not_null()
+            .and(movies::genre.ne(""))
+            .and(
+                movies::listed_genre
+                    .is_null()
+                    .or(movies::listed_genre.ne(movies::genre)),
+            )
+            .or(movies::listed_genre
+                .ne("")
+                .and(movies::genre.is_null().or(movies::genre.eq(""))))
+    };
+}
+
+fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
+    let some = movies::table
+        .filter(unlisted!())
+        .select(movies::genre)
+        .first::<Option<String>>(conn)
+        .optional()?;
+    Ok(some.is_some())
+}
+
+/// Brings the next movies after that id up to date. Returns the last one's id.
+fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Option<String>> {
+    type Unlisted = (String, Option<String>, Option<NaiveDateTime>);
+    let some = movies::table
+        .filter(movies::id.gt(after))
+        .filter(unlisted!())
+        .order(movies::id)
+        .limit(BATCH)
+        .select((movies::id, movies::genre, movies::created_at));
+    let some: Vec<Unlisted> = match conn {
+        DbConnection::Sqlite(conn) => some.load(conn)?,
+        // Another catalog may write one of them at this moment.
+        DbConnection::Mysql(conn) => some.for_update().load(conn)?,
+    };
+    let listed: Vec<Listed<'_>> = some
+        .iter()
+        .map(|(id, text, created_at)| {
+            let text = text.as_deref().unwrap_or_default();
+            (id.as_str(), *created_at, text)
+        })
+        .collect();
+    replace(conn, &listed)?;
+    let ids = listed.iter().map(|(id, ..)| *id);
+    diesel::update(movies::table.filter(movies::id.eq_any(ids)))
+        .set(movies::listed_genre.eq(movies::genre))
+        .execute(conn)?;
+    Ok(some.into_iter().next_back().map(|(id, ..)| id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_genre_text_is_a_list() {
+        fn of(text: &str) -> Vec<String> {
+            entries(text)
+                .into_iter()
+                .map(|(_, folded)| folded)
+                .collect()
+        }
+        assert_eq!(of("Drama, Science  Fiction"), ["drama", "science fiction"]);
+        assert_eq!(of("Драма|ДЕТСКИЙ; Драма"), ["драма", "детский"]);
+        assert_eq!(
+            of("Sci-Fi/Horror，恐怖、喜剧"),
+            ["sci-fi", "horror", "恐怖", "喜剧"]
+        );
+        assert_eq!(of(" ,, \u{200b}, /"), [""; 0]);
+        assert_eq!(entries("Film Noir,film noir")[0].0, "Film Noir");
+        assert_eq!(of(&"a b c,".repeat(2)).len(), 1);
+        let many: String = (0..200).map(|i| format!("{i},")).collect();
+        assert_eq!(of(&many).len(), MAX_ENTRIES);
+        assert_eq!(of(&"ΐ".repeat(1_000))[0].chars().count(), MAX_FOLDED_CHARS);
+    }
+
+    #[test]
+    fn a_filter_has_every_entry_that_is_asked_for() {
+        assert_eq!(GenreFilter::parse(" , "), None);
+        let filter = GenreFilter::parse("Drama, CRIME").unwrap();
+        assert_eq!(
+            (filter.first.as_str(), filter.others),
+            ("drama", vec!["crime".into()])
+        );
+    }
+}
