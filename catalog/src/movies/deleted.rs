@@ -44,9 +44,7 @@ pub fn after_deletions(conn: &mut DbConnection, now: Moment) -> QueryResult<Mome
     let last: Option<i64> = dsl::deleted_movies
         .select(diesel::dsl::max(dsl::version))
         .first(conn)?;
-    Ok(last.map_or(now, |last| {
-        now.max(Moment::from_micros(last.saturating_add(1)))
-    }))
+    Ok(last.map_or(now, |last| now.max(after(last))))
 }
 
 /// The first moment from `now` on that is after the deletion of this movie, if it was deleted.

@@ -368,7 +368,7 @@ async fn add(world: &World, title: &str, genre: &str) -> Movie {
         genre: genre.into(),
         ..fields(title)
     };
-    let create = CreateMovie(MovieDraft::parse(&movie).unwrap());
+    let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
     world.movies.ask(create, DEADLINE).await.unwrap().unwrap()
 }
 
@@ -428,7 +428,7 @@ async fn genres_follow_every_change_of_a_movie() {
             genre: "crime, War".into(),
             ..fields("A")
         });
-        let update = UpdateMovie(movie.id.clone(), edited.unwrap());
+        let update = UpdateMovie::new(movie.id.clone(), edited.unwrap());
         world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
         for (genre, count) in [("noir", 0), ("crime", 1), ("war", 1)] {
             assert_eq!(of_genre(&world, genre).await.len(), count, "{genre}");
@@ -441,7 +441,7 @@ async fn genres_follow_every_change_of_a_movie() {
         let restore = move |conn: &mut _| writing::restore(conn, &id, movies::now());
         world.database.write(restore).await.unwrap().unwrap();
         assert_eq!(world.count(rows).await, 2);
-        let none = UpdateMovie(movie.id.clone(), draft("A"));
+        let none = UpdateMovie::new(movie.id.clone(), draft("A"));
         world.movies.ask(none, DEADLINE).await.unwrap().unwrap();
         assert_eq!(world.count(rows).await, 0);
     }
@@ -493,14 +493,17 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
     for db in databases("far-pages") {
         let world = World::start(&db, nowhere()).await;
         for begin in (0..2_345_u32).step_by(335) {
-            let written = world.database.write(move |conn| {
-                for i in begin..begin + 335 {
+            let films: Vec<_> = (begin..begin + 335)
+                .map(|i| {
                     // Five at a time are of the same moment, also where a page ends.
                     let at = Moment::from_micros(i64::from(i / 5) * 1_000_000);
                     let id = FilmId::from(uuid::Uuid::from_u128(u128::from(i)));
-                    writing::create(conn, &id, &draft(&i.to_string()), at, at)?;
-                }
-                Ok(())
+                    (id, draft(&i.to_string()), at)
+                })
+                .collect();
+            let written = world.database.write(move |conn| {
+                let films: Vec<_> = films.iter().map(|(id, film, at)| (id, film, *at)).collect();
+                writing::create_all(conn, &films, Moment::from_micros(1))
             });
             written.await.unwrap();
         }
