@@ -1,4 +1,6 @@
 //! The chance in a cover: numbers that look random and are the same for the same film.
+//!
+//! Any change here redraws every cover, because all pictures throw the same dice in order.
 
 use sha2::{Digest, Sha256};
 

@@ -1,131 +1,141 @@
 //! The title on a cover: as large as it fits, in any script, from either side.
+//!
+//! The words are set as large as they fit. A smaller size is always preferred to a broken word.
+
+mod lines;
+mod typeface;
 
 use std::fmt::Write;
 
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{HEIGHT, WIDTH, escape};
+use lines::{count, cut, fill, fill_evenly, is_broken, pieces};
+use typeface::{Reach, capitals, is_accent, strong_direction, width};
 
 const MARGIN: f32 = 16.0;
 const LINE: f32 = WIDTH - 2.0 * MARGIN;
 /// The most that all lines together may take of the height.
-const BLOCK: f32 = 124.0;
+const BLOCK: f32 = 116.0;
+/// The smallest distance between two lines, in ems, and the space between their letters.
 const LEADING: f32 = 1.06;
-/// The height of capital letters, in ems.
-const CAPITALS: f32 = 0.76;
-/// A word that does not fit at this size is broken.
-const SMALLEST_WHOLE: u8 = 15;
+const GAP: f32 = 0.1;
+const SMALLEST: u8 = 8;
+/// A word that fits no line is not set larger than this.
 const LARGEST_BROKEN: u8 = 22;
-const SMALLEST: u8 = 13;
-/// How much smaller a title may be set so that it takes a line less.
+/// How much smaller a title may be set so that it takes a line less, and no smaller than this.
 const WORTH_A_LINE: f32 = 0.8;
-/// A word of more characters than this may be parted at its hyphens: not WALL-E.
-const LONG_WORD: usize = 10;
-/// More of a title than this cannot be set anyhow.
-const LONGEST: usize = 260;
+const SMALLEST_FOR_A_LINE: f32 = 18.0;
+/// More of a title than this cannot be set anyhow: in letters, and in characters, because a letter
+/// may have any number of them.
+const LONGEST: usize = 400;
+const LONGEST_CHARACTERS: usize = 4 * LONGEST;
+/// How many accents a letter keeps: as many as any language stacks.
+const ACCENTS: usize = 2;
+const YEAR_SIZE: f32 = 11.0;
+const YEAR_SPACING: f32 = 1.0;
 
 /// A title, broken into lines.
 pub(super) struct Lettering {
     lines: Vec<String>,
     size: f32,
+    /// From one line to the next, in ems.
+    leading: f32,
     right_to_left: bool,
-}
-
-/// What stays together on a line.
-struct Piece {
-    text: String,
-    /// In ems.
-    width: f32,
-    /// Whether a space parts it from the piece before when both stand on one line.
-    spaced: bool,
 }
 
 impl Lettering {
     /// Finds the largest size at which the title fits, and its lines, evenly filled.
     pub(super) fn set(title: &str) -> Self {
-        let title: String = title.graphemes(true).take(LONGEST).collect();
+        let title = capitals(title);
         let right_to_left = title.chars().find_map(strong_direction).unwrap_or(false);
-        let capitals = title.to_uppercase();
-        let largest = match capitals.graphemes(true).count() {
+        let reach = Reach::of(&title);
+        let leading = (reach.up + reach.down + GAP).max(LEADING);
+        let pieces = pieces(&title, LINE / f32::from(SMALLEST));
+        let largest = match title.graphemes(true).count() {
+            _ if is_broken(&pieces) => LARGEST_BROKEN,
             0..=1 => 104,
             2 => 84,
             3 => 60,
             4..=7 => 44,
             _ => 33,
         };
-        let words = pieces(&capitals, false);
-        let has_giant = wrap(&words, LINE / f32::from(SMALLEST_WHOLE)).is_none();
-        let (pieces, largest) = if has_giant {
-            (pieces(&capitals, true), LARGEST_BROKEN)
-        } else {
-            (words, largest)
-        };
+        let most_lines =
+            |size: f32| ((BLOCK / size - reach.up - reach.down) / leading) as usize + 1;
         let fitting = |size: u8| {
-            let lines = wrap(&pieces, LINE / f32::from(size))?;
-            let fits = lines.len() as f32 * f32::from(size) * LEADING <= BLOCK;
-            fits.then_some((f32::from(size), lines))
+            let size = f32::from(size);
+            let lines = count(&pieces, LINE / size)?;
+            (lines <= most_lines(size)).then_some((size, lines))
         };
         let mut sizes = (SMALLEST..=largest).rev().filter_map(fitting);
-        if let Some((size, lines)) = sizes.next() {
+        let (size, lines) = if let Some((size, lines)) = sizes.next() {
             // A little smaller is better if it saves a line: AMNESIA, then IN SPACE.
-            let (size, lines) = sizes
-                .take_while(|(smaller, _)| *smaller >= size * WORTH_A_LINE)
-                .find(|(_, fewer)| fewer.len() < lines.len())
+            let (size, _) = sizes
+                .take_while(|(smaller, _)| {
+                    *smaller >= (size * WORTH_A_LINE).max(SMALLEST_FOR_A_LINE)
+                })
+                .find(|(_, fewer)| *fewer < lines)
                 .unwrap_or((size, lines));
-            return Self {
-                lines: even(&pieces, LINE / size, lines),
-                size,
-                right_to_left,
-            };
-        }
-        // Too long at any size: the line that is cut leaves room for the dots.
-        let size = f32::from(SMALLEST);
-        let mut lines = wrap(&pieces, LINE / size - width("…")).unwrap_or_default();
-        lines.truncate((BLOCK / (size * LEADING)) as usize);
-        if let Some(last) = lines.last_mut() {
-            last.push('…');
-        }
+            (size, fill_evenly(&pieces, LINE / size))
+        } else {
+            let size = f32::from(SMALLEST);
+            let mut lines = fill(&pieces, LINE / size);
+            lines.truncate(most_lines(size));
+            if let Some(last) = lines.last_mut() {
+                cut(last, LINE / size);
+            }
+            (size, lines)
+        };
         Self {
             lines,
             size,
+            leading,
             right_to_left,
         }
     }
 
     /// Where the words begin, the year included, in pixels from the top.
     pub(super) fn top(&self) -> f32 {
-        self.year_baseline() - 11.0
+        self.year_baseline() - YEAR_SIZE
     }
 
     fn first_baseline(&self) -> f32 {
         let further_lines = self.lines.len().saturating_sub(1) as f32;
-        HEIGHT - 19.0 - further_lines * self.size * LEADING
+        self.last_baseline() - further_lines * self.size * self.leading
+    }
+
+    fn last_baseline(&self) -> f32 {
+        let below = self.lines.last().map_or(0.0, |line| Reach::of(line).down);
+        HEIGHT - (10.0 + below * self.size).max(19.0)
     }
 
     fn year_baseline(&self) -> f32 {
-        self.first_baseline() - self.size * CAPITALS - 10.0
+        let above = self.lines.first().map_or(0.0, |line| Reach::of(line).up);
+        self.first_baseline() - above * self.size - 10.0
     }
 
-    /// Writes the lines, and the year above them, as SVG text. `year` is escaped already.
+    /// Writes the lines, and the year above them, as SVG text.
     pub(super) fn write(&self, svg: &mut String, year: &str, ink: &str, year_colour: &str) {
         let (x, direction) = if self.right_to_left {
             (WIDTH - MARGIN, r#" direction="rtl""#)
         } else {
             (MARGIN, "")
         };
+        // Writing to a String cannot fail.
         let _ = write!(
             svg,
             r#"<g font-family="system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"{direction}>"#
         );
         if !year.is_empty() {
             let y = self.year_baseline();
+            let year = escape(&year_that_fits(year));
             let _ = write!(
                 svg,
-                r#"<text x="{x}" y="{y:.1}" font-size="11" font-weight="600" letter-spacing="1" fill="{year_colour}">{year}</text>"#
+                r#"<text x="{x}" y="{y:.1}" font-size="{YEAR_SIZE}" font-weight="600" letter-spacing="{YEAR_SPACING}" fill="{year_colour}">{year}</text>"#
             );
         }
         for (number, line) in self.lines.iter().enumerate() {
-            let y = self.first_baseline() + number as f32 * self.size * LEADING;
+            let y = self.first_baseline() + number as f32 * self.size * self.leading;
             let _ = write!(
                 svg,
                 r#"<text x="{x}" y="{y:.1}" font-size="{}" font-weight="800" fill="{ink}">{}</text>"#,
@@ -137,133 +147,43 @@ impl Lettering {
     }
 }
 
-/// Takes out what XML forbids or what would turn neighbouring text around, and makes one space of
-/// many.
+/// The year is free text in older databases and may be longer than a line.
+fn year_that_fits(year: &str) -> String {
+    let mut year = year.to_owned();
+    let spacing = YEAR_SPACING * year.graphemes(true).count() as f32;
+    if width(&year) * YEAR_SIZE + spacing > LINE {
+        cut(&mut year, LINE / (YEAR_SIZE + 2.0 * YEAR_SPACING));
+    }
+    year
+}
+
+/// Takes out what XML forbids, what would turn neighbouring text around and what is not seen, makes
+/// one space of many, and bounds how long a text is and how many accents a letter has.
 pub(super) fn printable(text: &str) -> String {
+    let mut accents = 0;
     let kept: String = text
         .chars()
-        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c })
+        .filter(|c| !is_invisible(*c))
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') {
+                ' '
+            } else {
+                c
+            }
+        })
+        .filter(|c| {
+            accents = if is_accent(*c) { accents + 1 } else { 0 };
+            accents <= ACCENTS
+        })
+        .take(LONGEST_CHARACTERS)
         .collect();
-    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = kept.split_whitespace().collect();
+    words.join(" ").graphemes(true).take(LONGEST).collect()
 }
 
-/// Splits a text where a line may end: at spaces, after the hyphens of long words, between Chinese, Japanese and
-/// Korean characters; or, if `anywhere`, between any two letters.
-fn pieces(text: &str, anywhere: bool) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    for word in text.split_whitespace() {
-        let mut spaced = true;
-        let mut open: Option<Piece> = None;
-        let is_long = word.chars().count() > LONG_WORD;
-        for letter in word.graphemes(true) {
-            let width = width(letter);
-            let apart = anywhere || is_ideographic(letter);
-            match &mut open {
-                Some(piece) if !apart && !ends_open(&piece.text, is_long) => {
-                    piece.text.push_str(letter);
-                    piece.width += width;
-                }
-                _ => {
-                    pieces.extend(open.take());
-                    open = Some(Piece {
-                        text: letter.to_owned(),
-                        width,
-                        spaced,
-                    });
-                    spaced = false;
-                }
-            }
-        }
-        pieces.extend(open);
-    }
-    pieces
-}
-
-/// Whether a line may end after this piece of a word.
-fn ends_open(piece: &str, is_long: bool) -> bool {
-    (is_long && piece.ends_with(['-', '–', '—', '/']))
-        || piece.chars().next_back().is_some_and(is_cjk)
-}
-
-/// Fills lines of `limit` ems one after the other; nothing if a piece alone is too wide.
-fn wrap(pieces: &[Piece], limit: f32) -> Option<Vec<String>> {
-    let mut lines: Vec<String> = Vec::new();
-    let mut used = 0.0;
-    for piece in pieces {
-        if piece.width > limit {
-            return None;
-        }
-        let space = if piece.spaced { width(" ") } else { 0.0 };
-        match lines.last_mut() {
-            Some(line) if used + space + piece.width <= limit => {
-                if piece.spaced {
-                    line.push(' ');
-                }
-                line.push_str(&piece.text);
-                used += space + piece.width;
-            }
-            _ => {
-                lines.push(piece.text.clone());
-                used = piece.width;
-            }
-        }
-    }
-    Some(lines)
-}
-
-/// The same number of lines, but none much shorter than the others.
-fn even(pieces: &[Piece], limit: f32, lines: Vec<String>) -> Vec<String> {
-    let (mut tight, mut fits, mut best) = (0.0, limit, lines);
-    for _ in 0..8 {
-        let middle = (tight + fits) / 2.0;
-        match wrap(pieces, middle) {
-            Some(lines) if lines.len() <= best.len() => {
-                best = lines;
-                fits = middle;
-            }
-            _ => tight = middle,
-        }
-    }
-    best
-}
-
-/// The width of a letter in ems, rather too much than too little: which typeface the viewer's
-/// system has is unknown, so this goes by a wide one.
-fn width(letter: &str) -> f32 {
-    let Some(first) = letter.chars().next() else {
-        return 0.0;
-    };
-    match first {
-        ' ' => 0.35,
-        'I' | 'J' | '.' | ',' | ':' | ';' | '\'' | '’' | '!' | '|' | '·' => 0.40,
-        '-' | '(' | ')' | '[' | ']' | '/' | '"' => 0.5,
-        'M' => 1.0,
-        'W' | '—' | '@' | '…' | '%' => 1.11,
-        'O' | 'Q' | 'D' | 'H' | 'N' | 'G' | 'U' | '&' => 0.86,
-        'E' | 'F' | 'L' | 'T' | 'Y' | 'Z' | 'S' | '0'..='9' => 0.73,
-        '\u{0000}'..='\u{02ff}' => 0.8,
-        '\u{0370}'..='\u{058f}' => 0.9,
-        '\u{0590}'..='\u{08ff}' => 0.75,
-        _ if is_cjk(first) => 1.02,
-        '\u{0900}'..='\u{10ff}' => 0.9,
-        '\u{1f000}'.. => 1.4,
-        _ => 1.0,
-    }
-}
-
-fn is_ideographic(letter: &str) -> bool {
-    letter.chars().next().is_some_and(is_cjk)
-}
-
-fn is_cjk(c: char) -> bool {
-    matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}' | '\u{20000}'..='\u{3ffff}')
-}
-
-/// Whether a letter is written from right to left; nothing for digits and marks.
-fn strong_direction(c: char) -> Option<bool> {
-    let right_to_left = matches!(c, '\u{0590}'..='\u{08ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}');
-    c.is_alphabetic().then_some(right_to_left)
+/// Marks of direction and what has no width; not the joiners, which other scripts and emoji need.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -290,6 +210,32 @@ mod tests {
     }
 
     #[test]
+    fn no_word_is_broken_while_a_smaller_size_fits() {
+        for title in [
+            "Counterintelligence Chief",
+            "Kindertransport",
+            "The Misconceptions of Chappaquiddick",
+            "Человек с киноаппаратом",
+            "Donaudampfschifffahrt",
+            "The Unbelievable Transcontinentalization",
+            "WWWWWWWWWWWWWWWWWW",
+        ] {
+            let words: Vec<String> = title.split(' ').map(str::to_uppercase).collect();
+            let lines = lines(title);
+            let set: Vec<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();
+            assert_eq!(set, words);
+        }
+    }
+
+    #[test]
+    fn only_the_word_that_fits_no_size_is_broken() {
+        let lines = lines("The Word Pneumonoultramicroscopicsilicovolcanoconiosis Explained");
+        assert!(lines.iter().any(|line| line.starts_with("THE WORD")));
+        assert!(lines.last().unwrap().ends_with("EXPLAINED"), "{lines:?}");
+        assert!(lines.iter().any(|line| line.ends_with('-')), "{lines:?}");
+    }
+
+    #[test]
     fn scripts_without_spaces_break_between_characters() {
         let lines = lines("千と千尋の神隠しの物語と長い題名");
         assert!(lines.len() > 1);
@@ -301,30 +247,44 @@ mod tests {
         for title in [
             "",
             "W",
-            &"W".repeat(255),
-            &"word ".repeat(51),
-            &"頭".repeat(255),
-            &"👩‍🚀".repeat(60),
-            "ﷺ",
+            "Qj",
+            "ǰ",
+            "ÅÄÖ",
+            "﷽",
             "e\u{301}",
+            "นางนาก",
+            "நாயகன்",
+            &"W".repeat(364),
+            &"word ".repeat(73),
+            &"頭".repeat(364),
+            &"👩‍🚀".repeat(60),
+            &format!("{} z", "x\u{301}\u{302}\u{303}\u{304}".repeat(90)),
         ] {
-            let lettering = Lettering::set(title);
+            let title = printable(title);
+            let lettering = Lettering::set(&title);
             assert!(lettering.top() > 120.0, "{title}: {}", lettering.top());
+            let last = lettering.lines.last().map_or("", String::as_str);
+            let bottom = lettering.last_baseline() + Reach::of(last).down * lettering.size;
+            assert!(bottom <= HEIGHT - 9.9, "{title}: {bottom}");
             for line in &lettering.lines {
-                let width: f32 = line.graphemes(true).map(width).sum();
-                assert!(width * lettering.size <= LINE + 0.1, "{line}");
+                let width = width(line) * lettering.size;
+                assert!(width <= LINE + 0.1, "{line}: {width}");
             }
         }
     }
 
     #[test]
+    fn a_title_of_364_characters_is_set_whole() {
+        let title = "Seven men and a dog ".repeat(19);
+        let title: String = title.chars().take(364).collect();
+        let lines = lines(&title);
+        assert_eq!(lines.join(" "), title.trim().to_uppercase());
+    }
+
+    #[test]
     fn a_title_that_is_cut_says_so() {
-        assert!(
-            lines(&"Donaudampfschiff".repeat(16))
-                .last()
-                .unwrap()
-                .ends_with('…')
-        );
+        let lettering = Lettering::set(&"Donaudampfschiff".repeat(30));
+        assert!(lettering.lines.last().unwrap().ends_with('…'));
     }
 
     #[test]
@@ -336,7 +296,30 @@ mod tests {
     }
 
     #[test]
+    fn accents_do_not_touch_the_year() {
+        let [plain, accented] = ["ETE", "ÉTÉ"].map(|title| Lettering::set(title).top());
+        assert!(accented < plain);
+    }
+
+    #[test]
+    fn a_year_that_is_no_year_fits_its_line() {
+        assert_eq!(year_that_fits("1999"), "1999");
+        let long = year_that_fits("sometime between the wars, perhaps later");
+        assert!(long.ends_with('…'), "{long}");
+        let spacing = YEAR_SPACING * long.chars().count() as f32;
+        assert!(width(&long) * YEAR_SIZE + spacing <= LINE, "{long}");
+    }
+
+    #[test]
     fn what_cannot_be_printed_is_left_out() {
         assert_eq!(printable(" a\u{0}b\n c\u{202e}d\u{ffff} "), "a b cd");
+        assert_eq!(printable("\u{200b}"), "");
+        assert_eq!(printable("👩‍🚀"), "👩‍🚀");
+        assert_eq!(
+            printable("a\u{301}\u{302}\u{303}\u{304}b"),
+            "a\u{301}\u{302}b"
+        );
+        assert_eq!(printable(&"x".repeat(100_000)).len(), LONGEST);
+        assert!(printable(&"👩\u{200d}".repeat(100_000)).len() < 20_000);
     }
 }

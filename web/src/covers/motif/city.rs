@@ -1,25 +1,19 @@
-//! Rooms, streets and doors.
+//! Crimes, mysteries and thrillers: rooms, streets and doors.
+//!
+//! Windows and slats are drawn one by one, so these are the largest pictures.
 
 use std::fmt::Write;
 
 use super::Canvas;
 
-/// Crime and noir: light through blinds, a street at night, or a spotlight.
-pub(super) fn night(canvas: &mut Canvas<'_>) {
-    match canvas.dice.below(3) {
-        0 => blinds(canvas),
-        1 => skyline(canvas),
-        _ => spotlight(canvas),
-    }
-}
-
-fn blinds(canvas: &mut Canvas<'_>) {
+/// Light through blinds.
+pub(super) fn blinds(canvas: &mut Canvas<'_>) {
     let angle = canvas.dice.range(-24.0, -12.0);
     let count = 6 + canvas.dice.below(4);
     let gap = (canvas.floor + 50.0) / count as f32;
     let thickness = gap * canvas.dice.range(0.36, 0.56);
     let lit = canvas.dice.below(count - 2) + 1;
-    let _ = write!(canvas.svg, r#"<g transform="rotate({angle:.0} 100 100)">"#);
+    canvas.open_group(format_args!("rotate({angle:.0} 100 100)"));
     for number in 0..count {
         let distance = number.abs_diff(lit) as f32;
         let fill = if distance < 0.5 {
@@ -33,10 +27,11 @@ fn blinds(canvas: &mut Canvas<'_>) {
             &fill,
         );
     }
-    canvas.svg.push_str("</g>");
+    canvas.close_group();
 }
 
-fn skyline(canvas: &mut Canvas<'_>) {
+/// A street at night.
+pub(super) fn skyline(canvas: &mut Canvas<'_>) {
     let [light, ground] = [canvas.light.clone(), canvas.ground.clone()];
     let moon = (
         canvas.dice.range(40.0, 160.0),
@@ -79,7 +74,8 @@ fn windows(canvas: &mut Canvas<'_>, (left, top): (f32, f32), width: f32, [lit, d
     }
 }
 
-fn spotlight(canvas: &mut Canvas<'_>) {
+/// A man in a spotlight.
+pub(super) fn spotlight(canvas: &mut Canvas<'_>) {
     let [mid, light, ground] = [
         canvas.mid.clone(),
         canvas.light.clone(),
@@ -99,12 +95,7 @@ fn spotlight(canvas: &mut Canvas<'_>) {
         &haze,
     );
     for (fill, size) in [(&mid, 1.0), (&light, 0.8)] {
-        let _ = write!(
-            canvas.svg,
-            r#"<ellipse cx="{x:.1}" cy="{y:.1}" rx="{:.1}" ry="{:.1}" fill="{fill}"/>"#,
-            rx * size,
-            ry * size
-        );
+        canvas.ellipse((x, y), (rx * size, ry * size), fill);
     }
     // Somebody stands in it.
     let head = y - 62.0;
@@ -126,35 +117,41 @@ fn spotlight(canvas: &mut Canvas<'_>) {
     canvas.rect((x - 7.0, head - 14.0), (14.0, 8.0), &ground);
 }
 
-/// Mysteries: a keyhole, or a stair that winds down.
+/// A keyhole with light behind it.
 pub(super) fn keyhole(canvas: &mut Canvas<'_>) {
     let (x, y) = (
         canvas.dice.range(84.0, 116.0),
         canvas.floor * canvas.dice.range(0.38, 0.44),
     );
     let light = canvas.light.clone();
-    if canvas.dice.below(2) == 0 {
-        for step in 0..5_u8 {
-            let (shade, radius) = (
-                canvas.shade(0.25 + 0.19 * f32::from(step)),
-                92.0 - 15.0 * f32::from(step),
-            );
-            canvas.circle((x, y), radius, &shade);
-        }
-        let ground = canvas.ground.clone();
-        canvas.circle((x, y), 30.0, &ground);
-        canvas.circle((x, y - 6.0), 11.0, &light);
-        canvas.polygon(
-            &[
-                (x - 5.0, y),
-                (x + 5.0, y),
-                (x + 11.0, y + 22.0),
-                (x - 11.0, y + 22.0),
-            ],
-            &light,
+    for step in 0..5_u8 {
+        let (shade, radius) = (
+            canvas.shade(0.25 + 0.19 * f32::from(step)),
+            92.0 - 15.0 * f32::from(step),
         );
-        return;
+        canvas.circle((x, y), radius, &shade);
     }
+    let ground = canvas.ground.clone();
+    canvas.circle((x, y), 30.0, &ground);
+    canvas.circle((x, y - 6.0), 11.0, &light);
+    canvas.polygon(
+        &[
+            (x - 5.0, y),
+            (x + 5.0, y),
+            (x + 11.0, y + 22.0),
+            (x - 11.0, y + 22.0),
+        ],
+        &light,
+    );
+}
+
+/// A stair that winds down.
+pub(super) fn spiral(canvas: &mut Canvas<'_>) {
+    let (x, y) = (
+        canvas.dice.range(84.0, 116.0),
+        canvas.floor * canvas.dice.range(0.38, 0.44),
+    );
+    let light = canvas.light.clone();
     let turn = canvas.dice.range(0.0, 6.0);
     let mut spiral = format!("M{x:.1} {y:.1}");
     for step in 1..=110_u8 {
@@ -172,34 +169,40 @@ pub(super) fn keyhole(canvas: &mut Canvas<'_>) {
     canvas.circle((x, y), 9.0, &light);
 }
 
-/// Thrillers: lines that rush to a point, or splinters.
+/// Walls that rush to a point.
 pub(super) fn corridor(canvas: &mut Canvas<'_>) {
     let (x, y) = (
         canvas.dice.range(60.0, 140.0),
         canvas.floor * canvas.dice.range(0.34, 0.5),
     );
     let light = canvas.light.clone();
-    if canvas.dice.below(2) == 0 {
-        for step in 0..7_u8 {
-            let part = 1.0 - f32::from(step) / 7.0;
-            let fill = if step == 6 {
-                light.clone()
+    for step in 0..7_u8 {
+        let part = 1.0 - f32::from(step) / 7.0;
+        let fill = if step == 6 {
+            light.clone()
+        } else {
+            canvas.shade(if step % 2 == 0 {
+                0.2
             } else {
-                canvas.shade(if step % 2 == 0 {
-                    0.2
-                } else {
-                    0.5 + 0.08 * f32::from(step)
-                })
-            };
-            let (left, top) = (
-                x * (1.0 - part) - 10.0 * part,
-                y * (1.0 - part) - 10.0 * part,
-            );
-            let (width, height) = (220.0 * part, (canvas.floor + 40.0) * part);
-            canvas.rect((left, top), (width, height), &fill);
-        }
-        return;
+                0.5 + 0.08 * f32::from(step)
+            })
+        };
+        let (left, top) = (
+            x * (1.0 - part) - 10.0 * part,
+            y * (1.0 - part) - 10.0 * part,
+        );
+        let (width, height) = (220.0 * part, (canvas.floor + 40.0) * part);
+        canvas.rect((left, top), (width, height), &fill);
     }
+}
+
+/// Splinters of glass.
+pub(super) fn splinters(canvas: &mut Canvas<'_>) {
+    let (x, y) = (
+        canvas.dice.range(60.0, 140.0),
+        canvas.floor * canvas.dice.range(0.34, 0.5),
+    );
+    let light = canvas.light.clone();
     let count = 11 + canvas.dice.below(5);
     let lit = canvas.dice.below(count);
     for number in 0..count {
@@ -220,34 +223,6 @@ pub(super) fn corridor(canvas: &mut Canvas<'_>) {
                 edge(to),
             ],
             &fill,
-        );
-    }
-}
-
-/// Historical films and lives: columns in the light of a low sun.
-pub(super) fn columns(canvas: &mut Canvas<'_>) {
-    let [mid, light] = [canvas.mid.clone(), canvas.light.clone()];
-    let sun = (
-        canvas.dice.range(40.0, 160.0),
-        canvas.floor * canvas.dice.range(0.34, 0.5),
-    );
-    let radius = canvas.dice.range(24.0, 38.0);
-    canvas.circle(sun, radius, &light);
-    let count = 4 + canvas.dice.below(3);
-    let step = 200.0 / count as f32;
-    let width = step * canvas.dice.range(0.44, 0.58);
-    let top = canvas.dice.range(38.0, 60.0);
-    let shadow = canvas.shade(0.55);
-    canvas.rect((0.0, top - 22.0), (200.0, 11.0), &mid);
-    canvas.rect((0.0, top - 8.0), (200.0, 3.5), &shadow);
-    for number in 0..count {
-        let x = (number as f32 + 0.5) * step - width / 2.0;
-        canvas.rect((x - 4.0, top), (width + 8.0, 7.0), &mid);
-        canvas.rect((x, top + 10.0), (width, canvas.floor - top), &mid);
-        canvas.rect(
-            (x + width * 0.58, top + 10.0),
-            (width * 0.42, canvas.floor - top),
-            &shadow,
         );
     }
 }

@@ -1,52 +1,10 @@
-//! Horizons: deserts, hills and mountains.
+//! Horizons: hills, mountains and the way there.
+//!
+//! The last hill has the colour of the ground, into which every picture fades.
 
 use super::Canvas;
 
-/// Westerns: the sun going down behind table mountains.
-pub(super) fn mesa(canvas: &mut Canvas<'_>) {
-    let horizon = canvas.floor - canvas.dice.range(34.0, 52.0);
-    let sun = (
-        canvas.dice.range(58.0, 142.0),
-        horizon - canvas.dice.range(4.0, 34.0),
-    );
-    let radius = canvas.dice.range(40.0, 54.0);
-    let [mid, light, ground] = [
-        canvas.mid.clone(),
-        canvas.light.clone(),
-        canvas.ground.clone(),
-    ];
-    canvas.circle(sun, radius, &light);
-    // Bands of haze cut the sun.
-    for band in 0..3_u8 {
-        let y = horizon - 6.0 - f32::from(band) * 11.0;
-        canvas.rect((0.0, y), (200.0, 3.2 - f32::from(band)), &ground);
-    }
-    let far = canvas.shade(0.7);
-    let left = canvas.dice.range(-30.0, 20.0);
-    let right = canvas.dice.range(120.0, 150.0);
-    for (x, width, height) in [
-        (left, 66.0, canvas.dice.range(18.0, 40.0)),
-        (right, 80.0, canvas.dice.range(14.0, 30.0)),
-    ] {
-        let top = horizon - height;
-        canvas.polygon(
-            &[
-                (x, horizon),
-                (x + 8.0, top),
-                (x + width - 10.0, top),
-                (x + width, horizon),
-            ],
-            &far,
-        );
-    }
-    canvas.rect((0.0, horizon), (200.0, 60.0), &mid);
-    for stripe in 0..4_u8 {
-        let y = horizon + 7.0 + f32::from(stripe) * 11.0;
-        canvas.rect((0.0, y), (200.0, 2.5 + 2.2 * f32::from(stripe)), &ground);
-    }
-}
-
-/// Animated and family films: rolling hills under a sun, a balloon or clouds.
+/// Rolling hills under a sun or a balloon.
 pub(super) fn hills(canvas: &mut Canvas<'_>) {
     let [mid, light, ground] = [
         canvas.mid.clone(),
@@ -107,17 +65,17 @@ fn balloon(canvas: &mut Canvas<'_>, (x, y): (f32, f32), fill: &str) {
 }
 
 fn cloud(canvas: &mut Canvas<'_>, (x, y): (f32, f32)) {
-    canvas.svg.push_str(r#"<g opacity=".5">"#);
+    canvas.open_faint_group(0.5);
     canvas.path(
         format_args!(
             "M{x:.1} {y:.1}h44a8 8 0 0 0 -8 -9a12 12 0 0 0 -22 -5a9 9 0 0 0 -14 6a6 6 0 0 0 0 8z"
         ),
         "#fff",
     );
-    canvas.svg.push_str("</g>");
+    canvas.close_group();
 }
 
-/// Adventure: a sun over mountains that lead on.
+/// A sun over mountains that lead on.
 pub(super) fn peaks(canvas: &mut Canvas<'_>) {
     let [mid, light, ground] = [
         canvas.mid.clone(),
@@ -174,4 +132,51 @@ pub(super) fn peaks(canvas: &mut Canvas<'_>) {
         ),
         &ground,
     );
+}
+
+/// A compass.
+pub(super) fn compass(canvas: &mut Canvas<'_>) {
+    let [mid, light, ground] = canvas.colours();
+    let (x, y) = (
+        canvas.dice.range(84.0, 116.0),
+        canvas.floor * canvas.dice.range(0.42, 0.47),
+    );
+    let radius = canvas.dice.range(62.0, 82.0).min(canvas.floor * 0.4);
+    let (turn, dim) = (canvas.dice.range(-40.0, 40.0), canvas.shade(0.6));
+    canvas.ring((x, y), radius, 6.0, &mid);
+    canvas.ring((x, y), radius * 0.78, 1.5, &dim);
+    canvas.open_group(format_args!("rotate({turn:.0} {x:.1} {y:.1})"));
+    for (long, wide, fill) in [(0.62, 0.14, &dim), (0.92, 0.16, &mid)] {
+        let (long, wide) = (radius * long, radius * wide);
+        let diagonal = fill == &dim;
+        if diagonal {
+            canvas.open_group(format_args!("rotate(45 {x:.1} {y:.1})"));
+        }
+        canvas.polygon(
+            &[
+                (x, y - long),
+                (x + wide, y - wide),
+                (x + long, y),
+                (x + wide, y + wide),
+                (x, y + long),
+                (x - wide, y + wide),
+                (x - long, y),
+                (x - wide, y - wide),
+            ],
+            fill,
+        );
+        if diagonal {
+            canvas.close_group();
+        }
+    }
+    canvas.polygon(
+        &[
+            (x, y - radius * 0.92),
+            (x + radius * 0.16, y),
+            (x - radius * 0.16, y),
+        ],
+        &light,
+    );
+    canvas.close_group();
+    canvas.circle((x, y), radius * 0.1, &ground);
 }
