@@ -61,6 +61,9 @@ pub(crate) struct Settings {
     #[command(flatten)]
     bus: BusSettings,
 
+    #[command(flatten)]
+    retention: bridge::config::RetentionSettings,
+
     /// The catalog's database: sqlite://FILE or mysql://USER:PASSWORD@HOST:PORT/NAME [default:
     /// movies.db in the data folder]
     #[arg(
@@ -177,6 +180,7 @@ impl Site {
                     http_addr,
                     data_dir: settings.data_dir.clone(),
                     nats_token: settings.bus.nats_token.clone(),
+                    retention: settings.retention.clone(),
                 };
                 let token = config.token()?;
                 config.nats_token = Some(token.clone());

@@ -1,13 +1,15 @@
 //! The bridge's settings. There is none that lets clients in without a token: where none is set, the
 //! bridge generates one and keeps it in the data folder.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use runtime::{
     Fault,
     settings::{self, BROKER_TOKEN_FILE, Token, kept_secret},
 };
+
+use crate::broker::Retention;
 
 /// The settings of the program `bridge`, each a flag and an environment variable.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +45,72 @@ pub struct Config {
     /// broker_token of the data folder]
     #[arg(long, env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
     pub nats_token: Option<Token>,
+
+    /// What the broker's streams keep.
+    #[command(flatten)]
+    pub retention: RetentionSettings,
+}
+
+/// What the broker's streams keep that set no limit of their own.
+#[derive(Debug, Clone, Args)]
+pub struct RetentionSettings {
+    /// How long a stream of the broker keeps messages (such as 12h or 7d; 0: for ever), unless it sets
+    /// a limit of its own
+    #[arg(long, env = "BROKER_MAX_AGE", value_name = "AGE", default_value = "7d", value_parser = age)]
+    pub broker_max_age: Duration,
+
+    /// How many bytes of messages a stream of the broker keeps (such as 512MiB; 0: any number), likewise
+    #[arg(long, env = "BROKER_MAX_BYTES", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    pub broker_max_bytes: u64,
+
+    /// How long it keeps messages that every durable consumer has acknowledged (0: like others), likewise
+    #[arg(long, env = "BROKER_KEEP_ACKNOWLEDGED", value_name = "AGE", default_value = "5m", value_parser = age)]
+    pub broker_keep_acknowledged: Duration,
+}
+
+impl RetentionSettings {
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            max_age: self.broker_max_age,
+            max_bytes: self.broker_max_bytes,
+            keep_acknowledged: self.broker_keep_acknowledged,
+        }
+    }
+}
+
+/// Reads `90s`, `5m`, `12h`, `7d` or `0`.
+fn age(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)];
+    let seconds = quantity(text, &UNITS).filter(|seconds| {
+        i64::try_from(*seconds).is_ok_and(|seconds| seconds < i64::MAX / 1_000_000_000)
+    });
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "an age is needed, such as 90s, 5m, 12h or 7d".to_owned())
+}
+
+/// Reads `1000`, `64KiB`, `512MiB`, `1GiB` or `0`.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
+    text.parse()
+        .ok()
+        .or_else(|| quantity(text, &UNITS))
+        .ok_or_else(|| "a size is needed, such as 64KiB, 512MiB or 1GiB".to_owned())
+}
+
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    number.trim_end().parse::<u64>().ok()?.checked_mul(*unit)
 }
 
 impl Config {
@@ -70,6 +138,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ages_and_sizes_have_units() {
+        let seconds = |text| age(text).map(|age| age.as_secs());
+        assert_eq!(seconds("0"), Ok(0));
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        assert_eq!(
+            (size("0"), size("1000"), size("1GiB")),
+            (Ok(0), Ok(1000), Ok(1 << 30))
+        );
+        for text in ["", "5", "d", "-1d", "1w", "99999999999999d"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+        for text in ["", "1GB", "MiB", "99999999999TiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_token_is_generated_once_unless_it_is_set() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {
@@ -77,6 +163,11 @@ mod tests {
             http_addr: "127.0.0.1:0".parse().unwrap(),
             data_dir: folder.path().to_owned(),
             nats_token: None,
+            retention: RetentionSettings {
+                broker_max_age: Duration::ZERO,
+                broker_max_bytes: 0,
+                broker_keep_acknowledged: Duration::ZERO,
+            },
         };
         let generated = config.token().unwrap();
         assert_eq!(generated.expose().len(), 64);

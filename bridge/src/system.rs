@@ -58,7 +58,10 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let supervisor = Supervisor::new("bridge", &process);
 
     let access = Access::Token(config.token()?);
-    let broker = BrokerConfig::new(config.data_dir.join("broker"), access);
+    let broker = BrokerConfig {
+        retention: config.retention.retention(),
+        ..BrokerConfig::new(config.data_dir.join("broker"), access)
+    };
     let listener = listeners.nats;
     let _broker = supervisor
         .group("messaging")

@@ -183,7 +183,7 @@ async fn help_lists_every_setting_as_flag_and_variable() {
         (
             "marquee",
             "HTTP_ADDR GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN MOVIES_DATABASE_URL \
-                     RECOMMENDATIONS_DATABASE_URL SECRET_KEY",
+                     RECOMMENDATIONS_DATABASE_URL SECRET_KEY BROKER_MAX_AGE BROKER_MAX_BYTES BROKER_KEEP_ACKNOWLEDGED",
         ),
         (
             "catalog",
@@ -193,7 +193,10 @@ async fn help_lists_every_setting_as_flag_and_variable() {
             "recommendations",
             "HTTP_ADDR GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN DATABASE_URL",
         ),
-        ("bridge", "HTTP_ADDR NATS_ADDR DATA_DIR NATS_TOKEN"),
+        (
+            "bridge",
+            "HTTP_ADDR NATS_ADDR DATA_DIR NATS_TOKEN BROKER_MAX_AGE BROKER_MAX_BYTES BROKER_KEEP_ACKNOWLEDGED",
+        ),
     ];
     let three = Layout::Three.is_built();
     for (name, settings) in settings {

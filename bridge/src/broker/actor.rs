@@ -4,7 +4,10 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Running,
+    WrapFuture,
+};
 use runtime::{ChildGuard, Reporter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +29,11 @@ pub struct Broker {
 }
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Asks the broker to report how it is. The broker sends it to itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Wake;
 
 impl Broker {
     /// A broker that will serve on `listener`, usually a clone of one that its supervisor keeps for restarts.
@@ -74,7 +82,7 @@ impl Actor for Broker {
             broker.ended = true;
             ctx.stop();
         }));
-        ctx.run_interval(CHECK_INTERVAL, |broker, _| broker.report());
+        ctx.notify_later(Wake, CHECK_INTERVAL);
     }
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
@@ -88,6 +96,15 @@ impl Actor for Broker {
     }
 }
 
+impl Handler<Wake> for Broker {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.report();
+        ctx.notify_later(Wake, CHECK_INTERVAL);
+    }
+}
+
 impl Broker {
     /// Tells how the broker is, and how much it has taken in since it last told.
     ///
@@ -96,15 +113,19 @@ impl Broker {
         let messages = self.stats.messages_in();
         self.guard.reporter().handled(messages - self.told);
         self.told = messages;
-        let failing = self.stats.failing_streams();
+        let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
         if failing > 0 {
             // The log tells of each of them already.
             self.guard
                 .hindered(format_args!("cannot write to {failing} of the streams"));
+        } else if lagging > 0 {
+            self.guard.hindered(format_args!(
+                "{lagging} of the streams drop messages, or soon will, that a durable consumer has not acknowledged"
+            ));
         } else if self.degraded {
             self.guard.ready();
         }
-        self.degraded = failing > 0;
+        self.degraded = failing > 0 || lagging > 0;
     }
 }
 

@@ -36,6 +36,8 @@ const FIRST_READ_BUFFER: usize = protocol::MAX_CONTROL_LINE + 512;
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
 const MAX_SUBSCRIPTIONS: usize = 100_000;
+/// How many bytes of memory the subscriptions of one client may take.
+const MAX_SUBSCRIPTION_BYTES: usize = 32 << 20;
 const MIN_SWEEP: usize = 1024;
 
 /// What a client says about itself. What is absent (or null) counts as true, as in every server in the field.
@@ -61,7 +63,9 @@ pub(super) async fn serve(
     let local = socket.local_addr().ok();
     let _ = socket.set_nodelay(true);
     let (reader, writer) = socket.into_split();
-    let outbound = Arc::new(Outbound::new(client_id, shared.config.max_pending_bytes));
+    let outbound = shared
+        .outputs
+        .open(client_id, shared.config.max_pending_bytes);
     outbound.send(greeting(&shared, client_id, peer, local).as_bytes());
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound)));
     let mut connection = Connection {
@@ -70,6 +74,7 @@ pub(super) async fn serve(
         place,
         peer,
         subscriptions: HashMap::new(),
+        subscription_bytes: 0,
         sweep_at: MIN_SWEEP,
         verbose: true,
         pedantic: true,
@@ -110,8 +115,12 @@ fn greeting(
 
 async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>) {
     while let Some(bytes) = outbound.next().await {
-        let written = timeout(WRITE_DEADLINE, writer.write_all(&bytes)).await;
-        if !matches!(written, Ok(Ok(()))) {
+        let written = tokio::select! {
+            written = timeout(WRITE_DEADLINE, writer.write_all(&bytes)) => matches!(written, Ok(Ok(()))),
+            () = outbound.is_cut_off() => false,
+        };
+        outbound.written();
+        if !written {
             outbound.close();
             return;
         }
@@ -125,6 +134,7 @@ struct Connection {
     place: Place,
     peer: SocketAddr,
     subscriptions: HashMap<Box<str>, Arc<Subscription>>,
+    subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     sweep_at: usize,
     verbose: bool,
@@ -284,13 +294,22 @@ impl Connection {
             self.outbound.send(b"-ERR 'Invalid Subject'\r\n");
             return Ok(());
         }
+        if subjects::token_count(&subject) > subjects::MAX_TOKENS {
+            let error = format!(
+                "-ERR 'Permissions Violation for Subscription to \"{subject}\", too many tokens'\r\n"
+            );
+            self.outbound.send(error.as_bytes());
+            return Ok(());
+        }
         if self.subscriptions.len() >= self.sweep_at {
             self.subscriptions
                 .retain(|_, subscription| !subscription.is_spent());
             self.sweep_at = MIN_SWEEP.max(self.subscriptions.len() * 2);
-        }
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
-            return Err("maximum subscriptions exceeded");
+            self.subscription_bytes = self
+                .subscriptions
+                .values()
+                .map(|subscription| subscription.memory())
+                .sum();
         }
         if self.subscriptions.contains_key(&sid) {
             return Ok(());
@@ -303,6 +322,12 @@ impl Connection {
             limit: AtomicU64::new(u64::MAX),
             delivered: AtomicU64::new(0),
         });
+        self.subscription_bytes += subscription.memory();
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS
+            || self.subscription_bytes > MAX_SUBSCRIPTION_BYTES
+        {
+            return Err("maximum subscriptions exceeded");
+        }
         self.shared.router.subscribe(Arc::clone(&subscription));
         self.subscriptions.insert(sid, subscription);
         Ok(())
@@ -319,6 +344,7 @@ impl Connection {
             }
         }
         self.shared.router.unsubscribe(subscription);
+        self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
         self.subscriptions.remove(sid);
     }
 
@@ -333,6 +359,11 @@ impl Connection {
             headers: &message.headers,
             payload: &message.payload,
         };
+        let bytes = delivery.size() as u64;
+        self.shared
+            .stats
+            .bytes_in
+            .fetch_add(bytes, Ordering::Relaxed);
         let heard = self.shared.router.publish(&delivery, Some(&self.outbound));
         let reply = message.reply.clone().filter(|_| self.no_responders);
         let stored = self.shared.jetstream.accept(message).await;

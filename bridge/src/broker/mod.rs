@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
 use jetstream::JetStream;
+use outbound::OutputBudget;
 use router::Router;
 
 /// How long clients have to take what is queued for them when the broker stops.
@@ -52,6 +53,26 @@ pub enum Access {
     Token(Token),
     /// All of them. No setting of a program leads here: it is for tests and benchmarks.
     Open,
+}
+
+/// What streams keep that set no limit of their own. Zero is no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    /// How long messages are kept.
+    pub max_age: Duration,
+    /// How many bytes of messages a stream keeps.
+    pub max_bytes: u64,
+    /// How long messages are kept that every durable consumer has acknowledged.
+    pub keep_acknowledged: Duration,
+}
+
+impl Retention {
+    /// Everything is kept.
+    pub const UNLIMITED: Self = Retention {
+        max_age: Duration::ZERO,
+        max_bytes: 0,
+        keep_acknowledged: Duration::ZERO,
+    };
 }
 
 /// What a broker is given.
@@ -74,6 +95,10 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// How many bytes may wait for one client before it is cut off.
     pub max_pending_bytes: usize,
+    /// How many bytes may wait for all clients together; the client with the most is cut off first.
+    pub max_pending_bytes_total: usize,
+    /// What streams keep that set no limit of their own.
+    pub retention: Retention,
     /// The size at which a stream starts its next file, in bytes.
     pub segment_bytes: u64,
 }
@@ -90,7 +115,13 @@ impl BrokerConfig {
             max_payload: 1 << 20,
             max_connections: 4096,
             max_pending_bytes: 64 << 20,
-            segment_bytes: 64 << 20,
+            max_pending_bytes_total: 256 << 20,
+            retention: Retention {
+                max_age: Duration::from_secs(7 * 24 * 3600),
+                max_bytes: 1 << 30,
+                keep_acknowledged: Duration::from_secs(300),
+            },
+            segment_bytes: 16 << 20,
         }
     }
 }
@@ -128,8 +159,11 @@ struct Counters {
     connections: AtomicUsize,
     messages_in: AtomicU64,
     messages_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
     streams: AtomicUsize,
     failing_streams: AtomicUsize,
+    lagging_streams: AtomicUsize,
 }
 
 impl BrokerStats {
@@ -146,6 +180,21 @@ impl BrokerStats {
     /// Messages handed to clients since the start.
     pub fn messages_out(&self) -> u64 {
         self.counters.messages_out.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the messages that clients published since the start.
+    pub fn bytes_in(&self) -> u64 {
+        self.counters.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the messages handed to clients since the start.
+    pub fn bytes_out(&self) -> u64 {
+        self.counters.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Streams of which a durable consumer is about to lose messages that it has not acknowledged, or has lost some lately.
+    pub fn lagging_streams(&self) -> usize {
+        self.counters.lagging_streams.load(Ordering::Relaxed)
     }
 
     /// Streams kept now.
@@ -166,6 +215,7 @@ struct Shared {
     router: Arc<Router>,
     jetstream: JetStream,
     admission: Arc<Admission>,
+    outputs: Arc<OutputBudget>,
     stats: Arc<Counters>,
 }
 
@@ -211,6 +261,7 @@ impl Broker {
         let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),
+            outputs: Arc::new(OutputBudget::new(config.max_pending_bytes_total)),
             config,
             server_id,
             router,

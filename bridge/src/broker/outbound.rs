@@ -1,17 +1,72 @@
-//! What waits to be written to one client: filled by whoever has something for it, emptied by its writer.
+//! What waits to be written to one client: filled by whatever has something for it, emptied by its writer.
+//!
+//! A client that does not keep up is cut off: when more waits for it than one client may have, or, of
+//! all clients the one with the most, when more waits for all of them than the broker has memory for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::protocol::{Delivery, write_error};
 
 /// Deliveries that can wait (pull consumers) wait while a client has this much unread.
 const CONGESTED_BYTES: usize = 4 << 20;
 
-/// The outbound queue of one connection, bounded: a client that does not keep up is cut off.
+/// How much may wait for all clients together.
+#[derive(Debug)]
+pub(super) struct OutputBudget {
+    limit: usize,
+    queued: AtomicUsize,
+    clients: Mutex<HashMap<u64, Weak<Outbound>>>,
+}
+
+impl OutputBudget {
+    pub(super) fn new(limit: usize) -> Self {
+        OutputBudget {
+            limit,
+            queued: AtomicUsize::new(0),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// The queue of a new client, for which `limit` bytes may wait.
+    pub(super) fn open(self: &Arc<Self>, client_id: u64, limit: usize) -> Arc<Outbound> {
+        let outbound = Arc::new(Outbound {
+            client_id,
+            headers: AtomicBool::new(false),
+            echo: AtomicBool::new(true),
+            limit,
+            budget: Arc::clone(self),
+            waiting: Mutex::default(),
+            filled: Notify::new(),
+            closed: Notify::new(),
+            cut_off: CancellationToken::new(),
+        });
+        self.clients().insert(client_id, Arc::downgrade(&outbound));
+        outbound
+    }
+
+    /// Cuts off the clients for which the most waits until the rest is within the budget.
+    fn relieve(&self) {
+        while self.queued.load(Ordering::Relaxed) > self.limit {
+            let clients: Vec<_> = self.clients().values().filter_map(Weak::upgrade).collect();
+            let biggest = clients.iter().max_by_key(|client| client.queued());
+            if !biggest.is_some_and(|client| client.cut_off()) {
+                return;
+            }
+        }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Weak<Outbound>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The outbound queue of one connection.
 #[derive(Debug)]
 pub(super) struct Outbound {
     pub(super) client_id: u64,
@@ -20,28 +75,26 @@ pub(super) struct Outbound {
     /// Whether the client wants its own messages back.
     pub(super) echo: AtomicBool,
     limit: usize,
+    budget: Arc<OutputBudget>,
     waiting: Mutex<Waiting>,
     filled: Notify,
     closed: Notify,
+    cut_off: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: BytesMut,
+    /// Bytes that the writer has taken and not written yet.
+    in_flight: usize,
     closed: bool,
 }
 
 impl Outbound {
-    pub(super) fn new(client_id: u64, limit: usize) -> Self {
-        Outbound {
-            client_id,
-            headers: AtomicBool::new(false),
-            echo: AtomicBool::new(true),
-            limit,
-            waiting: Mutex::default(),
-            filled: Notify::new(),
-            closed: Notify::new(),
-        }
+    /// A queue with a budget of its own.
+    #[cfg(test)]
+    pub(super) fn new(client_id: u64, limit: usize) -> Arc<Self> {
+        Arc::new(OutputBudget::new(usize::MAX)).open(client_id, limit)
     }
 
     /// Queues a message; false when the client is gone.
@@ -78,13 +131,16 @@ impl Outbound {
         self.closed.notified().await;
     }
 
-    /// Waits for bytes to write; `None` when all is written and the connection is to end. For one waiter: the writer.
+    /// Waits for bytes to write; `None` when all is written and the connection is to end. For one waiter: the writer, which
+    /// then says that they are [`written`](Self::written).
     pub(super) async fn next(&self) -> Option<BytesMut> {
         loop {
             {
                 let mut waiting = self.lock();
                 if !waiting.bytes.is_empty() {
-                    return Some(std::mem::take(&mut waiting.bytes));
+                    let bytes = std::mem::take(&mut waiting.bytes);
+                    waiting.in_flight = bytes.len();
+                    return Some(bytes);
                 }
                 if waiting.closed {
                     return None;
@@ -94,31 +150,88 @@ impl Outbound {
         }
     }
 
+    /// Takes note that the bytes that were taken last are with the client, or given up.
+    pub(super) fn written(&self) {
+        let written = std::mem::take(&mut self.lock().in_flight);
+        self.budget.queued.fetch_sub(written, Ordering::Relaxed);
+    }
+
+    /// Waits until what was taken is no longer worth writing.
+    pub(super) async fn is_cut_off(&self) {
+        self.cut_off.cancelled().await;
+    }
+
     fn push(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
         let mut waiting = self.lock();
         if waiting.closed {
             return false;
         }
+        let before = waiting.bytes.len();
         write(&mut waiting.bytes);
-        if waiting.bytes.len() > self.limit {
-            // Nothing of the queue could be read in time; the reason is all that is still worth sending.
-            waiting.bytes.clear();
-            write_error(&mut waiting.bytes, "Slow Consumer");
-            waiting.closed = true;
-            tracing::warn!(
-                client_id = self.client_id,
-                limit_bytes = self.limit,
-                "closing a client that does not read its messages"
-            );
-            self.closed.notify_one();
+        let added = waiting.bytes.len() - before;
+        let queued = self.budget.queued.fetch_add(added, Ordering::Relaxed) + added;
+        if waiting.bytes.len() + waiting.in_flight > self.limit {
+            self.give_up(&mut waiting);
         }
         drop(waiting);
+        self.filled.notify_one();
+        if queued > self.budget.limit {
+            self.budget.relieve();
+        }
+        true
+    }
+
+    /// Drops what waits for a client that does not read. The reason is all that is still worth sending.
+    fn give_up(&self, waiting: &mut Waiting) {
+        let dropped = waiting.bytes.len();
+        waiting.bytes = BytesMut::new();
+        write_error(&mut waiting.bytes, "Slow Consumer");
+        waiting.closed = true;
+        let budget = &self.budget.queued;
+        budget.fetch_add(waiting.bytes.len(), Ordering::Relaxed);
+        budget.fetch_sub(dropped, Ordering::Relaxed);
+        tracing::warn!(
+            client_id = self.client_id,
+            dropped_bytes = dropped,
+            "closing a client that does not read its messages"
+        );
+        self.closed.notify_one();
+    }
+
+    /// Drops also what is being written; false when there is nothing to drop.
+    fn cut_off(&self) -> bool {
+        let mut waiting = self.lock();
+        let in_flight = std::mem::take(&mut waiting.in_flight);
+        self.budget.queued.fetch_sub(in_flight, Ordering::Relaxed);
+        if waiting.closed {
+            // What is left of it is the reason.
+            return in_flight > 0;
+        }
+        self.give_up(&mut waiting);
+        drop(waiting);
+        if in_flight > 0 {
+            self.cut_off.cancel();
+        }
         self.filled.notify_one();
         true
     }
 
+    fn queued(&self) -> usize {
+        let waiting = self.lock();
+        waiting.bytes.len() + waiting.in_flight
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.budget
+            .queued
+            .fetch_sub(self.queued(), Ordering::Relaxed);
+        self.budget.clients().remove(&self.client_id);
     }
 }
 
@@ -135,5 +248,37 @@ mod tests {
         outbound.closed().await;
         assert_eq!(outbound.next().await.unwrap(), "-ERR 'Slow Consumer'\r\n");
         assert!(outbound.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_counts_until_it_is() {
+        let outbound = Outbound::new(1, 10);
+        outbound.send(b"12345678");
+        assert_eq!(outbound.next().await.unwrap(), "12345678");
+        outbound.send(b"1234");
+        assert!(!outbound.send(b"more"), "12 bytes wait");
+
+        let outbound = Outbound::new(1, 10);
+        outbound.send(b"12345678");
+        outbound.next().await.unwrap();
+        outbound.written();
+        outbound.send(b"1234");
+        assert_eq!(outbound.next().await.unwrap(), "1234");
+    }
+
+    #[tokio::test]
+    async fn the_client_with_the_most_is_cut_off_when_all_have_too_much() {
+        let budget = Arc::new(OutputBudget::new(100));
+        let [small, big, mid] = [1, 2, 3].map(|id| budget.open(id, 1000));
+        assert!(small.send(&[b'x'; 20]) && big.send(&[b'x'; 50]));
+        big.next().await.unwrap();
+        assert!(mid.send(&[b'x'; 40]), "110 bytes are too many");
+        big.is_cut_off().await;
+        assert!(!big.send(b"more") && small.send(b"more") && mid.send(b"more"));
+        assert_eq!(big.next().await.unwrap(), "-ERR 'Slow Consumer'\r\n");
+        big.written();
+        drop((small, big, mid));
+        assert_eq!(budget.queued.load(Ordering::Relaxed), 0);
+        assert!(budget.clients().is_empty());
     }
 }

@@ -198,13 +198,14 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
+    /// The bytes that the message counts for.
+    pub(super) fn size(&self) -> usize {
+        self.subject.len() + self.headers.len() + self.payload.len()
+    }
+
     /// About how many bytes the message takes on the wire.
-    pub(super) fn wire_len(&self) -> usize {
-        self.subject.len()
-            + self.reply.map_or(0, str::len)
-            + self.headers.len()
-            + self.payload.len()
-            + 64
+    fn wire_len(&self) -> usize {
+        self.size() + self.reply.map_or(0, str::len) + 64
     }
 
     /// Writes the message for the subscription `sid`; a client without header support gets the payload alone.

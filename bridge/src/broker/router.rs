@@ -8,7 +8,7 @@ use rand::RngExt;
 use super::outbound::Outbound;
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
-use super::{Counters, headers};
+use super::{Counters, headers, subjects};
 
 /// One subscription of one client.
 #[derive(Debug)]
@@ -26,6 +26,16 @@ impl Subscription {
     /// Whether it has had as many messages as it takes.
     pub(super) fn is_spent(&self) -> bool {
         self.delivered.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// About how many bytes of memory it takes, its place among the others included.
+    pub(super) fn memory(&self) -> usize {
+        const EACH: usize = 512;
+        const EACH_TOKEN: usize = 300;
+        let texts = self.subject.len() * 2
+            + self.sid.len() * 2
+            + self.queue.as_ref().map_or(0, |queue| queue.len());
+        EACH + EACH_TOKEN * subjects::token_count(&self.subject) + texts
     }
 }
 
@@ -118,6 +128,8 @@ impl Router {
         self.stats
             .messages_out
             .fetch_add(delivered, Ordering::Relaxed);
+        let bytes = delivered * delivery.size() as u64;
+        self.stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
         delivered > 0
     }
 
@@ -188,7 +200,7 @@ mod tests {
     use super::*;
 
     fn client(id: u64) -> Arc<Outbound> {
-        Arc::new(Outbound::new(id, 1 << 20))
+        Outbound::new(id, 1 << 20)
     }
 
     fn subscribe(

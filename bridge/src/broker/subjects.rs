@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+/// The most tokens of a subject that is subscribed to, or taken by a stream: each takes memory.
+pub(super) const MAX_TOKENS: usize = 128;
+
 /// Whether a pattern is one that may be subscribed to: no empty token, no white space, `>` last.
 ///
 /// A token such as `a*` is an ordinary word: `*` and `>` mean something only when they stand alone.
@@ -14,6 +17,11 @@ pub(super) fn is_valid_pattern(pattern: &str) -> bool {
         }
     }
     true
+}
+
+/// How many tokens a subject has.
+pub(super) fn token_count(subject: &str) -> usize {
+    subject.bytes().filter(|byte| *byte == b'.').count() + 1
 }
 
 /// Whether a subject is a valid one without wildcards.
@@ -71,7 +79,7 @@ pub(super) struct SubjectTrie<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    words: HashMap<Box<str>, Node<T>>,
+    words: HashMap<Box<str>, Box<Node<T>>>,
     any: Option<Box<Node<T>>>,
     here: Vec<T>,
     rest: Vec<T>,
@@ -105,7 +113,7 @@ impl<T> SubjectTrie<T> {
                 "*" => node = node.any.get_or_insert_default(),
                 word => {
                     if !node.words.contains_key(word) {
-                        node.words.insert(word.into(), Node::default());
+                        node.words.insert(word.into(), Box::default());
                     }
                     node = node
                         .words

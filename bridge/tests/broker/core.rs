@@ -165,7 +165,7 @@ async fn a_subscription_can_be_limited_in_advance() {
 }
 
 /// Sends raw protocol text and returns what the server says until it has said `until` or closed the connection.
-async fn converse(url: &str, text: &str, until: &str) -> String {
+pub(crate) async fn converse(url: &str, text: &str, until: &str) -> String {
     let address = url.trim_start_matches("nats://");
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(text.as_bytes()).await.unwrap();

@@ -9,11 +9,13 @@
 )]
 
 mod access;
+mod bounds;
 mod consumers;
 mod core;
 mod crash;
 mod embedded;
 mod messages;
+mod retention;
 mod server;
 mod streams;
 mod supervised;

@@ -17,6 +17,7 @@ use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::StreamConfig;
 use super::{Streams, new_handle};
+use crate::broker::Retention;
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
@@ -39,6 +40,7 @@ pub(super) struct Api {
     folder: Folder,
     syncer: Syncer,
     segment_bytes: u64,
+    retention: Retention,
     tasks: JoinSet<String>,
 }
 
@@ -57,6 +59,7 @@ impl Api {
         folder: Folder,
         syncer: Syncer,
         segment_bytes: u64,
+        retention: Retention,
     ) -> Self {
         Api {
             streams,
@@ -64,6 +67,7 @@ impl Api {
             folder,
             syncer,
             segment_bytes,
+            retention,
             tasks: JoinSet::new(),
         }
     }
@@ -200,7 +204,7 @@ impl Api {
         if self.streams.list(None).len() >= MAX_STREAMS {
             return Err(error::TOO_MANY_STREAMS);
         }
-        let state = State::new(config, json::now());
+        let state = State::new(config, json::now(), self.retention);
         let (dir, segment_bytes, snapshot) = (
             self.folder.stream_dir(name),
             self.segment_bytes,

@@ -57,14 +57,15 @@ impl Stream {
         const BYTES: u64 = 1 << 20;
         let mut positions = Vec::new();
         let mut bytes = 0;
-        for (seq, entry) in self.state.messages.range(seq).take(MESSAGES) {
+        for entry in self.state.messages.range(seq).take(MESSAGES) {
             if bytes > 0
-                && (bytes + u64::from(entry.position.len) > BYTES || self.cache.get(seq).is_some())
+                && (bytes + u64::from(entry.position.len) > BYTES
+                    || self.cache.get(entry.seq).is_some())
             {
                 break;
             }
             bytes += u64::from(entry.position.len);
-            positions.push((seq, entry.position));
+            positions.push((entry.seq, entry.position));
         }
         let reader = self
             .log

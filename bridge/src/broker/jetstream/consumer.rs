@@ -81,8 +81,15 @@ impl SavedConsumer {
 impl Consumer {
     /// A consumer as it was saved. What waits for its acknowledgement has all of its time again.
     pub(super) fn restore(saved: SavedConsumer, messages: &Messages, now: Instant) -> Self {
+        let mut consumer = Self::replayed(saved, messages, now);
+        consumer.recount(messages);
+        consumer
+    }
+
+    /// As [`Consumer::restore`], while more of the log is to be replayed: [`Consumer::recount`] is due
+    /// after that.
+    pub(super) fn replayed(saved: SavedConsumer, messages: &Messages, now: Instant) -> Self {
         let filter = Filter::of(saved.config.filters());
-        let num_pending = messages.count_wanted(saved.delivered.stream_seq + 1, &filter);
         let mut consumer = Consumer {
             id: saved.id,
             created: saved.created,
@@ -90,13 +97,13 @@ impl Consumer {
             filter,
             delivered: saved.delivered,
             ack_floor: saved.ack_floor,
-            num_pending,
+            num_pending: 0,
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
         };
         for (seq, consumer_seq, deliveries) in saved.pending {
-            if messages.get(seq).is_some() {
+            if messages.contains(seq) {
                 consumer.wait_for_ack(seq, consumer_seq, deliveries, now);
             }
         }
@@ -122,7 +129,28 @@ impl Consumer {
     pub(super) fn reconfigure(&mut self, config: ConsumerConfig, messages: &Messages) {
         self.config = config;
         self.filter = Filter::of(self.config.filters());
+        self.recount(messages);
+    }
+
+    /// Counts the wanted messages that were never handed out.
+    pub(super) fn recount(&mut self, messages: &Messages) {
         self.num_pending = messages.count_wanted(self.delivered.stream_seq + 1, &self.filter);
+    }
+
+    /// Whether it outlives its clients.
+    pub(super) fn is_durable(&self) -> bool {
+        !self.config.durable_name.is_empty()
+    }
+
+    /// Whether it is durable and there are messages that it has not acknowledged.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_durable() && (self.num_pending > 0 || !self.pending.is_empty())
+    }
+
+    /// Whether it wants a message and has not acknowledged it.
+    pub(super) fn awaits(&self, seq: u64, subject: &str) -> bool {
+        self.pending.contains_key(&seq)
+            || (seq > self.delivered.stream_seq && self.filter.takes(subject))
     }
 
     /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.

@@ -1,46 +1,80 @@
-//! The message ids that a stream saw lately.
+//! The message ids that a stream saw lately, each as a hash of a fixed size.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+/// How many ids are remembered; beyond that the oldest are forgotten before their time.
+const MAX_IDS: usize = 1_000_000;
+
+/// Two hashes with keys that no client knows: 128 bits, so that no two ids share them.
+type Hashes = [u64; 2];
 
 /// Message ids with the sequence of their message, forgotten after the stream's window.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    seen: HashMap<Box<str>, u64>,
-    order: VecDeque<(i64, Box<str>)>,
-    last: Option<Box<str>>,
+    hashers: [RandomState; 2],
+    seen: HashMap<Hashes, u64>,
+    order: VecDeque<(i64, Hashes)>,
+    last: Box<str>,
+    last_stored: Box<str>,
 }
 
 impl Duplicates {
     /// The sequence of the message that had this id.
     pub(super) fn find(&self, id: &str) -> Option<u64> {
-        self.seen.get(id).copied()
+        self.seen.get(&self.hashes(id)).copied()
     }
 
     pub(super) fn insert(&mut self, id: &str, seq: u64, time: i64) {
-        self.seen.insert(id.into(), seq);
-        self.order.push_back((time, id.into()));
-        self.last = Some(id.into());
+        while self.order.len() >= MAX_IDS {
+            self.forget_oldest();
+        }
+        let hashes = self.hashes(id);
+        self.seen.insert(hashes, seq);
+        self.order.push_back((time, hashes));
+        self.last = id.into();
+    }
+
+    /// Takes note that the message with this id is on disk.
+    pub(super) fn stored(&mut self, id: Box<str>) {
+        self.last_stored = id;
     }
 
     /// Takes back the id of a message that could not be stored.
     pub(super) fn remove(&mut self, id: &str) {
-        self.seen.remove(id);
-        self.order.retain(|(_, other)| **other != *id);
-        self.last = self.order.back().map(|(_, last)| last.clone());
+        let hashes = self.hashes(id);
+        self.seen.remove(&hashes);
+        // It is among the last.
+        if let Some(place) = self.order.iter().rposition(|(_, other)| *other == hashes) {
+            self.order.remove(place);
+        }
+        self.last = self.last_stored.clone();
     }
 
     /// Forgets what is from before a time.
     pub(super) fn forget_before(&mut self, time: i64) {
         while self.order.front().is_some_and(|(seen, _)| *seen < time) {
-            if let Some((_, id)) = self.order.pop_front() {
-                self.seen.remove(&id);
-            }
+            self.forget_oldest();
+        }
+        if self.order.is_empty() && self.order.capacity() > 1024 {
+            self.order = VecDeque::new();
+            self.seen = HashMap::new();
         }
     }
 
-    /// The id that came last, as far as it is remembered.
+    /// The id that came last.
     pub(super) fn last(&self) -> &str {
-        self.last.as_deref().unwrap_or_default()
+        &self.last
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, hashes)) = self.order.pop_front() {
+            self.seen.remove(&hashes);
+        }
+    }
+
+    fn hashes(&self, id: &str) -> Hashes {
+        self.hashers.each_ref().map(|hasher| hasher.hash_one(id))
     }
 }
 
@@ -70,7 +104,23 @@ mod tests {
             ),
             (None, Some(2), "b")
         );
-        duplicates.remove("b");
-        assert_eq!((duplicates.find("b"), duplicates.last()), (None, ""));
+        duplicates.stored("b".into());
+        duplicates.insert("c", 3, 30);
+        duplicates.remove("c");
+        assert_eq!((duplicates.find("c"), duplicates.last()), (None, "b"));
+        assert_eq!(duplicates.find("b"), Some(2));
+    }
+
+    #[test]
+    fn only_so_many_ids_are_remembered() {
+        let mut duplicates = Duplicates::default();
+        for seq in 0..=MAX_IDS as u64 {
+            duplicates.insert(&seq.to_string(), seq, 0);
+        }
+        assert_eq!(duplicates.seen.len(), MAX_IDS);
+        assert_eq!(
+            (duplicates.find("0"), duplicates.find("1")),
+            (None, Some(1))
+        );
     }
 }

@@ -75,6 +75,14 @@ impl Stream {
             );
         }
         self.log.finish(written);
+        if let Some(id) = batch
+            .messages
+            .into_iter()
+            .rev()
+            .find_map(|message| message.message_id)
+        {
+            self.state.duplicates.stored(id);
+        }
         for effect in batch.effects {
             self.take_effect(effect, now);
         }

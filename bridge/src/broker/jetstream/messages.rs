@@ -1,29 +1,28 @@
 //! Which messages a stream holds, where they lie, and which are to go: everything about them but their bytes.
+//!
+//! Of each message a few bytes are in memory, in [`Chunk`]s in the order of the sequences. Looking at
+//! one message means reading its chunk from the start; counting and finding the next one does not.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::stream_config::{Discard, StreamConfig, limit};
+use super::chunk::{Chunk, Entry};
+use super::retention::Limits;
+use super::subject_table::SubjectTable;
 use crate::broker::store::log::Position;
 use crate::broker::subjects;
-
-/// What is kept in memory of each message.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) position: Position,
-    pub(super) time: i64,
-    pub(super) subject: Arc<str>,
-    pub(super) size: u64,
-}
 
 /// The index of a stream's messages.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    entries: BTreeMap<u64, Entry>,
-    /// The sequences of each subject's messages, ascending.
-    subjects: HashMap<Arc<str>, VecDeque<u64>>,
+    /// In the order of their sequences; each holds a message that is there.
+    chunks: VecDeque<Chunk>,
+    subjects: SubjectTable,
     /// How many messages live in each segment of the log.
     segments: HashMap<u64, u64>,
+    len: u64,
+    /// The first message: its age is asked for with every publish.
+    first: Option<Entry>,
     pub(super) bytes: u64,
     pub(super) last_seq: u64,
     pub(super) last_time: i64,
@@ -38,6 +37,7 @@ pub(super) fn stored_size(subject: usize, headers: usize, payload: usize) -> u64
 }
 
 impl Messages {
+    /// Adds a message behind all others.
     pub(super) fn insert(
         &mut self,
         seq: u64,
@@ -46,48 +46,87 @@ impl Messages {
         time: i64,
         size: u64,
     ) {
-        let subject = match self.subjects.get_key_value(subject) {
-            Some((known, _)) => Arc::clone(known),
-            None => Arc::from(subject),
+        let entry = Entry {
+            seq,
+            position,
+            time,
+            subject: self.subjects.add(subject, seq),
+            size,
         };
-        self.subjects
-            .entry(Arc::clone(&subject))
-            .or_default()
-            .push_back(seq);
+        if !self.chunks.back_mut().is_some_and(|last| last.push(entry)) {
+            self.chunks.push_back(Chunk::new(entry));
+        }
         *self.segments.entry(position.segment).or_default() += 1;
+        self.len += 1;
         self.bytes += size;
         self.last_seq = self.last_seq.max(seq);
         self.last_time = time;
-        self.entries.insert(
-            seq,
-            Entry {
-                position,
-                time,
-                subject,
-                size,
-            },
-        );
+        self.first.get_or_insert(entry);
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<Entry> {
-        let entry = self.entries.remove(&seq)?;
-        if let Some(seqs) = self.subjects.get_mut(&entry.subject) {
-            if let Ok(place) = seqs.binary_search(&seq) {
-                seqs.remove(place);
-            }
-            if seqs.is_empty() {
-                self.subjects.remove(&entry.subject);
-            }
+    /// Takes a message out and returns its subject.
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Arc<str>> {
+        let place = self.chunk_place(seq)?;
+        let chunk = self.chunks.get_mut(place)?;
+        let entry = match self.first {
+            Some(first) if first.seq == seq => first,
+            _ => chunk.get(seq)?,
+        };
+        chunk.remove(seq);
+        if chunk.len() == 0 {
+            self.chunks.remove(place);
         }
+        self.len -= 1;
+        self.bytes = self.bytes.saturating_sub(entry.size);
         if let Some(live) = self.segments.get_mut(&entry.position.segment) {
             *live -= 1;
             if *live == 0 {
                 self.segments.remove(&entry.position.segment);
             }
         }
-        self.bytes -= entry.size;
         self.first_when_empty = self.first_when_empty.max(seq + 1);
-        Some(entry)
+        if self.first.is_some_and(|first| first.seq == seq) {
+            self.first = self.chunks.front().and_then(|chunk| chunk.entries().next());
+        }
+        self.uncount(entry)
+    }
+
+    /// Takes note that a subject has a message less. Returns the subject.
+    fn uncount(&mut self, entry: Entry) -> Option<Arc<str>> {
+        let subject = self.subjects.get_mut(entry.subject)?;
+        let name = Arc::clone(&subject.name);
+        subject.count -= 1;
+        if subject.count == 0 {
+            self.subjects.forget(entry.subject);
+            return Some(name);
+        }
+        if subject.first == entry.seq {
+            subject.first += 1;
+        }
+        if subject.last == entry.seq {
+            let last = self.last_before(entry.subject, entry.seq);
+            if let (Some(last), Some(subject)) = (last, self.subjects.get_mut(entry.subject)) {
+                subject.last = last;
+            }
+        }
+        if let Some(subject) = self.subjects.get_mut(entry.subject)
+            && subject.count == 1
+        {
+            subject.first = subject.last;
+        }
+        Some(name)
+    }
+
+    fn last_before(&self, subject: u32, before: u64) -> Option<u64> {
+        let chunks = self.chunks.iter().rev();
+        let mut candidates =
+            chunks.filter(|chunk| chunk.first_seq() < before && chunk.may_hold(subject));
+        let in_chunk = |chunk: &Chunk| {
+            let entries = chunk.entries().take_while(|entry| entry.seq < before);
+            let on_subject = entries.filter(|entry| entry.subject == subject);
+            on_subject.last().map(|entry| entry.seq)
+        };
+        candidates.find_map(in_chunk)
     }
 
     /// Says that sequences go on from here although no message shows it.
@@ -97,17 +136,21 @@ impl Messages {
         self.last_time = self.last_time.max(last_time);
     }
 
-    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
-        self.entries.get(&seq)
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        self.chunk_place(seq)
+            .and_then(|place| self.chunks.get(place))
+            .is_some_and(|chunk| chunk.contains(seq))
     }
 
     /// The messages from a sequence on.
-    pub(super) fn range(&self, from: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        self.entries.range(from..).map(|(seq, entry)| (*seq, entry))
+    pub(super) fn range(&self, from: u64) -> impl Iterator<Item = Entry> {
+        self.chunks_from(from)
+            .flat_map(Chunk::entries)
+            .skip_while(move |entry| entry.seq < from)
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.entries.len() as u64
+        self.len
     }
 
     pub(super) fn first_seq(&self) -> u64 {
@@ -118,17 +161,17 @@ impl Messages {
                 0
             })
         };
-        self.entries.keys().next().copied().unwrap_or_else(empty)
+        self.first.map_or_else(empty, |first| first.seq)
     }
 
     pub(super) fn first_time(&self) -> i64 {
-        self.entries.values().next().map_or(0, |entry| entry.time)
+        self.first.map_or(0, |first| first.time)
     }
 
-    pub(super) fn subjects(&self) -> impl Iterator<Item = (&str, usize)> {
+    pub(super) fn subjects(&self) -> impl Iterator<Item = (&str, u64)> {
         self.subjects
             .iter()
-            .map(|(subject, seqs)| (&**subject, seqs.len()))
+            .map(|subject| (&*subject.name, subject.count))
     }
 
     pub(super) fn subject_count(&self) -> usize {
@@ -137,81 +180,117 @@ impl Messages {
 
     pub(super) fn count_on(&self, subject: &str) -> u64 {
         self.subjects
-            .get(subject)
-            .map_or(0, |seqs| seqs.len() as u64)
+            .by_name(subject)
+            .map_or(0, |subject| subject.count)
     }
 
     /// Sequences between first and last that hold no message any more, at most `max` of them.
     pub(super) fn deleted(&self, max: usize) -> Vec<u64> {
-        let holes =
-            (self.first_seq()..=self.last_seq).filter(|seq| !self.entries.contains_key(seq));
-        holes.take(max).collect()
+        let mut deleted = Vec::new();
+        let mut expected = self.first_seq();
+        for seq in self.range(expected).map(|entry| entry.seq) {
+            deleted.extend((expected..seq).take(max - deleted.len()));
+            expected = seq + 1;
+        }
+        deleted.extend((expected..=self.last_seq).take(max - deleted.len()));
+        deleted
     }
 
     /// How many sequences between first and last hold no message any more.
     pub(super) fn deleted_count(&self) -> u64 {
-        if self.entries.is_empty() {
+        if self.len == 0 {
             return 0;
         }
         (self.last_seq + 1)
             .saturating_sub(self.first_seq())
-            .saturating_sub(self.len())
+            .saturating_sub(self.len)
     }
 
     /// The newest message on a subject or pattern.
     pub(super) fn last_on(&self, pattern: &str) -> Option<u64> {
         if !subjects::has_wildcard(pattern) {
-            return self.subjects.get(pattern)?.back().copied();
+            return Some(self.subjects.by_name(pattern)?.last);
         }
         let matching = self
             .subjects
             .iter()
-            .filter(|(subject, _)| subjects::matches(pattern, subject));
-        matching.filter_map(|(_, seqs)| seqs.back().copied()).max()
+            .filter(|subject| subjects::matches(pattern, &subject.name));
+        matching.map(|subject| subject.last).max()
     }
 
     /// The first message from `from` on whose subject is wanted.
     pub(super) fn next_wanted(&self, from: u64, wanted: &Filter) -> Option<u64> {
         match wanted {
-            Filter::All => self.entries.range(from..).next().map(|(seq, _)| *seq),
-            Filter::One(subject) => {
-                let seqs = self.subjects.get(&**subject)?;
-                seqs.get(seqs.partition_point(|seq| *seq < from)).copied()
+            Filter::All => self
+                .chunks_from(from)
+                .find_map(|chunk| chunk.next_live(from)),
+            Filter::One(name) => {
+                let number = self.subjects.number(name)?;
+                let subject = self.subjects.get(number)?;
+                if subject.count == self.len {
+                    return self.next_wanted(from, &Filter::All);
+                }
+                self.next_on(number, from.max(subject.first))
             }
-            Filter::Patterns(_) => self
-                .entries
-                .range(from..)
-                .find(|(_, entry)| wanted.takes(&entry.subject))
-                .map(|(seq, _)| *seq),
+            Filter::Patterns(_) => {
+                let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+                self.range(from)
+                    .find(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)))
+                    .map(|entry| entry.seq)
+            }
         }
+    }
+
+    fn next_on(&self, subject: u32, from: u64) -> Option<u64> {
+        self.chunks_from(from)
+            .filter(|chunk| chunk.may_hold(subject))
+            .flat_map(Chunk::entries)
+            .find(|entry| entry.seq >= from && entry.subject == subject)
+            .map(|entry| entry.seq)
     }
 
     /// How many messages from `from` on are wanted.
     pub(super) fn count_wanted(&self, from: u64, wanted: &Filter) -> u64 {
-        let matching = self
-            .subjects
-            .iter()
-            .filter(|(subject, _)| wanted.takes(subject));
-        matching
-            .map(|(_, seqs)| (seqs.len() - seqs.partition_point(|seq| *seq < from)) as u64)
-            .sum()
+        let on_wanted: u64 = match wanted {
+            Filter::All => self.len,
+            Filter::One(name) => self.count_on(name),
+            Filter::Patterns(_) => self
+                .subjects
+                .iter()
+                .filter(|subject| wanted.takes(&subject.name))
+                .map(|subject| subject.count)
+                .sum(),
+        };
+        if on_wanted == self.len {
+            return self
+                .chunks_from(from)
+                .map(|chunk| chunk.count_from(from))
+                .sum();
+        }
+        if on_wanted == 0 || from <= self.first_seq() {
+            return on_wanted;
+        }
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+        let taken = self
+            .range(from)
+            .filter(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)));
+        taken.count() as u64
     }
 
     /// The first message at or after a time.
     pub(super) fn first_since(&self, time: i64) -> Option<u64> {
-        self.entries
-            .iter()
-            .find(|(_, entry)| entry.time >= time)
-            .map(|(seq, _)| *seq)
+        self.range(0)
+            .find(|entry| entry.time >= time)
+            .map(|entry| entry.seq)
     }
 
     /// All sequences that a purge with these bounds takes.
     pub(super) fn to_purge(&self, filter: &Filter, below: Option<u64>, keep: u64) -> Vec<u64> {
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
         let taken = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| filter.takes(&entry.subject))
-            .map(|(seq, _)| *seq);
+            .range(0)
+            .filter(|entry| name(entry.subject).is_some_and(|name| filter.takes(name)))
+            .map(|entry| entry.seq);
         let mut taken: Vec<u64> = taken
             .take_while(|seq| below.is_none_or(|below| *seq < below))
             .collect();
@@ -223,43 +302,57 @@ impl Messages {
     }
 
     /// The next message that the limits of a stream put out, if any.
-    pub(super) fn surplus(&self, config: &StreamConfig, newest: Option<&str>) -> Option<u64> {
-        if let (Some(max), Some(seqs)) = (
-            limit(config.max_msgs_per_subject),
-            newest.and_then(|subject| self.subjects.get(subject)),
-        ) && seqs.len() as u64 > max
+    pub(super) fn surplus(&self, limits: &Limits, newest: Option<&str>) -> Option<u64> {
+        if let Some(max) = limits.max_msgs_per_subject
+            && let Some(number) = newest.and_then(|name| self.subjects.number(name))
+            && let Some(subject) = self.subjects.get(number)
+            && subject.count > max
         {
-            return seqs.front().copied();
+            return self.next_on(number, subject.first);
         }
-        let too_many = limit(config.max_msgs).is_some_and(|max| self.len() > max);
-        let too_much = limit(config.max_bytes).is_some_and(|max| self.bytes > max);
-        if config.discard == Discard::Old && (too_many || too_much) {
-            self.entries.keys().next().copied()
+        let too_many = limits.max_msgs.is_some_and(|max| self.len > max);
+        let too_much = limits.max_bytes.is_some_and(|max| self.bytes > max);
+        if limits.discards_old && (too_many || too_much) {
+            self.first.map(|first| first.seq)
         } else {
             None
         }
     }
 
     /// A subject that holds more than its share, after that share became smaller.
-    pub(super) fn crowded_subject(&self, config: &StreamConfig) -> Option<Arc<str>> {
-        let max = limit(config.max_msgs_per_subject)?;
+    pub(super) fn crowded_subject(&self, limits: &Limits) -> Option<Arc<str>> {
+        let max = limits.max_msgs_per_subject?;
         self.subjects
             .iter()
-            .find(|(_, seqs)| seqs.len() as u64 > max)
-            .map(|(subject, _)| Arc::clone(subject))
+            .find(|subject| subject.count > max)
+            .map(|subject| Arc::clone(&subject.name))
     }
 
     /// The oldest message, if it is from before a time.
     pub(super) fn first_before(&self, time: i64) -> Option<u64> {
-        self.entries
-            .iter()
-            .next()
-            .filter(|(_, entry)| entry.time < time)
-            .map(|(seq, _)| *seq)
+        self.first
+            .filter(|first| first.time < time)
+            .map(|first| first.seq)
+    }
+
+    /// When the first message from `seq` on was stored.
+    pub(super) fn time_from(&self, seq: u64) -> Option<i64> {
+        self.range(seq).next().map(|entry| entry.time)
     }
 
     pub(super) fn segment_is_live(&self, segment: u64) -> bool {
         self.segments.contains_key(&segment)
+    }
+
+    fn chunk_place(&self, seq: u64) -> Option<usize> {
+        self.chunks
+            .partition_point(|chunk| chunk.first_seq() <= seq)
+            .checked_sub(1)
+    }
+
+    /// The chunks that may hold messages from a sequence on.
+    fn chunks_from(&self, seq: u64) -> impl Iterator<Item = &Chunk> {
+        self.chunks.range(self.chunk_place(seq).unwrap_or(0)..)
     }
 }
 
@@ -374,5 +467,77 @@ mod tests {
         assert_eq!(messages.to_purge(&Filter::All, None, 0), [1, 2, 3, 4, 5]);
         assert_eq!(messages.to_purge(&Filter::All, Some(3), 0), [1, 2]);
         assert_eq!(messages.to_purge(&Filter::of(&["a.*"]), None, 1), [1, 2, 3]);
+    }
+
+    /// What the index was before it was compact, for comparison.
+    fn plain(seq: u64) -> (String, Position, u64) {
+        let position = Position {
+            segment: seq / 1000,
+            offset: (seq % 1000) * 250,
+            len: 242,
+        };
+        (format!("s.{}", seq % 7), position, 247)
+    }
+
+    fn many(count: u64) -> Messages {
+        let mut messages = Messages::default();
+        for seq in 1..=count {
+            let (subject, position, size) = plain(seq);
+            let time = 1_700_000_000_000_000_000 + seq as i64 * 5_700;
+            messages.insert(seq, &subject, position, time, size);
+        }
+        messages
+    }
+
+    #[test]
+    fn a_message_takes_a_few_bytes_of_memory() {
+        let messages = many(100_000);
+        let bytes: usize = messages.chunks.iter().map(Chunk::memory).sum();
+        let each = bytes as f64 / 100_000.0;
+        assert!(each < 8.0, "{each} bytes a message");
+    }
+
+    #[test]
+    fn any_order_of_removals_leaves_the_right_messages() {
+        let mut messages = many(3000);
+        let mut left: std::collections::BTreeMap<u64, String> =
+            (1..=3000).map(|seq| (seq, plain(seq).0)).collect();
+        let mut seed = 7_u64;
+        while left.len() > 5 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let from = (seed >> 33) % 3000;
+            let Some(seq) = left.range(from..).next().map(|(seq, _)| *seq) else {
+                continue;
+            };
+            let subject = left.remove(&seq).unwrap();
+            assert_eq!(messages.remove(seq).as_deref(), Some(&*subject));
+            assert!(!messages.contains(seq) && messages.remove(seq).is_none());
+            if left.len() % 100 == 0 {
+                let one = Filter::of(&[&subject]);
+                let on_one = |(_, other): &(&u64, &String)| **other == subject;
+                assert_eq!(messages.first_seq(), *left.keys().next().unwrap());
+                assert_eq!(
+                    messages.next_wanted(from, &one),
+                    left.range(from..).find(on_one).map(|(seq, _)| *seq)
+                );
+                assert_eq!(
+                    messages.count_wanted(from, &one),
+                    left.range(from..).filter(on_one).count() as u64
+                );
+                assert_eq!(
+                    messages.count_wanted(from, &Filter::All),
+                    left.range(from..).count() as u64
+                );
+                assert_eq!(
+                    messages.last_on(&subject),
+                    left.iter().filter(on_one).map(|(seq, _)| *seq).max()
+                );
+                let seqs: Vec<u64> = messages.range(0).map(|entry| entry.seq).collect();
+                assert_eq!(seqs, left.keys().copied().collect::<Vec<_>>());
+                assert_eq!(messages.bytes, left.len() as u64 * 247);
+                let holes = messages.deleted(usize::MAX).len() as u64;
+                assert_eq!(holes, messages.deleted_count());
+            }
+        }
     }
 }

@@ -13,9 +13,12 @@ mod requests;
 
 mod state;
 
+mod chunk;
 mod duplicates;
 mod messages;
 mod recovery;
+mod retention;
+mod subject_table;
 
 mod consumer;
 
@@ -180,12 +183,12 @@ impl JetStream {
         tasks: &mut JoinSet<String>,
     ) -> Result<Self, BrokerError> {
         let data_dir = config.data_dir.clone();
-        let segment_bytes = config.segment_bytes;
+        let (segment_bytes, retention) = (config.segment_bytes, config.retention);
         let begun = Instant::now();
         let (folder, recovered) = loop {
             let data_dir = data_dir.clone();
             let recovered = tokio::task::spawn_blocking(move || {
-                recovery::recover_all(&data_dir, segment_bytes)
+                recovery::recover_all(&data_dir, segment_bytes, retention)
             })
             .await;
             match recovered.map_err(|error| BrokerError::Crashed(error.to_string()))? {
@@ -220,7 +223,14 @@ impl JetStream {
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
         let stopping = CancellationToken::new();
-        let service = Api::new(Arc::clone(&streams), router, folder, syncer, segment_bytes);
+        let service = Api::new(
+            Arc::clone(&streams),
+            router,
+            folder,
+            syncer,
+            segment_bytes,
+            retention,
+        );
         tasks.spawn(service.run(requests, stopping.clone()));
         Ok(JetStream {
             streams,

@@ -6,10 +6,13 @@ use super::json;
 use super::messages::stored_size;
 use super::state::MESSAGE_ID;
 use super::stream::Stream;
-use super::stream_config::{Discard, limit};
+use super::stream_config::limit;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::record::{Record, StoredMessage};
+
+/// The longest id of a message, in bytes.
+const MAX_MESSAGE_ID: usize = 1024;
 
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
@@ -37,6 +40,11 @@ impl Stream {
         let id = headers::value(&message.headers, MESSAGE_ID)
             .filter(|id| !id.is_empty())
             .map(Box::<str>::from);
+        if id.as_ref().is_some_and(|id| id.len() > MAX_MESSAGE_ID) {
+            return Err(error::bad_request(format!(
+                "header `{MESSAGE_ID}` is longer than {MAX_MESSAGE_ID} bytes"
+            )));
+        }
         let time = json::now();
         self.state.expire(time);
         if let Some(seq) = id.as_deref().and_then(|id| self.state.duplicates.find(id)) {
@@ -134,7 +142,8 @@ impl Stream {
         if limit(config.max_msg_size).is_some_and(|max| len > max) {
             return Err(error::MESSAGE_TOO_BIG);
         }
-        if config.discard == Discard::Old {
+        let limits = &self.state.limits;
+        if limits.discards_old {
             return Ok(());
         }
         let unsynced = self.unsynced();
@@ -146,15 +155,20 @@ impl Stream {
                 .unsynced()
                 .filter(|unsynced| unsynced.subject == message.subject)
                 .count() as u64;
-            let max = limit(config.max_msgs_per_subject).unwrap_or(u64::MAX);
+            let max = limits.max_msgs_per_subject.unwrap_or(u64::MAX);
             if self.state.messages.count_on(&message.subject) + on_subject >= max {
                 return Err(error::TOO_MANY_PER_SUBJECT);
             }
         }
-        if limit(config.max_msgs).is_some_and(|max| self.state.messages.len() + count >= max) {
+        if limits
+            .max_msgs
+            .is_some_and(|max| self.state.messages.len() + count >= max)
+        {
             return Err(error::TOO_MANY_MESSAGES);
         }
-        if limit(config.max_bytes).is_some_and(|max| self.state.messages.bytes + bytes + size > max)
+        if limits
+            .max_bytes
+            .is_some_and(|max| self.state.messages.bytes + bytes + size > max)
         {
             return Err(error::TOO_MANY_BYTES);
         }

@@ -82,7 +82,7 @@ impl Stream {
                 last_by_subj: Some(pattern),
                 ..
             } => messages.last_on(&pattern),
-            GetRequest { seq: Some(seq), .. } => messages.get(seq).map(|_| seq),
+            GetRequest { seq: Some(seq), .. } => messages.contains(seq).then_some(seq),
             GetRequest { .. } => {
                 return Err(error::bad_request("a sequence or a subject is required"));
             }

@@ -6,38 +6,44 @@ use std::time::Instant;
 
 use super::json;
 use super::state::State;
-use crate::broker::BrokerError;
 use crate::broker::store::folder::{Folder, set_aside};
 use crate::broker::store::log::Log;
+use crate::broker::{BrokerError, Retention};
 
 /// Locks the data folder and recovers every stream in it.
 pub(super) fn recover_all(
     data_dir: &Path,
     segment_bytes: u64,
+    retention: Retention,
 ) -> Result<(Folder, Vec<(State, Log)>), BrokerError> {
     let folder = Folder::open(data_dir)?;
     let mut streams = Vec::new();
     for dir in folder.stream_dirs()? {
-        let recovered = recover(dir.clone(), segment_bytes);
+        let recovered = recover(dir.clone(), segment_bytes, retention);
         streams.extend(recovered.map_err(|source| BrokerError::DataDir { path: dir, source })?);
     }
     Ok((folder, streams))
 }
 
 /// Replays one stream's log; `None` when there is no stream in it, whose name is free then.
-fn recover(dir: PathBuf, segment_bytes: u64) -> io::Result<Option<(State, Log)>> {
-    let now = Instant::now();
+fn recover(
+    dir: PathBuf,
+    segment_bytes: u64,
+    retention: Retention,
+) -> io::Result<Option<(State, Log)>> {
+    let (now, time) = (Instant::now(), json::now());
     let mut state: Option<State> = None;
     let log = Log::open(
         dir.clone(),
         segment_bytes,
         |position, record| match &mut state {
-            Some(state) => state.replay(position, record, now),
-            None => state = State::from_snapshot(&record, now),
+            Some(state) => state.replay(position, record, now, time),
+            None => state = State::from_snapshot(&record, now, retention),
         },
     )?;
     match state {
         Some(mut state) => {
+            state.end_replay();
             state.expire(json::now());
             Ok(Some((state, log)))
         }
@@ -76,7 +82,7 @@ mod tests {
         fs::create_dir(folder.stream_dir("torn")).unwrap();
         fs::write(folder.stream_dir("torn").join("0000000000000001.log"), b"x").unwrap();
         drop(folder);
-        let (folder, streams) = recover_all(dir.path(), 1 << 20).unwrap();
+        let (folder, streams) = recover_all(dir.path(), 1 << 20, Retention::UNLIMITED).unwrap();
         assert!(streams.is_empty());
         let left = names(&folder);
         assert_eq!(left.len(), 1, "{left:?}");

@@ -208,7 +208,7 @@ impl Stream {
             Ok(_) if self.state.config.deny_delete => {
                 responder.send(Err(error::forbidden(10057, "message delete not permitted")))
             }
-            Ok(DeleteRequest { seq }) if self.state.messages.get(seq).is_some() => {
+            Ok(DeleteRequest { seq }) if self.state.messages.contains(seq) => {
                 self.batch.push(&Record::Deleted { seq });
                 self.batch.effects.push(Effect::Remove {
                     seqs: vec![seq],

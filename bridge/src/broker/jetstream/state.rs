@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::consumer::{Consumer, SavedConsumer};
 use super::duplicates::Duplicates;
 use super::messages::{Messages, stored_size};
+use super::retention::Limits;
 use super::stream_config::StreamConfig;
+use crate::broker::Retention;
 use crate::broker::headers;
 use crate::broker::store::log::Position;
 use crate::broker::store::record::Record;
@@ -26,6 +28,10 @@ pub(super) struct State {
     pub(super) consumers: BTreeMap<String, Consumer>,
     pub(super) duplicates: Duplicates,
     pub(super) next_consumer_id: u32,
+    pub(super) limits: Limits,
+    /// Messages that were given up before a durable consumer had acknowledged them.
+    pub(super) lost: u64,
+    retention: Retention,
 }
 
 /// The rarer changes of a stream, as they stand in its log.
@@ -49,12 +55,15 @@ struct Snapshot {
 }
 
 impl State {
-    pub(super) fn new(config: StreamConfig, created: i64) -> Self {
+    pub(super) fn new(config: StreamConfig, created: i64, retention: Retention) -> Self {
         let mut messages = Messages::default();
         if config.first_seq > 1 {
             messages.advance(config.first_seq, config.first_seq - 1, 0);
         }
         State {
+            limits: Limits::of(&config, &retention),
+            lost: 0,
+            retention,
             config,
             created,
             messages,
@@ -65,12 +74,16 @@ impl State {
     }
 
     /// The state a log starts from; `None` when the record holds none.
-    pub(super) fn from_snapshot(record: &Record, now: Instant) -> Option<Self> {
+    pub(super) fn from_snapshot(
+        record: &Record,
+        now: Instant,
+        retention: Retention,
+    ) -> Option<Self> {
         let Record::Snapshot(json) = record else {
             return None;
         };
         let snapshot: Snapshot = serde_json::from_slice(json).ok()?;
-        let mut state = State::new(snapshot.config.clone(), snapshot.created);
+        let mut state = State::new(snapshot.config.clone(), snapshot.created, retention);
         state.take_snapshot(snapshot, now);
         Some(state)
     }
@@ -88,8 +101,8 @@ impl State {
         to_json(&snapshot)
     }
 
-    /// Applies a record of the log.
-    pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant) {
+    /// Applies a record of the log. When the last is applied, [`State::end_replay`] is due.
+    pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant, time: i64) {
         match record {
             Record::Message(message) => {
                 let size = stored_size(
@@ -97,8 +110,10 @@ impl State {
                     message.headers.len(),
                     message.payload.len(),
                 );
-                if let Some(id) = headers::value(&message.headers, MESSAGE_ID) {
+                let is_recent = message.time >= time.saturating_sub(self.config.duplicate_window);
+                if is_recent && let Some(id) = headers::value(&message.headers, MESSAGE_ID) {
                     self.duplicates.insert(id, message.seq, message.time);
+                    self.duplicates.stored(id.into());
                 }
                 self.add(message.seq, &message.subject, position, message.time, size);
             }
@@ -162,18 +177,49 @@ impl State {
         for consumer in self.consumers.values_mut() {
             consumer.message_added(seq, subject);
         }
-        while let Some(surplus) = self.messages.surplus(&self.config, Some(subject)) {
-            self.remove(surplus);
+        while let Some(surplus) = self.messages.surplus(&self.limits, Some(subject)) {
+            self.give_up(surplus);
         }
     }
 
     /// Takes a message out.
     pub(super) fn remove(&mut self, seq: u64) {
-        let Some(entry) = self.messages.remove(seq) else {
+        let Some(subject) = self.messages.remove(seq) else {
             return;
         };
         for consumer in self.consumers.values_mut() {
-            consumer.message_removed(seq, &entry.subject);
+            consumer.message_removed(seq, &subject);
+        }
+    }
+
+    /// Takes out a message that the limits no longer leave room or time for.
+    fn give_up(&mut self, seq: u64) {
+        let Some(subject) = self.messages.remove(seq) else {
+            return;
+        };
+        let mut is_lost = false;
+        for consumer in self.consumers.values_mut() {
+            is_lost |= consumer.is_durable() && consumer.awaits(seq, &subject);
+            consumer.message_removed(seq, &subject);
+        }
+        self.lost += u64::from(is_lost);
+    }
+
+    /// Whether there are durable consumers, and all of them have acknowledged everything up to here.
+    pub(super) fn is_acknowledged(&self, seq: u64) -> bool {
+        let mut durable = self
+            .consumers
+            .values()
+            .filter(|consumer| consumer.is_durable())
+            .peekable();
+        durable.peek().is_some() && durable.all(|consumer| consumer.ack_floor.stream_seq >= seq)
+    }
+
+    /// Counts what cannot be counted while a log is replayed.
+    pub(super) fn end_replay(&mut self) {
+        self.lost = 0;
+        for consumer in self.consumers.values_mut() {
+            consumer.recount(&self.messages);
         }
     }
 
@@ -189,10 +235,16 @@ impl State {
     pub(super) fn expire(&mut self, now: i64) {
         self.duplicates
             .forget_before(now.saturating_sub(self.config.duplicate_window));
-        if self.config.max_age > 0 {
+        if let Some(age) = self.limits.max_age {
+            while let Some(seq) = self.messages.first_before(now.saturating_sub(age)) {
+                self.give_up(seq);
+            }
+        }
+        if let Some(age) = self.limits.max_acknowledged_age {
             while let Some(seq) = self
                 .messages
-                .first_before(now.saturating_sub(self.config.max_age))
+                .first_before(now.saturating_sub(age))
+                .filter(|seq| self.is_acknowledged(*seq))
             {
                 self.remove(seq);
             }
@@ -203,13 +255,14 @@ impl State {
         match change {
             Change::Configured(config) => {
                 self.config = *config;
-                while let Some(subject) = self.messages.crowded_subject(&self.config) {
-                    while let Some(surplus) = self.messages.surplus(&self.config, Some(&subject)) {
-                        self.remove(surplus);
+                self.limits = Limits::of(&self.config, &self.retention);
+                while let Some(subject) = self.messages.crowded_subject(&self.limits) {
+                    while let Some(surplus) = self.messages.surplus(&self.limits, Some(&subject)) {
+                        self.give_up(surplus);
                     }
                 }
-                while let Some(surplus) = self.messages.surplus(&self.config, None) {
-                    self.remove(surplus);
+                while let Some(surplus) = self.messages.surplus(&self.limits, None) {
+                    self.give_up(surplus);
                 }
             }
             Change::ConsumerSaved(saved) => {
@@ -233,6 +286,7 @@ impl State {
 
     fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
         self.config = snapshot.config;
+        self.limits = Limits::of(&self.config, &self.retention);
         self.created = snapshot.created;
         self.remove_below(snapshot.first_seq);
         self.messages
@@ -242,7 +296,7 @@ impl State {
         let consumers = consumers.map(|saved| {
             (
                 saved.config.name.clone(),
-                Consumer::restore(saved, &self.messages, now),
+                Consumer::replayed(saved, &self.messages, now),
             )
         });
         self.consumers = consumers.collect();

@@ -17,6 +17,7 @@ use super::deliver::Waiting;
 use super::error;
 use super::json;
 use super::requests::Request;
+use super::retention::Lag;
 use super::state::State;
 use crate::broker::Counters;
 use crate::broker::protocol::Message;
@@ -32,6 +33,8 @@ pub(super) const MAX_COMMANDS: usize = 256;
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// How long records that nobody waits for may stay in memory.
 const LAZY_DELAY: Duration = Duration::from_millis(50);
+/// A stream without messages starts a new segment when the last is longer than this.
+const MAX_EMPTY_BYTES: u64 = 1 << 20;
 /// The longest sleep, so that what depends on the clock of the wall is looked at now and then.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
@@ -76,6 +79,7 @@ pub(super) struct Stream {
     pub(super) writing: Option<(Batch, Bytes)>,
     pub(super) outcome: Option<Outcome>,
     lazy_since: Option<Instant>,
+    pub(super) lag: Lag,
     /// The last sequence given out, on disk or not.
     pub(super) tail_seq: u64,
     pub(super) ended: bool,
@@ -103,6 +107,7 @@ impl Stream {
             writing: None,
             outcome: None,
             lazy_since: None,
+            lag: Lag::new(Instant::now()),
             ended: false,
             failing: false,
             stats,
@@ -131,6 +136,7 @@ impl Stream {
             self.serve_pulls(now).await;
             self.write(now);
         }
+        self.count_lag(false);
         self.state.config.name
     }
 
@@ -221,23 +227,47 @@ impl Stream {
         if self.state.messages.len() != before {
             self.drop_dead_segments();
         }
+        self.give_back_room();
+        self.watch_lag(now);
         self.tend_consumers(now);
+    }
+
+    /// Gives back the room of the last segment when no message is left in it.
+    fn give_back_room(&mut self) {
+        if self.state.messages.len() == 0
+            && self.log.last_len() > MAX_EMPTY_BYTES
+            && !self.failing
+            && self.outcome.is_none()
+            && self.batch.is_empty()
+        {
+            self.log.end_segment();
+            self.submit();
+        }
     }
 
     fn next_wake(&self, now: Instant) -> Instant {
         let lazy = self.lazy_since.map(|since| since + LAZY_DELAY);
-        let age = (self.state.config.max_age > 0 && self.state.messages.len() > 0).then(|| {
-            let until = self
-                .state
-                .messages
+        let (limits, messages) = (&self.state.limits, &self.state.messages);
+        let acknowledged = limits
+            .max_acknowledged_age
+            .filter(|_| self.state.is_acknowledged(messages.first_seq()));
+        // The server's own limits need not be exact.
+        let slack = match limits.max_acknowledged_age {
+            Some(_) => Duration::from_secs(1),
+            None => Duration::from_millis(1),
+        };
+        let age = [limits.max_age, acknowledged].into_iter().flatten().min();
+        let age = age.filter(|_| messages.len() > 0).and_then(|age| {
+            let left = messages
                 .first_time()
-                .saturating_add(self.state.config.max_age);
-            let left = until.saturating_sub(json::now());
-            now + super::consumer_config::nanos_to_duration(left) + Duration::from_millis(1)
+                .saturating_add(age)
+                .saturating_sub(json::now());
+            now.checked_add(super::consumer_config::nanos_to_duration(left) + slack)
         });
         let dues = [
             lazy.filter(|_| self.outcome.is_none()),
             age,
+            self.next_lag_check(),
             self.next_consumer_due(now),
         ];
         dues.into_iter()

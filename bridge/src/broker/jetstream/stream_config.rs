@@ -185,7 +185,9 @@ impl StreamConfig {
             ));
         }
         for (place, subject) in self.subjects.iter().enumerate() {
-            if !subjects::is_valid_pattern(subject) {
+            if !subjects::is_valid_pattern(subject)
+                || subjects::token_count(subject) > subjects::MAX_TOKENS
+            {
                 return Err(error::stream_config("invalid subject"));
             }
             if self

@@ -15,7 +15,7 @@ use super::scan::{Preamble, preamble, visit_all};
 use super::write::{Target, Write, Written};
 
 /// Where a record's body lies.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::broker) struct Position {
     pub(in crate::broker) segment: u64,
     pub(in crate::broker) offset: u64,
@@ -39,6 +39,8 @@ pub(in crate::broker) struct Log {
     segment_bytes: u64,
     /// After a failed write nothing is known of the file's end, so that the next batch starts a new file.
     distrusted: bool,
+    /// The next batch starts a new file although there is room in the last.
+    ended: bool,
 }
 
 impl Log {
@@ -59,6 +61,7 @@ impl Log {
             segments: VecDeque::new(),
             segment_bytes,
             distrusted: false,
+            ended: false,
         };
         let begun = log.write(Bytes::new(), |_| snapshot).run();
         let renamed = begun.and_then(|written| {
@@ -89,6 +92,7 @@ impl Log {
             segments: VecDeque::new(),
             segment_bytes,
             distrusted: false,
+            ended: false,
         };
         let numbers = segment_numbers(&log.dir)?;
         let mut pending: Option<(u64, PathBuf, Bytes)> = None;
@@ -179,6 +183,7 @@ impl Log {
         match self.segments.back() {
             Some(last)
                 if !self.distrusted
+                    && !self.ended
                     && (last.len + bytes.len() as u64 <= self.segment_bytes || last.len == 0) =>
             {
                 Write {
@@ -224,10 +229,21 @@ impl Log {
                     room: written.room,
                 });
                 self.distrusted = false;
+                self.ended = false;
             }
             (None, Some(last)) => (last.len, last.room) = (written.end, written.room),
             (None, None) => {}
         }
+    }
+
+    /// The bytes of the segment that is written to.
+    pub(in crate::broker) fn last_len(&self) -> u64 {
+        self.segments.back().map_or(0, |last| last.len)
+    }
+
+    /// Has the next batch start a new segment, so that the last can be deleted.
+    pub(in crate::broker) fn end_segment(&mut self) {
+        self.ended = true;
     }
 
     /// Takes note of a batch that could not be written.

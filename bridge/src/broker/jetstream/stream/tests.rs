@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::recovery::recover_all;
 use super::super::stream_config::StreamConfig;
 use super::*;
+use crate::broker::Retention;
 use crate::broker::outbound::Outbound;
 use crate::broker::router::Subscription;
 use crate::broker::store::folder::Folder;
@@ -22,13 +23,13 @@ impl Bench {
     fn start(data_dir: &Path) -> Self {
         let folder = Folder::open(data_dir).unwrap();
         let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
-        let state = State::new(config.checked().unwrap(), json::now());
+        let state = State::new(config.checked().unwrap(), json::now(), Retention::UNLIMITED);
         let dir: PathBuf = folder.stream_dir("S");
         let log = Log::create(dir, 1 << 20, state.snapshot()).unwrap();
         let syncer = Syncer::start(folder).unwrap();
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));
-        let client = Arc::new(Outbound::new(1, 1 << 20));
+        let client = Outbound::new(1, 1 << 20);
         router.subscribe(Arc::new(Subscription {
             subject: INBOX.into(),
             queue: None,
@@ -127,7 +128,7 @@ async fn nothing_is_acknowledged_before_it_is_written() {
             let file = file.unwrap();
             std::fs::copy(file.path(), streams.join(file.file_name())).unwrap();
         }
-        let (_, recovered) = recover_all(copy.path(), 1 << 20).unwrap();
+        let (_, recovered) = recover_all(copy.path(), 1 << 20, Retention::UNLIMITED).unwrap();
         assert_eq!(recovered[0].0.messages.last_seq, number);
     }
 }
@@ -136,7 +137,7 @@ async fn nothing_is_acknowledged_before_it_is_written() {
 async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match recover_all(dir, 1 << 20) {
+        match recover_all(dir, 1 << 20, Retention::UNLIMITED) {
             Ok(recovered) => return recovered,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }

@@ -1,0 +1,95 @@
+//! The subjects of a stream's messages, numbered so that a message holds a number instead of a text.
+//!
+//! A subject without messages is forgotten, and its number used again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What is known of the messages on one subject.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) name: Arc<str>,
+    pub(super) count: u64,
+    /// No message on the subject comes before this sequence.
+    pub(super) first: u64,
+    /// The last message.
+    pub(super) last: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SubjectTable {
+    numbers: HashMap<Arc<str>, u32>,
+    subjects: Vec<Option<Subject>>,
+    free: Vec<u32>,
+}
+
+impl SubjectTable {
+    /// Counts a message on a subject and returns the subject's number.
+    pub(super) fn add(&mut self, name: &str, seq: u64) -> u32 {
+        if let Some(number) = self.numbers.get(name).copied() {
+            if let Some(subject) = self.get_mut(number) {
+                subject.count += 1;
+                subject.last = seq;
+            }
+            return number;
+        }
+        let subject = Subject {
+            name: Arc::from(name),
+            count: 1,
+            first: seq,
+            last: seq,
+        };
+        let name = Arc::clone(&subject.name);
+        let number = match self.free.pop() {
+            Some(number) => {
+                if let Some(place) = self.subjects.get_mut(number as usize) {
+                    *place = Some(subject);
+                }
+                number
+            }
+            None => {
+                self.subjects.push(Some(subject));
+                u32::try_from(self.subjects.len() - 1)
+                    .expect("a subject takes more than a byte of memory")
+            }
+        };
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// Forgets a subject on which there is no message.
+    pub(super) fn forget(&mut self, number: u32) {
+        if let Some(subject) = self
+            .subjects
+            .get_mut(number as usize)
+            .and_then(Option::take)
+        {
+            self.numbers.remove(&subject.name);
+            self.free.push(number);
+        }
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Subject> {
+        self.subjects.get(number as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Subject> {
+        self.subjects.get_mut(number as usize)?.as_mut()
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&Subject> {
+        self.get(self.number(name)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.iter().flatten()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
