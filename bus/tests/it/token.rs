@@ -32,7 +32,7 @@ async fn carries_an_event(url: BusUrl) {
     let scene = Scene::new(&bus);
     let recorder = Recorder::new();
     scene.consumer(&recorder);
-    let published = scene.producer().publish(vec![scene.event("k", "1")]).await;
+    let published = scene.producer().publish(scene.events(0, 1)).await;
     published.unwrap();
     recorder.wait_for_events(1).await;
     scene.stop().await;
