@@ -1,9 +1,11 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! What an actor of the bus reports of itself: troubles that several tasks notice, put together into
+//! one state of health, and counters.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime::{Dependency, Reporter};
 
-/// What keeps an actor of the bus from its work, put together from those who notice and reported
-/// when it changes.
+/// What keeps an actor of the bus from its work, put together from what its tasks notice.
 #[derive(Debug)]
 pub(super) struct Condition {
     reporter: Reporter,
@@ -17,8 +19,29 @@ struct Troubles {
     suspected: bool,
     /// Why the broker cannot be reached.
     away: Option<String>,
-    /// Why the work does not go on though the broker is there.
+    /// Why the work does not go on though the broker can be reached.
     stuck: Option<String>,
+    /// Events that the broker deleted too early, and whose effects are not repaired yet.
+    missing: u64,
+}
+
+impl Troubles {
+    fn are_none(&self) -> bool {
+        self.away.is_none() && self.stuck.is_none() && self.missing == 0
+    }
+}
+
+/// Effects of missing events are being repaired until this is dropped.
+pub(super) struct Repair {
+    condition: Arc<Condition>,
+    missing: u64,
+}
+
+impl Drop for Repair {
+    fn drop(&mut self) {
+        self.condition
+            .change(|troubles| troubles.missing -= self.missing);
+    }
 }
 
 impl Condition {
@@ -39,7 +62,21 @@ impl Condition {
         self.reporter.handled(count as u64);
     }
 
-    /// The broker may be away: look for it.
+    /// An event became a dead letter.
+    pub(super) fn dead_letter(&self) {
+        self.reporter.count("dead letters", 1);
+    }
+
+    /// `missing` events never arrived; the actor is degraded until the value is dropped.
+    pub(super) fn repairing(self: &Arc<Self>, missing: u64) -> Repair {
+        self.change(|troubles| troubles.missing += missing);
+        Repair {
+            condition: self.clone(),
+            missing,
+        }
+    }
+
+    /// The broker may be unavailable.
     pub(super) fn suspect_broker(&self) {
         self.change(|troubles| troubles.suspected = true);
     }
@@ -84,18 +121,22 @@ impl Condition {
 
     fn change(&self, change: impl FnOnce(&mut Troubles)) {
         let mut troubles = self.troubles();
-        let was_well = troubles.away.is_none() && troubles.stuck.is_none();
+        let was_well = troubles.are_none();
         change(&mut troubles);
-        match (&troubles.away, &troubles.stuck) {
-            (Some(reason), _) | (None, Some(reason)) => {
-                self.work.is_gone(reason);
-                self.reporter.hindered(reason);
-            }
-            (None, None) if was_well => {}
-            (None, None) => {
-                self.work.is_there();
-                self.reporter.ready();
-            }
+        if let Some(reason) = troubles.away.as_ref().or(troubles.stuck.as_ref()) {
+            self.work.is_gone(reason);
+            self.reporter.hindered(reason);
+            return;
+        }
+        if was_well && troubles.are_none() {
+            return;
+        }
+        self.work.is_there();
+        match troubles.missing {
+            0 => self.reporter.ready(),
+            missing => self.reporter.hindered(format_args!(
+                "the broker deleted {missing} events before they were consumed"
+            )),
         }
     }
 

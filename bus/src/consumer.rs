@@ -1,3 +1,7 @@
+//! The consuming side of the bus: a supervised actor that takes events from a `Source` to a handler,
+//! acknowledges each after the handler's verdict, and moves what cannot be processed to the dead
+//! letters.
+
 use std::{
     collections::HashMap, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
@@ -6,13 +10,14 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running,
 use async_trait::async_trait;
 use futures::FutureExt;
 use runtime::{Backoff, ChildGuard, Group, Handle, Place};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     BusUrl, Condition, Event, KEEP_INTERVAL, Source, Verdict,
+    dead_letter_log::{DeadLetterLog, Repeated},
     dead_letters::DeadLetters,
-    event::{Batch, Position},
+    event::{Batch, Gap, Position},
     source,
 };
 
@@ -21,8 +26,10 @@ const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
 const DEAD_LETTER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a stopping consumer takes to tell the broker.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
-/// An event at which the handler panics so many times goes to the dead letters.
+/// After so many panics of the handler an event goes to the dead letters.
 const MAX_PANICS: usize = 3;
+/// How often counts of dead letters are looked at.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is consumed, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +43,15 @@ pub struct Subscription {
 /// What processes events.
 #[async_trait]
 pub trait EventHandler: Send + Sync + 'static {
-    /// Processes `events`, which are in order for each key, and returns a verdict for each. It may
-    /// see an event again that it saw before.
+    /// Processes `events`, which are in order for each key, and returns a verdict for each. An event
+    /// may come again.
     async fn handle(&self, events: &[Event]) -> Vec<Verdict>;
+
+    /// Repairs what `count` events would have changed that the broker deleted before this consumer
+    /// received them. Later events are handled meanwhile; the consumer is degraded until it returns.
+    async fn missed(&self, count: u64) {
+        let _ = count;
+    }
 }
 
 /// A supervised actor that takes events from the bus to a handler.
@@ -74,6 +87,7 @@ pub fn consume(
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             claim: Claim::new(),
             panics: HashMap::new(),
+            dead_letter_log: DeadLetterLog::default(),
         }),
         _guard: guard,
         stop: CancellationToken::new(),
@@ -123,6 +137,7 @@ struct Intake {
     claim: Claim,
     /// How often the handler panicked at an event that was given to it alone.
     panics: HashMap<(i32, u64), usize>,
+    dead_letter_log: DeadLetterLog,
 }
 
 /// How a handler's work on a batch ended.
@@ -150,10 +165,19 @@ impl Intake {
 
     async fn consume(&mut self, source: &mut dyn Source) {
         let mut dead_letters = DeadLetters::new(&self.url, &self.name, &self.condition);
+        let mut dead_letter_log = interval(LOG_INTERVAL);
         loop {
-            match source.fetch().await {
+            let fetched = tokio::select! {
+                fetched = source.fetch() => fetched,
+                _ = dead_letter_log.tick() => {
+                    self.log_repeated_dead_letters();
+                    continue;
+                }
+            };
+            match fetched {
                 Ok(batch) => {
                     self.claim = Claim::new();
+                    self.report_gaps(&batch);
                     self.work_off(source, &mut dead_letters, batch).await;
                 }
                 Err(error) => {
@@ -236,20 +260,69 @@ impl Intake {
                     Ok(Err(error)) => return Err(error.to_string()),
                     Err(_) => return Err("the dead letters' topic took too long".into()),
                 }
-                let topic = &event.topic;
-                tracing::warn!(
-                    topic,
-                    reason,
-                    partition = position.partition,
-                    offset = position.offset,
-                    "an event of {topic} cannot be processed and is a dead letter now: {reason}"
-                );
+                self.log_dead_letter(event, position, &reason);
             }
             Verdict::Retry(reason) => return Err(reason),
         }
         self.panics.remove(&(position.partition, position.offset));
         source.settle(position).await;
         Ok(())
+    }
+
+    fn log_dead_letter(&mut self, event: &Event, position: Position, reason: &str) {
+        self.condition.dead_letter();
+        if self
+            .dead_letter_log
+            .is_news(reason, std::time::Instant::now())
+        {
+            let topic = &event.topic;
+            tracing::warn!(
+                topic,
+                reason,
+                partition = position.partition,
+                offset = position.offset,
+                "an event of {topic} cannot be processed and is a dead letter now: {reason}"
+            );
+        }
+        self.log_repeated_dead_letters();
+    }
+
+    fn log_repeated_dead_letters(&mut self) {
+        let topic = &self.subscription.topic;
+        for Repeated { count, reason } in self
+            .dead_letter_log
+            .take_repeated(std::time::Instant::now())
+        {
+            tracing::warn!(
+                topic,
+                count,
+                reason,
+                "{count} more events of {topic} are dead letters, the last one because: {reason}"
+            );
+        }
+    }
+
+    /// Says that events are missing, and has the handler repair what they would have changed.
+    fn report_gaps(&self, batch: &Batch) {
+        let missing: u64 = batch.gaps().iter().map(Gap::events).sum();
+        let Some(gap) = batch.gaps().first().filter(|_| missing > 0) else {
+            return;
+        };
+        let topic = &self.subscription.topic;
+        tracing::warn!(
+            topic,
+            count = missing,
+            partition = gap.partition,
+            offset = gap.from,
+            "the broker deleted {missing} events of {topic} before they were consumed: this consumer was \
+             behind for longer than the topic's limits of age and size allow"
+        );
+        let (handler, condition) = (self.handler.clone(), self.condition.clone());
+        tokio::spawn(async move {
+            let repair = condition.repairing(missing);
+            handler.missed(missing).await;
+            drop(repair);
+        });
     }
 
     /// Gives the first `count` events to the handler.

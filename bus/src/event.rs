@@ -1,3 +1,6 @@
+//! What travels over the bus: events, the verdicts on them, and fetched events with their positions.
+//! An event that one kind of broker does not carry is refused for every kind.
+
 use super::BusError;
 
 /// The largest event that the bus carries: key, payload and headers together, in bytes. A little
@@ -79,16 +82,32 @@ pub(super) struct Position {
     pub(super) offset: u64,
 }
 
+/// Events that the broker deleted before their consumers received them: the offsets `from..until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) partition: i32,
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+impl Gap {
+    /// How many events are missing.
+    pub(super) fn events(&self) -> u64 {
+        self.until.saturating_sub(self.from)
+    }
+}
+
 /// Fetched events with their positions.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     events: Vec<Event>,
     positions: Vec<Position>,
     bytes: usize,
+    gaps: Vec<Gap>,
 }
 
 impl Batch {
-    /// So many events are handled together at most.
+    /// The most events that are handled together.
     pub(super) const MAX_EVENTS: usize = 128;
     const MAX_BYTES: usize = 4 << 20;
 
@@ -96,6 +115,15 @@ impl Batch {
         self.bytes += event.size();
         self.events.push(event);
         self.positions.push(position);
+    }
+
+    pub(super) fn add_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+    }
+
+    /// The gaps before events of this batch.
+    pub(super) fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -118,13 +146,13 @@ impl Batch {
         &self.positions
     }
 
-    /// Takes away the first `count` events: they are settled.
+    /// Removes the first `count` events, which are settled.
     pub(super) fn advance(&mut self, count: usize) {
         self.events.drain(..count);
         self.positions.drain(..count);
     }
 
-    /// Takes away what is in `partitions`: others have it now.
+    /// Removes the events of `partitions`, which are another consumer's now.
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         let mut index = 0;
         let kept: Vec<bool> = self

@@ -17,6 +17,7 @@
 
 mod condition;
 mod consumer;
+mod dead_letter_log;
 mod dead_letters;
 mod event;
 mod kafka;
@@ -88,8 +89,8 @@ trait Publisher: Send {
 /// settled to be delivered again.
 #[async_trait]
 trait Source: Send {
-    /// Waits for the next events: at least one, of each key in order. Makes the topic, with that of
-    /// its dead letters, when absent. After an error it is called again. May be cancelled.
+    /// Waits for the next events, of each key in order: at least one, or a gap. Creates the topic, with
+    /// that of its dead letters, when absent. After an error it is called again. May be cancelled.
     async fn fetch(&mut self) -> Result<Batch, BusError>;
 
     /// Keeps the claim on the events that are not settled while they take long; to be called every

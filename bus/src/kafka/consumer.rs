@@ -1,5 +1,11 @@
+//! Consumes a Kafka topic as one member of a consumer group, which older peers may share.
+//!
+//! librdkafka reconnects by itself and recovers from little else: after a refused join it reports the
+//! same error for ever. Every error but a lost connection therefore ends the client, and the next fetch
+//! creates a new one, which begins at the committed offsets.
+
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -7,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt;
 use rdkafka::{
-    ClientContext, Message,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
@@ -21,25 +27,31 @@ use super::{
 };
 use crate::{
     BusError, Condition, Event, Source, Subscription,
-    event::{Batch, Position},
+    event::{Batch, Gap, Position},
     with_dead_letters,
 };
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the broker may take to tell which offsets are committed or stored.
+const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Consumes a topic as a member of a consumer group.
 ///
 /// Offsets are stored when an event is settled and committed in the background, when partitions are
-/// taken away, and when the consumer closes.
+/// revoked, and when the client closes.
 pub(crate) struct KafkaSource {
     brokers: Vec<String>,
     name: String,
     subscription: Subscription,
     condition: Arc<Condition>,
     consumer: Option<Arc<StreamConsumer<Member>>>,
-    /// What arrived while something else took long.
+    /// Events that arrived while earlier ones were worked on.
     stash: VecDeque<(Event, Position)>,
     paused: bool,
+    /// An error that arrived while events were worked on, for the next fetch.
+    error: Option<KafkaError>,
+    /// The offset that follows the last event received, for each assigned partition.
+    expected: HashMap<i32, u64>,
 }
 
 impl KafkaSource {
@@ -57,6 +69,8 @@ impl KafkaSource {
             consumer: None,
             stash: VecDeque::new(),
             paused: false,
+            error: None,
+            expected: HashMap::new(),
         }
     }
 
@@ -67,35 +81,59 @@ impl KafkaSource {
         let topic = self.subscription.topic.clone();
         let topics = with_dead_letters([topic.as_str()]);
         make_topics(&self.brokers, &self.name, &self.condition, &topics).await?;
-        let mut config = config(&self.brokers, &self.name);
-        config
-            .set("group.id", &self.subscription.group)
-            .set("enable.auto.offset.store", "false")
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "1000")
-            .set("auto.offset.reset", "earliest")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            // The group goes on soon after one of its members has crashed. Brokers accept no less by default.
-            .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "2000")
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.queue.backoff.ms", "50")
-            .set("queued.max.messages.kbytes", "16384");
         let member = Member {
             listener: Listener::new(&self.condition),
+            condition: self.condition.clone(),
             lost: Mutex::default(),
         };
+        let config = member_config(&self.brokers, &self.name, &self.subscription.group);
         let consumer =
             StreamConsumer::from_config_and_context(&config, member).map_err(unavailable)?;
         consumer.subscribe(&[&topic]).map_err(unavailable)?;
-        self.condition.going_on();
         let consumer = Arc::new(consumer);
         Ok(self.consumer.insert(consumer).clone())
     }
 
-    /// Waits for a message, and meanwhile looks for a broker that is away.
+    async fn fetch_events(&mut self) -> Result<Batch, BusError> {
+        let consumer = self.consumer().await?;
+        if let Some(error) = self.error.take() {
+            self.check(error)?;
+        }
+        if let Some((code, reason)) = consumer.client().fatal_error() {
+            return Err(unavailable(format_args!("{code}: {reason}")));
+        }
+        if self.paused {
+            let resumed = consumer.assignment().and_then(|all| consumer.resume(&all));
+            resumed.map_err(unavailable)?;
+            self.paused = false;
+        }
+        self.forget(&consumer.context().take_lost());
+        while self.stash.is_empty() {
+            self.first(&consumer).await?;
+        }
+        while self.stash.len() < Batch::MAX_EVENTS {
+            match consumer.recv().now_or_never() {
+                Some(Ok(message)) => self.receive(&consumer, &message),
+                Some(Err(error)) => self.check(error)?,
+                None => break,
+            }
+        }
+        self.forget(&consumer.context().take_lost());
+        let mut batch = Batch::default();
+        while !batch.is_full()
+            && let Some((event, position)) = self.stash.pop_front()
+        {
+            if let Some(gap) = self.gap_before(&consumer, position).await {
+                batch.add_gap(gap);
+            }
+            batch.push(event, position);
+        }
+        Ok(batch)
+    }
+
+    /// Waits for a message, and meanwhile probes a broker that may be unavailable.
     async fn first(&mut self, consumer: &Arc<StreamConsumer<Member>>) -> Result<(), BusError> {
-        // Not put off by the errors that come while the broker is away.
+        // Errors that arrive while the broker is unavailable do not postpone the probe.
         let mut look_at = Instant::now() + PROBE_INTERVAL;
         loop {
             match timeout_at(look_at, consumer.recv()).await {
@@ -118,32 +156,68 @@ impl KafkaSource {
         }
     }
 
-    /// Passes over what librdkafka sees to by itself.
+    /// Ignores a lost connection, which librdkafka restores; every other error ends the client.
     fn check(&mut self, error: KafkaError) -> Result<(), BusError> {
-        tracing::debug!(target: "librdkafka", %error, "a consumer says: {error}");
-        if let KafkaError::MessageConsumptionFatal(_) = error {
-            if let Some(consumer) = self.consumer.take() {
-                drop_elsewhere(consumer);
-            }
-            self.stash.clear();
-            return Err(unavailable(error));
-        }
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+        tracing::debug!(target: "librdkafka", %error, "a consumer reports: {error}");
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+            Some(BrokerTransportFailure | AllBrokersDown | Resolve) => {
                 self.condition.suspect_broker();
                 Ok(())
             }
-            // It may have been deleted; whoever made it when it was absent does so again.
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Err(unavailable(error))
-            }
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::InconsistentGroupProtocol
-                | RDKafkaErrorCode::InvalidSessionTimeout,
-            ) => Err(unavailable(error)),
-            _ => Ok(()),
+            _ => Err(unavailable(error)),
+        }
+    }
+
+    /// Ends the client. What was received and not settled is fetched again by the next one.
+    fn discard(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            drop_elsewhere(consumer);
+        }
+        self.stash.clear();
+        self.expected.clear();
+        self.error = None;
+        self.paused = false;
+    }
+
+    /// The events before `position` that the broker deleted before this group received them.
+    async fn gap_before(
+        &mut self,
+        consumer: &Arc<StreamConsumer<Member>>,
+        position: Position,
+    ) -> Option<Gap> {
+        let Position { partition, offset } = position;
+        let expected = match self.expected.insert(partition, offset + 1) {
+            Some(expected) => Some(expected),
+            None => self.committed(consumer, partition).await,
+        };
+        // Offsets may be missing for other reasons: those of transactions are no events.
+        let from = expected.filter(|expected| *expected < offset)?;
+        let (asked, topic) = (consumer.clone(), self.subscription.topic.clone());
+        let stored = blocking(move || asked.fetch_watermarks(&topic, partition, OFFSETS_DEADLINE));
+        let (first_stored, _) = stored.await.ok()?.ok()?;
+        let until = u64::try_from(first_stored).ok()?.min(offset);
+        (from < until).then_some(Gap {
+            partition,
+            from,
+            until,
+        })
+    }
+
+    /// The offset at which the group goes on in a partition; `None` for a group that is new to it.
+    async fn committed(
+        &self,
+        consumer: &Arc<StreamConsumer<Member>>,
+        partition: i32,
+    ) -> Option<u64> {
+        let mut asked_for = TopicPartitionList::new();
+        asked_for.add_partition(&self.subscription.topic, partition);
+        let asked = consumer.clone();
+        let committed = blocking(move || asked.committed_offsets(asked_for, OFFSETS_DEADLINE));
+        let committed = committed.await.ok()?.ok()?;
+        match committed.elements().first()?.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            _ => None,
         }
     }
 
@@ -156,37 +230,19 @@ impl KafkaSource {
     fn forget(&mut self, lost: &[i32]) {
         self.stash
             .retain(|(_, position)| !lost.contains(&position.partition));
+        self.expected
+            .retain(|partition, _| !lost.contains(partition));
     }
 }
 
 #[async_trait]
 impl Source for KafkaSource {
     async fn fetch(&mut self) -> Result<Batch, BusError> {
-        let consumer = self.consumer().await?;
-        if self.paused {
-            let resumed = consumer.assignment().and_then(|all| consumer.resume(&all));
-            resumed.map_err(unavailable)?;
-            self.paused = false;
+        let fetched = self.fetch_events().await;
+        if fetched.is_err() {
+            self.discard();
         }
-        self.forget(&consumer.context().take_lost());
-        while self.stash.is_empty() {
-            self.first(&consumer).await?;
-        }
-        while self.stash.len() < Batch::MAX_EVENTS {
-            match consumer.recv().now_or_never() {
-                Some(Ok(message)) => self.receive(&consumer, &message),
-                Some(Err(error)) => self.check(error)?,
-                None => break,
-            }
-        }
-        self.forget(&consumer.context().take_lost());
-        let mut batch = Batch::default();
-        while !batch.is_full()
-            && let Some((event, position)) = self.stash.pop_front()
-        {
-            batch.push(event, position);
-        }
-        Ok(batch)
+        fetched
     }
 
     /// A member of a group has to poll. So that this brings nothing, the partitions pause.
@@ -200,7 +256,7 @@ impl Source for KafkaSource {
             tracing::debug!(target: "librdkafka", %error, "partitions do not pause: {error}");
         }
         let mut lost = consumer.context().take_lost();
-        // Whatever else waits to be polled comes with the next call.
+        // What else waits to be polled is received by the next call.
         for _ in 0..Batch::MAX_EVENTS {
             match consumer.recv().now_or_never() {
                 Some(Ok(message)) => {
@@ -209,7 +265,9 @@ impl Source for KafkaSource {
                     lost.extend(newly_lost);
                     self.stash.push_back((event(&message), position(&message)));
                 }
-                Some(Err(_)) => {}
+                Some(Err(error)) => {
+                    self.error.get_or_insert(error);
+                }
                 None => break,
             }
         }
@@ -226,7 +284,7 @@ impl Source for KafkaSource {
         let offset = i64::try_from(position.offset).unwrap_or(i64::MAX);
         let topic = &self.subscription.topic;
         if let Err(error) = consumer.store_offset(topic, position.partition, offset) {
-            // Another has the partition now, and will have the event again.
+            // The partition is revoked: its next consumer receives the event again.
             tracing::debug!(target: "librdkafka", %error, "an offset is not stored: {error}");
         }
     }
@@ -246,14 +304,35 @@ impl Drop for KafkaSource {
     }
 }
 
-/// Hears what librdkafka says, and which partitions are taken away.
+/// The settings of a member of `group`.
+fn member_config(brokers: &[String], name: &str, group: &str) -> ClientConfig {
+    let mut config = config(brokers, name);
+    config
+        .set("group.id", group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("auto.offset.reset", "earliest")
+        // The eager assignors of older peers: a group does not admit a member that shares none with it.
+        .set("partition.assignment.strategy", "range,roundrobin")
+        // The group goes on soon after one of its members has crashed; brokers accept no less by default.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "2000")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "50")
+        .set("queued.max.messages.kbytes", "16384");
+    config
+}
+
+/// Receives what librdkafka reports: errors, and which partitions are assigned and revoked.
 struct Member {
     listener: Listener,
+    condition: Arc<Condition>,
     lost: Mutex<Vec<i32>>,
 }
 
 impl Member {
-    /// The partitions that were taken away since this was last asked.
+    /// Returns the partitions that were revoked since the last call.
     fn take_lost(&self) -> Vec<i32> {
         std::mem::take(&mut self.lost.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -271,10 +350,17 @@ impl ClientContext for Member {
 
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            let partitions = partitions.elements();
-            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-            lost.extend(partitions.iter().map(|p| p.partition()));
+        match rebalance {
+            Rebalance::Revoke(partitions) => {
+                let partitions = partitions.elements();
+                let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                lost.extend(partitions.iter().map(|p| p.partition()));
+            }
+            // Only now is it certain that the group admits this client.
+            Rebalance::Assign(_) => self.condition.going_on(),
+            Rebalance::Error(error) => {
+                tracing::debug!(target: "librdkafka", %error, "a rebalance failed: {error}");
+            }
         }
     }
 }
@@ -286,7 +372,7 @@ fn position(message: &BorrowedMessage<'_>) -> Position {
     }
 }
 
-/// Text that is not UTF-8 comes from another producer; it is kept as far as it is text.
+/// Text that is not UTF-8 comes from another producer; its valid parts are kept.
 fn event(message: &BorrowedMessage<'_>) -> Event {
     let text =
         |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();

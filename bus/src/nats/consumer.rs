@@ -1,12 +1,18 @@
+//! Consumes a JetStream stream by a durable consumer that all members of the group share.
+//!
+//! JetStream hands out later events while earlier ones are still with a consumer that crashed, so the
+//! order is restored here. Events that the stream's limits removed too early are reported as a gap.
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     AckKind, Message,
     consumer::{
-        AckPolicy, DeliverPolicy, PullConsumer,
-        pull::{Config, Stream},
+        AckPolicy, DeliverPolicy, Info, PullConsumer,
+        pull::{Config, Stream as Messages},
     },
     message::Acker,
+    stream::Stream,
 };
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -18,11 +24,11 @@ use super::{
 };
 use crate::{
     BusError, Condition, Event, KEEP_INTERVAL, NatsServers, Source, Subscription,
-    event::{Batch, Position},
+    event::{Batch, Gap, Position},
     with_dead_letters,
 };
 
-/// An event that was delivered to a consumer which then vanished is delivered anew after this.
+/// An event that was delivered to a consumer which then vanished is delivered again after this.
 const ACK_WAIT: Duration = Duration::from_secs(3);
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -105,7 +111,7 @@ impl Source for NatsSource {
             .as_mut()
             .and_then(|s| s.unsettled.remove(&position.offset));
         if let Some(acker) = acker {
-            // If the broker does not hear of it, then it delivers the event again.
+            // A broker that does not receive the acknowledgement delivers the event again.
             acker.ack().await.ok();
         }
     }
@@ -127,10 +133,13 @@ impl Source for NatsSource {
 /// settled or was passed on before it.
 struct Session {
     topic: String,
+    stream: Stream,
     consumer: PullConsumer,
-    messages: Stream,
-    /// Every event up to this sequence is settled, or was passed on.
+    messages: Messages,
+    /// Every event up to this sequence is settled, was passed on, or is in a gap.
     passed_on: u64,
+    /// A gap that no batch has reported yet.
+    gap: Option<Gap>,
     /// What waits for its turn, by sequence.
     waiting: BTreeMap<u64, (Event, Acker)>,
     /// What was passed on and is not settled.
@@ -155,11 +164,8 @@ impl Session {
             max_ack_pending: i64::try_from(Batch::MAX_EVENTS).unwrap_or(i64::MAX),
             ..Config::default()
         };
-        let stream = connection
-            .jetstream
-            .get_stream(stream)
-            .await
-            .map_err(unavailable)?;
+        let stream = connection.jetstream.get_stream(stream).await;
+        let stream = stream.map_err(unavailable)?;
         let consumer: PullConsumer = stream
             .get_or_create_consumer(&durable, config)
             .await
@@ -173,21 +179,25 @@ impl Session {
             .messages()
             .await
             .map_err(unavailable)?;
-        Ok(Self {
+        let mut session = Self {
             topic: topic.clone(),
+            stream,
             consumer,
             messages,
             passed_on: info.ack_floor.stream_sequence,
+            gap: None,
             waiting: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             claimed: Instant::now(),
-        })
+        };
+        session.find_gap(&info).await?;
+        Ok(session)
     }
 
     async fn fetch(&mut self) -> Result<Batch, BusError> {
         loop {
             let batch = self.take_turn().await?;
-            if !batch.is_empty() {
+            if !batch.is_empty() || !batch.gaps().is_empty() {
                 return Ok(batch);
             }
             let patience = if self.waiting.is_empty() {
@@ -208,14 +218,14 @@ impl Session {
         }
     }
 
-    /// Puts a message where it belongs.
+    /// Sorts in a message that was delivered.
     async fn receive(&mut self, message: Message) -> Result<(), BusError> {
         let sequence = message.info().map_err(unavailable)?.stream_sequence;
         let (message, acker) = message.split();
         if let Some(unsettled) = self.unsettled.get_mut(&sequence) {
             *unsettled = acker;
         } else if sequence <= self.passed_on {
-            // It is settled; the broker did not hear of it.
+            // It is settled, but the broker did not receive the acknowledgement.
             acker.ack().await.map_err(unavailable)?;
         } else {
             self.waiting
@@ -224,15 +234,21 @@ impl Session {
         Ok(())
     }
 
-    /// Takes out what can be passed on now.
+    /// Takes out the events that can be passed on now.
     async fn take_turn(&mut self) -> Result<Batch, BusError> {
         if let Some(first) = self.waiting.keys().next().copied()
             && first > self.passed_on + 1
-            && self.is_gap_settled(first).await?
         {
-            self.passed_on = first - 1;
+            let info = self.consumer.get_info().await.map_err(unavailable)?;
+            if self.are_settled_before(first, &info) {
+                self.find_gap(&info).await?;
+                self.passed_on = first - 1;
+            }
         }
         let mut batch = Batch::default();
+        if let Some(gap) = self.gap.take() {
+            batch.add_gap(gap);
+        }
         while !batch.is_full()
             && let Some(next) = self.waiting.first_entry()
             && *next.key() == self.passed_on + 1
@@ -253,13 +269,40 @@ impl Session {
 
     /// Whether no event before `first` is being worked on by another consumer, or will be
     /// delivered.
-    async fn is_gap_settled(&self, first: u64) -> Result<bool, BusError> {
-        let info = self.consumer.get_info().await.map_err(unavailable)?;
-        let ours = self.waiting.len() + self.unsettled.len();
-        Ok(info.ack_floor.stream_sequence + 1 >= first || info.num_ack_pending <= ours)
+    fn are_settled_before(&self, first: u64, info: &Info) -> bool {
+        info.ack_floor.stream_sequence + 1 >= first || info.num_ack_pending <= self.claims()
     }
 
-    /// Keeps the broker from delivering again what is here.
+    /// How many events are here.
+    fn claims(&self) -> usize {
+        self.waiting.len() + self.unsettled.len()
+    }
+
+    /// Looks for events that no consumer of the group has settled and that the stream no longer has.
+    async fn find_gap(&mut self, info: &Info) -> Result<(), BusError> {
+        let done = self.passed_on.max(info.ack_floor.stream_sequence);
+        // What others of the group hold is theirs to settle, even if the stream has removed it.
+        let others_hold = info.num_ack_pending > self.claims();
+        let delivered = info.delivered.stream_sequence;
+        let from = if others_hold {
+            done.max(delivered)
+        } else {
+            done
+        } + 1;
+        let stream = self.stream.get_info().await.map_err(unavailable)?;
+        let until = stream.state.first_sequence;
+        if from < until {
+            self.passed_on = until - 1;
+            self.gap = Some(Gap {
+                partition: 0,
+                from,
+                until,
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps the broker from delivering the events that are here again.
     async fn extend_claims(&mut self) {
         let waiting = self.waiting.values().map(|(_, acker)| acker);
         for acker in waiting.chain(self.unsettled.values()) {
@@ -268,7 +311,7 @@ impl Session {
         self.claimed = Instant::now();
     }
 
-    /// Has the broker deliver again at once what is not settled.
+    /// Has the broker deliver the events that are not settled again at once.
     async fn give_back(self) {
         let waiting = self.waiting.into_values().map(|(_, acker)| acker);
         for acker in self.unsettled.into_values().chain(waiting) {
@@ -291,7 +334,7 @@ fn event(topic: &str, message: &async_nats::Message) -> Event {
             }
         }
     }
-    // The client has them in a hash map.
+    // The client keeps them in a hash map.
     headers.sort();
     Event {
         topic: topic.to_owned(),

@@ -2,7 +2,12 @@ use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
 
 use bridge::broker::{Access, Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
 use bus::BusUrl;
-use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+};
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
@@ -80,8 +85,63 @@ impl Bus {
         }
     }
 
+    /// The mock cluster, to have it fail.
+    pub(crate) fn mock(&self) -> &MockCluster<'static, DefaultProducerContext> {
+        match &self.broker {
+            Broker::Mock(cluster) => cluster,
+            _ => panic!("the bus is no mock cluster"),
+        }
+    }
+
     pub(crate) fn can_go_away(&self) -> bool {
         !matches!(self.broker, Broker::Kafka | Broker::Elsewhere)
+    }
+
+    /// The mock cluster has no such request.
+    pub(crate) fn can_delete_events(&self) -> bool {
+        !matches!(self.broker, Broker::Mock(_))
+    }
+
+    /// Deletes all events of a topic that are there, as its limits do.
+    pub(crate) async fn delete_events(&self, topic: &str) {
+        match &self.broker {
+            Broker::Mock(_) => panic!("the mock cluster does not delete"),
+            Broker::Kafka => self.delete_records(topic).await,
+            Broker::Embedded(_) | Broker::Nats(_) => {
+                let client = async_nats::connect(self.url.to_string()).await.unwrap();
+                let jetstream = async_nats::jetstream::new(client);
+                let name = jetstream.stream_by_subject(topic).await.unwrap();
+                let stream = jetstream.get_stream(name).await.unwrap();
+                let mut config = stream.cached_info().config.clone();
+                let limits = (config.max_messages, config.max_bytes);
+                // The smallest event has more bytes than this.
+                config.max_bytes = 1;
+                jetstream.update_stream(&config).await.unwrap();
+                let emptied = async || stream.get_info().await.unwrap().state.messages == 0;
+                while !emptied().await {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                (config.max_messages, config.max_bytes) = limits;
+                jetstream.update_stream(&config).await.unwrap();
+            }
+        }
+    }
+
+    async fn delete_records(&self, topic: &str) {
+        let BusUrl::Kafka(brokers) = &self.url else {
+            panic!("the bus is no Kafka")
+        };
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers.join(","));
+        let admin: AdminClient<_> = config.create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..3 {
+            // Up to the end of the partition.
+            let all = offsets.add_partition_offset(topic, partition, Offset::End);
+            all.unwrap();
+        }
+        let deleted = admin.delete_records(&offsets, &AdminOptions::new()).await;
+        deleted.unwrap();
     }
 
     pub(crate) async fn go_away(&self) {

@@ -301,3 +301,33 @@ pub(crate) async fn an_event_that_is_too_large_is_refused_and_the_next_is_publis
     assert_eq!(recorder.done(), [largest]);
     scene.stop().await;
 }
+
+/// The topic's limits removed events while no consumer ran; a second time, while one runs but is slow.
+pub(crate) async fn events_that_were_deleted_before_they_were_consumed_are_reported(bus: Bus) {
+    if !bus.can_delete_events() {
+        return;
+    }
+    let scene = Scene::new(&bus);
+    let first = Recorder::new();
+    scene.consumer(&first);
+    scene.producer().publish(scene.events(0, 20)).await.unwrap();
+    first.wait_for_events(20).await;
+    assert_eq!(first.missed(), 0);
+    scene.stop().await;
+
+    let later = scene.beside();
+    let producer = later.producer();
+    producer.publish(later.events(20, 40)).await.unwrap();
+    bus.delete_events(&scene.topic).await;
+    producer.publish(later.events(40, 41)).await.unwrap();
+    let second = Recorder::new();
+    second.hold_repairs();
+    later.consumer(&second);
+    wait_until("the gap is reported", || second.missed() == 100).await;
+    wait_until("it is degraded", || later.is_degraded()).await;
+    let rest = || (0..5).all(|key| second.numbers_of(&key.to_string()) == [40]);
+    wait_until("later events are handled meanwhile", rest).await;
+    second.finish_repairs();
+    wait_until("all is well", || !later.is_degraded()).await;
+    later.stop().await;
+}

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -9,7 +9,10 @@ use std::{
 use async_trait::async_trait;
 use bus::{Consumer, Event, EventHandler, Producer, Subscription, Verdict, consume};
 use runtime::{Group, Process, Supervisor};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::buses::Bus;
 
@@ -131,6 +134,8 @@ impl<'a> Scene<'a> {
 pub(crate) struct Recorder {
     judge: Box<dyn Fn(&Event) -> Verdict + Send + Sync>,
     seen: Mutex<Vec<(Event, Verdict)>>,
+    missed: AtomicU64,
+    may_repair: watch::Sender<bool>,
 }
 
 impl Recorder {
@@ -142,6 +147,8 @@ impl Recorder {
         Arc::new(Self {
             judge: Box::new(judge),
             seen: Mutex::default(),
+            missed: AtomicU64::new(0),
+            may_repair: watch::Sender::new(true),
         })
     }
 
@@ -152,6 +159,19 @@ impl Recorder {
             .filter(|(_, v)| *v == Verdict::Done)
             .map(|(e, _)| e.clone())
             .collect()
+    }
+
+    /// How many events the consumer reported as missing.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold_repairs(&self) {
+        self.may_repair.send_replace(false);
+    }
+
+    pub(crate) fn finish_repairs(&self) {
+        self.may_repair.send_replace(true);
     }
 
     /// The payloads of a key, as done, without repetitions.
@@ -202,6 +222,12 @@ impl EventHandler for Recorder {
             verdicts.push(verdict);
         }
         verdicts
+    }
+
+    async fn missed(&self, count: u64) {
+        self.missed.fetch_add(count, Ordering::Relaxed);
+        let mut may_repair = self.may_repair.subscribe();
+        may_repair.wait_for(|may| *may).await.unwrap();
     }
 }
 

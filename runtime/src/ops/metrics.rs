@@ -61,5 +61,20 @@ pub(super) fn render(actors: &[ActorStatus]) -> String {
             );
         }
     }
+    let name = "marquee_actor_counted_total";
+    let help = "What else the actor counts: `what` names it.";
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+    for actor in actors {
+        for (what, count) in &actor.counters {
+            let _ = writeln!(
+                text,
+                "{name}{{service=\"{}\",group=\"{}\",actor=\"{}\",what=\"{}\"}} {count}",
+                actor.service,
+                actor.group,
+                actor.name,
+                what.replace(' ', "_"),
+            );
+        }
+    }
     text
 }

@@ -115,9 +115,18 @@ fn render_actor(page: &mut String, actor: &ActorStatus) -> fmt::Result {
         Escaped(&state),
         grouped(actor.restarts),
         grouped(actor.mailbox as u64),
-        grouped(actor.handled),
+        handled(actor),
         Escaped(failure.as_deref().unwrap_or("none")),
     )
+}
+
+/// The messages handled, and under them what else the actor counts.
+fn handled(actor: &ActorStatus) -> String {
+    let mut text = grouped(actor.handled);
+    for (name, count) in &actor.counters {
+        let _ = write!(text, "<br>{} {}", grouped(*count), Escaped(name));
+    }
+    text
 }
 
 fn trouble(actor: &ActorStatus) -> Option<()> {

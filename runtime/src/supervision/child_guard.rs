@@ -161,6 +161,11 @@ impl Reporter {
         self.entry.count_handled(count);
     }
 
+    /// Adds to the counter `name`, lower-case words in the plural; `/system` and `/metrics` show it.
+    pub fn count(&self, name: &'static str, count: u64) {
+        self.entry.count(name, count);
+    }
+
     /// See [`ChildGuard::failed`].
     pub fn failed(&self, reason: impl fmt::Display) {
         *lock(&self.failure) = Some(reason.to_string());

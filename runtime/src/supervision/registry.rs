@@ -59,6 +59,8 @@ pub struct ActorStatus {
     pub mailbox: usize,
     /// Messages it was done with.
     pub handled: u64,
+    /// What else it counts, by name, in the order in which it was first counted.
+    pub counters: Vec<(&'static str, u64)>,
 }
 
 impl ActorStatus {
@@ -114,6 +116,7 @@ impl ActorRegistry {
             name: name.into(),
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
+            counters: Mutex::default(),
             mailbox: AtomicUsize::new(0),
             #[cfg(debug_assertions)]
             panic_injection: Arc::default(),
@@ -137,6 +140,7 @@ pub(super) struct Entry {
     name: String,
     restarts: AtomicU64,
     handled: AtomicU64,
+    counters: Mutex<Vec<(&'static str, u64)>>,
     mailbox: AtomicUsize,
     #[cfg(debug_assertions)]
     pub(super) panic_injection: Arc<super::panic_injection::PanicInjector>,
@@ -191,6 +195,14 @@ impl Entry {
         self.handled.fetch_add(count, Ordering::Relaxed);
     }
 
+    pub(super) fn count(&self, name: &'static str, count: u64) {
+        let mut counters = lock(&self.counters);
+        match counters.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, total)) => *total += count,
+            None => counters.push((name, count)),
+        }
+    }
+
     fn report(&self) -> ActorStatus {
         let condition = lock(&self.condition);
         ActorStatus {
@@ -206,6 +218,7 @@ impl Entry {
                 .map(|(cause, at)| (cause.clone(), at.elapsed())),
             mailbox: self.mailbox.load(Ordering::Relaxed),
             handled: self.handled.load(Ordering::Relaxed),
+            counters: lock(&self.counters).clone(),
         }
     }
 }

@@ -1,0 +1,238 @@
+//! What is peculiar to Kafka: a group that is shared with consumers of older peers, and errors that
+//! librdkafka does not recover from by itself.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bus::BusUrl;
+use rdkafka::{
+    ClientConfig, Message,
+    consumer::{Consumer, StreamConsumer},
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    buses::Bus,
+    scene::{Recorder, Scene, wait_until},
+};
+
+/// A consumer of the scene's group that knows nothing of ours.
+struct Peer {
+    assigned: Arc<Mutex<usize>>,
+    received: Arc<Mutex<usize>>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Peer {
+    fn join(scene: &Scene<'_>, assignor: &str) -> Self {
+        let BusUrl::Kafka(brokers) = &scene.bus.url else {
+            panic!("the bus is no Kafka")
+        };
+        let consumer: StreamConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers.join(","))
+            .set("group.id", format!("group.of-{}", scene.topic))
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", assignor)
+            .set("session.timeout.ms", "6000")
+            .set("topic.metadata.refresh.interval.ms", "500")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[&scene.topic]).unwrap();
+        let (assigned, received) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let (stop, mut stopped) = oneshot::channel();
+        let (sees, counts) = (assigned.clone(), received.clone());
+        let running = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    message = consumer.recv() => if let Ok(message) = message {
+                        assert!(message.payload().is_some());
+                        *counts.lock().unwrap() += 1;
+                    },
+                    () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                    _ = &mut stopped => break,
+                }
+                *sees.lock().unwrap() = consumer.assignment().unwrap().count();
+            }
+            // Dropping it leaves the group, which blocks.
+            tokio::task::spawn_blocking(move || drop(consumer))
+                .await
+                .unwrap();
+        });
+        Self {
+            assigned,
+            received,
+            stop,
+            running,
+        }
+    }
+
+    fn assigned(&self) -> usize {
+        *self.assigned.lock().unwrap()
+    }
+
+    fn received(&self) -> usize {
+        *self.received.lock().unwrap()
+    }
+
+    async fn leave(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap();
+    }
+}
+
+/// Publishes until both members have received events, then has the peer leave.
+async fn share_and_take_over(scene: &Scene<'_>, recorder: &Arc<Recorder>, peer: Peer) {
+    let producer = scene.producer();
+    let before = recorder.done().len();
+    let shared = || recorder.done().len() > before && peer.received() > 0 && peer.assigned() < 3;
+    let mut number = 0;
+    while !shared() {
+        assert!(number < 600, "the group is not shared");
+        let events = scene.events(number, number + 1);
+        producer.publish(events).await.unwrap();
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!scene.is_degraded());
+    peer.leave().await;
+    let events = scene.events(1_000, 1_020);
+    producer.publish(events).await.unwrap();
+    let rest = || (0..5).all(|key| recorder.numbers_of(&key.to_string()).contains(&1_019));
+    wait_until("ours has all partitions", rest).await;
+    assert!(!scene.is_degraded());
+}
+
+#[actix::test]
+async fn a_group_is_shared_with_an_older_member_that_joined_first() {
+    let Some(bus) = Bus::kafka_real() else { return };
+    let scene = Scene::new(&bus);
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    let peer = Peer::join(&scene, "range,roundrobin");
+    wait_until("the older member has all", || peer.assigned() == 3).await;
+    let recorder = Recorder::new();
+    scene.consumer(&recorder);
+    share_and_take_over(&scene, &recorder, peer).await;
+    scene.stop().await;
+}
+
+#[actix::test]
+async fn a_group_is_shared_with_an_older_member_that_joins_later() {
+    let Some(bus) = Bus::kafka_real() else { return };
+    let scene = Scene::new(&bus);
+    let recorder = Recorder::new();
+    scene.consumer(&recorder);
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    wait_until("ours consumes", || recorder.done().len() == 5).await;
+    let peer = Peer::join(&scene, "range,roundrobin");
+    share_and_take_over(&scene, &recorder, peer).await;
+    scene.stop().await;
+}
+
+/// A member of another protocol keeps ours out; ours joins soon after it left.
+#[actix::test]
+async fn a_refused_consumer_joins_when_the_other_protocol_has_left() {
+    let Some(bus) = Bus::kafka_real() else { return };
+    let scene = Scene::new(&bus);
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    let peer = Peer::join(&scene, "cooperative-sticky");
+    wait_until("the other member has all", || peer.assigned() == 3).await;
+    let recorder = Recorder::new();
+    scene.consumer(&recorder);
+    wait_until("ours reports that it is refused", || scene.is_degraded()).await;
+    peer.leave().await;
+    scene.producer().publish(scene.events(1, 21)).await.unwrap();
+    let rest = || (0..5).all(|key| recorder.numbers_of(&key.to_string()).contains(&20));
+    wait_until("ours has joined", rest).await;
+    wait_until("all is well", || !scene.is_degraded()).await;
+    scene.stop().await;
+}
+
+/// Fails the next requests of a kind, and waits until events arrive all the same.
+async fn recovers_from(api: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
+    use RDKafkaApiKey::{Fetch, Heartbeat, JoinGroup, OffsetCommit};
+    let bus = Bus::kafka_mock();
+    let cluster: &MockCluster<'_, DefaultProducerContext> = bus.mock();
+    let scene = Scene::new(&bus);
+    let recorder = Recorder::new();
+    let at_once = !matches!(api, Fetch | Heartbeat | OffsetCommit);
+    if at_once {
+        cluster.request_errors(api, errors);
+    }
+    scene.consumer(&recorder);
+    scene.producer().publish(scene.events(0, 10)).await.unwrap();
+    recorder.wait_for_events(10).await;
+    if !at_once {
+        cluster.request_errors(api, errors);
+    }
+    // A lost membership is noticed by the next heartbeat.
+    cluster.request_errors(JoinGroup, &errors[..errors.len().min(2)]);
+    scene
+        .producer()
+        .publish(scene.events(10, 40))
+        .await
+        .unwrap();
+    recorder.wait_for_events(40).await;
+    cluster.clear_request_errors(api);
+    cluster.clear_request_errors(JoinGroup);
+    wait_until("all is well", || !scene.is_degraded()).await;
+    scene.stop().await;
+}
+
+#[actix::test]
+async fn a_consumer_recovers_from_every_error_of_its_group() {
+    use RDKafkaRespErr::*;
+    let refused_joins = [
+        RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL,
+        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT,
+        RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED,
+    ];
+    recovers_from(RDKafkaApiKey::JoinGroup, &refused_joins).await;
+    let lost_memberships = [
+        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+        RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+    ];
+    recovers_from(RDKafkaApiKey::Heartbeat, &lost_memberships).await;
+    recovers_from(RDKafkaApiKey::SyncGroup, &lost_memberships).await;
+    let coordinators = [
+        RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+    ];
+    recovers_from(RDKafkaApiKey::FindCoordinator, &coordinators).await;
+}
+
+#[actix::test]
+async fn a_consumer_recovers_from_every_error_of_its_topic() {
+    use RDKafkaRespErr::*;
+    let fetches = [
+        RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        RD_KAFKA_RESP_ERR_UNKNOWN,
+    ];
+    recovers_from(RDKafkaApiKey::Fetch, &fetches).await;
+    let commits = [
+        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+    ];
+    recovers_from(RDKafkaApiKey::OffsetCommit, &commits).await;
+    let offsets = [
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        RD_KAFKA_RESP_ERR_UNKNOWN,
+    ];
+    recovers_from(RDKafkaApiKey::OffsetFetch, &offsets).await;
+}
