@@ -8,6 +8,10 @@ use super::BusError;
 /// event can go from one bus to the other.
 pub const MAX_EVENT_BYTES: usize = 900_000;
 
+/// Header: the id of an event. A broker that can do so drops an event whose id it has already, so an id
+/// must be the same whenever the event is sent, and must not be guessable.
+pub const ID_HEADER: &str = "marquee-id";
+
 /// Something that happened, as it travels over the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -17,8 +21,7 @@ pub struct Event {
     pub key: String,
     /// What happened, as the topic's contract says.
     pub payload: Vec<u8>,
-    /// What may not be in the payload. A header `marquee-id` lets a broker that can do so drop
-    /// what it has already.
+    /// What may not be in the payload, as [`ID_HEADER`].
     pub headers: Vec<(String, String)>,
 }
 

@@ -22,6 +22,7 @@ mod dead_letters;
 mod event;
 mod kafka;
 mod nats;
+mod outbox_courier;
 mod producer;
 mod settings;
 mod url;
@@ -34,7 +35,8 @@ use runtime::AskError;
 use thiserror::Error;
 
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
-pub use event::{Event, MAX_EVENT_BYTES, Verdict};
+pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
+pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent, Wake};
 pub use producer::Producer;
 pub use settings::BusSettings;
 pub use url::{BusUrl, BusUrlError, NatsServers};

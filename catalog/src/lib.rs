@@ -17,6 +17,7 @@ pub mod movies;
 pub mod actors;
 
 mod delivery;
+pub mod flags;
 mod recommendations;
 mod summary;
 

@@ -1,4 +1,4 @@
-//! The connection over which films are delivered to the recommendations service.
+//! The connection over which films are delivered to the recommendations service, and their flags compared.
 
 use proto::recommendations::recommendations_client;
 use runtime::{ServiceAddress, grpc::ServiceClient};

@@ -13,6 +13,7 @@ use storage::Database;
 use crate::{
     actors::{
         film_courier::{FilmCourier, Pace},
+        flag_reconciler::{FlagReconciler, Rate},
         movie_repository::MovieRepository,
         status_consumer,
     },
@@ -60,7 +61,7 @@ impl Listeners {
 /// catalog
 ///   ├ database     the movies database's readers and writer
 ///   ├ outgoing     film-courier
-///   ├ incoming     status-consumer
+///   ├ incoming     status-consumer, flag-reconciler
 ///   └ answering    movie-repository, catalog-grpc
 /// ```
 ///
@@ -81,10 +82,10 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let database = database?;
     let changes = Changes::default();
 
+    let recommendations = RecommendationsClient::new(&config.recommendations_host);
     let outgoing = supervisor.group("outgoing");
     let courier = {
-        let database = database.clone();
-        let recommendations = RecommendationsClient::new(&config.recommendations_host);
+        let (database, recommendations) = (database.clone(), recommendations.clone());
         outgoing.supervise("film-courier", Place::Here, move |guard| {
             FilmCourier::new(
                 database.clone(),
@@ -95,16 +96,25 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         })
     };
 
-    let incoming = supervisor.group("incoming");
-    let _consumer = status_consumer::start(&incoming, &bus, database.clone(), changes.clone());
-
     let answering = supervisor.group("answering");
     let movies = {
-        let changes = changes.clone();
+        let (database, changes) = (database.clone(), changes.clone());
         answering.supervise("movie-repository", Place::Here, move |guard| {
             MovieRepository::new(database.clone(), courier.clone(), changes.clone(), guard)
         })
     };
+
+    let incoming = supervisor.group("incoming");
+    let reconciler = {
+        let movies = movies.clone();
+        incoming.supervise("flag-reconciler", Place::Here, move |guard| {
+            let (database, movies) = (database.clone(), movies.clone());
+            let recommendations = recommendations.clone();
+            FlagReconciler::new(database, movies, recommendations, Rate::default(), guard)
+        })
+    };
+    let _consumer = status_consumer::start(&incoming, &bus, movies.clone(), reconciler);
+
     let (grpc, registry) = (Arc::new(listeners.grpc), process.registry.clone());
     let shutdown = process.shutdown.clone();
     let calls = Calls::new(GrpcLimits::default(), shutdown.clone());

@@ -4,7 +4,7 @@
 //! and all films in memory, what a film or a keyword matches; then, in one transaction, it stores
 //! the film or the preference, corrects the matcher's answer for what was committed since, makes the
 //! stored recommendations what they should be, and writes the status events to the outbox. A
-//! courier brings these to the event bus; a worker finishes what was too much for one transaction.
+//! courier of the bus publishes these; a worker finishes what was too much for one transaction.
 //!
 //! Start reading at [`system`], then [`store::reconcile`].
 
@@ -25,6 +25,7 @@ pub mod actors;
 pub mod error;
 
 pub mod lease;
+mod outbox;
 mod signals;
 pub mod watchers;
 

@@ -1,6 +1,10 @@
 //! What the service does, apart from how it is reached.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use diesel::QueryResult;
 use proto::{FilmId, UserId};
@@ -276,6 +280,17 @@ impl Recommender {
             total,
             state,
         }))
+    }
+
+    /// Which of the films `ids` are recommended to any user, and the version that status events had
+    /// reached before these were read.
+    pub async fn statuses(&self, ids: Vec<String>) -> Result<(HashSet<String>, i64), Error> {
+        let read = move |conn: &mut _| {
+            // Before the films: an event that they show already may come after it, never the reverse.
+            let version = sequence::current(conn)?;
+            Ok((films::recommended_of(conn, &ids)?, version))
+        };
+        Ok(self.database.read(read).await?)
     }
 
     /// What changes whenever the recommendations of `user` do.

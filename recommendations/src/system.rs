@@ -2,9 +2,8 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use bus::{BusError, Event, Producer};
-use proto::events::{STATUS_TOPIC, VERSION_HEADER};
+use bus::{OutboxCourier, Outlet, Producer};
+use proto::events::STATUS_TOPIC;
 use runtime::{
     Fault, Place, Process, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer},
@@ -17,15 +16,15 @@ use crate::{
         backlog_worker::BacklogWorker,
         lease_keeper::LeaseKeeper,
         matcher::{CountFilms, Matcher},
-        outbox_courier::{OutboxCourier, Outlet, Unpublished},
         watch_poller::WatchPoller,
     },
     config::Config,
     grpc::{self, RecommendationsService},
     lease::{Held, LeaseTimes},
+    outbox::StatusOutbox,
     recommender::Recommender,
     signals::Signals,
-    store::{self, outbox::Waiting, reconcile::Limits},
+    store::{self, reconcile::Limits},
     watchers::Watchers,
 };
 
@@ -37,9 +36,6 @@ const WATCHERS: usize = 4_096;
 
 /// How long an actor may take to begin.
 const START_DEADLINE: Duration = Duration::from_secs(5);
-
-/// The header by which the bus knows an event again when it is sent twice.
-const ID_HEADER: &str = "marquee-id";
 
 /// The sockets on which the service answers, bound already.
 #[derive(Debug)]
@@ -99,7 +95,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let engine = Engine::start(&supervisor, &database, &Tuning::default(), config.replica()).await;
     let outgoing = supervisor.group("outgoing");
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
-    engine.deliver_to(&outgoing, Arc::new(BusOutlet(producer)));
+    engine.deliver_to(&outgoing, Arc::new(producer));
 
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
     serve_calls(
@@ -204,14 +200,11 @@ impl Engine {
         engine
     }
 
-    /// Starts the actor that brings the outbox to `outlet`.
+    /// Starts the actor that takes the outbox to `outlet`.
     pub fn deliver_to(&self, group: &runtime::Group, outlet: Arc<dyn Outlet>) {
         let (database, held) = (self.database.clone(), self.held.clone());
-        let wake = self.signals.outbox.clone();
-        group.supervise("outbox-courier", Place::Here, move |guard| {
-            let (database, outlet) = (database.clone(), outlet.clone());
-            OutboxCourier::new(guard, database, outlet, held.clone(), wake.clone())
-        });
+        let outbox = StatusOutbox::new(database, held, self.signals.outbox.clone());
+        OutboxCourier::start(group, "outbox-courier", Arc::new(outbox), outlet);
     }
 
     /// The clients that watch.
@@ -227,28 +220,5 @@ impl Engine {
             .write(move |conn| store::leases::release(conn, &me));
         // If it cannot be given up it runs out.
         let _ = tokio::time::timeout(Duration::from_millis(500), release).await;
-    }
-}
-
-/// The event bus.
-struct BusOutlet(Producer);
-
-#[async_trait]
-impl Outlet for BusOutlet {
-    async fn publish(&self, events: &[Waiting]) -> Result<(), Unpublished> {
-        let events = events.iter().map(|waiting| Event {
-            topic: waiting.topic.clone(),
-            key: waiting.key.clone(),
-            payload: waiting.payload.clone().into_bytes(),
-            headers: vec![
-                (VERSION_HEADER.into(), waiting.seq.to_string()),
-                (ID_HEADER.into(), format!("{SERVICE}-{}", waiting.seq)),
-            ],
-        });
-        let published = self.0.publish(events.collect()).await;
-        published.map_err(|error| match error {
-            BusError::Refused(_) | BusError::QueueFull => Unpublished::Refused(error.to_string()),
-            BusError::Unavailable(_) | BusError::Actor(_) => Unpublished::Away(error.to_string()),
-        })
     }
 }

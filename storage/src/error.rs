@@ -35,14 +35,18 @@ impl Error {
         )
     }
 
+    /// Whether the log tells of it already, because the whole database is concerned.
+    pub fn is_told(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Full(_) | Self::Deadline(_)
+        )
+    }
+
     /// Reports that `what` did not come about. Of a database that is away, or that has a full disk, the
     /// log tells already.
     pub fn report(&self, reporter: &Reporter, what: &str) {
-        let is_told = matches!(
-            self,
-            Self::Unavailable(_) | Self::Full(_) | Self::Deadline(_)
-        );
-        if is_told {
+        if self.is_told() {
             reporter.hindered(format_args!("{what}: {self}"));
         } else {
             reporter.degraded(format_args!("{what}: {}", runtime::telemetry::causes(self)));

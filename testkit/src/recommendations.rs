@@ -11,8 +11,9 @@ use futures::{StreamExt, stream::BoxStream};
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
     FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, MovieRecommendation,
-    Preference, RecommendationsChanged, RecommendationsRequest, RecommendationsResponse,
-    RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
+    Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
+    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
+    RemoveFilmResponse, WatchRecommendationsRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio::sync::watch;
@@ -326,6 +327,13 @@ impl Recommendations for Calls {
         self.told().films.retain(|known| known.film_id != film_id);
         self.changes.send_replace(());
         Ok(Response::new(RemoveFilmResponse { success: true }))
+    }
+
+    async fn get_recommendation_statuses(
+        &self,
+        _: Request<RecommendationStatusesRequest>,
+    ) -> Result<Response<RecommendationStatusesResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 
     type WatchRecommendationsStream = BoxStream<'static, Result<RecommendationsChanged, Status>>;

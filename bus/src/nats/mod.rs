@@ -9,5 +9,3 @@ pub(super) use publisher::NatsPublisher;
 
 /// The header that carries an event's key.
 const KEY_HEADER: &str = "marquee-key";
-/// The header of an event's id, by which the broker drops what it has already.
-const ID_HEADER: &str = "marquee-id";

@@ -14,8 +14,8 @@ use async_nats::{
 };
 use async_trait::async_trait;
 
-use super::{ID_HEADER, KEY_HEADER, connection::Connection};
-use crate::{BusError, Condition, Event, NatsServers, Published, Publisher};
+use super::{KEY_HEADER, connection::Connection};
+use crate::{BusError, Condition, Event, ID_HEADER, NatsServers, Published, Publisher};
 
 /// So many events may be on their way at a time.
 const WINDOW: usize = 256;

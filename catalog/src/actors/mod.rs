@@ -5,3 +5,5 @@ pub mod movie_repository;
 pub mod film_courier;
 
 pub mod status_consumer;
+
+pub mod flag_reconciler;

@@ -11,10 +11,12 @@ use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
     changes::Changes,
+    flags::{self, Applied},
     movies::{
         self, FilmId, GenreFilter, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary, deleted,
+        flags::{StoredFlag, Truth},
         reading,
-        writing::{self, Edit},
+        writing::{self, Edit, Flag},
     },
     sample,
     summary::{Figures, summarize},
@@ -92,6 +94,17 @@ pub struct DeleteMovie(pub FilmId);
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Movie, Error>")]
 pub struct RestoreMovie(pub FilmId);
+
+/// Asks to apply what status events say of films, in their order. Answers for each.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Vec<Applied>")]
+pub struct ApplyFlags(pub Vec<Flag>);
+
+/// Asks to set the flags of films, as they were read, to what recommendations said later. Answers how
+/// many were set: one that an event has changed meanwhile is not.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<usize, Error>")]
+pub struct RepairFlags(pub Vec<(StoredFlag, Truth)>);
 
 /// Asks for the catalog's figures, which may be a few seconds old as far as other catalogs write.
 #[derive(Debug, Clone, Message)]
@@ -279,6 +292,49 @@ impl Handler<RestoreMovie> for MovieRepository {
         Box::pin(async move {
             let restore = move |conn: &mut _| writing::restore(conn, &id, now);
             shared.write(restore).await?.ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<ApplyFlags> for MovieRepository {
+    type Result = ResponseFuture<Vec<Applied>>;
+
+    fn handle(&mut self, ApplyFlags(events): ApplyFlags, _: &mut Context<Self>) -> Self::Result {
+        let Shared {
+            database, changes, ..
+        } = self.shared.clone();
+        Box::pin(async move {
+            let applied = flags::apply(&database, events).await;
+            changes.announce();
+            applied
+        })
+    }
+}
+
+impl Handler<RepairFlags> for MovieRepository {
+    type Result = ResponseFuture<Result<usize, Error>>;
+
+    fn handle(
+        &mut self,
+        RepairFlags(mut repairs): RepairFlags,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let Shared {
+            database, changes, ..
+        } = self.shared.clone();
+        // In the order in which events lock the movies.
+        repairs.sort_by(|(a, _), (b, _)| a.movie_id.cmp(&b.movie_id));
+        Box::pin(async move {
+            let repair = move |conn: &mut _| {
+                let mut repaired = 0;
+                for (read, truth) in &repairs {
+                    repaired += usize::from(movies::flags::repair(conn, read, truth)?);
+                }
+                Ok(repaired)
+            };
+            let repaired = database.write(repair).await;
+            changes.announce();
+            Ok(repaired?)
         })
     }
 }

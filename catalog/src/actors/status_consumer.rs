@@ -1,98 +1,109 @@
-//! The actor that learns from the event bus which films anybody is recommended.
+//! Consumes the status events: reads them, has the repository apply them, and acknowledges after its
+//! answer. A version that recommendations cannot have reached makes an event a dead letter, for it
+//! would freeze the film's flag.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bus::{BusUrl, Consumer, Event, EventHandler, Subscription, Verdict, consume};
 use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HEADER};
-use runtime::Group;
-use storage::{Database, DbConnection};
+use runtime::{Group, Handle};
 
+use super::{
+    flag_reconciler::{CompareAllFlags, FlagReconciler, ReachedVersion},
+    movie_repository::{ApplyFlags, MovieRepository},
+};
 use crate::{
-    changes::Changes,
-    movies::writing::{self, Flag},
+    flags::Applied,
+    movies::{self, writing::Flag},
 };
 
+/// How far a version may be ahead of this machine's clock: the clocks of two machines differ.
+const CLOCK_TOLERANCE_MICROS: i64 = 15 * 60 * 1_000_000;
+/// How long the repository may take; the database has its own, shorter deadline.
+const APPLY_DEADLINE: Duration = Duration::from_secs(25);
+const REACHED_DEADLINE: Duration = Duration::from_secs(6);
+/// How long a round over all flags may take.
+const ROUND_DEADLINE: Duration = Duration::from_secs(3_600);
+
 /// Starts the consumer; it reads from the earliest event that the catalogs have not acknowledged.
-pub fn start(group: &Group, bus: &BusUrl, database: Database, changes: Changes) -> Consumer {
+pub fn start(
+    group: &Group,
+    bus: &BusUrl,
+    movies: Handle<MovieRepository>,
+    reconciler: Handle<FlagReconciler>,
+) -> Consumer {
     let subscription = Subscription {
         topic: STATUS_TOPIC.into(),
         group: STATUS_GROUP.into(),
     };
-    let handler = Arc::new(StatusHandler::new(database, changes));
+    let handler = Arc::new(StatusHandler::new(movies, reconciler));
     consume(group, "status-consumer", bus, subscription, handler)
 }
 
-/// Applies status events to the movies. An event that comes again, or after a newer one of its film,
+/// Applies status events to the films. An event that comes again, or after a newer one of its film,
 /// changes nothing.
 pub struct StatusHandler {
-    database: Database,
-    changes: Changes,
+    movies: Handle<MovieRepository>,
+    reconciler: Handle<FlagReconciler>,
 }
 
 impl StatusHandler {
-    /// Makes a handler that writes to the database.
-    pub fn new(database: Database, changes: Changes) -> Self {
-        Self { database, changes }
+    /// Returns a handler that writes by way of `movies`, and has `reconciler` repair what was missed.
+    pub fn new(movies: Handle<MovieRepository>, reconciler: Handle<FlagReconciler>) -> Self {
+        Self { movies, reconciler }
     }
 
-    async fn apply(&self, mut flags: Vec<Flag>) -> Result<(), storage::Error> {
-        // Catalogs that lock the movies in one order do not lock each other out; events of one film
-        // keep theirs.
-        flags.sort_by(|a, b| a.movie_id.cmp(&b.movie_id));
-        let change = move |conn: &mut DbConnection| {
-            let mut flags = flags.iter();
-            flags.try_for_each(|flag| writing::apply_flag(conn, flag))
+    /// Reads `events`; the errors say why they are dead letters.
+    async fn read(&self, events: &[Event]) -> Vec<Result<Flag, String>> {
+        let mut flags: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
+        let mut limit = movies::now().micros() + CLOCK_TOLERANCE_MICROS;
+        let is_beyond = |flag: &Result<Flag, String>, limit| {
+            let version = flag.as_ref().ok().and_then(|flag| flag.version);
+            version.is_some_and(|version| version > limit)
         };
-        let outcome = self.database.write(change).await;
-        self.changes.announce();
-        outcome
-    }
-
-    /// Applies an event that may be why those it came with could not be applied.
-    async fn apply_alone(&self, flag: Flag) -> Verdict {
-        let film = flag.movie_id.clone();
-        let error = match self.apply(vec![flag]).await {
-            Ok(()) => return Verdict::Done,
-            Err(error) => error,
-        };
-        let reason = match std::error::Error::source(&error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        };
-        // A database that takes no write at all, for its disk is full, says nothing of the event.
-        let try_out = move |conn: &mut DbConnection| writing::try_out(conn, &film);
-        if error.is_transient() || self.database.write(try_out).await.is_err() {
-            Verdict::Retry(reason)
-        } else {
-            Verdict::DeadLetter(reason)
+        if flags.iter().any(|flag| is_beyond(flag, limit)) {
+            // A database that was made while its clock was wrong counts from there.
+            let reached = self.reconciler.ask(ReachedVersion, REACHED_DEADLINE).await;
+            limit = limit.max(reached.ok().flatten().unwrap_or_default());
         }
+        for flag in flags.iter_mut().filter(|flag| is_beyond(flag, limit)) {
+            *flag = Err(format!(
+                "the header {VERSION_HEADER} is a version that recommendations has not reached"
+            ));
+        }
+        flags
     }
 }
 
 #[async_trait]
 impl EventHandler for StatusHandler {
     async fn handle(&self, events: &[Event]) -> Vec<Verdict> {
-        let read: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
+        let read = self.read(events).await;
         let flags: Vec<Flag> = read.iter().filter_map(|flag| flag.clone().ok()).collect();
-        let written = self.apply(flags).await;
-        let mut verdicts = Vec::with_capacity(read.len());
-        let mut waiting = None;
-        for flag in read {
-            let verdict = match (flag, &written, &waiting) {
-                (Err(reason), ..) => Verdict::DeadLetter(reason),
-                (Ok(_), Ok(()), _) => Verdict::Done,
-                (Ok(_), Err(error), _) if error.is_transient() => Verdict::Retry(error.to_string()),
-                // The database fails: the rest would fare no better, and takes its time.
-                (Ok(_), Err(_), Some(reason)) => Verdict::Retry(String::clone(reason)),
-                (Ok(flag), Err(_), None) => self.apply_alone(flag).await,
-            };
-            if let Verdict::Retry(reason) = &verdict {
-                waiting.get_or_insert_with(|| reason.clone());
-            }
-            verdicts.push(verdict);
+        let applied = match self.movies.ask(ApplyFlags(flags), APPLY_DEADLINE).await {
+            Ok(applied) => applied,
+            Err(error) => return vec![Verdict::Retry(error.to_string()); events.len()],
+        };
+        let mut applied = applied.into_iter();
+        let verdicts = read.into_iter().map(|flag| match flag {
+            Err(reason) => Verdict::DeadLetter(reason),
+            Ok(_) => match applied.next() {
+                Some(Applied::Done) => Verdict::Done,
+                Some(Applied::Never(reason)) => Verdict::DeadLetter(reason),
+                Some(Applied::Later(reason)) => Verdict::Retry(reason),
+                None => Verdict::Retry("the repository gave no answer".into()),
+            },
+        });
+        verdicts.collect()
+    }
+
+    /// Compares all flags with what recommendations says.
+    async fn missed(&self, _: u64) {
+        while let Err(error) = self.reconciler.ask(CompareAllFlags, ROUND_DEADLINE).await {
+            tracing::debug!(%error, "the flags are not compared yet: {error}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        verdicts
     }
 }
 

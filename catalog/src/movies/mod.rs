@@ -20,6 +20,8 @@ pub mod deleted;
 
 pub mod outbox;
 
+pub mod flags;
+
 mod clock;
 mod text;
 

@@ -10,10 +10,11 @@ use std::{
 };
 
 use proto::recommendations::{
-    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
-    FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, Preference,
-    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
-    RemoveFilmResponse, WatchRecommendationsRequest,
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
+    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    WatchRecommendationsRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -51,9 +52,26 @@ pub(crate) struct Recommender {
     temper: Arc<Mutex<Temper>>,
     busy: Arc<AtomicUsize>,
     busiest: Arc<AtomicUsize>,
+    statuses: Arc<Mutex<Option<Statuses>>>,
+}
+
+/// What the service says of films when it is asked. Older services say nothing.
+#[derive(Clone)]
+struct Statuses {
+    recommended: Vec<String>,
+    version: i64,
 }
 
 impl Recommender {
+    /// Answers questions about films from now on.
+    pub(crate) fn says(&self, recommended: &[&str], version: i64) {
+        let recommended = recommended.iter().map(|id| (*id).to_owned()).collect();
+        *self.statuses.lock().unwrap() = Some(Statuses {
+            recommended,
+            version,
+        });
+    }
+
     pub(crate) fn new() -> Self {
         Self::with_temper(|_| Ok(Duration::ZERO))
     }
@@ -66,6 +84,7 @@ impl Recommender {
             temper: Arc::new(Mutex::new(Box::new(temper))),
             busy: Arc::default(),
             busiest: Arc::default(),
+            statuses: Arc::default(),
         }
     }
 
@@ -137,6 +156,26 @@ impl Recommendations for Recommender {
         })
         .await?;
         Ok(Response::new(RemoveFilmResponse { success: true }))
+    }
+
+    async fn get_recommendation_statuses(
+        &self,
+        request: Request<RecommendationStatusesRequest>,
+    ) -> Result<Response<RecommendationStatusesResponse>, Status> {
+        let statuses = self.statuses.lock().unwrap().clone();
+        let Statuses {
+            recommended,
+            version,
+        } = statuses.ok_or_else(|| Status::unimplemented("an older service"))?;
+        let films = request.into_inner().film_ids.into_iter();
+        let films = films.map(|film_id| FilmStatus {
+            is_recommended: recommended.contains(&film_id),
+            film_id,
+        });
+        Ok(Response::new(RecommendationStatusesResponse {
+            films: films.collect(),
+            version,
+        }))
     }
 
     async fn get_recommendations(

@@ -1,11 +1,14 @@
 //! `is_recommended` follows the status events, whatever comes twice or late.
 
 use bus::{Event, EventHandler, Verdict};
-use catalog::actors::{movie_repository::GetMovie, status_consumer::StatusHandler};
+use catalog::actors::{flag_reconciler::CompareAllFlags, movie_repository::GetMovie};
 use proto::events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER};
 use storage::{DatabaseUrl, testing::databases};
 
-use crate::support::{DEADLINE, World, execute, nowhere};
+use crate::{
+    recommender::Recommender,
+    support::{DEADLINE, World, execute, nowhere},
+};
 
 fn event(film_id: &str, is_recommended: bool, version: Option<i64>) -> Event {
     let status = RecommendationStatus {
@@ -27,7 +30,7 @@ fn event(film_id: &str, is_recommended: bool, version: Option<i64>) -> Event {
 async fn the_newest_version_counts_and_repetition_changes_nothing() {
     for db in databases("status") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
+        let handler = world.status_handler();
         let movie = world.create("Film").await;
         let id = movie.id.to_string();
         let apply = |is_recommended, version| {
@@ -72,7 +75,7 @@ async fn the_newest_version_counts_and_repetition_changes_nothing() {
 async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
     for db in databases("status-batch") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
+        let handler = world.status_handler();
         let (a, b) = (world.create("A").await.id, world.create("B").await.id);
         let broken = |payload: &str| Event {
             payload: payload.into(),
@@ -123,7 +126,7 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
 async fn events_wait_while_the_database_fails() {
     for db in databases("status-away") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
+        let handler = world.status_handler();
         let movie = world.create("Film").await;
         execute(&db, "ALTER TABLE movies RENAME TO elsewhere");
         let events = [
@@ -149,7 +152,7 @@ async fn events_wait_while_the_database_fails() {
 async fn an_event_that_the_database_never_takes_blocks_no_other() {
     for db in databases("status-cursed") {
         let world = World::start(&db, nowhere()).await;
-        let handler = StatusHandler::new(world.database.clone(), world.changes.clone());
+        let handler = world.status_handler();
         let good = world.create("Good").await;
         let cursed = world.create("Cursed").await;
         execute(
@@ -179,5 +182,119 @@ async fn an_event_that_the_database_never_takes_blocks_no_other() {
         assert!([first].into_iter().chain(rest).all(|v| *v == Verdict::Done));
         let shown = world.movies.ask(GetMovie(good.id), DEADLINE).await;
         assert!(shown.unwrap().unwrap().is_recommended);
+    }
+}
+
+/// Such a version would keep every genuine event from changing the flag, for ever.
+#[actix_web::test]
+async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
+    for db in databases("status-future") {
+        let recommender = Recommender::new();
+        let address = nowhere();
+        let world = World::start(&db, address).await;
+        let handler = world.status_handler();
+        let movie = world.create("Film").await;
+        let id = movie.id.as_str();
+        let now = movie.version;
+        let hour = 3_600_000_000;
+        let verdicts = handler
+            .handle(&[
+                event(id, true, Some(i64::MAX)),
+                event(id, true, Some(now + hour)),
+                event(id, true, Some(now)),
+            ])
+            .await;
+        let [
+            Verdict::DeadLetter(_),
+            Verdict::DeadLetter(_),
+            Verdict::Done,
+        ] = verdicts.as_slice()
+        else {
+            panic!("{verdicts:?}")
+        };
+        assert_eq!(
+            handler.handle(&[event(id, false, Some(now + 1))]).await,
+            [Verdict::Done]
+        );
+        assert!(!world.is_recommended(&movie.id).await);
+
+        // A database that was made while its clock was wrong counts from there, as it tells itself.
+        recommender.says(&[], now + hour);
+        recommender.serve(address).await;
+        let verdicts = handler
+            .handle(&[
+                event(id, true, Some(now + hour)),
+                event(id, true, Some(now + hour + 1)),
+            ])
+            .await;
+        assert_eq!(verdicts[0], Verdict::Done);
+        assert!(matches!(verdicts[1], Verdict::DeadLetter(_)));
+        assert!(world.is_recommended(&movie.id).await);
+        world.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
+    for db in databases("status-repair") {
+        let recommender = Recommender::new();
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let handler = world.status_handler();
+        let mut ids = Vec::new();
+        for title in ["Lost", "Frozen", "Forged", "Right", "Newer"] {
+            ids.push(world.create(title).await.id);
+        }
+        let [lost, frozen, forged, right, newer] = ids.as_slice() else {
+            panic!()
+        };
+        let events = [
+            event(frozen.as_str(), false, Some(1_000)),
+            event(forged.as_str(), true, None),
+            event(right.as_str(), true, Some(50)),
+            event(newer.as_str(), true, Some(40)),
+        ];
+        handler.handle(&events).await;
+        recommender.says(&[lost.as_str(), frozen.as_str(), right.as_str()], 100);
+        world
+            .reconciler
+            .ask(CompareAllFlags, DEADLINE)
+            .await
+            .unwrap();
+        for (id, expected) in [(lost, true), (frozen, true), (forged, false), (right, true)] {
+            assert_eq!(world.is_recommended(id).await, expected, "{id}");
+        }
+        // What recommendations says later counts again, and what it said before does not.
+        let events = [
+            event(frozen.as_str(), false, Some(101)),
+            event(lost.as_str(), false, Some(99)),
+        ];
+        handler.handle(&events).await;
+        assert!(!world.is_recommended(frozen).await);
+        assert!(world.is_recommended(lost).await);
+        world.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn an_older_recommendations_service_leaves_the_flags_as_they_are() {
+    for db in databases("status-older") {
+        let recommender = Recommender::new();
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        let movie = world.create("Film").await;
+        let handler = world.status_handler();
+        handler
+            .handle(&[event(movie.id.as_str(), true, Some(5))])
+            .await;
+        world
+            .reconciler
+            .ask(CompareAllFlags, DEADLINE)
+            .await
+            .unwrap();
+        assert!(world.is_recommended(&movie.id).await);
+        world.stop().await;
     }
 }

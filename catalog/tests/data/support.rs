@@ -10,10 +10,12 @@ use catalog::{
     RecommendationsClient,
     actors::{
         film_courier::{FilmCourier, Pace},
-        movie_repository::{CreateMovie, MovieRepository},
+        flag_reconciler::{FlagReconciler, Rate},
+        movie_repository::{CreateMovie, GetMovie, MovieRepository},
+        status_consumer::StatusHandler,
     },
     changes::Changes,
-    movies::{self, Movie, MovieDraft, MovieFields},
+    movies::{self, FilmId, Movie, MovieDraft, MovieFields},
 };
 use diesel::connection::SimpleConnection;
 use runtime::{Handle, Place, Process, Supervisor};
@@ -30,10 +32,19 @@ pub(crate) const PACE: Pace = Pace {
     poll: Duration::from_millis(50),
 };
 
+/// The reconciler's rate: small pages, and no round unless a test asks for one.
+pub(crate) const RATE: Rate = Rate {
+    page: 2,
+    page_pause: Duration::from_secs(3_600),
+    round_pause: Duration::from_secs(3_600),
+    second_look: Duration::from_millis(10),
+};
+
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) movies: Handle<MovieRepository>,
     pub(crate) changes: Changes,
+    pub(crate) reconciler: Handle<FlagReconciler>,
     pub(crate) supervisor: Supervisor,
     pub(crate) process: Process,
 }
@@ -57,6 +68,7 @@ impl World {
             .await
             .unwrap();
         let line = RecommendationsClient::new(&recommender.into());
+        let asked = line.clone();
         let courier = {
             let database = database.clone();
             group.supervise("film-courier", Place::Here, move |guard| {
@@ -70,10 +82,18 @@ impl World {
                 MovieRepository::new(database.clone(), courier.clone(), changes.clone(), guard)
             })
         };
+        let reconciler = {
+            let (database, movies) = (database.clone(), movies.clone());
+            group.supervise("flag-reconciler", Place::Here, move |guard| {
+                let (database, movies) = (database.clone(), movies.clone());
+                FlagReconciler::new(database, movies, asked.clone(), RATE, guard)
+            })
+        };
         Self {
             database,
             movies,
             changes,
+            reconciler,
             supervisor,
             process,
         }
@@ -89,6 +109,15 @@ impl World {
             .await
             .unwrap()
             .unwrap()
+    }
+
+    pub(crate) fn status_handler(&self) -> StatusHandler {
+        StatusHandler::new(self.movies.clone(), self.reconciler.clone())
+    }
+
+    pub(crate) async fn is_recommended(&self, id: &FilmId) -> bool {
+        let movie = self.movies.ask(GetMovie(id.clone()), DEADLINE).await;
+        movie.unwrap().unwrap().is_recommended
     }
 
     /// How many rows the outbox has.

@@ -4,8 +4,6 @@ pub mod matcher;
 
 pub mod lease_keeper;
 
-pub mod outbox_courier;
-
 pub mod backlog_worker;
 
 pub mod watch_poller;

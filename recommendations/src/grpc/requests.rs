@@ -16,6 +16,7 @@ use crate::{
 
 const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
+const MAX_STATUS_IDS: usize = 1_000;
 const MAX_TITLE_CHARS: usize = 255;
 /// What an old catalog's 65,535 bytes of latin1 may come to in UTF-8.
 const MAX_DESCRIPTION_BYTES: usize = 3 * 65_535;
@@ -93,6 +94,16 @@ pub(super) fn version(version: Option<i64>) -> Result<Option<i64>, Error> {
         )),
         version => Ok(version),
     }
+}
+
+/// Checks how many films a question about their status names; ids that cannot be are not known.
+pub(super) fn status_ids(ids: &[String]) -> Result<(), Error> {
+    if ids.len() > MAX_STATUS_IDS {
+        return Err(invalid(format!(
+            "film_ids must be at most {MAX_STATUS_IDS}"
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn film_facts(film: FilmUpdate) -> Result<FilmFacts, Error> {

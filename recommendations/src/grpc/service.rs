@@ -4,11 +4,11 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt, stream};
 use proto::recommendations::{
-    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
-    FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, MovieRecommendation,
-    Preference, RecommendationsChanged, RecommendationsRequest, RecommendationsResponse,
-    RemoveFilmRequest, RemoveFilmResponse, WatchRecommendationsRequest,
-    recommendations_server::Recommendations,
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
+    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
+    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
+    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
+    RemoveFilmResponse, WatchRecommendationsRequest, recommendations_server::Recommendations,
 };
 use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
 use tonic::{Request, Response, Status, async_trait};
@@ -164,6 +164,26 @@ impl Recommendations for RecommendationsService {
             Ok(RemoveFilmResponse { success })
         };
         answer(remove).await
+    }
+
+    async fn get_recommendation_statuses(
+        &self,
+        request: Request<RecommendationStatusesRequest>,
+    ) -> Result<Response<RecommendationStatusesResponse>, Status> {
+        let ids = request.into_inner().film_ids;
+        let tell = async {
+            requests::status_ids(&ids)?;
+            let (recommended, version) = self.recommender.statuses(ids.clone()).await?;
+            let films = ids.into_iter().map(|film_id| FilmStatus {
+                is_recommended: recommended.contains(&film_id),
+                film_id,
+            });
+            Ok(RecommendationStatusesResponse {
+                films: films.collect(),
+                version,
+            })
+        };
+        answer(tell).await
     }
 
     type WatchRecommendationsStream =

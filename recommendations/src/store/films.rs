@@ -1,5 +1,7 @@
 //! Films as their catalog last sent them.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDateTime;
 use diesel::{
     dsl::{DuplicatedKeys, sql},
@@ -128,6 +130,20 @@ pub fn page_after(conn: &mut DbConnection, after: &str, limit: i64) -> QueryResu
         .select(Row::as_select())
         .load(conn)?;
     Ok(rows.into_iter().map(Film::from).collect())
+}
+
+/// Those of the films `ids` that are recommended to any user.
+pub fn recommended_of(conn: &mut DbConnection, ids: &[String]) -> QueryResult<HashSet<String>> {
+    let mut recommended = HashSet::new();
+    for ids in ids.chunks(BATCH) {
+        let found: Vec<String> = films::table
+            .filter(films::film_id.eq_any(ids))
+            .filter(films::recommended_count.gt(0))
+            .select(films::film_id)
+            .load(conn)?;
+        recommended.extend(found);
+    }
+    Ok(recommended)
 }
 
 /// Stores films, each with whether it is known already.

@@ -43,6 +43,8 @@ pub mod backlog;
 
 pub mod outbox;
 
+pub mod secrets;
+
 pub mod leases;
 
 pub mod reconcile;

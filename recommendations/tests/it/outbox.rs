@@ -1,23 +1,22 @@
 //! Events reach the broker at least once and in order, from one replica at a time.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use recommendations::{
-    actors::outbox_courier::{Outlet, Unpublished},
-    store::outbox::Waiting,
-    system::Tuning,
-};
+use bus::{BusError, Event, ID_HEADER, Outlet};
+use proto::events::VERSION_HEADER;
+use recommendations::system::Tuning;
 
 use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
 
 /// A broker that can be away.
 #[derive(Default)]
 struct Broker {
-    taken: Mutex<Vec<Waiting>>,
+    taken: Mutex<Vec<Event>>,
     away: Mutex<bool>,
     /// Takes this many events of the next batch and then fails.
     breaks_after: Mutex<Option<usize>>,
@@ -25,9 +24,9 @@ struct Broker {
 
 #[async_trait]
 impl Outlet for Broker {
-    async fn publish(&self, events: &[Waiting]) -> Result<(), Unpublished> {
+    async fn publish(&self, events: Vec<Event>) -> Result<(), BusError> {
         if *self.away.lock().unwrap() {
-            return Err(Unpublished::Away("the broker is away".into()));
+            return Err(BusError::Unavailable("the broker is away".into()));
         }
         let broken = self.breaks_after.lock().unwrap().take();
         let count = broken.unwrap_or(events.len()).min(events.len());
@@ -36,7 +35,7 @@ impl Outlet for Broker {
             .unwrap()
             .extend_from_slice(&events[..count]);
         if broken.is_some() {
-            Err(Unpublished::Away("the broker went away".into()))
+            Err(BusError::Unavailable("the broker went away".into()))
         } else {
             Ok(())
         }
@@ -49,8 +48,14 @@ impl Broker {
             .lock()
             .unwrap()
             .iter()
-            .map(|event| event.seq)
+            .map(|event| event.header(VERSION_HEADER).unwrap().parse().unwrap())
             .collect()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let taken = self.taken.lock().unwrap();
+        let id = |event: &Event| event.header(ID_HEADER).unwrap().to_owned();
+        taken.iter().map(id).collect()
     }
 
     /// Events may come twice: what is asked is whether they came.
@@ -104,6 +109,12 @@ fn events_wait_for_the_broker_and_then_come_in_order() {
         let taken = broker.taken();
         assert_eq!(taken[..7], written[..7], "what came before the fault");
         assert_eq!(taken[7..], written, "and then everything again");
+        let ids = broker.ids();
+        assert_eq!(ids[..7], ids[7..14], "an event keeps its id");
+        let different: HashSet<&String> = ids.iter().collect();
+        assert_eq!(different.len(), 20);
+        let number = written[0].to_string();
+        assert!(!ids[0].contains(&number), "it is not to be guessed");
         replica.stop().await;
     });
 }
