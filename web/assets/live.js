@@ -6,6 +6,7 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 /** How long a list may take to come. */
 const DEADLINE_MS = 20_000;
 const themeSwitch = document.getElementById("theme");
+const systemTheme = document.getElementById("system-theme");
 
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
@@ -14,17 +15,27 @@ function isDark() {
 
 function showTheme() {
   themeSwitch.setAttribute("aria-pressed", String(isDark()));
+  systemTheme.hidden = !document.documentElement.dataset.theme;
 }
 
-themeSwitch.addEventListener("click", () => {
-  const theme = isDark() ? "light" : "dark";
-  document.documentElement.dataset.theme = theme;
+/** Chooses light or dark on every page, or with null what the system has. */
+function chooseTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
   try {
-    localStorage.setItem("theme", theme);
+    if (theme) localStorage.setItem("theme", theme);
+    else localStorage.removeItem("theme");
   } catch {
     // As in theme.js.
   }
   showTheme();
+}
+
+themeSwitch.addEventListener("click", () => chooseTheme(isDark() ? "light" : "dark"));
+systemTheme.addEventListener("click", () => {
+  chooseTheme(null);
+  // The button is hidden now.
+  themeSwitch.focus();
 });
 system.addEventListener("change", showTheme);
 addEventListener("storage", (event) => {

@@ -10,6 +10,8 @@ use crate::{
 
 /// How many keywords are named as the reason for one film.
 const REASONS_NAMED: usize = 3;
+/// How many genres a caption has room for.
+const GENRES_NAMED: usize = 2;
 
 /// Why a film is recommended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub(crate) struct FilmCard {
     pub(crate) title: String,
     year: String,
     genre: String,
+    /// What a caption says of the genre.
+    first_genres: String,
     rating: Option<String>,
     because: Vec<String>,
     because_more: usize,
@@ -76,6 +80,7 @@ impl FilmCard {
             title: film.title.clone(),
             year: film.release_year.clone(),
             genre: film.genre.clone(),
+            first_genres: first_genres(&film.genre),
             rating: film.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
@@ -93,6 +98,7 @@ impl FilmCard {
             title: film.title.clone(),
             year: film.release_year.clone(),
             genre: film.genre.clone(),
+            first_genres: first_genres(&film.genre),
             rating: film.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
@@ -124,6 +130,16 @@ impl FilmView {
     }
 }
 
+/// The first genres of a list as it was typed.
+fn first_genres(genre: &str) -> String {
+    let genres = genre.split([',', ';', '/', '|']).map(str::trim);
+    let named: Vec<&str> = genres
+        .filter(|genre| !genre.is_empty())
+        .take(GENRES_NAMED)
+        .collect();
+    named.join(", ")
+}
+
 /// Ratings stand beside each other: 8 and 8.1 are shown alike.
 fn one_decimal(rating: f64) -> String {
     format!("{rating:.1}")
@@ -139,6 +155,19 @@ mod tests {
 
     fn keywords(count: usize) -> Vec<String> {
         (0..count).map(|number| number.to_string()).collect()
+    }
+
+    #[test]
+    fn a_caption_names_two_genres_at_most() {
+        for (genre, named) in [
+            ("", ""),
+            ("Drama", "Drama"),
+            ("Drama, Crime", "Drama, Crime"),
+            ("Drama, Crime, Noir, Thriller", "Drama, Crime"),
+            ("Drama;; Crime / Noir", "Drama, Crime"),
+        ] {
+            assert_eq!(first_genres(genre), named);
+        }
     }
 
     #[test]

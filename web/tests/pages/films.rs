@@ -100,7 +100,7 @@ async fn a_genre_without_films_says_so_and_how_to_go_on() {
     %
     Genre
     Filter
-    No film here has a genre with “%” in it. A part of the word is enough: “sci” finds science fiction.
+    No film here has the genre “%”. Type the whole genre, such as “Science Fiction”.
     Show all films
     ");
 }
