@@ -46,4 +46,7 @@ mod no_scripts;
 mod theme;
 
 #[cfg(test)]
+mod frame;
+
+#[cfg(test)]
 mod inside;

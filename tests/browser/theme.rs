@@ -46,6 +46,43 @@ async fn the_theme_follows_the_system_until_one_chooses() {
     system.stop().await;
 }
 
+#[tokio::test]
+async fn the_theme_can_follow_the_system_again() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    visitor.prefer("light").await;
+    visitor.open("/").await;
+    assert_eq!(visitor.words("#system-theme").await.unwrap(), "");
+    switch(&visitor).await;
+    paints(&visitor, NIGHT).await;
+    visitor.press("Theme of the system").await;
+    paints(&visitor, PAPER).await;
+    visitor.open("/preferences").await;
+    paints(&visitor, PAPER).await;
+    visitor.prefer("dark").await;
+    paints(&visitor, NIGHT).await;
+    visitor.leave().await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn print_is_light_after_dark_was_chosen() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    visitor.prefer("light").await;
+    visitor.open("/").await;
+    switch(&visitor).await;
+    paints(&visitor, NIGHT).await;
+    visitor.print().await;
+    paints(&visitor, PAPER).await;
+    visitor.leave().await;
+    system.stop().await;
+}
+
 /// Presses the switch, which says how it stands.
 async fn switch(visitor: &Visitor) {
     let theme = visitor

@@ -232,6 +232,12 @@ impl Visitor {
         devtools(&self.client, "Emulation.setTouchEmulationEnabled", touch).await;
     }
 
+    /// Shows the page as it is printed.
+    pub(crate) async fn print(&self) {
+        let media = json!({ "media": "print" });
+        devtools(&self.client, "Emulation.setEmulatedMedia", media).await;
+    }
+
     /// Makes the system's own choice of colours `dark` or `light`.
     pub(crate) async fn prefer(&self, colours: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": colours }]);

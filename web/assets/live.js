@@ -22,6 +22,8 @@ function showTheme() {
 function chooseTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
+  // For the pages for operators, which are at another port.
+  document.cookie = `theme=${theme ?? ""}; path=/; max-age=${theme ? 31536000 : 0}; samesite=lax`;
   try {
     if (theme) localStorage.setItem("theme", theme);
     else localStorage.removeItem("theme");

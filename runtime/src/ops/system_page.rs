@@ -1,4 +1,6 @@
-//! The page that shows the supervision tree. Its script brings what has changed; without it the page is as it was loaded.
+//! The page that shows the supervision tree, in the same frame as the pages of films.
+//!
+//! Its script fetches the figures again; without it the page stays as it was loaded.
 
 use std::{
     fmt::{self, Write},
@@ -22,7 +24,12 @@ const BEFORE: &str = r##"<!doctype html>
 </head>
 <body>
 <a class="skip" href="#main">Skip to content</a>
-<header><a class="brand" href="/"><span class="bulbs" aria-hidden="true"></span>Marquee</a></header>
+<header class="top">
+<div class="bar">
+<a class="brand" href="/"><span class="bulbs" aria-hidden="true"></span>Marquee</a>
+<nav class="places" aria-label="Main"><a href="/system" aria-current="page">System</a></nav>
+</div>
+</header>
 <main id="main" tabindex="-1">
 <h1>System</h1>
 <p class="lost bad" id="lost" role="alert" hidden>This is how it was: Marquee does not answer at the moment.</p>
@@ -32,7 +39,9 @@ const BEFORE: &str = r##"<!doctype html>
 
 const AFTER: &str = r#"</div>
 </main>
-<footer>For machines: <a href="/metrics">metrics</a><a href="/readyz">readiness</a><a href="/healthz">health</a></footer>
+<footer class="foot">
+<p>For machines: <a href="/metrics">metrics</a><a href="/readyz">readiness</a><a href="/healthz">health</a></p>
+</footer>
 </body>
 </html>
 "#;

@@ -222,6 +222,22 @@ fn no_page_lets_a_text_become_markup() {
 }
 
 #[test]
+fn a_very_long_title_is_set_smaller_where_it_is_a_heading() {
+    let (templates, layout) = (templates(), layout());
+    let headings = |title: &str| {
+        let film = film(title);
+        let form = FilmFormView::to_edit(&film, &fields(title), Vec::new());
+        [
+            templates.film(&layout, &FilmView::new(&film, Why::default())),
+            templates.film_form(&layout, &form),
+        ]
+        .map(|page| page.unwrap().contains(r#"<h1 class="long""#))
+    };
+    assert_eq!(headings("Heat"), [false, false]);
+    assert_eq!(headings(&"Heat ".repeat(73)), [true, true]);
+}
+
+#[test]
 fn numbers_are_grouped_around_every_page() {
     let html = templates()
         .following(&layout(), &FollowingView::away())

@@ -1,0 +1,70 @@
+//! The frame of the pages in every width: the header keeps the order in which the Tab key goes
+//! through it, and films are seen at once.
+//!
+//! An enlargement of 200 % halves the width, so it is one of the widths here.
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Film, System},
+    visitor::Visitor,
+};
+
+/// What the header holds from left to right and from top to bottom, where it differs from the order
+/// in the document; and what sticks out of the page.
+const HEADER: &str = "
+    const parts = [...document.querySelectorAll('.bar > *')].map((part) => [part, part.getBoundingClientRect()]);
+    const seen = parts.toSorted(([, a], [, b]) =>
+      a.bottom <= b.top ? -1 : b.bottom <= a.top ? 1 : a.left - b.left);
+    const wrong = seen.filter(([part], at) => part !== parts[at][0]);
+    const beyond = parts.filter(([, { right }]) => right > innerWidth);
+    return [...wrong, ...beyond].map(([part]) => part.className);";
+
+#[tokio::test]
+async fn the_header_keeps_its_order_in_every_width() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    for width in [320, 360, 480, 577, 580, 640, 720, 768, 769, 1024, 1440] {
+        visitor.resize((width, 800)).await;
+        visitor.open("/").await;
+        assert_eq!(visitor.ask(HEADER).await, json!([]), "{width} pixels");
+    }
+    visitor.leave().await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_cover_begins_within_the_first_third_of_a_phone() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    let browser = system.browser();
+    for genre in ["Drama", "Comedy", "Thriller", "Science Fiction", "Western"] {
+        let film = Film {
+            title: genre,
+            genre,
+            ..Default::default()
+        };
+        browser.add(film).await;
+    }
+    let height = 740;
+    visitor.resize((360, height)).await;
+    visitor.open("/").await;
+    let top = visitor
+        .ask("return document.querySelector('.cover').getBoundingClientRect().top")
+        .await;
+    let third = f64::from(height) / 3.0;
+    assert!(
+        top.as_f64().is_some_and(|top| top < third),
+        "the first cover begins at {top:?}"
+    );
+    let sideways: Value = visitor
+        .ask("return document.scrollingElement.scrollWidth")
+        .await;
+    assert_eq!(sideways, json!(360));
+    visitor.leave().await;
+    system.stop().await;
+}
