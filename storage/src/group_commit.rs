@@ -5,7 +5,7 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -119,7 +119,8 @@ impl WriteQueue {
         self.lock().is_expected = false;
     }
 
-    /// Takes the writes of the next group, those of a kind beside each other. If none wait, it waits
+    /// Takes the writes of the next group, in order, except that those of a kind follow on the first of
+    /// them. If none wait, it waits
     /// at most `linger` for one.
     pub(crate) fn take_group(&self, linger: Duration) -> Vec<Box<dyn Write>> {
         let mut waiting = self.lock();
@@ -134,15 +135,27 @@ impl WriteQueue {
         waiting.is_expected = false;
         let writes = &mut waiting.writes;
         let wanted = std::iter::from_fn(|| writes.pop_front()).filter(|w| !w.is_abandoned());
-        let mut group: Vec<_> = wanted.take(GROUP_LIMIT).collect();
+        let group = wanted.take(GROUP_LIMIT).collect();
         drop(waiting);
-        group.sort_by_key(|write| write.kind());
-        group
+        gather(group)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Moves the writes of a kind up to the first of them.
+fn gather(group: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
+    let mut firsts = HashMap::new();
+    let mut placed: Vec<(usize, Box<dyn Write>)> = group.into_iter().enumerate().collect();
+    for (place, write) in &mut placed {
+        if let Some(kind) = write.kind() {
+            *place = *firsts.entry(kind).or_insert(*place);
+        }
+    }
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, write)| write).collect()
 }
 
 /// Why a group could not be committed as a whole.

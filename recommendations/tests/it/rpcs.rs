@@ -184,6 +184,34 @@ fn pages_are_cut_from_the_whole_list_newest_first() {
 }
 
 #[test]
+fn pages_of_long_films_are_as_long_as_an_answer_may_be_and_miss_none() {
+    on_every_database("rpcs_long_pages", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        for number in 0..30 {
+            let film = FilmUpdate {
+                description: "tale ".repeat(30_000),
+                ..film(&format!("f{number:02}"), "Train", 1)
+            };
+            replica.save(film).await;
+        }
+        let mut found = Vec::new();
+        while found.len() < 30 {
+            let (films, total) = replica.page(1, found.len() as i32, 1_000).await;
+            let bytes: usize = films.iter().map(|film| film.description.len()).sum();
+            assert!(total == 30 && (1..=3 * 1024 * 1024).contains(&bytes));
+            found.extend(films.into_iter().map(|film| film.id));
+        }
+        let newest_first: Vec<_> = (0..30)
+            .rev()
+            .map(|number| format!("f{number:02}"))
+            .collect();
+        assert_eq!(found, newest_first);
+        replica.stop().await;
+    });
+}
+
+#[test]
 fn a_new_film_that_nobody_follows_is_told_once() {
     on_every_database("rpcs_told", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;
