@@ -5,6 +5,8 @@
     reason = "the derived backend has no place for documentation"
 )]
 
+use std::path::Path;
+
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
@@ -35,15 +37,24 @@ macro_rules! each_backend {
 
 impl DbConnection {
     /// Connects, and sets the session up: full durability and foreign keys on SQLite, strict
-    /// typing and no snapshots older than the statement on MySQL.
+    /// typing and no snapshots older than the statement on MySQL. A SQLite database has to be there.
     pub(crate) fn open(url: &DatabaseUrl) -> ConnectionResult<Self> {
+        Self::open_with(url, false)
+    }
+
+    /// As [`open`](Self::open), but creates a SQLite database that is not there.
+    pub(crate) fn open_or_create(url: &DatabaseUrl) -> ConnectionResult<Self> {
+        Self::open_with(url, true)
+    }
+
+    fn open_with(url: &DatabaseUrl, create: bool) -> ConnectionResult<Self> {
         let setup = |conn: &mut dyn SimpleSession, sql| {
             conn.execute_batch(sql)
                 .map_err(ConnectionError::CouldntSetupConfiguration)
         };
         match url {
             DatabaseUrl::Sqlite(path) => {
-                let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
+                let mut conn = SqliteConnection::establish(&sqlite_address(path, create))?;
                 setup(&mut conn, SQLITE_SESSION)?;
                 Ok(Self::Sqlite(conn))
             }
@@ -94,6 +105,22 @@ impl DbConnection {
             }
         }
     }
+}
+
+/// The path in the form in which SQLite takes options.
+pub(crate) fn sqlite_address(path: &Path, create: bool) -> String {
+    let name = path.to_string_lossy();
+    let name = name
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    let begin = if path.is_absolute() {
+        "file://"
+    } else {
+        "file:"
+    };
+    let mode = if create { "rwc" } else { "rw" };
+    format!("{begin}{name}?mode={mode}")
 }
 
 const SQLITE_SESSION: &str = "\

@@ -14,7 +14,8 @@ use crate::{
     DatabaseUrl, DbConnection, Error, Migrations,
     executor::{CommitWaiting, Read, Reader, RunRead, Writer},
     group_commit::{Command, Write, WriteQueue},
-    migrations, pool,
+    migrations,
+    pool::{self, Target},
 };
 
 /// How many reads run at once.
@@ -38,6 +39,7 @@ pub struct Database {
     queue: Arc<WriteQueue>,
     reads: Arc<Semaphore>,
     dependency: Arc<Dependency>,
+    target: Arc<Target>,
 }
 
 impl Database {
@@ -63,20 +65,21 @@ impl Database {
 
     fn start(group: &Group, name: &str, url: &DatabaseUrl) -> Self {
         let queue = Arc::new(WriteQueue::default());
+        let target = Arc::new(Target::new(url));
         let known_as = format!("the {}", name.replace('-', " "));
         let dependency = Arc::new(Dependency::new(&known_as));
         let writable = Arc::new(Dependency::in_words(
             format!("{known_as} cannot be written to"),
             format!("{known_as} can be written to again"),
         ));
-        let (readers, needed) = (pool::pool(url, READERS as u32), dependency.clone());
+        let (readers, needed) = (pool::pool(&target, READERS as u32), dependency.clone());
         let reader =
             group.supervise_sync(&format!("{name}-reader"), READERS, move |guard| Reader {
                 pool: readers.clone(),
                 dependency: needed.clone(),
                 guard,
             });
-        let writers = pool::pool(url, 1);
+        let writers = pool::pool(&target, 1);
         let (waiting, needed) = (queue.clone(), dependency.clone());
         let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |guard| Writer {
             pool: writers.clone(),
@@ -91,6 +94,7 @@ impl Database {
             queue,
             reads: Arc::new(Semaphore::new(READ_LIMIT)),
             dependency,
+            target,
         }
     }
 
@@ -113,7 +117,8 @@ impl Database {
         }));
         let asked = self.reader.ask(read, DEADLINE).await;
         asked.map_err(|e| self.noticed(Error::from_ask(&e, DEADLINE)))?;
-        answered.await.unwrap_or(Err(Error::Panicked))
+        let answer = answered.await.unwrap_or(Err(Error::Panicked));
+        answer.map_err(|error| self.noticed(error))
     }
 
     /// Runs `change` in a transaction that it shares with other writes that wait; what it did is on
@@ -174,13 +179,17 @@ impl Database {
             answered.await.unwrap_or(Err(Error::Panicked))
         };
         let answer = tokio::time::timeout(DEADLINE, answer).await;
-        answer.unwrap_or_else(|_| Err(self.noticed(Error::Deadline(DEADLINE))))
+        answer
+            .unwrap_or(Err(Error::Deadline(DEADLINE)))
+            .map_err(|error| self.noticed(error))
     }
 
-    /// A database that does not answer is as good as gone.
+    /// Notes what the error says of the database itself: that it does not answer, or is damaged.
     fn noticed(&self, error: Error) -> Error {
-        if matches!(error, Error::Deadline(_)) {
-            self.dependency.is_gone(&error);
+        match &error {
+            Error::Deadline(_) => self.dependency.is_gone(&error),
+            Error::Query(cause) => self.target.look_at(cause),
+            _ => {}
         }
         error
     }

@@ -12,7 +12,7 @@ use runtime::{ChildGuard, Dependency};
 use crate::{
     DbConnection, Error,
     group_commit::{WriteQueue, commit_group},
-    pool::{DbPool, Pooled},
+    pool::{self, DbPool, Pooled},
 };
 
 /// How long the writer waits for a next write before it returns to its mailbox: those who were just
@@ -56,6 +56,13 @@ pub(crate) struct Writer {
     pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) guard: ChildGuard,
+}
+
+/// Runs at a stop, before the supervisor learns that the writer has ended.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        pool::empty_log(&self.pool);
+    }
 }
 
 impl Actor for Reader {

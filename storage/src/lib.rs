@@ -15,10 +15,14 @@ mod database;
 mod error;
 mod executor;
 mod group_commit;
+mod identity;
 mod migrations;
 mod mysql;
 mod pool;
 mod probe;
+mod schema;
+mod sqlite_file;
+mod sqlite_log;
 pub mod testing;
 mod url;
 

@@ -1,14 +1,21 @@
 //! The start of a database: its steps are run by one replica at a time, and what they added is filled.
 
-use std::{fs::File, time::Duration};
+use std::{path::Path, time::Duration};
 
 use diesel::{
-    ConnectionError, ConnectionResult, QueryResult, RunQueryDsl, sql_query, sql_types::Integer,
+    ConnectionError, ConnectionResult, QueryResult, RunQueryDsl,
+    backend::Backend,
+    migration::{Migration, MigrationSource},
+    sql_query,
+    sql_types::Integer,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use runtime::{Backoff, Fault};
 
-use crate::{DatabaseUrl, DbConnection};
+use crate::{
+    DatabaseUrl, DbConnection, identity, schema,
+    sqlite_file::{Found, SqliteFile, is_damage},
+};
 
 /// How long to wait at the start for a database that does not answer.
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -27,7 +34,7 @@ pub struct Migrations {
     pub fill: Option<fn(&mut DbConnection) -> QueryResult<()>>,
 }
 
-type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Brings the database up to date. Waits for a server that does not answer, and for other replicas
 /// that do the same at this moment. Blocks.
@@ -36,49 +43,115 @@ pub(crate) fn migrate(
     url: &DatabaseUrl,
     migrations: Migrations,
 ) -> Result<(), Fault> {
-    let mut conn = connect_patiently(setting, url)?;
-    let outcome = match &mut conn {
-        DbConnection::Sqlite(_) => run_alone(&mut conn, url, migrations),
-        DbConnection::Mysql(server) => {
-            server.allow_silence(STEP_DEADLINE);
-            run_alone(&mut conn, url, migrations)
-        }
-    };
-    outcome.map_err(|error| Fault::Failed(format!("cannot migrate the database {url}: {error}")))
-}
-
-/// Runs the steps while no other replica does.
-fn run_alone(
-    conn: &mut DbConnection,
-    url: &DatabaseUrl,
-    migrations: Migrations,
-) -> Result<(), BoxedError> {
     match url {
-        DatabaseUrl::Sqlite(path) => {
-            let lock = File::create(path.with_extension("lock"))?;
-            lock.lock()?;
-            run(conn, migrations)?;
-            lock.unlock()?;
-        }
-        DatabaseUrl::Mysql(_) => {
-            take_lock(conn)?;
-            let outcome = run(conn, migrations);
-            sql_query(format!("DO RELEASE_LOCK({LOCK_NAME})")).execute(conn)?;
-            outcome?;
-        }
+        DatabaseUrl::Sqlite(path) => migrate_file(setting, url, path, migrations),
+        DatabaseUrl::Mysql(_) => migrate_server(setting, url, migrations),
     }
-    Ok(())
 }
 
-fn run(conn: &mut DbConnection, migrations: Migrations) -> Result<(), BoxedError> {
-    match conn {
-        DbConnection::Sqlite(conn) => drop(conn.run_pending_migrations(migrations.sqlite)?),
-        DbConnection::Mysql(conn) => drop(conn.run_pending_migrations(migrations.mysql)?),
+/// Looks at the files before SQLite does, and leaves a marked database of this user alone.
+fn migrate_file(
+    setting: &str,
+    url: &DatabaseUrl,
+    path: &Path,
+    migrations: Migrations,
+) -> Result<(), Fault> {
+    let file = SqliteFile::new(path);
+    let refused = |reason: String| Fault::bad_setting(setting, reason);
+    let unusable = |error: std::io::Error| refused(file.refuses(&error));
+    let lock = file.lock_file().map_err(unusable)?;
+    lock.lock().map_err(unusable)?;
+    let (found, identity) = identity::check(&file).map_err(refused)?;
+    if found == Found::Nothing {
+        file.create().map_err(unusable)?;
     }
-    if let Some(fill) = migrations.fill {
-        fill(conn)?;
+    file.keep_private().map_err(unusable)?;
+    let mut conn = connect_patiently(setting, url)?;
+    let failed = |error: BoxedError| match is_damage(&error.to_string()) {
+        true => refused(file.refuses(&error)),
+        false => cannot_migrate(url, &error),
+    };
+    run(setting, url, &mut conn, migrations, failed)?;
+    if let DbConnection::Sqlite(conn) = &mut conn {
+        schema::read_tables(conn).map_err(|error| failed(error.into()))?;
+        let identity = match identity {
+            Some(identity) => identity,
+            None => identity::give(conn).map_err(|error| failed(error.into()))?,
+        };
+        if !matches!(found, Found::Database(Some(_))) {
+            file.write_marker(&identity).map_err(unusable)?;
+        }
     }
-    Ok(())
+    file.keep_private().map_err(unusable)?;
+    lock.unlock().map_err(unusable)
+}
+
+fn migrate_server(setting: &str, url: &DatabaseUrl, migrations: Migrations) -> Result<(), Fault> {
+    let mut conn = connect_patiently(setting, url)?;
+    if let DbConnection::Mysql(server) = &mut conn {
+        server.allow_silence(STEP_DEADLINE);
+    }
+    let failed = |error: BoxedError| cannot_migrate(url, &error);
+    take_lock(&mut conn).map_err(failed)?;
+    let outcome = run(setting, url, &mut conn, migrations, failed);
+    sql_query(format!("DO RELEASE_LOCK({LOCK_NAME})"))
+        .execute(&mut conn)
+        .map_err(|error| failed(error.into()))?;
+    outcome
+}
+
+fn cannot_migrate(url: &DatabaseUrl, error: &BoxedError) -> Fault {
+    Fault::Failed(format!("cannot migrate the database {url}: {error}"))
+}
+
+/// Runs the steps and what fills their columns, if the database is one that this program knows.
+fn run(
+    setting: &str,
+    url: &DatabaseUrl,
+    conn: &mut DbConnection,
+    migrations: Migrations,
+    failed: impl Fn(BoxedError) -> Fault,
+) -> Result<(), Fault> {
+    if let Some(step) = schema::unknown_step(conn, &migrations).map_err(&failed)? {
+        return Err(Fault::bad_setting(
+            setting,
+            format!(
+                "a newer release has changed the database {url} (step {step}): run that release, or restore a backup from before it"
+            ),
+        ));
+    }
+    let applied = match conn {
+        DbConnection::Sqlite(conn) => Steps(&migrations.sqlite).run_on(conn),
+        DbConnection::Mysql(conn) => Steps(&migrations.mysql).run_on(conn),
+    };
+    applied.map_err(&failed)?;
+    if let Some(column) = schema::missing_column(conn, migrations.sqlite).map_err(&failed)? {
+        return Err(Fault::bad_setting(
+            setting,
+            format!(
+                "the database {url} has no `{column}`, which its steps have made: give the column its name back, or restore a backup"
+            ),
+        ));
+    }
+    match migrations.fill {
+        Some(fill) => fill(conn).map_err(|error| failed(error.into())),
+        None => Ok(()),
+    }
+}
+
+/// Embedded steps that are needed again afterwards.
+struct Steps<'a>(&'a EmbeddedMigrations);
+
+impl Steps<'_> {
+    fn run_on<DB: Backend>(self, conn: &mut impl MigrationHarness<DB>) -> Result<(), BoxedError> {
+        conn.run_pending_migrations(self).map(drop)
+    }
+}
+
+impl<DB: Backend> MigrationSource<DB> for Steps<'_> {
+    fn migrations(&self) -> Result<Vec<Box<dyn Migration<DB>>>, BoxedError> {
+        self.0.migrations()
+    }
 }
 
 /// The name of a lock has at most 64 characters, that of a database may have as many.
@@ -139,10 +212,7 @@ pub(crate) fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<Stri
         {
             None
         }
-        (DatabaseUrl::Sqlite(path), error) => Some(format!(
-            "cannot open the file `{}`: {error}",
-            path.display()
-        )),
+        (DatabaseUrl::Sqlite(path), error) => Some(SqliteFile::new(path).refuses(error)),
         (DatabaseUrl::Mysql(_), ConnectionError::CouldntSetupConfiguration(error)) => {
             let text = error.to_string();
             // What a server says while it starts up, or when it is full, is not final.
@@ -163,5 +233,5 @@ pub(crate) fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<Stri
 
 /// Connects once, for tests that look at a database from outside.
 pub(crate) fn connect(url: &DatabaseUrl) -> ConnectionResult<DbConnection> {
-    DbConnection::open(url)
+    DbConnection::open_or_create(url)
 }

@@ -1,9 +1,25 @@
-use std::{fmt, time::Duration};
+//! The connections of a database's executors, checked each time one is taken.
+//!
+//! A SQLite file that was replaced or found damaged while the program runs is not used any more: what
+//! was written to it would be lost.
 
-use diesel::ConnectionError;
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use crate::{DatabaseUrl, DbConnection};
+use diesel::{
+    ConnectionError, ConnectionResult,
+    connection::SimpleConnection,
+    r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
+    result::Error as DieselError,
+};
+
+use crate::{
+    DatabaseUrl, DbConnection,
+    sqlite_file::{Inode, SqliteFile, is_damage},
+};
 
 /// How long a query waits for a connection before the database counts as away.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -11,18 +27,74 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) type DbPool = Pool<Manager>;
 pub(crate) type Pooled = PooledConnection<Manager>;
 
-/// Makes connections for the pool; which kind is the address's to say.
+/// A database as its pools know it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    url: DatabaseUrl,
+    /// The SQLite file as it was at the start.
+    file: Option<(SqliteFile, Inode)>,
+    damage: OnceLock<String>,
+}
+
+impl Target {
+    /// A database that is there already.
+    pub(crate) fn new(url: &DatabaseUrl) -> Self {
+        let file = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let file = SqliteFile::new(path);
+                let inode = file.inode().ok();
+                inode.map(|inode| (file, inode))
+            }
+            DatabaseUrl::Mysql(_) => None,
+        };
+        Self {
+            url: url.clone(),
+            file,
+            damage: OnceLock::new(),
+        }
+    }
+
+    /// Takes the database out of use if the error means that its file is damaged.
+    pub(crate) fn look_at(&self, error: &DieselError) {
+        let (Some((file, _)), DieselError::DatabaseError(_, info)) = (&self.file, error) else {
+            return;
+        };
+        if is_damage(info.message()) {
+            let reason = file.refuses(&info.message());
+            if self.damage.set(reason.clone()).is_ok() {
+                tracing::error!("{reason}");
+            }
+        }
+    }
+
+    fn check(&self) -> ConnectionResult<()> {
+        let Some((file, inode)) = &self.file else {
+            return Ok(());
+        };
+        let reason = match self.damage.get() {
+            Some(reason) => reason.clone(),
+            None if file.inode().is_ok_and(|now| now == *inode) => return Ok(()),
+            None => format!(
+                "the file `{}` was removed or replaced while the program runs: restart the program, which will say what to do",
+                file.path().display()
+            ),
+        };
+        Err(ConnectionError::BadConnection(reason))
+    }
+}
+
+/// Makes connections for a pool.
 #[derive(Debug)]
 pub(crate) struct Manager {
-    url: DatabaseUrl,
+    target: Arc<Target>,
 }
 
 /// A connection in the pool.
 pub(crate) struct Session {
     pub(crate) conn: DbConnection,
-    /// Set when the connection was left in a state that nobody knows: it is not used again.
+    /// Set when the connection was left in an unknown state: it is not used again.
     pub(crate) broken: bool,
-    /// Why the last transaction could not be written, whatever it was; no fault of its closures.
+    /// Why the last transaction could not be written, if that is no fault of its closures.
     pub(crate) unwritable: Option<String>,
 }
 
@@ -31,7 +103,8 @@ impl ManageConnection for Manager {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Session, ConnectionError> {
-        let conn = DbConnection::open(&self.url)?;
+        self.target.check()?;
+        let conn = DbConnection::open(&self.target.url)?;
         Ok(Session {
             conn,
             broken: false,
@@ -41,8 +114,11 @@ impl ManageConnection for Manager {
 
     fn is_valid(&self, session: &mut Session) -> Result<(), ConnectionError> {
         match &mut session.conn {
-            // A file does not go away the way a server does.
-            DbConnection::Sqlite(_) => Ok(()),
+            DbConnection::Sqlite(_) => {
+                let outcome = self.target.check();
+                session.broken |= outcome.is_err();
+                outcome
+            }
             DbConnection::Mysql(conn) => conn
                 .ping()
                 .map_err(ConnectionError::CouldntSetupConfiguration),
@@ -54,15 +130,30 @@ impl ManageConnection for Manager {
     }
 }
 
-/// A pool that connects when it is first asked to.
-pub(crate) fn pool(url: &DatabaseUrl, size: u32) -> DbPool {
+/// Makes a pool that connects when it is first asked to.
+pub(crate) fn pool(target: &Arc<Target>, size: u32) -> DbPool {
     Pool::builder()
         .max_size(size)
         .min_idle(Some(0))
         .connection_timeout(CONNECT_DEADLINE)
         // The executors report an absent database once; r2d2 would log every attempt.
         .error_handler(Box::new(Quiet))
-        .build_unchecked(Manager { url: url.clone() })
+        .build_unchecked(Manager {
+            target: target.clone(),
+        })
+}
+
+/// Moves the log of a SQLite database into its main file, so that this is all of the database. Does
+/// nothing without an idle connection.
+pub(crate) fn empty_log(pool: &DbPool) {
+    let Some(mut session) = pool.try_get() else {
+        return;
+    };
+    if let DbConnection::Sqlite(conn) = &mut session.conn
+        && let Err(error) = conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    {
+        tracing::debug!(%error, "the log of the database keeps its content: {error}");
+    }
 }
 
 #[derive(Debug)]

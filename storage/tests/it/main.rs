@@ -24,3 +24,6 @@ mod replicas;
 
 #[cfg(test)]
 mod schemas;
+
+#[cfg(test)]
+mod lost;

@@ -158,8 +158,9 @@ fn tables(
     for Key { of, columns } in keys {
         tables.entry(of).or_default().unique.insert(columns);
     }
-    // diesel's own table.
+    // diesel's own table, and the one that goes with a SQLite database's marker.
     tables.remove("__diesel_schema_migrations");
+    tables.remove("marquee_identity");
     tables
 }
 

@@ -1,0 +1,73 @@
+//! The identity of a SQLite database: a random id in the database and in the marker beside it.
+//!
+//! A marker whose id the database does not have means that the database was lost or replaced. A
+//! database without a marker, such as one of an older deployment, is adopted.
+
+use diesel::{
+    Connection, OptionalExtension, RunQueryDsl, SqliteConnection, connection::SimpleConnection,
+    sql_query, sql_types::Text,
+};
+
+use crate::{
+    connection::sqlite_address,
+    sqlite_file::{Found, SqliteFile},
+};
+
+/// Looks at the files, and whether the database is the one that the marker means. Returns its
+/// identity if it has one.
+///
+/// # Errors
+///
+/// Why the database must not be opened, and what to do, in one sentence.
+pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String> {
+    let found = file.check()?;
+    let Found::Database(marker) = &found else {
+        return Ok((found, None));
+    };
+    let identity = read(file).map_err(|error| file.refuses(&error))?;
+    match marker {
+        Some(expected) if identity.as_ref() != Some(expected) => Err(format!(
+            "the database `{}` is not the one that was here before, as `{}` says: restore that one from a backup, or delete `{}` to go \
+             on with this one",
+            file.path().display(),
+            file.marker().display(),
+            file.marker().display()
+        )),
+        _ => Ok((found, identity)),
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Identity {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// Reads the identity on a connection that changes nothing else in the file.
+fn read(file: &SqliteFile) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let mut conn = SqliteConnection::establish(&sqlite_address(file.path(), false))?;
+    conn.batch_execute("PRAGMA busy_timeout = 5000")?;
+    let has_table = "SELECT name AS id FROM sqlite_schema WHERE name = 'marquee_identity'";
+    let table: Option<Identity> = sql_query(has_table).get_result(&mut conn).optional()?;
+    if table.is_none() {
+        return Ok(None);
+    }
+    let identity: Option<Identity> = sql_query("SELECT id FROM marquee_identity")
+        .get_result(&mut conn)
+        .optional()?;
+    Ok(identity.map(|identity| identity.id))
+}
+
+/// Gives the database an identity, on disk in its main file when this returns.
+pub(crate) fn give(conn: &mut SqliteConnection) -> diesel::QueryResult<String> {
+    let id = uuid::Uuid::new_v4().to_string();
+    conn.batch_execute(&format!(
+        "BEGIN IMMEDIATE;
+         CREATE TABLE IF NOT EXISTS marquee_identity (id VARCHAR(36) NOT NULL PRIMARY KEY);
+         DELETE FROM marquee_identity;
+         INSERT INTO marquee_identity VALUES ('{id}');
+         COMMIT;
+         PRAGMA wal_checkpoint(TRUNCATE);"
+    ))?;
+    Ok(id)
+}
