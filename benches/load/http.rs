@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,11 +17,17 @@ use tokio::{
 
 use super::report::Spread;
 
+/// The header by which the pages that the benchmark itself serves know the user.
+pub(crate) const USER_HEADER: &str = "x-user";
+
 /// What one request looks like, and what a page that came for it was like.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     address: SocketAddr,
     headers: String,
+    /// As how many users it asks, one after the other; as nobody in particular if 0.
+    users: usize,
+    asked: Arc<AtomicUsize>,
 }
 
 pub(crate) struct Connection {
@@ -32,6 +41,8 @@ impl Visitor {
         let mut visitor = Self {
             address,
             headers: String::new(),
+            users: 0,
+            asked: Arc::default(),
         };
         let (head, _) = visitor.connect().await.get(&visitor, "/").await;
         let cookies = head.lines().filter_map(|line| {
@@ -44,6 +55,14 @@ impl Visitor {
             visitor.headers = format!("cookie: {}\r\n", cookies.join("; "));
         }
         visitor
+    }
+
+    /// Visitors of the benchmark's own pages, as so many users one after the other.
+    pub(crate) fn as_users(&self, users: usize) -> Self {
+        Self {
+            users,
+            ..self.clone()
+        }
     }
 
     /// The same visitor with a browser that takes compressed pages.
@@ -100,8 +119,15 @@ impl Visitor {
 impl Connection {
     /// Fetches a page: its head, and how many bytes its body has.
     pub(crate) async fn get(&mut self, visitor: &Visitor, path: &str) -> (String, usize) {
+        let user = match visitor.users {
+            0 => String::new(),
+            users => {
+                let user = visitor.asked.fetch_add(1, Ordering::Relaxed) % users + 1;
+                format!("{USER_HEADER}: {user}\r\n")
+            }
+        };
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\n{}\r\n",
+            "GET {path} HTTP/1.1\r\nhost: {}\r\n{user}{}\r\n",
             visitor.address, visitor.headers
         );
         self.stream.write_all(request.as_bytes()).await.unwrap();

@@ -41,6 +41,9 @@ fn main() {
     if named == ["hello"] {
         return pages::serve_hello();
     }
+    if named == ["web"] {
+        return pages::serve_web();
+    }
     let unknown = named.iter().find(|name| !ALL.contains(&name.as_str()));
     if let Some(name) = unknown {
         panic!("there is no `{name}`, but: {ALL:?}");

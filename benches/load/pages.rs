@@ -1,4 +1,4 @@
-//! The wall of films, beside an actix-web server that only says hello.
+//! The list of films, as one user and as many, beside an actix-web server that sends as many bytes.
 
 use std::{
     net::SocketAddr,
@@ -6,18 +6,34 @@ use std::{
     time::Duration,
 };
 
+use ::web::Visitor as PageVisitor;
 use actix_web::{App, HttpServer, web};
-use proto::recommendations::CreatePreferenceRequest;
+use futures::StreamExt;
+use proto::{
+    UserId,
+    recommendations::{CreatePreferenceRequest, recommendations_client::RecommendationsClient},
+};
+use tonic::transport::Channel;
 
 use super::{
-    films, folder, http::Visitor, keywords, ports::free_address, program::Program, report,
+    films, folder,
+    http::{USER_HEADER, Visitor},
+    keywords,
+    ports::free_address,
+    program::Program,
+    report,
 };
 
 const CONNECTIONS: usize = 32;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
 /// actix-web starts a worker for each processor by default, here and there.
-const ADDRESS: &str = "HELLO_ADDR";
+const ADDRESS: &str = "LOAD_SERVED_ADDR";
+const SIZE: &str = "LOAD_SERVED_BYTES";
+const CATALOG: &str = "LOAD_CATALOG";
+const RECOMMENDATIONS: &str = "LOAD_RECOMMENDATIONS";
+/// As how many users the last row asks.
+const USERS: usize = 10_000;
 
 pub(crate) async fn run() {
     let (name, films) = films::films();
@@ -36,13 +52,18 @@ pub(crate) async fn run() {
     }
     folder::until_delivered(folder.path()).await;
 
-    let hello = Hello::start().await;
-    let (base, times, _) = measure(&Visitor::returning(hello.address).await, "/").await;
-    report::row(
-        "bare actix-web, `hello`",
-        &format!("{base:.0}/s, {}", times.text()),
-    );
     let visitor = Visitor::returning(program.http).await;
+    let (_, bytes) = visitor.connect().await.get(&visitor, "/").await;
+    let mut base = 0.0;
+    for size in [5, bytes] {
+        let hello = Served::start("hello", &[(SIZE, size.to_string())]).await;
+        let (rate, times, bytes) = measure(&Visitor::returning(hello.address).await, "/").await;
+        report::row(
+            &format!("bare actix-web, `hello`, {bytes} bytes"),
+            &format!("{rate:.0}/s, {}", times.text()),
+        );
+        base = rate;
+    }
     let mut first = None;
     for path in [
         "/",
@@ -72,7 +93,44 @@ pub(crate) async fn run() {
         let (_, times, _) = visitor.load(path, 1, TIME).await;
         report::row(&format!("`GET {path}`, one at a time"), &times.text());
     }
+    // As many users, on pages that the benchmark serves itself over the program's services.
+    follow_as_all(&mut recommendations, keywords::met_by(&films, 10).0).await;
+    let web = Served::start(
+        "web",
+        &[
+            (CATALOG, program.catalog_grpc.to_string()),
+            (RECOMMENDATIONS, program.grpc.to_string()),
+        ],
+    )
+    .await;
+    let visitor = Visitor::returning(web.address).await;
+    for users in [1, 100, USERS] {
+        let (rate, times, bytes) = measure(&visitor.as_users(users), "/").await;
+        report::row(
+            &format!("`GET /` as {users} users, {bytes} bytes"),
+            &format!("{rate:.0}/s, {}, {:.2} of hello", times.text(), rate / base),
+        );
+    }
+    drop(web);
     program.stop().await;
+}
+
+/// Each of the users follows a keyword.
+async fn follow_as_all(client: &mut RecommendationsClient<Channel>, keyword: String) {
+    let calls = (2..=USERS).map(|user| {
+        let (mut client, keyword) = (client.clone(), keyword.clone());
+        async move {
+            let preference = CreatePreferenceRequest {
+                user_id: user as i32,
+                keyword,
+            };
+            client.create_preference(preference).await.unwrap();
+        }
+    });
+    futures::stream::iter(calls)
+        .buffer_unordered(32)
+        .collect::<()>()
+        .await;
 }
 
 async fn measure(visitor: &Visitor, path: &'static str) -> (f64, report::Spread, usize) {
@@ -80,41 +138,88 @@ async fn measure(visitor: &Visitor, path: &'static str) -> (f64, report::Spread,
     visitor.load(path, CONNECTIONS, TIME).await
 }
 
-/// The baseline, in a process of its own as the program is.
-struct Hello {
+/// A server of the benchmark, in a process of its own as the program is.
+struct Served {
     child: Child,
     address: SocketAddr,
 }
 
-impl Hello {
-    async fn start() -> Self {
+impl Served {
+    async fn start(what: &str, settings: &[(&str, String)]) -> Self {
         let address = free_address();
         let child = Command::new(std::env::current_exe().unwrap())
-            .arg("hello")
+            .arg(what)
             .env(ADDRESS, address.to_string())
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
         while tokio::net::TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // The pages have to reach their services first.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         Self { child, address }
     }
 }
 
-impl Drop for Hello {
+impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Says hello until it is killed.
+fn setting<T: std::str::FromStr>(name: &str) -> T {
+    let value = std::env::var(name).unwrap();
+    value.parse().unwrap_or_else(|_| panic!("{name}={value}"))
+}
+
+/// Sends as many bytes as it is told to, until it is killed.
 pub(crate) fn serve_hello() {
-    let address = std::env::var(ADDRESS).unwrap();
+    let (address, size): (SocketAddr, usize) = (setting(ADDRESS), setting(SIZE));
+    let body = bytes::Bytes::from("hello".repeat(size.div_ceil(5))).slice(..size);
     let served = actix_web::rt::System::new().block_on(async {
-        let hello = || App::new().route("/", web::get().to(|| async { "hello" }));
+        let hello = move || {
+            let body = body.clone();
+            App::new().route("/", web::get().to(move || std::future::ready(body.clone())))
+        };
         HttpServer::new(hello).bind(address)?.run().await
     });
     served.unwrap();
+}
+
+/// Serves the pages over the services of another process, until it is killed. A header says who looks.
+pub(crate) fn serve_web() {
+    let http_addr: SocketAddr = setting(ADDRESS);
+    let address = |name| setting::<SocketAddr>(name).into();
+    let config = ::web::Config {
+        pages: ::web::PagesConfig {
+            http_addr,
+            secret_key: Some("only a benchmark's key".parse().unwrap()),
+            live_pages: 1,
+        },
+        data_dir: std::env::temp_dir(),
+        catalog_host: address(CATALOG),
+        recommendations_host: address(RECOMMENDATIONS),
+    };
+    let listeners = ::web::Listeners::bind(&config).unwrap();
+    let visitor = |request: &actix_web::HttpRequest| {
+        let user = request.headers().get(USER_HEADER);
+        let user = user.and_then(|user| user.to_str().ok()?.parse().ok());
+        PageVisitor::User(UserId(user.unwrap_or(1)))
+    };
+    let process = runtime::Process::new();
+    let serving = runtime::process::Service::start(::web::SERVICE, &process, move |process| {
+        ::web::run(config, listeners, visitor, process)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stop = runtime::Shutdown::default();
+    let services = vec![serving.unwrap()];
+    runtime
+        .block_on(runtime::process::run_until_stopped(services, stop))
+        .unwrap();
 }

@@ -22,8 +22,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Program {
     child: Child,
     pub(crate) http: SocketAddr,
-    grpc: SocketAddr,
-    catalog_grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) catalog_grpc: SocketAddr,
     /// From its start until it said that it can serve.
     pub(crate) start: Duration,
 }

@@ -11,7 +11,7 @@ use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use runtime::Handle;
 use storage::{Command, Database, DbConnection};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::{
     actors::matcher::{CatchUp, CountFilms, FilmsMatching, FilmsSaved, Matcher, UsersMatching},
@@ -24,7 +24,7 @@ use crate::{
         preferences,
         recommendations::{self, Fingerprint},
         reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
-        sequence, versions,
+        versions,
     },
     watchers::{TooManyWatchers, Watch},
 };
@@ -76,8 +76,6 @@ pub struct RecommendedPage {
     pub films: Vec<Recommended>,
     /// How many there are in all.
     pub total: i64,
-    /// The number of the last change that is certainly seen in them.
-    pub state: i64,
 }
 
 impl Recommender {
@@ -234,33 +232,19 @@ impl Recommender {
         Ok(counted.collect())
     }
 
-    /// The films recommended to `user`, newest first; `None` if nothing at all has changed since the
-    /// change number `known`.
+    /// The films recommended to `user`, newest first.
     pub async fn recommendations(
         &self,
         user: UserId,
         offset: i64,
         limit: i64,
-        known: i64,
-    ) -> Result<Option<RecommendedPage>, Error> {
+    ) -> Result<RecommendedPage, Error> {
         let read = move |conn: &mut _| {
-            // Before the rest: what is committed meanwhile is seen the next time, at the latest.
-            let state = sequence::current(conn)?;
-            if state == known {
-                return Ok(None);
-            }
             let total = recommendations::fingerprint(conn, user)?.total;
             let listed = recommendations::page(conn, user, offset, limit)?;
-            Ok(Some((
-                listed,
-                preferences::of_user(conn, user)?,
-                total,
-                state,
-            )))
+            Ok((listed, preferences::of_user(conn, user)?, total))
         };
-        let Some((listed, texts, total, state)) = self.database.read(read).await? else {
-            return Ok(None);
-        };
+        let (listed, texts, total) = self.database.read(read).await?;
         let texts = Arc::new(texts);
         let (ids, bytes) = fitting(listed);
         // Only fails if the semaphore is closed, which it never is.
@@ -275,11 +259,35 @@ impl Recommender {
             let explained = tokio::task::spawn_blocking(move || explain(part, &texts)).await;
             films.extend(explained.map_err(|_| storage::Error::Panicked)?);
         }
-        Ok(Some(RecommendedPage {
-            films,
-            total,
-            state,
-        }))
+        Ok(RecommendedPage { films, total })
+    }
+
+    /// Those of `films` that are recommended to `user`, and how many films are in all.
+    pub async fn marks(
+        &self,
+        user: UserId,
+        films: Vec<FilmId>,
+    ) -> Result<(Vec<Recommended>, i64), Error> {
+        let read = move |conn: &mut _| {
+            let total = recommendations::fingerprint(conn, user)?.total;
+            let marked = recommendations::among(conn, user, &films)?;
+            if marked.is_empty() {
+                return Ok((Vec::new(), Vec::new(), total));
+            }
+            let texts = preferences::of_user(conn, user)?;
+            Ok((in_order(conn, &marked)?, texts, total))
+        };
+        let (films, texts, total) = self.database.read(read).await?;
+        if films.is_empty() {
+            return Ok((Vec::new(), total));
+        }
+        let explained = tokio::task::spawn_blocking(move || explain(films, &texts)).await;
+        Ok((explained.map_err(|_| storage::Error::Panicked)?, total))
+    }
+
+    /// Begins to learn whose recommendations are changed by this replica.
+    pub fn watch_users(&self) -> broadcast::Receiver<Arc<[UserId]>> {
+        self.signals.watchers.watch_users()
     }
 
     /// Which of the films `ids` are recommended to any user, and the version that status events had

@@ -10,15 +10,20 @@ use std::{
 };
 
 use proto::UserId;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::store::recommendations::Fingerprint;
+
+/// How many changes a client that watches all users may be behind.
+const ALL_BEHIND: usize = 1_024;
 
 /// The clients of this replica that watch a user's recommendations.
 #[derive(Debug, Clone)]
 pub struct Watchers {
     limit: usize,
     users: Arc<Mutex<HashMap<UserId, Watched>>>,
+    /// To the clients that watch all users.
+    all: broadcast::Sender<Arc<[UserId]>>,
 }
 
 /// A user who is watched.
@@ -59,6 +64,7 @@ impl Watchers {
         Self {
             limit,
             users: Arc::default(),
+            all: broadcast::Sender::new(ALL_BEHIND),
         }
     }
 
@@ -92,6 +98,10 @@ impl Watchers {
 
     /// Wakes the clients that watch one of `users`.
     pub fn changed(&self, users: &[UserId]) {
+        if !users.is_empty() && self.all.receiver_count() > 0 {
+            // Fails if the last one has just left.
+            let _ = self.all.send(users.into());
+        }
         let watched = self.lock();
         if watched.is_empty() {
             return;
@@ -99,6 +109,11 @@ impl Watchers {
         for watched in users.iter().filter_map(|user| watched.get(user)) {
             watched.shared.changes.send_modify(|changes| *changes += 1);
         }
+    }
+
+    /// Begins to watch all users: each message holds those whose recommendations changed.
+    pub fn watch_users(&self) -> broadcast::Receiver<Arc<[UserId]>> {
+        self.all.subscribe()
     }
 
     /// The users who are watched.

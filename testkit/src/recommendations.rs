@@ -9,11 +9,12 @@ use std::{
 
 use futures::{StreamExt, stream::BoxStream};
 use proto::recommendations::{
-    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmUpdate,
-    FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, MovieRecommendation,
-    Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
-    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
-    RemoveFilmResponse, WatchRecommendationsRequest,
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
+    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
+    MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio::sync::watch;
@@ -240,7 +241,6 @@ impl Recommendations for Calls {
         Ok(Response::new(RecommendationsResponse {
             recommendations: page.collect(),
             total,
-            ..RecommendationsResponse::default()
         }))
     }
 
@@ -334,6 +334,40 @@ impl Recommendations for Calls {
         _: Request<RecommendationStatusesRequest>,
     ) -> Result<Response<RecommendationStatusesResponse>, Status> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn mark_films(
+        &self,
+        request: Request<MarkFilmsRequest>,
+    ) -> Result<Response<MarkFilmsResponse>, Status> {
+        self.speak("MarkFilms").await;
+        let MarkFilmsRequest { user_id, film_ids } = request.into_inner();
+        let all = self.told().recommended(user_id);
+        let total = all.len() as i32;
+        let asked = all.into_iter().filter(|film| film_ids.contains(&film.id));
+        let mark = |film: MovieRecommendation| FilmMark {
+            film_id: film.id,
+            matched_keywords: film.matched_keywords,
+        };
+        Ok(Response::new(MarkFilmsResponse {
+            marks: asked.map(mark).collect(),
+            total,
+        }))
+    }
+
+    type WatchUsersStream = BoxStream<'static, Result<UsersChanged, Status>>;
+
+    async fn watch_users(
+        &self,
+        _: Request<WatchUsersRequest>,
+    ) -> Result<Response<Self::WatchUsersStream>, Status> {
+        let changes = WatchStream::new(self.changes.subscribe()).map(|()| {
+            Ok(UsersChanged {
+                user_ids: Vec::new(),
+                all: true,
+            })
+        });
+        Ok(Response::new(changes.boxed()))
     }
 
     type WatchRecommendationsStream = BoxStream<'static, Result<RecommendationsChanged, Status>>;

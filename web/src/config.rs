@@ -62,6 +62,14 @@ pub struct PagesConfig {
     /// and kept in the data folder].
     #[arg(long, env = "SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
     pub secret_key: Option<SecretKey>,
+    /// How many open pages of this process may be told of recommendations as they come.
+    #[arg(
+        long,
+        env = "LIVE_PAGES",
+        value_name = "NUMBER",
+        default_value_t = 1_000
+    )]
+    pub live_pages: usize,
 }
 
 impl Config {

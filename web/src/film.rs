@@ -8,8 +8,9 @@ use proto::FilmId;
 use super::{
     assets, covers,
     form::Form,
+    marks,
     page_error::PageError,
-    request_context::{DEADLINE, RequestContext, look_further},
+    request_context::{DEADLINE, RequestContext},
     url,
     views::{FilmFormView, FilmView, Place, genre_names},
 };
@@ -43,16 +44,14 @@ pub(super) async fn show(
     context: RequestContext,
     InPath(id): InPath,
 ) -> Result<HttpResponse, PageError> {
-    let (film, mut reasons) = futures::join!(get(&context, &id), context.reasons());
-    let film = film?;
-    if let (Some(reasons), Some(user)) = (&mut reasons, context.visitor.user())
-        && film.is_recommended
-    {
-        look_further(&context.site.app, user, reasons, &[&id]).await;
-    }
-    let why = reasons.as_ref().map(|reasons| reasons.of(&id));
-    let view = FilmView::new(&film, why.unwrap_or_default());
-    let recommended = reasons.map(|reasons| reasons.total);
+    let known = async {
+        let user = context.visitor.user()?;
+        marks::of_films(&context.site.app, user, vec![id.clone()]).await
+    };
+    let (film, known) = futures::join!(get(&context, &id), known);
+    let why = known.as_ref().map(|known| marks::why(known, &id));
+    let view = FilmView::new(&film?, why.unwrap_or_default());
+    let recommended = known.map(|known| known.total);
     context.show(
         StatusCode::OK,
         Place::Films,

@@ -1,12 +1,14 @@
 //! The list of all films, with the marks of those that are for the visitor.
 
 use actix_web::{HttpResponse, http::StatusCode};
+use proto::FilmId;
 
 use super::{
     form::Form,
-    page_cache::{CachedPage, Question},
+    marks,
+    page_cache::ListKey,
     page_error::PageError,
-    request_context::{DEADLINE, RequestContext, look_further, reasons},
+    request_context::{DEADLINE, RequestContext},
     templates::Part,
     views::{FilmCard, FilmsView, PAGE_SIZE, Place},
 };
@@ -30,75 +32,65 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         .take(LONGEST_GENRE)
         .collect();
     let part = Part::of(context.wants_list_only());
-    let question = Question {
-        user: context.visitor.user(),
+    let key = ListKey {
         genre,
         page: context.page(),
-        part,
     };
-    let (app, asked) = (context.site.app.clone(), question.clone());
-    let make = move || {
-        let (app, asked) = (app.clone(), asked.clone());
-        async move { make(&app, &asked).await }
-    };
-    let wall = context
-        .site
-        .app
+    let app = &context.site.app;
+    let making = make(app, &key);
+    let list = app
         .page_cache
-        .clone()
-        .get(question, make)
+        .list(key.clone(), &app.freshness, making)
         .await?;
-    if wall.view.offers_sample() || context.is_told_something() {
+    let user = context.visitor.user();
+    let asking = marks::of_list(app, user, &list.films);
+    let marks = app
+        .page_cache
+        .marks(user, &list, &app.freshness, asking)
+        .await;
+    if list.view.offers_sample() || context.is_told_something() {
+        let view = list.view.marked(&marks);
         return context.show(
             StatusCode::OK,
             Place::Films,
-            wall.recommended,
-            |templates, layout| templates.films(layout, &wall.view, part),
+            marks.total,
+            |templates, layout| templates.films(layout, &view, part),
         );
     }
-    context.show_wall(&wall, part)
+    context.show_list(&list, &marks, part)
 }
 
-/// Makes a wall from what the actors say now.
-async fn make(app: &AppState, asked: &Question) -> Result<CachedPage, PageError> {
+/// Makes a list from what the catalog says now.
+async fn make(
+    app: &AppState,
+    asked: &ListKey,
+) -> Result<(FilmsView, Vec<(FilmId, bool)>), PageError> {
     let genre = asked.genre.as_str();
     let summary = async { app.catalog.ask(GetSummary, DEADLINE).await? };
-    let reasons = async { reasons(app, asked.user?).await };
-    let (films, summary, reasons) = futures::join!(page(app, asked), summary, reasons);
-    let (films, summary, mut reasons) = (films?, summary?, reasons);
-    if let (Some(reasons), Some(user)) = (&mut reasons, asked.user) {
-        let recommended = films.films.iter().filter(|film| film.is_recommended);
-        let recommended: Vec<_> = recommended.map(|film| &film.id).collect();
-        look_further(app, user, reasons, &recommended).await;
-    }
-    let cards = films
-        .films
-        .iter()
-        .map(|film| {
-            let why = reasons
-                .as_ref()
-                .map(|reasons| reasons.of(&film.id))
-                .unwrap_or_default();
-            FilmCard::of_film(film, why)
-        })
-        .collect();
+    let (films, summary) = futures::join!(page(app, asked), summary);
+    let (films, summary) = (films?, summary?);
+    let places = films.films.iter().enumerate();
+    let cards = places.map(|(place, film)| FilmCard::in_list(film, place));
     let mut view = FilmsView::new(
         &summary,
         genre,
-        cards,
+        cards.collect(),
         films.total,
         films.page,
         films.last_page(),
-    )
-    .without_recommendations(asked.user.is_some() && reasons.is_none());
+    );
     if films.total == 0 && (genre.is_empty() || summary.total == 0) {
         view = view.offering(summary.sample_size);
     }
-    Ok(CachedPage::new(view, reasons.map(|reasons| reasons.total)))
+    let shown = films.films.into_iter();
+    Ok((
+        view,
+        shown.map(|film| (film.id, film.is_recommended)).collect(),
+    ))
 }
 
 /// The page that is asked for, or the last one if there are fewer.
-async fn page(app: &AppState, asked: &Question) -> Result<FilmPage, Error> {
+async fn page(app: &AppState, asked: &ListKey) -> Result<FilmPage, Error> {
     let ask = |page| ListFilms {
         page,
         page_size: PAGE_SIZE,

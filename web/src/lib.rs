@@ -31,9 +31,12 @@ mod visitor;
 // What it answers with.
 mod assets;
 mod covers;
+mod freshness;
+mod marks;
 mod middleware;
 mod page_cache;
 mod page_error;
+mod slots;
 mod templates;
 mod url;
 mod views;
@@ -45,27 +48,19 @@ pub use error::{Error, FieldError, FieldErrors, Service};
 pub use system::{AppState, Listeners, SERVICE, run};
 pub use visitor::{Visitor, VisitorSource};
 
-use std::sync::Arc;
-
 use actix_web::{
     cookie::Key,
     middleware::{Compress, from_fn},
     web::{self, ServiceConfig},
 };
-use tokio::sync::Semaphore;
 
 use page_error::PageError;
-
-/// How many pages of one worker may listen for recommendations at once.
-const STREAMS_LIMIT: usize = 512;
 
 /// What the handlers share.
 struct Site {
     app: AppState,
     /// Signs cookies.
     key: Key,
-    /// A permit for each open stream of events.
-    streams: Arc<Semaphore>,
 }
 
 /// Adds the pages to an application. They answer every path that is not taken before, so that this
@@ -73,7 +68,6 @@ struct Site {
 pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
     let site = web::Data::new(Site {
         key: Key::from(state.secret.bytes()),
-        streams: Arc::new(Semaphore::new(STREAMS_LIMIT)),
         app: state,
     });
     cfg.app_data(site).service(

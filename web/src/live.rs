@@ -1,7 +1,8 @@
 //! Tells open pages when the user's recommendations change, as server-sent events.
 //!
-//! A stream stays open while the recommendations service is away, and goes on when it is back. It
-//! ends when the visitor leaves or the catalog stops.
+//! All pages of a user share one watch of the recommendations service. A stream stays open while that
+//! service is unavailable, and goes on when it is back. It ends when the visitor leaves, which is noticed
+//! by the comments that are sent every two seconds, or when the service stops.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -11,40 +12,40 @@ use actix_web::{
     rt,
 };
 use bytes::Bytes;
-use futures::StreamExt;
 use proto::UserId;
-use runtime::Backoff;
+use runtime::Shutdown;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{page_error::PageError, request_context::RequestContext};
 use crate::{
-    Error,
-    actors::recommendations_gateway::{Changes, Watch},
+    AppState,
+    actors::recommendations_gateway::{Totals, Watch},
 };
 
-/// How often something is sent, so that proxies keep the stream and a visitor who left is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often something is sent. A connection that the visitor has left fails at the second write.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long a visitor may take no event before the stream is given up.
-const STALLED: Duration = Duration::from_secs(30);
+const STALLED: Duration = Duration::from_secs(10);
 const WATCH_DEADLINE: Duration = Duration::from_secs(5);
 /// How soon a browser comes back to a stream that ended.
 const PREAMBLE: &str = "retry: 3000\n\n";
+const COMMENT: &str = ":\n\n";
 
 /// GET `/recommendations/events`.
 pub(super) async fn events(context: RequestContext) -> Result<HttpResponse, PageError> {
     let user = context.user()?;
-    let permit = context
-        .site
-        .streams
+    let app = context.site.app.clone();
+    let permit = app
+        .live_pages
         .clone()
         .try_acquire_owned()
         .map_err(|_| PageError::TooManyStreams)?;
     let (page, events) = mpsc::channel(4);
-    rt::spawn(feed(context, user, page, permit));
+    rt::spawn(feed(app, user, page, permit));
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -56,66 +57,61 @@ pub(super) async fn events(context: RequestContext) -> Result<HttpResponse, Page
 
 type Page = mpsc::Sender<Result<Bytes, Infallible>>;
 
-/// Why a stream ends.
+/// The visitor has left, or takes nothing any more.
 struct Gone;
 
-/// Feeds one page until it is gone or the catalog stops.
-async fn feed(context: RequestContext, user: UserId, page: Page, _permit: OwnedSemaphorePermit) {
-    let shutdown = context.site.app.shutdown.clone();
+/// Feeds one page until its visitor is gone or the service stops.
+async fn feed(app: AppState, user: UserId, page: Page, _permit: OwnedSemaphorePermit) {
+    let shutdown: Shutdown = app.shutdown.clone();
     tokio::select! {
-        _ = watch_for_ever(&context, user, &page) => {}
+        _ = tell_for_ever(&app, user, &page) => {}
         () = shutdown.begun() => {}
         () = page.closed() => {}
     }
 }
 
-async fn watch_for_ever(context: &RequestContext, user: UserId, page: &Page) -> Result<(), Gone> {
-    send(page, PREAMBLE.into()).await?;
-    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+async fn tell_for_ever(app: &AppState, user: UserId, page: &Page) -> Result<(), Gone> {
+    send(page, PREAMBLE).await?;
     loop {
-        let began = Instant::now();
-        match watch(context, user).await {
-            Ok(changes) => {
-                pass_on(changes, page).await?;
-                if began.elapsed() > HEARTBEAT {
-                    backoff.reset();
-                }
-            }
-            Err(error) => tracing::debug!(%error, "recommendations cannot be watched: {error}"),
+        let watch = app.recommendations.ask(Watch { user }, WATCH_DEADLINE);
+        if let Ok(Ok(totals)) = watch.await {
+            pass_on(totals, page).await?;
         }
-        send(page, ":\n\n".into()).await?;
-        tokio::time::sleep(backoff.next_delay()).await;
+        // The gateway is being restarted.
+        send(page, COMMENT).await?;
+        tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
-async fn watch(context: &RequestContext, user: UserId) -> Result<Changes, Error> {
-    context
-        .site
-        .app
-        .recommendations
-        .ask(Watch { user }, WATCH_DEADLINE)
-        .await?
-}
-
-/// Passes on what the service tells until it stops telling.
-async fn pass_on(mut changes: Changes, page: &Page) -> Result<(), Gone> {
+/// Passes on what the watch tells until the gateway ends it.
+async fn pass_on(mut totals: Totals, page: &Page) -> Result<(), Gone> {
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What was told before this page was opened is news to it.
+    totals.mark_changed();
     loop {
         tokio::select! {
-            change = changes.next() => match change {
-                Some(Ok(change)) => {
-                    send(page, format!("event: changed\ndata: {}\n\n", change.total)).await?;
+            changed = totals.changed() => {
+                if changed.is_err() {
+                    return Ok(());
                 }
-                Some(Err(_)) | None => return Ok(()),
-            },
-            _ = heartbeat.tick() => send(page, ":\n\n".into()).await?,
+                let total = *totals.borrow_and_update();
+                if let Some(total) = total {
+                    send(page, &format!("event: changed\ndata: {total}\n\n")).await?;
+                }
+            }
+            _ = heartbeat.tick() => send(page, COMMENT).await?,
         }
     }
 }
 
-async fn send(page: &Page, event: String) -> Result<(), Gone> {
-    match timeout(STALLED, page.send(Ok(event.into()))).await {
+async fn send(page: &Page, event: &str) -> Result<(), Gone> {
+    match timeout(
+        STALLED,
+        page.send(Ok(Bytes::copy_from_slice(event.as_bytes()))),
+    )
+    .await
+    {
         Ok(Ok(())) => Ok(()),
         _ => Err(Gone),
     }

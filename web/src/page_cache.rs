@@ -1,281 +1,269 @@
-//! PageCache of films that were made lately, and those that are being made.
+//! The lists of films at `/`, made once for all who look, and each user's marks in them.
 //!
-//! Nothing here has to be told when something changes: a wall is made anew for whoever asks, from
-//! what the actors say then. Only two things are spared. Those who ask for the same wall while one is
-//! being made wait for the next and share it, however many they are; and a wall that came out as it
-//! was before is not rendered again.
+//! A list holds until films change, and for a second at most, because another catalog may write to the
+//! same database. Lists and marks are kept under the numbers of [`Freshness`] that were current before
+//! they were read: a change makes new numbers, so nothing has to be found and removed.
 
 use std::{
-    collections::HashMap,
     io::Write,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use tokio::sync::oneshot;
+use moka::future::Cache;
+use proto::{FilmId, UserId};
 
-use super::{
+use crate::{
+    freshness::Freshness,
+    marks::Marks,
     page_error::PageError,
+    slots::{LayoutSlots, Pieces},
     templates::{Part, templates},
     views::{FilmsView, Layout, Place},
 };
-use proto::UserId;
 
-/// How many pages are kept.
-const KEPT: usize = 32;
+/// How long a list holds when no change is told.
+const PAGE_AGE: Duration = Duration::from_secs(1);
+/// How long marks hold when no change is told: reasons may change without one.
+const MARKS_AGE: Duration = Duration::from_secs(5);
+/// How long a rendered list is kept to be compared with the next.
+const IDLE: Duration = Duration::from_secs(300);
+/// How many lists are kept.
+const PAGES: u64 = 128;
+/// How many bytes of marks, and of pages compressed with them, are kept.
+const MARKS_BYTES: u64 = 48 << 20;
+/// About how many bytes a compressed page has.
+const COMPRESSED: u32 = 4_096;
 
-/// Which wall is asked for, and by whom.
+/// Which list is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) user: Option<UserId>,
-    pub(super) genre: String,
-    pub(super) page: i64,
-    pub(super) part: Part,
+pub(crate) struct ListKey {
+    pub(crate) genre: String,
+    pub(crate) page: i64,
 }
 
-/// A wall as it is shown to everybody who has nothing to be told beside it.
+/// A list as it is for all users.
 #[derive(Debug)]
-pub(super) struct CachedPage {
-    pub(super) view: FilmsView,
-    /// How many films the user is recommended, if that is known.
-    pub(super) recommended: Option<i32>,
-    html: OnceLock<Bytes>,
-    gzip: OnceLock<Bytes>,
+pub(crate) struct SharedList {
+    /// Differs from that of every other list, also of the same one when films have changed.
+    number: u64,
+    pub(crate) view: FilmsView,
+    /// The films that are shown, and whether each is recommended to at least one user.
+    pub(crate) films: Vec<(FilmId, bool)>,
+    page: OnceLock<Pieces>,
+    part: OnceLock<Pieces>,
 }
 
-/// Every wall is the same for all who share it, and so is what goes wrong.
-type Made = Result<Arc<CachedPage>, Arc<PageError>>;
-
-/// The page cache of all workers.
-#[derive(Debug, Default)]
+/// What the pages keep in memory.
+#[derive(Debug)]
 pub(crate) struct PageCache {
-    kept: Mutex<HashMap<Question, Arc<CachedPage>>>,
-    /// Who waits for each wall that is being made: for the next, since this one was begun before.
-    waiting: Mutex<HashMap<Question, Vec<oneshot::Sender<Made>>>>,
+    lists: Cache<(ListKey, u64), Arc<SharedList>>,
+    /// The last of each list, whose rendering is used again if the next one is equal.
+    rendered: Cache<ListKey, Arc<SharedList>>,
+    marks: Cache<(Option<UserId>, u64, u64), Arc<Marks>>,
+    number: AtomicU64,
 }
 
-impl CachedPage {
-    pub(super) fn new(view: FilmsView, recommended: Option<i32>) -> Self {
+impl Default for PageCache {
+    fn default() -> Self {
         Self {
-            view,
-            recommended,
-            html: OnceLock::new(),
-            gzip: OnceLock::new(),
+            lists: Cache::builder()
+                .max_capacity(PAGES)
+                .time_to_live(PAGE_AGE)
+                .build(),
+            rendered: Cache::builder()
+                .max_capacity(PAGES)
+                .time_to_idle(IDLE)
+                .build(),
+            marks: Cache::builder()
+                .max_capacity(MARKS_BYTES)
+                .weigher(|_, marks: &Arc<Marks>| marks.size().saturating_add(COMPRESSED))
+                .time_to_live(MARKS_AGE)
+                .build(),
+            number: AtomicU64::new(0),
         }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        self.recommended == other.recommended && self.view == other.view
-    }
-
-    /// The page for a visitor who is not told anything beside it.
-    pub(super) fn html(&self, part: Part) -> Result<Bytes, tera::Error> {
-        if let Some(html) = self.html.get() {
-            return Ok(html.clone());
-        }
-        let layout = Layout::new(Place::Films, self.recommended, None, String::new());
-        let html = templates().films(&layout, &self.view, part)?;
-        Ok(self.html.get_or_init(|| html.into()).clone())
-    }
-
-    /// The page, compressed, for a visitor whose browser takes that.
-    pub(super) fn gzip(&self, html: &Bytes) -> Bytes {
-        let compress = || {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-            gzip.write_all(html)
-                .and_then(|()| gzip.finish())
-                .expect("memory takes all that is written to it")
-                .into()
-        };
-        self.gzip.get_or_init(compress).clone()
     }
 }
 
 impl PageCache {
-    /// The wall as `make` makes it, begun after this call.
-    pub(super) async fn get<F>(
-        self: Arc<Self>,
-        question: Question,
-        make: impl Fn() -> F + 'static,
-    ) -> Result<Arc<CachedPage>, PageError>
-    where
-        F: Future<Output = Result<CachedPage, PageError>> + 'static,
-    {
-        let (answer, answered) = oneshot::channel();
-        let is_first = {
-            let mut waiting = lock(&self.waiting);
-            let is_first = !waiting.contains_key(&question);
-            waiting.entry(question.clone()).or_default().push(answer);
-            is_first
-        };
-        if is_first {
-            // Of its own, since whoever asked may hang up while others wait.
-            actix_web::rt::spawn(self.make(question, make));
-        }
-        match answered.await {
-            Ok(made) => made.map_err(PageError::Shared),
-            Err(_) => Err(PageError::Panicked),
-        }
-    }
-
-    /// Makes the wall until nobody waits for it any more.
-    async fn make<F>(self: Arc<Self>, question: Question, make: impl Fn() -> F)
-    where
-        F: Future<Output = Result<CachedPage, PageError>>,
-    {
-        let mut making = Making {
-            page_cache: &self,
-            question: &question,
-            done: false,
-        };
-        while let Some(waiting) = making.take_waiting() {
-            let made = match make().await {
-                Ok(wall) => Ok(self.keep(&question, wall)),
-                Err(error) => Err(Arc::new(error)),
-            };
-            for answer in waiting {
-                // The visitor may have gone.
-                let _ = answer.send(made.clone());
+    /// The list as it is kept, or as `make` makes it now. Those who ask for the same list at once wait
+    /// for the same making, which never began before a change that they know of.
+    pub(crate) async fn list(
+        &self,
+        key: ListKey,
+        freshness: &Freshness,
+        make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,
+    ) -> Result<Arc<SharedList>, PageError> {
+        let kept = (key.clone(), freshness.films());
+        let making = async {
+            let (view, films) = make.await?;
+            if let Some(before) = self.rendered.get(&key).await
+                && before.view == view
+                && before.films == films
+            {
+                return Ok(before);
             }
-        }
+            let list = Arc::new(SharedList {
+                number: self.number.fetch_add(1, Ordering::Relaxed),
+                view,
+                films,
+                page: OnceLock::new(),
+                part: OnceLock::new(),
+            });
+            self.rendered.insert(key, list.clone()).await;
+            Ok(list)
+        };
+        let list = self.lists.try_get_with(kept, making).await;
+        list.map_err(PageError::Shared)
     }
 
-    /// Keeps the wall; the one from before if it is the same.
-    fn keep(&self, question: &Question, wall: CachedPage) -> Arc<CachedPage> {
-        let mut kept = lock(&self.kept);
-        if let Some(before) = kept.get(question).filter(|before| before.is_like(&wall)) {
-            return before.clone();
-        }
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        let wall = Arc::new(wall);
-        kept.insert(question.clone(), wall.clone());
-        wall
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// That a wall is being made. If that ends before it is done, nobody is left waiting.
-struct Making<'a> {
-    page_cache: &'a PageCache,
-    question: &'a Question,
-    done: bool,
-}
-
-impl Making<'_> {
-    /// Those who wait now, if there are any.
-    fn take_waiting(&mut self) -> Option<Vec<oneshot::Sender<Made>>> {
-        let mut waiting = lock(&self.page_cache.waiting);
-        let some = std::mem::take(waiting.get_mut(self.question)?);
-        if some.is_empty() {
-            // Under the same lock: who asks from here on is the first again.
-            waiting.remove(self.question);
-            self.done = true;
-            return None;
-        }
-        Some(some)
+    /// A user's marks in the list, as they are kept or as `ask` makes them now. Marks that could not be
+    /// had are not kept.
+    pub(crate) async fn marks(
+        &self,
+        user: Option<UserId>,
+        list: &SharedList,
+        freshness: &Freshness,
+        ask: impl Future<Output = Result<Arc<Marks>, Arc<Marks>>>,
+    ) -> Arc<Marks> {
+        let change = user.map_or(0, |user| freshness.user(user));
+        let kept = (user, change, list.number);
+        let marks = self.marks.try_get_with(kept, ask).await;
+        marks.unwrap_or_else(|unavailable| Arc::clone(&unavailable))
     }
 }
 
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            lock(&self.page_cache.waiting).remove(self.question);
+impl SharedList {
+    /// The page, or its list alone, with a user's marks.
+    pub(crate) fn html(&self, part: Part, marks: &Marks) -> Result<Bytes, tera::Error> {
+        let rendered = match part {
+            Part::Page => &self.page,
+            Part::List => &self.part,
+        };
+        let pieces = match rendered.get() {
+            Some(pieces) => pieces,
+            None => {
+                let layout = Layout::with_slots(Place::Films, LayoutSlots::new());
+                let html = templates().films(&layout, &self.view, part)?;
+                rendered.get_or_init(|| Pieces::cut(&html))
+            }
+        };
+        Ok(pieces.filled(|slot| marks.get(slot)).into())
+    }
+
+    /// The same, compressed, for a visitor whose browser takes that.
+    pub(crate) fn gzip(&self, part: Part, marks: &Marks) -> Result<Bytes, tera::Error> {
+        let compressed = marks.compressed(part);
+        if let Some(page) = compressed.get() {
+            return Ok(page.clone());
         }
+        let html = self.html(part, marks)?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let page: Bytes = gzip
+            .write_all(&html)
+            .and_then(|()| gzip.finish())
+            .expect("memory takes all that is written to it")
+            .into();
+        Ok(compressed.get_or_init(|| page).clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, rc::Rc, time::Duration};
+    use std::cell::Cell;
 
     use super::*;
     use crate::actors::catalog_gateway::Summary;
 
-    fn question(page: i64) -> Question {
-        Question {
-            user: Some(UserId(1)),
+    fn key(page: i64) -> ListKey {
+        ListKey {
             genre: String::new(),
             page,
-            part: Part::Page,
         }
     }
 
-    fn wall(total: i64) -> CachedPage {
+    fn made(total: i64) -> Result<(FilmsView, Vec<(FilmId, bool)>), PageError> {
         let view = FilmsView::new(&Summary::default(), "", Vec::new(), total, 1, 1);
-        CachedPage::new(view, Some(0))
+        Ok((view, Vec::new()))
     }
 
     #[actix_web::test]
-    async fn who_asks_while_a_wall_is_made_gets_one_begun_later_with_the_others() {
-        let page_cache = Arc::new(PageCache::default());
-        let begun = Rc::new(Cell::new(0));
-        let ask = || {
-            let counted = begun.clone();
-            let make = move || {
-                counted.set(counted.get() + 1);
-                let number = counted.get();
-                async move {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    Ok(wall(number))
-                }
+    async fn a_list_is_made_once_until_films_change() {
+        let (cache, freshness, begun) = (PageCache::default(), Freshness::default(), Cell::new(0));
+        let get = async || {
+            let make = async {
+                begun.set(begun.get() + 1);
+                tokio::task::yield_now().await;
+                made(7)
             };
-            actix_web::rt::spawn(page_cache.clone().get(question(1), make))
+            cache.list(key(1), &freshness, make).await.unwrap()
         };
-        let first = ask();
-        while begun.get() == 0 {
-            tokio::task::yield_now().await;
-        }
-        let others = [ask(), ask(), ask()];
-        assert!(first.await.unwrap().unwrap().is_like(&wall(1)));
-        for other in others {
-            assert!(other.await.unwrap().unwrap().is_like(&wall(2)));
-        }
+        let (first, second) = futures::join!(get(), get());
+        assert_eq!(begun.get(), 1, "those who ask at once share it");
+        assert!(Arc::ptr_eq(&first, &second));
+        freshness.films_changed();
+        let same = get().await;
         assert_eq!(begun.get(), 2);
-        assert!(lock(&page_cache.waiting).is_empty());
+        assert!(
+            Arc::ptr_eq(&first, &same),
+            "an equal list is not rendered again"
+        );
     }
 
     #[actix_web::test]
-    async fn a_wall_that_is_as_before_is_the_one_from_before() {
-        let page_cache = Arc::new(PageCache::default());
-        let get = async |total| {
-            let wall = page_cache
-                .clone()
-                .get(question(1), move || async move { Ok(wall(total)) });
-            wall.await.unwrap()
+    async fn who_asks_after_a_change_does_not_get_what_was_begun_before() {
+        let (cache, freshness) = (PageCache::default(), Freshness::default());
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let old = cache.list(key(1), &freshness, async {
+            begun.await.unwrap();
+            made(1)
+        });
+        let new = async {
+            freshness.films_changed();
+            let new = cache.list(key(1), &freshness, async { made(2) }).await;
+            begin.send(()).unwrap();
+            new.unwrap()
         };
-        let first = get(1).await;
-        assert!(Arc::ptr_eq(&first, &get(1).await));
-        assert!(!Arc::ptr_eq(&first, &get(2).await));
+        let (old, new) = futures::join!(old, new);
+        assert_ne!(old.unwrap().view, new.view);
+        let again = cache.list(key(1), &freshness, async { made(3) }).await;
+        assert!(Arc::ptr_eq(&again.unwrap(), &new));
     }
 
     #[actix_web::test]
-    async fn errors_are_shared_and_a_panic_leaves_nobody_waiting() {
-        let page_cache = Arc::new(PageCache::default());
-        let failing = || async { Err(PageError::NoSuchPage) };
-        let failed = page_cache.clone().get(question(1), failing).await;
+    async fn errors_are_not_kept() {
+        let (cache, freshness) = (PageCache::default(), Freshness::default());
+        let failing = async { Err(PageError::NoSuchPage) };
+        let failed = cache.list(key(1), &freshness, failing).await;
         assert!(matches!(failed, Err(PageError::Shared(_))));
-        let panicking = || async { panic!("a bug") };
-        let panicked = page_cache.clone().get(question(1), panicking).await;
-        assert!(matches!(panicked, Err(PageError::Panicked)));
-        let mended = || async { Ok(wall(1)) };
-        assert!(page_cache.clone().get(question(1), mended).await.is_ok());
+        let list = cache.list(key(1), &freshness, async { made(1) }).await;
+        assert!(list.is_ok());
     }
 
     #[actix_web::test]
-    async fn no_more_walls_are_kept_than_may_be() {
-        let page_cache = Arc::new(PageCache::default());
-        for page in 0..2 * KEPT as i64 {
-            let made = page_cache
-                .clone()
-                .get(question(page), || async { Ok(wall(1)) });
-            made.await.unwrap();
-        }
-        assert!(lock(&page_cache.kept).len() <= KEPT);
+    async fn each_user_has_own_marks_until_they_change() {
+        let (cache, freshness) = (PageCache::default(), Freshness::default());
+        let list = cache
+            .list(key(1), &freshness, async { made(1) })
+            .await
+            .unwrap();
+        let get = async |user, total| {
+            let ask = async { Ok(Arc::new(Marks::for_test(total))) };
+            let marks = cache
+                .marks(Some(UserId(user)), &list, &freshness, ask)
+                .await;
+            marks.total
+        };
+        assert_eq!(get(1, 10).await, Some(10));
+        assert_eq!(get(2, 20).await, Some(20));
+        assert_eq!(get(1, 11).await, Some(10), "kept");
+        freshness.user_changed(UserId(1));
+        assert_eq!(get(1, 12).await, Some(12));
+        assert_eq!(get(2, 22).await, Some(20));
     }
 }

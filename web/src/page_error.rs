@@ -6,7 +6,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONNECTION, ContentType},
+        header::{CACHE_CONTROL, CONNECTION, ContentType, RETRY_AFTER},
     },
 };
 
@@ -175,6 +175,9 @@ impl ResponseError for PageError {
         response
             .content_type(ContentType::html())
             .insert_header((CACHE_CONTROL, "no-store"));
+        if matches!(self, Self::TooManyStreams) {
+            response.insert_header((RETRY_AFTER, "15"));
+        }
         if matches!(self, Self::LargeForm | Self::SlowForm) {
             // The rest of the form may still be on its way.
             response.insert_header((CONNECTION, "close"));

@@ -1,7 +1,7 @@
 //! The films that the user is recommended, and why: the page For you. It is shown without films when
 //! the recommendations service is unavailable.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, http::StatusCode};
 use proto::UserId;
@@ -12,7 +12,10 @@ use super::{
     templates::Part,
     views::{PAGE_SIZE, Place, RecommendedView},
 };
-use crate::{Error, actors::recommendations_gateway::Recommended};
+use crate::{
+    Error,
+    actors::recommendations_gateway::{GetRecommended, Recommended},
+};
 
 /// How long the recommendations service may take.
 const DEADLINE: Duration = Duration::from_secs(4);
@@ -45,12 +48,15 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
 }
 
 /// The page that is asked for, or the last one if there are fewer, and its number.
-async fn page(context: &RequestContext, user: UserId) -> Result<(i64, Arc<Recommended>), Error> {
+async fn page(context: &RequestContext, user: UserId) -> Result<(i64, Recommended), Error> {
     let get = async |page: i64| {
         let offset = i32::try_from((page - 1) * PAGE_SIZE).unwrap_or(i32::MAX);
-        context
-            .recommended(user, offset, PAGE_SIZE as i32, DEADLINE)
-            .await
+        let ask = GetRecommended {
+            user,
+            offset,
+            max: PAGE_SIZE as i32,
+        };
+        context.site.app.recommendations.ask(ask, DEADLINE).await?
     };
     let asked = context.page();
     let recommended = get(asked).await?;

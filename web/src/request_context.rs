@@ -3,7 +3,6 @@
 
 use std::{
     future::{Ready, ready},
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,29 +18,24 @@ use actix_web::{
     },
     web,
 };
-use proto::{FilmId, UserId};
-use tokio::time::timeout;
+use proto::UserId;
 
 use super::{
     Site,
     csrf::Token,
     flash,
-    page_cache::CachedPage,
+    page_cache::SharedList,
     page_error::PageError,
     templates::{self, Part},
-    views::{Layout, Place, Why},
+    views::{Layout, Place},
 };
 use crate::{
-    AppState, Error, Visitor,
-    actors::recommendations_gateway::{GetRecommended, Recommended},
+    Visitor,
+    marks::{self, Marks},
 };
 
 /// How long a page waits for an answer that it cannot do without.
 pub(super) const DEADLINE: Duration = Duration::from_secs(8);
-/// How long a page waits for what it only mentions.
-const ASIDE_DEADLINE: Duration = Duration::from_millis(500);
-/// How many recommendations are looked through at once for the reasons why films are recommended.
-const REASONS: i32 = 100;
 
 /// Who is looking, and what is shown around the page itself.
 pub(super) struct RequestContext {
@@ -132,13 +126,13 @@ impl RequestContext {
         Ok(response.body(html))
     }
 
-    /// Answers with a wall that was perhaps made for others, too.
-    pub(super) fn show_wall(
+    /// Answers with a list that is shared by all users, and this user's marks in it.
+    pub(super) fn show_list(
         &self,
-        wall: &CachedPage,
+        list: &SharedList,
+        marks: &Marks,
         part: Part,
     ) -> Result<HttpResponse, PageError> {
-        let html = wall.html(part)?;
         let mut response = self.answer(StatusCode::OK);
         response.insert_header((VARY, ACCEPT_ENCODING.as_str()));
         let known = [Encoding::gzip(), Encoding::identity()];
@@ -146,9 +140,9 @@ impl RequestContext {
         let taken = taken.and_then(|taken| taken.negotiate(known.iter()));
         if taken == Some(Encoding::gzip()) {
             response.insert_header((CONTENT_ENCODING, "gzip"));
-            return Ok(response.body(wall.gzip(&html)));
+            return Ok(response.body(list.gzip(part, marks)?));
         }
-        Ok(response.body(html))
+        Ok(response.body(list.html(part, marks)?))
     }
 
     /// Whether this page is to tell the visitor what was just done.
@@ -180,110 +174,13 @@ impl RequestContext {
     /// How many films the user is recommended; nothing if the service does not say so quickly.
     pub(super) async fn recommended_count(&self) -> Option<i32> {
         let user = self.visitor.user()?;
-        let recommended = recommended(&self.site.app, user, 0, 1, None, ASIDE_DEADLINE).await;
-        Some(recommended.ok()?.total)
-    }
-
-    /// The newest recommendations and why; nothing if the service does not say so quickly.
-    pub(super) async fn reasons(&self) -> Option<Reasons> {
-        reasons(&self.site.app, self.visitor.user()?).await
-    }
-
-    /// Some of a user's recommendations, newest first.
-    pub(super) async fn recommended(
-        &self,
-        user: UserId,
-        offset: i32,
-        max: i32,
-        deadline: Duration,
-    ) -> Result<Arc<Recommended>, Error> {
-        recommended(&self.site.app, user, offset, max, None, deadline).await
+        let known = marks::of_films(&self.site.app, user, Vec::new()).await;
+        Some(known?.total)
     }
 
     fn give_token(&self, response: &mut HttpResponseBuilder) {
         if self.token.is_new {
             response.cookie(self.token.cookie(&self.request, &self.site.key));
-        }
-    }
-}
-
-/// The newest recommendations of a user and why; nothing if the service does not say so quickly.
-pub(super) async fn reasons(app: &AppState, user: UserId) -> Option<Reasons> {
-    let mut reasons = Reasons::default();
-    let newest = recommended(app, user, 0, REASONS, None, ASIDE_DEADLINE).await;
-    reasons.add(newest.ok()?);
-    Some(reasons)
-}
-
-/// Looks among the user's older recommendations, up to a limit, until each of these films has its
-/// reason.
-pub(super) async fn look_further(
-    app: &AppState,
-    user: UserId,
-    reasons: &mut Reasons,
-    films: &[&FilmId],
-) {
-    let end = reasons.total.min(10 * REASONS);
-    let looking = async {
-        while reasons.seen < end && films.iter().any(|film| reasons.of(film).is_empty()) {
-            let (offset, state) = (reasons.seen, reasons.state());
-            let more = recommended(app, user, offset, REASONS, state, ASIDE_DEADLINE).await;
-            let Ok(more) = more else {
-                return;
-            };
-            reasons.add(more);
-        }
-    };
-    // What has been found until then is shown.
-    let _ = timeout(ASIDE_DEADLINE, looking).await;
-}
-
-async fn recommended(
-    app: &AppState,
-    user: UserId,
-    offset: i32,
-    max: i32,
-    as_of: Option<i64>,
-    deadline: Duration,
-) -> Result<Arc<Recommended>, Error> {
-    let ask = GetRecommended {
-        user,
-        offset,
-        max,
-        as_of,
-    };
-    app.recommendations.ask(ask, deadline).await?
-}
-
-/// Why films are recommended to the user.
-#[derive(Default)]
-pub(super) struct Reasons {
-    known: Vec<Arc<Recommended>>,
-    /// How many recommendations were looked through.
-    seen: i32,
-    /// How many films are recommended in all, these or others.
-    pub(super) total: i32,
-}
-
-impl Reasons {
-    fn add(&mut self, recommended: Arc<Recommended>) {
-        self.seen += REASONS;
-        self.total = self.total.max(recommended.total);
-        self.known.push(recommended);
-    }
-
-    /// The state of recommendations in which the newest of them were as they are here.
-    fn state(&self) -> Option<i64> {
-        self.known.first()?.state
-    }
-
-    /// Why a film is recommended to the user; empty if it is not, or if that is not known.
-    pub(super) fn of(&self, film: &FilmId) -> Why {
-        let mut known = self.known.iter().flat_map(|some| &some.films);
-        match known.find(|known| known.id == *film) {
-            Some(known) => Why::new(&known.matched_keywords),
-            None if self.seen >= self.total => Why::not_the_users(),
-            None => Why::default(),
         }
     }
 }

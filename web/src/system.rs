@@ -5,12 +5,15 @@ use std::{net::TcpListener, sync::Arc};
 use actix_web::{App, HttpServer};
 use runtime::{ActorRegistry, Fault, Handle, Place, Process, Shutdown, Supervisor, ops, settings};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     actors::{
         catalog_gateway::{CatalogConnection, CatalogGateway},
         recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
     },
     config::{Config, SecretKey},
+    freshness::Freshness,
     page_cache::PageCache,
     visitor::VisitorSource,
 };
@@ -60,6 +63,10 @@ pub struct AppState {
     pub visitor: VisitorSource,
     /// What is shown at `/`.
     pub(crate) page_cache: Arc<PageCache>,
+    /// Up to which change that holds.
+    pub(crate) freshness: Arc<Freshness>,
+    /// A permit for each open stream of events.
+    pub(crate) live_pages: Arc<Semaphore>,
 }
 
 /// Serves the pages until the process stops the service.
@@ -79,18 +86,24 @@ pub async fn run(
     process: Process,
 ) -> Result<(), Fault> {
     let secret = config.secret()?;
+    let freshness = Arc::<Freshness>::default();
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let gateways = supervisor.group("gateways");
     let connection = CatalogConnection::new(&config.catalog_host);
-    let catalog = gateways.supervise("catalog-gateway", Place::Here, move |guard| {
-        CatalogGateway::new(connection.clone(), guard)
-    });
+    let catalog = {
+        let freshness = freshness.clone();
+        gateways.supervise("catalog-gateway", Place::Here, move |guard| {
+            CatalogGateway::new(connection.clone(), freshness.clone(), guard)
+        })
+    };
     let connection = RecommendationsConnection::new(&config.recommendations_host);
-    let recommendations =
+    let recommendations = {
+        let freshness = freshness.clone();
         gateways.supervise("recommendations-gateway", Place::Here, move |guard| {
-            RecommendationsGateway::new(connection.clone(), guard)
-        });
+            RecommendationsGateway::new(connection.clone(), freshness.clone(), guard)
+        })
+    };
 
     let state = AppState {
         catalog,
@@ -100,6 +113,8 @@ pub async fn run(
         registry: process.registry.clone(),
         visitor,
         page_cache: Arc::default(),
+        freshness,
+        live_pages: Arc::new(Semaphore::new(config.pages.live_pages)),
     };
     let outcome = serve_pages(listeners.http, state, &supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;

@@ -7,7 +7,10 @@ use tera::{Context, Tera};
 
 use super::{
     assets,
-    views::{ErrorView, FilmFormView, FilmView, FilmsView, FollowingView, Layout, RecommendedView},
+    views::{
+        ErrorView, FilmFormView, FilmView, FilmsView, FollowingView, Layout, MarkView,
+        RecommendedView,
+    },
 };
 
 /// Each template with its name.
@@ -59,6 +62,9 @@ impl Templates {
             "following.html",
             "recommendations.html",
             "error.html",
+            "mark.html",
+            "badge.html",
+            "note.html",
         ])?;
         Ok(Self(tera))
     }
@@ -90,6 +96,25 @@ impl Templates {
 
     pub(super) fn error(&self, layout: &Layout, view: &ErrorView) -> Rendered {
         self.render("error.html", layout, view, Part::Page)
+    }
+
+    /// The mark of a film in a list.
+    pub(super) fn mark(&self, view: &MarkView) -> Rendered {
+        let mut context = Context::new();
+        context.insert("film", view);
+        self.0.render("mark.html", &context)
+    }
+
+    /// The number beside For you.
+    pub(super) fn badge(&self, layout: &Layout) -> Rendered {
+        let mut context = Context::new();
+        context.insert("layout", layout);
+        self.0.render("badge.html", &context)
+    }
+
+    /// What stands above a list whose marks cannot be had.
+    pub(super) fn note(&self) -> Rendered {
+        self.0.render("note.html", &Context::new())
     }
 
     fn render(

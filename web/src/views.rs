@@ -7,9 +7,9 @@ mod wall;
 
 use serde::Serialize;
 
-use super::url;
+use super::{slots::LayoutSlots, url};
 
-pub(super) use film::{FilmCard, FilmView, Why};
+pub(super) use film::{FilmCard, FilmView, MarkView, Why};
 pub(super) use film_form::FilmFormView;
 pub(super) use following::FollowingView;
 pub(super) use wall::{FilmsView, RecommendedView, genre_names};
@@ -39,6 +39,8 @@ pub(super) struct Layout {
     /// What was just done.
     pub(super) flash: Option<String>,
     csrf: String,
+    /// Where the page differs from user to user, if it is rendered for all.
+    slots: Option<LayoutSlots>,
 }
 
 impl Layout {
@@ -56,6 +58,15 @@ impl Layout {
                 .map(|films| with_thousands(films.into())),
             flash,
             csrf,
+            slots: None,
+        }
+    }
+
+    /// The layout of a page that is rendered for all users.
+    pub(super) fn with_slots(place: Place, slots: LayoutSlots) -> Self {
+        Self {
+            slots: Some(slots),
+            ..Self::new(place, None, None, String::new())
         }
     }
 }

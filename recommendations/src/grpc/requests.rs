@@ -17,6 +17,7 @@ use crate::{
 const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
 const MAX_STATUS_IDS: usize = 1_000;
+const MAX_MARKED: usize = 100;
 const MAX_TITLE_CHARS: usize = 255;
 /// What an old catalog's 65,535 bytes of latin1 may come to in UTF-8.
 const MAX_DESCRIPTION_BYTES: usize = 3 * 65_535;
@@ -78,6 +79,16 @@ pub(super) fn stored_keyword(text: &str) -> Result<&str, Error> {
         return Err(invalid("keyword must have 1 to 255 characters"));
     }
     Ok(text)
+}
+
+/// The films of which a client asks whether they are recommended.
+pub(super) fn film_ids(ids: &[String]) -> Result<Vec<FilmId>, Error> {
+    if ids.len() > MAX_MARKED {
+        return Err(invalid(format!(
+            "at most {MAX_MARKED} films may be asked for"
+        )));
+    }
+    ids.iter().map(|id| film_id(id)).collect()
 }
 
 pub(super) fn film_id(id: &str) -> Result<FilmId, Error> {
@@ -160,7 +171,6 @@ mod tests {
             user_id: user_id.into(),
             max_results,
             offset,
-            known_state: 0,
         };
         Page::read(&request).map_err(|error| error.to_string())
     }

@@ -1,16 +1,20 @@
 //! The calls of the contract, from message to message.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
+use proto::UserId;
 use proto::recommendations::{
-    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
-    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
-    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
-    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
-    RemoveFilmResponse, WatchRecommendationsRequest, recommendations_server::Recommendations,
+    CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
+    FilmStatus, FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
+    MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    recommendations_server::Recommendations,
 };
 use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
+use tokio::sync::broadcast;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::requests::{self, Page};
@@ -45,15 +49,10 @@ impl RecommendationsService {
             offset,
             limit,
         } = Page::read(&request)?;
-        let known = request.known_state;
-        let page = self.recommender.recommendations(user, offset, limit, known);
-        let Some(page) = page.await? else {
-            return Ok(RecommendationsResponse {
-                state: known,
-                unchanged: true,
-                ..RecommendationsResponse::default()
-            });
-        };
+        let page = self
+            .recommender
+            .recommendations(user, offset, limit)
+            .await?;
         // The page fits, unless the reasons are very many.
         let mut bytes = 0;
         let fits = |film: &MovieRecommendation| {
@@ -68,8 +67,20 @@ impl RecommendationsService {
                 .take_while(fits)
                 .collect(),
             total: i32::try_from(page.total).unwrap_or(i32::MAX),
-            state: page.state,
-            unchanged: false,
+        })
+    }
+
+    async fn get_marks(&self, request: MarkFilmsRequest) -> Result<MarkFilmsResponse, Error> {
+        let user = requests::user(request.user_id)?;
+        let films = requests::film_ids(&request.film_ids)?;
+        let (marked, total) = self.recommender.marks(user, films).await?;
+        let marks = marked.into_iter().map(|marked| FilmMark {
+            film_id: marked.film.id.to_string(),
+            matched_keywords: marked.keywords,
+        });
+        Ok(MarkFilmsResponse {
+            marks: marks.collect(),
+            total: i32::try_from(total).unwrap_or(i32::MAX),
         })
     }
 
@@ -186,6 +197,25 @@ impl Recommendations for RecommendationsService {
         answer(tell).await
     }
 
+    async fn mark_films(
+        &self,
+        request: Request<MarkFilmsRequest>,
+    ) -> Result<Response<MarkFilmsResponse>, Status> {
+        answer(self.get_marks(request.into_inner())).await
+    }
+
+    type WatchUsersStream = Pin<Box<dyn Stream<Item = Result<UsersChanged, Status>> + Send>>;
+
+    async fn watch_users(
+        &self,
+        _: Request<WatchUsersRequest>,
+    ) -> Result<Response<Self::WatchUsersStream>, Status> {
+        let shutdown = self.shutdown.clone();
+        let changes = users_changed(self.recommender.watch_users())
+            .take_until(async move { shutdown.begun().await });
+        Ok(Response::new(Box::pin(changes)))
+    }
+
     type WatchRecommendationsStream =
         Pin<Box<dyn Stream<Item = Result<RecommendationsChanged, Status>> + Send>>;
 
@@ -227,6 +257,28 @@ fn changes(
             Err(error) => Some((Err(error.into()), None)),
         }
     })
+}
+
+/// One message for all users at once, and one for those of each change.
+fn users_changed(
+    changes: broadcast::Receiver<Arc<[UserId]>>,
+) -> impl Stream<Item = Result<UsersChanged, Status>> + Send {
+    let all = || UsersChanged {
+        user_ids: Vec::new(),
+        all: true,
+    };
+    let rest = stream::unfold(changes, move |mut changes| async move {
+        let message = match changes.recv().await {
+            Ok(users) => UsersChanged {
+                user_ids: users.iter().map(|user| user.0).collect(),
+                all: false,
+            },
+            Err(broadcast::error::RecvError::Lagged(_)) => all(),
+            Err(broadcast::error::RecvError::Closed) => return None,
+        };
+        Some((Ok(message), changes))
+    });
+    stream::once(async move { Ok(all()) }).chain(rest)
 }
 
 fn message(recommended: Recommended) -> MovieRecommendation {

@@ -193,6 +193,17 @@ pub fn page(
     Ok(typed.collect())
 }
 
+/// Those of `films` that are recommended to `user`.
+pub fn among(conn: &mut DbConnection, user: UserId, films: &[FilmId]) -> QueryResult<Vec<FilmId>> {
+    let ids: Vec<&str> = films.iter().map(FilmId::as_str).collect();
+    let found: Vec<String> = recommendations::table
+        .filter(recommendations::user_id.eq(user.0))
+        .filter(recommendations::film_id.eq_any(ids))
+        .select(recommendations::film_id)
+        .load(conn)?;
+    Ok(found.iter().map(|film| FilmId::stored(film)).collect())
+}
+
 /// The fingerprint of the recommendations of `user`.
 pub fn fingerprint(conn: &mut DbConnection, user: UserId) -> QueryResult<Fingerprint> {
     let (total, newest) = recommendations::table

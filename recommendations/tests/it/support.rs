@@ -158,7 +158,6 @@ impl Replica {
             user_id: user.to_string(),
             max_results: max,
             offset,
-            known_state: 0,
         };
         let page = self
             .service

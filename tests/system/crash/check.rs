@@ -251,7 +251,6 @@ async fn recommendations(system: &System, user: i32) -> Result<Vec<MovieRecommen
         user_id: user.to_string(),
         max_results: 1_000,
         offset: 0,
-        known_state: 0,
     };
     let mut service = system.recommendations().await;
     let answer = service.get_recommendations(request).await;

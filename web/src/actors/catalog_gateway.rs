@@ -20,15 +20,18 @@ use proto::{
     FilmId, UserId,
     recommendations::{
         self as wire, CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest,
-        ListMoviesRequest, LoadSampleRequest, UpdateMovieRequest, WatchMoviesRequest,
-        catalog_client::CatalogClient,
+        ListMoviesRequest, LoadSampleRequest, RestoreMovieRequest, UpdateMovieRequest,
+        WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
 use runtime::{Backoff, ChildGuard, Reporter, ServiceAddress};
 use tonic::transport::Channel;
 
 use super::ServiceClient;
-use crate::error::{Error, Service};
+use crate::{
+    error::{Error, Service},
+    freshness::Freshness,
+};
 
 /// How long the catalog may take for one call.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -155,6 +158,15 @@ pub struct DeleteFilm {
     pub id: FilmId,
 }
 
+/// Asks to bring back a film that was deleted a short while ago; answered when it is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RestoreFilm {
+    pub user: Option<UserId>,
+    pub id: FilmId,
+}
+
 /// Asks for the catalog's figures.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Summary, Error>")]
@@ -193,13 +205,22 @@ impl CatalogConnection {
 #[derive(Debug)]
 pub struct CatalogGateway {
     connection: CatalogConnection,
+    freshness: Arc<Freshness>,
     guard: ChildGuard,
 }
 
 impl CatalogGateway {
     /// Makes the actor.
-    pub fn new(connection: CatalogConnection, guard: ChildGuard) -> Self {
-        Self { connection, guard }
+    pub(crate) fn new(
+        connection: CatalogConnection,
+        freshness: Arc<Freshness>,
+        guard: ChildGuard,
+    ) -> Self {
+        Self {
+            connection,
+            freshness,
+            guard,
+        }
     }
 
     /// The client for one call; an error before the catalog was reached for the first time, because a
@@ -218,7 +239,11 @@ impl Actor for CatalogGateway {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let watching = watch(self.connection.clone(), self.guard.reporter());
+        let watching = watch(
+            self.connection.clone(),
+            self.freshness.clone(),
+            self.guard.reporter(),
+        );
         // The loop has no end; if it had, the supervisor would restart the actor.
         context.spawn(
             watching
@@ -229,7 +254,7 @@ impl Actor for CatalogGateway {
 }
 
 /// Watches for changes of films, for ever.
-async fn watch(connection: CatalogConnection, reporter: Reporter) {
+async fn watch(connection: CatalogConnection, freshness: Arc<Freshness>, reporter: Reporter) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     loop {
         let mut client = CatalogClient::new(connection.watch.channel());
@@ -241,6 +266,7 @@ async fn watch(connection: CatalogConnection, reporter: Reporter) {
                     match changes.message().await {
                         Ok(Some(_)) => {
                             backoff.reset();
+                            freshness.films_changed();
                             connection.was_reached.store(true, Ordering::Release);
                             connection.watch.reached();
                             reporter.ready();
@@ -315,6 +341,7 @@ impl Handler<CreateFilm> for CatalogGateway {
 
     fn handle(&mut self, message: CreateFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let (calls, mut client) = client?;
             let CreateFilm {
@@ -334,9 +361,12 @@ impl Handler<CreateFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let movie = calls
+            let written = calls
                 .call("CreateMovie", DEADLINE, client.create_movie(request))
-                .await?;
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let movie = written?;
             film(movie).ok_or(Error::NotFound)
         })
     }
@@ -347,6 +377,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
 
     fn handle(&mut self, message: UpdateFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let (calls, mut client) = client?;
             let UpdateFilm {
@@ -366,9 +397,12 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 expected_version,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let movie = calls
+            let written = calls
                 .call("UpdateMovie", DEADLINE, client.update_movie(request))
-                .await?;
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let movie = written?;
             film(movie).ok_or(Error::NotFound)
         })
     }
@@ -383,14 +417,37 @@ impl Handler<DeleteFilm> for CatalogGateway {
         _: &mut Context<Self>,
     ) -> Self::Result {
         let client = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let (calls, mut client) = client?;
             let request = DeleteMovieRequest { id: id.to_string() };
             let request = ServiceClient::request(request, user, DEADLINE);
-            calls
+            let written = calls
                 .call("DeleteMovie", DEADLINE, client.delete_movie(request))
-                .await?;
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            written?;
             Ok(())
+        })
+    }
+}
+
+impl Handler<RestoreFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(&mut self, message: RestoreFilm, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        Box::pin(async move {
+            let (calls, mut client) = client?;
+            let RestoreFilm { user, id } = message;
+            let request = RestoreMovieRequest { id: id.to_string() };
+            let request = ServiceClient::request(request, user, DEADLINE);
+            let call = client.restore_movie(request);
+            let restored = calls.call("RestoreMovie", DEADLINE, call).await;
+            freshness.films_changed();
+            film(restored?).ok_or(Error::NotFound)
         })
     }
 }
@@ -421,12 +478,16 @@ impl Handler<LoadSample> for CatalogGateway {
 
     fn handle(&mut self, LoadSample { user }: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let (calls, mut client) = client?;
             let request = ServiceClient::request(LoadSampleRequest {}, user, SAMPLE_DEADLINE);
-            let loaded = calls
+            let written = calls
                 .call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request))
-                .await?;
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let loaded = written?;
             Ok(loaded.added)
         })
     }

@@ -1,27 +1,35 @@
 //! The pages' way to the recommendations service: each message is one call.
 //!
-//! Watches have a connection of their own, so that open live pages cannot hold up calls.
+//! All live pages of one user share one watch, which has a connection of its own, so that open pages
+//! cannot hold up calls. A watch that breaks is begun again as long as a page is open.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use futures::{StreamExt, stream::BoxStream};
-use proto::recommendations::{
-    CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest,
-    RecommendationsRequest, WatchRecommendationsRequest,
-    recommendations_client::RecommendationsClient,
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
 };
-use proto::{FilmId, UserId};
-use runtime::{ChildGuard, ServiceAddress};
+use proto::{
+    FilmId, UserId,
+    recommendations::{
+        CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest, MarkFilmsRequest,
+        MovieRecommendation, RecommendationsRequest, WatchRecommendationsRequest,
+        WatchUsersRequest, recommendations_client::RecommendationsClient,
+    },
+};
+use runtime::{Backoff, ChildGuard, ServiceAddress};
+use tokio::{sync::watch, time::timeout};
 use tonic::transport::Channel;
 
 use super::ServiceClient;
-use crate::error::{Error, Service};
+use crate::{
+    error::{Error, Service},
+    freshness::Freshness,
+};
 
 /// How long recommendations may take to answer a question of a page.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How many answers are kept, to be given again as long as recommendations says that they hold.
-const KEPT_ANSWERS: usize = 64;
+/// How many recommendations of a service that cannot mark films are looked through.
+const LOOKED_THROUGH: i32 = 1_000;
 
 /// A keyword that a user follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,19 +62,26 @@ pub struct Recommended {
     pub films: Vec<RecommendedFilm>,
     /// How many there are in all.
     pub total: i32,
-    /// The state of the recommendations service at that time; older services do not tell.
-    pub state: Option<i64>,
 }
 
-/// A user's recommendations may have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecommendationsChanged {
-    /// How many films they are recommended now.
+/// Which of some films are recommended to a user, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FilmMarks {
+    /// How many films are recommended to the user in all, these or others.
     pub total: i32,
+    reasons: HashMap<FilmId, Vec<String>>,
 }
 
-/// Tells of changes as they come: once at its beginning, and then after each. An error ends it.
-pub type Changes = BoxStream<'static, Result<RecommendationsChanged, Error>>;
+impl FilmMarks {
+    /// The user's keywords that a film matches; nothing if it is not recommended to the user.
+    pub fn reasons(&self, film: &FilmId) -> Option<&[String]> {
+        self.reasons.get(film).map(Vec::as_slice)
+    }
+}
+
+/// How many films are recommended to a user, each time that they may have changed; nothing before the
+/// service has told. It ends when the gateway does.
+pub type Totals = watch::Receiver<Option<i32>>;
 
 /// Asks for the keywords that a user follows.
 #[derive(Debug, Clone, Message)]
@@ -93,21 +108,28 @@ pub struct StopFollowing {
 
 /// Asks for films that a user is recommended.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Arc<Recommended>, Error>")]
+#[rtype(result = "Result<Recommended, Error>")]
 pub struct GetRecommended {
     /// Whose films.
     pub user: UserId,
     /// How many of the newest to pass over.
     pub offset: i32,
-    /// How many to answer at most; 0 means the service's default.
+    /// How many to answer at most.
     pub max: i32,
-    /// What was answered in this state will do, without asking the service whether it is newer now.
-    pub as_of: Option<i64>,
+}
+
+/// Asks which of some films are recommended to a user, and why.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FilmMarks, Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct GetMarks {
+    pub user: UserId,
+    pub films: Vec<FilmId>,
 }
 
 /// Asks to be told when a user's recommendations change.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Changes, Error>")]
+#[rtype(result = "Result<Totals, Error>")]
 #[expect(missing_docs, reason = "the name says it")]
 pub struct Watch {
     pub user: UserId,
@@ -131,24 +153,27 @@ impl RecommendationsConnection {
     }
 }
 
-/// What was asked lately (whose films, how many passed over, how many at most), with the answer.
-type Answers = HashMap<(UserId, i32, i32), Arc<Recommended>>;
-
 /// The actor that calls the recommendations service. Each call has a deadline; one that cannot be
 /// made is [`Error::ServiceUnavailable`].
 #[derive(Debug)]
 pub struct RecommendationsGateway {
     connection: RecommendationsConnection,
-    answers: Rc<RefCell<Answers>>,
+    freshness: Arc<Freshness>,
+    watches: HashMap<UserId, watch::Sender<Option<i32>>>,
     guard: ChildGuard,
 }
 
 impl RecommendationsGateway {
     /// Makes the actor.
-    pub fn new(connection: RecommendationsConnection, guard: ChildGuard) -> Self {
+    pub(crate) fn new(
+        connection: RecommendationsConnection,
+        freshness: Arc<Freshness>,
+        guard: ChildGuard,
+    ) -> Self {
         Self {
             connection,
-            answers: Rc::default(),
+            freshness,
+            watches: HashMap::new(),
             guard,
         }
     }
@@ -163,7 +188,9 @@ impl RecommendationsGateway {
 impl Actor for RecommendationsGateway {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, context: &mut Context<Self>) {
+        let watching = watch_users(self.connection.watches.clone(), self.freshness.clone());
+        context.spawn(watching.into_actor(self));
         self.guard.ready();
     }
 }
@@ -196,20 +223,23 @@ impl Handler<Follow> for RecommendationsGateway {
 
     fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let request = CreatePreferenceRequest {
                 user_id: user.0,
                 keyword,
             };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
-            calls
+            let followed = calls
                 .call(
                     "CreatePreference",
                     DEADLINE,
                     client.create_preference(request),
                 )
-                .await?;
-            Ok(())
+                .await;
+            // Also after an error: a call that was not answered in time may still have been done.
+            freshness.user_changed(user);
+            followed.map(drop)
         })
     }
 }
@@ -219,6 +249,7 @@ impl Handler<StopFollowing> for RecommendationsGateway {
 
     fn handle(&mut self, message: StopFollowing, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
+        let freshness = self.freshness.clone();
         Box::pin(async move {
             let StopFollowing { user, keyword } = message;
             let request = DeletePreferenceRequest {
@@ -226,110 +257,207 @@ impl Handler<StopFollowing> for RecommendationsGateway {
                 keyword,
             };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
-            let response = calls
+            let stopped = calls
                 .call(
                     "DeletePreference",
                     DEADLINE,
                     client.delete_preference(request),
                 )
-                .await?;
-            Ok(response.success)
+                .await;
+            freshness.user_changed(user);
+            Ok(stopped?.success)
         })
     }
 }
 
 impl Handler<GetRecommended> for RecommendationsGateway {
-    type Result = ResponseFuture<Result<Arc<Recommended>, Error>>;
+    type Result = ResponseFuture<Result<Recommended, Error>>;
 
     fn handle(&mut self, message: GetRecommended, _: &mut Context<Self>) -> Self::Result {
-        let (calls, mut client) = self.client();
-        let answers = self.answers.clone();
+        let (calls, client) = self.client();
         Box::pin(async move {
-            let user = message.user;
-            let question = (user, message.offset, message.max);
-            let known = answers.borrow().get(&question).cloned();
-            let known_state = known.as_ref().and_then(|known| known.state);
-            if let Some(known) = known
-                .as_ref()
-                .filter(|known| known.state.is_some() && known.state == message.as_of)
-            {
-                return Ok(known.clone());
-            }
-            let request = RecommendationsRequest {
-                user_id: user.to_string(),
-                max_results: message.max,
-                offset: message.offset,
-                known_state: known_state.unwrap_or_default(),
+            let films = recommended(&calls, client, message.clone()).await?;
+            let (listed, total) = films;
+            let films: Vec<_> = listed.into_iter().filter_map(recommended_film).collect();
+            // Older services do not count; an empty page says nothing of how many there are.
+            let seen = match i32::try_from(films.len()).unwrap_or(i32::MAX) {
+                0 => 0,
+                listed => message.offset.saturating_add(listed),
+            };
+            Ok(Recommended {
+                films,
+                total: total.max(seen),
+            })
+        })
+    }
+}
+
+impl Handler<GetMarks> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<FilmMarks, Error>>;
+
+    fn handle(
+        &mut self,
+        GetMarks { user, films }: GetMarks,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let (calls, mut client) = self.client();
+        Box::pin(async move {
+            let request = MarkFilmsRequest {
+                user_id: user.0,
+                film_ids: films.iter().map(FilmId::to_string).collect(),
             };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
-            let response = calls
-                .call(
-                    "GetRecommendations",
-                    DEADLINE,
-                    client.get_recommendations(request),
-                )
-                .await?;
-            if let Some(known) = known.filter(|_| response.unchanged) {
-                return Ok(known);
-            }
-            let state = Some(response.state).filter(|state| *state != 0);
-            let films: Vec<_> = response
-                .recommendations
-                .into_iter()
-                .filter_map(recommended_film)
-                .collect();
-            let listed = i32::try_from(films.len()).unwrap_or(i32::MAX);
-            // Older services do not count; an empty page says nothing of how many there are.
-            let seen = if listed > 0 {
-                message.offset.saturating_add(listed)
-            } else {
-                0
+            let call = client.mark_films(request);
+            let marked = match calls
+                .call_or_unimplemented("MarkFilms", DEADLINE, call)
+                .await?
+            {
+                Some(marked) => marked,
+                None => return marks_of_older(&calls, client, user).await,
             };
-            let total = response.total.max(seen);
-            let recommended = Arc::new(Recommended {
-                films,
-                total,
-                state,
-            });
-            if state.is_some() {
-                let mut answers = answers.borrow_mut();
-                if answers.len() >= KEPT_ANSWERS {
-                    answers.clear();
-                }
-                answers.insert(question, recommended.clone());
-            }
-            Ok(recommended)
+            let reasons = marked
+                .marks
+                .into_iter()
+                .filter_map(|mark| Some((mark.film_id.parse().ok()?, mark.matched_keywords)));
+            Ok(FilmMarks {
+                total: marked.total,
+                reasons: reasons.collect(),
+            })
         })
     }
 }
 
 impl Handler<Watch> for RecommendationsGateway {
-    type Result = ResponseFuture<Result<Changes, Error>>;
+    type Result = Result<Totals, Error>;
 
-    fn handle(&mut self, Watch { user }: Watch, _: &mut Context<Self>) -> Self::Result {
-        let watches = self.connection.watches.clone();
-        Box::pin(async move {
-            let mut client = RecommendationsClient::new(watches.channel());
-            let request = WatchRecommendationsRequest { user_id: user.0 };
-            let mut request = ServiceClient::request(request, Some(user), DEADLINE);
-            // The deadline is that of the beginning; a watch goes on.
-            request.metadata_mut().remove("grpc-timeout");
-            let name = "WatchRecommendations";
-            let changes = watches
-                .call(name, DEADLINE, client.watch_recommendations(request))
-                .await?;
-            let changes = changes.map(move |change| match change {
-                Ok(change) => Ok(RecommendationsChanged {
-                    total: change.total,
-                }),
-                Err(status) => Err(watches.error(name, status)),
-            });
-            Ok(changes.boxed())
-        })
+    fn handle(&mut self, Watch { user }: Watch, context: &mut Context<Self>) -> Self::Result {
+        if let Some(watched) = self.watches.get(&user) {
+            return Ok(watched.subscribe());
+        }
+        let (told, totals) = watch::channel(None);
+        self.watches.insert(user, told.clone());
+        self.watch(user, told, context);
+        Ok(totals)
     }
 }
 
-fn recommended_film(film: proto::recommendations::MovieRecommendation) -> Option<RecommendedFilm> {
+impl RecommendationsGateway {
+    /// Watches a user's recommendations for as long as a page listens.
+    fn watch(&self, user: UserId, told: watch::Sender<Option<i32>>, context: &mut Context<Self>) {
+        let (watches, freshness) = (self.connection.watches.clone(), self.freshness.clone());
+        let listened_to = told.clone();
+        let watching = async move {
+            tokio::select! {
+                () = watch_user(watches, freshness, user, &told) => {}
+                () = told.closed() => {}
+            }
+        };
+        let ended = watching.into_actor(self).map(move |(), gateway, context| {
+            // A page may have come after the last one left.
+            if listened_to.receiver_count() > 0 {
+                gateway.watch(user, listened_to, context);
+            } else {
+                gateway.watches.remove(&user);
+            }
+        });
+        context.spawn(ended);
+    }
+}
+
+/// Watches one user's recommendations, for ever.
+async fn watch_user(
+    watches: ServiceClient,
+    freshness: Arc<Freshness>,
+    user: UserId,
+    told: &watch::Sender<Option<i32>>,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let mut client = RecommendationsClient::new(watches.channel());
+        let request = WatchRecommendationsRequest { user_id: user.0 };
+        let request = ServiceClient::unbounded_request(request, Some(user));
+        let call = client.watch_recommendations(request);
+        if let Ok(mut changes) = watches.call("WatchRecommendations", DEADLINE, call).await {
+            while let Ok(Some(change)) = changes.message().await {
+                backoff.reset();
+                // Before the pages are told, which then ask what has changed.
+                freshness.user_changed(user);
+                freshness.films_changed();
+                told.send_replace(Some(change.total));
+            }
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+/// Learns, for ever, whose recommendations change. Services that do not tell are asked more often.
+async fn watch_users(watches: ServiceClient, freshness: Arc<Freshness>) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+    loop {
+        let mut client = RecommendationsClient::new(watches.channel());
+        let call = client.watch_users(WatchUsersRequest {});
+        if let Ok(Ok(changes)) = timeout(DEADLINE, call).await {
+            let mut changes = changes.into_inner();
+            // Whatever changed before this watch began was not told.
+            freshness.all_users_changed();
+            while let Ok(Some(change)) = changes.message().await {
+                backoff.reset();
+                if change.all {
+                    freshness.all_users_changed();
+                }
+                for user in change.user_ids {
+                    freshness.user_changed(UserId(user));
+                }
+            }
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+async fn recommended(
+    calls: &ServiceClient,
+    mut client: RecommendationsClient<Channel>,
+    asked: GetRecommended,
+) -> Result<(Vec<MovieRecommendation>, i32), Error> {
+    let request = RecommendationsRequest {
+        user_id: asked.user.to_string(),
+        max_results: asked.max,
+        offset: asked.offset,
+    };
+    let request = ServiceClient::request(request, Some(asked.user), DEADLINE);
+    let response = calls
+        .call(
+            "GetRecommendations",
+            DEADLINE,
+            client.get_recommendations(request),
+        )
+        .await?;
+    Ok((response.recommendations, response.total))
+}
+
+/// The marks that follow from the recommendations of an older service.
+async fn marks_of_older(
+    calls: &ServiceClient,
+    client: RecommendationsClient<Channel>,
+    user: UserId,
+) -> Result<FilmMarks, Error> {
+    let all = GetRecommended {
+        user,
+        offset: 0,
+        max: LOOKED_THROUGH,
+    };
+    let (films, total) = recommended(calls, client, all).await?;
+    let seen = i32::try_from(films.len()).unwrap_or(i32::MAX);
+    let reasons = films
+        .into_iter()
+        .filter_map(|film| Some((film.id.parse().ok()?, film.matched_keywords)));
+    Ok(FilmMarks {
+        reasons: reasons.collect(),
+        total: total.max(seen),
+    })
+}
+
+fn recommended_film(film: MovieRecommendation) -> Option<RecommendedFilm> {
     Some(RecommendedFilm {
         id: film.id.parse().ok()?,
         title: film.title,

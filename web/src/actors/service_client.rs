@@ -43,8 +43,14 @@ impl ServiceClient {
 
     /// Makes a request on behalf of a user, with a deadline.
     pub(crate) fn request<T>(message: T, user: Option<UserId>, deadline: Duration) -> Request<T> {
-        let mut request = grpc::request(message);
+        let mut request = Self::unbounded_request(message, user);
         request.set_timeout(deadline);
+        request
+    }
+
+    /// Makes a request on behalf of a user, for a call that goes on.
+    pub(crate) fn unbounded_request<T>(message: T, user: Option<UserId>) -> Request<T> {
+        let request = grpc::request(message);
         match user {
             Some(user) => acting_as(request, user),
             None => request,
@@ -80,6 +86,23 @@ impl ServiceClient {
                 Err(Error::ServiceUnavailable(self.service))
             }
         }
+    }
+
+    /// Like [`Self::call`]; `None` if the service is too old to know the call.
+    pub(crate) async fn call_or_unimplemented<T>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Option<T>, Error> {
+        let call = async {
+            match call.await {
+                Ok(response) => Ok(response.map(Some)),
+                Err(status) if status.code() == Code::Unimplemented => Ok(Response::new(None)),
+                Err(status) => Err(status),
+            }
+        };
+        self.call(name, deadline, call).await
     }
 
     /// The error that a status means.

@@ -1,5 +1,6 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
+use super::super::marks::Marks;
 use super::super::views::{FilmCard, Place, Why};
 use super::*;
 use crate::{
@@ -108,7 +109,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
     ];
     let wall = FilmsView::new(&summary(text), text, cards, 36_273, 2, 9);
     let no_film = FilmsView::new(&summary(text), text, Vec::new(), 0, 1, 1);
-    let away = no_film.clone().without_recommendations(true);
+    let away = no_film.marked(&Marks::unavailable());
     let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
     let followed = |keyword: &str, matching_films| FollowedKeyword {
         keyword: keyword.into(),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     actors::{catalog_gateway::Film, recommendations_gateway::RecommendedFilm},
+    slots::Slot,
     url,
 };
 
@@ -45,13 +46,29 @@ impl Why {
             ..Self::default()
         }
     }
+}
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keywords.is_empty()
+/// Why a film is marked in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct MarkView {
+    because: Vec<String>,
+    because_more: usize,
+    recommended: bool,
+    others: bool,
+}
+
+impl MarkView {
+    pub(crate) fn new(why: Why, is_recommended: bool) -> Self {
+        Self {
+            because: why.keywords,
+            because_more: why.more,
+            recommended: is_recommended,
+            others: why.others,
+        }
     }
 }
 
-/// A film as it is shown on a wall and on its own page.
+/// A film as it is shown in a list and on its own page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FilmCard {
     id: String,
@@ -69,9 +86,19 @@ pub(crate) struct FilmCard {
     recommended: bool,
     /// Whether that is certainly somebody else.
     others: bool,
+    /// What stands in place of the reason, if that is filled in later.
+    pub(crate) slot: Option<String>,
 }
 
 impl FilmCard {
+    /// A film in a list that is the same for all users, at that place.
+    pub(crate) fn in_list(film: &Film, place: usize) -> Self {
+        Self {
+            slot: Some(Slot::Mark(place).text()),
+            ..Self::of_film(film, Why::default())
+        }
+    }
+
     pub(crate) fn of_film(film: &Film, why: Why) -> Self {
         Self {
             id: film.id.to_string(),
@@ -86,6 +113,7 @@ impl FilmCard {
             because_more: why.more,
             recommended: film.is_recommended,
             others: why.others,
+            slot: None,
         }
     }
 
@@ -104,6 +132,7 @@ impl FilmCard {
             because_more: why.more,
             recommended: true,
             others: false,
+            slot: None,
         }
     }
 }

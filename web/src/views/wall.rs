@@ -4,7 +4,10 @@
 use serde::Serialize;
 
 use super::{FilmCard, Pager, count, list_url, with_thousands};
-use crate::actors::{catalog_gateway::Summary, recommendations_gateway::RecommendedFilm};
+use crate::{
+    actors::{catalog_gateway::Summary, recommendations_gateway::RecommendedFilm},
+    marks::Marks,
+};
 
 /// How many genres are offered as chips, and how many to choose from while typing.
 const CHIPS: usize = 7;
@@ -58,10 +61,14 @@ impl FilmsView {
         }
     }
 
-    /// Says that it is not known which films are for the user.
-    pub(crate) fn without_recommendations(mut self, away: bool) -> Self {
-        self.away = away;
-        self
+    /// The same list with a user's marks, for a page that is rendered for this user alone.
+    pub(crate) fn marked(&self, marks: &Marks) -> Self {
+        let mut view = self.clone();
+        view.away = marks.unavailable;
+        for (film, mark) in view.films.iter_mut().zip(&marks.films) {
+            film.slot = Some(mark.clone());
+        }
+        view
     }
 
     /// Offers to load the sample.

@@ -1,9 +1,8 @@
 //! What open pages are told while they are open.
 
-use futures::StreamExt;
 use reqwest::Response;
 
-use crate::site::{LIMIT, Site};
+use crate::site::{LIMIT, Setup, Site, by_header, eventually};
 
 /// Reads a stream until `expected` was in it, or it ends.
 async fn read_until(stream: &mut Response, expected: &str) -> String {
@@ -23,8 +22,13 @@ async fn read_until(stream: &mut Response, expected: &str) -> String {
 }
 
 async fn listen(site: &Site) -> Response {
+    listen_as(site, 1).await
+}
+
+async fn listen_as(site: &Site, user: i32) -> Response {
     site.browser()
         .request(|client, url| client.get(url), "/recommendations/events")
+        .header("x-user", user)
         .send()
         .await
         .unwrap()
@@ -72,27 +76,76 @@ async fn streams_end_when_the_catalog_stops() {
 }
 
 #[tokio::test]
-async fn there_is_an_end_to_how_many_pages_may_listen() {
+async fn all_live_pages_of_a_user_share_one_watch_that_ends_with_the_last_of_them() {
+    let site = Site::start_with(Setup {
+        visitor: by_header,
+        ..Setup::default()
+    })
+    .await;
+    let mut pages = Vec::new();
+    for user in [1, 1, 1, 2] {
+        let mut page = listen_as(&site, user).await;
+        read_until(&mut page, "event: changed\ndata: 0\n\n").await;
+        pages.push(page);
+    }
+    assert_eq!(
+        (
+            site.recommendations.watches(1),
+            site.recommendations.watches(2)
+        ),
+        (1, 1)
+    );
+    site.catalog.add("Heat", "Crime");
+    site.recommendations.follow(1, "heat");
+    for page in &mut pages[..3] {
+        read_until(page, "event: changed\ndata: 1\n\n").await;
+    }
+    // One who has left is noticed, although nothing happens.
+    pages.truncate(1);
+    eventually("the watch of the other user has ended", async || {
+        site.recommendations.watches(2) == 0
+    })
+    .await;
+    assert_eq!(site.recommendations.watches(1), 1);
+    pages.clear();
+    eventually("no watch is left", async || {
+        site.recommendations.watches(1) == 0
+    })
+    .await;
+    let mut page = listen_as(&site, 1).await;
+    read_until(&mut page, "event: changed\ndata: 1\n\n").await;
+}
+
+#[tokio::test]
+async fn live_pages_go_on_when_recommendations_come_back() {
     let site = Site::start().await;
-    let browser = site.browser();
-    let mut streams: Vec<_> = futures::stream::iter(0..2_000)
-        .map(|_| {
-            browser
-                .request(|client, url| client.get(url), "/recommendations/events")
-                .send()
-        })
-        .buffer_unordered(64)
-        .take_while(|answer| {
-            std::future::ready(answer.as_ref().is_ok_and(|answer| answer.status() == 200))
-        })
-        .collect()
-        .await;
-    assert!(streams.len() < 2_000, "nothing was refused");
-    assert!(streams.len() >= 512, "{} streams only", streams.len());
+    let mut page = listen(&site).await;
+    read_until(&mut page, "event: changed\ndata: 0\n\n").await;
+    site.recommendations.leave();
+    site.catalog.add("Heat", "Crime");
+    site.recommendations.follow(1, "heat");
+    site.recommendations.come_back();
+    read_until(&mut page, "event: changed\ndata: 1\n\n").await;
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_how_many_pages_may_listen() {
+    let site = Site::start_with(Setup {
+        live_pages: 20,
+        ..Setup::default()
+    })
+    .await;
+    let mut pages = Vec::new();
+    for _ in 0..20 {
+        pages.push(listen(&site).await);
+    }
+    let refused = listen(&site).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "15");
     // Others are served, and a place that is left is free again.
-    assert_eq!(browser.get("/").await.status, 200);
-    streams.clear();
-    crate::site::eventually("a place is free", async || {
+    assert_eq!(site.browser().get("/").await.status, 200);
+    pages.clear();
+    eventually("a place is free", async || {
         listen(&site).await.status() == 200
     })
     .await;

@@ -14,6 +14,7 @@ mod live;
 mod recommended;
 mod safety;
 mod services;
+mod users;
 
 mod browser;
 mod site;

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
+use proto::UserId;
 use runtime::{Process, process::Service};
 use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeRecommendations};
@@ -22,10 +23,20 @@ pub(crate) struct Site {
     _folder: TempDir,
 }
 
+/// A source of visitors for tests with several users: a header says who looks.
+pub(crate) fn by_header(request: &actix_web::HttpRequest) -> Visitor {
+    let user = request.headers().get("x-user");
+    match user.and_then(|user| user.to_str().ok()?.parse().ok()) {
+        Some(user) => Visitor::User(UserId(user)),
+        None => Visitor::Anonymous,
+    }
+}
+
 /// How a site is set up.
 pub(crate) struct Setup {
     pub(crate) recommendations: FakeRecommendations,
     pub(crate) visitor: VisitorSource,
+    pub(crate) live_pages: usize,
 }
 
 impl Default for Setup {
@@ -33,6 +44,7 @@ impl Default for Setup {
         Self {
             recommendations: FakeRecommendations::start(),
             visitor: Visitor::owner,
+            live_pages: 1_000,
         }
     }
 }
@@ -56,6 +68,7 @@ impl Site {
         let Setup {
             recommendations,
             visitor,
+            live_pages,
         } = setup;
         let catalog = FakeCatalog::start(Some(recommendations.clone()));
         let folder = tempfile::tempdir().unwrap();
@@ -68,6 +81,7 @@ impl Site {
             pages: PagesConfig {
                 http_addr: any,
                 secret_key: None,
+                live_pages,
             },
             data_dir: folder.path().to_owned(),
             catalog_host: catalog.address().into(),

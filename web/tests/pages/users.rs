@@ -1,0 +1,111 @@
+//! Pages that several users look at: what they share, and what is each user's own.
+
+use crate::{
+    browser::{Browser, Page},
+    site::{Setup, Site, by_header, eventually},
+};
+
+async fn start() -> Site {
+    Site::start_with(Setup {
+        visitor: by_header,
+        ..Setup::default()
+    })
+    .await
+}
+
+/// What a page says to a user, or to a visitor who is none.
+async fn text(browser: &Browser, path: &str, user: Option<i32>) -> String {
+    let mut request = browser.request(|client, url| client.get(url), path);
+    if let Some(user) = user {
+        request = request.header("x-user", user);
+    }
+    let page = Page::of(request.send().await.unwrap()).await;
+    assert_eq!(page.status, 200, "{path}");
+    page.text()
+}
+
+async fn post(browser: &Browser, path: &str, user: i32, fields: &[(&str, &str)]) {
+    let request = browser
+        .request(|client, url| client.post(url), path)
+        .header("x-user", user);
+    let status = request.form(fields).send().await.unwrap().status();
+    assert_eq!(status, 303, "{path}");
+}
+
+#[tokio::test]
+async fn each_user_sees_own_marks_on_the_page_that_all_share() {
+    let site = start().await;
+    let browser = site.browser();
+    site.catalog.add("Heat", "Crime");
+    site.recommendations.follow(1, "heat");
+    site.recommendations.follow(2, "crime");
+    for _ in 0..2 {
+        for path in ["/", "/?part=list"] {
+            let one = text(&browser, path, Some(1)).await;
+            assert!(one.contains("because you follow heat"), "{one}");
+            let two = text(&browser, path, Some(2)).await;
+            assert!(two.contains("because you follow crime"), "{two}");
+            let other = text(&browser, path, Some(3)).await;
+            assert!(!other.contains("because"), "{other}");
+            let nobody = text(&browser, path, None).await;
+            assert!(!nobody.contains("because"), "{nobody}");
+            assert!(!nobody.contains("away"), "{nobody}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_visitor_did_shows_on_the_visitors_next_page() {
+    let site = start().await;
+    let browser = site.browser();
+    for round in 0..20 {
+        let title = format!("Heat {round}");
+        post(&browser, "/movie/new", 1, &[("title", &title)]).await;
+        let page = text(&browser, "/?page=1", Some(1)).await;
+        assert!(page.contains(&title), "{round}: {page}");
+        post(&browser, "/preferences/add", 1, &[("keyword", "heat")]).await;
+        let page = text(&browser, "/?page=1", Some(1)).await;
+        assert!(page.contains("because you follow heat"), "{round}: {page}");
+        post(&browser, "/preferences/delete/heat", 1, &[]).await;
+        let page = text(&browser, "/?page=1", Some(1)).await;
+        assert!(!page.contains("because"), "{round}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_did_shows_whether_they_tell_of_it_or_not() {
+    let site = start().await;
+    let browser = site.browser();
+    text(&browser, "/", Some(1)).await;
+    site.catalog.add("Heat", "Crime");
+    eventually("a film of another client is shown", async || {
+        text(&browser, "/", Some(1)).await.contains("Heat")
+    })
+    .await;
+    site.recommendations.follow(1, "heat");
+    eventually("a keyword of another client is shown", async || {
+        let page = text(&browser, "/", Some(1)).await;
+        page.contains("because you follow heat")
+    })
+    .await;
+    site.catalog.add_in_secret("Ronin");
+    eventually("a film of another catalog is shown", async || {
+        text(&browser, "/", Some(1)).await.contains("Ronin")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_visitor_who_is_no_user_has_films_and_nothing_of_a_user() {
+    let site = start().await;
+    let browser = site.browser();
+    site.catalog.add("Heat", "Crime");
+    assert!(text(&browser, "/", None).await.contains("Heat"));
+    for path in [
+        "/preferences",
+        "/recommendations",
+        "/recommendations/events",
+    ] {
+        assert_eq!(browser.get(path).await.status, 401, "{path}");
+    }
+}
