@@ -11,10 +11,11 @@ use std::{
 
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
-    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse, Preference,
-    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
-    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
-    WatchRecommendationsRequest,
+    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
+    MarkFilmsRequest, MarkFilmsResponse, Preference, RecommendationStatusesRequest,
+    RecommendationStatusesResponse, RecommendationsChanged, RecommendationsRequest,
+    RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse, UsersChanged,
+    WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -210,6 +211,22 @@ impl Recommendations for Recommender {
         &self,
         _: Request<WatchRecommendationsRequest>,
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn mark_films(
+        &self,
+        _: Request<MarkFilmsRequest>,
+    ) -> Result<Response<MarkFilmsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type WatchUsersStream = futures::stream::BoxStream<'static, Result<UsersChanged, Status>>;
+
+    async fn watch_users(
+        &self,
+        _: Request<WatchUsersRequest>,
+    ) -> Result<Response<Self::WatchUsersStream>, Status> {
         Err(Status::unimplemented(""))
     }
 }
