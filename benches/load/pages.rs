@@ -198,6 +198,7 @@ pub(crate) fn serve_web() {
             http_addr,
             secret_key: Some("only a benchmark's key".parse().unwrap()),
             live_pages: 1,
+            path_prefix: ::web::PathPrefix::default(),
         },
         data_dir: std::env::temp_dir(),
         catalog_host: address(CATALOG),

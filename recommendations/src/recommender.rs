@@ -24,7 +24,7 @@ use crate::{
         preferences,
         recommendations::{self, Fingerprint},
         reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
-        versions,
+        sequence, versions,
     },
     watchers::{TooManyWatchers, Watch},
 };

@@ -134,7 +134,7 @@ function connect() {
   clearTimeout(retry);
   if (events || document.hidden) return;
   let first = true;
-  events = new EventSource("/recommendations/events");
+  events = new EventSource(`${document.body.dataset.base}recommendations/events`);
   events.addEventListener("open", () => {
     first = true;
   });

@@ -10,6 +10,8 @@ use runtime::{
 };
 use sha2::{Digest, Sha512};
 
+use crate::prefix::PathPrefix;
+
 /// The name of the file in the data folder that keeps a generated secret key.
 const SECRET_KEY_FILE: &str = "secret_key";
 
@@ -70,6 +72,16 @@ pub struct PagesConfig {
         default_value_t = 1_000
     )]
     pub live_pages: usize,
+    /// The path under which a proxy shows the pages, as in /films [default: the root, or what the proxy
+    /// says in X-Forwarded-Prefix].
+    #[arg(
+        long,
+        env = "PATH_PREFIX",
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub path_prefix: PathPrefix,
 }
 
 impl Config {

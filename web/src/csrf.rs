@@ -11,9 +11,9 @@
 //! sites, so that this opens no way around the token; and such a request carries no credentials that
 //! could be abused.
 //!
-//! Where the pages are for this machine alone, a form is refused, too, that was sent to a name which
+//! Where the pages are for this machine alone, every request is refused that was sent to a name which
 //! is not this machine's: another site may have let its own name lead here, and such a site is its own
-//! `Origin`.
+//! `Origin`, which may read what it gets.
 
 use std::net::IpAddr;
 
@@ -21,6 +21,7 @@ use actix_web::{
     HttpRequest,
     cookie::{Cookie, CookieJar, Key, SameSite},
     http::{
+        Uri,
         header::{COOKIE, HOST, HeaderName, ORIGIN, REFERER},
         uri::Authority,
     },
@@ -30,6 +31,7 @@ use super::url;
 
 const NAME: &str = "marquee_csrf";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Why a form is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +73,8 @@ impl Token {
     }
 }
 
-/// Decides whether a form may be trusted by the host to which it was sent, for a server that listens
-/// at `local`.
+/// Decides whether a request may be answered by the host to which it was sent, for a server that
+/// listens at `local`.
 pub(super) fn check_host(request: &HttpRequest, local: IpAddr) -> Result<(), Refusal> {
     // Browsers always send it, and no script can change what they send.
     let host = request.headers().get(HOST);
@@ -117,15 +119,37 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
     }
 }
 
-/// Whether an origin is the host that the request was sent to. A proxy may tell that host in
-/// `X-Forwarded-Host`; a form on another site cannot.
+/// Whether an origin is the host and port that the request was sent to. A proxy may tell them in
+/// `X-Forwarded-Host` and `X-Forwarded-Port`; a form on another site cannot.
 fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     let connection = request.connection_info();
-    ["http://", "https://"].iter().any(|scheme| {
-        origin
-            .strip_prefix(scheme.as_bytes())
-            .is_some_and(|host| host.eq_ignore_ascii_case(connection.host().as_bytes()))
-    })
+    let (Some((host, port)), Ok(own)) = (parts(origin), connection.host().parse::<Authority>())
+    else {
+        return false;
+    };
+    let forwarded = request.headers().get(FORWARDED_PORT);
+    let forwarded = forwarded.and_then(|port| port.to_str().ok()?.trim().parse().ok());
+    // A host without a port is asked at the port that is usual for the origin's scheme.
+    let own_port = own.port_u16().or(forwarded).unwrap_or(port.usual);
+    own.host().eq_ignore_ascii_case(&host) && own_port == port.given
+}
+
+/// The port of an origin, and the one that is usual for its scheme.
+struct Port {
+    given: u16,
+    usual: u16,
+}
+
+/// The host and the port of an origin, which says no port if it is the usual one.
+fn parts(origin: &[u8]) -> Option<(String, Port)> {
+    let uri = Uri::try_from(origin).ok()?;
+    let usual = match uri.scheme_str()? {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let given = uri.port_u16().unwrap_or(usual);
+    Some((uri.host()?.to_owned(), Port { given, usual }))
 }
 
 /// Compares in a time that does not depend on where the first difference is.
@@ -324,6 +348,79 @@ mod tests {
             check(&request, &other, Some("secret")),
             Err(Refusal::NoToken)
         );
+    }
+
+    #[test]
+    fn origins_are_compared_as_they_are_meant() {
+        let check = |origin: &str, headers: &[(&str, &str)]| {
+            let mut all = vec![("origin", origin)];
+            all.extend_from_slice(headers);
+            check(&browser("secret", &all), &key(), Some("secret"))
+        };
+        let own: &[(&str, &[(&str, &str)])] = &[
+            (
+                "https://films.example.org",
+                &[("x-forwarded-host", "films.example.org:443")],
+            ),
+            (
+                "https://films.example.org:443",
+                &[("x-forwarded-host", "films.example.org")],
+            ),
+            (
+                "http://films.example.org",
+                &[("x-forwarded-host", "films.example.org:80")],
+            ),
+            (
+                "https://films.example.org:8443",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-port", "8443"),
+                ],
+            ),
+            (
+                "https://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-port", "443"),
+                ],
+            ),
+            ("http://[::1]:5000", &[("x-forwarded-host", "[::1]:5000")]),
+        ];
+        for (origin, headers) in own {
+            assert_eq!(check(origin, headers), Ok(()), "{origin} {headers:?}");
+        }
+        let other: &[(&str, &[(&str, &str)])] = &[
+            (
+                "https://films.example.org",
+                &[("x-forwarded-host", "films.example.org:80")],
+            ),
+            (
+                "https://films.example.org:8443",
+                &[("x-forwarded-host", "films.example.org")],
+            ),
+            (
+                "https://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-port", "8443"),
+                ],
+            ),
+            (
+                "https://films.example.org.evil.example",
+                &[("x-forwarded-host", "films.example.org")],
+            ),
+            (
+                "ftp://films.example.org",
+                &[("x-forwarded-host", "films.example.org")],
+            ),
+        ];
+        for (origin, headers) in other {
+            assert_eq!(
+                check(origin, headers),
+                Err(Refusal::CrossSite),
+                "{origin} {headers:?}"
+            );
+        }
     }
 
     #[test]

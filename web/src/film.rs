@@ -1,12 +1,18 @@
-//! One film: looked at, added, edited, deleted.
+//! One film: looked at, added, edited, deleted, and brought back.
+//!
+//! A form that adds a film holds the film's id, so that it adds one film however often it is sent. A form
+//! that edits one holds the version that was read, so that nobody overwrites what they have not seen.
 
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode};
+use chrono::NaiveDateTime;
 use proto::FilmId;
+use sha2::{Digest, Sha256};
 
 use super::{
     assets, covers,
+    flash::Flash,
     form::Form,
     marks,
     page_error::PageError,
@@ -17,7 +23,7 @@ use super::{
 use crate::{
     Error,
     actors::catalog_gateway::{
-        CreateFilm, DeleteFilm, Film, FilmFields, GetFilm, GetSummary, UpdateFilm,
+        CreateFilm, DeleteFilm, Film, FilmFields, GetFilm, GetSummary, RestoreFilm, UpdateFilm,
     },
 };
 
@@ -62,24 +68,29 @@ pub(super) async fn show(
 
 /// GET `/movie/new`.
 pub(super) async fn new_form(context: RequestContext) -> Result<HttpResponse, PageError> {
-    let view = FilmFormView::to_add(&FilmFields::default(), genres(&context).await);
+    let genres = genres(&context).await;
+    let view = FilmFormView::to_add(&FilmFields::default(), new_id(), genres);
     show_form(&context, StatusCode::OK, Place::New, &view).await
 }
 
 /// POST `/movie/new`.
 pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpResponse, PageError> {
     let fields = fields(&form);
+    let id = id_of(&form);
     let create = CreateFilm {
         user: context.visitor.user(),
         fields: fields.clone(),
-        id: None,
-        refuse_same: false,
+        // Scripts of old deployments add what they are told to, each time.
+        refuse_same: id.is_some() && form.get("another").is_none(),
+        id,
     };
     let created = context.site.app.catalog.ask(create, DEADLINE).await;
     match created.unwrap_or_else(|e| Err(e.into())) {
-        Ok(film) => Ok(context.go_to("/", &format!("{} was added.", film.title))),
+        Ok(film) => Ok(context.go_to("/", format!("{} was added.", film.title))),
         Err(error) => {
-            let view = FilmFormView::to_add(&fields, genres(&context).await);
+            let genres = genres(&context).await;
+            let id = form.get("id").map_or_else(new_id, str::to_owned);
+            let view = FilmFormView::to_add(&fields, id, genres);
             show_again(&context, Place::New, view, error).await
         }
     }
@@ -91,17 +102,7 @@ pub(super) async fn edit_form(
     InPath(id): InPath,
 ) -> Result<HttpResponse, PageError> {
     let film = get(&context, &id).await?;
-    let fields = FilmFields {
-        title: film.title.clone(),
-        description: film.description.clone(),
-        genre: film.genre.clone(),
-        rating: film
-            .rating
-            .map(|rating| rating.to_string())
-            .unwrap_or_default(),
-        release_year: film.release_year.clone(),
-    };
-    let view = FilmFormView::to_edit(&film, &fields, genres(&context).await);
+    let view = FilmFormView::to_edit(&film, &said_of(&film), genres(&context).await);
     show_form(&context, StatusCode::OK, Place::Films, &view).await
 }
 
@@ -111,19 +112,35 @@ pub(super) async fn update(
     InPath(id): InPath,
     form: Form,
 ) -> Result<HttpResponse, PageError> {
-    let before = get(&context, &id).await?;
     let fields = fields(&form);
     let update = UpdateFilm {
         user: context.visitor.user(),
         id: id.clone(),
         fields: fields.clone(),
-        expected_version: None,
+        expected_version: form.get("version").and_then(|version| version.parse().ok()),
     };
     let updated = context.site.app.catalog.ask(update, DEADLINE).await;
-    match updated.unwrap_or_else(|e| Err(e.into())) {
-        Ok(film) => Ok(context.go_to(&url::film(&id), &format!("{} was edited.", film.title))),
-        Err(error) => {
-            let view = FilmFormView::to_edit(&before, &fields, genres(&context).await);
+    let error = match updated.unwrap_or_else(|e| Err(e.into())) {
+        Ok(film) => {
+            let done = format!("{} was edited.", film.title);
+            return Ok(context.go_to(&url::film(&id), done));
+        }
+        Err(error) => error,
+    };
+    let genres = genres(&context).await;
+    match (error, get(&context, &id).await) {
+        (Error::NotFound, _) | (_, Err(Error::NotFound)) => {
+            let sentence = "This film was deleted while you were typing. What you typed is still here: add it as a new film.";
+            let view = FilmFormView::to_add(&fields, new_id(), genres).failed(sentence.to_owned());
+            show_form(&context, StatusCode::NOT_FOUND, Place::New, &view).await
+        }
+        (Error::VersionDiffers, Ok(now)) => {
+            let view = FilmFormView::to_edit(&now, &fields, genres).conflicting(&said_of(&now));
+            show_form(&context, StatusCode::CONFLICT, Place::Films, &view).await
+        }
+        (error, film) => {
+            let film = film.unwrap_or_else(|_| unknown(id, &fields, &form));
+            let view = FilmFormView::to_edit(&film, &fields, genres);
             show_again(&context, Place::Films, view, error).await
         }
     }
@@ -143,7 +160,25 @@ pub(super) async fn delete(
         .catalog
         .ask(DeleteFilm { user, id }, DEADLINE);
     deleted.await.map_err(Error::from)??;
-    Ok(context.go_to("/", &format!("{} was deleted.", film.title)))
+    let done = Flash::Deleted {
+        id: film.id.to_string(),
+        title: film.title,
+    };
+    Ok(context.go_to("/", done))
+}
+
+/// POST `/movie/<id>/restore`: undoes a deletion.
+pub(super) async fn restore(
+    context: RequestContext,
+    InPath(id): InPath,
+    _: Form,
+) -> Result<HttpResponse, PageError> {
+    let user = context.visitor.user();
+    let restore = RestoreFilm { user, id };
+    let restored = context.site.app.catalog.ask(restore, DEADLINE).await;
+    let film = restored.map_err(Error::from)??;
+    let done = format!("{} is back.", film.title);
+    Ok(context.go_to(&url::film(&film.id), done))
 }
 
 /// GET `/movie/<id>/cover.svg`.
@@ -176,6 +211,60 @@ async fn genres(context: &RequestContext) -> Vec<String> {
     }
 }
 
+/// The id for the film that a form will add.
+fn new_id() -> String {
+    FilmId::new(rand::random()).to_string()
+}
+
+/// The id of the film that a form adds, the same however often it is sent; nothing for a script, whose
+/// form has no token. A form that holds no id of its own has one that follows from what it says.
+fn id_of(form: &Form) -> Option<FilmId> {
+    let token = form.get("csrf")?;
+    if let Some(id) = form.get("id") {
+        return id.parse().ok();
+    }
+    let mut digest = Sha256::new();
+    for field in [token, &format!("{:?}", fields(form)), &form.text("another")] {
+        digest.update(field.as_bytes());
+        digest.update([0]);
+    }
+    let random = digest
+        .finalize()
+        .iter()
+        .take(16)
+        .fold(0, |id, byte| (id << 8) | u128::from(*byte));
+    Some(FilmId::new(random))
+}
+
+fn said_of(film: &Film) -> FilmFields {
+    FilmFields {
+        title: film.title.clone(),
+        description: film.description.clone(),
+        genre: film.genre.clone(),
+        rating: film
+            .rating
+            .map(|rating| rating.to_string())
+            .unwrap_or_default(),
+        release_year: film.release_year.clone(),
+    }
+}
+
+/// What stands for a film that cannot be read now, around the form that holds what was typed.
+fn unknown(id: FilmId, fields: &FilmFields, form: &Form) -> Film {
+    Film {
+        id,
+        title: fields.title.clone(),
+        description: String::new(),
+        genre: String::new(),
+        rating: None,
+        release_year: String::new(),
+        created_at: NaiveDateTime::default(),
+        updated_at: NaiveDateTime::default(),
+        is_recommended: false,
+        version: form.get("version").and_then(|version| version.parse().ok()),
+    }
+}
+
 fn fields(form: &Form) -> FilmFields {
     FilmFields {
         title: form.text("title"),
@@ -195,8 +284,7 @@ async fn show_again(
 ) -> Result<HttpResponse, PageError> {
     let (status, view) = match error {
         Error::Fields(errors) => (StatusCode::UNPROCESSABLE_ENTITY, view.refused(&errors)),
-        // What was typed is of no use where the film is gone.
-        Error::NotFound => return Err(error.into()),
+        Error::SameTitleAndYear(same) => (StatusCode::CONFLICT, view.asking(&same)),
         error => {
             error.log();
             let sentence = match error {

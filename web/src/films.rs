@@ -124,5 +124,5 @@ pub(super) async fn load_sample(
         0 => "Nothing was added, for the catalogue is not empty.".to_owned(),
         _ => format!("{added} films were added."),
     };
-    Ok(context.go_to("/", &done))
+    Ok(context.go_to("/", done))
 }

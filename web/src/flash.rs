@@ -1,28 +1,133 @@
-//! A sentence that outlives a redirect: what was just done, told once on the next page.
+//! What was just done, told once on the next page, with a way to undo it where there is one.
+//!
+//! It outlives the redirect in a signed cookie, so it is shown only to the browser that did it.
 
 use actix_web::{
     HttpRequest,
     cookie::{Cookie, Key},
 };
+use serde::Serialize;
 
-use super::csrf::{removed, signed, unsigned};
+use super::{
+    csrf::{removed, signed, unsigned},
+    url,
+};
 
 const NAME: &str = "marquee_flash";
 /// Browsers keep cookies of up to 4096 bytes, of which encoding may take twelve for a character.
 const LONGEST_CHARS: usize = 300;
 
-/// The cookie that carries `sentence` to the next page.
-pub(super) fn carry(request: &HttpRequest, key: &Key, sentence: &str) -> Cookie<'static> {
-    let sentence: String = sentence.chars().take(LONGEST_CHARS).collect();
-    signed(request, key, NAME, sentence)
+/// What was just done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Flash {
+    /// This sentence says it.
+    Said(String),
+    /// A film was deleted.
+    Deleted { id: String, title: String },
+    /// A keyword is no longer followed.
+    Stopped { keyword: String },
 }
 
-/// The sentence that this request carries.
-pub(super) fn carried(request: &HttpRequest, key: &Key) -> Option<String> {
-    unsigned(request, key, NAME)
+/// The form that undoes what was just done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Undo {
+    action: String,
+    /// The keyword to follow again, if that is what undoes it.
+    keyword: Option<String>,
 }
 
-/// Forgets the sentence, which has been shown.
+impl Flash {
+    /// The sentence for the visitor.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Said(sentence) => sentence.clone(),
+            Self::Deleted { title, .. } => format!("{title} was deleted."),
+            Self::Stopped { keyword } => format!("You no longer follow {keyword}."),
+        }
+    }
+
+    /// How it is undone.
+    pub(super) fn undo(&self) -> Option<Undo> {
+        match self {
+            Self::Said(_) => None,
+            Self::Deleted { id, .. } => Some(Undo {
+                action: format!("{}/restore", url::film(id)),
+                keyword: None,
+            }),
+            Self::Stopped { keyword } => Some(Undo {
+                action: "/preferences/add".into(),
+                keyword: Some(keyword.clone()),
+            }),
+        }
+    }
+
+    fn to_value(&self) -> String {
+        let value = match self {
+            Self::Said(sentence) => format!("said {sentence}"),
+            Self::Deleted { id, title } => format!("deleted {id} {title}"),
+            Self::Stopped { keyword } => format!("stopped {keyword}"),
+        };
+        value.chars().take(LONGEST_CHARS).collect()
+    }
+
+    fn from_value(value: &str) -> Option<Self> {
+        let (kind, rest) = value.split_once(' ')?;
+        match kind {
+            "said" => Some(Self::Said(rest.into())),
+            "deleted" => {
+                let (id, title) = rest.split_once(' ')?;
+                Some(Self::Deleted {
+                    id: id.into(),
+                    title: title.into(),
+                })
+            }
+            "stopped" => Some(Self::Stopped {
+                keyword: rest.into(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl From<String> for Flash {
+    fn from(sentence: String) -> Self {
+        Self::Said(sentence)
+    }
+}
+
+/// The cookie that carries `flash` to the next page.
+pub(super) fn carry(request: &HttpRequest, key: &Key, flash: &Flash) -> Cookie<'static> {
+    signed(request, key, NAME, flash.to_value())
+}
+
+/// What this request carries.
+pub(super) fn carried(request: &HttpRequest, key: &Key) -> Option<Flash> {
+    Flash::from_value(&unsigned(request, key, NAME)?)
+}
+
+/// Forgets what has been shown.
 pub(super) fn shown() -> Cookie<'static> {
     removed(NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_survives_the_way_through_a_cookie() {
+        for flash in [
+            Flash::Said("Heat was added.".into()),
+            Flash::Deleted {
+                id: "a/b".into(),
+                title: "A film  with spaces ".into(),
+            },
+            Flash::Stopped {
+                keyword: "time travel".into(),
+            },
+        ] {
+            assert_eq!(Flash::from_value(&flash.to_value()), Some(flash));
+        }
+        assert_eq!(Flash::from_value("Heat was added."), None);
+    }
 }

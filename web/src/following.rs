@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use proto::UserId;
 
 use super::{
+    flash::Flash,
     form::Form,
     page_error::PageError,
     request_context::RequestContext,
@@ -46,7 +47,7 @@ pub(super) async fn follow(context: RequestContext, form: Form) -> Result<HttpRe
         .await
         .unwrap_or_default();
     if let Some(FollowedKeyword { keyword, .. }) = followed.into_iter().find(same) {
-        return Ok(context.go_to("/preferences", &format!("You follow {keyword} already.")));
+        return Ok(context.go_to("/preferences", format!("You follow {keyword} already.")));
     }
     let ask = Follow {
         user: context.user()?,
@@ -60,7 +61,7 @@ pub(super) async fn follow(context: RequestContext, form: Form) -> Result<HttpRe
         .await
         .unwrap_or_else(|e| Err(e.into()))
     {
-        Ok(()) => Ok(context.go_to("/preferences", &format!("You follow {keyword} now."))),
+        Ok(()) => Ok(context.go_to("/preferences", format!("You follow {keyword} now."))),
         Err(Error::Invalid(sentence)) => {
             let sentence = as_sentence(&sentence);
             refuse(&context, typed, StatusCode::UNPROCESSABLE_ENTITY, &sentence).await
@@ -101,11 +102,11 @@ pub(super) async fn stop(
         .await
         .map_err(Error::from)??;
     let done = if was_followed {
-        format!("You no longer follow {keyword}.")
+        Flash::Stopped { keyword }
     } else {
-        format!("You did not follow {keyword}.")
+        format!("You did not follow {keyword}.").into()
     };
-    Ok(context.go_to("/preferences", &done))
+    Ok(context.go_to("/preferences", done))
 }
 
 async fn keywords(context: &RequestContext, user: UserId) -> Result<Vec<FollowedKeyword>, Error> {

@@ -36,6 +36,7 @@ mod marks;
 mod middleware;
 mod page_cache;
 mod page_error;
+mod prefix;
 mod slots;
 mod templates;
 mod url;
@@ -45,6 +46,7 @@ mod error;
 
 pub use config::{Config, PagesConfig, SecretKey};
 pub use error::{Error, FieldError, FieldErrors, Service};
+pub use prefix::PathPrefix;
 pub use system::{AppState, Listeners, SERVICE, run};
 pub use visitor::{Visitor, VisitorSource};
 
@@ -76,6 +78,7 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
             .default_service(web::to(|| async {
                 Err::<String, _>(PageError::NoSuchPage)
             }))
+            .wrap(from_fn(prefix::apply))
             .wrap(Compress::default())
             .wrap(from_fn(middleware::edge)),
     );
@@ -102,8 +105,10 @@ fn routes(cfg: &mut ServiceConfig) {
     resource!("/movie/{id}", get: film::show);
     resource!("/movie/{id}/edit", get: film::edit_form, post: film::update);
     resource!("/movie/{id}/delete", post: film::delete);
+    resource!("/movie/{id}/restore", post: film::restore);
     resource!("/movie/{id}/cover.svg", get: film::cover);
     resource!("/preferences", get: following::list);
+    resource!("/preferences/", get: following::list);
     resource!("/preferences/add", post: following::follow);
     resource!("/preferences/delete/{keyword:.*}", post: following::stop);
     resource!("/recommendations", get: recommended::list);

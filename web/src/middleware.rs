@@ -11,7 +11,11 @@ use actix_web::{
 };
 use futures::FutureExt;
 
-use super::page_error::PageError;
+use super::{
+    csrf,
+    page_error::PageError,
+    prefix::{PathPrefix, prefixed},
+};
 
 /// Everything comes from this host, nothing is written into the pages themselves, and nobody puts
 /// them into a frame.
@@ -36,11 +40,22 @@ pub(super) fn secure(headers: &mut HeaderMap) {
     }
 }
 
+/// Refuses whatever was sent to a name that may be another site's.
+pub(super) async fn check_host(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let local = request.app_config().local_addr().ip();
+    csrf::check_host(request.request(), local).map_err(PageError::Refused)?;
+    next.call(request).await
+}
+
 /// Contains panics, gives the framework's bare errors a page, and adds the headers.
 pub(super) async fn edge(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let prefix = PathPrefix::of(request.request());
     let Ok(answer) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
         return Err(PageError::Panicked.into());
     };
@@ -50,6 +65,7 @@ pub(super) async fn edge(
     if is_error && !response.headers().contains_key(CONTENT_TYPE) {
         let allow = response.headers().get(ALLOW).cloned();
         response = response.into_response(PageError::Other(status).error_response());
+        response = prefixed(&prefix, response);
         if let Some(allow) = allow {
             response.headers_mut().insert(ALLOW, allow);
         }

@@ -23,9 +23,10 @@ use proto::UserId;
 use super::{
     Site,
     csrf::Token,
-    flash,
+    flash::{self, Flash},
     page_cache::SharedList,
     page_error::PageError,
+    prefix::PathPrefix,
     templates::{self, Part},
     views::{Layout, Place},
 };
@@ -43,7 +44,7 @@ pub(super) struct RequestContext {
     pub(super) visitor: Visitor,
     request: HttpRequest,
     token: Token,
-    flash: Option<String>,
+    flash: Option<Flash>,
 }
 
 impl FromRequest for RequestContext {
@@ -138,7 +139,8 @@ impl RequestContext {
         let known = [Encoding::gzip(), Encoding::identity()];
         let taken = AcceptEncoding::parse(&self.request).ok();
         let taken = taken.and_then(|taken| taken.negotiate(known.iter()));
-        if taken == Some(Encoding::gzip()) {
+        // A page that still gets a prefix is compressed after that.
+        if taken == Some(Encoding::gzip()) && PathPrefix::of(&self.request).is_root() {
             response.insert_header((CONTENT_ENCODING, "gzip"));
             return Ok(response.body(list.gzip(part, marks)?));
         }
@@ -161,12 +163,12 @@ impl RequestContext {
     }
 
     /// Sends the visitor to another page, which tells what was done.
-    pub(super) fn go_to(&self, url: &str, done: &str) -> HttpResponse {
+    pub(super) fn go_to(&self, url: &str, done: impl Into<Flash>) -> HttpResponse {
         let mut response = HttpResponse::SeeOther();
         response.insert_header((LOCATION, url)).cookie(flash::carry(
             &self.request,
             &self.site.key,
-            done,
+            &done.into(),
         ));
         response.finish()
     }

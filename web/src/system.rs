@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, middleware::from_fn, web};
 use runtime::{ActorRegistry, Fault, Handle, Place, Process, Shutdown, Supervisor, ops, settings};
 
 use tokio::sync::Semaphore;
@@ -14,7 +14,9 @@ use crate::{
     },
     config::{Config, SecretKey},
     freshness::Freshness,
+    middleware,
     page_cache::PageCache,
+    prefix::{self, PathPrefix},
     visitor::VisitorSource,
 };
 
@@ -116,7 +118,14 @@ pub async fn run(
         freshness,
         live_pages: Arc::new(Semaphore::new(config.pages.live_pages)),
     };
-    let outcome = serve_pages(listeners.http, state, &supervisor, &process).await;
+    let outcome = serve_pages(
+        listeners.http,
+        state,
+        config.pages.path_prefix,
+        &supervisor,
+        &process,
+    )
+    .await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }
@@ -125,12 +134,17 @@ pub async fn run(
 async fn serve_pages(
     listener: TcpListener,
     state: AppState,
+    prefix: PathPrefix,
     supervisor: &Supervisor,
     process: &Process,
 ) -> Result<(), Fault> {
+    let prefix = web::Data::new(prefix);
     let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(prefix.clone())
+            .wrap(from_fn(prefix::strip))
+            .wrap(from_fn(middleware::check_host))
             .configure(|cfg| ops::configure(cfg, state.registry.clone()))
             .configure(|cfg| crate::configure(cfg, state.clone()))
     })

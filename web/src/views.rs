@@ -7,7 +7,11 @@ mod wall;
 
 use serde::Serialize;
 
-use super::{slots::LayoutSlots, url};
+use super::{
+    flash::{Flash, Undo},
+    slots::LayoutSlots,
+    url,
+};
 
 pub(super) use film::{FilmCard, FilmView, MarkView, Why};
 pub(super) use film_form::FilmFormView;
@@ -38,6 +42,8 @@ pub(super) struct Layout {
     badge: Option<String>,
     /// What was just done.
     pub(super) flash: Option<String>,
+    /// How that is undone.
+    undo: Option<Undo>,
     csrf: String,
     /// Where the page differs from user to user, if it is rendered for all.
     slots: Option<LayoutSlots>,
@@ -47,7 +53,7 @@ impl Layout {
     pub(super) fn new(
         place: Place,
         recommended: Option<i32>,
-        flash: Option<String>,
+        flash: Option<Flash>,
         csrf: String,
     ) -> Self {
         Self {
@@ -56,7 +62,8 @@ impl Layout {
             badge: recommended
                 .filter(|&films| films > 0)
                 .map(|films| with_thousands(films.into())),
-            flash,
+            undo: flash.as_ref().and_then(Flash::undo),
+            flash: flash.map(|flash| flash.text()),
             csrf,
             slots: None,
         }

@@ -1,7 +1,7 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::marks::Marks;
 use super::super::views::{FilmCard, Place, Why};
+use super::super::{flash::Flash, marks::Marks};
 use super::*;
 use crate::{
     FieldError, FieldErrors,
@@ -17,7 +17,10 @@ fn layout() -> Layout {
     Layout::new(
         Place::Films,
         Some(1_234),
-        Some("Heat was added.".into()),
+        Some(Flash::Deleted {
+            id: "a/b".into(),
+            title: EVIL.into(),
+        }),
         "token".into(),
     )
 }
@@ -153,7 +156,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
             "form to add",
             templates.film_form(
                 &bare,
-                &FilmFormView::to_add(&FilmFields::default(), Vec::new()),
+                &FilmFormView::to_add(&FilmFields::default(), "id".into(), Vec::new()),
             ),
         ),
         (
@@ -268,7 +271,7 @@ fn every_form_that_changes_something_carries_the_token() {
 
 #[test]
 fn a_refused_field_says_so_to_everybody() {
-    let view = FilmFormView::to_add(&fields("x"), Vec::new()).refused(&errors("x"));
+    let view = FilmFormView::to_add(&fields("x"), "id".into(), Vec::new()).refused(&errors("x"));
     let html = templates().film_form(&layout(), &view).unwrap();
     for expected in [
         r#"aria-invalid="true""#,

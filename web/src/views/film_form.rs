@@ -1,6 +1,7 @@
 //! The form in which films are added and edited. It is shown again with what was typed and what is
 //! wrong with it.
 
+use proto::FilmId;
 use serde::Serialize;
 
 use crate::{
@@ -19,6 +20,8 @@ pub(crate) struct Field {
     /// The most characters that a browser lets one type; 0 for as many as one likes.
     longest: usize,
     error: Option<String>,
+    /// What somebody else saved meanwhile, where that is different.
+    saved: Option<String>,
     /// Whether typing begins here.
     focus: bool,
 }
@@ -32,6 +35,14 @@ pub(crate) struct FilmFormView {
     cancel: String,
     /// Why nothing was kept although nothing is wrong with the fields.
     failure: Option<String>,
+    /// The id of the film that the form adds: sent again, it adds no other.
+    new_id: Option<String>,
+    /// The version of the film that the form edits.
+    version: Option<i64>,
+    /// The film that has the same title and year, if the form asks whether to add another.
+    same: Option<String>,
+    /// The film as it is now, if it was edited meanwhile.
+    meanwhile: Option<String>,
     problems: Vec<Field>,
     title: Field,
     description: Field,
@@ -43,7 +54,7 @@ pub(crate) struct FilmFormView {
 
 impl FilmFormView {
     /// The form for a film that is not there yet.
-    pub(crate) fn to_add(fields: &FilmFields, genres: Vec<String>) -> Self {
+    pub(crate) fn to_add(fields: &FilmFields, id: String, genres: Vec<String>) -> Self {
         let mut form = Self::new(
             "Add a film".into(),
             "/movie/new".into(),
@@ -53,20 +64,25 @@ impl FilmFormView {
             genres,
         );
         form.title.focus = true;
+        form.new_id = Some(id);
         form
     }
 
     /// The form for a film that is there.
     pub(crate) fn to_edit(film: &Film, fields: &FilmFields, genres: Vec<String>) -> Self {
         let address = url::film(&film.id);
-        Self::new(
+        let form = Self::new(
             format!("Edit {}", film.title),
             format!("{address}/edit"),
             "Save changes",
             address,
             fields,
             genres,
-        )
+        );
+        Self {
+            version: film.version,
+            ..form
+        }
     }
 
     fn new(
@@ -84,6 +100,7 @@ impl FilmFormView {
             value: value.to_owned(),
             longest,
             error: None,
+            saved: None,
             focus: false,
         };
         Self {
@@ -92,6 +109,10 @@ impl FilmFormView {
             submit,
             cancel,
             failure: None,
+            new_id: None,
+            version: None,
+            same: None,
+            meanwhile: None,
             problems: Vec::new(),
             title: field("title", "Title", "", &fields.title, 255),
             description: field(
@@ -134,6 +155,32 @@ impl FilmFormView {
             field.focus = field.error.is_some() && self.problems.is_empty();
             if field.error.is_some() {
                 self.problems.push(field.clone());
+            }
+        }
+        self
+    }
+
+    /// Asks whether to add a second film of this title and year.
+    pub(crate) fn asking(mut self, same: &FilmId) -> Self {
+        self.same = Some(url::film(same));
+        self.submit = "Add another one";
+        self
+    }
+
+    /// Shows beside each field what was saved meanwhile.
+    pub(crate) fn conflicting(mut self, now: &FilmFields) -> Self {
+        self.meanwhile = Some(self.cancel.clone());
+        self.submit = "Save mine";
+        let fields = [
+            (&mut self.title, &now.title),
+            (&mut self.description, &now.description),
+            (&mut self.genre, &now.genre),
+            (&mut self.release_year, &now.release_year),
+            (&mut self.rating, &now.rating),
+        ];
+        for (field, now) in fields {
+            if field.value.trim() != now.trim() {
+                field.saved = Some(now.clone());
             }
         }
         self

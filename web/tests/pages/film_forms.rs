@@ -1,6 +1,9 @@
 //! Adding, editing and deleting films.
 
-use crate::site::Site;
+use crate::{
+    browser::{Browser, Page},
+    site::Site,
+};
 
 #[tokio::test]
 async fn what_is_refused_is_kept_and_said_beside_its_field() {
@@ -156,4 +159,175 @@ async fn texts_of_every_script_come_back_as_they_were_typed() {
             .replace("&amp;", "&");
         assert_eq!(unescaped, title);
     }
+}
+
+/// The hidden fields of the page's form, with what was typed.
+fn form_of<'a>(page: &'a str, typed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = typed.to_vec();
+    for part in page.split(r#"<input type="hidden" name=""#).skip(1) {
+        let (name, rest) = part.split_once('"').unwrap();
+        let (_, rest) = rest.split_once(r#"value=""#).unwrap();
+        fields.push((name, rest.split_once('"').unwrap().0));
+    }
+    fields
+}
+
+async fn send(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Page {
+    let request = browser.request(|client, url| client.post(url), path);
+    Page::of(request.form(fields).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn the_same_form_sent_three_times_makes_one_film() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let page = browser.get("/movie/new").await;
+    let form = form_of(&page.body, &[("title", "Heat")]);
+    for _ in 0..3 {
+        let answer = send(&browser, "/movie/new", &form).await;
+        assert_eq!((answer.status, answer.location()), (303, "/"));
+        assert_eq!(browser.get("/").await.flash(), Some("Heat was added."));
+    }
+    assert_eq!(site.catalog.movies().len(), 1);
+    // A program that fills in nothing but the token does not make more either.
+    let token = page.token();
+    let form = [("title", "Ronin"), ("csrf", token.as_str())];
+    for _ in 0..3 {
+        assert_eq!(send(&browser, "/movie/new", &form).await.status, 303);
+    }
+    assert_eq!(site.catalog.movies().len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_film_of_the_same_title_and_year_is_asked_for() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let film = browser.add_film("Heat", "1995", "Crime", "").await;
+    let typed = [
+        ("title", "heat"),
+        ("release_year", "1995"),
+        ("description", "Another."),
+    ];
+    let page = browser.get("/movie/new").await;
+    let asked = send(&browser, "/movie/new", &form_of(&page.body, &typed)).await;
+    assert_eq!(asked.status, 409);
+    assert!(
+        asked.body.contains(&format!(r#"<a href="{film}">"#)),
+        "{}",
+        asked.text()
+    );
+    assert!(asked.body.contains("Another."), "{}", asked.text());
+    assert_eq!(site.catalog.movies().len(), 1);
+    let confirmed = send(&browser, "/movie/new", &form_of(&asked.body, &typed)).await;
+    assert_eq!(confirmed.status, 303);
+    assert_eq!(site.catalog.movies().len(), 2);
+}
+
+#[tokio::test]
+async fn of_two_editors_the_second_sees_both_texts_and_chooses() {
+    let site = Site::start().await;
+    let (one, two) = (site.browser(), site.browser());
+    let film = one.add_film("Heat", "1995", "Crime", "A heist.").await;
+    let edit = format!("{film}/edit");
+    let (first, second) = (one.get(&edit).await, two.get(&edit).await);
+    let typed = [("title", "Heat"), ("description", "Two men & a heist.")];
+    assert_eq!(
+        send(&one, &edit, &form_of(&first.body, &typed))
+            .await
+            .status,
+        303
+    );
+    let typed = [("title", "Heat"), ("description", "Los Angeles.")];
+    let conflict = send(&two, &edit, &form_of(&second.body, &typed)).await;
+    assert_eq!(conflict.status, 409);
+    let text = conflict.text();
+    assert!(text.contains("Los Angeles."), "{text}");
+    assert!(text.contains("Two men &amp; a heist."), "{text}");
+    assert_eq!(site.catalog.movies()[0].description, "Two men & a heist.");
+    let saved = send(&two, &edit, &form_of(&conflict.body, &typed)).await;
+    assert_eq!(saved.status, 303);
+    assert_eq!(site.catalog.movies()[0].description, "Los Angeles.");
+}
+
+#[tokio::test]
+async fn a_deletion_is_undone_with_the_same_address() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let film = browser.add_film("Heat", "1995", "Crime", "A heist.").await;
+    let before = site.catalog.movies();
+    browser.submit(&film, &format!("{film}/delete"), &[]).await;
+    let page = browser.get("/").await;
+    assert_eq!(page.flash(), Some("Heat was deleted."));
+    let restore = format!("{film}/restore");
+    assert!(
+        page.body.contains(&format!(r#"action="{restore}""#)),
+        "{}",
+        page.body
+    );
+    let undone = send(&browser, &restore, &form_of(&page.body, &[])).await;
+    assert_eq!((undone.status, undone.location()), (303, film.as_str()));
+    assert_eq!(browser.get(&film).await.flash(), Some("Heat is back."));
+    let after = site.catalog.movies();
+    assert_eq!(
+        (&after[0].id, &after[0].created_at),
+        (&before[0].id, &before[0].created_at)
+    );
+    assert!(!browser.get("/").await.body.contains(&restore), "told once");
+    let unknown = browser
+        .submit("/movie/new", "/movie/unknown/restore", &[])
+        .await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_typed_for_a_film_that_was_deleted_meanwhile_is_added_as_a_new_one() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let film = browser.add_film("Heat", "1995", "Crime", "").await;
+    let edit = format!("{film}/edit");
+    let form = browser.get(&edit).await;
+    site.catalog.remove(film.trim_start_matches("/movie/"));
+    let typed = [("title", "Heat"), ("description", "A long text.")];
+    let page = send(&browser, &edit, &form_of(&form.body, &typed)).await;
+    assert_eq!(page.status, 404);
+    assert!(page.text().contains("A long text."), "{}", page.text());
+    assert!(
+        page.text().contains("add it as a new film"),
+        "{}",
+        page.text()
+    );
+    let added = send(&browser, "/movie/new", &form_of(&page.body, &typed)).await;
+    assert_eq!(added.status, 303);
+    assert_eq!(site.catalog.movies()[0].description, "A long text.");
+}
+
+#[tokio::test]
+async fn a_rating_of_0_is_kept_and_none_is_none() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for (title, typed, expected) in [("Zero", "0", Some(0.0)), ("None", "", None)] {
+        let fields = [("title", title), ("rating", typed)];
+        browser.submit("/movie/new", "/movie/new", &fields).await;
+        let movie = site.catalog.movies().pop().unwrap();
+        assert_eq!(movie.exact_rating, expected, "{title}");
+        let edit = browser.get(&format!("/movie/{}/edit", movie.id)).await.body;
+        let value = format!(r#"name="rating" type="text" value="{typed}""#);
+        assert!(edit.contains(&value), "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn a_title_that_nobody_can_see_is_none() {
+    let site = Site::start().await;
+    let fields = [("title", "\u{200b}\u{200b}")];
+    let page = site
+        .browser()
+        .submit("/movie/new", "/movie/new", &fields)
+        .await;
+    assert_eq!(page.status, 422);
+    assert!(
+        page.text().contains("Give the film a title."),
+        "{}",
+        page.text()
+    );
 }

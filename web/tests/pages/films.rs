@@ -124,7 +124,7 @@ async fn a_film_has_a_page_of_its_own() {
     A chase.
     Edit
     Delete
-    Delete Heat? It cannot be brought back.
+    Delete Heat? You can undo it right after.
     Delete this film
     ");
 }

@@ -214,3 +214,39 @@ async fn without_recommendations_the_page_says_so_and_keeps_what_is_typed() {
     .await;
     assert_eq!(site.recommendations.keywords(1), ["heist"]);
 }
+
+#[tokio::test]
+async fn a_stop_is_undone() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for keyword in ["heist", "a/b <c>"] {
+        site.recommendations.follow(1, keyword);
+        let stop = "/preferences/delete/";
+        browser
+            .submit("/preferences", stop, &[("keyword", keyword)])
+            .await;
+        assert!(site.recommendations.keywords(1).is_empty());
+        let page = browser.get("/preferences/").await;
+        let (_, undo) = page
+            .body
+            .split_once(r#"<form class="undo" method="post" action=""#)
+            .unwrap();
+        let (action, undo) = undo.split_once('"').unwrap();
+        let (_, kept) = undo.split_once(r#"name="keyword" value=""#).unwrap();
+        let kept = kept
+            .split_once('"')
+            .unwrap()
+            .0
+            .replace("&lt;", "<")
+            .replace("&gt;", ">");
+        assert_eq!((action, kept.as_str()), ("/preferences/add", keyword));
+        let undone = browser
+            .submit("/preferences", action, &[("keyword", &kept)])
+            .await;
+        assert_eq!(undone.status, 303);
+        assert_eq!(site.recommendations.keywords(1), [keyword]);
+        browser
+            .submit("/preferences", stop, &[("keyword", keyword)])
+            .await;
+    }
+}

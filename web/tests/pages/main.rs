@@ -11,6 +11,7 @@ mod film_forms;
 mod films;
 mod following;
 mod live;
+mod proxy;
 mod recommended;
 mod safety;
 mod services;

@@ -7,7 +7,7 @@ use proto::UserId;
 use runtime::{Process, process::Service};
 use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeRecommendations};
-use web::{Config, Listeners, PagesConfig, Visitor, VisitorSource};
+use web::{Config, Listeners, PagesConfig, PathPrefix, Visitor, VisitorSource};
 
 use crate::browser::Browser;
 
@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     pub(crate) recommendations: FakeRecommendations,
     pub(crate) visitor: VisitorSource,
     pub(crate) live_pages: usize,
+    pub(crate) path_prefix: PathPrefix,
 }
 
 impl Default for Setup {
@@ -45,6 +46,7 @@ impl Default for Setup {
             recommendations: FakeRecommendations::start(),
             visitor: Visitor::owner,
             live_pages: 1_000,
+            path_prefix: PathPrefix::default(),
         }
     }
 }
@@ -69,6 +71,7 @@ impl Site {
             recommendations,
             visitor,
             live_pages,
+            path_prefix,
         } = setup;
         let catalog = FakeCatalog::start(Some(recommendations.clone()));
         let folder = tempfile::tempdir().unwrap();
@@ -82,6 +85,7 @@ impl Site {
                 http_addr: any,
                 secret_key: None,
                 live_pages,
+                path_prefix,
             },
             data_dir: folder.path().to_owned(),
             catalog_host: catalog.address().into(),

@@ -25,10 +25,13 @@ async fn text(browser: &Browser, path: &str, user: Option<i32>) -> String {
 }
 
 async fn post(browser: &Browser, path: &str, user: i32, fields: &[(&str, &str)]) {
+    let token = browser.get("/movie/new").await.token();
+    let mut fields = fields.to_vec();
+    fields.push(("csrf", &token));
     let request = browser
         .request(|client, url| client.post(url), path)
         .header("x-user", user);
-    let status = request.form(fields).send().await.unwrap().status();
+    let status = request.form(&fields).send().await.unwrap().status();
     assert_eq!(status, 303, "{path}");
 }
 
@@ -39,6 +42,11 @@ async fn each_user_sees_own_marks_on_the_page_that_all_share() {
     site.catalog.add("Heat", "Crime");
     site.recommendations.follow(1, "heat");
     site.recommendations.follow(2, "crime");
+    eventually("the pages have heard of it", async || {
+        text(&browser, "/", Some(1)).await.contains("heat")
+            && text(&browser, "/", Some(2)).await.contains("follow crime")
+    })
+    .await;
     for _ in 0..2 {
         for path in ["/", "/?part=list"] {
             let one = text(&browser, path, Some(1)).await;
@@ -100,7 +108,10 @@ async fn a_visitor_who_is_no_user_has_films_and_nothing_of_a_user() {
     let site = start().await;
     let browser = site.browser();
     site.catalog.add("Heat", "Crime");
-    assert!(text(&browser, "/", None).await.contains("Heat"));
+    eventually("the film is shown", async || {
+        text(&browser, "/", None).await.contains("Heat")
+    })
+    .await;
     for path in [
         "/preferences",
         "/recommendations",

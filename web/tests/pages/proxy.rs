@@ -1,0 +1,125 @@
+//! The pages behind a proxy, and under names that are not theirs.
+
+use crate::{
+    browser::Page,
+    site::{Setup, Site},
+};
+
+#[tokio::test]
+async fn nothing_is_told_under_another_sites_name() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for path in [
+        "/",
+        "/preferences",
+        "/movie/new",
+        "/system",
+        "/metrics",
+        "/readyz",
+        "/assets/live.js",
+        "/no",
+    ] {
+        let ask = async |host: &str| {
+            let request = browser.request(|client, url| client.get(url), path);
+            let answer = request.header("host", host).send().await.unwrap();
+            answer.status().as_u16()
+        };
+        assert_eq!(ask("evil.example:5000").await, 403, "{path}");
+        assert_ne!(ask("localhost:5000").await, 403, "{path}");
+    }
+}
+
+/// The addresses in a page.
+fn addresses(page: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for attribute in [
+        " href=\"",
+        " src=\"",
+        " action=\"",
+        " data-live=\"",
+        " data-base=\"",
+    ] {
+        let parts = page.split(attribute).skip(1);
+        found.extend(parts.map(|part| part.split_once('"').unwrap().0));
+    }
+    found
+}
+
+async fn all_under(site: &Site, prefix: &str, told: bool, kept: bool) {
+    let browser = site.browser();
+    let ask = async |path: &str, gzip: bool| {
+        let path = if kept {
+            format!("{prefix}{path}")
+        } else {
+            path.to_owned()
+        };
+        let mut request = browser.request(|client, url| client.get(url), &path);
+        if told {
+            request = request.header("x-forwarded-prefix", prefix);
+        }
+        if gzip {
+            request = request.header("accept-encoding", "gzip");
+        }
+        request.send().await.unwrap()
+    };
+    for path in [
+        "/",
+        "/movie/new",
+        "/preferences",
+        "/recommendations",
+        "/?part=list",
+        "/nothing",
+    ] {
+        let page = Page::of(ask(path, false).await).await;
+        let addresses = addresses(&page.body);
+        assert!(path.contains("list") || addresses.len() > 5, "{path}");
+        for address in addresses {
+            let is_under = address.starts_with(&format!("{prefix}/")) || address.starts_with('#');
+            assert!(is_under, "{path}: {address}");
+        }
+    }
+    assert_eq!(ask("/", true).await.headers()["content-encoding"], "gzip");
+    let form = Page::of(ask("/movie/new", false).await).await;
+    let cookie = form.header("set-cookie");
+    assert!(
+        cookie.is_empty() || cookie.contains(&format!("; Path={prefix}")),
+        "{cookie}"
+    );
+    let path = if kept {
+        format!("{prefix}/movie/new")
+    } else {
+        "/movie/new".into()
+    };
+    let mut post = site
+        .browser()
+        .request(|client, url| client.post(url), &path);
+    if told {
+        post = post.header("x-forwarded-prefix", prefix);
+    }
+    let added = post.form(&[("title", "Heat")]).send().await.unwrap();
+    let added = Page::of(added).await;
+    assert_eq!(
+        (added.status, added.location()),
+        (303, format!("{prefix}/").as_str())
+    );
+    let flash = added.header("set-cookie");
+    assert!(flash.contains(&format!("; Path={prefix}")), "{flash}");
+}
+
+#[tokio::test]
+async fn a_prefix_that_the_proxy_tells_is_in_every_address() {
+    let site = Site::start().await;
+    all_under(&site, "/films", true, false).await;
+}
+
+#[tokio::test]
+async fn a_prefix_that_is_set_is_in_every_address_and_may_be_left_on() {
+    for kept in [false, true] {
+        let site = Site::start_with(Setup {
+            path_prefix: "/some/films".parse().unwrap(),
+            ..Setup::default()
+        })
+        .await;
+        all_under(&site, "/some/films", false, kept).await;
+    }
+}
