@@ -40,6 +40,7 @@ pub(crate) async fn run() {
     let count = films.len();
     // Who looks is somebody with recommendations, as most are.
     let followed = [300, 100, 30].map(|films_met| keywords::met_by(&films, films_met).0);
+    let followed_by_all = keywords::met_by(&films, 10).0;
     let folder = folder::with_films(name, films).await;
     let program = Program::start(folder.path()).await;
     let mut recommendations = program.recommendations().await;
@@ -94,7 +95,7 @@ pub(crate) async fn run() {
         report::row(&format!("`GET {path}`, one at a time"), &times.text());
     }
     // As many users, on pages that the benchmark serves itself over the program's services.
-    follow_as_all(&mut recommendations, keywords::met_by(&films, 10).0).await;
+    follow_as_all(&recommendations, followed_by_all).await;
     let web = Served::start(
         "web",
         &[
@@ -116,7 +117,7 @@ pub(crate) async fn run() {
 }
 
 /// Each of the users follows a keyword.
-async fn follow_as_all(client: &mut RecommendationsClient<Channel>, keyword: String) {
+async fn follow_as_all(client: &RecommendationsClient<Channel>, keyword: String) {
     let calls = (2..=USERS).map(|user| {
         let (mut client, keyword) = (client.clone(), keyword.clone());
         async move {
