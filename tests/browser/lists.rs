@@ -42,20 +42,20 @@ async fn one_pages_through_the_films_and_filters_them() {
     visitor.sees_in(".pager", "Page 1 of").await;
     assert_eq!(visitor.films().await, first);
 
-    visitor.fill("Genre", "sci").await;
+    visitor.fill("Genre", "science fiction").await;
     visitor.press("Filter").await;
-    visitor.sees_in("h1", "with “sci”").await;
-    assert_eq!(visitor.typed("Genre").await, "sci");
-    all_are(&visitor, "sci").await;
+    visitor.sees_in("h1", "with “science fiction”").await;
+    assert_eq!(visitor.typed("Genre").await, "science fiction");
+    all_are(&visitor, "science fiction").await;
     visitor.press("Older →").await;
     visitor.sees_in(".pager", "Page 2 of").await;
-    visitor.sees_in("h1", "with “sci”").await;
-    all_are(&visitor, "sci").await;
+    visitor.sees_in("h1", "with “science fiction”").await;
+    all_are(&visitor, "science fiction").await;
 
     visitor.fill("Genre", "no such genre").await;
     visitor.press("Filter").await;
     visitor
-        .sees("No film here has a genre with “no such genre” in it.")
+        .sees("No film here has the genre “no such genre”.")
         .await;
     visitor.press("Show all films").await;
     visitor.sees_in(".pager", "Page 1 of").await;
@@ -110,7 +110,7 @@ async fn recommendations_go_on_over_pages_while_they_change() {
     system.stop().await;
 }
 
-/// Every film that is shown has a genre with this in it.
+/// Every film that is shown has this genre.
 async fn all_are(visitor: &Visitor, genre: &str) {
     let facts = visitor
         .ask("return [...document.querySelectorAll('.film .facts')].map((facts) => facts.textContent)")

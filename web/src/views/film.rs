@@ -107,7 +107,7 @@ impl FilmCard {
             title: film.title.clone(),
             year: film.release_year.clone(),
             genre: film.genre.clone(),
-            first_genres: first_genres(&film.genre),
+            first_genres: first_genres(&film.genre, ""),
             rating: film.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
@@ -126,7 +126,7 @@ impl FilmCard {
             title: film.title.clone(),
             year: film.release_year.clone(),
             genre: film.genre.clone(),
-            first_genres: first_genres(&film.genre),
+            first_genres: first_genres(&film.genre, ""),
             rating: film.rating.map(one_decimal),
             because: why.keywords,
             because_more: why.more,
@@ -134,6 +134,14 @@ impl FilmCard {
             others: false,
             slot: None,
         }
+    }
+}
+
+impl FilmCard {
+    /// Names the genre that the list is of in the caption, too.
+    pub(crate) fn in_list_of(mut self, genre: &str) -> Self {
+        self.first_genres = first_genres(&self.genre, genre);
+        self
     }
 }
 
@@ -159,14 +167,18 @@ impl FilmView {
     }
 }
 
-/// The first genres of a list as it was typed.
-fn first_genres(genre: &str) -> String {
-    let genres = genre.split([',', ';', '/', '|']).map(str::trim);
-    let named: Vec<&str> = genres
-        .filter(|genre| !genre.is_empty())
-        .take(GENRES_NAMED)
-        .collect();
+/// The first genres of a list as it was typed; those of the list `chosen` come before the others.
+fn first_genres(genre: &str, chosen: &str) -> String {
+    let chosen = chosen.to_lowercase();
+    let is_chosen = |genre: &&str| split(&chosen).any(|chosen| chosen == genre.to_lowercase());
+    let (first, others): (Vec<&str>, Vec<&str>) = split(genre).partition(is_chosen);
+    let named: Vec<&str> = first.into_iter().chain(others).take(GENRES_NAMED).collect();
     named.join(", ")
+}
+
+fn split(genre: &str) -> impl Iterator<Item = &str> {
+    let genres = genre.split([',', ';', '/', '|']).map(str::trim);
+    genres.filter(|genre| !genre.is_empty())
 }
 
 /// Ratings stand beside each other: 8 and 8.1 are shown alike.
@@ -195,8 +207,11 @@ mod tests {
             ("Drama, Crime, Noir, Thriller", "Drama, Crime"),
             ("Drama;; Crime / Noir", "Drama, Crime"),
         ] {
-            assert_eq!(first_genres(genre), named);
+            assert_eq!(first_genres(genre, ""), named);
         }
+        let genre = "Drama, Crime, Film Noir";
+        assert_eq!(first_genres(genre, "film noir"), "Film Noir, Drama");
+        assert_eq!(first_genres(genre, "Crime; Drama"), "Drama, Crime");
     }
 
     #[test]

@@ -53,7 +53,10 @@ impl FilmsView {
             genre: genre.to_owned(),
             chips: chips(summary, genre),
             genres: genre_names(summary),
-            films,
+            films: films
+                .into_iter()
+                .map(|film| film.in_list_of(genre))
+                .collect(),
             pager: Pager::new("/", genre, page, last),
             fragment: list_url("/", genre, page, "list"),
             sample_size: None,
