@@ -1,9 +1,12 @@
+//! Why a read or a write failed, in the few kinds that callers tell apart: the same call may succeed later,
+//! or it will not.
+
 use std::time::Duration;
 
 use runtime::{AskError, Reporter};
 use thiserror::Error;
 
-/// Why a read or a write did not come about.
+/// Why a read or a write failed.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The database cannot be reached. A write that was under way may have been done.
@@ -43,8 +46,8 @@ impl Error {
         )
     }
 
-    /// Reports that `what` did not come about. Of a database that is away, or that has a full disk, the
-    /// log tells already.
+    /// Reports that `what` failed. A database that is unavailable or has a full disk is in the log
+    /// already.
     pub fn report(&self, reporter: &Reporter, what: &str) {
         if self.is_told() {
             reporter.hindered(format_args!("{what}: {self}"));

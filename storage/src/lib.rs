@@ -1,4 +1,4 @@
-//! What makes a database: one query path over SQLite and MySQL.
+//! The storage of a service: one query path over SQLite and MySQL.
 //!
 //! A service opens its [`Database`] from a [`DatabaseUrl`], which migrates it, and then runs
 //! closures over a [`DbConnection`]: [`Database::read`] on one of several reader threads,

@@ -1,3 +1,6 @@
+//! diesel-async's MySQL client as a blocking connection, so that no C library of MySQL is linked. Every wait for
+//! the server has a limit, after which the connection is not used any more.
+
 use std::{any::Any, future::Future, time::Duration};
 
 use diesel::{
@@ -27,8 +30,8 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// How long it may be silent when it is only asked whether it is there.
 const PING_SILENCE: Duration = Duration::from_secs(2);
 
-/// diesel-async's MySQL client as a blocking connection that diesel's multi-connection accepts.
-/// No operation waits for ever: a server that falls silent counts as gone.
+/// A MySQL connection that diesel's multi-connection accepts. No operation waits for ever: a server
+/// that falls silent counts as unavailable.
 pub struct PureMysqlConnection {
     /// Taken only when dropped.
     inner: Option<Inner>,
@@ -40,7 +43,7 @@ struct Inner {
     line: Line,
 }
 
-/// What waits for the server.
+/// The runtime that waits for the server.
 struct Line {
     runtime: Runtime,
     silence: Duration,

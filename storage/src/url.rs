@@ -1,3 +1,5 @@
+//! The address of a database, which says whether it is SQLite or MySQL. It is never shown with its password.
+
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use thiserror::Error;

@@ -1,4 +1,5 @@
-//! Time, as the database holds it.
+//! Time in whole microseconds, as both databases hold it. Queries take it as a parameter; only [`now`] reads the
+//! clock.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
@@ -6,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
-/// What the system's clock says.
+/// Returns the time of the system's clock.
 pub fn now() -> Moment {
     Moment(Utc::now().timestamp_micros())
 }

@@ -1,4 +1,4 @@
-//! A movie as the catalog holds it.
+//! A movie as the catalog holds it. A rating of 0 is a rating; a movie without one has `None`.
 
 use chrono::NaiveDateTime;
 
@@ -7,7 +7,7 @@ use super::FilmId;
 /// A movie. Texts that were never given are empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Movie {
-    /// Its identity.
+    /// Its id.
     pub id: FilmId,
     /// Its title, 1 to 255 characters.
     pub title: String,
@@ -23,7 +23,7 @@ pub struct Movie {
     pub created_at: NaiveDateTime,
     /// When it was last edited, UTC, in microseconds.
     pub updated_at: NaiveDateTime,
-    /// Whether somebody is recommended it.
+    /// Whether it is recommended to any user.
     pub is_recommended: bool,
     /// Grows with every write of its facts, and not with `is_recommended`.
     pub version: i64,

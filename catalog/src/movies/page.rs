@@ -1,4 +1,4 @@
-//! Lists of movies.
+//! A page of the movies, and the figures of the whole catalog.
 
 use super::Movie;
 
@@ -25,12 +25,12 @@ impl MoviePage {
     }
 }
 
-/// What the catalog holds, in figures.
+/// The figures of the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many movies there are.
+    /// The number of movies.
     pub total: i64,
     /// Each genre with the number of its movies, the commonest first. A movie of several genres
-    /// counts in each; spellings that differ in case are one genre.
+    /// counts in each; spellings that fold alike are one genre, under the commonest of them.
     pub genres: Vec<(String, i64)>,
 }
