@@ -100,7 +100,7 @@ pub(crate) async fn follow(folder: &Path, keywords: &[String], total: usize) {
     let mut users = (1..=total).map(|user| {
         let keyword = keywords.get(user - 1).cloned();
         let keyword = keyword.unwrap_or_else(|| keywords::unmet(user));
-        format!("({user}, '{keyword}', '2026-01-01 00:00:00')")
+        format!("({user}, '{keyword}', '{keyword}', '2026-01-01 00:00:00')")
     });
     database.batch_execute("BEGIN").unwrap();
     loop {
@@ -109,7 +109,8 @@ pub(crate) async fn follow(folder: &Path, keywords: &[String], total: usize) {
             break;
         }
         let rows = rows.join(",");
-        let insert = format!("INSERT INTO prefs (user_id, keyword, created_at) VALUES {rows}");
+        let insert =
+            format!("INSERT INTO prefs (user_id, keyword, normal, created_at) VALUES {rows}");
         database.batch_execute(&insert).unwrap();
     }
     database

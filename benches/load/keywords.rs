@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use proto::UserId;
 use recommendations::matching::{Index, Keyword};
 
 use super::films::Film;
@@ -59,7 +60,7 @@ fn film_counts(films: &[Film]) -> HashMap<String, usize> {
 pub(crate) fn matches(keywords: &[String], films: &[Film]) -> Vec<usize> {
     let mut index = Index::new();
     for (user, keyword) in (1..).zip(keywords) {
-        index.follow(user, &Keyword::parse(keyword).unwrap());
+        index.follow(UserId(user), &Keyword::parse(keyword).unwrap());
     }
     let users = |film: &Film| index.users_matching(&film.words()).len() as usize;
     films.iter().map(users).collect()

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
+use proto::UserId;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use recommendations::matching::{FilmText, FilmWords, Index, Keyword};
@@ -104,7 +105,7 @@ fn users_of_films(
         bencher.iter(|| {
             let mut sum = 0_u64;
             for film in films {
-                index.for_each_user_matching(&film.words(), |user| sum += user as u64);
+                index.for_each_user_matching(&film.words(), |user| sum += user.0 as u64);
             }
             sum
         });
@@ -147,7 +148,7 @@ fn build<'a>(preferences: impl Iterator<Item = &'a (i32, String)>) -> (Index, Du
     let mut index = Index::new();
     for (user, text) in preferences {
         index
-            .follow_text(*user, text)
+            .follow_normal(UserId(*user), text, text)
             .expect("the workload has keywords only");
     }
     (index, start.elapsed())

@@ -9,7 +9,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
 };
 use futures::future::{self, MaybeDone};
-use proto::FilmId;
+use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use runtime::{Backoff, ChildGuard};
 use storage::Database;
@@ -298,6 +298,8 @@ impl Handler<FilmsSaved> for Matcher {
 
 /// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
 async fn build(database: Database) -> Built {
+    let normalise = |conn: &mut _| preferences::normalise(conn, PREFERENCES);
+    while !database.write(normalise).await? {}
     let mut index = Index::new();
     let watermark = database.read(sequence::current).await?;
     let read_preferences = |after| {
@@ -306,12 +308,15 @@ async fn build(database: Database) -> Built {
     };
     let mut page = read_preferences(i32::MIN).await;
     while let rows = page.done().await?
-        && let Some((last, ..)) = rows.last()
+        && let Some(last) = rows.last()
     {
-        page = read_preferences(*last).await;
-        for (_, user, text) in rows {
+        page = read_preferences(last.id).await;
+        for row in rows {
+            let normal = row
+                .normal
+                .unwrap_or_else(|| Keyword::normal_of(&row.keyword));
             // What older deployments stored may be no keyword; it matches nothing.
-            let _ = index.follow_text(user.0, &text);
+            let _ = index.follow_normal(UserId(row.user), &row.keyword, &normal);
         }
     }
     let read_films = |after: String| {
@@ -351,8 +356,8 @@ impl<F: Future> Ahead<F> {
 
 fn apply(index: &mut Index, step: Step) {
     match step {
-        Step::Follow(user, keyword) => drop(index.follow(user.0, &keyword)),
-        Step::Stop(user, keyword) => drop(index.stop(user.0, &keyword)),
+        Step::Follow(user, keyword) => drop(index.follow(user, &keyword)),
+        Step::Stop(user, keyword) => drop(index.stop(user, &keyword)),
         Step::Put(film, words) => index.put_film(film.as_str(), &words),
         Step::Remove(film) => drop(index.remove_film(film.as_str())),
     }

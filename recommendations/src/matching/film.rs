@@ -1,8 +1,8 @@
 //! A film as the matcher sees it, and the definition of a match.
 
-use super::keyword::Keyword;
+use super::keyword::{Keyword, Term};
 use super::word::Word;
-use super::words::append_words;
+use super::words::{Variant, VariantKind, Words};
 
 /// The texts of a film that preferences are matched against.
 #[derive(Clone, Copy, Debug)]
@@ -17,135 +17,111 @@ pub struct FilmText<'a> {
     pub keywords: &'a [String],
 }
 
-/// A film cut into normalized words, with a gap between fields so that no phrase reaches from one into the next.
+/// A film cut into folded words, with a gap between fields so that no phrase reaches from one into the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilmWords {
-    words: Vec<Word>,
-}
+pub struct FilmWords(Words);
 
 impl FilmWords {
     /// Cuts a film's texts into words.
     pub fn of(film: &FilmText<'_>) -> FilmWords {
         let bytes = film.title.len() + film.description.len() + film.genre.len();
-        let mut words = Vec::with_capacity(bytes / 5 + 8);
+        let mut words = Words::with_capacity(bytes / 5 + 8);
         for text in [film.title, film.description, film.genre]
             .into_iter()
             .chain(film.keywords.iter().map(String::as_str))
         {
-            append_words(text, &mut words);
-            if words.last().is_some_and(|last| *last != Word::GAP) {
-                words.push(Word::GAP);
-            }
+            words.append_field(text);
         }
-        FilmWords { words }
+        FilmWords(words)
     }
 
     /// The words in order, with [`Word::GAP`] after each field.
     pub fn words(&self) -> &[Word] {
-        &self.words
+        &self.0.words
+    }
+
+    /// Second readings of some of the words, in the order of the words.
+    pub fn variants(&self) -> &[Variant] {
+        &self.0.variants
     }
 }
 
-/// Whether a film has the words of a keyword in a row, within one field.
+/// Whether a film meets a keyword: has the words of one of its phrases in a row, within one field.
 pub fn matches(film: &FilmWords, keyword: &Keyword) -> bool {
-    film.words
-        .windows(keyword.words().len())
-        .any(|row| row == keyword.words())
+    keyword.phrases().iter().any(|phrase| {
+        let row = Row {
+            words: film.words(),
+            variants: film.variants(),
+            terms: phrase.len(),
+            meets: |term, word| {
+                let term: Option<&Term> = phrase.get(term);
+                term.is_some_and(|term| term.forms.contains(&word))
+            },
+            exact: |term| phrase.get(term).is_some_and(|term: &Term| term.exact),
+        };
+        (0..film.words().len()).any(|start| row.is_at(start))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A phrase and the words of a text: whether the phrase is somewhere in it. The index asks with numbers for words.
+pub(super) struct Row<'a, W, Meets, Exact> {
+    /// The words in order.
+    pub(super) words: &'a [W],
+    /// Their second readings, in order.
+    pub(super) variants: &'a [Variant<W>],
+    /// How many terms the phrase has.
+    pub(super) terms: usize,
+    /// Whether a term of the phrase has this word among its forms.
+    pub(super) meets: Meets,
+    /// Whether a term of the phrase is met only by the word as it is written.
+    pub(super) exact: Exact,
+}
 
-    fn film(title: &str, description: &str, genre: &str, keywords: &[&str]) -> FilmWords {
-        let keywords: Vec<String> = keywords.iter().map(ToString::to_string).collect();
-        FilmWords::of(&FilmText {
-            title,
-            description,
-            genre,
-            keywords: &keywords,
+impl<W: Copy, Meets: Fn(usize, W) -> bool, Exact: Fn(usize) -> bool> Row<'_, W, Meets, Exact> {
+    /// Whether the phrase begins at a place.
+    pub(super) fn is_at(&self, start: usize) -> bool {
+        self.follows(start, 0)
+    }
+
+    /// Whether the terms from `term` on stand from `place` on.
+    fn follows(&self, place: usize, term: usize) -> bool {
+        if term == self.terms {
+            return true;
+        }
+        let exact = (self.exact)(term);
+        let word = self.words.get(place);
+        if word.is_some_and(|&word| (self.meets)(term, word))
+            && !(exact && self.is_written_otherwise(place))
+            && self.follows(place + 1, term + 1)
+        {
+            return true;
+        }
+        self.variants_at(place).iter().any(|variant| {
+            (self.meets)(term, variant.word)
+                && !(exact && variant.kind == VariantKind::Joined)
+                && self.follows(place + variant.length as usize, term + 1)
         })
     }
 
-    fn met(film: &FilmWords, keyword: &str) -> bool {
-        matches(film, &Keyword::parse(keyword).unwrap())
+    /// Whether the word at a place is not written as it was folded.
+    fn is_written_otherwise(&self, place: usize) -> bool {
+        let exact =
+            |variant: &Variant<W>| variant.kind == VariantKind::Exact && variant.length == 1;
+        self.variants_at(place).iter().any(exact)
     }
 
-    #[test]
-    fn a_phrase_is_its_words_in_a_row() {
-        let film = film(
-            "Alien",
-            "A science-fiction horror film about a fiction of science.",
-            "Horror",
-            &[],
-        );
-        for keyword in [
-            "science fiction",
-            "Science-Fiction",
-            "horror films",
-            "fiction",
-            "alien",
-            "about a fiction of",
-        ] {
-            assert!(met(&film, keyword), "{keyword}");
-        }
-        for keyword in [
-            "science horror",
-            "fiction science",
-            "science fiction science",
-            "horror alien",
-            "aliens ate",
-        ] {
-            assert!(!met(&film, keyword), "{keyword}");
-        }
-    }
-
-    #[test]
-    fn no_phrase_reaches_over_a_field() {
-        let film = film(
-            "Blue",
-            "Velvet night",
-            "Drama",
-            &["crime", "story, told", "noir"],
-        );
-        for keyword in [
-            "blue",
-            "velvet night",
-            "drama",
-            "crime",
-            "story told",
-            "noir",
-        ] {
-            assert!(met(&film, keyword), "{keyword}");
-        }
-        for keyword in [
-            "blue velvet",
-            "night drama",
-            "drama crime",
-            "crime story",
-            "told noir",
-        ] {
-            assert!(!met(&film, keyword), "{keyword}");
-        }
-    }
-
-    #[test]
-    fn dirty_keywords_of_old_catalogs_are_cleaned() {
-        let film = film(
-            "",
-            "",
-            "",
-            &["action,", "(robots)", "--", "heist.", "ocean's"],
-        );
-        for keyword in ["action", "robot", "heists", "Ocean"] {
-            assert!(met(&film, keyword), "{keyword}");
-        }
-        assert!(!met(&film, "action robot"));
-    }
-
-    #[test]
-    fn an_empty_film_meets_nothing() {
-        assert!(!met(&film("", " ", "…", &[]), "a"));
-        assert!(!met(&FilmWords::default(), "a b"));
+    fn variants_at(&self, place: usize) -> &[Variant<W>] {
+        let first = self
+            .variants
+            .partition_point(|variant| (variant.start as usize) < place);
+        let from = self.variants.get(first..).unwrap_or_default();
+        let count = from
+            .iter()
+            .take_while(|variant| variant.start as usize == place)
+            .count();
+        from.get(..count).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

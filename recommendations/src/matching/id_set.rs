@@ -1,4 +1,6 @@
 //! A set of numbers that is small for one member and fast for a million.
+//!
+//! A long sorted list becomes a bitmap, and a bitmap that shrank to half of that becomes a list again.
 
 use roaring::RoaringBitmap;
 
@@ -108,6 +110,14 @@ impl IdSet {
                     }
                 }
             }
+        }
+    }
+
+    /// Adds all members to a bitmap.
+    pub(super) fn add_to(&self, bitmap: &mut RoaringBitmap) {
+        match self {
+            IdSet::List(list) => bitmap.extend(list),
+            IdSet::Bitmap(members) => *bitmap |= members,
         }
     }
 

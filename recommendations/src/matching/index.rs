@@ -1,22 +1,25 @@
 //! All preferences and all films in memory, matched in both directions.
+//!
+//! Asking needs `&mut`: memory for the answer is kept from one question to the next.
 
 use std::sync::Arc;
 
+use proto::UserId;
 use roaring::RoaringBitmap;
 
 use super::film::FilmWords;
-use super::followers::Followers;
+use super::film_index::FilmIndex;
 use super::keyword::{Keyword, KeywordError};
-use super::library::Library;
+use super::keyword_index::KeywordIndex;
 
 /// Answers [`matches`](super::matches) for all users of a film and for all films of a keyword.
 ///
 /// The work of a question grows with what matches, not with how much there is. A preference is identified by the user
-/// and the exact text of the keyword: "Heist" and "heist" of one user are two preferences that match the same films.
+/// and the [normal form](Keyword::normal) of the keyword: "Heist" and "heist" of one user are one preference.
 #[derive(Default)]
 pub struct Index {
-    followers: Followers,
-    library: Library,
+    keywords: KeywordIndex,
+    films: FilmIndex,
 }
 
 impl Index {
@@ -26,72 +29,77 @@ impl Index {
     }
 
     /// A user follows a keyword from now on; false when the index had that preference.
-    pub fn follow(&mut self, user: i32, keyword: &Keyword) -> bool {
-        self.followers.follow(user, keyword)
+    pub fn follow(&mut self, user: UserId, keyword: &Keyword) -> bool {
+        self.keywords.follow(user, keyword)
     }
 
-    /// As [`Index::follow`], from the keyword's text: the fast way for many preferences, because a text that somebody
-    /// follows already is not cut into words again.
-    pub fn follow_text(&mut self, user: i32, text: &str) -> Result<bool, KeywordError> {
-        self.followers.follow_text(user, text)
+    /// As [`Index::follow`], from the keyword's text and its normal form: the fast way for many preferences, because a
+    /// keyword that somebody follows already is not cut into words again.
+    pub fn follow_normal(
+        &mut self,
+        user: UserId,
+        text: &str,
+        normal: &str,
+    ) -> Result<bool, KeywordError> {
+        self.keywords.follow_normal(user, text, normal)
     }
 
     /// A user follows a keyword no longer; false when the index had no such preference.
-    pub fn stop(&mut self, user: i32, keyword: &Keyword) -> bool {
-        self.followers.stop(user, keyword)
+    pub fn stop(&mut self, user: UserId, keyword: &Keyword) -> bool {
+        self.keywords.stop(user, keyword)
     }
 
     /// Adds a film, or puts it in the place of the one with the same id.
     pub fn put_film(&mut self, film_id: &str, film: &FilmWords) {
-        self.library.put(film_id, film);
+        self.films.put(film_id, film);
     }
 
     /// Takes a film out; false when the index had no such film.
     pub fn remove_film(&mut self, film_id: &str) -> bool {
-        self.library.remove(film_id)
+        self.films.remove(film_id)
     }
 
     /// The users with a preference that the film meets, their ids as `u32`. The film need not be in the index.
     ///
     /// The index is changed only in memory that it keeps for the next call.
     pub fn users_matching(&mut self, film: &FilmWords) -> RoaringBitmap {
-        self.followers.matching(film)
+        self.keywords.matching(film)
     }
 
     /// Calls `visit` once with each user whom [`Index::users_matching`] would name, in no particular order: what
     /// counts or filters users needs no set of them.
-    pub fn for_each_user_matching(&mut self, film: &FilmWords, visit: impl FnMut(i32)) {
-        self.followers.for_each_matching(film, visit);
+    pub fn for_each_user_matching(&mut self, film: &FilmWords, visit: impl FnMut(UserId)) {
+        self.keywords.for_each_matching(film, visit);
     }
 
     /// The ids of the films that meet a keyword, in no particular order. Nobody need follow it.
     pub fn films_matching(&self, keyword: &Keyword) -> Vec<Arc<str>> {
-        self.library.matching(keyword)
+        self.films.matching(keyword)
     }
 
     /// How many films meet a keyword. Nobody need follow it.
     pub fn count_films(&self, keyword: &Keyword) -> usize {
-        self.library.count(keyword)
+        self.films.count(keyword)
     }
 
     /// How many preferences there are.
     pub fn preferences(&self) -> usize {
-        self.followers.len()
+        self.keywords.len()
     }
 
-    /// How many distinct keyword texts are followed.
+    /// How many distinct keywords are followed.
     pub fn keywords(&self) -> usize {
-        self.followers.distinct()
+        self.keywords.distinct()
     }
 
     /// How many films there are.
     pub fn films(&self) -> usize {
-        self.library.len()
+        self.films.len()
     }
 
     /// Memory held, in bytes, about.
     pub fn memory_bytes(&self) -> usize {
-        self.followers.memory_bytes() + self.library.memory_bytes()
+        self.keywords.memory_bytes() + self.films.memory_bytes()
     }
 }
 

@@ -1,4 +1,6 @@
-//! One normalized word as a small fixed-size value.
+//! One folded word as a value of 16 bytes, compared and hashed at the same cost whatever its length.
+//!
+//! Words of more than 15 bytes are held as a hash, so their letters cannot be read back.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -8,7 +10,7 @@ const INLINE: usize = 15;
 /// What the last byte says of a word that is too long to be held as its letters.
 const HASHED: u8 = u8::MAX;
 
-/// A normalized word: its bytes when they are at most 15, else a 120-bit hash of them.
+/// A folded word: its bytes when they are at most 15, else a 120-bit hash of them.
 ///
 /// Comparing, hashing and storing a word costs the same for every word, and no index needs to keep letters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,13 @@ impl Word {
     /// Stands between two fields of a film; equal to no word.
     pub const GAP: Word = Word { low: 0, high: 0 };
 
-    /// The word with these normalized letters.
+    /// The word "and", which `&` and `+` are read as.
+    pub(super) const AND: Word = Word {
+        low: u32::from_le_bytes(*b"and\0") as u64,
+        high: 3 << 56,
+    };
+
+    /// The word with these folded letters.
     pub fn of(letters: &str) -> Word {
         let mut inline = Letters::default();
         letters.bytes().for_each(|byte| inline.push(byte));
@@ -44,14 +52,6 @@ impl Word {
             low: hash(0),
             high: u64::from_le_bytes(high),
         }
-    }
-
-    /// A number below `slots`, evenly spread over words.
-    pub(super) fn slot(self, slots: usize) -> usize {
-        let product = u128::from(self.low ^ 0x9E37_79B9_7F4A_7C15)
-            * u128::from(self.high ^ 0xD1B5_4A32_D192_ED03);
-        let mixed = (product as u64) ^ ((product >> 64) as u64);
-        ((u128::from(mixed) * slots as u128) >> 64) as usize
     }
 }
 
@@ -90,6 +90,10 @@ impl Letters {
 
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.length
     }
 
     /// The letters as text, when they are at most 15 bytes of UTF-8.
@@ -145,6 +149,7 @@ mod tests {
             }
             assert_ne!(Word::of(one), Word::GAP);
         }
+        assert_eq!(Word::of("and"), Word::AND);
     }
 
     #[test]

@@ -1,187 +1,540 @@
-//! The words of a text, normalized so that what a person holds for the same word is the same word.
+//! The words of a text, without what does not count: case, width, accents, punctuation.
 //!
-//! A text is cut at Unicode word boundaries. A word is decomposed (NFKD), loses its diacritics, is case-folded, loses a
-//! possessive `'s` and its other apostrophes, and is stemmed as English. Punctuation separates words (`sci-fi` is two),
-//! except the points of an acronym (`F.B.I.` is `fbi`) and the commas in a number (`10,000` is `10000`). Films,
-//! keywords of users and keywords sent by old catalogs all come through here.
+//! A text is cut into words at everything that is no letter and no digit. `&` and `+` between words are the word
+//! "and". Some words can be read in a second way, as a [`Variant`] over the same place: `Spider-Man` also as
+//! `spiderman`, `U.S.` as an acronym and not only as the word "us", `Amélie` with its accent. Inflections are not
+//! looked at here; see [`inflection`](super::inflection).
 
-use std::cell::RefCell;
-
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::stems::Stems;
+use super::folding::{folded, lowered, unified};
 use super::word::{Letters, Word};
 
-thread_local! {
-    static STEMS: RefCell<Stems> = RefCell::new(Stems::new());
+/// A second reading of one or several words of a text. An index puts numbers in the place of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant<W = Word> {
+    /// The place of the first word.
+    pub start: u32,
+    /// How many words it stands for.
+    pub length: u32,
+    /// What they are read as.
+    pub word: W,
+    /// What sort of reading it is.
+    pub kind: VariantKind,
 }
 
-/// The normalized words of a text, in order.
-pub fn words(text: &str) -> Vec<Word> {
-    let mut words = Vec::with_capacity(text.len() / 6 + 1);
-    append_words(text, &mut words);
-    words
-}
-
-/// Appends the normalized words of a text, in order.
-pub(super) fn append_words(text: &str, words: &mut Vec<Word>) {
-    STEMS.with_borrow_mut(|stems| {
-        // No word reaches over ASCII white space, and most pieces between it need none of Unicode's rules.
-        for piece in text.split_ascii_whitespace() {
-            let before = words.len();
-            if append_plain(piece.as_bytes(), stems, words).is_none() {
-                words.truncate(before);
-                append_any(piece, stems, words);
-            }
-        }
-    });
-}
-
-/// Appends the words of a piece in which ASCII letters are all that counts; none when it needs more than that.
-fn append_plain(piece: &[u8], stems: &mut Stems, words: &mut Vec<Word>) -> Option<()> {
-    let mut letters = Letters::default();
-    let mut previous = b' ';
-    let mut rest = piece;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        if byte.is_ascii_alphanumeric() {
-            letters.push(byte.to_ascii_lowercase());
-        } else if !byte.is_ascii() {
-            return None;
-        } else {
-            let follows_word = previous.is_ascii_alphanumeric();
-            let inside = follows_word && starts_with_letter(after);
-            match (byte, after) {
-                (b'\'', [b's' | b'S', beyond @ ..])
-                    if (follows_word || previous == b'.') && !starts_with_letter(beyond) =>
-                {
-                    rest = beyond;
-                    previous = b's';
-                    continue;
-                }
-                (b'\'', _) if inside => {}
-                (b'.' | b',', _) if inside => return None,
-                _ => end_word(&mut letters, stems, words)?,
-            }
-        }
-        previous = *byte;
-    }
-    end_word(&mut letters, stems, words)
-}
-
-fn starts_with_letter(piece: &[u8]) -> bool {
-    piece.first().is_some_and(u8::is_ascii_alphanumeric)
-}
-
-fn end_word(letters: &mut Letters, stems: &mut Stems, words: &mut Vec<Word>) -> Option<()> {
-    if !letters.is_empty() {
-        words.push(stems.of_short(std::mem::take(letters))?);
-    }
-    Some(())
-}
-
-/// Appends the words of any piece of text.
-fn append_any(piece: &str, stems: &Stems, words: &mut Vec<Word>) {
-    let plain = without_apostrophes(&folded(piece));
-    for word in plain.unicode_words() {
-        if is_acronym(word) {
-            words.push(stems.of(&word.replace('.', "")));
-            continue;
-        }
-        for part in word.split(|c| !is_part_of_word(c) && c != ',') {
-            let part = part.replace(',', "");
-            if part.contains(char::is_alphanumeric) {
-                words.push(stems.of(&part));
-            }
+impl Variant {
+    /// The same with something else in the place of the word.
+    pub(super) fn with<W>(&self, word: W) -> Variant<W> {
+        Variant {
+            start: self.start,
+            length: self.length,
+            word,
+            kind: self.kind,
         }
     }
 }
 
-/// Decomposed, without diacritics and invisible characters, in lower case.
-fn folded(piece: &str) -> String {
-    let mut text = String::with_capacity(piece.len());
-    // A fraction does not run into the number before it: 8½ is 8 1/2.
-    let spaced = piece
-        .chars()
-        .flat_map(|c| is_fraction(c).then_some(' ').into_iter().chain([c]));
-    for c in spaced
-        .nfkd()
-        .filter(|&c| !is_dropped(c))
-        .flat_map(char::to_lowercase)
-    {
-        match c {
-            'ß' => text.push_str("ss"),
-            'æ' => text.push_str("ae"),
-            'œ' => text.push_str("oe"),
-            'þ' => text.push_str("th"),
-            'ø' => text.push('o'),
-            'ł' => text.push('l'),
-            'đ' | 'ð' => text.push('d'),
-            'ħ' => text.push('h'),
-            'ı' => text.push('i'),
-            'ς' => text.push('σ'),
-            '’' | '‘' | '‛' | 'ʼ' | 'ʻ' | 'ʹ' | '`' => text.push('\''),
-            c => text.push(c),
+/// Why a word has a second reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariantKind {
+    /// Words with a hyphen or an elision between them, as one word.
+    Joined,
+    /// Capital letters, which may be an acronym.
+    Capitals,
+    /// The word as it is written, which is not the folded word: with accents, apostrophe or points.
+    Exact,
+}
+
+/// Words in order, and second readings of some of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) words: Vec<Word>,
+    pub(super) variants: Vec<Variant>,
+    /// The letters of words and variants, if they are asked for.
+    texts: Option<Texts>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Texts {
+    words: Vec<String>,
+    variants: Vec<String>,
+}
+
+impl Words {
+    pub(super) fn with_capacity(words: usize) -> Words {
+        Words {
+            words: Vec::with_capacity(words),
+            ..Words::default()
         }
     }
-    text
-}
 
-fn is_fraction(c: char) -> bool {
-    matches!(c, '¼'..='¾' | '⅐'..='⅟' | '↉')
-}
+    /// Collects the letters, too.
+    pub(super) fn with_texts() -> Words {
+        Words {
+            texts: Some(Texts::default()),
+            ..Words::default()
+        }
+    }
 
-/// Diacritics of the scripts that are read without them, and characters that are not seen.
-fn is_dropped(c: char) -> bool {
-    matches!(c,
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{640}' | '\u{200C}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
-        | '\u{300}'..='\u{36F}' | '\u{483}'..='\u{489}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}'
-        | '\u{20D0}'..='\u{20FF}' | '\u{FE20}'..='\u{FE2F}'
-        | '\u{591}'..='\u{5BD}' | '\u{5BF}' | '\u{5C1}' | '\u{5C2}' | '\u{5C4}' | '\u{5C5}' | '\u{5C7}'
-        | '\u{610}'..='\u{61A}' | '\u{64B}'..='\u{65F}' | '\u{670}' | '\u{6D6}'..='\u{6DC}' | '\u{6DF}'..='\u{6E8}'
-        | '\u{6EA}'..='\u{6ED}')
-}
+    /// Appends the words of a text, and a gap if it had any.
+    pub(super) fn append_field(&mut self, text: &str) {
+        let first = self.words.len();
+        let mut cutter = Cutter {
+            text,
+            first,
+            out: self,
+            and: false,
+            initials: None,
+            last: String::new(),
+        };
+        cutter.cut();
+        if self.words.len() > first {
+            self.push("", Word::GAP);
+        }
+        if self.texts.is_none() && !self.variants.is_sorted_by_key(|variant| variant.start) {
+            self.variants.sort_by_key(|variant| variant.start);
+        }
+    }
 
-/// Without the apostrophes inside words, and without a possessive `'s`, also that of an acronym.
-fn without_apostrophes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    let mut previous = ' ';
-    while let Some(c) = rest.next() {
-        let mut ahead = rest.clone();
-        if c == '\''
-            && let Some(next) = ahead.next()
+    /// The letters of each word, with the letters of its exact reading where that is another; none at a gap.
+    pub(super) fn spelled(&self) -> Vec<Option<Spelled>> {
+        let Some(texts) = &self.texts else {
+            return Vec::new();
+        };
+        let words = texts.words.iter().enumerate().map(|(place, text)| {
+            let exact = self
+                .variants
+                .iter()
+                .zip(&texts.variants)
+                .find(|(variant, _)| {
+                    variant.kind == VariantKind::Exact
+                        && variant.length == 1
+                        && variant.start as usize == place
+                });
+            (!text.is_empty()).then(|| Spelled {
+                folded: text.clone(),
+                exact: exact.map_or_else(|| text.clone(), |(_, text)| text.clone()),
+            })
+        });
+        words.collect()
+    }
+
+    fn push(&mut self, text: &str, word: Word) {
+        self.words.push(word);
+        if let Some(texts) = &mut self.texts {
+            texts.words.push(text.into());
+        }
+    }
+
+    fn push_variant(&mut self, start: usize, length: usize, text: &str, kind: VariantKind) {
+        self.variants.push(Variant {
+            start: start as u32,
+            length: length as u32,
+            word: Word::of(text),
+            kind,
+        });
+        if let Some(texts) = &mut self.texts {
+            texts.variants.push(text.into());
+        }
+    }
+
+    /// Takes back all words from `place` on, with their variants.
+    fn truncate(&mut self, place: usize) {
+        self.words.truncate(place);
+        while self
+            .variants
+            .last()
+            .is_some_and(|last| last.start as usize >= place)
         {
-            let follows_word = is_part_of_word(previous);
-            let ends_there = !ahead.next().is_some_and(is_part_of_word);
-            if (follows_word || previous == '.') && next == 's' && ends_there {
-                rest.next();
+            self.variants.pop();
+        }
+        if let Some(texts) = &mut self.texts {
+            texts.words.truncate(place);
+            texts.variants.truncate(self.variants.len());
+        }
+    }
+}
+
+/// The letters of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spelled {
+    /// Without case and accents.
+    pub(super) folded: String,
+    /// Without case; an acronym has a point after each letter.
+    pub(super) exact: String,
+}
+
+/// Cuts one text.
+struct Cutter<'a> {
+    text: &'a str,
+    /// The place of its first word.
+    first: usize,
+    out: &'a mut Words,
+    /// An "and" is due before the next word.
+    and: bool,
+    /// Letters with points, white space between them: where they began, where they ended, which they are.
+    initials: Option<(usize, usize, String)>,
+    /// The last word that needed more than the plain way.
+    last: String,
+}
+
+impl Cutter<'_> {
+    fn cut(&mut self) {
+        // No word reaches over ASCII white space, and most pieces between it need none of the rules.
+        for piece in self.text.split_ascii_whitespace() {
+            if self.plain(piece.as_bytes()).is_some() {
                 continue;
             }
-            if follows_word && is_part_of_word(next) {
-                continue;
+            if piece.is_ascii() {
+                self.piece(piece);
+            } else {
+                unified(piece)
+                    .split_whitespace()
+                    .for_each(|piece| self.piece(piece));
             }
         }
-        plain.push(c);
-        previous = c;
     }
-    plain
+
+    /// A word of ASCII letters and digits with punctuation at most around it; none when it needs more than that.
+    fn plain(&mut self, piece: &[u8]) -> Option<()> {
+        let mut rest = piece;
+        while let [b'(' | b'[' | b'"' | b'\'', after @ ..] = rest {
+            rest = after;
+        }
+        let mut letters = Letters::default();
+        let mut capitals = 0;
+        while let [byte, after @ ..] = rest
+            && byte.is_ascii_alphanumeric()
+        {
+            capitals += usize::from(byte.is_ascii_uppercase());
+            letters.push(byte.to_ascii_lowercase());
+            rest = after;
+        }
+        let all_trailing = |rest: &[u8]| {
+            rest.iter().all(|byte| {
+                matches!(
+                    byte,
+                    b',' | b'.' | b';' | b':' | b'!' | b'?' | b')' | b']' | b'"' | b'\''
+                )
+            })
+        };
+        let initial = letters.len() == 1 && rest.first() == Some(&b'.');
+        if letters.is_empty() || capitals > 1 || initial || !all_trailing(rest) {
+            return None;
+        }
+        let text = letters.text()?;
+        let word = letters.word()?;
+        self.word(text, word);
+        Some(())
+    }
+
+    /// The place of the next word.
+    fn next_place(&self) -> usize {
+        self.out.words.len() + usize::from(self.and)
+    }
+
+    fn word(&mut self, text: &str, word: Word) {
+        if std::mem::take(&mut self.and) {
+            self.out.push("and", Word::AND);
+        }
+        self.out.push(text, word);
+    }
+
+    /// Any piece of unified text.
+    fn piece(&mut self, piece: &str) {
+        let mut rest = piece;
+        let mut previous = ' ';
+        while let Some(c) = rest.chars().next() {
+            if is_part_of_word(c) {
+                let before = rest;
+                rest = self.compound(rest);
+                let read = before.len() - rest.len();
+                previous = before
+                    .get(..read)
+                    .and_then(|read| read.chars().next_back())
+                    .unwrap_or(' ');
+                continue;
+            }
+            rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            let attached = [is_part_of_word(previous), rest.starts_with(is_part_of_word)];
+            // LGBTQ+ and +1 are no sums.
+            let means_and = c == '&' || c == '+' && attached[0] == attached[1];
+            if means_and && self.out.words.len() > self.first {
+                self.and = true;
+            }
+            previous = c;
+        }
+    }
+
+    /// Words with hyphens between them, at least one, from the beginning of `text`; returns what follows.
+    fn compound<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut parts: Vec<String> = Vec::new();
+        let start = self.next_place();
+        let mut rest = text;
+        loop {
+            let before = self.next_place();
+            self.last.clear();
+            let (chunk, after) = chunk(rest);
+            rest = self.chunk(chunk, after);
+            if self.out.words.len() == before + 1 {
+                parts.push(self.last.clone());
+            } else {
+                // What is several words itself is not joined with others.
+                parts.push(String::new());
+            }
+            let mut ahead = rest.chars();
+            if ahead.next().is_some_and(is_hyphen) && ahead.next().is_some_and(is_part_of_word) {
+                rest = rest.trim_start_matches(is_hyphen);
+            } else {
+                break;
+            }
+        }
+        self.join(start, &parts);
+        rest
+    }
+
+    /// Adds the words from `start` on as one word, and each two neighbours as one.
+    fn join(&mut self, start: usize, parts: &[String]) {
+        let joinable = |parts: &[String]| {
+            let digits = |part: &String| part.bytes().all(|byte| byte.is_ascii_digit());
+            parts.iter().all(|part| !part.is_empty()) && !parts.iter().all(digits)
+        };
+        if self.out.words.len() != start + parts.len() {
+            return;
+        }
+        if (3..=LONGEST_JOINED).contains(&parts.len()) && joinable(parts) {
+            self.out
+                .push_variant(start, parts.len(), &parts.concat(), VariantKind::Joined);
+        }
+        for (place, pair) in parts.windows(2).enumerate() {
+            if joinable(pair) {
+                self.out
+                    .push_variant(start + place, 2, &pair.concat(), VariantKind::Joined);
+            }
+        }
+    }
+
+    /// A run of letters, digits, and points and apostrophes between them; returns what follows.
+    fn chunk<'t>(&mut self, chunk: &str, after: &'t str) -> &'t str {
+        if let Some(letters) = acronym(chunk) {
+            let after_point = after.strip_prefix('.').unwrap_or(after);
+            let rest = after_point
+                .strip_prefix("'s")
+                .filter(|rest| !rest.starts_with(is_part_of_word))
+                .unwrap_or(after_point);
+            self.acronym(&letters);
+            return rest;
+        }
+        if let Some(rest) = after.strip_prefix('.')
+            && let letter = folded(chunk)
+            && letter.chars().all(char::is_alphabetic)
+            && letter.chars().count() == 1
+        {
+            self.initial(&letter);
+            return rest;
+        }
+        if let Some((symbol, rest)) = language(chunk, after) {
+            let text = folded(chunk) + symbol;
+            self.word(&text, Word::of(&text));
+            return rest;
+        }
+        for part in chunk.split('.') {
+            let number = |byte: u8| byte.is_ascii_digit() || byte == b',';
+            if part.bytes().all(number) {
+                self.letters(&part.replace(',', ""));
+            } else {
+                part.split(',')
+                    .filter(|part| !part.is_empty())
+                    .for_each(|part| self.letters(part));
+            }
+        }
+        after
+    }
+
+    /// A word of letters, digits and apostrophes.
+    fn letters(&mut self, text: &str) {
+        let Some((left, right)) = text.rsplit_once('\'') else {
+            self.unbroken(text);
+            return;
+        };
+        let exact = lowered(text);
+        match lowered(right).as_str() {
+            // "A 1990's thriller" is of the 1990s; the 's of other words is no part of the word.
+            "s" if is_decade(left) => {
+                self.exact_over(&exact, |cutter| cutter.unbroken(&format!("{left}s")))
+            }
+            "s" | "ll" | "re" | "ve" | "m" | "d" => {
+                self.exact_over(&exact, |cutter| cutter.letters(left))
+            }
+            _ => match text.split_once('\'') {
+                Some((first, rest)) if is_elided(first) && !rest.contains('\'') => {
+                    let start = self.next_place();
+                    self.unbroken(first);
+                    self.unbroken(rest);
+                    self.join(start, &[folded(first), folded(rest)]);
+                }
+                _ => self.exact_over(&exact, |cutter| cutter.unbroken(&text.replace('\'', ""))),
+            },
+        }
+    }
+
+    /// Cuts by `cut`, which makes one word that is exactly `exact`.
+    fn exact_over(&mut self, exact: &str, cut: impl FnOnce(&mut Self)) {
+        let place = self.next_place();
+        cut(self);
+        if self.out.words.len() == place + 1 {
+            self.out.push_variant(place, 1, exact, VariantKind::Exact);
+        }
+    }
+
+    /// A word of letters and digits.
+    fn unbroken(&mut self, text: &str) {
+        if text.chars().all(is_spaced_script) {
+            self.single(text);
+        } else {
+            // Where words stand without spaces, Unicode's rules say where one may end.
+            text.unicode_words().for_each(|word| self.single(word));
+        }
+    }
+
+    fn single(&mut self, text: &str) {
+        let plain = folded(text);
+        if !plain.contains(char::is_alphanumeric) {
+            return;
+        }
+        let place = self.next_place();
+        self.word(&plain, Word::of(&plain));
+        self.last.clone_from(&plain);
+        if !text.is_ascii() {
+            let exact = lowered(text);
+            if exact != plain {
+                self.out.push_variant(place, 1, &exact, VariantKind::Exact);
+            }
+        } else if self.stands_out(text) {
+            self.out
+                .push_variant(place, 1, &with_points(&plain), VariantKind::Capitals);
+        }
+    }
+
+    /// Whether an ASCII word has the capitals of an acronym, in a text that is not all capitals.
+    fn stands_out(&self, text: &str) -> bool {
+        let letters = text.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let capitals = text.bytes().filter(u8::is_ascii_uppercase).count();
+        let all = capitals == text.len();
+        letters
+            && capitals > 1
+            && ((all && text.len() <= 8) || text.len() <= 4)
+            && (self.text.contains(char::is_lowercase) || self.text.trim().len() == text.len())
+    }
+
+    /// `U.S.`, by its letters.
+    fn acronym(&mut self, letters: &str) {
+        let place = self.next_place();
+        self.word(letters, Word::of(letters));
+        self.out
+            .push_variant(place, 1, &with_points(letters), VariantKind::Exact);
+    }
+
+    /// A letter with a point, which may be one of several.
+    fn initial(&mut self, letter: &str) {
+        let place = self.out.words.len();
+        if let Some((start, end, mut letters)) = self.initials.take()
+            && end == place
+            && !self.and
+        {
+            letters.push_str(letter);
+            self.out.truncate(start);
+            self.acronym(&letters);
+            self.initials = Some((start, start + 1, letters));
+        } else {
+            self.word(letter, Word::of(letter));
+            let end = self.out.words.len();
+            self.initials = Some((end - 1, end, letter.into()));
+        }
+    }
+}
+
+/// What a word is before an apostrophe that joins it to the next.
+const ELISIONS: [&str; 16] = [
+    "l", "d", "j", "c", "n", "s", "t", "qu", "un", "dell", "nell", "all", "sull", "dall", "quell",
+    "sant",
+];
+
+fn is_elided(text: &str) -> bool {
+    ELISIONS
+        .iter()
+        .any(|elided| elided.eq_ignore_ascii_case(text))
+}
+
+/// How many words with hyphens between them are also read as one.
+pub(super) const LONGEST_JOINED: usize = 6;
+
+/// Splits a text after its letters, digits, and the points, commas and apostrophes between these.
+fn chunk(text: &str) -> (&str, &str) {
+    let mut chars = text.char_indices().peekable();
+    while let Some((place, c)) = chars.next() {
+        let joins = matches!(c, '.' | ',' | '\'');
+        let inside = joins && chars.peek().is_some_and(|&(_, next)| is_part_of_word(next));
+        if !is_part_of_word(c) && !inside {
+            return text.split_at(place);
+        }
+    }
+    (text, "")
+}
+
+/// The letters of an acronym with points: parts of one or two letters, at least one of them of one.
+fn acronym(chunk: &str) -> Option<String> {
+    if !chunk.contains('.') {
+        return None;
+    }
+    let mut letters = String::new();
+    let mut single = false;
+    for part in chunk.strip_suffix("'s").unwrap_or(chunk).split('.') {
+        let part = folded(part);
+        let length = part.chars().count();
+        if !(1..=2).contains(&length) || !part.chars().all(char::is_alphabetic) {
+            return None;
+        }
+        single |= length == 1;
+        letters.push_str(&part);
+    }
+    single.then_some(letters)
+}
+
+/// The symbols of `C++` and `C#`, and what follows them.
+fn language<'t>(chunk: &str, after: &'t str) -> Option<(&'static str, &'t str)> {
+    if chunk.len() != 1 || !chunk.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    ["++", "#"].into_iter().find_map(|symbol| {
+        let rest = after.strip_prefix(symbol)?;
+        (!rest.starts_with(is_part_of_word)).then_some((symbol, rest))
+    })
+}
+
+/// `u.s.`: no other word has points.
+fn with_points(letters: &str) -> String {
+    letters.chars().flat_map(|letter| [letter, '.']).collect()
+}
+
+fn is_decade(text: &str) -> bool {
+    text.len() >= 2 && text.ends_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_part_of_word(c: char) -> bool {
-    c.is_alphanumeric() || is_combining_mark(c)
+    c.is_alphanumeric() || !c.is_ascii() && is_combining_mark(c)
 }
 
-/// Single letters with points between them.
-fn is_acronym(word: &str) -> bool {
-    word.contains('.')
-        && word.split('.').all(|part| {
-            let mut letters = part.chars();
-            letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none()
-        })
+/// What stands between the words of a compound: hyphens, and the points of WALL·E and M*A*S*H.
+fn is_hyphen(c: char) -> bool {
+    matches!(c, '-' | '‐' | '‑' | '·' | '*')
+}
+
+/// Letters of scripts that put spaces between words.
+fn is_spaced_script(c: char) -> bool {
+    matches!(c, '\0'..='\u{DFF}' | '\u{10A0}'..='\u{10FF}' | '\u{1100}'..='\u{13FF}' | '\u{1E00}'..='\u{1FFF}' | '\u{AC00}'..='\u{D7AF}')
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! Which user follows which keyword.
+//!
+//! A preference is identified by the user and the normal form of the keyword, and shown as it was first typed. Rows of
+//! older programs have no normal form until [`normalise`] has come by.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,7 +10,11 @@ use diesel::prelude::*;
 use proto::UserId;
 use storage::DbConnection;
 
-use super::{BATCH, numbers, schema::prefs};
+use super::{BATCH, numbers, schema::prefs, sequence};
+use crate::matching::Keyword;
+
+/// An id below which rows may still come from transactions that were open when it was given.
+const OPEN_IDS: i64 = 10_000;
 
 /// The keywords of `user`, oldest first.
 pub fn of_user(conn: &mut DbConnection, user: UserId) -> QueryResult<Vec<String>> {
@@ -37,7 +44,7 @@ pub fn of_users(
     Ok(found)
 }
 
-/// Those of the preferences `pairs` that exist.
+/// Those of the preferences `pairs` that exist, in whatever spelling.
 pub fn existing(
     conn: &mut DbConnection,
     pairs: &[(UserId, String)],
@@ -48,32 +55,48 @@ pub fn existing(
             .iter()
             .map(|(user, text)| (user.0, text.as_str()))
             .unzip();
+        let normals: Vec<String> = keywords
+            .iter()
+            .map(|text| Keyword::normal_of(text))
+            .collect();
+        let same = prefs::normal.eq_any(&normals);
         let rows: Vec<(i32, String)> = prefs::table
             .filter(prefs::user_id.eq_any(users))
-            .filter(prefs::keyword.eq_any(keywords))
+            .filter(same.or(prefs::keyword.eq_any(keywords)))
             .select((prefs::user_id, prefs::keyword))
             .load(conn)?;
-        found.extend(rows.into_iter().map(|(user, text)| (UserId(user), text)));
+        let stored: HashSet<(UserId, String)> = rows
+            .into_iter()
+            .map(|(user, text)| (UserId(user), Keyword::normal_of(&text)))
+            .collect();
+        let both = pairs.iter().zip(normals);
+        let existing = both.filter(|((user, _), normal)| stored.contains(&(*user, normal.clone())));
+        found.extend(existing.map(|(pair, _)| pair.clone()));
     }
     Ok(found)
 }
 
-/// The first `limit` preferences with an id above `after`: id, user, keyword.
-pub fn page_after(
-    conn: &mut DbConnection,
-    after: i32,
-    limit: i64,
-) -> QueryResult<Vec<(i32, UserId, String)>> {
-    let rows: Vec<(i32, i32, String)> = prefs::table
+/// A stored preference.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct Stored {
+    /// Its row.
+    pub id: i32,
+    /// The user.
+    pub user: i32,
+    /// The keyword as it was first typed.
+    pub keyword: String,
+    /// The normal form of the keyword, unless an older program stored it.
+    pub normal: Option<String>,
+}
+
+/// The first `limit` preferences with an id above `after`.
+pub fn page_after(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResult<Vec<Stored>> {
+    prefs::table
         .filter(prefs::id.gt(after))
         .order(prefs::id)
         .limit(limit)
-        .select((prefs::id, prefs::user_id, prefs::keyword))
-        .load(conn)?;
-    let typed = rows
-        .into_iter()
-        .map(|(id, user, keyword)| (id, UserId(user), keyword));
-    Ok(typed.collect())
+        .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal))
+        .load(conn)
 }
 
 /// How many keywords `user` follows.
@@ -84,13 +107,14 @@ pub fn count(conn: &mut DbConnection, user: UserId) -> QueryResult<i64> {
         .get_result(conn)
 }
 
-/// Whether `user` follows `keyword`.
+/// Whether `user` follows `keyword`, in whatever spelling.
 pub fn exists(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResult<bool> {
+    let same = prefs::normal.eq(Keyword::normal_of(keyword));
     let id: Option<i32> = prefs::table
         .filter(prefs::user_id.eq(user.0))
-        .filter(prefs::keyword.eq(keyword))
+        .filter(same.or(prefs::keyword.eq(keyword)))
         .select(prefs::id)
-        .get_result(conn)
+        .first(conn)
         .optional()?;
     Ok(id.is_some())
 }
@@ -106,19 +130,81 @@ pub fn insert(
         .values((
             prefs::user_id.eq(user.0),
             prefs::keyword.eq(keyword),
+            prefs::normal.eq(Keyword::normal_of(keyword)),
             prefs::created_at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
 }
 
-/// Takes a preference away; tells whether it was there.
+/// Deletes a preference, in whatever spelling it is stored; tells whether it was there.
 pub fn delete(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResult<bool> {
+    let same = prefs::normal.eq(Keyword::normal_of(keyword));
     let gone = diesel::delete(
         prefs::table
             .filter(prefs::user_id.eq(user.0))
-            .filter(prefs::keyword.eq(keyword)),
+            .filter(same.or(prefs::keyword.eq(keyword))),
     )
     .execute(conn)?;
     Ok(gone > 0)
+}
+
+/// Gives rows of older programs their normal form, at most `limit` of them; of several spellings of one keyword the
+/// first stays. They match the same films, so that nothing else changes. Returns whether all rows have it now.
+pub fn normalise(conn: &mut DbConnection, limit: i64) -> QueryResult<bool> {
+    sequence::take(conn, 1)?;
+    let done = sequence::normalised(conn)?;
+    let rows: Vec<Stored> = prefs::table
+        .filter(prefs::id.gt(i32::try_from(done).unwrap_or(i32::MIN)))
+        .filter(prefs::normal.is_null())
+        .order(prefs::id)
+        .limit(limit)
+        .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal))
+        .load(conn)?;
+    let all = (rows.len() as i64) < limit;
+    for rows in rows.chunks(BATCH) {
+        normalise_rows(conn, rows)?;
+    }
+    if all {
+        let last: Option<i32> = prefs::table
+            .select(diesel::dsl::max(prefs::id))
+            .first(conn)?;
+        let settled = last.map_or(done, |last| i64::from(last) - OPEN_IDS);
+        sequence::set_normalised(conn, settled.max(done))?;
+    }
+    Ok(all)
+}
+
+fn normalise_rows(conn: &mut DbConnection, rows: &[Stored]) -> QueryResult<()> {
+    let normals: Vec<String> = rows
+        .iter()
+        .map(|row| Keyword::normal_of(&row.keyword))
+        .collect();
+    let users: Vec<i32> = rows.iter().map(|row| row.user).collect();
+    let taken: Vec<(i32, Option<String>)> = prefs::table
+        .filter(prefs::user_id.eq_any(users))
+        .filter(prefs::normal.eq_any(&normals))
+        .select((prefs::user_id, prefs::normal))
+        .load(conn)?;
+    let mut taken: HashSet<(i32, String)> = taken
+        .into_iter()
+        .filter_map(|(user, normal)| Some((user, normal?)))
+        .collect();
+    let (mut later, mut plain) = (Vec::new(), Vec::new());
+    for (row, normal) in rows.iter().zip(normals) {
+        if !taken.insert((row.user, normal.clone())) {
+            later.push(row.id);
+        } else if normal == row.keyword {
+            plain.push(row.id);
+        } else {
+            diesel::update(prefs::table.filter(prefs::id.eq(row.id)))
+                .set(prefs::normal.eq(normal))
+                .execute(conn)?;
+        }
+    }
+    diesel::delete(prefs::table.filter(prefs::id.eq_any(later))).execute(conn)?;
+    diesel::update(prefs::table.filter(prefs::id.eq_any(plain)))
+        .set(prefs::normal.eq(prefs::keyword.nullable()))
+        .execute(conn)?;
+    Ok(())
 }

@@ -41,6 +41,7 @@ diesel::table! {
         id -> Integer,
         user_id -> Integer,
         keyword -> Text,
+        normal -> Nullable<Text>,
         created_at -> Timestamp,
     }
 }

@@ -7,6 +7,7 @@ use super::schema::sequences::dsl::{name, sequences, value};
 
 const CHANGES: &str = "changes";
 const TRIMMED: &str = "trimmed";
+const NORMALISED: &str = "normalised";
 
 /// Takes the next `count` numbers, at least one, and returns the first of them.
 ///
@@ -61,8 +62,21 @@ pub fn trimmed(conn: &mut DbConnection) -> QueryResult<i64> {
 }
 
 pub(super) fn set_trimmed(conn: &mut DbConnection, seq: i64) -> QueryResult<()> {
-    diesel::update(sequences.filter(name.eq(TRIMMED)))
-        .set(value.eq(seq))
+    set(conn, TRIMMED, seq)
+}
+
+/// The id of the preference up to which all have their normal form.
+pub(super) fn normalised(conn: &mut DbConnection) -> QueryResult<i64> {
+    read(conn, NORMALISED)
+}
+
+pub(super) fn set_normalised(conn: &mut DbConnection, id: i64) -> QueryResult<()> {
+    set(conn, NORMALISED, id)
+}
+
+fn set(conn: &mut DbConnection, which: &str, to: i64) -> QueryResult<()> {
+    diesel::update(sequences.filter(name.eq(which)))
+        .set(value.eq(to))
         .execute(conn)?;
     Ok(())
 }

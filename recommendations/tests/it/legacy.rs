@@ -3,7 +3,10 @@
 use diesel::connection::SimpleConnection;
 use proto::recommendations::recommendations_server::Recommendations;
 use recommendations::system::Tuning;
-use storage::{DbConnection, testing};
+use storage::{
+    DbConnection,
+    testing::{self, TestDatabase},
+};
 use tonic::{Code, Request};
 
 use crate::support::{Replica, blocking, film, on_every_database, refusal};
@@ -49,7 +52,7 @@ fn every_row_that_means_something_is_kept() {
         let texts = |found: Vec<(String, Option<i32>)>| {
             found.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
         };
-        assert_eq!(texts(replica.keywords(1).await), ["heist", "Heist"]);
+        assert_eq!(texts(replica.keywords(1).await), ["heist"]);
         assert_eq!(replica.keywords(2).await, [("café".to_owned(), Some(1))]);
         assert_eq!(replica.keywords(3).await, [("!?".to_owned(), Some(0))]);
         let expected =
@@ -58,7 +61,7 @@ fn every_row_that_means_something_is_kept() {
 
         let (films, total) = replica.page(1, 0, 0).await;
         assert_eq!(total, 1);
-        assert_eq!(films[0].matched_keywords, ["heist", "Heist"]);
+        assert_eq!(films[0].matched_keywords, ["heist"]);
         let (films, total) = replica.page(2, 0, 0).await;
         assert_eq!(
             (films[0].id.as_str(), films[1].id.as_str(), total),
@@ -143,4 +146,118 @@ fn a_film_with_an_id_that_is_refused_today_is_recommended_and_withdrawn() {
         assert!(replica.consistent().await.is_empty());
         replica.stop().await;
     });
+}
+
+#[test]
+fn spellings_of_one_keyword_become_one_preference() {
+    on_every_database("legacy_spellings", async |database| {
+        blocking(&database, fill);
+        blocking(&database, |conn| {
+            conn.batch_execute(
+                "INSERT INTO prefs (user_id, keyword, created_at) VALUES
+                    (5, 'Science-Fiction', NULL), (5, 'heists', NULL), (5, 'HEIST!', NULL), (5, 'science fiction', NULL),
+                    (5, 'Heist', NULL), (6, 'HEIST', NULL), (5, 'robot', NULL);
+                INSERT INTO recommendations (user_id, film_id, title, created_at) VALUES (5, 'f1', 'The Great Heist', NULL);",
+            )
+            .unwrap();
+        });
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        let texts = |found: Vec<(String, Option<i32>)>| {
+            found.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts(replica.keywords(5).await),
+            ["Science-Fiction", "heists", "HEIST!", "robot"],
+            "as first typed"
+        );
+        assert_eq!(texts(replica.keywords(6).await), ["HEIST"]);
+        assert_eq!(replica.recommended(5).await, ["f1"], "nothing is lost");
+        let normals = "SELECT COUNT(*) AS number FROM prefs WHERE normal IS NULL";
+        assert_eq!(replica.number(normals).await, 0);
+
+        replica.follow(5, "heist").await;
+        assert_eq!(texts(replica.keywords(5).await).len(), 4, "it is there");
+        assert!(replica.stop_following(5, "hEiSt").await);
+        assert!(!replica.stop_following(5, "HEIST!").await);
+        assert_eq!(
+            replica.recommended(5).await,
+            ["f1"],
+            "heists still matches it"
+        );
+        assert!(replica.stop_following(5, "heists").await);
+        assert!(replica.recommended(5).await.is_empty());
+        assert!(replica.stop_following(5, "sci\u{AD}ence   FICTION").await);
+        assert_eq!(texts(replica.keywords(5).await), ["robot"]);
+        replica.stop().await;
+    });
+}
+
+/// A row that a program of an older release writes while ours runs.
+#[test]
+fn an_older_release_may_write_beside_ours() {
+    on_every_database("legacy_beside", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.save(film("f1", "The Great Heist", 1)).await;
+        replica
+            .execute("INSERT INTO prefs (user_id, keyword, created_at) VALUES (1, 'Heist', '2026-01-01 00:00:00')")
+            .await;
+        replica.follow(1, "Heist").await;
+        assert_eq!(replica.keywords(1).await.len(), 1);
+        replica.stop().await;
+
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "heist").await;
+        assert_eq!(replica.keywords(1).await, [("Heist".to_owned(), Some(1))]);
+        assert!(replica.stop_following(1, "heist").await);
+        assert!(replica.keywords(1).await.is_empty());
+        replica.stop().await;
+    });
+}
+
+/// What was matched by the rules of an earlier release is matched by ours.
+#[test]
+fn films_are_matched_again_when_the_rules_change() {
+    on_every_database("legacy_rules", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.save(film("f1", "Los Angeles", 1)).await;
+        replica.save(film("f2", "Two Thieves", 1)).await;
+        replica.follow(1, "angel").await;
+        replica.follow(1, "thief").await;
+        assert_eq!(replica.recommended(1).await, ["f2"]);
+        // As the earlier rules had it.
+        replica
+            .execute("UPDATE recommendations SET film_id = 'f1' WHERE film_id = 'f2'")
+            .await;
+        replica
+            .execute("UPDATE films SET recommended_count = 1, stated = TRUE WHERE film_id = 'f1'")
+            .await;
+        replica
+            .execute("UPDATE films SET recommended_count = 0, stated = FALSE WHERE film_id = 'f2'")
+            .await;
+        replica.stop().await;
+
+        let step = match testing_kind(&database) {
+            "sqlite" => include_str!(
+                "../../../migrations/recommendations/sqlite/2026-11-25-000010_normal_keywords/up.sql"
+            ),
+            _ => include_str!(
+                "../../../migrations/recommendations/mysql/2026-11-25-000010_normal_keywords/up.sql"
+            ),
+        };
+        // The part that sets matching going again.
+        let (_, again) = step.split_once("background.\n").unwrap();
+        blocking(&database, |conn| conn.batch_execute(again).unwrap());
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.until_backlog_is_empty().await;
+        assert_eq!(replica.recommended(1).await, ["f2"]);
+        replica.consistent().await;
+        replica.stop().await;
+    });
+}
+
+fn testing_kind(database: &TestDatabase) -> &'static str {
+    blocking(database, |conn| match conn {
+        DbConnection::Sqlite(_) => "sqlite",
+        DbConnection::Mysql(_) => "mysql",
+    })
 }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use proto::UserId;
 
 use super::*;
 use crate::matching::{FilmText, matches};
@@ -47,8 +48,8 @@ fn users_are_found_by_word_and_by_phrase() {
         (4, "new york new york"),
         (-5, "Heist!"),
     ] {
-        assert!(index.follow(user, &keyword(text)));
-        assert!(!index.follow(user, &keyword(text)));
+        assert!(index.follow(UserId(user), &keyword(text)));
+        assert!(!index.follow(UserId(user), &keyword(text)));
     }
     assert_eq!(
         users(&mut index, &film("The Heist", "A heist; another heist.")),
@@ -74,29 +75,33 @@ fn users_are_found_by_word_and_by_phrase() {
 }
 
 #[test]
-fn spellings_of_one_keyword_are_preferences_of_their_own() {
+fn spellings_of_one_keyword_are_one_preference() {
     let mut index = Index::new();
     let heist = film("Heist", "");
-    assert!(index.follow(1, &keyword("Heist")));
-    assert!(index.follow(1, &keyword(" heist ")));
+    assert!(index.follow(UserId(1), &keyword("Heist")));
+    assert!(!index.follow(UserId(1), &keyword(" heist! ")));
+    assert!(index.follow(UserId(1), &keyword("heists")));
     assert_eq!((index.preferences(), index.keywords()), (2, 2));
-    assert!(index.stop(1, &keyword("Heist")));
-    assert!(!index.stop(1, &keyword("Heist")));
-    assert!(!index.stop(2, &keyword("heist")));
+    assert!(index.stop(UserId(1), &keyword("HEIST")));
+    assert!(!index.stop(UserId(1), &keyword("Heist")));
+    assert!(!index.stop(UserId(2), &keyword("heists")));
     assert_eq!(users(&mut index, &heist), [1]);
-    assert!(index.stop(1, &keyword("heist")));
+    assert!(index.stop(UserId(1), &keyword("heists")));
     assert!(users(&mut index, &heist).is_empty());
     assert_eq!((index.preferences(), index.keywords()), (0, 0));
 }
 
 #[test]
-fn texts_are_followed_as_keywords_are() {
+fn a_stored_normal_form_is_followed_as_its_keyword() {
     let mut index = Index::new();
-    assert_eq!(index.follow_text(1, " noir "), Ok(true));
-    assert_eq!(index.follow_text(1, "noir"), Ok(false));
-    assert!(!index.follow(1, &keyword("noir")));
-    assert_eq!(index.follow_text(1, "…"), Err(KeywordError::NoWord));
-    assert!(index.stop(1, &keyword("noir")));
+    assert_eq!(index.follow_normal(UserId(1), "Noir!", "noir"), Ok(true));
+    assert_eq!(index.follow_normal(UserId(1), "NOIR", "noir"), Ok(false));
+    assert!(!index.follow(UserId(1), &keyword("noir")));
+    assert_eq!(
+        index.follow_normal(UserId(1), "…", "…"),
+        Err(KeywordError::NoWord)
+    );
+    assert!(index.stop(UserId(1), &keyword("noir")));
 }
 
 #[test]
@@ -127,11 +132,11 @@ fn nothing_is_left_behind() {
         for i in 0..100 {
             let text = format!("word{round}x{i} phrase{round}x{}", i * 7);
             index.put_film(&format!("film {i}"), &film(&text, &text));
-            index.follow(i, &keyword(&text));
+            index.follow(UserId(i), &keyword(&text));
         }
         for i in 0..100 {
             let text = format!("word{round}x{i} phrase{round}x{}", i * 7);
-            assert!(index.stop(i, &keyword(&text)));
+            assert!(index.stop(UserId(i), &keyword(&text)));
             assert!(index.remove_film(&format!("film {i}")));
         }
         if round == 1 {
@@ -159,7 +164,8 @@ enum Change {
 
 fn a_word() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "a", "b", "B", "c", "cs", "d,", "e-a", "É", "the", "a.b", "a'b",
+        "a", "b", "B", "cs", "d,", "e-a", "É", "the", "a.b", "a'b", "l'ab", "ab-cd", "abcd", "AB",
+        "\"ab\"", "cats", "cat", "&", "Cat's", "scifi", "sci", "fi", "a.",
     ])
 }
 
@@ -190,15 +196,23 @@ impl Model {
     fn apply(&mut self, index: &mut Index, change: Change) {
         match change {
             Change::Follow(user, text) => {
+                let Ok(keyword) = Keyword::parse(&text) else {
+                    return;
+                };
+                let normal = keyword.normal().to_owned();
                 assert_eq!(
-                    index.follow(user, &keyword(&text)),
-                    self.preferences.insert((user, text))
+                    index.follow(UserId(user), &keyword),
+                    self.preferences.insert((user, normal))
                 );
             }
             Change::Stop(user, text) => {
+                let Ok(keyword) = Keyword::parse(&text) else {
+                    return;
+                };
+                let normal = keyword.normal().to_owned();
                 assert_eq!(
-                    index.stop(user, &keyword(&text)),
-                    self.preferences.remove(&(user, text))
+                    index.stop(UserId(user), &keyword),
+                    self.preferences.remove(&(user, normal))
                 );
             }
             Change::Put(id, [title, description, dirty]) => {
@@ -236,7 +250,7 @@ impl Model {
             let found: BTreeSet<i32> = users(index, film).into_iter().collect();
             assert_eq!(found, expected);
             let mut visited = Vec::new();
-            index.for_each_user_matching(film, |user| visited.push(user));
+            index.for_each_user_matching(film, |user| visited.push(user.0));
             visited.sort_by_key(|&user| user as u32);
             assert_eq!(visited, users(index, film));
         }
@@ -262,7 +276,7 @@ proptest! {
         let mut keywords = BTreeSet::new();
         for (step, change) in changes.into_iter().enumerate() {
             if let Change::Follow(_, text) | Change::Stop(_, text) = &change {
-                keywords.insert(text.clone());
+                keywords.extend(Keyword::parse(text).ok().map(|_| text.clone()));
             }
             model.apply(&mut index, change);
             if step % 8 == 7 {

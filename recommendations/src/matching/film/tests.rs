@@ -1,0 +1,263 @@
+use super::*;
+
+fn film(title: &str, description: &str, genre: &str, keywords: &[&str]) -> FilmWords {
+    let keywords: Vec<String> = keywords.iter().map(ToString::to_string).collect();
+    FilmWords::of(&FilmText {
+        title,
+        description,
+        genre,
+        keywords: &keywords,
+    })
+}
+
+fn met(film: &FilmWords, keyword: &str) -> bool {
+    matches(film, &Keyword::parse(keyword).unwrap())
+}
+
+#[test]
+fn a_phrase_is_its_words_in_a_row() {
+    let film = film(
+        "Alien",
+        "A science-fiction horror film about a fiction of science.",
+        "Horror",
+        &[],
+    );
+    for keyword in [
+        "science fiction",
+        "Science-Fiction",
+        "horror films",
+        "fiction",
+        "alien",
+        "about a fiction of",
+    ] {
+        assert!(met(&film, keyword), "{keyword}");
+    }
+    for keyword in [
+        "science horror",
+        "fiction science",
+        "science fiction science",
+        "horror alien",
+        "aliens ate",
+    ] {
+        assert!(!met(&film, keyword), "{keyword}");
+    }
+}
+
+#[test]
+fn no_phrase_reaches_over_a_field() {
+    let film = film(
+        "Blue",
+        "Velvet night",
+        "Drama",
+        &["crime", "story, told", "noir"],
+    );
+    for keyword in [
+        "blue",
+        "velvet night",
+        "drama",
+        "crime",
+        "story told",
+        "noir",
+    ] {
+        assert!(met(&film, keyword), "{keyword}");
+    }
+    for keyword in [
+        "blue velvet",
+        "night drama",
+        "drama crime",
+        "crime story",
+        "told noir",
+    ] {
+        assert!(!met(&film, keyword), "{keyword}");
+    }
+}
+
+#[test]
+fn dirty_keywords_of_old_catalogs_are_cleaned() {
+    let film = film(
+        "",
+        "",
+        "",
+        &["action,", "(robots)", "--", "heist.", "ocean's"],
+    );
+    for keyword in ["action", "robot", "heist", "heists", "Ocean"] {
+        assert!(met(&film, keyword), "{keyword}");
+    }
+    assert!(!met(&film, "action robot"));
+}
+
+#[test]
+fn an_empty_film_meets_nothing() {
+    assert!(!met(&film("", " ", "…", &[]), "a"));
+    assert!(!met(&FilmWords::default(), "a b"));
+}
+
+/// What each keyword meets, and what it does not, in descriptions.
+#[track_caller]
+fn check(keyword: &str, met_by: &[&str], not_met_by: &[&str]) {
+    for text in met_by {
+        assert!(
+            met(&film("Title", text, "", &[]), keyword),
+            "{keyword}: {text}"
+        );
+    }
+    for text in not_met_by {
+        assert!(
+            !met(&film("Title", text, "", &[]), keyword),
+            "{keyword}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_keyword_meets_inflections_and_nothing_else() {
+    check(
+        "angel",
+        &["Two angels.", "An angel's face."],
+        &["An actor moves to Los Angeles.", "Angelic."],
+    );
+    check(
+        "universe",
+        &["Parallel universes."],
+        &["Universal Pictures.", "A university."],
+    );
+    check("intern", &["The interns."], &["An international hit."]);
+    check(
+        "heroin",
+        &["A heroin addict."],
+        &["The heroine.", "She is a hero in town."],
+    );
+    check("thief", &["Two thieves."], &[]);
+    check("child", &["Children."], &["A childhood."]);
+    check("Harris", &["Richard Harris."], &["Harry."]);
+    check("harry", &["Dirty Harry's gun."], &["Harris."]);
+    check("hell", &["To hell!"], &["He'll come."]);
+    check(
+        "bank robbery",
+        &["Bank robberies.", "A bank's robbery"],
+        &["He robbed a bank."],
+    );
+}
+
+#[test]
+fn quotes_mean_the_exact_words() {
+    check(
+        "\"angel\"",
+        &["An Angel.", "ANGEL"],
+        &["Two angels.", "An angel's face."],
+    );
+    check("“angels”", &["Two Angels."], &["An angel."]);
+    check("\"angel's\"", &["An angel’s face."], &["An angel."]);
+    check("\"résumé\"", &["His Résumé."], &["They resume."]);
+    check("\"resume\"", &["They resume."], &["His résumé."]);
+    check("resume", &["His résumés.", "resumes"], &[]);
+    check(
+        "\"star wars\" films",
+        &["The Star Wars film."],
+        &["A star war film.", "Stars wars film."],
+    );
+    check("\"spiderman\"", &["Spiderman."], &["Spider-Man."]);
+    check("\"U.S.\"", &["The U.S. Army."], &["It came for us."]);
+    check("\"us\"", &["It came for us."], &["The U.S. Army."]);
+    check(
+        "\"cats & dogs\"",
+        &["Cats and dogs.", "Cats & Dogs"],
+        &["A cat and a dog."],
+    );
+    check("5\" gun", &["A 5\" gun."], &[]);
+}
+
+#[test]
+fn signs_and_acronyms() {
+    check(
+        "Cats & Dogs",
+        &["cats and dogs", "A cat and dog.", "Cats + dogs"],
+        &["Cats, dogs."],
+    );
+    check("cats and dogs", &["Cats & Dogs"], &[]);
+    check(
+        "U.S.",
+        &["The U.S. Army.", "The U. S. Army.", "The US Army."],
+        &["It came for us.", "Us."],
+    );
+    check(
+        "U. S. Army",
+        &["The US Army.", "The U.S. Army."],
+        &["It came for us army."],
+    );
+    check("us", &["It came for us."], &["Use it."]);
+    check(
+        "DC",
+        &["A DC comic.", "Washington, D.C.", "Washington, D. C."],
+        &["AC"],
+    );
+    check("PhD", &["A Ph.D. student.", "A PhD."], &["A philosopher."]);
+    check(
+        "Ph.D.",
+        &["A Ph.D. student.", "A PhD."],
+        &["A philosopher."],
+    );
+    check(
+        "S.H.I.E.L.D.",
+        &["Agents of S.H.I.E.L.D.", "Agents of SHIELD"],
+        &["A shield."],
+    );
+    check("ufo", &["UFOs land.", "A U.F.O. lands."], &[]);
+    check("C++", &["Written in C++."], &["Vitamin C.", "C"]);
+    check("C#", &["Written in C#."], &["Vitamin C."]);
+    check(
+        "1990s",
+        &["A 1990's thriller.", "The 1990s."],
+        &["In 1990."],
+    );
+    check("avventura", &["L'Avventura"], &[]);
+    check("l'avventura", &["L’Avventura"], &["Avventura"]);
+}
+
+#[test]
+fn compounds_meet_however_they_are_written() {
+    for keyword in ["scifi", "sci-fi", "sci fi", "Sci-Fi"] {
+        check(
+            keyword,
+            &["A sci-fi film.", "A scifi film.", "A sci fi film."],
+            &["A science film."],
+        );
+    }
+    for keyword in ["spiderman", "Spider-Man", "spider man"] {
+        check(
+            keyword,
+            &[
+                "Spider-Man returns.",
+                "Spiderman.",
+                "Spider man.",
+                "Spider-Men",
+            ],
+            &["A spider, a man."],
+        );
+    }
+    check(
+        "spiderman returns",
+        &["Spider-Man returns."],
+        &["Spider-Man never returns."],
+    );
+    check("the spiderman", &["The Spider-Man."], &["Spider-Man."]);
+    check("spider", &["Spider-Man"], &[]);
+    check(
+        "superhero",
+        &["Super heroes.", "Superheroes.", "Super-heroes"],
+        &["A super film about heroes."],
+    );
+    check("e-mail", &["An email.", "An e-mail."], &[]);
+    check("therapist", &["A therapist."], &["The rapist."]);
+    check("the rapist", &["The rapist."], &["A therapist."]);
+    check("mash", &["M*A*S*H"], &[]);
+    check("walle", &["WALL·E", "WALL-E"], &[]);
+}
+
+#[test]
+fn a_letter_is_not_another_letter_with_a_mark() {
+    check("мой", &["Мой друг."], &["Мои друзья."]);
+    check("мои", &["Мои друзья."], &["Мой друг."]);
+    check("café", &["The cafe.", "Cafés."], &[]);
+    check("かき", &["かき"], &["がき"]);
+}

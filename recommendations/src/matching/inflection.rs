@@ -1,0 +1,340 @@
+//! The inflections of an English word: what a keyword meets besides the word itself.
+//!
+//! Forms are made from a word, not cut off it, so that a form that looks like that of another word ("Angeles",
+//! "universal", "heroine") never meets it. A word that is given in an inflected form is first led back to the words
+//! that have this form; a base that is no English word costs nothing, because no text has its forms.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Longer words are not English.
+const LONGEST: usize = 32;
+
+/// All forms of a folded word, itself first, each once.
+pub(super) fn inflections(word: &str) -> Vec<String> {
+    let mut forms = vec![word.to_owned()];
+    let plain = word.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !plain || word.len() > LONGEST || word.len() < 2 || TABLE.names.contains(&word) {
+        return forms;
+    }
+    if let Some(only) = TABLE.only.get(word) {
+        add(&mut forms, only.iter().map(ToString::to_string));
+        return forms;
+    }
+    let bases = bases(word);
+    for base in &bases {
+        add(&mut forms, forms_of(base));
+    }
+    let may_be_a_base = ["us", "is", "as", "os", "eed"]
+        .iter()
+        .any(|end| word.ends_with(end));
+    if bases.is_empty() || may_be_a_base {
+        add(&mut forms, forms_of(word));
+    } else if !word.ends_with('s')
+        && !word.ends_with("ed")
+        && !bases.iter().any(|base| base == word)
+    {
+        // Killings, thoughts: the form is a noun of its own.
+        add(&mut forms, [format!("{word}s")]);
+    }
+    forms
+}
+
+fn add(forms: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
+    for form in more {
+        if !forms.contains(&form) {
+            forms.push(form);
+        }
+    }
+}
+
+/// The words of which `word` is a form.
+fn bases(word: &str) -> Vec<String> {
+    let mut bases: Vec<String> = Vec::new();
+    let irregular = TABLE.lemmas.get(word).into_iter().flatten();
+    add(&mut bases, irregular.map(ToString::to_string));
+    if TABLE.irregular.contains_key(word) {
+        add(&mut bases, [word.to_owned()]);
+    }
+    let candidates = candidates(word).into_iter().filter(|base| {
+        base.len() >= 2
+            && !TABLE.names.contains(&base.as_str())
+            && !TABLE.only.contains_key(base.as_str())
+            && forms_of(base).iter().any(|form| form == word)
+    });
+    let candidates: Vec<String> = candidates.collect();
+    add(&mut bases, candidates);
+    bases
+}
+
+/// What `word` may be a regular form of.
+fn candidates(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut without = |end: &str, with: &str| {
+        if let Some(stem) = word.strip_suffix(end) {
+            found.push(format!("{stem}{with}"));
+        }
+    };
+    without("ves", "f");
+    without("ves", "fe");
+    without("ies", "y");
+    without("es", "is");
+    if word.len() > 4 {
+        without("es", "");
+        without("men", "man");
+        without("children", "child");
+        without("feet", "foot");
+        without("teeth", "tooth");
+        without("mice", "mouse");
+    }
+    if word.len() > 3 && !word.ends_with("ss") {
+        without("s", "");
+    }
+    without("ied", "y");
+    without("ying", "ie");
+    for end in ["ed", "ing"] {
+        // The "thing" is not of "the".
+        if let Some(stem) = word.strip_suffix(end).filter(|stem| has_vowel(stem)) {
+            found.push(stem.to_owned());
+            found.push(format!("{stem}e"));
+            if let [.., one, two] = stem.as_bytes()
+                && one == two
+            {
+                found.push(stem.get(..stem.len() - 1).unwrap_or_default().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The forms of a base, itself first.
+fn forms_of(base: &str) -> Vec<String> {
+    let mut forms = vec![base.to_owned()];
+    if let Some(only) = TABLE.only.get(base) {
+        add(&mut forms, only.iter().map(ToString::to_string));
+        return forms;
+    }
+    match TABLE.irregular.get(base) {
+        Some((Kind::Noun, irregular)) => {
+            add(&mut forms, irregular.iter().map(ToString::to_string));
+        }
+        Some((Kind::Verb, irregular)) => {
+            add(&mut forms, irregular.iter().map(ToString::to_string));
+            plurals(base, &mut forms);
+            add(
+                &mut forms,
+                participles(base).into_iter().map(|stem| stem + "ing"),
+            );
+        }
+        None => regular(base, &mut forms),
+    }
+    forms
+}
+
+fn regular(base: &str, forms: &mut Vec<String>) {
+    let compound = COMPOUND_PLURALS.iter().find_map(|(singular, plural)| {
+        let first = base.strip_suffix(singular)?;
+        (first.len() >= 2).then(|| format!("{first}{plural}"))
+    });
+    if let Some(plural) = compound {
+        forms.push(plural);
+        if base.ends_with("man") {
+            // Human, Roman, shaman.
+            forms.push(format!("{base}s"));
+        }
+        return;
+    }
+    plurals(base, forms);
+    if NOUN_ENDINGS.iter().any(|end| base.ends_with(end)) || !has_vowel(base) {
+        return;
+    }
+    let past = if let Some(stem) = base.strip_suffix('y')
+        && ends_in_consonant(stem)
+    {
+        vec![format!("{stem}ied")]
+    } else if base.ends_with('e') {
+        vec![format!("{base}d")]
+    } else {
+        let stems = participles(base).into_iter();
+        stems.map(|stem| stem + "ed").collect()
+    };
+    add(forms, past);
+    add(
+        forms,
+        participles(base).into_iter().map(|stem| stem + "ing"),
+    );
+}
+
+/// The form in -s, which is that of nouns and of verbs.
+fn plurals(base: &str, forms: &mut Vec<String>) {
+    let sibilant = ["s", "x", "z", "ch", "sh"];
+    if let Some(stem) = base.strip_suffix("sis") {
+        add(forms, [format!("{stem}ses")]);
+    } else if let Some(stem) = base.strip_suffix('y')
+        && (ends_in_consonant(stem) || stem.ends_with("qu"))
+    {
+        // Ladies, but the Kennedys.
+        add(forms, [format!("{stem}ies"), format!("{base}s")]);
+    } else if sibilant.iter().any(|end| base.ends_with(end)) {
+        add(forms, [format!("{base}es")]);
+        if base.ends_with("ch") {
+            // Monarchs, stomachs.
+            add(forms, [format!("{base}s")]);
+        }
+    } else {
+        add(forms, [format!("{base}s")]);
+        if base.len() > 3 && base.strip_suffix('o').is_some_and(ends_in_consonant) {
+            // Heroes, but pianos.
+            add(forms, [format!("{base}es")]);
+        }
+    }
+}
+
+/// What stands before -ing, and before -ed where there is no final e.
+fn participles(base: &str) -> Vec<String> {
+    if let Some(stem) = base.strip_suffix("ie") {
+        return vec![format!("{stem}y")];
+    }
+    if let Some(stem) = base.strip_suffix('e')
+        && !["e", "o", "y"].iter().any(|end| stem.ends_with(end))
+    {
+        return vec![stem.to_owned()];
+    }
+    if base.ends_with("ic") {
+        return vec![format!("{base}k")];
+    }
+    let doubled = match base.as_bytes() {
+        [before @ .., vowel, last]
+            if is_vowel(*vowel)
+                && !is_vowel(*last)
+                && !b"hwxy".contains(last)
+                && before
+                    .last()
+                    .is_none_or(|&byte| !is_vowel(byte) || before.ends_with(b"qu")) =>
+        {
+            base.get(base.len() - 1..)
+                .map(|last| format!("{base}{last}"))
+        }
+        _ => None,
+    };
+    match doubled {
+        None => vec![base.to_owned()],
+        Some(doubled) if syllables(base) == 1 => vec![doubled],
+        Some(doubled) if DOUBLED.iter().any(|end| base.ends_with(end)) => {
+            vec![base.to_owned(), doubled]
+        }
+        Some(_) => vec![base.to_owned()],
+    }
+}
+
+fn syllables(word: &str) -> usize {
+    let plain = word.replace("qu", "q");
+    let bytes = plain.as_bytes();
+    let starts = bytes.iter().enumerate().filter(|&(place, &byte)| {
+        is_vowel(byte)
+            && place
+                .checked_sub(1)
+                .and_then(|before| bytes.get(before))
+                .is_none_or(|&before| !is_vowel(before))
+    });
+    starts.count()
+}
+
+fn has_vowel(word: &str) -> bool {
+    word.bytes().any(is_vowel)
+}
+
+fn is_vowel(byte: u8) -> bool {
+    b"aeiouy".contains(&byte)
+}
+
+fn ends_in_consonant(stem: &str) -> bool {
+    stem.bytes()
+        .last()
+        .is_some_and(|byte| !b"aeiou".contains(&byte))
+}
+
+/// Words of several syllables that double their last letter, or may.
+const DOUBLED: [&str; 13] = [
+    "mit", "fer", "cur", "gin", "get", "nap", "quip", "gram", "l", "hop", "ssip", "bus", "bet",
+];
+
+/// Words with these ends are nouns or adjectives.
+const NOUN_ENDINGS: [&str; 9] = [
+    "ness", "ity", "ism", "ist", "ology", "hood", "ous", "ful", "less",
+];
+
+const COMPOUND_PLURALS: [(&str, &str); 10] = [
+    ("woman", "women"),
+    ("man", "men"),
+    ("child", "children"),
+    ("wife", "wives"),
+    ("wolf", "wolves"),
+    ("thief", "thieves"),
+    ("foot", "feet"),
+    ("tooth", "teeth"),
+    ("mouse", "mice"),
+    ("self", "selves"),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Noun,
+    Verb,
+}
+
+/// What words.txt says.
+struct Table {
+    /// A word and each of its forms, to all of them.
+    only: HashMap<&'static str, Vec<&'static str>>,
+    /// An irregular word to its irregular forms.
+    irregular: HashMap<&'static str, (Kind, Vec<&'static str>)>,
+    /// An irregular form to the words that it is of.
+    lemmas: HashMap<&'static str, Vec<&'static str>>,
+    names: Vec<&'static str>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(include_str!("inflection/words.txt")));
+
+impl Table {
+    fn read(text: &'static str) -> Table {
+        let mut table = Table {
+            only: HashMap::new(),
+            irregular: HashMap::new(),
+            lemmas: HashMap::new(),
+            names: Vec::new(),
+        };
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split_ascii_whitespace();
+            let kind = words.next();
+            let words: Vec<&str> = words.collect();
+            match kind {
+                Some("noun") => table.add(Kind::Noun, &words),
+                Some("verb") => table.add(Kind::Verb, &words),
+                Some("name") => table.names.extend(words),
+                _ => {
+                    if let Some(&first) = words.first() {
+                        table.only.insert(first, words.clone());
+                    }
+                    for &form in words.iter().skip(1) {
+                        table.only.entry(form).or_insert_with(|| words.clone());
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    fn add(&mut self, kind: Kind, words: &[&'static str]) {
+        let Some((&lemma, forms)) = words.split_first() else {
+            return;
+        };
+        self.irregular.insert(lemma, (kind, forms.to_vec()));
+        for &form in forms {
+            self.lemmas.entry(form).or_default().push(lemma);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
