@@ -30,11 +30,10 @@ pub(super) fn inflections(word: &str) -> Vec<String> {
         .any(|end| word.ends_with(end));
     if bases.is_empty() || may_be_a_base {
         add(&mut forms, forms_of(word));
-    } else if !word.ends_with('s')
-        && !word.ends_with("ed")
+    } else if !["s", "ed", "ing"].iter().any(|end| word.ends_with(end))
         && !bases.iter().any(|base| base == word)
     {
-        // Killings, thoughts: the form is a noun of its own.
+        // Shots, thoughts: the form is a noun of its own.
         add(&mut forms, [format!("{word}s")]);
     }
     forms
@@ -87,16 +86,19 @@ fn candidates(word: &str) -> Vec<String> {
         without("teeth", "tooth");
         without("mice", "mouse");
     }
-    if word.len() > 3 && !word.ends_with("ss") {
+    let is_gerund = word.strip_suffix("ings").is_some_and(has_vowel);
+    if word.len() > 3 && !word.ends_with("ss") && !is_gerund {
         without("s", "");
     }
     without("ied", "y");
     without("ying", "ie");
-    for end in ["ed", "ing"] {
+    for end in ["ed", "ing", "ings"] {
         // The "thing" is not of "the".
         if let Some(stem) = word.strip_suffix(end).filter(|stem| has_vowel(stem)) {
             found.push(stem.to_owned());
-            found.push(format!("{stem}e"));
+            if may_end_in_e(stem) {
+                found.push(format!("{stem}e"));
+            }
             if let [.., one, two] = stem.as_bytes()
                 && one == two
             {
@@ -121,10 +123,7 @@ fn forms_of(base: &str) -> Vec<String> {
         Some((Kind::Verb, irregular)) => {
             add(&mut forms, irregular.iter().map(ToString::to_string));
             plurals(base, &mut forms);
-            add(
-                &mut forms,
-                participles(base).into_iter().map(|stem| stem + "ing"),
-            );
+            gerunds(base, &mut forms);
         }
         None => regular(base, &mut forms),
     }
@@ -159,10 +158,19 @@ fn regular(base: &str, forms: &mut Vec<String>) {
         stems.map(|stem| stem + "ed").collect()
     };
     add(forms, past);
-    add(
-        forms,
-        participles(base).into_iter().map(|stem| stem + "ing"),
-    );
+    gerunds(base, forms);
+}
+
+/// The form in -ing, and its plural: killings.
+fn gerunds(base: &str, forms: &mut Vec<String>) {
+    for stem in participles(base) {
+        add(forms, [format!("{stem}ing")]);
+        let plural = format!("{stem}ings");
+        // Buildings are not of "build".
+        if !TABLE.only.contains_key(plural.as_str()) {
+            add(forms, [plural]);
+        }
+    }
 }
 
 /// The form in -s, which is that of nouns and of verbs.
@@ -227,6 +235,15 @@ fn participles(base: &str) -> Vec<String> {
     }
 }
 
+/// Whether what stands before -ed or -ing may be a word without its final e, as "danc" is and "direct" is not.
+fn may_end_in_e(stem: &str) -> bool {
+    let double_vowel = match stem.as_bytes() {
+        [.., one, two, last] => is_vowel(*one) && is_vowel(*two) && b"dklmnpt".contains(last),
+        _ => false,
+    };
+    !double_vowel && !WHOLE_STEMS.iter().any(|end| stem.ends_with(end)) || stem.ends_with("creat")
+}
+
 fn syllables(word: &str) -> usize {
     let plain = word.replace("qu", "q");
     let bytes = plain.as_bytes();
@@ -257,6 +274,12 @@ fn ends_in_consonant(stem: &str) -> bool {
 /// Words of several syllables that double their last letter, or may.
 const DOUBLED: [&str; 13] = [
     "mit", "fer", "cur", "gin", "get", "nap", "quip", "gram", "l", "hop", "ssip", "bus", "bet",
+];
+
+/// Words with these ends have no final e.
+const WHOLE_STEMS: [&str; 28] = [
+    "ck", "ct", "ff", "ft", "ld", "lk", "ll", "lm", "lt", "mp", "nd", "nk", "nt", "pt", "rd", "rk",
+    "rl", "rm", "rn", "rt", "sh", "sk", "ss", "tch", "w", "wl", "x", "y",
 ];
 
 /// Words with these ends are nouns or adjectives.

@@ -35,7 +35,7 @@ pub(super) type Phrase = Box<[Term]>;
 /// A word of a keyword.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Term {
-    /// The words that it meets: the word itself first, and its inflections.
+    /// The words that it meets: the word itself and its inflections, sorted.
     pub(super) forms: Box<[Word]>,
     /// Whether it is met only by the word as it is written.
     pub(super) exact: bool,
@@ -179,13 +179,17 @@ fn normal(words: &[Given]) -> String {
 
 fn phrase(words: &[Given]) -> Phrase {
     let terms = words.iter().map(|word| match word {
-        Given::Inflected(text) => Term {
-            forms: inflections(text)
+        Given::Inflected(text) => {
+            let mut forms: Vec<Word> = inflections(text)
                 .iter()
                 .map(|form| Word::of(form))
-                .collect(),
-            exact: false,
-        },
+                .collect();
+            forms.sort_unstable();
+            Term {
+                forms: forms.into(),
+                exact: false,
+            }
+        }
         Given::Exact(text) => Term {
             forms: [Word::of(text)].into(),
             exact: true,

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use super::film::{FilmWords, Row};
 use super::id_set::IdSet;
 use super::keyword::{Keyword, KeywordError, Phrase};
-use super::matched_users::MatchedUsers;
+use super::matched_users::{Bounds, MatchedUsers};
 use super::word::Word;
 use super::words::{LONGEST_JOINED, Variant};
 
@@ -25,6 +25,8 @@ const COMPARED: usize = 8;
 #[derive(Default)]
 pub(super) struct KeywordIndex {
     terms: Slots<Term>,
+    /// The rest of each term, by its number.
+    details: Vec<TermDetails>,
     by_forms: HashMap<Box<[Word]>, u32, RandomState>,
     exact_by_word: HashMap<Word, u32, RandomState>,
     /// The terms that a word meets.
@@ -34,6 +36,7 @@ pub(super) struct KeywordIndex {
     subscriptions: Slots<IdSet>,
     by_normal: HashMap<Box<str>, u32, RandomState>,
     preferences: usize,
+    bounds: Bounds,
     scratch: Scratch,
 }
 
@@ -49,18 +52,25 @@ const MET_NONE: Met = Met {
     next: NONE,
 };
 
-/// A word of keywords with its inflections, and what is posted at it.
-#[derive(Default)]
+/// What is posted at a word of keywords and its inflections: what is looked at for each word of a film.
 struct Term {
     /// The last film that has it.
     epoch: u32,
-    exact: bool,
-    /// The subscription to this word alone, kept here because hardly any has more than one.
-    subscription: Option<u32>,
+    /// The subscription to this word alone, or [`NONE`].
+    subscription: u32,
     phrases: Vec<Posting>,
-    others: Vec<u32>,
+    /// Whether there are further subscriptions to this word alone.
+    is_shared: bool,
+    is_exact: bool,
+}
+
+/// The rest of a term.
+#[derive(Default)]
+struct TermDetails {
     forms: Box<[Word]>,
     uses: u32,
+    /// Further subscriptions to the word alone.
+    others: Vec<u32>,
 }
 
 /// A phrase, posted at its term number `offset`.
@@ -91,23 +101,32 @@ struct Scratch {
 }
 
 impl Term {
-    fn subscriptions(&self) -> impl Iterator<Item = u32> {
-        self.subscription.iter().chain(&self.others).copied()
-    }
-
-    fn subscribe(&mut self, subscription: u32) {
-        match self.subscription {
-            None => self.subscription = Some(subscription),
-            Some(_) => self.others.push(subscription),
+    fn new(is_exact: bool) -> Term {
+        Term {
+            epoch: 0,
+            subscription: NONE,
+            phrases: Vec::new(),
+            is_shared: false,
+            is_exact,
         }
     }
 
-    fn unsubscribe(&mut self, subscription: u32) {
-        if self.subscription == Some(subscription) {
-            self.subscription = self.others.pop();
+    fn subscribe(&mut self, details: &mut TermDetails, subscription: u32) {
+        if self.subscription == NONE {
+            self.subscription = subscription;
         } else {
-            self.others.retain(|&other| other != subscription);
+            details.others.push(subscription);
+            self.is_shared = true;
         }
+    }
+
+    fn unsubscribe(&mut self, details: &mut TermDetails, subscription: u32) {
+        if self.subscription == subscription {
+            self.subscription = details.others.pop().unwrap_or(NONE);
+        } else {
+            details.others.retain(|&other| other != subscription);
+        }
+        self.is_shared = !details.others.is_empty();
     }
 }
 
@@ -138,6 +157,7 @@ impl KeywordIndex {
         let users = self.subscriptions.get_mut(subscription);
         let added = users.is_some_and(|users| users.insert(user.0 as u32));
         self.preferences += usize::from(added);
+        self.bounds.include(user.0 as u32);
         added
     }
 
@@ -178,8 +198,10 @@ impl KeywordIndex {
             return;
         };
         if is_single_word(phrase) {
-            if let Some(term) = self.terms.get_mut(posted_at) {
-                term.subscribe(subscription);
+            if let Some(term) = self.terms.get_mut(posted_at)
+                && let Some(details) = self.details.get_mut(posted_at as usize)
+            {
+                term.subscribe(details, subscription);
             }
             return;
         }
@@ -211,7 +233,9 @@ impl KeywordIndex {
                     continue;
                 };
                 if is_single_word(phrase) {
-                    term.unsubscribe(number);
+                    if let Some(details) = self.details.get_mut(number_of_term as usize) {
+                        term.unsubscribe(details, number);
+                    }
                 } else {
                     let phrases = &mut self.phrases;
                     term.phrases.retain(|posting| {
@@ -238,17 +262,21 @@ impl KeywordIndex {
     /// The number of the term with these forms, used once more from now on.
     fn acquire_term(&mut self, forms: &[Word], exact: bool) -> u32 {
         if let Some(number) = self.find_term(forms, exact) {
-            if let Some(term) = self.terms.get_mut(number) {
-                term.uses += 1;
+            if let Some(details) = self.details.get_mut(number as usize) {
+                details.uses += 1;
             }
             return number;
         }
-        let number = self.terms.add(Term {
-            exact,
-            forms: forms.into(),
-            uses: 1,
-            ..Term::default()
-        });
+        let number = self.terms.add(Term::new(exact));
+        self.details
+            .resize_with(self.terms.all.len(), TermDetails::default);
+        if let Some(details) = self.details.get_mut(number as usize) {
+            *details = TermDetails {
+                forms: forms.into(),
+                uses: 1,
+                others: Vec::new(),
+            };
+        }
         match forms {
             &[word] if exact => drop(self.exact_by_word.insert(word, number)),
             forms => drop(self.by_forms.insert(forms.into(), number)),
@@ -267,14 +295,16 @@ impl KeywordIndex {
 
     /// Ends one use of a term, which is gone after the last.
     fn release_term(&mut self, number: u32) {
-        let Some(term) = self.terms.get_mut(number) else {
+        let Some(details) = self.details.get_mut(number as usize) else {
             return;
         };
-        term.uses -= 1;
-        if term.uses > 0 {
+        details.uses -= 1;
+        if details.uses > 0 {
             return;
         }
-        let Term { forms, exact, .. } = std::mem::take(term);
+        let forms = std::mem::take(details).forms;
+        let term = self.terms.get_mut(number);
+        let exact = term.is_some_and(|term| std::mem::replace(term, Term::new(false)).is_exact);
         self.terms.remove(number);
         match &*forms {
             [word] if exact => drop(self.exact_by_word.remove(word)),
@@ -319,16 +349,18 @@ impl KeywordIndex {
     /// The place of the term of a phrase to post it at. A word that many follow is a word that many films have, and the
     /// phrases that are posted at a word already are work of their own.
     fn rarest(&self, terms: &[u32]) -> usize {
-        let burden = |&(_, &term): &(usize, &u32)| {
-            let Some(term) = self.terms.get(term) else {
+        let burden = |&(_, &number): &(usize, &u32)| {
+            let both = self
+                .terms
+                .get(number)
+                .zip(self.details.get(number as usize));
+            let Some((term, details)) = both else {
                 return 0;
             };
-            let users = |number| self.subscriptions.get(number).map_or(0, IdSet::len);
-            term.subscriptions()
-                .take(COMPARED)
-                .map(users)
-                .sum::<usize>()
-                + term.phrases.len()
+            let users = |&number: &u32| self.subscriptions.get(number).map_or(0, IdSet::len);
+            let alone = [term.subscription];
+            let subscriptions = alone.iter().chain(&details.others).take(COMPARED);
+            subscriptions.map(users).sum::<usize>() + term.phrases.len()
         };
         terms
             .iter()
@@ -346,7 +378,10 @@ impl KeywordIndex {
             ..
         } = &mut self.scratch;
         let all = &self.subscriptions;
-        users.bitmap(subscriptions.iter().filter_map(|&number| all.get(number)))
+        users.bitmap(
+            subscriptions.iter().filter_map(|&number| all.get(number)),
+            self.bounds,
+        )
     }
 
     /// Calls `visit` once with each user who follows something that a film has.
@@ -359,7 +394,7 @@ impl KeywordIndex {
         } = &mut self.scratch;
         let all = &self.subscriptions;
         let sets = subscriptions.iter().filter_map(|&number| all.get(number));
-        users.for_each(sets, |user| visit(UserId(user as i32)));
+        users.for_each(sets, self.bounds, |user| visit(UserId(user as i32)));
     }
 
     /// Leaves the subscriptions that a film meets in the scratch memory, some perhaps twice.
@@ -384,19 +419,28 @@ impl KeywordIndex {
             self.terms.all.iter_mut().for_each(|term| term.epoch = 0);
             *epoch = 1;
         }
-        let mut found = Found {
+        let mut film = Film {
             epoch: *epoch,
             words,
             variants,
             links: &self.links,
             phrases: &self.phrases,
-            subscriptions: found,
+            details: &self.details,
+            found,
         };
-        for (place, &met) in found.words.iter().enumerate() {
-            found.terms(&mut self.terms, met, place);
+        for (place, &met) in film.words.iter().enumerate() {
+            if met.term != NONE {
+                film.look_at(&mut self.terms, met, place, place + 1);
+            }
         }
-        for variant in found.variants {
-            found.terms(&mut self.terms, variant.word, variant.start as usize);
+        for variant in film.variants {
+            let start = variant.start as usize;
+            film.look_at(
+                &mut self.terms,
+                variant.word,
+                start,
+                start + variant.length as usize,
+            );
         }
     }
 
@@ -416,11 +460,12 @@ impl KeywordIndex {
             .terms
             .all
             .iter()
-            .map(|term| {
-                term.others.capacity() * 4
-                    + term.phrases.capacity() * size_of::<Posting>()
-                    + 2 * term.forms.len() * size_of::<Word>()
-            })
+            .map(|term| term.phrases.capacity() * size_of::<Posting>())
+            .sum();
+        let details: usize = self
+            .details
+            .iter()
+            .map(|term| term.others.capacity() * 4 + 2 * term.forms.len() * size_of::<Word>())
             .sum();
         let subscriptions: usize = self.subscriptions.all.iter().map(IdSet::memory_bytes).sum();
         let phrases: usize = self
@@ -433,6 +478,8 @@ impl KeywordIndex {
         let table = |capacity: usize, entry: usize| capacity * (entry + 1) * 8 / 7;
         self.terms.memory_bytes()
             + terms
+            + details
+            + self.details.capacity() * size_of::<TermDetails>()
             + self.links.memory_bytes()
             + self.phrases.memory_bytes()
             + phrases
@@ -447,19 +494,20 @@ impl KeywordIndex {
     }
 }
 
-/// What is needed to follow the terms of one film.
-struct Found<'a> {
+/// A film whose words have been looked up, and the subscriptions that it is found to meet.
+struct Film<'a> {
     epoch: u32,
     words: &'a [Met],
     variants: &'a [Variant<Met>],
     links: &'a Slots<Met>,
     phrases: &'a Slots<PostedPhrase>,
-    subscriptions: &'a mut Vec<u32>,
+    details: &'a [TermDetails],
+    found: &'a mut Vec<u32>,
 }
 
-impl Found<'_> {
-    /// Finds what is posted at the terms of a word.
-    fn terms(&mut self, terms: &mut Slots<Term>, first: Met, place: usize) {
+impl Film<'_> {
+    /// Finds what is posted at the terms of a word that stands from `start` to `end`.
+    fn look_at(&mut self, terms: &mut Slots<Term>, first: Met, start: usize, end: usize) {
         let links = self.links;
         for number in terms_of(links, first) {
             let Some(term) = terms.get_mut(number) else {
@@ -467,41 +515,57 @@ impl Found<'_> {
             };
             if term.epoch != self.epoch {
                 term.epoch = self.epoch;
-                self.subscriptions.extend(term.subscriptions());
-            }
-            if term.phrases.is_empty() {
-                continue;
-            }
-            let Some(term) = terms.get(number) else {
-                continue;
-            };
-            for posting in &term.phrases {
-                if self.may_be_at(posting, place)
-                    && let Some(phrase) = self.phrases.get(posting.phrase)
-                    && self.is_near(terms, &phrase.terms, posting.offset.into(), place)
-                {
-                    self.subscriptions.push(phrase.subscription);
+                if term.subscription != NONE {
+                    self.found.push(term.subscription);
                 }
+                if term.is_shared
+                    && let Some(details) = self.details.get(number as usize)
+                {
+                    self.found.extend(&details.others);
+                }
+            }
+            if !term.phrases.is_empty() {
+                self.look_at_phrases(terms, number, start, end);
             }
         }
     }
 
-    /// Whether the posting's neighbour is beside a place, as far as can be told at once.
-    fn may_be_at(&self, posting: &Posting, place: usize) -> bool {
+    fn look_at_phrases(&mut self, terms: &Slots<Term>, term: u32, start: usize, end: usize) {
+        let Some(term) = terms.get(term) else {
+            return;
+        };
+        for posting in &term.phrases {
+            if self.may_be_at(posting, start, end)
+                && let Some(phrase) = self.phrases.get(posting.phrase)
+                && self.is_near(terms, &phrase.terms, posting.offset.into(), start)
+            {
+                self.found.push(phrase.subscription);
+            }
+        }
+    }
+
+    /// Whether the posting's neighbour is beside a word that stands from `start` to `end`.
+    fn may_be_at(&self, posting: &Posting, start: usize, end: usize) -> bool {
         if posting.neighbour == NONE {
             return true;
         }
-        let beside = if posting.offset > 0 {
-            place.wrapping_sub(1)
-        } else {
-            place + 1
+        let before = posting.offset > 0;
+        let beside = if before { start.wrapping_sub(1) } else { end };
+        let has = |met: &Met| {
+            met.term == posting.neighbour
+                || met.next != NONE
+                    && terms_of(self.links, *met).any(|term| term == posting.neighbour)
         };
-        let has = |met: &Met| terms_of(self.links, *met).any(|term| term == posting.neighbour);
         self.words.get(beside).is_some_and(has)
-            || self
-                .variants
-                .iter()
-                .any(|variant| has(&variant.word) || variant.length > 1)
+            || self.variants.iter().any(|variant| {
+                let first = variant.start as usize;
+                let is_beside = if before {
+                    first + variant.length as usize == start
+                } else {
+                    first == end
+                };
+                is_beside && has(&variant.word)
+            })
     }
 
     /// Whether the phrase begins at a place from which its term number `offset` may be at `place`.
@@ -516,7 +580,7 @@ impl Found<'_> {
             },
             exact: |term| {
                 let term = phrase.get(term).and_then(|&term| terms.get(term));
-                term.is_some_and(|term| term.exact)
+                term.is_some_and(|term| term.is_exact)
             },
         };
         let Some(last) = place.checked_sub(offset) else {

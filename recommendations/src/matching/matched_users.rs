@@ -1,4 +1,6 @@
 //! The union of many sets of users.
+//!
+//! Users are marked in a row of bits where ids lie close together, and sorted where they do not.
 
 use roaring::RoaringBitmap;
 
@@ -21,8 +23,9 @@ impl MatchedUsers {
     pub(super) fn bitmap<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
+        bounds: Bounds,
     ) -> RoaringBitmap {
-        match Range::of(sets.clone()) {
+        match Range::of(sets.clone(), bounds) {
             Some(range) => {
                 self.mark(sets, &range, |_| {});
                 RoaringBitmap::from_lsb0_bytes(range.first, &self.bits)
@@ -36,9 +39,10 @@ impl MatchedUsers {
     pub(super) fn for_each<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
+        bounds: Bounds,
         visit: impl FnMut(u32),
     ) {
-        match Range::of(sets.clone()) {
+        match Range::of(sets.clone(), bounds) {
             Some(range) => self.mark(sets, &range, visit),
             None => self.sorted(sets).iter().copied().for_each(visit),
         }
@@ -81,6 +85,30 @@ impl MatchedUsers {
     }
 }
 
+/// The least and the greatest id that were ever in any set.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    first: u32,
+    last: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            first: u32::MAX,
+            last: 0,
+        }
+    }
+}
+
+impl Bounds {
+    /// Includes an id.
+    pub(super) fn include(&mut self, id: u32) {
+        self.first = self.first.min(id);
+        self.last = self.last.max(id);
+    }
+}
+
 /// The ids from the first on for which there are bits.
 struct Range {
     first: u32,
@@ -88,17 +116,25 @@ struct Range {
 }
 
 impl Range {
-    /// The range of all members; none when they lie so far apart that bits would cost more than sorting them.
-    fn of<'a>(sets: impl Iterator<Item = &'a IdSet>) -> Option<Range> {
-        let (mut members, mut first, mut last) = (0, u32::MAX, 0);
-        for (count, least, greatest) in sets.filter_map(IdSet::extent) {
-            members += count;
-            first = first.min(least);
-            last = last.max(greatest);
-        }
+    /// A range of all members; none when they lie so far apart that bits would cost more than sorting them.
+    ///
+    /// The bounds of all ids come first, because no set has to be read for them.
+    fn of<'a>(sets: impl Iterator<Item = &'a IdSet> + Clone, bounds: Bounds) -> Option<Range> {
+        let members: usize = sets.clone().map(IdSet::len).sum();
+        Range::within(members, bounds).or_else(|| {
+            let mut bounds = Bounds::default();
+            for (first, last) in sets.filter_map(IdSet::extent) {
+                bounds.include(first);
+                bounds.include(last);
+            }
+            Range::within(members, bounds)
+        })
+    }
+
+    fn within(members: usize, bounds: Bounds) -> Option<Range> {
         // A bitmap is made of whole bytes without shifting them.
-        let first = first & !7;
-        let bytes = last.checked_sub(first)? as usize / 8 + 1;
+        let first = bounds.first & !7;
+        let bytes = bounds.last.checked_sub(first)? as usize / 8 + 1;
         (bytes * 8 <= members * BITS_PER_MEMBER).then_some(Range { first, bytes })
     }
 }
@@ -111,22 +147,27 @@ mod tests {
 
     fn check(union: &mut MatchedUsers, sets: &[Vec<u32>]) {
         let mut model = BTreeSet::new();
+        let mut bounds = Bounds::default();
         let sets: Vec<IdSet> = sets
             .iter()
             .map(|ids| {
                 let mut set = IdSet::default();
                 for &id in ids {
                     set.insert(id);
+                    bounds.include(id);
                     model.insert(id);
                 }
                 set
             })
             .collect();
         let mut seen = Vec::new();
-        union.for_each(sets.iter(), |user| seen.push(user));
+        union.for_each(sets.iter(), bounds, |user| seen.push(user));
         seen.sort_unstable();
         assert_eq!(seen, model.iter().copied().collect::<Vec<_>>());
-        assert_eq!(union.bitmap(sets.iter()), model.into_iter().collect());
+        assert_eq!(
+            union.bitmap(sets.iter(), bounds),
+            model.into_iter().collect()
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use recommendations::system::Tuning;
+use recommendations::{matching::Keyword, system::Tuning};
 use storage::testing::{self, TestDatabase};
 
 use crate::support::{Replica, film, small_steps, title_matches, until};
@@ -155,10 +155,10 @@ async fn make(call: &Call, replica: &Replica, model: &mut Model) {
     match call {
         Call::Follow { user, keyword } => {
             replica.follow(*user, KEYWORDS[*keyword]).await;
-            model.preferences.insert((*user, KEYWORDS[*keyword]));
+            model.preferences.insert((*user, first_spelling(*keyword)));
         }
         Call::Stop { user, keyword } => {
-            let was_there = model.preferences.remove(&(*user, KEYWORDS[*keyword]));
+            let was_there = model.preferences.remove(&(*user, first_spelling(*keyword)));
             assert_eq!(
                 replica.stop_following(*user, KEYWORDS[*keyword]).await,
                 was_there
@@ -193,6 +193,13 @@ async fn make(call: &Call, replica: &Replica, model: &mut Model) {
         }
         Call::RestartReplica => unreachable!("the caller has the replicas"),
     }
+}
+
+/// The first of the keywords that is the same keyword.
+fn first_spelling(keyword: usize) -> &'static str {
+    let normal = Keyword::normal_of(KEYWORDS[keyword]);
+    let same = |text: &&&str| Keyword::normal_of(text) == normal;
+    KEYWORDS.iter().find(same).unwrap()
 }
 
 async fn is_followed(replica: &Replica, model: &Model) -> bool {

@@ -272,7 +272,8 @@ proptest! {
 
     /// A text is the words of its parts, unless signs or initials reach from one to the other.
     #[test]
-    fn white_space_separates(one in "[^&+＋＆﹢﹠.．․…]*", other in "[^&+＋＆﹢﹠.．․…]*") {
+    fn white_space_separates(one in any::<String>(), other in any::<String>()) {
+        prop_assume!(!unified(&one).contains(['&', '+', '.']) && !unified(&other).contains(['&', '+', '.']));
         let mut parts = words(&one);
         parts.extend(words(&other));
         prop_assert_eq!(words(&format!("{one} {other}")), parts);
