@@ -24,8 +24,17 @@ pub struct Broker {
     stop: CancellationToken,
     ended: bool,
     degraded: bool,
-    /// Messages reported as handled.
-    told: u64,
+    told: Totals,
+}
+
+/// What was reported last of what the broker counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    connections: u64,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,7 +60,7 @@ impl Broker {
             stop: CancellationToken::new(),
             ended: false,
             degraded: false,
-            told: 0,
+            told: Totals::default(),
         }
     }
 }
@@ -110,9 +119,22 @@ impl Broker {
     ///
     /// Full disks do not end a broker: it refuses what it cannot store, and says so.
     fn report(&mut self) {
-        let messages = self.stats.messages_in();
-        self.guard.reporter().handled(messages - self.told);
-        self.told = messages;
+        let (reporter, told) = (self.guard.reporter(), self.told);
+        self.told = Totals {
+            connections: self.stats.accepted(),
+            messages_in: self.stats.messages_in(),
+            messages_out: self.stats.messages_out(),
+            bytes_in: self.stats.bytes_in(),
+            bytes_out: self.stats.bytes_out(),
+        };
+        reporter.handled(self.told.messages_in - told.messages_in);
+        reporter.count("connections", self.told.connections - told.connections);
+        reporter.count(
+            "messages delivered",
+            self.told.messages_out - told.messages_out,
+        );
+        reporter.count("bytes received", self.told.bytes_in - told.bytes_in);
+        reporter.count("bytes delivered", self.told.bytes_out - told.bytes_out);
         let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
         if failing > 0 {
             // The log tells of each of them already.

@@ -157,6 +157,7 @@ pub struct BrokerStats {
 #[derive(Debug, Default)]
 struct Counters {
     connections: AtomicUsize,
+    accepted: AtomicU64,
     messages_in: AtomicU64,
     messages_out: AtomicU64,
     bytes_in: AtomicU64,
@@ -170,6 +171,11 @@ impl BrokerStats {
     /// Clients connected now.
     pub fn connections(&self) -> usize {
         self.counters.connections.load(Ordering::Relaxed)
+    }
+
+    /// Clients that have connected since the start.
+    pub fn accepted(&self) -> u64 {
+        self.counters.accepted.load(Ordering::Relaxed)
     }
 
     /// Messages that clients published since the start.
@@ -298,6 +304,7 @@ impl Broker {
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => {
                         next_id += 1;
+                        self.shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
                         let place = self.shared.admission.enter(next_id);
                         clients.spawn(connection::serve(socket, peer, place, next_id, Arc::clone(&self.shared), stopping.clone()));
                         self.shared.stats.connections.store(clients.len(), Ordering::Relaxed);

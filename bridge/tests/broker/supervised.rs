@@ -22,6 +22,24 @@ fn supervise(
         })
 }
 
+/// Waits until the actor has reported its connection, its messages and their bytes.
+async fn counted(process: &Process) {
+    let is_counted = |name: &str| {
+        let actors = process.registry.actors();
+        let mut counts = actors.iter().flat_map(|actor| &actor.counters);
+        counts.any(|(counted, count)| *counted == name && *count > 0)
+    };
+    let names = [
+        "connections",
+        "messages delivered",
+        "bytes received",
+        "bytes delivered",
+    ];
+    while !names.iter().all(|name| is_counted(name)) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[actix::test]
 async fn a_supervised_broker_serves_stops_and_serves_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +47,8 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         let stats = BrokerStats::default();
-        let supervisor = Supervisor::new("bridge", &Process::new());
+        let process = Process::new();
+        let supervisor = Supervisor::new("bridge", &process);
         let _broker = supervise(
             &supervisor,
             listener,
@@ -50,6 +69,7 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
             .unwrap();
         assert_eq!(ack.sequence, expected);
         assert_eq!((stats.streams(), stats.connections()), (1, 1));
+        within(counted(&process)).await;
         supervisor.stop(LONG).await;
     }
 }
