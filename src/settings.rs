@@ -3,59 +3,34 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use bus::{BusSettings, BusUrl};
-use clap::Parser;
+use clap::Args;
 use runtime::{
-    Fault, ServiceAddress,
-    settings::{Command, FolderClaim, name, reachable},
-    telemetry::LogSettings,
+    Fault, Prepared, Program, ServiceAddress,
+    settings::{Claimed, bind, claim_folder, name, reachable},
 };
 use storage::DatabaseUrl;
-use web::PagesConfig;
+use web::{PagesConfig, Visitor};
 
-/// A film catalog with live keyword recommendations, whole in one program
-///
-/// Every setting is a flag and an environment variable. Without any, the pages are at
-/// http://127.0.0.1:5000 and everything that is kept is in the folder ./data.
-#[derive(Debug, Parser)]
-#[command(name = "marquee", version)]
+/// The settings of the program `marquee`.
+#[derive(Debug, Args)]
 pub(crate) struct Settings {
     #[command(flatten)]
     pub(crate) pages: PagesConfig,
 
     /// Where the Recommendations gRPC service is served
-    #[arg(
-        long,
-        env = "GRPC_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     grpc_addr: SocketAddr,
 
     /// Where the Catalog gRPC service is served
-    #[arg(
-        long,
-        env = "CATALOG_GRPC_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50052"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50052")]
     catalog_grpc_addr: SocketAddr,
 
     /// Where the embedded NATS-compatible broker listens
-    #[arg(
-        long,
-        env = "NATS_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:4222"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     nats_addr: SocketAddr,
 
     /// The folder for what is kept: SQLite databases, the broker's streams, a generated secret key
-    #[arg(
-        long,
-        env = "DATA_DIR",
-        value_name = "FOLDER",
-        default_value = "./data"
-    )]
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     data_dir: PathBuf,
 
     #[command(flatten)]
@@ -66,47 +41,28 @@ pub(crate) struct Settings {
 
     /// The catalog's database: sqlite://FILE or mysql://USER:PASSWORD@HOST:PORT/NAME [default:
     /// movies.db in the data folder]
-    #[arg(
-        long,
-        env = "MOVIES_DATABASE_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
     movies_database_url: Option<DatabaseUrl>,
 
     /// The recommendations' database, as above [default: recommendations.db in the data folder]
-    #[arg(
-        long,
-        env = "RECOMMENDATIONS_DATABASE_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
     recommendations_database_url: Option<DatabaseUrl>,
 
     /// Another recommendations service for the catalog to ask [default: the one in this program]
     #[arg(
         long,
-        env = "RECOMMENDATIONS_HOST",
+        env,
         value_name = "HOST[:PORT]",
         value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
     )]
     recommendations_host: Option<ServiceAddress>,
-
-    #[command(flatten)]
-    pub(crate) log: LogSettings,
-
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
 }
 
 impl Settings {
     /// Finds out now what would otherwise end the program after it has begun.
     fn check_databases(&self) -> Result<(), Fault> {
-        let movies = name("movies-database-url", "MOVIES_DATABASE_URL");
-        let recommendations = name(
-            "recommendations-database-url",
-            "RECOMMENDATIONS_DATABASE_URL",
-        );
+        let movies = name("movies-database-url");
+        let recommendations = name("recommendations-database-url");
         if self.movies_database_url.is_some()
             && self.movies_database_url == self.recommendations_database_url
         {
@@ -128,42 +84,38 @@ impl Settings {
     }
 }
 
-/// Everything that the services need to start, checked and bound.
-pub(crate) struct Site {
-    pub(crate) bridge: Option<(bridge::Config, bridge::Listeners)>,
-    pub(crate) recommendations: (recommendations::Config, recommendations::Listeners),
-    pub(crate) catalog: (catalog::Config, catalog::Listeners),
-    pub(crate) web: (web::Config, web::Listeners),
-    /// Where to go, for the person who started the program.
-    pub(crate) welcome: Vec<String>,
-    /// Keeps other programs out of the data folder.
-    pub(crate) claim: FolderClaim,
-}
+impl Program for Settings {
+    const NAME: &'static str = "marquee";
+    const ABOUT: &'static str = "A film catalog with live keyword recommendations, whole in one program\n\n\
+        Every setting is a flag and an environment variable. Without any, the pages are at \
+        http://127.0.0.1:5000 and everything that is kept is in the folder ./data.";
 
-impl Site {
-    /// Checks the settings whole and binds the sockets, before anything is started.
-    pub(crate) fn prepare(settings: Settings) -> Result<Self, Fault> {
-        let bind =
-            |flag, variable, address| runtime::settings::bind(&name(flag, variable), address);
+    fn health_addr(&self) -> SocketAddr {
+        self.pages.http_addr
+    }
+
+    fn prepare(self) -> Result<Prepared, Fault> {
+        let settings = self;
         let bus = settings.bus.chosen()?;
-        let data_dir = name("data-dir", "DATA_DIR");
-        let claim = runtime::settings::claim_folder(&data_dir, &settings.data_dir)?;
+        let mut claims = Vec::new();
+        for part in [Claimed::Broker, Claimed::Movies, Claimed::Recommendations] {
+            claims.push(claim_folder(&settings.data_dir, part)?);
+        }
         settings.check_databases()?;
 
-        let http = bind("http-addr", "HTTP_ADDR", settings.pages.http_addr)?;
-        let grpc = bind("grpc-addr", "GRPC_ADDR", settings.grpc_addr)?;
-        let catalog_grpc = bind(
-            "catalog-grpc-addr",
-            "CATALOG_GRPC_ADDR",
-            settings.catalog_grpc_addr,
-        )?;
+        let http = bind("http-addr", settings.pages.http_addr)?;
+        let grpc = bind("grpc-addr", settings.grpc_addr)?;
+        let catalog_grpc = bind("catalog-grpc-addr", settings.catalog_grpc_addr)?;
+        let ops = settings.pages.ops.bind()?;
         let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
         let http_addr = http.local_addr().map_err(failed)?;
+        let ops_addr = ops.local_addr().map_err(failed)?;
         let grpc_addr = grpc.local_addr().map_err(failed)?;
         let catalog_grpc_addr = catalog_grpc.local_addr().map_err(failed)?;
 
         let mut welcome = vec![
-            format!("pages: http://{http_addr}  (how it is inside: http://{http_addr}/system)"),
+            format!("pages: http://{http_addr}"),
+            format!("for operators: http://{}/system", reachable(ops_addr)),
             format!("gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}"),
         ];
         let (bridge, bus) = match bus {
@@ -172,7 +124,7 @@ impl Site {
                 (None, bus)
             }
             None => {
-                let nats = bind("nats-addr", "NATS_ADDR", settings.nats_addr)?;
+                let nats = bind("nats-addr", settings.nats_addr)?;
                 let address = nats.local_addr().map_err(failed)?;
                 welcome.push(format!("event bus: the embedded broker, nats://{address}"));
                 let mut config = bridge::Config {
@@ -189,17 +141,7 @@ impl Site {
                     .parse::<BusUrl>()
                     .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?
                     .with_token(&token);
-                (
-                    Some((
-                        config,
-                        bridge::Listeners {
-                            nats,
-                            http: None,
-                            claim: None,
-                        },
-                    )),
-                    bus,
-                )
+                (Some((config, bridge::Listeners { nats, claim: None })), bus)
             }
         };
         welcome.push(format!("data: {}", settings.data_dir.display()));
@@ -215,10 +157,7 @@ impl Site {
             data_dir: settings.data_dir.clone(),
             database_url: settings.recommendations_database_url,
             bus: bus.clone().into(),
-            database_setting: name(
-                "recommendations-database-url",
-                "RECOMMENDATIONS_DATABASE_URL",
-            ),
+            database_setting: name("recommendations-database-url"),
             sole_replica,
         };
         let web = web::Config {
@@ -233,18 +172,38 @@ impl Site {
             database_url: settings.movies_database_url,
             bus: bus.into(),
             recommendations_host,
-            database_setting: name("movies-database-url", "MOVIES_DATABASE_URL"),
+            database_setting: name("movies-database-url"),
         };
-        Ok(Self {
-            bridge,
-            recommendations: (
-                recommendations,
-                recommendations::Listeners { grpc, http: None },
-            ),
-            catalog: (catalog, catalog::Listeners { grpc: catalog_grpc }),
-            web: (web, web::Listeners { http }),
-            welcome,
-            claim,
-        })
+        let listeners = recommendations::Listeners { grpc, claim: None };
+        let catalog_listeners = catalog::Listeners {
+            grpc: catalog_grpc,
+            claim: None,
+        };
+        let web_listeners = web::Listeners { http };
+
+        // The last service started is the first one stopped, so that the broker is there for as long as
+        // anything is to be published.
+        let mut prepared = Prepared::new(ops);
+        if let Some((config, listeners)) = bridge {
+            let run = |process| bridge::run(config, listeners, process);
+            prepared = prepared.service("bridge", run);
+        }
+        prepared = prepared
+            .service(recommendations::system::SERVICE, |process| {
+                recommendations::run(recommendations, listeners, process)
+            })
+            .service(catalog::SERVICE, |process| {
+                catalog::run(catalog, catalog_listeners, process)
+            })
+            .service(web::SERVICE, |process| {
+                web::run(web, web_listeners, Visitor::owner, process)
+            });
+        for line in welcome {
+            prepared = prepared.welcome(line);
+        }
+        for claim in claims {
+            prepared = prepared.claim(claim);
+        }
+        Ok(prepared)
     }
 }

@@ -200,6 +200,8 @@ pub(crate) fn serve_web() {
             secret_key: Some("only a benchmark's key".parse().unwrap()),
             live_pages: 1,
             path_prefix: ::web::PathPrefix::default(),
+            http: runtime::http::HttpSettings::default(),
+            ops: runtime::settings::OpsSettings::default(),
         },
         data_dir: std::env::temp_dir(),
         catalog_host: address(CATALOG),

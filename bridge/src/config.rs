@@ -15,35 +15,20 @@ use crate::broker::Retention;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the NATS-compatible broker listens
-    #[arg(
-        long,
-        env = "NATS_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:4222"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     pub nats_addr: SocketAddr,
 
     /// Where health is served
-    #[arg(
-        long,
-        env = "HTTP_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8222"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:8222")]
     pub http_addr: SocketAddr,
 
     /// The folder for what is kept: the broker's streams
-    #[arg(
-        long,
-        env = "DATA_DIR",
-        value_name = "FOLDER",
-        default_value = "./data"
-    )]
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
 
     /// The token that clients show, at least 16 characters [default: generated, and kept in the file
     /// broker_token of the data folder]
-    #[arg(long, env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub nats_token: Option<Token>,
 
     /// What the broker's streams keep.
@@ -56,15 +41,15 @@ pub struct Config {
 pub struct RetentionSettings {
     /// How long a stream of the broker keeps messages (such as 12h or 7d; 0: for ever), unless it sets
     /// a limit of its own
-    #[arg(long, env = "BROKER_MAX_AGE", value_name = "AGE", default_value = "7d", value_parser = age)]
+    #[arg(long, env, value_name = "AGE", default_value = "7d", value_parser = age)]
     pub broker_max_age: Duration,
 
     /// How many bytes of messages a stream of the broker keeps (such as 512MiB; 0: any number), likewise
-    #[arg(long, env = "BROKER_MAX_BYTES", value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    #[arg(long, env, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
     pub broker_max_bytes: u64,
 
     /// How long it keeps messages that every durable consumer has acknowledged (0: like others), likewise
-    #[arg(long, env = "BROKER_KEEP_ACKNOWLEDGED", value_name = "AGE", default_value = "5m", value_parser = age)]
+    #[arg(long, env, value_name = "AGE", default_value = "5m", value_parser = age)]
     pub broker_keep_acknowledged: Duration,
 }
 
@@ -125,7 +110,7 @@ impl Config {
         }
         let fault = |error: String| {
             let reason = format!("cannot use the token kept in `{BROKER_TOKEN_FILE}`: {error}");
-            Fault::bad_setting(settings::name("nats-token", "NATS_TOKEN"), reason)
+            Fault::bad_setting(settings::name("nats-token"), reason)
         };
         let kept = kept_secret(&self.data_dir.join(BROKER_TOKEN_FILE));
         let kept = kept.map_err(|error| fault(error.to_string()))?;

@@ -1,10 +1,10 @@
 //! The bridge's supervision tree, and the sockets it serves on.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use runtime::{
-    Fault, Place, Process, Supervisor, ops,
-    settings::{self, FolderClaim},
+    Fault, Place, Prepared, Process, Program, Supervisor, ops,
+    settings::{self, Claimed, FolderClaim},
 };
 
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
 pub struct Listeners {
     /// For NATS clients.
     pub nats: TcpListener,
-    /// For health; none where another service of the process serves it.
-    pub http: Option<TcpListener>,
     /// Keeps other programs out of the data folder; none where the process has it already.
     pub claim: Option<FolderClaim>,
 }
@@ -31,16 +29,29 @@ impl Listeners {
     ///
     /// [`Fault::BadSetting`] if one of them cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
-        let data_dir = settings::name("data-dir", "DATA_DIR");
-        let claim = settings::claim_folder(&data_dir, &config.data_dir)?;
+        let claim = settings::claim_folder(&config.data_dir, Claimed::Broker)?;
         config.token()?;
-        let nats = settings::name("nats-addr", "NATS_ADDR");
-        let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
-            nats: settings::bind(&nats, config.nats_addr)?,
-            http: Some(settings::bind(&http, config.http_addr)?),
+            nats: settings::bind("nats-addr", config.nats_addr)?,
             claim: Some(claim),
         })
+    }
+}
+
+impl Program for Config {
+    const NAME: &'static str = "bridge";
+    const ABOUT: &'static str = "Marquee's NATS-compatible broker";
+
+    fn health_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    fn prepare(self) -> Result<Prepared, Fault> {
+        let listeners = Listeners::bind(&self)?;
+        let ops = settings::bind("http-addr", self.http_addr)?;
+        let welcome = format!("NATS clients connect to nats://{}", self.nats_addr);
+        let run = |process| run(self, listeners, process);
+        Ok(Prepared::new(ops).service("bridge", run).welcome(welcome))
     }
 }
 
@@ -70,7 +81,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
             Broker::new(listener, broker.clone(), BrokerStats::default(), guard)
         });
 
-    let outcome = ops::serve_health(listeners.http, &supervisor, &process).await;
+    let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
 }

@@ -15,15 +15,15 @@ use super::BusUrl;
 #[derive(Debug, Clone, Default, Args)]
 pub struct BusSettings {
     /// The event bus: nats://HOST:PORT or kafka://HOST:PORT [default: the broker of this machine]
-    #[arg(long, env = "EVENT_BUS", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
     pub event_bus: Option<BusUrl>,
 
     /// A Kafka broker; without EVENT_BUS it is the event bus
-    #[arg(long, env = "KAFKA_BROKER", value_name = "HOST:PORT")]
+    #[arg(long, env, value_name = "HOST:PORT")]
     pub kafka_broker: Option<String>,
 
     /// The token of the NATS broker [default: that in EVENT_BUS; on this machine, that in the data folder]
-    #[arg(long, env = "NATS_TOKEN", value_name = "TEXT", hide_env_values = true)]
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub nats_token: Option<Token>,
 }
 
@@ -39,7 +39,7 @@ impl BusSettings {
             (None, Some(broker)) => match format!("kafka://{broker}").parse() {
                 Ok(url) => Ok(Some(url)),
                 Err(e) => {
-                    let setting = settings::name("kafka-broker", "KAFKA_BROKER");
+                    let setting = settings::name("kafka-broker");
                     Err(Fault::bad_setting(setting, e))
                 }
             },

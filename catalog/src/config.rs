@@ -11,24 +11,14 @@ use storage::DatabaseUrl;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the Catalog gRPC service is served.
-    #[arg(
-        long,
-        env = "CATALOG_GRPC_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50052"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50052")]
     pub catalog_grpc_addr: SocketAddr,
     /// The folder for what is kept: the SQLite database and a generated secret key.
-    #[arg(
-        long,
-        env = "DATA_DIR",
-        value_name = "FOLDER",
-        default_value = "./data"
-    )]
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
     /// The movies database: sqlite://PATH or mysql://USER:PASSWORD@HOST:PORT/NAME [default: movies.db
     /// in the data folder].
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,
     /// The event bus.
     #[command(flatten)]
@@ -36,14 +26,14 @@ pub struct Config {
     /// Where the recommendations service is; the port is 50051 unless given.
     #[arg(
         long,
-        env = "RECOMMENDATIONS_HOST",
+        env,
         value_name = "HOST[:PORT]",
         default_value = "127.0.0.1:50051",
         value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
     )]
     pub recommendations_host: ServiceAddress,
     /// The name under which the operator knows the database's setting.
-    #[arg(skip = settings::name("database-url", "DATABASE_URL"))]
+    #[arg(skip = settings::name("database-url"))]
     pub database_setting: String,
 }
 

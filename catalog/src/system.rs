@@ -6,7 +6,8 @@ use std::{net::TcpListener, sync::Arc};
 use runtime::{
     Fault, Place, Process, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer},
-    ops, settings,
+    ops,
+    settings::{self, Claimed, FolderClaim},
 };
 use storage::Database;
 
@@ -31,6 +32,8 @@ pub const SERVICE: &str = "catalog";
 pub struct Listeners {
     /// For the Catalog gRPC service.
     pub grpc: TcpListener,
+    /// Keeps other programs away from the database in the data folder, if it is there.
+    pub claim: Option<FolderClaim>,
 }
 
 impl Listeners {
@@ -43,14 +46,14 @@ impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.bus.url(&config.data_dir)?;
         // Beside a server that keeps the movies, a file system that cannot be written to will do.
-        if config.database_url.is_none() {
-            let data_dir = settings::name("data-dir", "DATA_DIR");
-            settings::writable_folder(&data_dir, &config.data_dir)?;
-        }
+        let claim = match config.database_url {
+            None => Some(settings::claim_folder(&config.data_dir, Claimed::Movies)?),
+            Some(_) => None,
+        };
         storage::probe(&config.database_setting, &config.database())?;
-        let grpc = settings::name("catalog-grpc-addr", "CATALOG_GRPC_ADDR");
         Ok(Self {
-            grpc: settings::bind(&grpc, config.catalog_grpc_addr)?,
+            grpc: settings::bind("catalog-grpc-addr", config.catalog_grpc_addr)?,
+            claim,
         })
     }
 }
@@ -76,7 +79,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let setting = config.database_setting.as_str();
     let steps = movies::migrations();
     let open = Database::open(&group, "movies-database", setting, &url, steps);
-    let Some(database) = ops::while_starting(None, &process, open).await else {
+    let Some(database) = process.unless_stopped(open).await else {
         return Ok(());
     };
     let database = database?;
@@ -123,7 +126,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         GrpcServer::new(grpc.clone(), service.clone(), registry.clone(), guard)
     });
 
-    let outcome = ops::serve_health(None, &supervisor, &process).await;
+    let outcome = ops::until_stopped(&supervisor, &process).await;
     calls.drain().await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome

@@ -11,35 +11,20 @@ use storage::DatabaseUrl;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where the Recommendations gRPC service is served
-    #[arg(
-        long,
-        env = "GRPC_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     pub grpc_addr: SocketAddr,
 
     /// Where health is served
-    #[arg(
-        long,
-        env = "HTTP_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8051"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:8051")]
     pub http_addr: SocketAddr,
 
     /// The folder for what is kept: the SQLite database
-    #[arg(
-        long,
-        env = "DATA_DIR",
-        value_name = "FOLDER",
-        default_value = "./data"
-    )]
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
 
     /// The database: sqlite://FILE or mysql://USER:PASSWORD@HOST:PORT/NAME [default:
     /// recommendations.db in the data folder]
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,
 
     /// The event bus.
@@ -47,7 +32,7 @@ pub struct Config {
     pub bus: BusSettings,
 
     /// The name under which the operator knows the database's setting.
-    #[arg(skip = settings::name("database-url", "DATABASE_URL"))]
+    #[arg(skip = settings::name("database-url"))]
     pub database_setting: String,
 
     /// Set where no other replica can use the database: a name that stays the same over restarts, so

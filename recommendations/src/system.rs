@@ -1,13 +1,18 @@
 //! The supervision tree of the service.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use bus::{OutboxCourier, Outlet, Producer};
 use proto::events::STATUS_TOPIC;
 use runtime::{
-    Fault, Place, Process, Supervisor,
+    Fault, Place, Prepared, Process, Program, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer},
-    ops, settings,
+    ops,
+    settings::{self, Claimed, FolderClaim},
 };
 use storage::Database;
 
@@ -42,8 +47,8 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Listeners {
     /// For gRPC.
     pub grpc: TcpListener,
-    /// For health; none where another service of the process serves it.
-    pub http: Option<TcpListener>,
+    /// Keeps other programs away from the database in the data folder, if it is there.
+    pub claim: Option<FolderClaim>,
 }
 
 impl Listeners {
@@ -53,17 +58,35 @@ impl Listeners {
     ///
     /// [`Fault::BadSetting`] if one of them cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
-        let data_dir = settings::name("data-dir", "DATA_DIR");
-        if config.database_url.is_none() {
-            settings::writable_folder(&data_dir, &config.data_dir)?;
-        }
+        let claim = match config.database_url {
+            None => Some(settings::claim_folder(
+                &config.data_dir,
+                Claimed::Recommendations,
+            )?),
+            Some(_) => None,
+        };
         storage::probe(&config.database_setting, &config.database())?;
-        let grpc = settings::name("grpc-addr", "GRPC_ADDR");
-        let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
-            grpc: settings::bind(&grpc, config.grpc_addr)?,
-            http: Some(settings::bind(&http, config.http_addr)?),
+            grpc: settings::bind("grpc-addr", config.grpc_addr)?,
+            claim,
         })
+    }
+}
+
+impl Program for Config {
+    const NAME: &'static str = SERVICE;
+    const ABOUT: &'static str = "Marquee's Recommendations gRPC service";
+
+    fn health_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    fn prepare(self) -> Result<Prepared, Fault> {
+        let listeners = Listeners::bind(&self)?;
+        let ops = settings::bind("http-addr", self.http_addr)?;
+        let welcome = format!("gRPC on {}", self.grpc_addr);
+        let run = |process| run(self, listeners, process);
+        Ok(Prepared::new(ops).service(SERVICE, run).welcome(welcome))
     }
 }
 
@@ -87,7 +110,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let group = supervisor.group("database");
     let (name, setting) = ("recommendations-database", &config.database_setting);
     let open = Database::open(&group, name, setting, &url, store::migrations());
-    let Some(database) = ops::while_starting(listeners.http.as_ref(), &process, open).await else {
+    let Some(database) = process.unless_stopped(open).await else {
         return Ok(());
     };
     let database = database?;
@@ -106,7 +129,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         &process,
     );
 
-    let outcome = ops::serve_health(listeners.http, &supervisor, &process).await;
+    let outcome = ops::until_stopped(&supervisor, &process).await;
     calls.drain().await;
     engine.leave().await;
     supervisor.stop(process.shutdown.time_left()).await;

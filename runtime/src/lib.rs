@@ -12,11 +12,16 @@
 //! Start reading at [`Supervisor`].
 
 mod error_code;
+mod files;
 pub mod grpc;
 pub mod health_check;
+pub mod http;
+mod memory;
 pub mod ops;
 pub mod process;
+pub mod program;
 pub mod request_id;
+pub mod resources;
 mod service_address;
 pub mod settings;
 pub mod supervision;
@@ -24,6 +29,7 @@ pub mod telemetry;
 
 pub use error_code::{ErrorCode, ServiceError, log_error, status_of};
 pub use process::{Fault, Process, Shutdown};
+pub use program::{Prepared, Program};
 pub use request_id::RequestId;
 pub use service_address::ServiceAddress;
 pub use supervision::{

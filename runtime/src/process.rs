@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -28,6 +29,8 @@ pub struct Process {
     pub shutdown: Shutdown,
     /// Where its actors report.
     pub registry: ActorRegistry,
+    /// Where operators are answered, if they are.
+    pub ops_addr: Option<SocketAddr>,
 }
 
 impl Process {
@@ -41,6 +44,15 @@ impl Process {
         Self {
             shutdown: Shutdown::default(),
             registry: self.registry.clone(),
+            ops_addr: self.ops_addr,
+        }
+    }
+
+    /// Waits for `work`, which may take long; `None` if the process stops the service first.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.shutdown.begun() => None,
         }
     }
 }
@@ -140,14 +152,27 @@ impl Service {
         F: Future<Output = Result<(), Fault>> + 'static,
     {
         process.registry.expect(name);
+        Self::spawn(name, process, 2, run)
+    }
+
+    /// Starts `run` on a new thread with so many workers beside it, without actors to wait for.
+    pub(crate) fn spawn<F>(
+        name: &'static str,
+        process: &Process,
+        workers: usize,
+        run: impl FnOnce(Process) -> F + Send + 'static,
+    ) -> Result<Self, Fault>
+    where
+        F: Future<Output = Result<(), Fault>> + 'static,
+    {
         let (tell, ended) = oneshot::channel();
         let given = process.clone();
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                let system = System::with_tokio_rt(|| {
+                let system = System::with_tokio_rt(move || {
                     tokio::runtime::Builder::new_multi_thread()
-                        .worker_threads(2)
+                        .worker_threads(workers)
                         .thread_name(format!("{name}-worker"))
                         .enable_all()
                         .build()

@@ -1,4 +1,5 @@
-//! Settings: checked whole before anything starts, each error naming the setting.
+//! Settings: checked whole before anything starts. An error names the setting by its flag and by the
+//! variable, which follows from the flag.
 
 mod secret;
 mod sources;
@@ -6,22 +7,26 @@ mod sources;
 use std::{
     env,
     error::Error,
-    fs::{File, TryLockError},
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    path::Path,
     process::ExitCode,
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use clap::{
-    Parser, Subcommand,
+    Args, FromArgMatches, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind},
 };
 
 pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
 use self::sources::Sources;
 use crate::process::Fault;
+
+pub use crate::files::{
+    Claimed, FolderClaim, claim_folder, keep_secret, open_lock, writable_folder,
+};
+
+/// Where operators are answered unless a setting says otherwise.
+const DEFAULT_OPS_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5_001);
 
 /// What a program does instead of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -41,8 +46,8 @@ const FILES: &str = "What may hold a secret (keys, and URLs with passwords) may 
 ///
 /// The exit code, after the reason (or the help that was asked for) has been printed: 0 for
 /// `--help` and `--version`, 64 for settings that cannot be read.
-pub fn parse<C: Parser>() -> Result<C, ExitCode> {
-    let command = C::command().after_help(FILES);
+pub(crate) fn parse<C: FromArgMatches>(command: clap::Command) -> Result<C, ExitCode> {
+    let command = command.after_help(FILES);
     let sources = Sources::read(command, env::args_os().collect(), |name| env::var_os(name));
     let Sources {
         mut command,
@@ -80,8 +85,7 @@ fn refusal(error: &clap::Error) -> String {
     let flag = setting.trim_start_matches('-');
     match (error.kind(), error.source()) {
         (ClapErrorKind::ValueValidation, Some(reason)) => {
-            let variable = flag.replace('-', "_").to_uppercase();
-            format!("{}: {reason}", name(flag, &variable))
+            format!("{}: {reason}", name(flag))
         }
         _ => {
             let text = error.to_string();
@@ -91,17 +95,20 @@ fn refusal(error: &clap::Error) -> String {
     }
 }
 
-/// The two names of a setting, as the operator knows them: `--http-addr (HTTP_ADDR)`.
-pub fn name(flag: &str, variable: &str) -> String {
+/// The two names of the setting `flag`, as the operator knows them: `--http-addr (HTTP_ADDR)`. The
+/// variable of every setting follows from its flag.
+pub fn name(flag: &str) -> String {
+    let variable = flag.replace('-', "_").to_uppercase();
     format!("--{flag} ({variable})")
 }
 
-/// Listens on `address`.
+/// Listens on `address`, the value of the setting `flag`.
 ///
 /// # Errors
 ///
 /// [`Fault::BadSetting`] if another program has the port or the address is not this machine's.
-pub fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
+pub fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
+    let setting = name(flag);
     let listener = TcpListener::bind(address).map_err(|error| {
         let reason = match error.kind() {
             ErrorKind::AddrInUse => format!("{address} is taken by another program"),
@@ -109,11 +116,11 @@ pub fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
             ErrorKind::PermissionDenied => format!("{address} may not be used by this user"),
             _ => format!("cannot listen on {address}: {error}"),
         };
-        Fault::bad_setting(setting, reason)
+        Fault::bad_setting(&setting, reason)
     })?;
     listener
         .set_nonblocking(true)
-        .map_err(|error| Fault::bad_setting(setting, error))?;
+        .map_err(|error| Fault::bad_setting(&setting, error))?;
     Ok(listener)
 }
 
@@ -128,89 +135,37 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Makes the folder `path` unless it is there, and checks that files can be written in it.
-///
-/// # Errors
-///
-/// [`Fault::BadSetting`] if it cannot be made or written to.
-pub fn writable_folder(setting: &str, path: &Path) -> Result<(), Fault> {
-    let fault = |error: std::io::Error| {
-        let reason = format!("cannot write to the folder `{}`: {error}", path.display());
-        Fault::bad_setting(setting, reason)
-    };
-    std::fs::create_dir_all(path).map_err(fault)?;
-    // Several services of one process may check the same folder at once.
-    static CHECKS: AtomicU32 = AtomicU32::new(0);
-    let check = CHECKS.fetch_add(1, Ordering::Relaxed);
-    let probe = path.join(format!(".write-check-{}-{check}", std::process::id()));
-    std::fs::write(&probe, b"").map_err(fault)?;
-    std::fs::remove_file(&probe).map_err(fault)
+/// Where operators are answered.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OpsSettings {
+    /// Where /system, /metrics and the details of /readyz are served, for operators [default:
+    /// 127.0.0.1:5001, or a free port of 127.0.0.1 if that one is taken]
+    #[arg(long, env, value_name = "HOST:PORT")]
+    pub ops_addr: Option<SocketAddr>,
 }
 
-/// A folder that this program has for itself, for as long as this is kept.
-#[derive(Debug)]
-pub struct FolderClaim {
-    _lock: File,
-}
-
-/// Makes the folder `path` unless it is there, and claims it for this program alone.
-///
-/// # Errors
-///
-/// [`Fault::BadSetting`] if it cannot be written to, or another program has claimed it.
-pub fn claim_folder(setting: &str, path: &Path) -> Result<FolderClaim, Fault> {
-    writable_folder(setting, path)?;
-    let file = path.join("marquee.lock");
-    let lock = File::create(&file).map_err(|error| {
-        Fault::bad_setting(
-            setting,
-            format!("cannot write `{}`: {error}", file.display()),
-        )
-    })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(FolderClaim { _lock: lock }),
-        Err(TryLockError::WouldBlock) => Err(Fault::bad_setting(
-            setting,
-            format!(
-                "the folder `{}` is in use by another program",
-                path.display()
-            ),
-        )),
-        Err(TryLockError::Error(error)) => Err(Fault::bad_setting(setting, error)),
+impl OpsSettings {
+    /// Listens on the address. Deployments that have never heard of it may run several programs on
+    /// one machine, so that the default is no condition.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if the address that was asked for cannot be had.
+    pub fn bind(&self) -> Result<TcpListener, Fault> {
+        const FLAG: &str = "ops-addr";
+        match self.ops_addr {
+            Some(address) => bind(FLAG, address),
+            None => bind(FLAG, DEFAULT_OPS_ADDR)
+                .or_else(|_| bind(FLAG, SocketAddr::new(DEFAULT_OPS_ADDR.ip(), 0))),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use clap::Parser;
 
     use super::*;
-
-    #[test]
-    fn a_folder_may_be_checked_by_several_services_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        writable_folder("the folder", &path).unwrap();
-                    }
-                });
-            }
-        });
-        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_folder_is_claimed_by_one_program_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let claim = claim_folder("the folder", folder.path()).unwrap();
-        let refused = claim_folder("the folder", folder.path()).unwrap_err();
-        assert_eq!(refused.exit_code(), 64);
-        drop(claim);
-        claim_folder("the folder", folder.path()).unwrap();
-    }
 
     #[test]
     fn a_refused_value_is_named_by_its_setting_and_not_shown() {

@@ -29,23 +29,12 @@ const QUIET: &str = "actix_server=warn,actix_http=off,async_nats=off,h2=error";
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogSettings {
     /// What to log: a level, or levels by module (info,bridge=debug)
-    #[arg(
-        long = "log",
-        env = "LOG",
-        default_value = "info",
-        help_heading = "Log"
-    )]
-    pub filter: String,
+    #[arg(long, env, default_value = "info", help_heading = "Log")]
+    pub log: String,
 
     /// How log lines look
-    #[arg(
-        long = "log-format",
-        env = "LOG_FORMAT",
-        value_enum,
-        default_value_t,
-        help_heading = "Log"
-    )]
-    pub format: LogFormat,
+    #[arg(long, env, value_enum, default_value_t, help_heading = "Log")]
+    pub log_format: LogFormat,
 }
 
 /// Begins to log to standard error. Does nothing if the process logs already.
@@ -54,15 +43,15 @@ pub struct LogSettings {
 ///
 /// If the filter cannot be read.
 pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
-    let filter = filter(&settings.filter)
-        .map_err(|e| crate::Fault::bad_setting(crate::settings::name("log", "LOG"), e))?;
+    let filter = filter(&settings.log)
+        .map_err(|e| crate::Fault::bad_setting(crate::settings::name("log"), e))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
-    let _ = match settings.format {
+    let _ = match settings.log_format {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().try_init(),
     };

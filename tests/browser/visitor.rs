@@ -18,6 +18,8 @@ pub(crate) struct Visitor {
     pub(crate) client: Client,
     pub(crate) tools: Tools,
     base: String,
+    /// Where the pages for operators are.
+    operators: String,
     /// The errors that this visitor means to meet, as Chromium writes them into the console.
     met: Vec<String>,
     _chromium: Chromium,
@@ -41,6 +43,7 @@ impl Visitor {
             client: chromium.client.clone(),
             tools,
             base: format!("http://{}", system.http),
+            operators: format!("http://{}", system.ops_addr()),
             met: Vec::new(),
             _chromium: chromium,
         })
@@ -61,10 +64,10 @@ impl Visitor {
     pub(crate) async fn leave(self) {
         let complaints = complaints(&self.client, &self.met).await;
         let requests = requests(&self.client).await;
-        let own = format!("{}/", self.base);
+        let own = [&self.base, &self.operators].map(|base| format!("{base}/"));
         let strange: Vec<_> = requests
             .iter()
-            .filter(|url| !url.starts_with(&own))
+            .filter(|url| !own.iter().any(|own| url.starts_with(own)))
             // What never leaves the browser: its empty page, and pictures within a style sheet.
             .filter(|url| !url.starts_with("chrome://") && !url.starts_with("data:"))
             .collect();
@@ -88,6 +91,7 @@ impl Visitor {
         let url = self.client.current_url().await.unwrap();
         url.as_str()
             .strip_prefix(&self.base)
+            .or(url.as_str().strip_prefix(&self.operators))
             .unwrap_or(url.as_str())
             .to_owned()
     }

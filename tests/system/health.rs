@@ -29,6 +29,53 @@ async fn each_program_shows_its_health_and_its_actors() {
 }
 
 #[tokio::test]
+async fn the_public_address_tells_operators_things_to_nobody() {
+    let mut system = System::plain().await;
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let get = async |path: &str, name: &str, value: &str| {
+        let url = format!("http://{}{path}", system.http);
+        let answer = client.get(url).header(name, value).send().await.unwrap();
+        for header in [
+            "content-security-policy",
+            "x-content-type-options",
+            "x-request-id",
+        ] {
+            assert!(answer.headers().contains_key(header), "{path}: {answer:?}");
+        }
+        answer
+    };
+    assert_eq!(get("/metrics", "accept", "*/*").await.status(), 404);
+    let ready = get("/readyz", "accept", "*/*").await;
+    assert_eq!(ready.status(), 200);
+    assert_eq!(ready.text().await.unwrap(), "ready\n");
+
+    // Those who sit at the machine are sent on.
+    let local = get("/system", "accept", "*/*").await;
+    let location = format!("http://{}/system", system.ops_addr());
+    assert_eq!(local.status(), 302);
+    assert_eq!(local.headers()["location"], location.as_str());
+    for (name, value) in [
+        ("x-forwarded-for", "192.0.2.1"),
+        ("host", "films.example.org"),
+    ] {
+        let status = get("/system", name, value).await.status();
+        assert!(status.is_client_error(), "{name}: {status}");
+    }
+
+    let url = format!("http://{}/no-such-page", system.ops_addr());
+    let bare = client.get(url).send().await.unwrap();
+    assert_eq!(bare.status(), 404);
+    assert!(
+        bare.headers().contains_key("content-security-policy"),
+        "{bare:?}"
+    );
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn readiness_names_what_is_not_ready_and_comes_back() {
     if !Layout::Three.is_built() {
         return;

@@ -66,18 +66,18 @@ impl Victim {
 async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
     let mut system =
         System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &[INJECTION]).await;
-    let browser = system.browser();
+    let (browser, operator) = (system.browser(), system.health("marquee"));
     browser.follow("heist").await;
-    let victims = Victim::all(&browser).await;
+    let victims = Victim::all(&operator).await;
     assert!(victims.len() >= 17, "{victims:?}");
     let mut visitors = Visitors::arrive(&system).await;
     for victim in &victims {
-        let before = victim.restarts(&browser).await.unwrap();
-        assert_eq!(victim.make_panic(system.http).await.unwrap(), 202);
+        let before = victim.restarts(&operator).await.unwrap();
+        assert_eq!(victim.make_panic(system.ops_addr()).await.unwrap(), 202);
         eventually(
             &format!("{victim:?} to be counted as restarted"),
             async || {
-                let restarts = victim.restarts(&browser).await?;
+                let restarts = victim.restarts(&operator).await?;
                 (restarts == before + 1)
                     .then_some(())
                     .ok_or(restarts.to_string())
@@ -86,7 +86,7 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
         .await;
         visitors.see(5).await;
         eventually(&format!("{victim:?} to be up again"), async || match victim
-            .metric(&browser, "marquee_actor_up")
+            .metric(&operator, "marquee_actor_up")
             .await?
         {
             1 => Ok(()),
@@ -94,7 +94,7 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
         })
         .await;
         system.ready("marquee").await;
-        let page = browser.open("/system").await;
+        let page = operator.open("/system").await;
         let row = page
             .html
             .split("<tr>")
@@ -139,9 +139,9 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
 async fn an_actor_that_cannot_be_kept_alive_ends_the_program() {
     let mut system =
         System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &[INJECTION]).await;
-    let victims = Victim::all(&system.browser()).await;
+    let victims = Victim::all(&system.health("marquee")).await;
     let matcher = victims.into_iter().find(|victim| victim.actor == "matcher");
-    let (matcher, program) = (matcher.unwrap(), system.http);
+    let (matcher, program) = (matcher.unwrap(), system.ops_addr());
     let again = tokio::spawn(async move {
         while matcher.make_panic(program).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -167,7 +167,7 @@ async fn nobody_can_make_a_program_panic_that_was_not_asked_to_listen() {
         service: "bridge".into(),
         actor: "broker".into(),
     };
-    assert_eq!(victim.make_panic(system.http).await.unwrap(), 404);
-    assert_eq!(victim.restarts(&system.browser()).await, Ok(0));
+    assert_eq!(victim.make_panic(system.ops_addr()).await.unwrap(), 404);
+    assert_eq!(victim.restarts(&system.health("marquee")).await, Ok(0));
     system.stop().await;
 }

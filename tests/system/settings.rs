@@ -1,15 +1,21 @@
 //! A setting that cannot work ends a program before it has begun anything, with one line that names the setting.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration,
+};
 
 use tempfile::TempDir;
 
-use crate::support::{Layout, Program, Store, System, free_address, mysql_url};
+use crate::support::{
+    Bus, Layout, Program, Store, System, binary, eventually, free_address, mysql_url,
+};
 
 /// A bad value: the program, the setting, the value.
 const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("marquee", "HTTP_ADDR", "nonsense"),
     ("marquee", "HTTP_ADDR", "127.0.0.1:99999"),
+    ("marquee", "OPS_ADDR", "5001"),
+    ("marquee", "HTTP_KEEP_ALIVE", "0"),
     ("marquee", "GRPC_ADDR", "127.0.0.1"),
     ("marquee", "CATALOG_GRPC_ADDR", ":"),
     ("marquee", "NATS_ADDR", "localhost:"),
@@ -127,7 +133,13 @@ async fn a_secret_may_be_in_a_file() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    for setting in ["HTTP_ADDR", "GRPC_ADDR", "CATALOG_GRPC_ADDR", "NATS_ADDR"] {
+    for setting in [
+        "HTTP_ADDR",
+        "OPS_ADDR",
+        "GRPC_ADDR",
+        "CATALOG_GRPC_ADDR",
+        "NATS_ADDR",
+    ] {
         let folder = TempDir::new().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut settings = addresses("marquee");
@@ -157,6 +169,82 @@ async fn a_second_instance_leaves_the_first_one_alone() {
 }
 
 #[tokio::test]
+async fn each_service_has_its_database_in_a_shared_folder_for_itself() {
+    if !Layout::Three.is_built() {
+        return;
+    }
+    let mut system = System::start(Layout::Three, &Store::Sqlite, &Bus::Embedded).await;
+    for name in Layout::Three.programs() {
+        let mut settings = system.settings(name);
+        settings.extend(addresses(name));
+        let refusal = refusal(name, system.folder.path(), &settings).await;
+        refusal.is_about_use("DATA_DIR").unwrap();
+    }
+    system.browser().follow("heist").await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_is_for_its_owner_alone() {
+    let mut system = System::plain().await;
+    system.browser().follow("heist").await;
+    let data = system.folder.path().join("data");
+    let mut open = Vec::new();
+    let mut folders = vec![data];
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        if mode(&folder) != 0o700 {
+            open.push(folder.clone());
+        }
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if mode(&path) != 0o600 => open.push(path),
+                false => {}
+            }
+        }
+    }
+    assert!(open.is_empty(), "others may read {open:?}");
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn too_few_file_descriptors_are_refused_and_a_low_soft_limit_is_raised() {
+    let folder = TempDir::new().unwrap();
+    let start = |limits: &str| {
+        let mut command = tokio::process::Command::new("sh");
+        command
+            .args(["-c", &format!("{limits}; exec \"$0\"")])
+            .arg(binary("marquee").unwrap())
+            .current_dir(folder.path())
+            .env_clear()
+            .envs(addresses("marquee"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command.spawn().unwrap()
+    };
+    let refused = start("ulimit -n 200").wait_with_output().await.unwrap();
+    let printed = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(70), "{printed}");
+    assert!(printed.contains("ulimit -n 1024"), "{printed}");
+
+    let program = start("ulimit -H -n 1000; ulimit -S -n 300");
+    let limits = format!("/proc/{}/limits", program.id().unwrap());
+    eventually("the limit to be raised", async || {
+        let limits = std::fs::read_to_string(&limits).map_err(|e| e.to_string())?;
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let soft = line.and_then(|line| line.split_whitespace().nth(3));
+        (soft == Some("1000")).then_some(()).ok_or(limits)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_that_lets_nobody_in_is_named() {
     let Some(server) = mysql_url() else { return };
     let url = Store::Mysql(server).database("refused").await.unwrap();
@@ -182,12 +270,12 @@ async fn help_lists_every_setting_as_flag_and_variable() {
     let settings = [
         (
             "marquee",
-            "HTTP_ADDR GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN MOVIES_DATABASE_URL \
+            "HTTP_ADDR OPS_ADDR HTTP_KEEP_ALIVE GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN MOVIES_DATABASE_URL \
                      RECOMMENDATIONS_DATABASE_URL SECRET_KEY BROKER_MAX_AGE BROKER_MAX_BYTES BROKER_KEEP_ACKNOWLEDGED",
         ),
         (
             "catalog",
-            "HTTP_ADDR CATALOG_GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN DATABASE_URL RECOMMENDATIONS_HOST SECRET_KEY",
+            "HTTP_ADDR OPS_ADDR HTTP_KEEP_ALIVE CATALOG_GRPC_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN DATABASE_URL RECOMMENDATIONS_HOST SECRET_KEY",
         ),
         (
             "recommendations",
@@ -226,8 +314,14 @@ async fn help_lists_every_setting_as_flag_and_variable() {
 /// Free addresses for all that a program listens on.
 fn addresses(name: &str) -> Vec<(String, String)> {
     let settings: &[&str] = match name {
-        "marquee" => &["HTTP_ADDR", "GRPC_ADDR", "CATALOG_GRPC_ADDR", "NATS_ADDR"],
-        "catalog" => &["HTTP_ADDR", "CATALOG_GRPC_ADDR"],
+        "marquee" => &[
+            "HTTP_ADDR",
+            "OPS_ADDR",
+            "GRPC_ADDR",
+            "CATALOG_GRPC_ADDR",
+            "NATS_ADDR",
+        ],
+        "catalog" => &["HTTP_ADDR", "OPS_ADDR", "CATALOG_GRPC_ADDR"],
         "recommendations" => &["HTTP_ADDR", "GRPC_ADDR"],
         _ => &["HTTP_ADDR", "NATS_ADDR"],
     };

@@ -6,7 +6,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::Args;
 use runtime::{
     Fault, ServiceAddress,
-    settings::{self, MIN_SECRET_LEN, kept_secret},
+    http::HttpSettings,
+    settings::{self, MIN_SECRET_LEN, OpsSettings, kept_secret},
 };
 use sha2::{Digest, Sha512};
 
@@ -22,17 +23,12 @@ pub struct Config {
     #[command(flatten)]
     pub pages: PagesConfig,
     /// The folder that keeps a generated secret key.
-    #[arg(
-        long,
-        env = "DATA_DIR",
-        value_name = "FOLDER",
-        default_value = "./data"
-    )]
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
     /// Where the catalog is; the port is 50052 unless given.
     #[arg(
         long,
-        env = "CATALOG_HOST",
+        env,
         value_name = "HOST[:PORT]",
         default_value = "127.0.0.1:50052",
         value_parser = |text: &str| ServiceAddress::parse(text, 50_052)
@@ -41,7 +37,7 @@ pub struct Config {
     /// Where the recommendations service is; the port is 50051 unless given.
     #[arg(
         long,
-        env = "RECOMMENDATIONS_HOST",
+        env,
         value_name = "HOST[:PORT]",
         default_value = "127.0.0.1:50051",
         value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
@@ -53,35 +49,31 @@ pub struct Config {
 #[derive(Debug, Clone, Args)]
 pub struct PagesConfig {
     /// Where the pages are served.
-    #[arg(
-        long,
-        env = "HTTP_ADDR",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:5000"
-    )]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
     pub http_addr: SocketAddr,
     /// Signs the cookies, at least 16 bytes; all web services of one site share it [default: generated,
     /// and kept in the data folder].
-    #[arg(long, env = "SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub secret_key: Option<SecretKey>,
     /// How many open pages of this process may be told of recommendations as they come.
-    #[arg(
-        long,
-        env = "LIVE_PAGES",
-        value_name = "NUMBER",
-        default_value_t = 1_000
-    )]
+    #[arg(long, env, value_name = "NUMBER", default_value_t = 1_000)]
     pub live_pages: usize,
     /// The path under which a proxy shows the pages, as in /films [default: the root, or what the proxy
     /// says in X-Forwarded-Prefix].
     #[arg(
         long,
-        env = "PATH_PREFIX",
+        env,
         value_name = "PATH",
         default_value = "",
         hide_default_value = true
     )]
     pub path_prefix: PathPrefix,
+    /// How the connections of the pages are kept.
+    #[command(flatten)]
+    pub http: HttpSettings,
+    /// Where operators are answered.
+    #[command(flatten)]
+    pub ops: OpsSettings,
 }
 
 impl Config {
@@ -97,7 +89,7 @@ impl Config {
                 Ok(kept) => Ok(SecretKey::derive(&kept)),
                 Err(e) => {
                     let reason = format!("cannot keep a generated key in `{SECRET_KEY_FILE}`: {e}");
-                    let setting = settings::name("secret-key", "SECRET_KEY");
+                    let setting = settings::name("secret-key");
                     Err(Fault::bad_setting(setting, reason))
                 }
             },

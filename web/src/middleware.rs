@@ -1,4 +1,5 @@
-//! What every answer of the pages goes through on its way out.
+//! What every answer of the pages goes through on its way out, before `runtime::http` adds the headers
+//! that every response carries.
 
 use std::panic::AssertUnwindSafe;
 
@@ -6,7 +7,7 @@ use actix_web::{
     Error, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    http::header::{ALLOW, CONTENT_TYPE},
     middleware::Next,
 };
 use futures::FutureExt;
@@ -16,29 +17,6 @@ use super::{
     page_error::PageError,
     prefix::{PathPrefix, prefixed},
 };
-
-/// Everything comes from this host, nothing is written into the pages themselves, and nobody puts
-/// them into a frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-const HEADERS: [(&str, &str); 5] = [
-    ("content-security-policy", POLICY),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "same-origin"),
-    ("x-frame-options", "DENY"),
-    ("cross-origin-opener-policy", "same-origin"),
-];
-
-/// Adds the headers that protect a visitor.
-pub(super) fn secure(headers: &mut HeaderMap) {
-    for (name, value) in HEADERS {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
-}
 
 /// Refuses whatever was sent to a name that may be another site's.
 pub(super) async fn check_host(
@@ -50,7 +28,7 @@ pub(super) async fn check_host(
     next.call(request).await
 }
 
-/// Contains panics, gives the framework's bare errors a page, and adds the headers.
+/// Contains panics, and gives the framework's bare errors a page.
 pub(super) async fn edge(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -70,6 +48,5 @@ pub(super) async fn edge(
             response.headers_mut().insert(ALLOW, allow);
         }
     }
-    secure(response.headers_mut());
     Ok(response)
 }

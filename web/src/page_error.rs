@@ -13,7 +13,6 @@ use actix_web::{
 use super::{
     csrf::Refusal,
     form::LIMIT_BYTES,
-    middleware,
     templates::templates,
     views::{ErrorView, Layout, Place},
 };
@@ -183,7 +182,7 @@ impl ResponseError for PageError {
             response.insert_header((CONNECTION, "close"));
         }
         let mut response = response.body(html);
-        middleware::secure(response.headers_mut());
+        runtime::http::secure(response.headers_mut());
         response
     }
 }

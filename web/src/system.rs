@@ -1,9 +1,20 @@
 //! The supervision tree of the pages.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
-use actix_web::{App, HttpServer, middleware::from_fn, web};
-use runtime::{ActorRegistry, Fault, Handle, Place, Process, Shutdown, Supervisor, ops, settings};
+use actix_web::{App, middleware::from_fn, web};
+use runtime::{
+    ActorRegistry, Fault, Handle, Place, Prepared, Process, Program, Shutdown, Supervisor,
+    http::{self, HttpLimits},
+    ops,
+    resources::Share,
+    settings,
+};
 
 use tokio::sync::Semaphore;
 
@@ -17,7 +28,7 @@ use crate::{
     middleware,
     page_cache::PageCache,
     prefix::{self, PathPrefix},
-    visitor::VisitorSource,
+    visitor::{Visitor, VisitorSource},
 };
 
 /// The name of the service, as its actors are listed.
@@ -38,13 +49,29 @@ impl Listeners {
     /// [`Fault::BadSetting`] for a folder that cannot be written to, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         if config.pages.secret_key.is_none() {
-            let data_dir = settings::name("data-dir", "DATA_DIR");
-            settings::writable_folder(&data_dir, &config.data_dir)?;
+            settings::writable_folder(&config.data_dir)?;
         }
-        let http = settings::name("http-addr", "HTTP_ADDR");
         Ok(Self {
-            http: settings::bind(&http, config.pages.http_addr)?,
+            http: settings::bind("http-addr", config.pages.http_addr)?,
         })
+    }
+}
+
+impl Program for Config {
+    const NAME: &'static str = SERVICE;
+    const ABOUT: &'static str =
+        "The pages of Marquee, over a catalog and a recommendations service elsewhere";
+
+    fn health_addr(&self) -> SocketAddr {
+        self.pages.http_addr
+    }
+
+    fn prepare(self) -> Result<Prepared, Fault> {
+        let listeners = Listeners::bind(&self)?;
+        let ops = self.pages.ops.bind()?;
+        let welcome = format!("pages on http://{}", self.pages.http_addr);
+        let run = |process| run(self, listeners, Visitor::owner, process);
+        Ok(Prepared::new(ops).service(SERVICE, run).welcome(welcome))
     }
 }
 
@@ -118,8 +145,10 @@ pub async fn run(
         freshness,
         live_pages: Arc::new(Semaphore::new(config.pages.live_pages)),
     };
+    let keep_alive = Duration::from_secs(config.pages.http.http_keep_alive);
     let outcome = serve_pages(
         listeners.http,
+        keep_alive,
         state,
         config.pages.path_prefix,
         &supervisor,
@@ -133,6 +162,7 @@ pub async fn run(
 /// Serves the pages until stopping begins or the supervisor gives up.
 async fn serve_pages(
     listener: TcpListener,
+    keep_alive: Duration,
     state: AppState,
     prefix: PathPrefix,
     supervisor: &Supervisor,
@@ -140,18 +170,21 @@ async fn serve_pages(
 ) -> Result<(), Fault> {
     let prefix = web::Data::new(prefix);
     let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
-    let server = HttpServer::new(move || {
+    let limits = HttpLimits {
+        workers: thread::available_parallelism().map_or(1, usize::from),
+        connections: Share::Pages.connections(),
+        keep_alive,
+    };
+    let given = process.clone();
+    let application = move || {
         App::new()
             .app_data(prefix.clone())
             .wrap(from_fn(prefix::strip))
             .wrap(from_fn(middleware::check_host))
-            .configure(|cfg| ops::configure(cfg, state.registry.clone()))
+            .wrap(from_fn(http::edge))
+            .configure(|cfg| ops::configure_public(cfg, &given))
             .configure(|cfg| crate::configure(cfg, state.clone()))
-    })
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)
-    .map_err(failed)?
-    .run();
+    };
+    let server = http::server(application, listener, limits).map_err(failed)?;
     ops::serve(server, supervisor, process).await
 }

@@ -49,7 +49,11 @@ impl<'a> Scene<'a> {
     fn on_topic(bus: &'a Bus, topic: &str) -> Self {
         if let Ok(filter) = std::env::var("LOG") {
             let format = runtime::telemetry::LogFormat::Text;
-            runtime::telemetry::init(&runtime::telemetry::LogSettings { filter, format }).unwrap();
+            runtime::telemetry::init(&runtime::telemetry::LogSettings {
+                log: filter,
+                log_format: format,
+            })
+            .unwrap();
         }
         let process = Process::new();
         let supervisor = Supervisor::new("test", &process);

@@ -33,7 +33,7 @@ fn config(database: &TestDatabase, folder: &tempfile::TempDir) -> (Config, Liste
         database_setting: "DATABASE_URL".into(),
         sole_replica: None,
     };
-    (config, Listeners { grpc, http: None })
+    (config, Listeners { grpc, claim: None })
 }
 
 async fn is_serving(channel: &Channel) -> bool {

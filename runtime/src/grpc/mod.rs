@@ -17,6 +17,8 @@ pub use server::{GrpcServer, GrpcService};
 
 use std::time::Duration;
 
+use crate::resources::Share;
+
 /// The largest request that a service takes unless it has a smaller limit of its own. The limit
 /// holds for what a compressed request expands to, too.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -43,7 +45,7 @@ pub struct GrpcLimits {
 impl Default for GrpcLimits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            connections: Share::Grpc.connections().min(512),
             preface_deadline: Duration::from_secs(5),
             streams_per_connection: 1_024,
             calls_per_connection: 256,

@@ -1,31 +1,104 @@
 //! What an operator asks a running program over HTTP: is it alive, can it serve, how is it inside.
+//!
+//! All of it is served at an address for operators. The public address of a program tells only whether
+//! it is alive and ready.
 
 mod metrics;
 mod server;
 mod system_page;
 
-pub use server::{serve, serve_health, while_starting};
+pub(crate) use server::serve_operators;
+pub use server::{serve, until_stopped, while_starting};
+
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::{
-    HttpResponse, guard,
-    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
+    HttpRequest, HttpResponse, guard,
+    http::header::{CACHE_CONTROL, LOCATION},
     web,
 };
 use serde::Serialize;
 
-use crate::supervision::{ActorRegistry, ActorStatus, Health};
+use crate::{
+    Process,
+    supervision::{ActorRegistry, ActorStatus, Health},
+};
 
-/// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to a program's HTTP address.
-pub fn configure(cfg: &mut web::ServiceConfig, registry: ActorRegistry) {
-    cfg.app_data(web::Data::new(registry));
-    // Monitors ask with HEAD, too.
-    let page = |path| web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()));
-    cfg.service(page("/healthz").to(healthz))
+/// What the public address needs to know of the one for operators.
+#[derive(Debug, Clone, Copy)]
+struct OpsAddr(Option<SocketAddr>);
+
+/// A resource that is read. Monitors ask with HEAD, too.
+fn page(path: &str) -> actix_web::Resource {
+    web::resource(path).guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// Adds what the public may ask to a program's HTTP address: `/healthz`, `/readyz` without details,
+/// and `/system`, which sends those who look at the machine itself to the address for operators.
+pub fn configure_public(cfg: &mut web::ServiceConfig, process: &Process) {
+    cfg.app_data(web::Data::new(process.registry.clone()))
+        .app_data(web::Data::new(OpsAddr(process.ops_addr)))
+        .service(page("/healthz").to(healthz))
+        .service(page("/readyz").to(bare_readyz))
+        .service(
+            page("/system")
+                .guard(guard::fn_guard(is_local))
+                .to(to_operators),
+        );
+}
+
+/// Whether a request comes from this machine, without a proxy, and asks for it by a loopback name.
+fn is_local(context: &guard::GuardContext<'_>) -> bool {
+    let head = context.head();
+    let is_forwarded = head
+        .headers()
+        .keys()
+        .any(|name| name == "forwarded" || name.as_str().starts_with("x-forwarded-"));
+    let is_near = head.peer_addr.is_some_and(|peer| peer.ip().is_loopback());
+    let host = head.headers().get("host");
+    let host = host.and_then(|host| loopback_name(host.to_str().ok()?));
+    is_near && !is_forwarded && host.is_some()
+}
+
+/// The name of this machine in a `Host` header, without the port, if it is a loopback name.
+fn loopback_name(host: &str) -> Option<&str> {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = address
+        .parse()
+        .is_ok_and(|address: IpAddr| address.is_loopback());
+    (is_loopback || name.eq_ignore_ascii_case("localhost")).then_some(name)
+}
+
+async fn to_operators(request: HttpRequest, ops: web::Data<OpsAddr>) -> HttpResponse {
+    let host = request.headers().get("host");
+    let name = host.and_then(|host| loopback_name(host.to_str().ok()?));
+    match (name, ops.0) {
+        (Some(name), Some(ops)) if ops.ip().is_loopback() || ops.ip().is_unspecified() => {
+            let location = format!("http://{name}:{}/system", ops.port());
+            HttpResponse::Found()
+                .insert_header((LOCATION, location))
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .finish()
+        }
+        _ => HttpResponse::NotFound().finish(),
+    }
+}
+
+/// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to the address for operators.
+fn configure(cfg: &mut web::ServiceConfig, registry: ActorRegistry) {
+    cfg.app_data(web::Data::new(registry))
+        .service(page("/healthz").to(healthz))
         .service(page("/readyz").to(readyz))
         .service(page("/metrics").to(metrics))
         .service(page("/system").to(system))
         .service(page("/system.css").to(stylesheet))
-        .service(page("/system.js").to(script));
+        .service(page("/system.js").to(script))
+        // Browsers ask for one, and would complain if it was not found.
+        .service(page("/favicon.ico").to(|| async { HttpResponse::NoContent() }));
     #[cfg(debug_assertions)]
     if crate::supervision::panic_injection::is_enabled() {
         cfg.route(
@@ -111,6 +184,17 @@ async fn readyz(registry: web::Data<ActorRegistry>) -> HttpResponse {
         .json(readiness)
 }
 
+async fn bare_readyz(registry: web::Data<ActorRegistry>) -> HttpResponse {
+    let (mut response, text) = match Readiness::of(&registry).ready {
+        true => (HttpResponse::Ok(), "ready\n"),
+        false => (HttpResponse::ServiceUnavailable(), "not ready\n"),
+    };
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body(text)
+}
+
 async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -121,12 +205,11 @@ async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
 async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ))
         .content_type("text/html; charset=utf-8")
-        .body(system_page::render(&registry.actors(), &registry.starting()))
+        .body(system_page::render(
+            &registry.actors(),
+            &registry.starting(),
+        ))
 }
 
 async fn stylesheet() -> HttpResponse {
@@ -143,4 +226,31 @@ fn file(content_type: &str, content: &'static str) -> HttpResponse {
         .insert_header((CACHE_CONTROL, "max-age=60"))
         .content_type(content_type)
         .body(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_name_is_known_in_every_spelling() {
+        for (host, name) in [
+            ("localhost:5000", "localhost"),
+            ("LOCALHOST", "LOCALHOST"),
+            ("127.0.0.1:5000", "127.0.0.1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]:5000", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(loopback_name(host), Some(name));
+        }
+        for host in [
+            "films.example.org",
+            "192.168.1.2:5000",
+            "",
+            "localhost.example.org:5000",
+        ] {
+            assert_eq!(loopback_name(host), None, "{host}");
+        }
+    }
 }

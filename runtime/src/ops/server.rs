@@ -1,20 +1,61 @@
+//! The HTTP servers of a process: that for operators, and how a server runs until its service stops.
+
 use std::{net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use actix_web::{App, HttpResponse, dev::Server, middleware::from_fn, web};
 
 use crate::{
-    process::{Fault, Process},
+    http::{self, HttpLimits},
+    process::{Fault, Process, Service},
     supervision::Supervisor,
 };
 
-/// How long a start may take before somebody else answers meanwhile.
+/// How long a start may take before the public address answers that the program is starting.
 const STARTING_LATE: Duration = Duration::from_millis(300);
+/// How much operators, monitors and those who come during a start take.
+const FEW: HttpLimits = HttpLimits {
+    workers: 1,
+    connections: 64,
+    keep_alive: Duration::from_secs(80),
+};
 
-/// Runs `start`, which may wait for a server that is away, and meanwhile answers what an operator
-/// asks on `listener`; everything else is told that the program is starting. `None` if the process
-/// stops the service first.
+/// Serves what operators ask for, on a thread of its own, until the process stops it.
+///
+/// # Errors
+///
+/// If there is no thread.
+pub(crate) fn serve_operators(listener: TcpListener, process: &Process) -> Result<Service, Fault> {
+    let registry = process.registry.clone();
+    Service::spawn(
+        "operators",
+        &process.sibling(),
+        1,
+        move |process| async move {
+            let application = move || {
+                App::new()
+                    .wrap(from_fn(http::edge))
+                    .configure(|cfg| super::configure(cfg, registry.clone()))
+                    .service(web::redirect("/", "/system"))
+            };
+            let server = http::server(application, listener, FEW)
+                .map_err(|e| Fault::Failed(format!("operators cannot be served: {e}")))?;
+            let handle = server.handle();
+            let mut server = actix_web::rt::spawn(server);
+            tokio::select! {
+                () = process.shutdown.begun() => {
+                    handle.stop(false).await;
+                    Ok(())
+                }
+                _ = &mut server => Err(Fault::Failed("the server for operators has ended".into())),
+            }
+        },
+    )
+}
+
+/// Runs `start`, which may wait for a server that is unavailable, and meanwhile answers on `listener`
+/// that the program is starting. `None` if the process stops the service first.
 pub async fn while_starting<T>(
-    listener: Option<&TcpListener>,
+    listener: &TcpListener,
     process: &Process,
     start: impl Future<Output = T>,
 ) -> Option<T> {
@@ -25,20 +66,17 @@ pub async fn while_starting<T>(
         () = stopped => return None,
         () = tokio::time::sleep(STARTING_LATE) => {}
     }
-    let registry = process.registry.clone();
-    let server = HttpServer::new(move || {
+    let given = process.clone();
+    let application = move || {
         App::new()
-            .configure(|cfg| super::configure(cfg, registry.clone()))
+            .wrap(from_fn(http::edge))
+            .configure(|cfg| super::configure_public(cfg, &given))
             .default_service(web::to(|| async {
                 HttpResponse::ServiceUnavailable().body("Marquee is starting; try again soon.\n")
             }))
-    })
-    .workers(1)
-    .disable_signals();
-    let server = listener
-        .and_then(|listener| listener.try_clone().ok())
-        .and_then(|listener| server.listen(listener).ok())
-        .map(HttpServer::run);
+    };
+    let listener = listener.try_clone().ok();
+    let server = listener.and_then(|listener| http::server(application, listener, FEW).ok());
     let handle = server.as_ref().map(Server::handle);
     if let Some(server) = server {
         actix_web::rt::spawn(server);
@@ -48,48 +86,29 @@ pub async fn while_starting<T>(
         () = process.shutdown.begun() => None,
     };
     if let Some(handle) = handle {
-        // Who connects now is left to the next server; a server that stops would let them fall.
+        // A connection that comes now is left to the next server; a server that stops drops it.
         handle.pause().await;
         handle.stop(false).await;
     }
     started
 }
 
-/// Serves only what an operator asks, until the process stops the service or its supervisor gives up:
-/// the end of a service without pages. Without a listener, another service of the process answers.
+/// Waits until the process stops the service or its supervisor gives up: the end of a service without
+/// pages, all of whose actors have been started by then.
 ///
 /// # Errors
 ///
-/// If the supervisor gives up, or the socket fails.
-pub async fn serve_health(
-    listener: Option<TcpListener>,
-    supervisor: &Supervisor,
-    process: &Process,
-) -> Result<(), Fault> {
-    let Some(listener) = listener else {
-        supervisor.complete();
-        return tokio::select! {
-            () = process.shutdown.begun() => Ok(()),
-            fault = supervisor.gave_up() => Err(fault),
-        };
-    };
-    let registry = process.registry.clone();
-    let server = HttpServer::new(move || {
-        App::new()
-            .configure(|cfg| super::configure(cfg, registry.clone()))
-            .service(web::redirect("/", "/system"))
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)
-    .map_err(|e| Fault::Failed(format!("health cannot be served: {e}")))?
-    .run();
-    serve(server, supervisor, process).await
+/// If the supervisor gives up.
+pub async fn until_stopped(supervisor: &Supervisor, process: &Process) -> Result<(), Fault> {
+    supervisor.complete();
+    tokio::select! {
+        () = process.shutdown.begun() => Ok(()),
+        fault = supervisor.gave_up() => Err(fault),
+    }
 }
 
 /// Runs an HTTP server until the process stops the service or its supervisor gives up; all its actors
-/// have been started by then. The server must not listen to signals: the process does.
+/// have been started by then.
 ///
 /// # Errors
 ///
@@ -99,12 +118,10 @@ pub async fn serve(
     supervisor: &Supervisor,
     process: &Process,
 ) -> Result<(), Fault> {
-    supervisor.complete();
     let handle = server.handle();
     let mut server = actix_web::rt::spawn(server);
     let outcome = tokio::select! {
-        () = process.shutdown.begun() => Ok(()),
-        fault = supervisor.gave_up() => Err(fault),
+        stopped = until_stopped(supervisor, process) => stopped,
         ended = &mut server => {
             let reason = match ended {
                 Ok(Ok(())) => "it has stopped".to_owned(),

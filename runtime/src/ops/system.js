@@ -5,15 +5,12 @@
 const PAUSE_MS = 2_000;
 const PATIENCE_MS = 5_000;
 
-// At once, before anything is painted.
+// At once, before anything is painted. The pages are at another port, whose storage this page cannot
+// read; they put the choice into a cookie, too.
 function showTheme() {
-  try {
-    const theme = localStorage.getItem("theme");
-    if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
-    else delete document.documentElement.dataset.theme;
-  } catch {
-    // Storage may be switched off; the system's own choice stands.
-  }
+  const theme = /(?:^|; )theme=(dark|light)(?:;|$)/.exec(document.cookie)?.[1];
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
 }
 
 /** Makes `shown` like `fresh` and touches only what differs, so that focus and selection stay. */
@@ -30,6 +27,7 @@ function renew(shown, fresh) {
 }
 
 async function look() {
+  showTheme();
   if (document.hidden) return;
   const lost = document.getElementById("lost");
   try {
@@ -49,6 +47,5 @@ async function keepLooking() {
 }
 
 showTheme();
-addEventListener("storage", showTheme);
 document.addEventListener("visibilitychange", look);
 addEventListener("DOMContentLoaded", () => setTimeout(keepLooking, PAUSE_MS));

@@ -28,7 +28,10 @@ pub const BROKER_TOKEN_FILE: &str = "broker_token";
 /// If the file cannot be read or written.
 pub fn kept_secret(path: &Path) -> io::Result<Vec<u8>> {
     match fs::read(path) {
-        Ok(kept) if kept.len() >= MIN_SECRET_LEN => return Ok(kept),
+        Ok(kept) if kept.len() >= MIN_SECRET_LEN => {
+            crate::files::keep_secret(path)?;
+            return Ok(kept);
+        }
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),

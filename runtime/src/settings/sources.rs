@@ -54,7 +54,7 @@ impl Sources {
             let file_variable = format!("{variable}_FILE");
             let path = given(&file_variable).filter(|_| is_secret);
             let Some(path) = path else { continue };
-            let setting = super::name(&flag, &file_variable);
+            let setting = format!("--{flag} ({file_variable})");
             if is_given {
                 return Err(format!(
                     "{setting}: {variable} is set too; one of them is enough"

@@ -97,7 +97,7 @@ async fn a_full_disk_loses_nothing_and_is_recovered_from_when_there_is_room() {
     })
     .await;
     eventually("the program to say so of itself", async || {
-        let page = browser.try_open("/readyz").await?;
+        let page = system.health("marquee").try_open("/readyz").await?;
         let says = page.html.contains("cannot be written to");
         says.then_some(()).ok_or(page.html)
     })

@@ -88,10 +88,7 @@ impl System {
             }
         }
         let http = free_address();
-        let health = layout.programs().iter().map(|&name| match name {
-            "marquee" | "catalog" => (name, http),
-            _ => (name, free_address()),
-        });
+        let health = layout.programs().iter().map(|&name| (name, free_address()));
         let mut system = Self {
             layout,
             bus: bus.clone(),
@@ -125,12 +122,18 @@ impl System {
     pub(crate) fn settings(&self, name: &str) -> Vec<(String, String)> {
         let text = |name: &str, value: String| (name.to_owned(), value);
         let mut settings = vec![
-            text("HTTP_ADDR", self.health[name].to_string()),
+            match name {
+                "marquee" | "catalog" => text("OPS_ADDR", self.health[name].to_string()),
+                _ => text("HTTP_ADDR", self.health[name].to_string()),
+            },
             text(
                 "DATA_DIR",
                 self.folder.path().join("data").display().to_string(),
             ),
         ];
+        if matches!(name, "marquee" | "catalog") {
+            settings.push(text("HTTP_ADDR", self.http.to_string()));
+        }
         if matches!(name, "marquee" | "recommendations") {
             settings.push(text("GRPC_ADDR", self.grpc.to_string()));
         }
@@ -228,7 +231,13 @@ impl System {
         self.programs.get_mut(name).unwrap()
     }
 
-    /// The HTTP address of a program: its pages if it has any, and its health.
+    /// The address for operators of the program that has the pages.
+    pub(crate) fn ops_addr(&self) -> SocketAddr {
+        let last = self.layout.programs().last();
+        self.health[last.expect("a layout has programs")]
+    }
+
+    /// The address of a program for operators.
     pub(crate) fn health(&self, name: &str) -> Browser {
         Browser::new(self.health[name])
     }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use proto::UserId;
-use runtime::{Process, process::Service};
+use runtime::{Process, http::HttpSettings, process::Service, settings::OpsSettings};
 use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeRecommendations};
 use web::{Config, Listeners, PagesConfig, PathPrefix, Visitor, VisitorSource};
@@ -86,6 +86,8 @@ impl Site {
                 secret_key: None,
                 live_pages,
                 path_prefix,
+                http: HttpSettings::default(),
+                ops: OpsSettings::default(),
             },
             data_dir: folder.path().to_owned(),
             catalog_host: catalog.address().into(),

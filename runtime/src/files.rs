@@ -1,0 +1,275 @@
+//! The data folder: for this user alone, and for one program of a kind at a time.
+//!
+//! Other users of the machine must not read what people like, nor hold the locks.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{geteuid, umask},
+};
+
+use crate::{process::Fault, settings};
+
+/// The flag of the folder's setting.
+const DATA_DIR: &str = "data-dir";
+/// The permissions that others have.
+const OTHERS: u32 = 0o077;
+/// A folder whose files only their owners may remove: everybody's, as /tmp is.
+const STICKY: u32 = 0o1000;
+
+/// Lets this process make files and folders that only its user can read.
+pub(crate) fn keep_private() {
+    umask(Mode::from_raw_mode(OTHERS));
+}
+
+/// Makes the data folder unless it is there, closes it to other users if it is this user's, and
+/// checks that files can be written in it.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if it cannot be made or written to.
+pub fn writable_folder(path: &Path) -> Result<(), Fault> {
+    let fault = |error: io::Error| {
+        let reason = format!("cannot write to the folder `{}`: {error}", path.display());
+        Fault::bad_setting(settings::name(DATA_DIR), reason)
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(fault)?;
+    close_to_others(path).map_err(fault)?;
+    // Several services of one process may check the same folder at once.
+    static CHECKS: AtomicU32 = AtomicU32::new(0);
+    let check = CHECKS.fetch_add(1, Ordering::Relaxed);
+    let probe = path.join(format!(".write-check-{}-{check}", std::process::id()));
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&probe)
+        .map_err(fault)?;
+    fs::remove_file(&probe).map_err(fault)
+}
+
+/// Closes a folder that earlier versions made for everybody to read.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    let mode = metadata.permissions().mode();
+    let is_own = metadata.uid() == geteuid().as_raw() && mode & STICKY == 0;
+    if mode & OTHERS == 0 || !is_own || !is_data_folder(path)? {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))?;
+    tracing::info!(
+        folder = %path.display(),
+        "the folder `{}` is closed to other users of this machine now",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Whether a folder holds what this system keeps, or nothing: a folder with other things in it may
+/// be shared on purpose.
+fn is_data_folder(path: &Path) -> io::Result<bool> {
+    const OURS: [&str; 5] = [
+        "movies.db",
+        "recommendations.db",
+        "broker",
+        "secret_key",
+        "marquee.lock",
+    ];
+    let is_ours = OURS.iter().any(|name| path.join(name).exists());
+    Ok(is_ours || fs::read_dir(path)?.next().is_none())
+}
+
+/// What one program at a time may work with in a data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The broker's log. Older versions lock the same file, the all-in-one program for everything.
+    Broker,
+    /// The movies database.
+    Movies,
+    /// The recommendations database.
+    Recommendations,
+}
+
+impl Claimed {
+    /// Not the name of a database with `.lock`: that is locked while a database is migrated.
+    fn lock_file(self) -> &'static str {
+        match self {
+            Self::Broker => "marquee.lock",
+            Self::Movies => "catalog-service.lock",
+            Self::Recommendations => "recommendations-service.lock",
+        }
+    }
+}
+
+/// A part of a data folder that this program has for itself, for as long as this is kept.
+#[derive(Debug)]
+pub struct FolderClaim {
+    _lock: File,
+}
+
+/// Makes the data folder unless it is there, and claims a part of it for this program alone.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if it cannot be written to, or another program has claimed the part.
+pub fn claim_folder(path: &Path, part: Claimed) -> Result<FolderClaim, Fault> {
+    writable_folder(path)?;
+    let fault = |reason: String| Fault::bad_setting(settings::name(DATA_DIR), reason);
+    let file = path.join(part.lock_file());
+    let lock = open_lock(&file)
+        .map_err(|error| fault(format!("cannot write `{}`: {error}", file.display())))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(FolderClaim { _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(fault(format!(
+            "the folder `{}` is in use by another program",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(fault(error.to_string())),
+    }
+}
+
+/// Opens a lock file without changing anything: it may be a link that somebody else has put there.
+///
+/// # Errors
+///
+/// If the file cannot be opened, or is a link.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow)
+        .open(path)
+}
+
+/// Closes a file that holds a secret to other users, and warns if it was open to them.
+///
+/// # Errors
+///
+/// If the file's permissions cannot be read or changed.
+pub fn keep_secret(path: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    let mode = metadata.permissions().mode();
+    if !metadata.is_file() || mode & OTHERS == 0 {
+        return Ok(());
+    }
+    tracing::warn!(
+        file = %path.display(),
+        "other users of this machine could read the secret in `{}`; remove the file, and a new one is made at the next start",
+        path.display()
+    );
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, thread};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_folder_may_be_checked_by_several_services_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        writable_folder(&path).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn each_part_of_a_folder_is_claimed_by_one_program_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = [Claimed::Broker, Claimed::Movies, Claimed::Recommendations];
+        let claims = parts.map(|part| claim_folder(folder.path(), part).unwrap());
+        for part in parts {
+            let refused = claim_folder(folder.path(), part).unwrap_err();
+            assert_eq!(refused.exit_code(), 64);
+            assert!(refused.to_string().starts_with("--data-dir (DATA_DIR): "));
+        }
+        drop(claims);
+        for part in parts {
+            claim_folder(folder.path(), part).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_data_folder_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("new");
+        let _claim = claim_folder(&new, Claimed::Movies).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        assert_eq!(mode(&new.join("catalog-service.lock")), 0o600);
+
+        let old = folder.path().join("old");
+        fs::create_dir(&old).unwrap();
+        fs::write(old.join("movies.db"), "").unwrap();
+        fs::set_permissions(&old, Permissions::from_mode(0o755)).unwrap();
+        writable_folder(&old).unwrap();
+        assert_eq!(mode(&old), 0o700);
+    }
+
+    #[test]
+    fn a_folder_of_something_else_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, permissions) in [("shared", 0o755), ("everybodys", 0o1777)] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("something-else"), "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(permissions)).unwrap();
+            writable_folder(&path).unwrap();
+            assert_eq!(mode(&path), permissions);
+        }
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_refused_and_what_it_points_to_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "kept").unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        symlink(&precious, data.join("marquee.lock")).unwrap();
+        assert!(claim_folder(&data, Claimed::Broker).is_err());
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+
+        fs::remove_file(data.join("marquee.lock")).unwrap();
+        fs::write(data.join("marquee.lock"), "an operator's note").unwrap();
+        let _claim = claim_folder(&data, Claimed::Broker).unwrap();
+        let kept = fs::read_to_string(data.join("marquee.lock")).unwrap();
+        assert_eq!(kept, "an operator's note");
+    }
+
+    #[test]
+    fn a_secret_is_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        fs::write(&key, "a secret").unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+        keep_secret(&key).unwrap();
+        assert_eq!(mode(&key), 0o600);
+    }
+}

@@ -1,0 +1,145 @@
+//! The one `main` of every program: it reads the settings, checks them whole, binds, and runs the
+//! services until a signal or a fault ends them.
+//!
+//! What operators ask for is served for the whole life of the process on a thread of its own,
+//! also while a service waits for its database.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory, Parser};
+
+use crate::{
+    Fault, Process, Shutdown, files, health_check, memory, ops,
+    process::{self, Service},
+    resources,
+    settings::{self, Command, FolderClaim},
+    telemetry::{self, LogSettings},
+};
+
+/// The settings of a program, each a flag and an environment variable.
+pub trait Program: Args + Send + 'static {
+    /// The name of the program.
+    const NAME: &'static str;
+    /// What `--help` says of it first.
+    const ABOUT: &'static str;
+
+    /// The HTTP address at which `health` asks whether the program can serve.
+    fn health_addr(&self) -> SocketAddr;
+
+    /// Checks the settings whole and binds the addresses, before anything is started.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] for a setting that makes no sense, or an address that cannot be had.
+    fn prepare(self) -> Result<Prepared, Fault>;
+}
+
+/// Starts one service of a program.
+type Start = Box<dyn FnOnce(&Process) -> Result<Service, Fault>>;
+
+/// A program whose settings are checked and whose addresses are bound.
+pub struct Prepared {
+    ops: TcpListener,
+    services: Vec<Start>,
+    welcome: Vec<String>,
+    claims: Vec<FolderClaim>,
+}
+
+impl Prepared {
+    /// A program without services that answers operators at `ops`.
+    pub fn new(ops: TcpListener) -> Self {
+        Self {
+            ops,
+            services: Vec::new(),
+            welcome: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
+
+    /// Adds a service. The last one added is the first one stopped.
+    #[must_use]
+    pub fn service<F>(
+        mut self,
+        name: &'static str,
+        run: impl FnOnce(Process) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), Fault>> + 'static,
+    {
+        let start = move |process: &Process| Service::start(name, &process.sibling(), run);
+        self.services.push(Box::new(start));
+        self
+    }
+
+    /// Adds a line for the person who starts the program.
+    #[must_use]
+    pub fn welcome(mut self, line: String) -> Self {
+        self.welcome.push(line);
+        self
+    }
+
+    /// Keeps a folder for this program as long as it runs.
+    #[must_use]
+    pub fn claim(mut self, claim: FolderClaim) -> Self {
+        self.claims.push(claim);
+        self
+    }
+}
+
+#[derive(Debug, Parser)]
+struct Cli<P: Args> {
+    #[command(flatten)]
+    settings: P,
+    #[command(flatten)]
+    log: LogSettings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Runs the program `P`.
+pub fn main<P: Program>() -> ExitCode {
+    let command = Cli::<P>::command()
+        .name(P::NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(P::ABOUT)
+        .long_about(P::ABOUT);
+    let cli: Cli<P> = match settings::parse(command) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    if cli.command == Some(Command::Health) {
+        return process::main(async |_| health_check::ask(cli.settings.health_addr()));
+    }
+    files::keep_private();
+    memory::tune();
+    process::main(|stop| run(cli.settings, cli.log, stop))
+}
+
+async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Result<(), Fault> {
+    telemetry::init(&log)?;
+    resources::raise_descriptors()?;
+    let Prepared {
+        ops,
+        services,
+        welcome,
+        claims,
+    } = settings.prepare()?;
+    let mut process = Process::new();
+    process.ops_addr = ops.local_addr().ok();
+    let operators = ops::serve_operators(ops, &process)?;
+    let mut started = vec![operators];
+    for start in services {
+        started.push(start(&process)?);
+    }
+    for line in welcome {
+        tracing::info!("{line}");
+    }
+    let trimming = tokio::spawn(memory::give_back());
+    let outcome = process::run_until_stopped(started, stop).await;
+    trimming.abort();
+    drop(claims);
+    outcome
+}
