@@ -32,7 +32,7 @@ use crate::{
 /// How long the matcher may take to answer.
 const MATCHER_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often, and how soon again, the matcher is asked anew when its answer was too old.
+/// How often, and how soon, the matcher is asked again when its answer was too old.
 const LAG_TRIES: usize = 40;
 const LAG_PAUSE: Duration = Duration::from_millis(25);
 
@@ -50,7 +50,7 @@ const LARGE_PAGES: usize = 4;
 const PART_OF_PAGE: usize = 32;
 
 /// What the service does, apart from how it is reached: asks the matcher, runs the transaction,
-/// tells whom it concerns.
+/// sends the signals.
 #[derive(Clone)]
 pub struct Recommender {
     database: Database,
@@ -322,7 +322,7 @@ impl Recommender {
         Ok(self.matcher.ask(question, MATCHER_DEADLINE).await??)
     }
 
-    /// After a transaction: tells whom it concerns. Returns whether anything changed, or `None` if
+    /// After a transaction: sends the signals. Returns whether anything changed, or `None` if
     /// it has to be done again with a newer answer of the matcher.
     fn settled(&self, outcome: Outcome) -> Result<Option<bool>, Error> {
         match outcome {

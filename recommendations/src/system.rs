@@ -190,7 +190,7 @@ impl Engine {
         let matcher = matching.supervise("matcher", Place::OwnArbiter, move |guard| {
             Matcher::new(guard, known.clone())
         });
-        // It reads everything in its own time, but nobody may be told before that all is ready.
+        // It reads everything in its own time, but the service must not count as ready before.
         let _ = matcher.ask(CountFilms(Vec::new()), START_DEADLINE).await;
         let signals = Signals::new(Watchers::new(WATCHERS));
         let recommender =

@@ -21,7 +21,7 @@ use crate::{
 /// How many reads run at once.
 const READERS: usize = 4;
 
-/// How many reads may wait or run, those included that nobody waits for any more: they stay in the
+/// How many reads may wait or run, including those whose callers have stopped waiting: they stay in the
 /// queue of the reader threads until one comes to them.
 const READ_LIMIT: usize = 4_096;
 
@@ -48,7 +48,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// If the database refuses us, stays away for long, or cannot be migrated.
+    /// If the database refuses us, is unavailable for long, or cannot be migrated.
     pub async fn open(
         group: &Group,
         name: &str,

@@ -15,7 +15,7 @@ use crate::{
     pool::{self, DbPool, Pooled},
 };
 
-/// How long the writer waits for a next write before it returns to its mailbox: those who were just
+/// How long the writer waits for a next write before it returns to its mailbox: callers that were just
 /// answered often have one, and its mailbox is a detour over another thread.
 const LINGER: Duration = Duration::from_millis(2);
 
@@ -28,7 +28,7 @@ pub(crate) trait Read: Send {
     /// Answers that it could not be run.
     fn refuse(self: Box<Self>, error: Error);
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller has stopped waiting for the answer.
     fn is_abandoned(&self) -> bool;
 }
 

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// How often it looks for changes that nobody told it of: those of other replicas.
+/// How often it looks for the changes of other replicas.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is committed one after the other is read together, after so much time.
@@ -215,7 +215,7 @@ impl Matcher {
     fn failed(&mut self, error: &storage::Error) -> Duration {
         match self.watermark {
             Some(_) => error.report(&self.guard.reporter(), "cannot follow changes"),
-            // The database tells the log if it is away.
+            // The log tells already that the database is unavailable.
             None if error.is_transient() => self
                 .guard
                 .blocked(format_args!("cannot read the preferences: {error}")),
@@ -350,7 +350,7 @@ impl<F: Future> Ahead<F> {
     async fn done(mut self) -> F::Output {
         self.0.as_mut().await;
         let output = self.0.as_mut().take_output();
-        output.expect("it is done, and nobody else takes what came of it")
+        output.expect("it is done, and its output is taken only here")
     }
 }
 

@@ -121,7 +121,7 @@ pub fn films_after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult
     Ok(films.iter().map(|film| FilmId::stored(film)).collect())
 }
 
-/// The users of whom a preference changed after number `seq`, each with the number of the change; at
+/// The users with a preference that changed after number `seq`, each with the number of the change; at
 /// most `limit` changes are looked at, the oldest first.
 pub fn user_changes_after(
     conn: &mut DbConnection,

@@ -11,7 +11,7 @@ pub const BACKGROUND: &str = "background";
 /// Who holds a lease, and how often it was renewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// The holder, or empty: nobody.
+    /// The holder, or empty if the lease is free.
     pub holder: String,
     /// Grows with every renewal, whoever holds it.
     pub beat: i64,

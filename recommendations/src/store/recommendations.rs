@@ -107,7 +107,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Takes the recommendations with these ids away.
+/// Deletes the recommendations with these ids.
 pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
     for ids in ids.chunks(BATCH) {
         diesel::delete(recommendations::table.filter(recommendations::id.eq_any(ids)))

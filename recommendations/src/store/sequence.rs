@@ -11,8 +11,8 @@ const NORMALISED: &str = "normalised";
 
 /// Takes the next `count` numbers, at least one, and returns the first of them.
 ///
-/// Call it before anything is read in a transaction: from here on, until the commit, nobody else
-/// changes anything, and what is read after it is what everybody before has left.
+/// Call it before anything is read in a transaction: from here on, until the commit, no other
+/// transaction changes anything, and what is read is what the earlier ones have left.
 pub fn take(conn: &mut DbConnection, count: i64) -> QueryResult<i64> {
     advance(conn, count)?;
     Ok(current(conn)? - count + 1)

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// A film as its catalog sent it, and whom the matcher found for it.
+/// A film as its catalog sent it, with the users that the matcher found for it.
 #[derive(Debug, Clone)]
 pub struct FilmToSave {
     /// Its catalog's id for it.
@@ -40,7 +40,7 @@ pub struct FilmToSave {
     pub version: Option<i64>,
     /// Its words, for matching.
     pub words: Arc<FilmWords>,
-    /// The users whom the words match.
+    /// The users with a preference that the words match.
     pub seen: Seen<RoaringBitmap>,
 }
 
