@@ -148,6 +148,11 @@ impl Program for Settings {
 
         let own = || reachable(grpc_addr).into();
         let recommendations_host = settings.recommendations_host.unwrap_or_else(own);
+        let retention = settings.bus.retention;
+        let with_retention = |url: BusUrl| BusSettings {
+            retention,
+            ..url.into()
+        };
         // A database in the claimed folder is this program's alone.
         let is_own = settings.recommendations_database_url.is_none();
         let sole_replica = is_own.then(|| "marquee".to_owned());
@@ -156,7 +161,7 @@ impl Program for Settings {
             http_addr,
             data_dir: settings.data_dir.clone(),
             database_url: settings.recommendations_database_url,
-            bus: bus.clone().into(),
+            bus: with_retention(bus.clone()),
             database_setting: name("recommendations-database-url"),
             sole_replica,
         };
@@ -170,7 +175,7 @@ impl Program for Settings {
             catalog_grpc_addr,
             data_dir: settings.data_dir,
             database_url: settings.movies_database_url,
-            bus: bus.into(),
+            bus: with_retention(bus),
             recommendations_host,
             database_setting: name("movies-database-url"),
         };

@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BusUrl, Condition, Event, KEEP_INTERVAL, Source, Verdict,
+    Bus, Condition, Event, KEEP_INTERVAL, Source, Verdict,
     dead_letter_log::{DeadLetterLog, Repeated},
     dead_letters::DeadLetters,
     event::{Batch, Gap, Position},
@@ -72,14 +72,14 @@ impl Consumer {
 pub fn consume(
     group: &Group,
     name: &str,
-    url: &BusUrl,
+    bus: &Bus,
     subscription: Subscription,
     handler: Arc<dyn EventHandler>,
 ) -> Consumer {
-    let (url, actor_name) = (url.clone(), name.to_owned());
+    let (bus, actor_name) = (bus.clone(), name.to_owned());
     let actor = group.supervise(name, Place::Here, move |guard| ConsumerActor {
         intake: Some(Intake {
-            url: url.clone(),
+            bus: bus.clone(),
             name: actor_name.clone(),
             subscription: subscription.clone(),
             handler: handler.clone(),
@@ -128,7 +128,7 @@ impl Actor for ConsumerActor {
 
 /// What takes events from the broker to the handler.
 struct Intake {
-    url: BusUrl,
+    bus: Bus,
     name: String,
     subscription: Subscription,
     handler: Arc<dyn EventHandler>,
@@ -149,7 +149,7 @@ enum Outcome {
 
 impl Intake {
     async fn run(mut self, stop: CancellationToken) {
-        let mut source = source(&self.url, &self.name, &self.subscription, &self.condition);
+        let mut source = source(&self.bus, &self.name, &self.subscription, &self.condition);
         tokio::select! {
             () = self.consume(source.as_mut()) => {}
             () = stop.cancelled() => {}
@@ -164,7 +164,7 @@ impl Intake {
     }
 
     async fn consume(&mut self, source: &mut dyn Source) {
-        let mut dead_letters = DeadLetters::new(&self.url, &self.name, &self.condition);
+        let mut dead_letters = DeadLetters::new(&self.bus, &self.name, &self.condition);
         let mut dead_letter_log = interval(LOG_INTERVAL);
         loop {
             let fetched = tokio::select! {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proto::events::{REASON_HEADER, dead_letter_topic};
 
 use super::{
-    BusError, BusUrl, Condition, Event, MAX_EVENT_BYTES, Publisher, event::Position, publisher,
+    Bus, BusError, Condition, Event, MAX_EVENT_BYTES, Publisher, event::Position, publisher,
 };
 
 const TOPIC_HEADER: &str = "marquee-origin-topic";
@@ -25,7 +25,7 @@ const MAX_KEY_CHARS: usize = 500;
 
 /// Where events go that can never be processed.
 pub(super) struct DeadLetters {
-    url: BusUrl,
+    bus: Bus,
     name: String,
     condition: Arc<Condition>,
     /// Made with the first dead letter: most consumers never have one.
@@ -33,9 +33,9 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub(super) fn new(url: &BusUrl, name: &str, condition: &Arc<Condition>) -> Self {
+    pub(super) fn new(bus: &Bus, name: &str, condition: &Arc<Condition>) -> Self {
         Self {
-            url: url.clone(),
+            bus: bus.clone(),
             name: format!("{name}-dead-letters"),
             condition: condition.clone(),
             publisher: None,
@@ -51,7 +51,7 @@ impl DeadLetters {
     ) -> Result<(), BusError> {
         let publisher = self
             .publisher
-            .get_or_insert_with(|| publisher(&self.url, &self.name, &self.condition));
+            .get_or_insert_with(|| publisher(&self.bus, &self.name, &self.condition));
         let mut letter = dead_letter(event, origin, reason);
         loop {
             match publisher

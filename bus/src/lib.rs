@@ -24,6 +24,7 @@ mod kafka;
 mod nats;
 mod outbox_courier;
 mod producer;
+mod retention;
 mod settings;
 mod url;
 
@@ -38,6 +39,7 @@ pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
 pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent, Wake};
 pub use producer::Producer;
+pub use retention::Retention;
 pub use settings::BusSettings;
 pub use url::{BusUrl, BusUrlError, NatsServers};
 
@@ -59,6 +61,24 @@ pub enum BusError {
     /// The actor that owns the connection gave no answer.
     #[error(transparent)]
     Actor(#[from] AskError),
+}
+
+/// A bus, and the limits of the topics that are created on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bus {
+    /// Where it is.
+    pub url: BusUrl,
+    /// How much of a topic is kept.
+    pub retention: Retention,
+}
+
+impl From<BusUrl> for Bus {
+    fn from(url: BusUrl) -> Self {
+        Self {
+            url,
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// How far a publication came.
@@ -109,28 +129,36 @@ trait Source: Send {
 /// How often a source has to be told that its events are still worked on.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-fn publisher(url: &BusUrl, name: &str, condition: &Arc<Condition>) -> Box<dyn Publisher> {
-    match url {
-        BusUrl::Nats(servers) => Box::new(nats::NatsPublisher::new(servers, name, condition)),
-        BusUrl::Kafka(brokers) => Box::new(kafka::KafkaPublisher::new(brokers, name, condition)),
+fn publisher(bus: &Bus, name: &str, condition: &Arc<Condition>) -> Box<dyn Publisher> {
+    let limits = bus.retention;
+    match &bus.url {
+        BusUrl::Nats(servers) => {
+            Box::new(nats::NatsPublisher::new(servers, limits, name, condition))
+        }
+        BusUrl::Kafka(brokers) => {
+            Box::new(kafka::KafkaPublisher::new(brokers, limits, name, condition))
+        }
     }
 }
 
 fn source(
-    url: &BusUrl,
+    bus: &Bus,
     name: &str,
     subscription: &Subscription,
     condition: &Arc<Condition>,
 ) -> Box<dyn Source> {
-    match url {
+    let limits = bus.retention;
+    match &bus.url {
         BusUrl::Nats(servers) => Box::new(nats::NatsSource::new(
             servers,
+            limits,
             name,
             subscription,
             condition,
         )),
         BusUrl::Kafka(brokers) => Box::new(kafka::KafkaSource::new(
             brokers,
+            limits,
             name,
             subscription,
             condition,

@@ -11,9 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{
-    BusError, BusUrl, Condition, Event, Published, Publisher, publisher, with_dead_letters,
-};
+use super::{Bus, BusError, Condition, Event, Published, Publisher, publisher, with_dead_letters};
 
 /// How long a publication may take before its publisher is told that the bus is unavailable.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,14 +31,14 @@ pub struct Producer {
 
 impl Producer {
     /// Starts the actor `name`. It makes `topics`, and those of their dead letters, when absent.
-    pub fn start(group: &Group, name: &str, url: &BusUrl, topics: &[&str]) -> Self {
+    pub fn start(group: &Group, name: &str, bus: &Bus, topics: &[&str]) -> Self {
         let topics = with_dead_letters(topics.iter().copied());
-        let (url, actor_name) = (url.clone(), name.to_owned());
+        let (bus, actor_name) = (bus.clone(), name.to_owned());
         let actor = group.supervise(name, Place::Here, move |guard| {
             let condition = Arc::new(Condition::new(&actor_name, guard.reporter()));
             ProducerActor {
                 _guard: guard,
-                publisher: Some(publisher(&url, &actor_name, &condition)),
+                publisher: Some(publisher(&bus, &actor_name, &condition)),
                 topics: topics.clone(),
                 condition,
                 jobs: None,

@@ -9,7 +9,7 @@ use runtime::{
     settings::{self, BROKER_TOKEN_FILE, Token},
 };
 
-use super::BusUrl;
+use super::{Bus, BusUrl, Retention};
 
 /// Which event bus to use, the same settings for every program.
 #[derive(Debug, Clone, Default, Args)]
@@ -25,6 +25,10 @@ pub struct BusSettings {
     /// The token of the NATS broker [default: that in EVENT_BUS; on this machine, that in the data folder]
     #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub nats_token: Option<Token>,
+
+    /// How much of a topic is kept.
+    #[command(flatten)]
+    pub retention: Retention,
 }
 
 impl BusSettings {
@@ -45,6 +49,18 @@ impl BusSettings {
             },
             (None, None) => Ok(None),
         }
+    }
+
+    /// The event bus as [`url`](Self::url) has it, with the limits of its topics.
+    ///
+    /// # Errors
+    ///
+    /// As for [`chosen`](Self::chosen).
+    pub fn bus(&self, data_dir: &Path) -> Result<Bus, Fault> {
+        Ok(Bus {
+            url: self.url(data_dir)?,
+            retention: self.retention,
+        })
     }
 
     fn with_token(&self, url: BusUrl) -> BusUrl {
@@ -78,6 +94,7 @@ impl From<BusUrl> for BusSettings {
             event_bus: Some(url),
             kafka_broker: None,
             nats_token: None,
+            retention: Retention::default(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Program for Config {
 ///
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
-    let (bus, url) = (config.bus.url(&config.data_dir)?, config.database());
+    let (bus, url) = (config.bus.bus(&config.data_dir)?, config.database());
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let group = supervisor.group("database");

@@ -1,6 +1,7 @@
 //! Settings: checked whole before anything starts. An error names the setting by its flag and by the
 //! variable, which follows from the flag.
 
+mod quantity;
 mod secret;
 mod sources;
 
@@ -17,6 +18,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind},
 };
 
+pub use self::quantity::{age, size};
 pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
 use self::sources::Sources;
 use crate::process::Fault;

@@ -1,67 +1,117 @@
-use std::{sync::Arc, time::Duration};
+//! Creates topics, and sets their limits. Kafka counts bytes for each partition and deletes whole
+//! segments, so both follow from the size of the topic.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
+        ResourceSpecifier, TopicReplication,
+    },
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode},
     metadata::MetadataTopic,
 };
+use tokio::time::timeout;
 
 use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
-use crate::{BusError, Condition};
+use crate::{BusError, Condition, Retention};
 
-/// Partitions of a topic that is made: so many consumers of a group can share it.
-const PARTITIONS: i32 = 3;
+/// Partitions of a topic that is created: so many consumers of a group can share it.
+const PARTITIONS: usize = 3;
 /// As many replicas as the cluster has as its default.
 const DEFAULT_REPLICATION: i32 = -1;
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How many segments a partition has when it is full.
+const SEGMENTS: u64 = 4;
+/// The sizes of a segment that brokers accept.
+const SEGMENT_BYTES: (u64, u64) = (1 << 20, 1 << 30);
 
-/// Makes those of `topics` that are absent.
+/// Creates those of `topics` that are absent, and limits the others.
 pub(super) async fn make_topics(
     brokers: &[String],
+    limits: Retention,
     name: &str,
     condition: &Arc<Condition>,
     topics: &[String],
 ) -> Result<(), BusError> {
     let mut config = config(brokers, &format!("{name}-admin"));
-    // To ask for a topic must not make it, with who knows how many partitions.
+    // A question about a topic must not create it with an unknown number of partitions.
     config.set("allow.auto.create.topics", "false");
     let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
     let client = Arc::new(client.map_err(unavailable)?);
-    let made = make_absent(&client, topics).await;
-    drop_elsewhere(client);
-    if made.is_ok() {
-        condition.broker_back();
-    }
-    made
+    let present = match make_absent(&client, limits, topics).await {
+        Ok(present) => present,
+        Err(error) => {
+            drop_elsewhere(client);
+            return Err(error);
+        }
+    };
+    condition.broker_back();
+    // Events flow without it, and not every broker answers.
+    tokio::spawn(async move {
+        let limiting = limit_all(&client, limits, present);
+        if timeout(DEADLINE, limiting).await.is_err() {
+            tracing::debug!("the broker does not tell what limits its topics have");
+        }
+        drop_elsewhere(client);
+    });
+    Ok(())
 }
 
+/// Creates those of `topics` that are absent; returns the others with how many partitions they have.
 async fn make_absent(
     client: &Arc<AdminClient<Listener>>,
+    limits: Retention,
     topics: &[String],
-) -> Result<(), BusError> {
+) -> Result<HashMap<String, usize>, BusError> {
     let (asked, all) = (client.clone(), topics.to_vec());
-    let absent = blocking(move || absent(&asked, all)).await?;
-    match absent.map_err(unavailable)? {
-        absent if absent.is_empty() => Ok(()),
-        absent => ask_for(client, &absent).await,
+    let present = blocking(move || partitions(&asked, all)).await?;
+    let present = present.map_err(unavailable)?;
+    let absent: Vec<_> = topics
+        .iter()
+        .filter(|topic| !present.contains_key(*topic))
+        .collect();
+    if !absent.is_empty() {
+        create(client, limits, &absent).await?;
+    }
+    Ok(present)
+}
+
+async fn limit_all(
+    client: &AdminClient<Listener>,
+    limits: Retention,
+    topics: HashMap<String, usize>,
+) {
+    for (topic, partitions) in topics {
+        if let Err(error) = limit(client, limits, &topic, partitions).await {
+            // Not every broker lets every client do this.
+            tracing::debug!(topic, %error, "the limits of the topic `{topic}` are left as they are: {error}");
+        }
     }
 }
 
-async fn ask_for(client: &AdminClient<Listener>, topics: &[String]) -> Result<(), BusError> {
+async fn create(
+    client: &AdminClient<Listener>,
+    limits: Retention,
+    topics: &[&String],
+) -> Result<(), BusError> {
+    let settings = Settings::new(&limits, None, None, PARTITIONS);
     let new_topic = |topic| {
-        NewTopic::new(
-            topic,
-            PARTITIONS,
-            TopicReplication::Fixed(DEFAULT_REPLICATION),
-        )
+        let replication = TopicReplication::Fixed(DEFAULT_REPLICATION);
+        let count = i32::try_from(PARTITIONS).unwrap_or(1);
+        let topic = NewTopic::new(topic, count, replication);
+        settings
+            .0
+            .iter()
+            .fold(topic, |topic, (name, value)| topic.set(name, value))
     };
-    let new: Vec<_> = topics.iter().map(|topic| new_topic(topic)).collect();
-    let options = AdminOptions::new()
-        .request_timeout(Some(DEADLINE))
-        .operation_timeout(Some(DEADLINE));
+    let new: Vec<_> = topics
+        .iter()
+        .map(|topic| new_topic(topic.as_str()))
+        .collect();
     let results = client
-        .create_topics(&new, &options)
+        .create_topics(&new, &options())
         .await
         .map_err(refused)?;
     for result in results {
@@ -69,7 +119,7 @@ async fn ask_for(client: &AdminClient<Listener>, topics: &[String]) -> Result<()
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => {
                 return Err(unavailable(format!(
-                    "the topic `{topic}` cannot be made: {error}"
+                    "the topic `{topic}` cannot be created: {error}"
                 )));
             }
         }
@@ -77,22 +127,114 @@ async fn ask_for(client: &AdminClient<Listener>, topics: &[String]) -> Result<()
     Ok(())
 }
 
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(DEADLINE))
+        .operation_timeout(Some(DEADLINE))
+}
+
 fn refused(error: KafkaError) -> BusError {
     match error.rdkafka_error_code() {
-        Some(code) => unavailable(format!("topics cannot be made: {code}")),
+        Some(code) => unavailable(format!("topics cannot be created: {code}")),
         None => unavailable(error),
     }
 }
 
-/// Those of `topics` that the broker does not have. Blocks.
-fn absent(client: &AdminClient<Listener>, topics: Vec<String>) -> Result<Vec<String>, KafkaError> {
-    let mut absent = Vec::new();
+/// How many partitions each of `topics` has that the broker has. Blocks.
+fn partitions(
+    client: &AdminClient<Listener>,
+    topics: Vec<String>,
+) -> Result<HashMap<String, usize>, KafkaError> {
+    let mut partitions = HashMap::new();
     for topic in topics {
         let metadata = client.inner().fetch_metadata(Some(&topic), DEADLINE)?;
-        let is_it = |found: &MetadataTopic| found.name() == topic && found.error().is_none();
-        if !metadata.topics().iter().any(is_it) {
-            absent.push(topic);
+        let is_it = |found: &&MetadataTopic| found.name() == topic && found.error().is_none();
+        if let Some(found) = metadata.topics().iter().find(is_it) {
+            partitions.insert(topic, found.partitions().len());
         }
     }
-    Ok(absent)
+    Ok(partitions)
+}
+
+/// Settings of a topic, by their Kafka names.
+struct Settings(Vec<(&'static str, String)>);
+
+impl Settings {
+    fn new(
+        limits: &Retention,
+        age: Option<Duration>,
+        bytes: Option<u64>,
+        partitions: usize,
+    ) -> Self {
+        let age = limits.max_age(age).map(|age| age.as_millis().to_string());
+        let bytes = limits.max_bytes(bytes);
+        let share = bytes.map(|bytes| bytes / (partitions.max(1) as u64));
+        let text =
+            |number: Option<u64>| number.map_or("-1".to_owned(), |number| number.to_string());
+        let mut settings = vec![
+            ("retention.ms", age.unwrap_or_else(|| "-1".into())),
+            ("retention.bytes", text(share)),
+        ];
+        if let Some(share) = share {
+            let segment = (share / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1);
+            settings.push(("segment.bytes", segment.to_string()));
+        }
+        Self(settings)
+    }
+}
+
+/// Sets the limits of a topic that has none, or that an operator sets.
+async fn limit(
+    client: &AdminClient<Listener>,
+    limits: Retention,
+    topic: &str,
+    partitions: usize,
+) -> Result<(), BusError> {
+    let specifier = ResourceSpecifier::Topic(topic);
+    let described = client.describe_configs([&specifier], &options()).await;
+    let described = described.map_err(unavailable)?.into_iter().next();
+    let Some(Ok(current)) = described else {
+        return Err(unavailable("the topic cannot be described"));
+    };
+    // 0 stands for no limit, which somebody has chosen.
+    let number = |name| chosen(&current, name).map(|value| value.parse().unwrap_or(0));
+    let age = number("retention.ms").map(Duration::from_millis);
+    let bytes = number("retention.bytes").map(|bytes: u64| bytes * (partitions as u64));
+    let settings = Settings::new(&limits, age, bytes, partitions);
+    let differs = |(name, value): &(&str, String)| {
+        current.get(name).and_then(|entry| entry.value.as_ref()) != Some(value)
+    };
+    let is_settled = age.is_some() && bytes.is_some() && !limits.is_set();
+    if is_settled || !settings.0.iter().any(differs) {
+        return Ok(());
+    }
+    // What is not named here would go back to its default.
+    let own = current
+        .entries
+        .iter()
+        .filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let own = own.filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)));
+    let mut change = own.fold(AlterConfig::new(specifier), |change, (name, value)| {
+        change.set(name, value)
+    });
+    for (name, value) in &settings.0 {
+        change = change.set(name, value);
+    }
+    let altered = client.alter_configs([&change], &options()).await;
+    match altered.map_err(unavailable)?.into_iter().next() {
+        Some(Err((_, code))) => Err(unavailable(code)),
+        _ => {
+            tracing::info!(topic, "the topic `{topic}` has new limits");
+            Ok(())
+        }
+    }
+}
+
+/// A setting that is not just Kafka's default.
+fn chosen<'a>(current: &'a ConfigResource, name: &str) -> Option<&'a str> {
+    let entry = current.get(name)?;
+    entry
+        .value
+        .as_deref()
+        .filter(|_| entry.source != ConfigSource::Default)
 }

@@ -26,7 +26,7 @@ use super::{
     client::{Listener, blocking, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::{
-    BusError, Condition, Event, Source, Subscription,
+    BusError, Condition, Event, Retention, Source, Subscription,
     event::{Batch, Gap, Position},
     with_dead_letters,
 };
@@ -41,6 +41,7 @@ const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 /// revoked, and when the client closes.
 pub(crate) struct KafkaSource {
     brokers: Vec<String>,
+    limits: Retention,
     name: String,
     subscription: Subscription,
     condition: Arc<Condition>,
@@ -57,12 +58,14 @@ pub(crate) struct KafkaSource {
 impl KafkaSource {
     pub(crate) fn new(
         brokers: &[String],
+        limits: Retention,
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
     ) -> Self {
         Self {
             brokers: brokers.to_vec(),
+            limits,
             name: name.into(),
             subscription: subscription.clone(),
             condition: condition.clone(),
@@ -80,7 +83,14 @@ impl KafkaSource {
         }
         let topic = self.subscription.topic.clone();
         let topics = with_dead_letters([topic.as_str()]);
-        make_topics(&self.brokers, &self.name, &self.condition, &topics).await?;
+        make_topics(
+            &self.brokers,
+            self.limits,
+            &self.name,
+            &self.condition,
+            &topics,
+        )
+        .await?;
         let member = Member {
             listener: Listener::new(&self.condition),
             condition: self.condition.clone(),

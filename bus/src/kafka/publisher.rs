@@ -16,7 +16,7 @@ use super::{
     admin::make_topics,
     client::{AWAY, Listener, config, drop_elsewhere, look_for_broker, unavailable},
 };
-use crate::{BusError, Condition, Event, Published, Publisher};
+use crate::{BusError, Condition, Event, Published, Publisher, Retention};
 
 /// A delivery that takes longer, with no connection left, means that the broker is away.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 /// therefore never more than one publication.
 pub(crate) struct KafkaPublisher {
     brokers: Vec<String>,
+    limits: Retention,
     name: String,
     condition: Arc<Condition>,
     producer: Option<FutureProducer<Listener>>,
@@ -38,9 +39,15 @@ pub(crate) struct KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    pub(crate) fn new(brokers: &[String], name: &str, condition: &Arc<Condition>) -> Self {
+    pub(crate) fn new(
+        brokers: &[String],
+        limits: Retention,
+        name: &str,
+        condition: &Arc<Condition>,
+    ) -> Self {
         Self {
             brokers: brokers.to_vec(),
+            limits,
             name: name.into(),
             condition: condition.clone(),
             producer: None,
@@ -138,7 +145,14 @@ impl KafkaPublisher {
 #[async_trait]
 impl Publisher for KafkaPublisher {
     async fn prepare(&mut self, topics: &[String]) -> Result<(), BusError> {
-        make_topics(&self.brokers, &self.name, &self.condition, topics).await
+        make_topics(
+            &self.brokers,
+            self.limits,
+            &self.name,
+            &self.condition,
+            topics,
+        )
+        .await
     }
 
     async fn publish(&mut self, events: &[Event]) -> Published {

@@ -14,10 +14,12 @@ use percent_encoding::percent_decode_str;
 use runtime::Backoff;
 use tokio::sync::watch;
 
-use crate::{BusError, Condition, NatsServers};
+use crate::{BusError, Condition, NatsServers, Retention};
 
 /// How long an answer of the broker may take, be it to a request or to a publication.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+/// The name by which the embedded broker introduces itself.
+const EMBEDDED: &str = "marquee";
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Within this time a broker drops events whose id it has already.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -28,6 +30,7 @@ pub(super) struct Connection {
     client: Client,
     pub(super) jetstream: Context,
     link: watch::Receiver<Link>,
+    limits: Retention,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +43,7 @@ impl Connection {
     /// Begins to connect.
     pub(super) async fn open(
         servers: &NatsServers,
+        limits: Retention,
         name: &str,
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
@@ -72,6 +76,7 @@ impl Connection {
             client,
             jetstream,
             link: watched,
+            limits,
         })
     }
 
@@ -98,13 +103,56 @@ impl Connection {
         }
     }
 
+    /// Sets the limits of a stream that is named and made as ours are.
+    async fn limit(&self, name: &str, topic: &str) {
+        if name != topic.replace('.', "-") {
+            return;
+        }
+        let Ok(stream) = self.jetstream.get_stream(name).await else {
+            return;
+        };
+        let current = &stream.cached_info().config;
+        let mut config = current.clone();
+        self.set_limits(&mut config);
+        let is_ours = current.subjects == [topic];
+        let is_limited = (current.max_age, current.max_bytes) == (config.max_age, config.max_bytes);
+        if !is_ours || is_limited {
+            return;
+        }
+        match self.jetstream.update_stream(&config).await {
+            Ok(_) => tracing::info!(stream = name, "the stream `{name}` has new limits"),
+            Err(error) => {
+                tracing::warn!(stream = name, %error, "the limits of the stream `{name}` cannot be set: {error}");
+            }
+        }
+    }
+
+    fn set_limits(&self, config: &mut Config) {
+        // This broker limits streams that set no limits, and shortens those that everybody has read.
+        if self.client.server_info().server_name == EMBEDDED && !self.limits.is_set() {
+            return;
+        }
+        let age = Some(config.max_age).filter(|age| !age.is_zero());
+        config.max_age = self.limits.max_age(age).unwrap_or_default();
+        // NATS servers reserve this much of their disk, and refuse streams that it has no room for: no
+        // size is set by default.
+        if let Some(bytes) = self.limits.event_max_bytes {
+            let bytes = i64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+            config.max_bytes = bytes.unwrap_or(-1);
+        }
+        if !config.max_age.is_zero() {
+            config.duplicate_window = config.duplicate_window.min(config.max_age);
+        }
+    }
+
     /// The name of the stream that holds `topic`. It is made if there is none.
     pub(super) async fn stream(&self, topic: &str) -> Result<String, BusError> {
         self.connected().await;
         if let Ok(name) = self.jetstream.stream_by_subject(topic).await {
+            self.limit(&name, topic).await;
             return Ok(name);
         }
-        let config = Config {
+        let mut config = Config {
             name: topic.replace('.', "-"),
             subjects: vec![topic.to_owned()],
             storage: StorageType::File,
@@ -119,6 +167,7 @@ impl Connection {
             max_messages_per_subject: -1,
             ..Config::default()
         };
+        self.set_limits(&mut config);
         let name = config.name.clone();
         self.jetstream.create_stream(config).await.map_err(|e| {
             BusError::Unavailable(format!("the stream `{name}` cannot be made: {e}"))

@@ -23,7 +23,7 @@ use super::{
     connection::{Connection, unavailable},
 };
 use crate::{
-    BusError, Condition, Event, KEEP_INTERVAL, NatsServers, Source, Subscription,
+    BusError, Condition, Event, KEEP_INTERVAL, NatsServers, Retention, Source, Subscription,
     event::{Batch, Gap, Position},
     with_dead_letters,
 };
@@ -38,6 +38,7 @@ const GAP_INTERVAL: Duration = Duration::from_millis(200);
 /// Consumes a stream by a durable consumer named for the group.
 pub(crate) struct NatsSource {
     servers: NatsServers,
+    limits: Retention,
     name: String,
     subscription: Subscription,
     condition: Arc<Condition>,
@@ -48,12 +49,14 @@ pub(crate) struct NatsSource {
 impl NatsSource {
     pub(crate) fn new(
         servers: &NatsServers,
+        limits: Retention,
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
     ) -> Self {
         Self {
             servers: servers.clone(),
+            limits,
             name: name.into(),
             subscription: subscription.clone(),
             condition: condition.clone(),
@@ -85,7 +88,9 @@ impl Source for NatsSource {
         let connection = match &self.connection {
             Some(connection) => connection.clone(),
             None => {
-                let opened = Connection::open(&self.servers, &self.name, &self.condition).await?;
+                let opened =
+                    Connection::open(&self.servers, self.limits, &self.name, &self.condition)
+                        .await?;
                 self.connection.insert(opened).clone()
             }
         };

@@ -15,7 +15,7 @@ use async_nats::{
 use async_trait::async_trait;
 
 use super::{KEY_HEADER, connection::Connection};
-use crate::{BusError, Condition, Event, ID_HEADER, NatsServers, Published, Publisher};
+use crate::{BusError, Condition, Event, ID_HEADER, NatsServers, Published, Publisher, Retention};
 
 /// So many events may be on their way at a time.
 const WINDOW: usize = 256;
@@ -23,15 +23,22 @@ const WINDOW: usize = 256;
 /// Publishes to JetStream streams.
 pub(crate) struct NatsPublisher {
     servers: NatsServers,
+    limits: Retention,
     name: String,
     condition: Arc<Condition>,
     connection: Option<Connection>,
 }
 
 impl NatsPublisher {
-    pub(crate) fn new(servers: &NatsServers, name: &str, condition: &Arc<Condition>) -> Self {
+    pub(crate) fn new(
+        servers: &NatsServers,
+        limits: Retention,
+        name: &str,
+        condition: &Arc<Condition>,
+    ) -> Self {
         Self {
             servers: servers.clone(),
+            limits,
             name: name.into(),
             condition: condition.clone(),
             connection: None,
@@ -41,7 +48,9 @@ impl NatsPublisher {
     async fn connection(&mut self) -> Result<&Connection, BusError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.servers, &self.name, &self.condition).await?,
+            None => {
+                Connection::open(&self.servers, self.limits, &self.name, &self.condition).await?
+            }
         };
         Ok(self.connection.insert(connection))
     }

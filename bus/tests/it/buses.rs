@@ -85,6 +85,10 @@ impl Bus {
         }
     }
 
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.broker, Broker::Embedded(_))
+    }
+
     /// The mock cluster, to have it fail.
     pub(crate) fn mock(&self) -> &MockCluster<'static, DefaultProducerContext> {
         match &self.broker {

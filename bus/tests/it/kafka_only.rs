@@ -9,6 +9,7 @@ use std::{
 use bus::BusUrl;
 use rdkafka::{
     ClientConfig, Message,
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     consumer::{Consumer, StreamConsumer},
     mocking::MockCluster,
     producer::DefaultProducerContext,
@@ -235,4 +236,58 @@ async fn a_consumer_recovers_from_every_error_of_its_topic() {
         RD_KAFKA_RESP_ERR_UNKNOWN,
     ];
     recovers_from(RDKafkaApiKey::OffsetFetch, &offsets).await;
+}
+
+#[actix::test]
+async fn a_topic_has_limits_that_an_operator_can_change() {
+    let Some(bus) = Bus::kafka_real() else { return };
+    let BusUrl::Kafka(brokers) = &bus.url else {
+        panic!("the bus is no Kafka")
+    };
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers.join(","));
+    let admin: AdminClient<_> = config.create().unwrap();
+    let scene = Scene::new(&bus);
+    let limits = async || {
+        let topic = ResourceSpecifier::Topic(&scene.topic);
+        let mut described = admin
+            .describe_configs([&topic], &AdminOptions::new())
+            .await
+            .unwrap();
+        let described = described.remove(0).unwrap();
+        let value = |name| described.get(name).unwrap().value.clone().unwrap();
+        [
+            "retention.ms",
+            "retention.bytes",
+            "segment.bytes",
+            "max.message.bytes",
+        ]
+        .map(value)
+    };
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    let third = (1_u64 << 30) / 3;
+    let default = [
+        "604800000".into(),
+        third.to_string(),
+        (third / 4).to_string(),
+    ];
+    assert_eq!(limits().await[..3], default);
+    scene.stop().await;
+
+    // What an operator has set elsewhere stays.
+    let topic = ResourceSpecifier::Topic(&scene.topic);
+    let change = AlterConfig::new(topic).set("max.message.bytes", "2000000");
+    let altered = admin.alter_configs([&change], &AdminOptions::new()).await;
+    altered.unwrap().remove(0).unwrap();
+    let mut changed = scene.beside();
+    changed.retention.event_max_age = Some(Duration::from_secs(3_600));
+    changed.retention.event_max_bytes = Some(30_000_000);
+    let producer = changed.producer();
+    producer.publish(changed.events(1, 2)).await.unwrap();
+    let expected = ["3600000", "10000000", "2500000", "2000000"];
+    // The limits are set beside the work.
+    while limits().await != expected {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    changed.stop().await;
 }

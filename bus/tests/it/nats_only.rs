@@ -158,6 +158,41 @@ async fn a_dead_letter_that_does_not_fit_is_cut(bus: Bus) {
     scene.stop().await;
 }
 
+/// The embedded broker has limits of its own for a stream that sets none.
+async fn a_stream_has_limits_that_an_operator_can_change(bus: Bus) {
+    let hour = Duration::from_secs(3_600);
+    let scene = Scene::new(&bus);
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    let jetstream = jetstream(&bus).await;
+    let stream = jetstream.stream_by_subject(&scene.topic).await.unwrap();
+    let limits = async || {
+        let stream = jetstream.get_stream(&stream).await.unwrap();
+        let config = &stream.cached_info().config;
+        (config.max_age, config.max_bytes)
+    };
+    let default = if bus.is_embedded() {
+        (Duration::ZERO, -1)
+    } else {
+        (hour * 24 * 7, -1)
+    };
+    assert_eq!(limits().await, default);
+    scene.stop().await;
+
+    let mut changed = scene.beside();
+    changed.retention.event_max_age = Some(hour);
+    changed.retention.event_max_bytes = Some(10_000_000);
+    let producer = changed.producer();
+    producer.publish(changed.events(1, 2)).await.unwrap();
+    assert_eq!(limits().await, (hour, 10_000_000));
+    changed.stop().await;
+
+    // Limits that are there stay when nothing is set.
+    let later = scene.beside();
+    later.producer().publish(later.events(2, 3)).await.unwrap();
+    assert_eq!(limits().await, (hour, 10_000_000));
+    later.stop().await;
+}
+
 macro_rules! on_nats {
     ($($case:ident)*) => {
         mod embedded {
@@ -178,4 +213,5 @@ on_nats! {
     a_deleted_stream_is_made_again
     an_event_is_not_sent_before_its_predecessor_is_confirmed
     a_dead_letter_that_does_not_fit_is_cut
+    a_stream_has_limits_that_an_operator_can_change
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bus::{Consumer, Event, EventHandler, Producer, Subscription, Verdict, consume};
+use bus::{Consumer, Event, EventHandler, Producer, Retention, Subscription, Verdict, consume};
 use runtime::{Group, Process, Supervisor};
 use tokio::{
     sync::watch,
@@ -24,6 +24,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) bus: &'a Bus,
     pub(crate) topic: String,
     pub(crate) process: Process,
+    /// What an operator sets.
+    pub(crate) retention: Retention,
     supervisor: Supervisor,
     group: Group,
 }
@@ -62,13 +64,21 @@ impl<'a> Scene<'a> {
             bus,
             topic: topic.to_owned(),
             process,
+            retention: Retention::default(),
             supervisor,
             group,
         }
     }
 
+    fn on_bus(&self) -> bus::Bus {
+        bus::Bus {
+            url: self.bus.url.clone(),
+            retention: self.retention,
+        }
+    }
+
     pub(crate) fn producer(&self) -> Producer {
-        Producer::start(&self.group, "producer", &self.bus.url, &[&self.topic])
+        Producer::start(&self.group, "producer", &self.on_bus(), &[&self.topic])
     }
 
     pub(crate) fn consumer(&self, handler: &Arc<Recorder>) -> Consumer {
@@ -87,7 +97,7 @@ impl<'a> Scene<'a> {
         consume(
             &self.group,
             "consumer",
-            &self.bus.url,
+            &self.on_bus(),
             subscription,
             handler.clone(),
         )

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bus::{BusUrl, Consumer, Event, EventHandler, Subscription, Verdict, consume};
+use bus::{Bus, Consumer, Event, EventHandler, Subscription, Verdict, consume};
 use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HEADER};
 use runtime::{Group, Handle};
 
@@ -29,7 +29,7 @@ const ROUND_DEADLINE: Duration = Duration::from_secs(3_600);
 /// Starts the consumer; it reads from the earliest event that the catalogs have not acknowledged.
 pub fn start(
     group: &Group,
-    bus: &BusUrl,
+    bus: &Bus,
     movies: Handle<MovieRepository>,
     reconciler: Handle<FlagReconciler>,
 ) -> Consumer {
