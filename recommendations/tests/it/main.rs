@@ -39,4 +39,7 @@ mod groups;
 mod legacy;
 
 #[cfg(test)]
+mod marks;
+
+#[cfg(test)]
 mod wire;
