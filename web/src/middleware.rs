@@ -21,11 +21,14 @@ use super::{
 /// Refuses whatever was sent to a name that may be another site's.
 pub(super) async fn check_host(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let local = request.app_config().local_addr().ip();
-    csrf::check_host(request.request(), local).map_err(PageError::Refused)?;
-    next.call(request).await
+    if let Err(refusal) = csrf::check_host(request.request(), local) {
+        // A response and no error: `runtime::http` adds its headers to responses only.
+        return Ok(request.into_response(PageError::Refused(refusal).error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// Contains panics, and gives the framework's bare errors a page.
