@@ -1,7 +1,7 @@
 //! The connection over which films are delivered to the recommendations service, and their flags compared.
 
 use proto::recommendations::recommendations_client;
-use runtime::{ServiceAddress, grpc::ServiceClient};
+use runtime::{Process, ServiceAddress, grpc::ServiceClient};
 use tonic::transport::Channel;
 
 /// The recommendations service, as the courier calls it.
@@ -13,8 +13,8 @@ pub struct RecommendationsClient {
 
 impl RecommendationsClient {
     /// Makes a client that connects when it is first needed, and again whenever it has to.
-    pub fn new(address: &ServiceAddress) -> Self {
-        let client = ServiceClient::new("recommendations", address);
+    pub fn new(address: &ServiceAddress, process: &Process) -> Self {
+        let client = ServiceClient::new(process.dependency("recommendations"), address);
         Self {
             calls: recommendations_client::RecommendationsClient::new(client.channel()),
             client,

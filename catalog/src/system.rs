@@ -85,7 +85,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let database = database?;
     let changes = Changes::default();
 
-    let recommendations = RecommendationsClient::new(&config.recommendations_host);
+    let recommendations = RecommendationsClient::new(&config.recommendations_host, &process);
     let outgoing = supervisor.group("outgoing");
     let courier = {
         let (database, recommendations) = (database.clone(), recommendations.clone());

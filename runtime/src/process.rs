@@ -1,11 +1,12 @@
 //! A process that runs services until a signal or a fault ends them.
 
 use std::{
+    collections::HashMap,
     fmt,
     future::Future,
     net::SocketAddr,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::supervision::ActorRegistry;
+use crate::supervision::{ActorRegistry, Dependency};
 
 /// How long all services together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(4_500);
@@ -31,7 +32,11 @@ pub struct Process {
     pub registry: ActorRegistry,
     /// Where operators are answered, if they are.
     pub ops_addr: Option<SocketAddr>,
+    dependencies: Dependencies,
 }
+
+/// The services outside of the process that its own services need, by name.
+type Dependencies = Arc<Mutex<HashMap<String, Arc<Dependency>>>>;
 
 impl Process {
     /// A process of its own, with nothing on its registry.
@@ -45,7 +50,19 @@ impl Process {
             shutdown: Shutdown::default(),
             registry: self.registry.clone(),
             ops_addr: self.ops_addr,
+            dependencies: self.dependencies.clone(),
         }
+    }
+
+    /// Returns the dependency that operators know as `name`. All services of the process share it, so
+    /// the log has one line when it becomes unavailable, not one for each service.
+    pub fn dependency(&self, name: &str) -> Arc<Dependency> {
+        let mut dependencies = self
+            .dependencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Dependency::new(name));
+        dependencies.entry(name.into()).or_insert_with(new).clone()
     }
 
     /// Waits for `work`, which may take long; `None` if the process stops the service first.

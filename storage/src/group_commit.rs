@@ -305,8 +305,10 @@ fn try_once(
         .and_then(<[Box<dyn Write>]>::split_first_mut)
     {
         let kind = first.kind();
-        let alike = |write: &Box<dyn Write>| kind.is_some() && write.kind() == kind;
-        let alike = next.iter().take_while(|write| alike(write)).count();
+        let alike = next
+            .iter()
+            .take_while(|write| kind.is_some() && write.kind() == kind)
+            .count();
         let next = next.get_mut(..alike).unwrap_or_default();
         let attempt = catch_unwind(AssertUnwindSafe(|| first.attempt(next, conn)));
         let setback = match attempt {

@@ -45,8 +45,8 @@ fn versions<DB: diesel::backend::Backend>(
     steps: &EmbeddedMigrations,
 ) -> Result<BTreeSet<String>, BoxedError> {
     let steps: Vec<Box<dyn Migration<DB>>> = steps.migrations()?;
-    let version = |step: &Box<dyn Migration<DB>>| step.name().version().to_string();
-    Ok(steps.iter().map(version).collect())
+    let versions = steps.iter().map(|step| step.name().version().to_string());
+    Ok(versions.collect())
 }
 
 /// Returns `table.column` of a column that the database lacks after the steps, if there is one.

@@ -2,7 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio::runtime::{Builder, Runtime};
@@ -16,15 +19,33 @@ pub(crate) struct FakeServer {
     running: Arc<Running>,
 }
 
+/// Returns a loopback address that is free, below the ephemeral range: no outgoing connection takes
+/// the port while the server is stopped.
+fn free_address() -> SocketAddr {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 10_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another test process begins elsewhere.
+    let start = std::process::id().wrapping_mul(37);
+    for _ in 0..COUNT {
+        let step = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + step % COUNT).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
+}
+
 #[derive(Default)]
 struct Running(Mutex<Option<Runtime>>);
 
 impl FakeServer {
     /// A server at an address where nothing answers yet.
     pub(crate) fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Self {
-            address: listener.local_addr().unwrap(),
+            address: free_address(),
             running: Arc::default(),
         }
     }

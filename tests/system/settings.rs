@@ -231,7 +231,7 @@ async fn too_few_file_descriptors_are_refused_and_a_low_soft_limit_is_raised() {
     assert_eq!(refused.status.code(), Some(70), "{printed}");
     assert!(printed.contains("ulimit -n 1024"), "{printed}");
 
-    let program = start("ulimit -H -n 1000; ulimit -S -n 300");
+    let program = start("ulimit -S -n 300; ulimit -H -n 1000");
     let limits = format!("/proc/{}/limits", program.id().unwrap());
     eventually("the limit to be raised", async || {
         let limits = std::fs::read_to_string(&limits).map_err(|e| e.to_string())?;

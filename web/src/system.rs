@@ -119,14 +119,14 @@ pub async fn run(
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let gateways = supervisor.group("gateways");
-    let connection = CatalogConnection::new(&config.catalog_host);
+    let connection = CatalogConnection::new(&config.catalog_host, &process);
     let catalog = {
         let freshness = freshness.clone();
         gateways.supervise("catalog-gateway", Place::Here, move |guard| {
             CatalogGateway::new(connection.clone(), freshness.clone(), guard)
         })
     };
-    let connection = RecommendationsConnection::new(&config.recommendations_host);
+    let connection = RecommendationsConnection::new(&config.recommendations_host, &process);
     let recommendations = {
         let freshness = freshness.clone();
         gateways.supervise("recommendations-gateway", Place::Here, move |guard| {

@@ -172,7 +172,7 @@ async fn recovers_from(api: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
         cluster.request_errors(api, errors);
     }
     // A lost membership is noticed by the next heartbeat.
-    cluster.request_errors(JoinGroup, &errors[..errors.len().min(2)]);
+    cluster.request_errors(JoinGroup, errors.get(..2).unwrap_or(errors));
     scene
         .producer()
         .publish(scene.events(10, 40))

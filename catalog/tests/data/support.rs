@@ -67,7 +67,7 @@ impl World {
         let database = Database::open(&group, "movies", "test", db.url(), steps)
             .await
             .unwrap();
-        let line = RecommendationsClient::new(&recommender.into());
+        let line = RecommendationsClient::new(&recommender.into(), &process);
         let asked = line.clone();
         let courier = {
             let database = database.clone();

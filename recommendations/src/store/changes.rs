@@ -75,8 +75,11 @@ pub fn record_preference(
     Ok(())
 }
 
+/// A change with its number.
+pub type Numbered = (i64, Change);
+
 /// The first `limit` changes after number `seq`, each with its number.
-pub fn after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<(i64, Change)>> {
+pub fn after(conn: &mut DbConnection, seq: i64, limit: i64) -> QueryResult<Vec<Numbered>> {
     Ok(page_after(conn, seq, limit)?.0)
 }
 
@@ -85,7 +88,7 @@ pub fn page_after(
     conn: &mut DbConnection,
     seq: i64,
     limit: i64,
-) -> QueryResult<(Vec<(i64, Change)>, Option<i64>)> {
+) -> QueryResult<(Vec<Numbered>, Option<i64>)> {
     let rows: Vec<Row> = changes::table
         .filter(changes::seq.gt(seq))
         .order(changes::seq)

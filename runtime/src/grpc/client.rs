@@ -31,8 +31,8 @@ pub struct ServiceClient {
 }
 
 impl ServiceClient {
-    /// A client of the service at `address`, which operators know as `name`.
-    pub fn new(name: &str, address: &ServiceAddress) -> Self {
+    /// A client of the service at `address`, whose availability is noted in `dependency`.
+    pub fn new(dependency: Arc<Dependency>, address: &ServiceAddress) -> Self {
         let endpoint = address
             .endpoint()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -43,7 +43,7 @@ impl ServiceClient {
         Self {
             channel: endpoint.connect_lazy(),
             endpoint,
-            dependency: Arc::new(Dependency::new(name)),
+            dependency,
         }
     }
 

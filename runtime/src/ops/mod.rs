@@ -98,7 +98,7 @@ fn configure(cfg: &mut web::ServiceConfig, registry: ActorRegistry) {
         .service(page("/system.css").to(stylesheet))
         .service(page("/system.js").to(script))
         // Browsers ask for one, and would complain if it was not found.
-        .service(page("/favicon.ico").to(|| async { HttpResponse::NoContent() }));
+        .service(page("/favicon.ico").to(HttpResponse::NoContent));
     #[cfg(debug_assertions)]
     if crate::supervision::panic_injection::is_enabled() {
         cfg.route(

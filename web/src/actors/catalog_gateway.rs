@@ -24,7 +24,7 @@ use proto::{
         WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Reporter, ServiceAddress};
+use runtime::{Backoff, ChildGuard, Process, Reporter, ServiceAddress};
 use tonic::transport::Channel;
 
 use super::ServiceClient;
@@ -190,8 +190,8 @@ pub struct CatalogConnection {
 
 impl CatalogConnection {
     /// Makes a client that connects when it is first needed.
-    pub fn new(address: &ServiceAddress) -> Self {
-        let calls = ServiceClient::new(Service::Catalog, address);
+    pub fn new(address: &ServiceAddress, process: &Process) -> Self {
+        let calls = ServiceClient::new(Service::Catalog, address, process);
         Self {
             watch: calls.separate(),
             calls,

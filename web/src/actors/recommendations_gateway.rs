@@ -16,7 +16,7 @@ use proto::{
         WatchUsersRequest, recommendations_client::RecommendationsClient,
     },
 };
-use runtime::{Backoff, ChildGuard, ServiceAddress};
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress};
 use tokio::{sync::watch, time::timeout};
 use tonic::transport::Channel;
 
@@ -144,8 +144,8 @@ pub struct RecommendationsConnection {
 
 impl RecommendationsConnection {
     /// Makes a client that connects when it is first needed.
-    pub fn new(address: &ServiceAddress) -> Self {
-        let calls = ServiceClient::new(Service::Recommendations, address);
+    pub fn new(address: &ServiceAddress, process: &Process) -> Self {
+        let calls = ServiceClient::new(Service::Recommendations, address, process);
         Self {
             watches: calls.separate(),
             calls,

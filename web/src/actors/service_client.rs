@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 
 use proto::{FilmId, UserId, reasons};
 use runtime::{
-    ServiceAddress,
+    Process, ServiceAddress,
     grpc::{self, acting_as, is_unavailable},
 };
 use tonic::{Code, Request, Response, Status, transport::Channel};
@@ -22,10 +22,11 @@ pub(crate) struct ServiceClient {
 
 impl ServiceClient {
     /// Makes a client that connects when it is first needed, and again whenever it has to.
-    pub(crate) fn new(service: Service, address: &ServiceAddress) -> Self {
+    pub(crate) fn new(service: Service, address: &ServiceAddress, process: &Process) -> Self {
+        let dependency = process.dependency(service.name());
         Self {
             service,
-            client: grpc::ServiceClient::new(service.name(), address),
+            client: grpc::ServiceClient::new(dependency, address),
         }
     }
 

@@ -512,7 +512,7 @@ mod tests {
             let subject = left.remove(&seq).unwrap();
             assert_eq!(messages.remove(seq).as_deref(), Some(&*subject));
             assert!(!messages.contains(seq) && messages.remove(seq).is_none());
-            if left.len() % 100 == 0 {
+            if left.len().is_multiple_of(100) {
                 let one = Filter::of(&[&subject]);
                 let on_one = |(_, other): &(&u64, &String)| **other == subject;
                 assert_eq!(messages.first_seq(), *left.keys().next().unwrap());

@@ -102,7 +102,7 @@ pub(super) fn bulbs(canvas: &mut Canvas<'_>) {
     let phase = canvas.dice.below(3);
     let mut bulb = 0;
     let mut place = |canvas: &mut Canvas<'_>, at: (f32, f32)| {
-        let fill = if (bulb + phase) % 3 == 0 {
+        let fill = if (bulb + phase).is_multiple_of(3) {
             &light
         } else {
             &mid
