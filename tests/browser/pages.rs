@@ -11,7 +11,7 @@ const HEAT: Film = Film {
     description: "A crew of thieves plans one last heist while a detective closes in.\n\nLos Angeles, by night.",
     genre: "Crime, Drama",
     rating: "8.3",
-    release_year: "1995",
+    release_year: "1986",
 };
 
 #[tokio::test]

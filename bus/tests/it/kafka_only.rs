@@ -155,6 +155,9 @@ async fn a_refused_consumer_joins_when_the_other_protocol_has_left() {
 }
 
 /// Fails the next requests of a kind, and waits until events arrive all the same.
+///
+/// `FENCED_INSTANCE_ID` is not among the errors: only static members receive it, and ours are dynamic.
+/// It is fatal to librdkafka, whose client never ends after it and keeps a processor busy.
 async fn recovers_from(api: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
     use RDKafkaApiKey::{Fetch, Heartbeat, JoinGroup, OffsetCommit};
     let bus = Bus::kafka_mock();
@@ -190,7 +193,6 @@ async fn a_consumer_recovers_from_every_error_of_its_group() {
     use RDKafkaRespErr::*;
     let refused_joins = [
         RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL,
-        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
         RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
         RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT,
         RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
@@ -198,7 +200,6 @@ async fn a_consumer_recovers_from_every_error_of_its_group() {
     ];
     recovers_from(RDKafkaApiKey::JoinGroup, &refused_joins).await;
     let lost_memberships = [
-        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
         RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
         RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
         RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
@@ -225,7 +226,6 @@ async fn a_consumer_recovers_from_every_error_of_its_topic() {
     ];
     recovers_from(RDKafkaApiKey::Fetch, &fetches).await;
     let commits = [
-        RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
         RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
         RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
     ];
