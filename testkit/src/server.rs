@@ -12,6 +12,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Router;
 
+use crate::LIMIT;
+
 /// A server that can leave and come back. Clones are the same server; the last one ends it.
 #[derive(Clone)]
 pub(crate) struct FakeServer {
@@ -76,7 +78,9 @@ impl FakeServer {
 impl Running {
     fn end(&self) {
         if let Some(runtime) = self.0.lock().unwrap().take() {
-            runtime.shutdown_background();
+            // Its address has to be free afterwards; where tests run, a runtime may not be waited for.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(LIMIT));
+            ended.join().unwrap();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, TimeoutExpired,
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
@@ -107,9 +107,20 @@ pub fn request<T>(message: T) -> Request<T> {
 /// it: the same call may succeed later, and so may any other only then.
 pub fn is_unavailable(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => true,
-        // What comes from the wire has no source: these come of a connection that broke.
+        _ if is_timeout(status) => true,
+        Code::Unavailable | Code::ResourceExhausted => true,
+        // A status from the wire has no source: one with a source comes from a connection that broke.
         Code::Unknown | Code::Cancelled => std::error::Error::source(status).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a status says that the deadline of the call has passed. tonic's clients and servers tell it
+/// as a cancelled call of these words.
+pub fn is_timeout(status: &Status) -> bool {
+    match status.code() {
+        Code::DeadlineExceeded => true,
+        Code::Cancelled => status.message() == TimeoutExpired(()).to_string(),
         _ => false,
     }
 }
@@ -125,6 +136,7 @@ mod tests {
             Status::unavailable(""),
             Status::deadline_exceeded(""),
             Status::resource_exhausted(""),
+            Status::cancelled("Timeout expired"),
             broken,
         ] {
             assert!(is_unavailable(&status), "{status}");

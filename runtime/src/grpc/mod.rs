@@ -12,7 +12,7 @@ mod server;
 
 pub use acting::{acting_as, acting_user};
 pub use calls::Calls;
-pub use client::{ServiceClient, is_unavailable, request};
+pub use client::{ServiceClient, is_timeout, is_unavailable, request};
 pub use server::{GrpcServer, GrpcService};
 
 use std::time::Duration;

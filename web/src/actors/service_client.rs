@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 use proto::{FilmId, UserId, reasons};
 use runtime::{
     Process, ServiceAddress,
-    grpc::{self, acting_as, is_unavailable},
+    grpc::{self, acting_as, is_timeout, is_unavailable},
 };
 use tonic::{Code, Request, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -160,7 +160,7 @@ impl ServiceClient {
     }
 }
 
-/// Whether the service was not reached: its own answers have no cause.
+/// Whether the service was not reached: its own answers have no cause. One that takes too long was.
 fn is_unreachable(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
+    std::error::Error::source(status).is_some() && !is_timeout(status)
 }
