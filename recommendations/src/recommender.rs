@@ -21,7 +21,7 @@ use crate::{
     store::{
         backlog::Work,
         films::{self, Film, FilmFacts},
-        preferences,
+        outbox, preferences,
         recommendations::{self, Fingerprint},
         reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
         sequence, versions,
@@ -76,6 +76,17 @@ pub struct RecommendedPage {
     pub films: Vec<Recommended>,
     /// How many there are in all.
     pub total: i64,
+}
+
+/// What the catalogs are to know of some films.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statuses {
+    /// The films that are recommended to any user.
+    pub recommended: HashSet<String>,
+    /// The films of which an event is not known to be with the broker.
+    pub pending: HashSet<String>,
+    /// The version that status events had reached before these were read.
+    pub version: i64,
 }
 
 impl Recommender {
@@ -290,13 +301,15 @@ impl Recommender {
         self.signals.watchers.watch_users()
     }
 
-    /// Which of the films `ids` are recommended to any user, and the version that status events had
-    /// reached before these were read.
-    pub async fn statuses(&self, ids: Vec<String>) -> Result<(HashSet<String>, i64), Error> {
+    /// What the catalogs are to know of the films `ids` by now.
+    pub async fn statuses(&self, ids: Vec<String>) -> Result<Statuses, Error> {
         let read = move |conn: &mut _| {
-            // Before the films: an event that they show already may come after it, never the reverse.
-            let version = sequence::current(conn)?;
-            Ok((films::recommended_of(conn, &ids)?, version))
+            Ok(Statuses {
+                // Before the films: an event that they show already may come after it, never the reverse.
+                version: sequence::current(conn)?,
+                recommended: films::recommended_of(conn, &ids)?,
+                pending: outbox::pending_of(conn, &ids)?,
+            })
         };
         Ok(self.database.read(read).await?)
     }

@@ -42,7 +42,7 @@ impl Default for Rate {
             page: 500,
             page_pause: Duration::from_secs(1),
             round_pause: Duration::from_secs(600),
-            second_look: Duration::from_secs(5),
+            second_look: Duration::from_secs(30),
         }
     }
 }
@@ -307,7 +307,8 @@ fn unavailable(error: impl std::fmt::Display) -> Trouble {
     Trouble::Unavailable(error.to_string())
 }
 
-/// Asks recommendations which version it has reached and what it says of the films `ids`.
+/// Asks recommendations which version it has reached and what it says of those of the films `ids` of
+/// which it has sent every event.
 async fn truths(
     mut recommendations: RecommendationsClient,
     ids: Vec<String>,
@@ -321,7 +322,9 @@ async fn truths(
         Err(status) => return Err(unavailable(status.message())),
     };
     let version = answer.version;
-    let truths = answer.films.into_iter().map(|film| {
+    // An event that is not sent yet sets the flag when it comes.
+    let told = answer.films.into_iter().filter(|film| !film.is_pending);
+    let truths = told.map(|film| {
         let is_recommended = film.is_recommended;
         (
             film.film_id,

@@ -60,15 +60,17 @@ pub(crate) struct Recommender {
 #[derive(Clone)]
 struct Statuses {
     recommended: Vec<String>,
+    pending: Vec<String>,
     version: i64,
 }
 
 impl Recommender {
     /// Answers questions about films from now on.
-    pub(crate) fn says(&self, recommended: &[&str], version: i64) {
-        let recommended = recommended.iter().map(|id| (*id).to_owned()).collect();
+    pub(crate) fn says(&self, recommended: &[&str], pending: &[&str], version: i64) {
+        let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
         *self.statuses.lock().unwrap() = Some(Statuses {
-            recommended,
+            recommended: owned(recommended),
+            pending: owned(pending),
             version,
         });
     }
@@ -166,11 +168,13 @@ impl Recommendations for Recommender {
         let statuses = self.statuses.lock().unwrap().clone();
         let Statuses {
             recommended,
+            pending,
             version,
         } = statuses.ok_or_else(|| Status::unimplemented("an older service"))?;
         let films = request.into_inner().film_ids.into_iter();
         let films = films.map(|film_id| FilmStatus {
             is_recommended: recommended.contains(&film_id),
+            is_pending: pending.contains(&film_id),
             film_id,
         });
         Ok(Response::new(RecommendationStatusesResponse {

@@ -2,7 +2,10 @@
 
 use bus::{Event, EventHandler, Verdict};
 use catalog::actors::{flag_reconciler::CompareAllFlags, movie_repository::GetMovie};
-use proto::events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER};
+use proto::{
+    FilmId,
+    events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER},
+};
 use storage::{DatabaseUrl, testing::databases};
 
 use crate::{
@@ -243,10 +246,10 @@ async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
         let world = World::start(&db, address).await;
         let handler = world.status_handler();
         let mut ids = Vec::new();
-        for title in ["Lost", "Frozen", "Forged", "Right", "Newer"] {
+        for title in ["Lost", "Frozen", "Forged", "Right", "Newer", "Late"] {
             ids.push(world.create(title).await.id);
         }
-        let [lost, frozen, forged, right, newer] = ids.as_slice() else {
+        let [lost, frozen, forged, right, newer, late] = ids.as_slice() else {
             panic!()
         };
         let events = [
@@ -256,13 +259,22 @@ async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
             event(newer.as_str(), true, Some(40)),
         ];
         handler.handle(&events).await;
-        recommender.says(&[lost.as_str(), frozen.as_str(), right.as_str()], 100);
+        let recommended = [lost, frozen, right, late].map(FilmId::as_str);
+        recommender.says(&recommended, &[late.as_str()], 100);
         world
             .reconciler
             .ask(CompareAllFlags, DEADLINE)
             .await
             .unwrap();
-        for (id, expected) in [(lost, true), (frozen, true), (forged, false), (right, true)] {
+        // The event that is pending comes by itself.
+        let expected = [
+            (lost, true),
+            (frozen, true),
+            (forged, false),
+            (right, true),
+            (late, false),
+        ];
+        for (id, expected) in expected {
             assert_eq!(world.is_recommended(id).await, expected, "{id}");
         }
         // What recommendations says later counts again, and what it said before does not.

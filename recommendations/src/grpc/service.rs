@@ -184,14 +184,15 @@ impl Recommendations for RecommendationsService {
         let ids = request.into_inner().film_ids;
         let tell = async {
             requests::status_ids(&ids)?;
-            let (recommended, version) = self.recommender.statuses(ids.clone()).await?;
+            let statuses = self.recommender.statuses(ids.clone()).await?;
             let films = ids.into_iter().map(|film_id| FilmStatus {
-                is_recommended: recommended.contains(&film_id),
+                is_recommended: statuses.recommended.contains(&film_id),
+                is_pending: statuses.pending.contains(&film_id),
                 film_id,
             });
             Ok(RecommendationStatusesResponse {
                 films: films.collect(),
-                version,
+                version: statuses.version,
             })
         };
         answer(tell).await

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use super::film::{FilmWords, Row};
 use super::id_set::IdSet;
 use super::keyword::{Keyword, KeywordError, Phrase};
-use super::matched_users::{Bounds, MatchedUsers};
+use super::matched_users::MatchedUsers;
 use super::word::Word;
 use super::words::{LONGEST_JOINED, Variant};
 
@@ -36,7 +36,6 @@ pub(super) struct KeywordIndex {
     subscriptions: Slots<IdSet>,
     by_normal: HashMap<Box<str>, u32, RandomState>,
     preferences: usize,
-    bounds: Bounds,
     scratch: Scratch,
 }
 
@@ -97,7 +96,25 @@ struct Scratch {
     words: Vec<Met>,
     variants: Vec<Variant<Met>>,
     subscriptions: Vec<u32>,
+    posted: Vec<Posted>,
+    neighbours: Neighbours,
     users: MatchedUsers,
+}
+
+/// A term of a film at which phrases are posted, and from where to where its word stands.
+struct Posted {
+    term: u32,
+    start: u32,
+    end: u32,
+    /// The first of the phrases: fetched early, because memory is slow and the others lie beside it.
+    first: Posting,
+}
+
+/// The terms beside a word of a film.
+#[derive(Default)]
+struct Neighbours {
+    before: Vec<u32>,
+    after: Vec<u32>,
 }
 
 impl Term {
@@ -157,7 +174,6 @@ impl KeywordIndex {
         let users = self.subscriptions.get_mut(subscription);
         let added = users.is_some_and(|users| users.insert(user.0 as u32));
         self.preferences += usize::from(added);
-        self.bounds.include(user.0 as u32);
         added
     }
 
@@ -378,10 +394,7 @@ impl KeywordIndex {
             ..
         } = &mut self.scratch;
         let all = &self.subscriptions;
-        users.bitmap(
-            subscriptions.iter().filter_map(|&number| all.get(number)),
-            self.bounds,
-        )
+        users.bitmap(subscriptions.iter().filter_map(|&number| all.get(number)))
     }
 
     /// Calls `visit` once with each user who follows something that a film has.
@@ -394,7 +407,7 @@ impl KeywordIndex {
         } = &mut self.scratch;
         let all = &self.subscriptions;
         let sets = subscriptions.iter().filter_map(|&number| all.get(number));
-        users.for_each(sets, self.bounds, |user| visit(UserId(user as i32)));
+        users.for_each(sets, |user| visit(UserId(user as i32)));
     }
 
     /// Leaves the subscriptions that a film meets in the scratch memory, some perhaps twice.
@@ -404,9 +417,12 @@ impl KeywordIndex {
             words,
             variants,
             subscriptions: found,
+            posted,
+            neighbours,
             ..
         } = &mut self.scratch;
         found.clear();
+        posted.clear();
         words.clear();
         variants.clear();
         let look_up = |word: &Word| self.by_word.get(word).copied().unwrap_or(MET_NONE);
@@ -426,22 +442,12 @@ impl KeywordIndex {
             links: &self.links,
             phrases: &self.phrases,
             details: &self.details,
+            posted,
+            neighbours,
             found,
         };
-        for (place, &met) in film.words.iter().enumerate() {
-            if met.term != NONE {
-                film.look_at(&mut self.terms, met, place, place + 1);
-            }
-        }
-        for variant in film.variants {
-            let start = variant.start as usize;
-            film.look_at(
-                &mut self.terms,
-                variant.word,
-                start,
-                start + variant.length as usize,
-            );
-        }
+        film.look_at_words(&mut self.terms);
+        film.look_at_phrases(&self.terms);
     }
 
     /// How many preferences there are.
@@ -502,14 +508,27 @@ struct Film<'a> {
     links: &'a Slots<Met>,
     phrases: &'a Slots<PostedPhrase>,
     details: &'a [TermDetails],
+    posted: &'a mut Vec<Posted>,
+    neighbours: &'a mut Neighbours,
     found: &'a mut Vec<u32>,
 }
 
 impl Film<'_> {
-    /// Finds what is posted at the terms of a word that stands from `start` to `end`.
-    fn look_at(&mut self, terms: &mut Slots<Term>, first: Met, start: usize, end: usize) {
-        let links = self.links;
-        for number in terms_of(links, first) {
+    /// Finds the subscriptions to the words alone, and the terms at which phrases are posted.
+    fn look_at_words(&mut self, terms: &mut Slots<Term>) {
+        for (start, &met) in (0..).zip(self.words) {
+            if met.term != NONE {
+                self.look_at(terms, met, start, start + 1);
+            }
+        }
+        for variant in self.variants {
+            let start = variant.start;
+            self.look_at(terms, variant.word, start, start + variant.length);
+        }
+    }
+
+    fn look_at(&mut self, terms: &mut Slots<Term>, first: Met, start: u32, end: u32) {
+        for number in terms_of(self.links, first) {
             let Some(term) = terms.get_mut(number) else {
                 continue;
             };
@@ -524,48 +543,39 @@ impl Film<'_> {
                     self.found.extend(&details.others);
                 }
             }
-            if !term.phrases.is_empty() {
-                self.look_at_phrases(terms, number, start, end);
+            if let Some(&first) = term.phrases.first() {
+                self.posted.push(Posted {
+                    term: number,
+                    start,
+                    end,
+                    first,
+                });
             }
         }
     }
 
-    fn look_at_phrases(&mut self, terms: &Slots<Term>, term: u32, start: usize, end: usize) {
-        let Some(term) = terms.get(term) else {
-            return;
-        };
-        for posting in &term.phrases {
-            if self.may_be_at(posting, start, end)
-                && let Some(phrase) = self.phrases.get(posting.phrase)
-                && self.is_near(terms, &phrase.terms, posting.offset.into(), start)
-            {
-                self.found.push(phrase.subscription);
+    /// Finds the subscriptions to phrases.
+    fn look_at_phrases(&mut self, terms: &Slots<Term>) {
+        let mut known = None;
+        for posted in &*self.posted {
+            let Some(term) = terms.get(posted.term) else {
+                continue;
+            };
+            let (start, end) = (posted.start as usize, posted.end as usize);
+            if known.replace((start, end)) != Some((start, end)) {
+                let neighbours = &mut self.neighbours;
+                neighbours.find(self.words, self.variants, self.links, start, end);
+            }
+            let others = term.phrases.iter().skip(1);
+            for posting in std::iter::once(&posted.first).chain(others) {
+                if self.neighbours.allow(posting)
+                    && let Some(phrase) = self.phrases.get(posting.phrase)
+                    && self.is_near(terms, &phrase.terms, posting.offset.into(), start)
+                {
+                    self.found.push(phrase.subscription);
+                }
             }
         }
-    }
-
-    /// Whether the posting's neighbour is beside a word that stands from `start` to `end`.
-    fn may_be_at(&self, posting: &Posting, start: usize, end: usize) -> bool {
-        if posting.neighbour == NONE {
-            return true;
-        }
-        let before = posting.offset > 0;
-        let beside = if before { start.wrapping_sub(1) } else { end };
-        let has = |met: &Met| {
-            met.term == posting.neighbour
-                || met.next != NONE
-                    && terms_of(self.links, *met).any(|term| term == posting.neighbour)
-        };
-        self.words.get(beside).is_some_and(has)
-            || self.variants.iter().any(|variant| {
-                let first = variant.start as usize;
-                let is_beside = if before {
-                    first + variant.length as usize == start
-                } else {
-                    first == end
-                };
-                is_beside && has(&variant.word)
-            })
     }
 
     /// Whether the phrase begins at a place from which its term number `offset` may be at `place`.
@@ -593,6 +603,48 @@ impl Film<'_> {
             last
         };
         (first..=last).rev().any(|start| row.is_at(start))
+    }
+}
+
+impl Neighbours {
+    /// Finds the terms beside a word that stands from `start` to `end`.
+    fn find(
+        &mut self,
+        words: &[Met],
+        variants: &[Variant<Met>],
+        links: &Slots<Met>,
+        start: usize,
+        end: usize,
+    ) {
+        self.before.clear();
+        self.after.clear();
+        if let Some(&before) = start.checked_sub(1).and_then(|place| words.get(place)) {
+            self.before.extend(terms_of(links, before));
+        }
+        if let Some(&after) = words.get(end) {
+            self.after.extend(terms_of(links, after));
+        }
+        let first_near = start.saturating_sub(LONGEST_JOINED);
+        let first = variants.partition_point(|variant| (variant.start as usize) < first_near);
+        let near = variants.get(first..).unwrap_or_default().iter();
+        for variant in near.take_while(|variant| variant.start as usize <= end) {
+            let (first, length) = (variant.start as usize, variant.length as usize);
+            if first + length == start {
+                self.before.extend(terms_of(links, variant.word));
+            }
+            if first == end {
+                self.after.extend(terms_of(links, variant.word));
+            }
+        }
+    }
+
+    /// Whether what the posting wants beside its word is there.
+    fn allow(&self, posting: &Posting) -> bool {
+        let beside = match posting.offset {
+            0 => &self.after,
+            _ => &self.before,
+        };
+        posting.neighbour == NONE || beside.contains(&posting.neighbour)
     }
 }
 

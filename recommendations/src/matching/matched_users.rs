@@ -23,9 +23,8 @@ impl MatchedUsers {
     pub(super) fn bitmap<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
-        bounds: Bounds,
     ) -> RoaringBitmap {
-        match Range::of(sets.clone(), bounds) {
+        match Range::of(sets.clone()) {
             Some(range) => {
                 self.mark(sets, &range, |_| {});
                 RoaringBitmap::from_lsb0_bytes(range.first, &self.bits)
@@ -39,10 +38,9 @@ impl MatchedUsers {
     pub(super) fn for_each<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
-        bounds: Bounds,
         visit: impl FnMut(u32),
     ) {
-        match Range::of(sets.clone(), bounds) {
+        match Range::of(sets.clone()) {
             Some(range) => self.mark(sets, &range, visit),
             None => self.sorted(sets).iter().copied().for_each(visit),
         }
@@ -85,9 +83,9 @@ impl MatchedUsers {
     }
 }
 
-/// The least and the greatest id that were ever in any set.
+/// The least and the greatest id of some.
 #[derive(Clone, Copy)]
-pub(super) struct Bounds {
+struct Bounds {
     first: u32,
     last: u32,
 }
@@ -103,7 +101,7 @@ impl Default for Bounds {
 
 impl Bounds {
     /// Includes an id.
-    pub(super) fn include(&mut self, id: u32) {
+    fn include(&mut self, id: u32) {
         self.first = self.first.min(id);
         self.last = self.last.max(id);
     }
@@ -118,17 +116,19 @@ struct Range {
 impl Range {
     /// A range of all members; none when they lie so far apart that bits would cost more than sorting them.
     ///
-    /// The bounds of all ids come first, because no set has to be read for them.
-    fn of<'a>(sets: impl Iterator<Item = &'a IdSet> + Clone, bounds: Bounds) -> Option<Range> {
-        let members: usize = sets.clone().map(IdSet::len).sum();
-        Range::within(members, bounds).or_else(|| {
-            let mut bounds = Bounds::default();
-            for (first, last) in sets.filter_map(IdSet::extent) {
+    /// The ends of each set are read one after the other without waiting for what comes of them, so that the memory of
+    /// many sets is fetched at the same time.
+    fn of<'a>(sets: impl Iterator<Item = &'a IdSet>) -> Option<Range> {
+        let mut members = 0;
+        let mut bounds = Bounds::default();
+        for set in sets {
+            members += set.len();
+            if let Some((first, last)) = set.extent() {
                 bounds.include(first);
                 bounds.include(last);
             }
-            Range::within(members, bounds)
-        })
+        }
+        Range::within(members, bounds)
     }
 
     fn within(members: usize, bounds: Bounds) -> Option<Range> {
@@ -147,27 +147,22 @@ mod tests {
 
     fn check(union: &mut MatchedUsers, sets: &[Vec<u32>]) {
         let mut model = BTreeSet::new();
-        let mut bounds = Bounds::default();
         let sets: Vec<IdSet> = sets
             .iter()
             .map(|ids| {
                 let mut set = IdSet::default();
                 for &id in ids {
                     set.insert(id);
-                    bounds.include(id);
                     model.insert(id);
                 }
                 set
             })
             .collect();
         let mut seen = Vec::new();
-        union.for_each(sets.iter(), bounds, |user| seen.push(user));
+        union.for_each(sets.iter(), |user| seen.push(user));
         seen.sort_unstable();
         assert_eq!(seen, model.iter().copied().collect::<Vec<_>>());
-        assert_eq!(
-            union.bitmap(sets.iter(), bounds),
-            model.into_iter().collect()
-        );
+        assert_eq!(union.bitmap(sets.iter()), model.into_iter().collect());
     }
 
     #[test]

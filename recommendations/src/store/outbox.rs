@@ -1,5 +1,7 @@
 //! Status events that were decided and are not known to be with the broker yet.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use proto::{
@@ -8,7 +10,7 @@ use proto::{
 };
 use storage::DbConnection;
 
-use super::{NewRow, schema::outbox};
+use super::{BATCH, NewRow, schema::outbox};
 
 /// An event with its place in the order of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -60,6 +62,20 @@ pub fn oldest(conn: &mut DbConnection, limit: i64) -> QueryResult<Vec<Waiting>> 
             outbox::payload,
         ))
         .load(conn)
+}
+
+/// Those of the films `ids` that have an event here.
+pub fn pending_of(conn: &mut DbConnection, ids: &[String]) -> QueryResult<HashSet<String>> {
+    let mut pending = HashSet::new();
+    for ids in ids.chunks(BATCH) {
+        let found: Vec<String> = outbox::table
+            .filter(outbox::event_key.eq_any(ids))
+            .select(outbox::event_key)
+            .distinct()
+            .load(conn)?;
+        pending.extend(found);
+    }
+    Ok(pending)
 }
 
 /// Forgets the events up to number `seq`. Nothing below it can still come: commits are in order.

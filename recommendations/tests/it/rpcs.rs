@@ -1,9 +1,12 @@
 //! Each call does what its contract says.
 
 use crate::support::{Replica, film, on_every_database};
-use proto::recommendations::FilmUpdate;
+use proto::recommendations::{
+    FilmUpdate, RecommendationStatusesRequest, recommendations_server::Recommendations as _,
+};
 use recommendations::system::Tuning;
 use runtime::ServiceError;
+use tonic::Request;
 
 #[test]
 fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
@@ -157,6 +160,34 @@ fn a_removed_film_is_recommended_to_nobody() {
         replica.follow(2, "night").await;
         assert!(replica.recommended(2).await.is_empty());
         assert!(!replica.statuses().await["f1"]);
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn statuses_tell_what_is_recommended_and_which_events_are_pending() {
+    on_every_database("rpcs_statuses", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        replica.save(film("f1", "Night Train", 1)).await;
+        replica.save(film("f2", "Night Bus", 1)).await;
+        let film_ids = ["f1", "f2", "f3"].map(str::to_owned).to_vec();
+        for is_pending in [true, false] {
+            let request = Request::new(RecommendationStatusesRequest {
+                film_ids: film_ids.clone(),
+            });
+            let answer = replica.service.get_recommendation_statuses(request).await;
+            let films = answer.unwrap().into_inner().films.into_iter();
+            let told: Vec<_> = films
+                .map(|film| (film.film_id, film.is_recommended, film.is_pending))
+                .collect();
+            let expected = [("f1", true), ("f2", false), ("f3", false)];
+            let expected = expected.map(|(id, is_recommended)| {
+                (id.to_owned(), is_recommended, is_recommended && is_pending)
+            });
+            assert_eq!(told, expected);
+            replica.execute("DELETE FROM outbox").await;
+        }
         replica.stop().await;
     });
 }
