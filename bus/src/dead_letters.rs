@@ -1,3 +1,8 @@
+//! The topic of events that can never be processed.
+//!
+//! A dead letter keeps the key, payload and headers of its event and says in headers why it is one. An event that is too
+//! large for these further headers is cut.
+
 use std::sync::Arc;
 
 use proto::events::{REASON_HEADER, dead_letter_topic};

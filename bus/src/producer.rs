@@ -1,3 +1,7 @@
+//! The supervised actor that publishes, and the handle through which services reach it.
+//!
+//! The queue in front of it is bounded by events and by bytes; beyond that publishers get an error.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},

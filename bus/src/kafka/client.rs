@@ -1,3 +1,7 @@
+//! What publisher and consumer share of librdkafka: settings, its reports, and calls that block.
+//!
+//! Closing a client blocks, so it is dropped on a thread that may wait.
+
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{

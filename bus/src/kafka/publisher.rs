@@ -1,3 +1,7 @@
+//! Publishing to Kafka, in order and durably.
+//!
+//! A cancelled publication leaves its events in librdkafka; the next publication waits for them, so that none overtakes.
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

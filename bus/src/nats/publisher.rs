@@ -1,3 +1,7 @@
+//! Publishing to JetStream with many publications in flight.
+//!
+//! Events of one key are never in flight together: a failed one could otherwise be overtaken by the next.
+
 use std::{
     collections::{HashSet, VecDeque},
     str::FromStr,

@@ -1,3 +1,5 @@
+//! The buses that the suite runs over, and how each of them is interrupted.
+
 use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
 
 use bridge::broker::{Access, Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};

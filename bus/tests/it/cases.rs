@@ -1,3 +1,5 @@
+//! What holds over every bus: one function a case, called for each bus in `main.rs`.
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

@@ -1,3 +1,5 @@
+//! A relay in front of a broker, so that the broker can be made unreachable.
+
 use std::{io, net::SocketAddr};
 
 use tokio::{

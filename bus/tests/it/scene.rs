@@ -1,3 +1,5 @@
+//! A service on a bus as the cases see it: its producer, its consumers, and a recorder of what arrived.
+
 use std::{
     sync::{
         Arc, Mutex,

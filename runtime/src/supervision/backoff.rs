@@ -1,3 +1,5 @@
+//! The delays between attempts.
+
 use std::time::Duration;
 
 /// Exponentially growing delays with jitter, so that many who wait do not come back at once.

@@ -1,3 +1,5 @@
+//! How a supervisor starts an actor: on an arbiter, or on threads that may block.
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,

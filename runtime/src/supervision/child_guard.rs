@@ -1,3 +1,7 @@
+//! What an actor holds of its supervisor: the guard that reports its end, and the reporter of its health.
+//!
+//! actix drops an actor that panics without a word; the guard is dropped with it, and that is how the supervisor learns of it.
+
 use std::{
     any::Any,
     cell::RefCell,

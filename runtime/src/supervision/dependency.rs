@@ -1,3 +1,5 @@
+//! One line in the log when something outside becomes unavailable and one when it is available again, however many actors need it.
+
 use std::{
     fmt,
     sync::Mutex,

@@ -1,3 +1,7 @@
+//! A way to reach an actor that survives restarts.
+//!
+//! Asking an actor that is down fails at once, and every ask has a deadline.
+
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},

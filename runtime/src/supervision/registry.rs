@@ -1,3 +1,5 @@
+//! The observable state of every actor of a process.
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,

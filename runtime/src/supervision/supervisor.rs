@@ -1,3 +1,5 @@
+//! The root of a supervision tree: starts children, restarts them, stops them in order, and gives up.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

@@ -1,3 +1,5 @@
+//! What a supervisor decides after a death, as plain data: restart one child, restart its group, or give up.
+
 use std::{
     collections::VecDeque,
     fmt,

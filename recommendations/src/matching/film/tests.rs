@@ -1,3 +1,5 @@
+//! Tests of whole films: phrases, fields, and the keywords that old catalogs send.
+
 use super::*;
 
 fn film(title: &str, description: &str, genre: &str, keywords: &[&str]) -> FilmWords {

@@ -1,3 +1,5 @@
+//! Tests of the index: compared with matching each keyword against each film, also for random data.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

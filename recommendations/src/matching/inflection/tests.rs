@@ -1,3 +1,5 @@
+//! Tests of inflections: forms that one word has, and words that only look like one.
+
 use super::*;
 
 /// Whether a keyword of this word meets that word.

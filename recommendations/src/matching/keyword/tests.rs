@@ -1,3 +1,5 @@
+//! Tests of keywords: spellings with one normal form, and what is refused.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of how a text becomes words.
+
 use proptest::prelude::*;
 
 use super::*;

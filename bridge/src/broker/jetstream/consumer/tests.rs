@@ -1,3 +1,5 @@
+//! Tests of a consumer on its own: what is delivered, redelivered and given up, at moments that the test names.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Tests of a stream's task: what it answers when the disk is full, and that it answers only after the write.
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,3 +1,5 @@
+//! Tests of the log's files: segments, a torn end, snapshots.
+
 use super::super::record::FRAME;
 use super::super::write::ROOM;
 use super::*;

@@ -1,0 +1,175 @@
+//! The house holds its shape: which crate may depend on which, what is kept out of where, and that every file begins with
+//! its purpose. It reads the manifests and the sources; no service is started.
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+        process::Command,
+    };
+
+    use serde_json::Value;
+
+    /// From the bottom to the top: a crate depends only on crates of lower floors.
+    const FLOORS: [&[&str]; 5] = [
+        &["proto"],
+        &["runtime"],
+        &["bus", "storage"],
+        &["bridge", "catalog", "recommendations", "web"],
+        &["marquee"],
+    ];
+
+    /// What tests of all floors may use, and nothing else.
+    const TESTKIT: &str = "testkit";
+
+    /// Arrows that point upwards, in tests alone: the bus is tested over the embedded broker.
+    const UPWARDS_IN_TESTS: [(&str, &str); 1] = [("bus", "bridge")];
+
+    /// What a crate must not depend on, whatever its floor.
+    const KEPT_OUT: [(&str, &[&str]); 5] = [
+        // The pages have no database and take no events.
+        ("web", &["storage", "bus", "diesel", "rdkafka", "async-nats"]),
+        // The broker knows nothing of films.
+        ("bridge", &["bus", "proto", "storage"]),
+        // Services link no pages.
+        ("catalog", &["actix-web", "tera"]),
+        ("recommendations", &["actix-web", "tera"]),
+        // A database is reached through `storage` alone.
+        ("bus", &["diesel"]),
+    ];
+
+    /// Algorithms on plain data: no actor, no database, no gRPC.
+    const PLAIN: [&str; 2] = ["recommendations/src/matching", "web/src/covers"];
+
+    struct Dependency {
+        from: String,
+        to: String,
+        in_tests: bool,
+    }
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    /// The crates of the workspace, and all that their manifests name.
+    fn manifests() -> (Vec<String>, Vec<Dependency>) {
+        let output = Command::new(env!("CARGO"))
+            .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (mut crates, mut dependencies) = (vec![], vec![]);
+        for package in metadata["packages"].as_array().unwrap() {
+            let from = text(&package["name"]);
+            for dependency in package["dependencies"].as_array().unwrap() {
+                dependencies.push(Dependency {
+                    from: from.clone(),
+                    to: text(&dependency["name"]),
+                    in_tests: dependency["kind"] == "dev",
+                });
+            }
+            crates.push(from);
+        }
+        (crates, dependencies)
+    }
+
+    fn floor(name: &str) -> Option<usize> {
+        FLOORS.iter().position(|floor| floor.contains(&name))
+    }
+
+    /// Every `.rs` file of ours.
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_crate_has_its_floor() {
+        let (crates, _) = manifests();
+        assert_eq!(crates.len(), FLOORS.concat().len() + 1, "{crates:?}");
+        for name in crates {
+            assert!(
+                name == TESTKIT || floor(&name).is_some(),
+                "`{name}` is on no floor"
+            );
+        }
+    }
+
+    #[test]
+    fn crates_depend_only_on_lower_floors() {
+        let mut wrong = vec![];
+        let mut arrows = 0;
+        for Dependency { from, to, in_tests } in manifests().1 {
+            let Some(lower) = floor(&to) else {
+                continue;
+            };
+            arrows += 1;
+            let allowed = match floor(&from) {
+                Some(higher) => lower < higher,
+                // The fakes speak the wire's language, and know no service.
+                None => to == "proto",
+            };
+            let is_known = UPWARDS_IN_TESTS.contains(&(from.as_str(), to.as_str()));
+            if !allowed && !(in_tests && is_known) {
+                wrong.push(format!("{from} -> {to}"));
+            }
+        }
+        assert!(arrows > 20, "only {arrows} arrows were read");
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
+    fn testkit_is_for_tests_alone() {
+        let (_, dependencies) = manifests();
+        let mut users = dependencies.iter().filter(|dependency| dependency.to == TESTKIT);
+        assert!(users.all(|dependency| dependency.in_tests));
+    }
+
+    #[test]
+    fn what_is_kept_out_stays_out() {
+        let mut wrong = vec![];
+        for Dependency { from, to, in_tests } in manifests().1 {
+            for (owner, kept_out) in KEPT_OUT {
+                if !in_tests && from == owner && kept_out.contains(&to.as_str()) {
+                    wrong.push(format!("{from} -> {to}"));
+                }
+            }
+        }
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
+    fn algorithms_know_no_actor_no_database_and_no_server() {
+        let mut files = vec![];
+        for folder in PLAIN {
+            sources(&root().join(folder), &mut files);
+        }
+        assert!(files.len() > 10, "{files:?}");
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap();
+            for name in ["actix", "diesel", "tonic", "tokio", "crate::actors"] {
+                assert!(!text.contains(name), "{} names {name}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_begins_with_its_purpose() {
+        let mut files = vec![];
+        sources(root(), &mut files);
+        assert!(files.len() > 300, "only {} files were found", files.len());
+        files.retain(|path| !fs::read_to_string(path).unwrap().starts_with("//! "));
+        assert!(files.is_empty(), "no `//!` head: {files:#?}");
+    }
+}
