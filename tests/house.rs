@@ -29,7 +29,10 @@ mod tests {
     /// What a crate must not depend on, whatever its floor.
     const KEPT_OUT: [(&str, &[&str]); 5] = [
         // The pages have no database and take no events.
-        ("web", &["storage", "bus", "diesel", "rdkafka", "async-nats"]),
+        (
+            "web",
+            &["storage", "bus", "diesel", "rdkafka", "async-nats"],
+        ),
         // The broker knows nothing of films.
         ("bridge", &["bus", "proto", "storage"]),
         // Services link no pages.
@@ -132,7 +135,9 @@ mod tests {
     #[test]
     fn testkit_is_for_tests_alone() {
         let (_, dependencies) = manifests();
-        let mut users = dependencies.iter().filter(|dependency| dependency.to == TESTKIT);
+        let mut users = dependencies
+            .iter()
+            .filter(|dependency| dependency.to == TESTKIT);
         assert!(users.all(|dependency| dependency.in_tests));
     }
 
