@@ -14,7 +14,9 @@ use storage::{Command, Database, DbConnection};
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::{
-    actors::matcher::{CatchUp, CountFilms, FilmsMatching, FilmsSaved, Matcher, UsersMatching},
+    actors::matcher::{
+        CatchUp, CountFilms, FilmsMatching, FilmsSaved, FindFilms, Matcher, UsersMatching,
+    },
     error::Error,
     matching::{FilmWords, Keyword, matches},
     signals::Signals,
@@ -87,6 +89,16 @@ pub struct Statuses {
     pub pending: HashSet<String>,
     /// The version that status events had reached before these were read.
     pub version: i64,
+
+/// Some of the films that a keyword matches, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundPage {
+    /// The films asked for.
+    pub films: Vec<Film>,
+    /// How many match.
+    pub total: usize,
+    /// How many films are known.
+    pub known: usize,
 }
 
 impl Recommender {
@@ -144,15 +156,15 @@ impl Recommender {
         Ok(known)
     }
 
-    /// `user` begins to follow `keyword`.
-    pub async fn follow(&self, user: UserId, keyword: &Keyword) -> Result<(), Error> {
+    /// `user` begins to follow `keyword`; tells whether the user did not follow it before.
+    pub async fn follow(&self, user: UserId, keyword: &Keyword) -> Result<bool, Error> {
         for _ in 0..LAG_TRIES {
             let seen = self.films_matching(keyword).await?;
             let (text, terms) = (keyword.text().to_owned(), self.terms());
             let add =
                 move |conn: &mut _| reconcile::add_preference(conn, user, &text, &seen, &terms);
-            if self.settled(self.database.write(add).await?)?.is_some() {
-                return Ok(());
+            if let Some(changed) = self.settled(self.database.write(add).await?)? {
+                return Ok(changed);
             }
             self.wait_for_matcher().await;
         }
@@ -271,6 +283,30 @@ impl Recommender {
             films.extend(explained.map_err(|_| storage::Error::Panicked)?);
         }
         Ok(RecommendedPage { films, total })
+    }
+
+    /// The films that `keyword` matches, whether or not anybody follows it, newest first.
+    pub async fn find_films(
+        &self,
+        keyword: &Keyword,
+        offset: usize,
+        limit: usize,
+    ) -> Result<FoundPage, Error> {
+        let question = FindFilms(keyword.clone());
+        let (found, known) = self.matcher.ask(question, MATCHER_DEADLINE).await??;
+        let total = found.len();
+        // Only fails if the semaphore is closed, which it never is.
+        let _turn = self.large_pages.acquire().await.ok();
+        let read = move |conn: &mut _| {
+            let ids = films::newest_of(conn, &found, offset, limit)?;
+            in_order(conn, &ids)
+        };
+        let films = self.database.read(read).await?;
+        Ok(FoundPage {
+            films,
+            total,
+            known,
+        })
     }
 
     /// Those of `films` that are recommended to `user`, and how many films are in all.

@@ -402,6 +402,8 @@ impl Catalog for Calls {
         let mut movies = self.movies();
         movies.reverse();
         movies.retain(|movie| movie.genre.to_lowercase().contains(&genre));
+        let year = request.release_year;
+        movies.retain(|movie| year.is_empty() || movie.release_year == year);
         let total = movies.len() as i32;
         let (page, page_size) = (request.page.max(1), request.page_size.clamp(1, 100));
         let offset = (page as usize - 1).saturating_mul(page_size as usize);

@@ -10,8 +10,8 @@ use std::{
 use futures::{StreamExt, stream::BoxStream};
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
-    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
-    MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
+    FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse, GetPreferencesRequest,
+    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
     RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
     RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
     UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
@@ -101,6 +101,7 @@ impl FakeRecommendations {
             user_id: user,
             keyword: keyword.into(),
             matching_films: None,
+            is_new: None,
         });
         self.calls.changes.send_replace(());
     }
@@ -260,14 +261,21 @@ impl Recommendations for Calls {
             user_id,
             keyword,
             matching_films: None,
+            is_new: None,
         };
         let mut told = self.told();
-        if !told.keywords.contains(&preference) {
+        let known = told
+            .of(user_id)
+            .any(|followed| followed.keyword.to_lowercase() == preference.keyword.to_lowercase());
+        if !known {
             told.keywords.push(preference.clone());
         }
         drop(told);
         self.changes.send_replace(());
-        Ok(Response::new(preference))
+        Ok(Response::new(Preference {
+            is_new: Some(!known),
+            ..preference
+        }))
     }
 
     async fn get_preferences(
@@ -352,6 +360,42 @@ impl Recommendations for Calls {
         Ok(Response::new(MarkFilmsResponse {
             marks: asked.map(mark).collect(),
             total,
+        }))
+    }
+
+    async fn find_films(
+        &self,
+        request: Request<FindFilmsRequest>,
+    ) -> Result<Response<FindFilmsResponse>, Status> {
+        self.speak("FindFilms").await;
+        let FindFilmsRequest {
+            keyword,
+            max_results,
+            offset,
+        } = request.into_inner();
+        if keyword.contains('!') {
+            return Err(Status::invalid_argument("a keyword holds no `!`"));
+        }
+        let told = self.told();
+        let newest_first = told.films.iter().rev();
+        let found: Vec<_> = newest_first
+            .filter(|film| Told::matches(film, &keyword))
+            .map(|film| MovieRecommendation {
+                id: film.film_id.clone(),
+                title: film.title.clone(),
+                description: String::new(),
+                genre: film.genre.clone(),
+                rating: film.rating,
+                release_year: film.release_year.clone(),
+                matched_keywords: Vec::new(),
+            })
+            .collect();
+        let total = found.len() as i32;
+        let page = found.into_iter().skip(offset as usize);
+        Ok(Response::new(FindFilmsResponse {
+            films: page.take(max_results as usize).collect(),
+            total,
+            known_films: told.films.len() as i32,
         }))
     }
 

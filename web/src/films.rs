@@ -10,30 +10,29 @@ use super::{
     page_error::PageError,
     request_context::{DEADLINE, RequestContext},
     templates::Part,
-    views::{FilmCard, FilmsView, PAGE_SIZE, Place},
+    views::{FilmCard, FilmsView, Filter, PAGE_SIZE, Place, last_page},
 };
 use crate::{
     AppState, Error,
-    actors::catalog_gateway::{FilmPage, GetSummary, ListFilms, LoadSample},
+    actors::{
+        catalog_gateway::{FilmPage, GetSummary, ListFilms, LoadSample},
+        recommendations_gateway::{FindFilms, Found},
+    },
 };
 
 /// The longest genre that is looked for, in characters: there is none longer.
 const LONGEST_GENRE: usize = 100;
+/// The longest year and the longest keyword, in characters.
+const LONGEST_YEAR: usize = 4;
+const LONGEST_KEYWORD: usize = 255;
 /// How long loading the sample may take.
 const SAMPLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// GET `/`: the films, newest first, of one genre or of all.
+/// GET `/`: the films, newest first: all, those of a genre or a year, or those that a keyword matches.
 pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
-    let genre: String = context
-        .parameter("genre")
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(LONGEST_GENRE)
-        .collect();
     let part = Part::of(context.wants_list_only());
     let key = ListKey {
-        genre,
+        filter: filter(&context),
         page: context.page(),
     };
     let app = &context.site.app;
@@ -60,12 +59,31 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
     context.show_list(&list, &marks, part)
 }
 
-/// Makes a list from what the catalog says now.
+/// What the address asks for.
+fn filter(context: &RequestContext) -> Filter {
+    let text = |name: &str, longest: usize| -> String {
+        let text = context.parameter(name);
+        let shown = text.trim().chars().filter(|c| !c.is_control());
+        shown.take(longest).collect()
+    };
+    match text("keyword", LONGEST_KEYWORD) {
+        keyword if keyword.is_empty() => Filter {
+            genre: text("genre", LONGEST_GENRE),
+            year: text("year", LONGEST_YEAR),
+            keyword,
+        },
+        keyword => Filter::of_keyword(&keyword),
+    }
+}
+
+/// Makes a list from what the services say now.
 async fn make(
     app: &AppState,
     asked: &ListKey,
 ) -> Result<(FilmsView, Vec<(FilmId, bool)>), PageError> {
-    let genre = asked.genre.as_str();
+    if !asked.filter.keyword.is_empty() {
+        return make_found(app, asked).await;
+    }
     let summary = async { app.catalog.ask(GetSummary, DEADLINE).await? };
     let (films, summary) = futures::join!(page(app, asked), summary);
     let (films, summary) = (films?, summary?);
@@ -73,13 +91,13 @@ async fn make(
     let cards = places.map(|(place, film)| FilmCard::in_list(film, place));
     let mut view = FilmsView::new(
         &summary,
-        genre,
+        &asked.filter,
         cards.collect(),
         films.total,
         films.page,
         films.last_page(),
     );
-    if films.total == 0 && (genre.is_empty() || summary.total == 0) {
+    if films.total == 0 && (asked.filter.is_empty() || summary.total == 0) {
         view = view.offering(summary.sample_size);
     }
     let shown = films.films.into_iter();
@@ -89,12 +107,57 @@ async fn make(
     ))
 }
 
+/// Makes the list of the films that a keyword matches.
+async fn make_found(
+    app: &AppState,
+    asked: &ListKey,
+) -> Result<(FilmsView, Vec<(FilmId, bool)>), PageError> {
+    let summary = async { app.catalog.ask(GetSummary, DEADLINE).await? };
+    let (found, summary) = futures::join!(found(app, asked), summary);
+    let ((page, found), summary) = (found?, summary?);
+    let places = found.films.iter().enumerate();
+    let cards = places.map(|(place, film)| FilmCard::found(film, place));
+    let (total, cards) = (found.total.into(), cards.collect());
+    let view = FilmsView::new(
+        &summary,
+        &asked.filter,
+        cards,
+        total,
+        page,
+        last_page(total),
+    );
+    // Whether they are recommended to others is not known.
+    let shown = found.films.into_iter().map(|film| (film.id, false));
+    Ok((view, shown.collect()))
+}
+
+/// The page that is asked for, or the last one if there are fewer, and its number.
+async fn found(app: &AppState, asked: &ListKey) -> Result<(i64, Found), Error> {
+    let find = async |page: i64| {
+        let ask = FindFilms {
+            keyword: asked.filter.keyword.clone(),
+            offset: i32::try_from((page - 1) * PAGE_SIZE).unwrap_or(i32::MAX),
+            max: PAGE_SIZE as i32,
+        };
+        app.recommendations.ask(ask, DEADLINE).await?
+    };
+    let found: Found = find(asked.page).await?;
+    if found.films.is_empty() && found.total > 0 {
+        let last = last_page(found.total.into());
+        return Ok((last, find(last).await?));
+    }
+    // A page beyond the last of no pages is the first.
+    let page = if found.total == 0 { 1 } else { asked.page };
+    Ok((page, found))
+}
+
 /// The page that is asked for, or the last one if there are fewer.
 async fn page(app: &AppState, asked: &ListKey) -> Result<FilmPage, Error> {
     let ask = |page| ListFilms {
         page,
         page_size: PAGE_SIZE,
-        genre: asked.genre.clone(),
+        genre: asked.filter.genre.clone(),
+        year: asked.filter.year.clone(),
     };
     let films = app.catalog.ask(ask(asked.page), DEADLINE).await??;
     if films.films.is_empty() && films.total > 0 {

@@ -8,7 +8,7 @@ use proto::UserId;
 use super::{
     flash::Flash,
     form::Form,
-    page_error::PageError,
+    page_error::{PageError, as_sentence},
     request_context::RequestContext,
     url,
     views::{FollowingView, Place},
@@ -40,15 +40,6 @@ pub(super) async fn follow(context: RequestContext, form: Form) -> Result<HttpRe
         )
         .await;
     }
-    // Written in another case it would match the same films.
-    let same =
-        |followed: &FollowedKeyword| followed.keyword.to_lowercase() == keyword.to_lowercase();
-    let followed = keywords(&context, context.user()?)
-        .await
-        .unwrap_or_default();
-    if let Some(FollowedKeyword { keyword, .. }) = followed.into_iter().find(same) {
-        return Ok(context.go_to("/preferences", format!("You follow {keyword} already.")));
-    }
     let ask = Follow {
         user: context.user()?,
         keyword: keyword.to_owned(),
@@ -61,7 +52,8 @@ pub(super) async fn follow(context: RequestContext, form: Form) -> Result<HttpRe
         .await
         .unwrap_or_else(|e| Err(e.into()))
     {
-        Ok(()) => Ok(context.go_to("/preferences", format!("You follow {keyword} now."))),
+        Ok(true) => Ok(context.go_to("/preferences", format!("You follow {keyword} now."))),
+        Ok(false) => Ok(context.go_to("/preferences", format!("You follow {keyword} already."))),
         Err(Error::Invalid(sentence)) => {
             let sentence = as_sentence(&sentence);
             refuse(&context, typed, StatusCode::UNPROCESSABLE_ENTITY, &sentence).await
@@ -155,31 +147,4 @@ async fn show(
         recommended,
         |templates, layout| templates.following(layout, view),
     )
-}
-
-/// An error of another service as pages say it: with a capital and a full stop.
-fn as_sentence(message: &str) -> String {
-    let message = message.trim();
-    let mut letters = message.chars();
-    let capital = letters
-        .next()
-        .map(|letter| letter.to_uppercase().to_string())
-        .unwrap_or_default();
-    let stop = if message.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
-    format!("{capital}{}{stop}", letters.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_become_sentences() {
-        assert_eq!(as_sentence("a keyword has words"), "A keyword has words.");
-        assert_eq!(as_sentence("Done."), "Done.");
-    }
 }

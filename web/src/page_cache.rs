@@ -24,7 +24,7 @@ use crate::{
     page_error::PageError,
     slots::{LayoutSlots, Pieces},
     templates::{Part, templates},
-    views::{FilmsView, Layout, Place},
+    views::{FilmsView, Filter, Layout, Place},
 };
 
 /// How long a list holds when no change is told.
@@ -43,7 +43,7 @@ const COMPRESSED: u32 = 4_096;
 /// Which list is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ListKey {
-    pub(crate) genre: String,
+    pub(crate) filter: Filter,
     pub(crate) page: i64,
 }
 
@@ -182,13 +182,20 @@ mod tests {
 
     fn key(page: i64) -> ListKey {
         ListKey {
-            genre: String::new(),
+            filter: Filter::default(),
             page,
         }
     }
 
     fn made(total: i64) -> Result<(FilmsView, Vec<(FilmId, bool)>), PageError> {
-        let view = FilmsView::new(&Summary::default(), "", Vec::new(), total, 1, 1);
+        let view = FilmsView::new(
+            &Summary::default(),
+            &Filter::default(),
+            Vec::new(),
+            total,
+            1,
+            1,
+        );
         Ok((view, Vec::new()))
     }
 

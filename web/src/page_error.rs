@@ -108,7 +108,9 @@ impl PageError {
                 "Recommendations are away for the moment",
                 "Nothing is lost. Try again in a little while; look first whether what you sent was kept.",
             ),
-            Self::Service(Error::Invalid(sentence)) => ("That cannot be done", sentence.clone()),
+            Self::Service(Error::Invalid(sentence)) => {
+                ("That cannot be done", as_sentence(sentence))
+            }
             _ => match self.status() {
                 StatusCode::NOT_FOUND => said(
                     "This is not showing",
@@ -184,5 +186,32 @@ impl ResponseError for PageError {
         let mut response = response.body(html);
         runtime::http::secure(response.headers_mut());
         response
+    }
+}
+
+/// An error of another service as pages say it: with a capital and a full stop.
+pub(super) fn as_sentence(message: &str) -> String {
+    let message = message.trim();
+    let mut letters = message.chars();
+    let capital = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string())
+        .unwrap_or_default();
+    let stop = if message.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{capital}{}{stop}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_become_sentences() {
+        assert_eq!(as_sentence("a keyword has words"), "A keyword has words.");
+        assert_eq!(as_sentence("Done."), "Done.");
     }
 }

@@ -10,7 +10,7 @@ use super::{
     page_error::PageError,
     request_context::RequestContext,
     templates::Part,
-    views::{PAGE_SIZE, Place, RecommendedView},
+    views::{PAGE_SIZE, Place, RecommendedView, last_page},
 };
 use crate::{
     Error,
@@ -69,8 +69,4 @@ async fn page(context: &RequestContext, user: UserId) -> Result<(i64, Recommende
         1 => Ok((1, first)),
         last => Ok((last, get(last).await?)),
     }
-}
-
-fn last_page(total: i64) -> i64 {
-    ((total + PAGE_SIZE - 1) / PAGE_SIZE).max(1)
 }

@@ -2,6 +2,7 @@
 
 mod film;
 mod film_form;
+mod filter;
 mod following;
 mod wall;
 
@@ -10,16 +11,21 @@ use serde::Serialize;
 use super::{
     flash::{Flash, Undo},
     slots::LayoutSlots,
-    url,
 };
 
 pub(super) use film::{FilmCard, FilmView, MarkView, Why};
 pub(super) use film_form::FilmFormView;
+pub(super) use filter::Filter;
 pub(super) use following::FollowingView;
 pub(super) use wall::{FilmsView, RecommendedView, genre_names};
 
 /// How many films a page shows: divisible by every likely number of columns.
 pub(super) const PAGE_SIZE: i64 = 24;
+
+/// The number of the last page of so many films, at least 1.
+pub(super) fn last_page(total: i64) -> i64 {
+    ((total + PAGE_SIZE - 1) / PAGE_SIZE).max(1)
+}
 
 /// Which place of the main navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,12 +104,12 @@ pub(super) struct Pager {
 }
 
 impl Pager {
-    /// `path` is the list's first page; `genre` the filter that all its pages keep.
-    pub(super) fn new(path: &str, genre: &str, page: i64, last: i64) -> Self {
+    /// `path` is the list's first page; `filter` what all its pages keep.
+    pub(super) fn new(path: &str, filter: &Filter, page: i64, last: i64) -> Self {
         let to = |page: i64| {
             (1..=last)
                 .contains(&page)
-                .then(|| list_url(path, genre, page, ""))
+                .then(|| filter.url(path, page, ""))
         };
         Self {
             page,
@@ -112,16 +118,6 @@ impl Pager {
             older: to(page + 1),
         }
     }
-}
-
-/// The address of one page of a list.
-fn list_url(path: &str, genre: &str, page: i64, part: &str) -> String {
-    let page = if page > 1 {
-        page.to_string()
-    } else {
-        String::new()
-    };
-    url::with_query(path, &[("genre", genre), ("page", &page), ("part", part)])
 }
 
 /// "1 film", "1,169 films".
@@ -158,10 +154,10 @@ mod tests {
 
     #[test]
     fn pages_keep_their_filter() {
-        let pager = Pager::new("/", "science fiction", 2, 3);
+        let pager = Pager::new("/", &Filter::of_genre("science fiction"), 2, 3);
         assert_eq!(pager.newer.unwrap(), "/?genre=science%20fiction");
         assert_eq!(pager.older.unwrap(), "/?genre=science%20fiction&page=3");
-        let only = Pager::new("/", "", 1, 1);
+        let only = Pager::new("/", &Filter::default(), 1, 1);
         assert_eq!((only.newer, only.older), (None, None));
     }
 }

@@ -32,6 +32,8 @@ pub struct ListMovies {
     pub page_size: i64,
     /// Only movies that have this genre, or all of several, in whatever case.
     pub genre: Option<String>,
+    /// Only movies of this year.
+    pub year: Option<String>,
 }
 
 /// Asks for one movie.
@@ -173,13 +175,19 @@ impl Handler<ListMovies> for MovieRepository {
             let page_size = message.page_size.clamp(1, MAX_PAGE_SIZE);
             let offset = (page - 1).saturating_mul(page_size);
             let genre = message.genre.as_deref().and_then(GenreFilter::parse);
-            let total = match &genre {
-                None => shared.summary().await?.total,
-                Some(genre) => shared.total_of_genre(genre).await?,
+            let year = message.year;
+            let total = match (&year, &genre) {
+                (Some(year), _) => shared.total_of_year(year, &genre).await?,
+                (None, None) => shared.summary().await?.total,
+                (None, Some(genre)) => shared.total_of_genre(genre).await?,
             };
             let movies = if offset < total {
-                let query =
-                    move |conn: &mut _| reading::page(conn, genre.as_ref(), offset, page_size);
+                let query = move |conn: &mut _| match &year {
+                    Some(year) => {
+                        reading::page_of_year(conn, year, genre.as_ref(), offset, page_size)
+                    }
+                    None => reading::page(conn, genre.as_ref(), offset, page_size),
+                };
                 shared.database.read(query).await?
             } else {
                 Vec::new()
@@ -388,6 +396,13 @@ impl Shared {
             .borrow_mut()
             .remember_summary(stamp, summary.clone());
         Ok(summary)
+    }
+
+    /// Counted each time: an index has the movies of a year together.
+    async fn total_of_year(&self, year: &str, genre: &Option<GenreFilter>) -> Result<i64, Error> {
+        let (year, genre) = (year.to_owned(), genre.clone());
+        let count = move |conn: &mut _| reading::count_of_year(conn, &year, genre.as_ref());
+        Ok(self.database.read(count).await?)
     }
 
     async fn total_of_genre(&self, genre: &GenreFilter) -> Result<i64, Error> {

@@ -115,6 +115,10 @@ impl CatalogService {
             page: request.page.into(),
             page_size: page_size.into(),
             genre: Some(request.genre),
+            year: match request.release_year.trim() {
+                "" => None,
+                year => Some(year.to_owned()),
+            },
         };
         let page = self.movies.ask(message, DEADLINE).await??;
         let mut movies: Vec<Movie> = page.movies.into_iter().map(Movie::from).collect();

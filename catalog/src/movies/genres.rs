@@ -56,6 +56,11 @@ impl GenreFilter {
             others: folded.collect(),
         })
     }
+
+    /// All the genres, folded.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
 }
 
 /// A row of the table.

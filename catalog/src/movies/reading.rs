@@ -136,6 +136,54 @@ pub fn count_of_genre(conn: &mut DbConnection, filter: &GenreFilter) -> QueryRes
     of_genre(filter).count().get_result(conn)
 }
 
+/// How many movies of a year have these genres, if any are given.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn count_of_year(
+    conn: &mut DbConnection,
+    year: &str,
+    filter: Option<&GenreFilter>,
+) -> QueryResult<i64> {
+    of_year(year, filter).count().get_result(conn)
+}
+
+/// Returns at most `limit` movies of a year, as [`page`] does.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn page_of_year(
+    conn: &mut DbConnection,
+    year: &str,
+    filter: Option<&GenreFilter>,
+    offset: i64,
+    limit: i64,
+) -> QueryResult<Vec<Movie>> {
+    let ids: Vec<String> = of_year(year, filter)
+        .select(id)
+        .order((created_at.desc(), id.desc()))
+        .offset(offset)
+        .limit(limit)
+        .load(conn)?;
+    get_in_order(conn, &ids)
+}
+
+fn of_year<'a>(
+    year: &'a str,
+    filter: Option<&'a GenreFilter>,
+) -> super::schema::movies::BoxedQuery<'a, MultiBackend> {
+    let mut rows = movies.filter(release_year.eq(year)).into_boxed();
+    for entry in filter.into_iter().flat_map(GenreFilter::entries) {
+        let with_genre = movie_genres::table
+            .filter(movie_genres::genre.eq(entry))
+            .select(movie_genres::movie_id);
+        rows = rows.filter(id.eq_any(with_genre));
+    }
+    rows
+}
+
 /// Returns at most `limit` movies, newest first, after the `offset` newest ones; of these genres only,
 /// if any are given.
 ///

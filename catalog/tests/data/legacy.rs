@@ -58,6 +58,7 @@ async fn is_migrated(db: TestDatabase) {
         page: 1,
         page_size: 10,
         genre: None,
+        year: None,
     };
     let page = world.movies.ask(list, DEADLINE).await.unwrap().unwrap();
     let listed: Vec<_> = page

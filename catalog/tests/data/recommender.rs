@@ -11,11 +11,11 @@ use std::{
 
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
-    FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
-    MarkFilmsRequest, MarkFilmsResponse, Preference, RecommendationStatusesRequest,
-    RecommendationStatusesResponse, RecommendationsChanged, RecommendationsRequest,
-    RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse, UsersChanged,
-    WatchRecommendationsRequest, WatchUsersRequest,
+    FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse, GetPreferencesRequest,
+    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -215,6 +215,13 @@ impl Recommendations for Recommender {
         &self,
         _: Request<WatchRecommendationsRequest>,
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn find_films(
+        &self,
+        _: Request<FindFilmsRequest>,
+    ) -> Result<Response<FindFilmsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -17,10 +17,20 @@ use storage::testing::databases;
 use crate::support::{DEADLINE, World, draft, execute, fields, nowhere};
 
 async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
+    list_of_year(world, (page, page_size), genre, None).await
+}
+
+async fn list_of_year(
+    world: &World,
+    (page, page_size): (i64, i64),
+    genre: Option<&str>,
+    year: Option<&str>,
+) -> MoviePage {
     let message = ListMovies {
         page,
         page_size,
         genre: genre.map(Into::into),
+        year: year.map(Into::into),
     };
     world.movies.ask(message, DEADLINE).await.unwrap().unwrap()
 }
@@ -414,6 +424,41 @@ async fn a_genre_is_found_in_any_spelling_and_whole() {
                 *count,
                 "{genre}"
             );
+        }
+    }
+}
+
+#[actix_web::test]
+async fn movies_of_a_year_are_listed_with_and_without_a_genre() {
+    for db in databases("years") {
+        let world = World::start(&db, nowhere()).await;
+        for (title, genre, year) in [
+            ("1", "Drama", "1994"),
+            ("2", "Crime, Drama", "1994"),
+            ("3", "Drama", "1995"),
+            ("4", "Crime", "1994"),
+            ("5", "Drama", ""),
+        ] {
+            let movie = MovieFields {
+                genre: genre.into(),
+                release_year: year.into(),
+                ..fields(title)
+            };
+            let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
+            world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
+        }
+        for (year, genre, page, expected, total) in [
+            ("1994", None, (1, 10), "421", 3),
+            ("1994", None, (2, 2), "1", 3),
+            ("1994", None, (3, 2), "", 3),
+            ("1994", Some("drama"), (1, 10), "21", 2),
+            ("1994", Some("drama, crime"), (1, 10), "2", 1),
+            ("1995", Some("crime"), (1, 10), "", 0),
+            ("199", None, (1, 10), "", 0),
+        ] {
+            let listed = list_of_year(&world, page, genre, Some(year)).await;
+            let titles: String = listed.movies.into_iter().map(|movie| movie.title).collect();
+            assert_eq!((titles.as_str(), listed.total), (expected, total), "{year}");
         }
     }
 }

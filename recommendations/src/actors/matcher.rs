@@ -69,6 +69,11 @@ pub struct UsersMatching(pub Arc<FilmWords>);
 #[rtype(result = "Result<Seen<Arc<[Arc<str>]>>, NotReady>")]
 pub struct FilmsMatching(pub Keyword);
 
+/// Asks for the ids of the films that the keyword matches, and how many films are known in all.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(Vec<Arc<str>>, usize), NotReady>")]
+pub struct FindFilms(pub Keyword);
+
 /// Asks how many films each of the keywords matches.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<usize>, NotReady>")]
@@ -260,6 +265,15 @@ impl Handler<FilmsMatching> for Matcher {
             found: self.index.films_matching(&message.0).into(),
             watermark,
         }))
+    }
+}
+
+impl Handler<FindFilms> for Matcher {
+    type Result = MessageResult<FindFilms>;
+
+    fn handle(&mut self, message: FindFilms, _: &mut Context<Self>) -> Self::Result {
+        let found = |_| (self.index.films_matching(&message.0), self.index.films());
+        MessageResult(self.ready().map(found))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proto::{
     FilmId, UserId,
-    recommendations::{FilmUpdate, RecommendationsRequest},
+    recommendations::{FilmUpdate, FindFilmsRequest, RecommendationsRequest},
 };
 
 use crate::{
@@ -18,6 +18,8 @@ const DEFAULT_RESULTS: i64 = 20;
 const MAX_RESULTS: i64 = 1_000;
 const MAX_STATUS_IDS: usize = 1_000;
 const MAX_MARKED: usize = 100;
+const DEFAULT_FOUND: usize = 20;
+const MAX_FOUND: usize = 100;
 const MAX_TITLE_CHARS: usize = 255;
 /// What an old catalog's 65,535 bytes of latin1 may come to in UTF-8.
 const MAX_DESCRIPTION_BYTES: usize = 3 * 65_535;
@@ -59,6 +61,23 @@ impl Page {
             limit,
         })
     }
+}
+
+/// Which of the films that a keyword matches are asked for: how many are passed over, and how many
+/// are answered.
+pub(super) fn found_page(request: &FindFilmsRequest) -> Result<(usize, usize), Error> {
+    let offset =
+        usize::try_from(request.offset).map_err(|_| invalid("offset must be 0 or more"))?;
+    let limit = match usize::try_from(request.max_results) {
+        Ok(0) => DEFAULT_FOUND,
+        Ok(asked) => asked.min(MAX_FOUND),
+        Err(_) => {
+            return Err(invalid(format!(
+                "max_results must be from 1 to {MAX_FOUND}, or 0 for {DEFAULT_FOUND}"
+            )));
+        }
+    };
+    Ok((offset, limit))
 }
 
 pub(super) fn user(user: i32) -> Result<UserId, Error> {

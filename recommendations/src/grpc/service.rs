@@ -6,11 +6,11 @@ use futures::{Stream, StreamExt, stream};
 use proto::UserId;
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
-    FilmStatus, FilmUpdate, FilmUpdateResponse, GetPreferencesRequest, GetPreferencesResponse,
-    MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
-    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
-    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
-    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    FilmStatus, FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse,
+    GetPreferencesRequest, GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse,
+    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
+    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
+    RemoveFilmResponse, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::Recommendations,
 };
 use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
@@ -84,6 +84,24 @@ impl RecommendationsService {
         })
     }
 
+    async fn find(&self, request: FindFilmsRequest) -> Result<FindFilmsResponse, Error> {
+        let (offset, limit) = requests::found_page(&request)?;
+        let keyword = requests::keyword(&request.keyword)?;
+        let found = self.recommender.find_films(&keyword, offset, limit).await?;
+        let films = found.films.into_iter().map(|mut film| {
+            film.facts.description.clear();
+            message(Recommended {
+                film,
+                keywords: Vec::new(),
+            })
+        });
+        Ok(FindFilmsResponse {
+            films: films.collect(),
+            total: i32::try_from(found.total).unwrap_or(i32::MAX),
+            known_films: i32::try_from(found.known).unwrap_or(i32::MAX),
+        })
+    }
+
     async fn get_keywords(&self, user: i32) -> Result<GetPreferencesResponse, Error> {
         let user = requests::user(user)?;
         let counted = self.recommender.preferences(user).await?;
@@ -91,6 +109,7 @@ impl RecommendationsService {
             user_id: user.0,
             keyword,
             matching_films: films.map(|films| i32::try_from(films).unwrap_or(i32::MAX)),
+            is_new: None,
         });
         Ok(GetPreferencesResponse {
             preferences: preferences.collect(),
@@ -114,13 +133,15 @@ impl Recommendations for RecommendationsService {
         let CreatePreferenceRequest { user_id, keyword } = request.into_inner();
         let create = async {
             let user = requests::user(user_id)?;
-            self.recommender
+            let is_new = self
+                .recommender
                 .follow(user, &requests::keyword(&keyword)?)
                 .await?;
             Ok(Preference {
                 user_id,
                 keyword,
                 matching_films: None,
+                is_new: Some(is_new),
             })
         };
         answer(create).await
@@ -203,6 +224,13 @@ impl Recommendations for RecommendationsService {
         request: Request<MarkFilmsRequest>,
     ) -> Result<Response<MarkFilmsResponse>, Status> {
         answer(self.get_marks(request.into_inner())).await
+    }
+
+    async fn find_films(
+        &self,
+        request: Request<FindFilmsRequest>,
+    ) -> Result<Response<FindFilmsResponse>, Status> {
+        answer(self.find(request.into_inner())).await
     }
 
     type WatchUsersStream = Pin<Box<dyn Stream<Item = Result<UsersChanged, Status>> + Send>>;

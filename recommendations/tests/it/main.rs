@@ -42,4 +42,7 @@ mod legacy;
 mod marks;
 
 #[cfg(test)]
+mod finding;
+
+#[cfg(test)]
 mod wire;

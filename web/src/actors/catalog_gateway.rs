@@ -114,6 +114,8 @@ pub struct ListFilms {
     pub page_size: i64,
     /// Only films of this genre, unless it is empty.
     pub genre: String,
+    /// Only films of this year, unless it is empty.
+    pub year: String,
 }
 
 /// Asks for one film.
@@ -304,6 +306,7 @@ impl Handler<ListFilms> for CatalogGateway {
                 page_size: i32::try_from(message.page_size).unwrap_or(i32::MAX),
                 genre: message.genre,
                 without_descriptions: true,
+                release_year: message.year,
             };
             let request = ServiceClient::request(request, None, DEADLINE);
             let page = calls

@@ -11,8 +11,8 @@ use actix::{
 use proto::{
     FilmId, UserId,
     recommendations::{
-        CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest, MarkFilmsRequest,
-        MovieRecommendation, RecommendationsRequest, WatchRecommendationsRequest,
+        CreatePreferenceRequest, DeletePreferenceRequest, FindFilmsRequest, GetPreferencesRequest,
+        MarkFilmsRequest, MovieRecommendation, RecommendationsRequest, WatchRecommendationsRequest,
         WatchUsersRequest, recommendations_client::RecommendationsClient,
     },
 };
@@ -64,6 +64,17 @@ pub struct Recommended {
     pub total: i32,
 }
 
+/// Some of the films that a keyword matches, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The films asked for.
+    pub films: Vec<RecommendedFilm>,
+    /// How many the keyword matches in all.
+    pub total: i32,
+    /// How many films the service knows.
+    pub known: i32,
+}
+
 /// Which of some films are recommended to a user, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilmMarks {
@@ -88,9 +99,22 @@ pub type Totals = watch::Receiver<Option<i32>>;
 #[rtype(result = "Result<Vec<FollowedKeyword>, Error>")]
 pub struct GetKeywords(pub UserId);
 
-/// Asks to follow a keyword.
+/// Asks for the films that a keyword matches, whether or not anybody follows it.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<(), Error>")]
+#[rtype(result = "Result<Found, Error>")]
+pub struct FindFilms {
+    /// The keyword.
+    pub keyword: String,
+    /// How many of the newest to pass over.
+    pub offset: i32,
+    /// How many to answer at most.
+    pub max: i32,
+}
+
+/// Asks to follow a keyword; answers whether the user did not follow it before. Older services do not
+/// say, and then it is new.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<bool, Error>")]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Follow {
     pub user: UserId,
@@ -218,8 +242,33 @@ impl Handler<GetKeywords> for RecommendationsGateway {
     }
 }
 
+impl Handler<FindFilms> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<Found, Error>>;
+
+    fn handle(&mut self, message: FindFilms, _: &mut Context<Self>) -> Self::Result {
+        let (calls, mut client) = self.client();
+        Box::pin(async move {
+            let request = FindFilmsRequest {
+                keyword: message.keyword,
+                max_results: message.max,
+                offset: message.offset,
+            };
+            let request = ServiceClient::request(request, None, DEADLINE);
+            let found = calls
+                .call("FindFilms", DEADLINE, client.find_films(request))
+                .await?;
+            let films = found.films.into_iter().filter_map(recommended_film);
+            Ok(Found {
+                films: films.collect(),
+                total: found.total,
+                known: found.known_films,
+            })
+        })
+    }
+}
+
 impl Handler<Follow> for RecommendationsGateway {
-    type Result = ResponseFuture<Result<(), Error>>;
+    type Result = ResponseFuture<Result<bool, Error>>;
 
     fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
@@ -239,7 +288,7 @@ impl Handler<Follow> for RecommendationsGateway {
                 .await;
             // Also after an error: a call that was not answered in time may still have been done.
             freshness.user_changed(user);
-            followed.map(drop)
+            Ok(followed?.is_new.unwrap_or(true))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::views::{FilmCard, Place, Why};
+use super::super::views::{FilmCard, Filter, Place, Why};
 use super::super::{flash::Flash, marks::Marks};
 use super::*;
 use crate::{
@@ -110,10 +110,16 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
         FilmCard::of_film(&film(text), why.clone()),
         FilmCard::of_film(&bare_film(), Why::default()),
     ];
-    let wall = FilmsView::new(&summary(text), text, cards, 36_273, 2, 9);
-    let no_film = FilmsView::new(&summary(text), text, Vec::new(), 0, 1, 1);
+    let everything = Filter {
+        genre: text.into(),
+        year: text.into(),
+        keyword: text.into(),
+    };
+    let wall = FilmsView::new(&summary(text), &everything, cards, 36_273, 2, 9);
+    let no_film = FilmsView::new(&summary(text), &Filter::of_genre(text), Vec::new(), 0, 1, 1);
     let away = no_film.marked(&Marks::unavailable());
-    let empty = FilmsView::new(&Summary::default(), "", Vec::new(), 0, 1, 1).offering(223);
+    let empty =
+        FilmsView::new(&Summary::default(), &Filter::default(), Vec::new(), 0, 1, 1).offering(223);
     let followed = |keyword: &str, matching_films| FollowedKeyword {
         keyword: keyword.into(),
         matching_films,

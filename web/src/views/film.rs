@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 use serde::Serialize;
 
+use super::Filter;
 use crate::{
     actors::{catalog_gateway::Film, recommendations_gateway::RecommendedFilm},
     slots::Slot,
@@ -48,10 +49,35 @@ impl Why {
     }
 }
 
+/// A text that leads to the films that it fits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Link {
+    text: String,
+    url: String,
+}
+
+impl Link {
+    fn to_films(text: String, filter: &Filter) -> Self {
+        Self {
+            text,
+            url: filter.films(),
+        }
+    }
+
+    fn of_keyword(keyword: String) -> Self {
+        let filter = Filter::of_keyword(&keyword);
+        Self::to_films(keyword, &filter)
+    }
+}
+
+fn reasons(keywords: Vec<String>) -> Vec<Link> {
+    keywords.into_iter().map(Link::of_keyword).collect()
+}
+
 /// Why a film is marked in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct MarkView {
-    because: Vec<String>,
+    because: Vec<Link>,
     because_more: usize,
     recommended: bool,
     others: bool,
@@ -60,7 +86,7 @@ pub(crate) struct MarkView {
 impl MarkView {
     pub(crate) fn new(why: Why, is_recommended: bool) -> Self {
         Self {
-            because: why.keywords,
+            because: reasons(why.keywords),
             because_more: why.more,
             recommended: is_recommended,
             others: why.others,
@@ -80,7 +106,7 @@ pub(crate) struct FilmCard {
     /// What a caption says of the genre.
     first_genres: String,
     rating: Option<String>,
-    because: Vec<String>,
+    because: Vec<Link>,
     because_more: usize,
     /// Whether it is recommended to somebody, whoever that is.
     recommended: bool,
@@ -109,11 +135,20 @@ impl FilmCard {
             genre: film.genre.clone(),
             first_genres: first_genres(&film.genre, ""),
             rating: film.rating.map(one_decimal),
-            because: why.keywords,
+            because: reasons(why.keywords),
             because_more: why.more,
             recommended: film.is_recommended,
             others: why.others,
             slot: None,
+        }
+    }
+
+    /// A film in a list that is the same for all users, as recommendations know it.
+    pub(crate) fn found(film: &RecommendedFilm, place: usize) -> Self {
+        Self {
+            recommended: false,
+            slot: Some(Slot::Mark(place).text()),
+            ..Self::of_recommended(film)
         }
     }
 
@@ -128,7 +163,7 @@ impl FilmCard {
             genre: film.genre.clone(),
             first_genres: first_genres(&film.genre, ""),
             rating: film.rating.map(one_decimal),
-            because: why.keywords,
+            because: reasons(why.keywords),
             because_more: why.more,
             recommended: true,
             others: false,
@@ -149,6 +184,10 @@ impl FilmCard {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FilmView {
     film: FilmCard,
+    /// The films of the same year.
+    year: Option<Link>,
+    /// Each genre, with the films of that genre.
+    genres: Vec<Link>,
     description: String,
     added: String,
     edited: Option<String>,
@@ -160,6 +199,14 @@ impl FilmView {
         let was_edited = film.updated_at > film.created_at && edited != added;
         Self {
             film: FilmCard::of_film(film, why),
+            year: (!film.release_year.is_empty()).then(|| {
+                let year = film.release_year.clone();
+                let filter = Filter::of_year(&year);
+                Link::to_films(year, &filter)
+            }),
+            genres: split(&film.genre)
+                .map(|genre| Link::to_films(genre.to_owned(), &Filter::of_genre(genre)))
+                .collect(),
             description: film.description.clone(),
             added,
             edited: was_edited.then_some(edited),

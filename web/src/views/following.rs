@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::count;
+use super::{Filter, count};
 use crate::{actors::recommendations_gateway::FollowedKeyword, url};
 
 /// A keyword that the user follows.
@@ -10,6 +10,8 @@ use crate::{actors::recommendations_gateway::FollowedKeyword, url};
 pub(crate) struct Followed {
     keyword: String,
     films: Option<String>,
+    /// The films that it matches.
+    url: String,
     /// What one posts to in order to follow it no more.
     stop: String,
     /// Whether the address cannot hold it, so that the form does.
@@ -35,6 +37,7 @@ impl FollowingView {
                             matching_films,
                         }| Followed {
             films: matching_films.map(|films| count(i64::from(films), "film")),
+            url: Filter::of_keyword(&keyword).films(),
             stop: url::stop(&keyword),
             unsayable: !url::fits_in_path(&keyword),
             keyword,

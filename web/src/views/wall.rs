@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{FilmCard, Pager, count, list_url, with_thousands};
+use super::{FilmCard, Filter, Pager, count, with_thousands};
 use crate::{
     actors::{catalog_gateway::Summary, recommendations_gateway::RecommendedFilm},
     marks::Marks,
@@ -26,7 +26,7 @@ pub(crate) struct Chip {
 pub(crate) struct FilmsView {
     /// How many there are, all pages together.
     total: String,
-    genre: String,
+    filter: Filter,
     chips: Vec<Chip>,
     genres: Vec<String>,
     pub(crate) films: Vec<FilmCard>,
@@ -42,7 +42,7 @@ pub(crate) struct FilmsView {
 impl FilmsView {
     pub(crate) fn new(
         summary: &Summary,
-        genre: &str,
+        filter: &Filter,
         films: Vec<FilmCard>,
         total: i64,
         page: i64,
@@ -50,15 +50,15 @@ impl FilmsView {
     ) -> Self {
         Self {
             total: with_thousands(total),
-            genre: genre.to_owned(),
-            chips: chips(summary, genre),
+            filter: filter.clone(),
+            chips: chips(summary, filter),
             genres: genre_names(summary),
             films: films
                 .into_iter()
-                .map(|film| film.in_list_of(genre))
+                .map(|film| film.in_list_of(&filter.genre))
                 .collect(),
-            pager: Pager::new("/", genre, page, last),
-            fragment: list_url("/", genre, page, "list"),
+            pager: Pager::new("/", filter, page, last),
+            fragment: filter.url("/", page, "list"),
             sample_size: None,
             away: false,
         }
@@ -86,23 +86,31 @@ impl FilmsView {
     }
 }
 
-/// All films, the commonest genres, and the one that is chosen if it is none of these.
-fn chips(summary: &Summary, chosen: &str) -> Vec<Chip> {
-    let chip = |label: &str, genre: &str| Chip {
+/// All films, the commonest genres, the one that is chosen if it is none of these, and the year or the
+/// keyword that is chosen.
+fn chips(summary: &Summary, filter: &Filter) -> Vec<Chip> {
+    let chip = |label: &str, filter: Filter, current: bool| Chip {
         label: label.to_owned(),
-        url: list_url("/", genre, 1, ""),
-        current: genre.to_lowercase() == chosen.to_lowercase(),
+        url: filter.films(),
+        current,
     };
-    let mut chips = vec![chip("All", "")];
-    chips.extend(
-        summary
-            .genres
-            .iter()
-            .take(CHIPS)
-            .map(|(genre, _)| chip(genre, genre)),
-    );
-    if !chips.iter().any(|chip| chip.current) {
-        chips.push(chip(chosen, chosen));
+    let mut chips = vec![chip("All", Filter::default(), filter.is_empty())];
+    let mut has_chosen = filter.genre.is_empty();
+    for (genre, _) in summary.genres.iter().take(CHIPS) {
+        let current = genre.to_lowercase() == filter.genre.to_lowercase();
+        has_chosen |= current;
+        chips.push(chip(genre, Filter::of_genre(genre), current));
+    }
+    if !has_chosen {
+        chips.push(chip(&filter.genre, Filter::of_genre(&filter.genre), true));
+    }
+    for (text, filter) in [
+        (&filter.year, Filter::of_year(&filter.year)),
+        (&filter.keyword, Filter::of_keyword(&filter.keyword)),
+    ] {
+        if !text.is_empty() {
+            chips.push(chip(text, filter, true));
+        }
     }
     chips
 }
@@ -131,8 +139,8 @@ impl RecommendedView {
         Self {
             count: count(total, "film"),
             films: films.iter().map(FilmCard::of_recommended).collect(),
-            pager: Pager::new("/recommendations", "", page, last),
-            fragment: list_url("/recommendations", "", page, "list"),
+            pager: Pager::new("/recommendations", &Filter::default(), page, last),
+            fragment: Filter::default().url("/recommendations", page, "list"),
             away: false,
         }
     }
@@ -157,7 +165,7 @@ mod tests {
             sample_size: 0,
         };
         let current = |genre: &str| {
-            let chips = chips(&summary, genre);
+            let chips = chips(&summary, &Filter::of_genre(genre));
             let current: Vec<_> = chips
                 .iter()
                 .filter(|chip| chip.current)

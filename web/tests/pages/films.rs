@@ -202,3 +202,99 @@ async fn the_wall_can_be_had_without_what_stands_around_it() {
     );
     assert!(list.body.contains("Heat"));
 }
+
+#[tokio::test]
+async fn the_films_of_a_keyword_a_year_and_a_genre_can_be_opened() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let heist = "Heist, crash & bang";
+    let heat = browser
+        .add_film("Heat", "1995", "Crime, Drama", heist)
+        .await;
+    browser.add_film("Ronin", "1998", "Action", heist).await;
+    browser.add_film("Casino", "1995", "Crime", "").await;
+    browser.add_film("Se7en", "1995", "Drama", "").await;
+    site.recommendations.follow(1, heist);
+
+    let films = async |path: &str| {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        let titles = page.body.split(r#"data-title=""#).skip(1);
+        let titles = titles.map(|title| title.split_once('"').unwrap().0.to_owned());
+        (titles.collect::<Vec<_>>(), page)
+    };
+    let by_keyword = "/?keyword=Heist%2C%20crash%20%26%20bang";
+    for page in ["/preferences", "/", "/recommendations", &heat] {
+        let body = browser.get(page).await.body;
+        let link = format!(r#"<a href="{by_keyword}">Heist, crash &amp; bang</a>"#);
+        assert!(body.contains(&link), "{page}: {body}");
+    }
+    let (titles, page) = films(by_keyword).await;
+    assert_eq!(titles, ["Ronin", "Heat"]);
+    let text = page.text();
+    assert!(
+        text.contains("Films 2 that match “Heist, crash &amp; bang”"),
+        "{text}"
+    );
+    assert!(text.contains("because you follow"), "{text}");
+
+    let body = browser.get(&heat).await.body;
+    for link in [
+        r#"<a href="/?year=1995">1995</a>"#,
+        r#"<a href="/?genre=Crime">Crime</a>"#,
+        r#"<a href="/?genre=Drama">Drama</a>"#,
+    ] {
+        assert!(body.contains(link), "{link}: {body}");
+    }
+    let (titles, page) = films("/?year=1995").await;
+    assert_eq!(titles, ["Se7en", "Casino", "Heat"]);
+    assert!(page.text().contains("Films 3 of 1995"), "{}", page.text());
+    let (titles, _) = films("/?year=1995&genre=drama").await;
+    assert_eq!(titles, ["Se7en", "Heat"]);
+    let (titles, page) = films("/?year=1901").await;
+    assert!(titles.is_empty());
+    let text = page.text();
+    assert!(text.contains("No film here is of the year 1901."), "{text}");
+    let (titles, page) = films("/?keyword=submarine").await;
+    assert!(titles.is_empty());
+    let text = page.text();
+    assert!(
+        text.contains("No film here matches “submarine” yet."),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_films_of_a_keyword_go_on_over_several_pages() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for number in 1..=25 {
+        browser
+            .add_film(&format!("Robbery {number}"), "1999", "Crime", "")
+            .await;
+    }
+    let first = browser.get("/?keyword=robbery").await;
+    assert_eq!(first.body.matches("data-film=").count(), 24);
+    let next = r#"<a rel="next" href="/?keyword=robbery&amp;page=2">"#;
+    assert!(first.body.contains(next), "{}", first.body);
+    for beyond in ["2", "3", "999999999999"] {
+        let path = format!("/?keyword=robbery&page={beyond}");
+        let last = browser.get(&path).await;
+        assert_eq!(last.body.matches("data-film=").count(), 1, "{beyond}");
+        assert!(last.text().contains("Page 2 of 2"), "{beyond}");
+    }
+}
+
+#[tokio::test]
+async fn the_films_of_what_is_no_keyword_or_without_recommendations_are_an_error() {
+    let site = Site::start_alone().await;
+    let browser = site.browser();
+    browser.add_film("Heat", "1995", "Crime", "").await;
+    let page = browser.get("/?keyword=heist").await;
+    assert_eq!(page.status, 503);
+    let site = Site::start().await;
+    let page = site.browser().get("/?keyword=heist%21").await;
+    assert_eq!(page.status, 422);
+    let text = page.text();
+    assert!(text.contains("A keyword holds no `!`."), "{text}");
+}
