@@ -89,6 +89,7 @@ pub struct Statuses {
     pub pending: HashSet<String>,
     /// The version that status events had reached before these were read.
     pub version: i64,
+}
 
 /// Some of the films that a keyword matches, newest first.
 #[derive(Debug, Clone, PartialEq)]

@@ -222,7 +222,7 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
         assert!(!world.is_recommended(&movie.id).await);
 
         // A database that was made while its clock was wrong counts from there, as it tells itself.
-        recommender.says(&[], now + hour);
+        recommender.says(&[], &[], now + hour);
         recommender.serve(address).await;
         let verdicts = handler
             .handle(&[
