@@ -2,7 +2,7 @@
 #
 #   docker build --target catalog -t marquee-catalog .
 #
-# Behind a proxy that signs TLS anew, give the builder its certificates: --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt
+# Behind a proxy that signs TLS itself, give the builder its certificates: --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \

@@ -1,4 +1,4 @@
-//! Has the migrations embedded anew when there are others.
+//! Embeds the migrations again when they change.
 
 fn main() {
     println!("cargo::rerun-if-changed=../migrations/movies");

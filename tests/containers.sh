@@ -4,7 +4,7 @@
 #   tests/containers.sh          over Kafka, then over the bridge instead
 #   tests/containers.sh kafka    one of the two
 #
-# Needs docker with compose, curl, and the ports 5000, 50051 and 9092. Works in a compose project of its own, with secrets of its
+# Needs docker with compose, curl, and the ports 5000, 5002, 50051 and 9092. Works in a compose project of its own, with secrets of its
 # own, and leaves nothing behind but the images.
 #
 #   SKIP_BUILD=1 tests/containers.sh    with the images that are there
@@ -16,7 +16,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly site=http://127.0.0.1:5000
-readonly services='catalog recommendations bridge'
+readonly further=http://127.0.0.1:5002
+readonly services='catalog web recommendations bridge'
 work=$(mktemp -d)
 readonly work
 export COMPOSE_PROJECT_NAME=marquee-trial
@@ -30,10 +31,10 @@ export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRE
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 die() {
     say "FAILED: $*"
-    docker compose --profile nats logs --tail 40 2>&1 | tail -n 200
+    docker compose --profile nats --profile web logs --tail 40 2>&1 | tail -n 200
     exit 1
 }
-down() { docker compose --profile nats down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }
+down() { docker compose --profile nats --profile web down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }
 finish() {
     local status=$?
     [ -z "$loader" ] || kill "$loader" 2>/dev/null || true
@@ -89,6 +90,15 @@ main_flow() {
     eventually 30 'the film to be recommended no more' not_recommended "$id"
     post "/movie/$id/delete" "/movie/$id" || die 'cannot delete the film'
     say 'the main flow: followed, added, recommended, edited out, deleted'
+}
+
+# The program `web`, beside the catalog: the same films, and a cookie signed by either is good for both.
+further_pages() {
+    local title="The short heist of $1"
+    post /movie/new /movie/new "title=$title" genre=Crime || die 'cannot add a film'
+    [[ $("${browser[@]}" --fail --location "$further/") == *"data-title=\"$title\""* ]] || die 'the further pages lack the film'
+    post "/movie/$(film_id "$title")/delete" "/movie/$(film_id "$title")" || die 'cannot delete the film'
+    say 'the further pages: the same films'
 }
 
 # -- load ----------------------------------------------------------------------------------------------------------------------
@@ -149,8 +159,8 @@ kill_under_load() {
 try() {
     local broker=$1
     case $broker in
-        kafka) up=(up --no-build --wait --wait-timeout 180) ;;
-        bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
+        kafka) up=(--profile web up --no-build --wait --wait-timeout 180) ;;
+        bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats --profile web up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
         *) echo 'kafka or bridge?' >&2; exit 64 ;;
     esac
     down || true
@@ -159,6 +169,7 @@ try() {
     docker compose "${up[@]}" >>"$work/compose.log" 2>&1 || { tail "$work/compose.log"; die "it does not come up over $broker"; }
     say "up over $broker: $(docker compose ps --services | tr '\n' ' ')"
     main_flow "$broker"
+    further_pages "$broker"
     for service in mysql "$broker" recommendations catalog; do kill_under_load "$service"; done
     down
     unset EVENT_BUS

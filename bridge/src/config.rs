@@ -39,7 +39,7 @@ pub struct Config {
 /// What the broker's streams keep that set no limit of their own.
 #[derive(Debug, Clone, Args)]
 pub struct RetentionSettings {
-    /// How long a stream of the broker keeps messages (such as 12h or 7d; 0: for ever), unless it sets
+    /// How long a stream of the broker keeps messages (such as 12h or 7d; 0: without limit), unless it sets
     /// a limit of its own
     #[arg(long, env, value_name = "AGE", default_value = "7d", value_parser = age)]
     pub broker_max_age: Duration,

@@ -3,7 +3,7 @@
 //! [`broker`] is the server: the NATS protocol with JetStream streams on disk. Services reach it
 //! through the crate `bus` over a socket, as they reach a real NATS server.
 //!
-//! [`run`] is the program `bridge`; [`system`] shows who supervises whom. Start reading there.
+//! [`run`] is the program `bridge`; [`system`] holds the supervision tree. Start reading there.
 
 pub mod broker;
 pub mod config;

@@ -18,7 +18,7 @@ struct Troubles {
     /// Every connection was lost, which also happens to those that were idle for long.
     suspected: bool,
     /// Why the broker cannot be reached.
-    away: Option<String>,
+    unavailable: Option<String>,
     /// Why the work does not go on though the broker can be reached.
     stuck: Option<String>,
     /// Events that the broker deleted too early, and whose effects are not repaired yet.
@@ -27,7 +27,7 @@ struct Troubles {
 
 impl Troubles {
     fn are_none(&self) -> bool {
-        self.away.is_none() && self.stuck.is_none() && self.missing == 0
+        self.unavailable.is_none() && self.stuck.is_none() && self.missing == 0
     }
 }
 
@@ -84,19 +84,19 @@ impl Condition {
     /// Whether it is worth while to look for the broker.
     pub(super) fn is_broker_suspected(&self) -> bool {
         let troubles = self.troubles();
-        troubles.suspected || troubles.away.is_some()
+        troubles.suspected || troubles.unavailable.is_some()
     }
 
     /// The broker cannot be reached.
-    pub(super) fn broker_away(&self, reason: impl Into<String>) {
-        self.change(|troubles| troubles.away = Some(reason.into()));
+    pub(super) fn broker_unavailable(&self, reason: impl Into<String>) {
+        self.change(|troubles| troubles.unavailable = Some(reason.into()));
     }
 
     /// The broker answered.
-    pub(super) fn broker_back(&self) {
+    pub(super) fn broker_available(&self) {
         self.change(|troubles| {
             troubles.suspected = false;
-            if troubles.away.take().is_some() {
+            if troubles.unavailable.take().is_some() {
                 // Whether it still is will show.
                 troubles.stuck = None;
             }
@@ -116,14 +116,14 @@ impl Condition {
     /// Why nothing goes on, if so.
     pub(super) fn trouble(&self) -> Option<String> {
         let troubles = self.troubles();
-        troubles.away.as_ref().or(troubles.stuck.as_ref()).cloned()
+        troubles.unavailable.as_ref().or(troubles.stuck.as_ref()).cloned()
     }
 
     fn change(&self, change: impl FnOnce(&mut Troubles)) {
         let mut troubles = self.troubles();
         let was_well = troubles.are_none();
         change(&mut troubles);
-        if let Some(reason) = troubles.away.as_ref().or(troubles.stuck.as_ref()) {
+        if let Some(reason) = troubles.unavailable.as_ref().or(troubles.stuck.as_ref()) {
             self.work.is_gone(reason);
             self.reporter.hindered(reason);
             return;

@@ -31,7 +31,7 @@ const MAX_PANICS: usize = 3;
 /// How often counts of dead letters are looked at.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is consumed, and as whom.
+/// What is consumed, and as which group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// The topic.

@@ -27,7 +27,7 @@ struct Cause {
     reason: String,
 }
 
-/// Dead letters of one cause that no line has told of.
+/// Dead letters of one cause that no line of the log has counted yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Repeated {
     pub(super) count: u64,

@@ -7,11 +7,34 @@
 //! actors that know no broker: `nats` and `kafka` each hold a `Publisher` and a `Source`, and
 //! these two traits are all that the actors see.
 //!
-//! While the broker is away both reconnect for ever and report themselves degraded. An event that
+//! While the broker is unavailable both reconnect without limit and report themselves degraded. An event that
 //! was not confirmed stays with whoever published it, one that was not acknowledged with the broker.
 //!
 //! Over NATS there is one stream a topic; the subject is the topic's name, the payload is the same
 //! bytes as over Kafka, and the key travels in the header `marquee-key`.
+//!
+//! ```no_run
+//! # use std::{error::Error, sync::Arc};
+//! # use bus::{Bus, BusUrl, Event, EventHandler, Producer, Subscription, Verdict, consume};
+//! struct Print;
+//!
+//! #[async_trait::async_trait]
+//! impl EventHandler for Print {
+//!     async fn handle(&self, events: &[Event]) -> Vec<Verdict> {
+//!         events.iter().map(|event| { println!("{event:?}"); Verdict::Done }).collect()
+//!     }
+//! }
+//!
+//! async fn greet(group: &runtime::Group) -> Result<(), Box<dyn Error>> {
+//!     let bus = Bus::from("nats://127.0.0.1:4222".parse::<BusUrl>()?);
+//!     let all = Subscription { topic: "greetings".into(), group: "printers".into() };
+//!     consume(group, "greetings-consumer", &bus, all, Arc::new(Print));
+//!     let producer = Producer::start(group, "greetings-producer", &bus, &["greetings"]);
+//!     let hello = Event { topic: "greetings".into(), key: "ann".into(), payload: b"hello".to_vec(), headers: vec![] };
+//!     producer.publish(vec![hello]).await?; // the broker has it on disk now
+//!     Ok(())
+//! }
+//! ```
 //!
 //! Start reading at [`Event`], then `producer` and `consumer`.
 
@@ -55,7 +78,7 @@ pub enum BusError {
     /// Too many events, or bytes of them, wait to be published already.
     #[error("too much waits to be published already; send it again later")]
     QueueFull,
-    /// The broker is away, or did not confirm in time. A prefix of the batch may be durable.
+    /// The broker is unavailable, or did not confirm in time. A prefix of the batch may be durable.
     #[error("the bus is unavailable: {0}")]
     Unavailable(String),
     /// The actor that owns the connection gave no answer.
@@ -101,7 +124,7 @@ trait Publisher: Send {
     /// was not durable. May be cancelled.
     async fn publish(&mut self, events: &[Event]) -> Published;
 
-    /// Looks whether a broker that may be away is there. Called now and then while nothing is
+    /// Looks whether a broker that may be unavailable answers. Called now and then while nothing is
     /// published.
     async fn probe(&mut self);
 }

@@ -13,7 +13,7 @@ use runtime::{Backoff, ChildGuard, Group, Handle, Place};
 
 use crate::{BusError, Event, Producer};
 
-/// How often the outbox is read though nobody told of new events: other replicas write some too.
+/// How often the outbox is read without a message that it has rows: other replicas write rows too.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 /// The most events that are published at once.
 const PAGE: usize = 500;

@@ -12,7 +12,7 @@ const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 /// The limits of topics, the same settings for every program. 0 stands for no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub struct Retention {
-    /// How long the broker keeps the events of a topic (such as 12h or 7d; 0: for ever) [default: 7d,
+    /// How long the broker keeps the events of a topic (such as 12h or 7d; 0: without limit) [default: 7d,
     /// or what the topic has]
     #[arg(long, env = "EVENT_MAX_AGE", value_name = "AGE", value_parser = age)]
     pub event_max_age: Option<Duration>,

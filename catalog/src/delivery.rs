@@ -60,7 +60,7 @@ pub(crate) enum Outcome {
     /// There was no answer for this film; there may be for others.
     Silent(String),
     /// Nothing can be delivered now.
-    Away(String),
+    Unavailable(String),
 }
 
 impl Outcome {
@@ -74,8 +74,8 @@ impl Outcome {
             Code::InvalidArgument | Code::OutOfRange => Self::Refused(reason()),
             // One film that takes too long must not hold up the others.
             Code::DeadlineExceeded => Self::Silent(reason()),
-            Code::Unimplemented => Self::Away(reason()),
-            _ if grpc::is_unavailable(status) => Self::Away(reason()),
+            Code::Unimplemented => Self::Unavailable(reason()),
+            _ if grpc::is_unavailable(status) => Self::Unavailable(reason()),
             _ => Self::Failed(reason()),
         }
     }
@@ -92,7 +92,7 @@ pub struct Pace {
     pub first_delay: Duration,
     /// The longest delay.
     pub max_delay: Duration,
-    /// How often the outbox is read when nobody says that there is something in it: another
+    /// How often the outbox is read without a message that it has rows: another
     /// catalog may have died and left it there.
     pub poll: Duration,
 }
@@ -158,7 +158,7 @@ impl Docket {
         true
     }
 
-    /// Takes the film off its way. Returns whether the outbox has to be read anew for its sake.
+    /// Takes the film off its way. Returns whether the outbox has to be read again for this film.
     pub(crate) fn end(&mut self, id: &FilmId, outcome: &Outcome, now: Instant) -> bool {
         self.busy.remove(id);
         let again = self.again.remove(id);
@@ -181,7 +181,7 @@ impl Docket {
                 }
                 again
             }
-            Outcome::Away(_) => {
+            Outcome::Unavailable(_) => {
                 self.pause(now);
                 again
             }
@@ -202,7 +202,7 @@ impl Docket {
         }
     }
 
-    /// When to look at the outbox again, if nobody says so before.
+    /// When to read the outbox again, if no message asks for it earlier.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
         let rested = self
             .resting
@@ -226,8 +226,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn away() -> Outcome {
-        Outcome::Away("away".into())
+    fn unavailable() -> Outcome {
+        Outcome::Unavailable("unavailable".into())
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             assert!(docket.begin(&id(film), now));
         }
         for film in ["a", "b", "c"] {
-            docket.end(&id(film), &away(), now);
+            docket.end(&id(film), &unavailable(), now);
         }
         assert!(!docket.has_room(now));
         // Three films failed, but they failed of one cause: the first delay still.
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(Outcome::of(&Status::invalid_argument("no")), refused);
         assert_eq!(
             Outcome::of(&Status::unavailable("no")),
-            Outcome::Away("no".into())
+            Outcome::Unavailable("no".into())
         );
         assert_eq!(
             Outcome::of(&Status::internal("no")),

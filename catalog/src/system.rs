@@ -32,7 +32,7 @@ pub const SERVICE: &str = "catalog";
 pub struct Listeners {
     /// For the Catalog gRPC service.
     pub grpc: TcpListener,
-    /// Keeps other programs away from the database in the data folder, if it is there.
+    /// Keeps other programs out of the database in the data folder, if it is there.
     pub claim: Option<FolderClaim>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct StatusOutbox {
 }
 
 impl StatusOutbox {
-    /// Returns the outbox of `database`; `written` tells of new events.
+    /// Returns the outbox of `database`; `written` is notified of new events.
     pub(crate) fn new(database: Database, held: Held, written: Arc<Notify>) -> Self {
         Self {
             database,

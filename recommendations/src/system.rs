@@ -47,7 +47,7 @@ const START_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Listeners {
     /// For gRPC.
     pub grpc: TcpListener,
-    /// Keeps other programs away from the database in the data folder, if it is there.
+    /// Keeps other programs out of the database in the data folder, if it is there.
     pub claim: Option<FolderClaim>,
 }
 

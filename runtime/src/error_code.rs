@@ -1,4 +1,4 @@
-//! What kinds of errors callers are told of: one table from a kind to its HTTP and gRPC status, and
+//! The kinds of errors that callers see: one table from a kind to its HTTP and gRPC status, and
 //! one place where an error is logged, at the edge where it leaves a service.
 
 use std::error::Error;

@@ -16,7 +16,7 @@ pub(crate) fn tune() {
     }
 }
 
-/// Gives free memory back to the system now and then, for ever.
+/// Gives free memory back to the system now and then.
 pub(crate) async fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

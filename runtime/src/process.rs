@@ -128,7 +128,7 @@ pub enum Fault {
         /// Which actors could not be kept alive, and why.
         reason: String,
     },
-    /// Something else that cannot be mended from inside.
+    /// Something else that the program cannot recover from.
     #[error("{0}")]
     Failed(String),
 }

@@ -64,7 +64,7 @@ pub(crate) fn parse<C: FromArgMatches>(command: clap::Command) -> Result<C, Exit
             error.kind(),
             ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
         ) {
-            // There is nobody left to tell when even this cannot be printed.
+            // Nothing can be reported when even this cannot be printed.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }

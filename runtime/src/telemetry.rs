@@ -123,7 +123,7 @@ pub fn causes(error: &dyn Error) -> String {
 
 /// Prints the one line that says why a program does not start or does not go on.
 pub fn say_error(error: &dyn std::fmt::Display) {
-    // There is nobody left to tell when even this cannot be printed.
+    // Nothing can be reported when even this cannot be printed.
     let _ = writeln!(std::io::stderr(), "error: {error}");
 }
 

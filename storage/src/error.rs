@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The database cannot be reached. A write that was under way may have been done.
-    #[error("the database is away")]
+    #[error("the database is unavailable")]
     Unavailable(#[source] Option<diesel::result::Error>),
     /// There is no room on the disk for what was to be written; nothing of it was kept.
     #[error("the database's disk is full")]
@@ -38,7 +38,7 @@ impl Error {
         )
     }
 
-    /// Whether the log tells of it already, because the whole database is concerned.
+    /// Whether the log has a line for it already, because the whole database is concerned.
     pub fn is_told(&self) -> bool {
         matches!(
             self,

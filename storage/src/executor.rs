@@ -172,7 +172,7 @@ fn connect(pool: &DbPool, dependency: &Dependency) -> Result<Pooled, String> {
         }
         Err(error) => {
             dependency.is_gone(&error);
-            Err(format!("the database is away: {error}"))
+            Err(format!("the database is unavailable: {error}"))
         }
     }
 }

@@ -30,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(8);
 /// How long it may be silent when it is only asked whether it is there.
 const PING_SILENCE: Duration = Duration::from_secs(2);
 
-/// A MySQL connection that diesel's multi-connection accepts. No operation waits for ever: a server
+/// A MySQL connection that diesel's multi-connection accepts. No operation waits without limit: a server
 /// that falls silent counts as unavailable.
 pub struct PureMysqlConnection {
     /// Taken only when dropped.

@@ -21,7 +21,7 @@ use crate::{
     sqlite_file::{Inode, SqliteFile, is_damage},
 };
 
-/// How long a query waits for a connection before the database counts as away.
+/// How long a query waits for a connection before the database counts as unavailable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
 pub(crate) type DbPool = Pool<Manager>;

@@ -184,7 +184,7 @@ impl SqliteFile {
         create_private(&self.path).map(drop)
     }
 
-    /// Takes away what other users may do with the database's files, if these are the user's own.
+    /// Revokes what other users may do with the database's files, if these are the user's own.
     pub(crate) fn keep_private(&self) -> io::Result<()> {
         // Linux says there who this process is.
         let Ok(this_process) = fs::metadata("/proc/self") else {

@@ -99,7 +99,7 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         match &self.cleanup {
-            // What is left in the temporary folder hurts nobody.
+            // What is left in the temporary folder does no harm.
             Cleanup::Folder(folder) => drop(fs::remove_dir_all(folder)),
             Cleanup::Schema { server, name } => {
                 let (server, drop_it) = (server.clone(), format!("DROP DATABASE {name}"));

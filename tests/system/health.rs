@@ -91,7 +91,7 @@ async fn readiness_names_what_is_not_ready_and_comes_back() {
         );
         // It serves without the broker, and says that it does.
         eventually(
-            &format!("{name} to say that the broker is away"),
+            &format!("{name} to say that the broker is unavailable"),
             async || {
                 let page = health.try_open("/system").await?;
                 page.shows("degraded: ").then_some(()).ok_or(page.html)

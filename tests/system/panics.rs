@@ -36,7 +36,7 @@ impl Victim {
             .collect()
     }
 
-    /// An error is why nobody answered.
+    /// An error says why there was no answer.
     async fn make_panic(&self, program: SocketAddr) -> reqwest::Result<StatusCode> {
         let Self { service, actor } = self;
         let url = format!("http://{program}/system/panics/{service}/{actor}");

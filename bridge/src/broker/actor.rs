@@ -137,7 +137,7 @@ impl Broker {
         reporter.count("bytes delivered", self.told.bytes_out - told.bytes_out);
         let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
         if failing > 0 {
-            // The log tells of each of them already.
+            // The log has a line for each of them already.
             self.guard
                 .hindered(format_args!("cannot write to {failing} of the streams"));
         } else if lagging > 0 {

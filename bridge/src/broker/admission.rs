@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-/// How often the log tells of clients that were refused.
+/// How often the log has a line for clients that were refused.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The places of one broker.
@@ -110,7 +110,7 @@ impl Place {
         self.admitted
     }
 
-    /// Waits until another client needs the place of this one; for ever once it is admitted.
+    /// Waits until another client needs the place of this one; without end once it is admitted.
     pub(super) async fn lost(&self) {
         if self.admitted {
             std::future::pending().await

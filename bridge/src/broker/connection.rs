@@ -143,7 +143,7 @@ struct Connection {
     unanswered_pings: u32,
 }
 
-// However a connection ends, nobody goes on filling its queue.
+// However a connection ends, its queue is not filled any more.
 impl Drop for Connection {
     fn drop(&mut self) {
         for subscription in self.subscriptions.values() {

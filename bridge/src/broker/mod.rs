@@ -6,7 +6,7 @@
 //!
 //! Start reading at [`serve`]. A client is a [`connection`] whose messages go through the [`router`] to other clients
 //! and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands its changes, a batch
-//! at a time, to [`store`], and lets nobody see them before they are durable.
+//! at a time, to [`store`], and shows them to no client before they are durable.
 //!
 //! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS, push
 //! consumers, memory streams, mirrors and sources, work-queue and interest retention.
@@ -43,7 +43,7 @@ use router::Router;
 
 /// How long clients have to take what is queued for them when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How long streams have to write what nobody waits for when the broker stops.
+/// How long streams have to write what no client waits for when the broker stops.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Which clients a broker serves.

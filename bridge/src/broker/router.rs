@@ -106,7 +106,7 @@ impl Router {
         self.route(inbox, &delivery, None);
     }
 
-    /// Tells a requester that nobody serves its subject.
+    /// Tells a requester that its subject has no responder.
     pub(super) fn answer_no_responders(&self, inbox: &str) {
         self.answer(inbox, &headers::status("503"), &[]);
     }

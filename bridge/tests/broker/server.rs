@@ -49,7 +49,7 @@ impl Embedded {
     }
 }
 
-/// Something to test against: a server, and a prefix for names that nobody else uses there.
+/// Something to test against: a server, and a prefix for names that no other test uses there.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) prefix: String,

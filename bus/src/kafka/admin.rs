@@ -47,7 +47,7 @@ pub(super) async fn make_topics(
             return Err(error);
         }
     };
-    condition.broker_back();
+    condition.broker_available();
     // Events flow without it, and not every broker answers.
     tokio::spawn(async move {
         let limiting = limit_all(&client, limits, present);

@@ -12,7 +12,7 @@ use rdkafka::{
 
 use crate::{BusError, Condition};
 
-pub(super) const AWAY: &str = "no broker of Kafka can be reached";
+pub(super) const UNREACHABLE: &str = "no broker of Kafka can be reached";
 /// How long a broker may take to answer whether it is there.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -57,15 +57,15 @@ impl ClientContext for Listener {
     }
 }
 
-/// Looks for a broker that may be away.
+/// Looks for a broker that may be unavailable.
 pub(super) async fn look_for_broker(
     condition: &Condition,
     ask: impl FnOnce(Duration) -> bool + Send + 'static,
 ) {
     if blocking(move || ask(PROBE_DEADLINE)).await == Ok(true) {
-        condition.broker_back();
+        condition.broker_available();
     } else {
-        condition.broker_away(AWAY);
+        condition.broker_unavailable(UNREACHABLE);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Consumes a Kafka topic as one member of a consumer group, which older peers may share.
 //!
 //! librdkafka reconnects by itself and recovers from little else: after a refused join it reports the
-//! same error for ever. Every error but a lost connection therefore ends the client, and the next fetch
+//! same error without end. Every error but a lost connection therefore ends the client, and the next fetch
 //! creates a new one, which begins at the committed offsets.
 
 use std::{
@@ -148,7 +148,7 @@ impl KafkaSource {
         loop {
             match timeout_at(look_at, consumer.recv()).await {
                 Ok(Ok(message)) => {
-                    self.condition.broker_back();
+                    self.condition.broker_available();
                     self.receive(consumer, &message);
                     return Ok(());
                 }

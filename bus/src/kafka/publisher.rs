@@ -18,18 +18,18 @@ use tokio::time::timeout;
 
 use super::{
     admin::make_topics,
-    client::{AWAY, Listener, config, drop_elsewhere, look_for_broker, unavailable},
+    client::{UNREACHABLE, Listener, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::{BusError, Condition, Event, Published, Publisher, Retention};
 
-/// A delivery that takes longer, with no connection left, means that the broker is away.
+/// A delivery that takes longer, with no connection left, means that the broker is unavailable.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an ending producer waits for what is on its way.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Publishes with an idempotent producer.
 ///
-/// What librdkafka once has it delivers in order, however long the broker is away: a message has no
+/// What librdkafka once has it delivers in order, however long the broker is unavailable: a message has no
 /// time limit of its own. So a publication that was cancelled leaves its events on their way; the
 /// next one waits for them first, and its events cannot overtake them. What is on its way is
 /// therefore never more than one publication.
@@ -125,7 +125,7 @@ impl KafkaPublisher {
         let delivered = loop {
             match timeout(PATIENCE, &mut *delivery).await {
                 Ok(delivered) => break delivered,
-                Err(_) if self.condition.is_broker_suspected() => self.condition.broker_away(AWAY),
+                Err(_) if self.condition.is_broker_suspected() => self.condition.broker_unavailable(UNREACHABLE),
                 Err(_) => {}
             }
         };
@@ -173,7 +173,7 @@ impl Publisher for KafkaPublisher {
             failure(&error)
         });
         if failure.is_none() {
-            self.condition.broker_back();
+            self.condition.broker_available();
         }
         Published { durable, failure }
     }
@@ -189,7 +189,7 @@ impl Publisher for KafkaPublisher {
 impl Drop for KafkaPublisher {
     fn drop(&mut self) {
         if let Some(producer) = self.producer.take() {
-            // Dropped without it, the producer throws away what is on its way.
+            // Dropped without it, the producer drops what is in flight.
             let flushed = Flushed(producer);
             drop_elsewhere(flushed);
         }

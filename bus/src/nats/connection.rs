@@ -96,7 +96,7 @@ impl Connection {
         link.wait_for(|link| link.losses != losses).await.ok();
     }
 
-    /// Waits until what was sent is with the broker; not for a broker that is away.
+    /// Waits until what was sent is with the broker; not for a broker that is unavailable.
     pub(super) async fn flush(&self) {
         if self.link.borrow().connected {
             self.client.flush().await.ok();
@@ -211,24 +211,24 @@ fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Con
     match event {
         Event::Connected => {
             link.send_modify(|link| link.connected = true);
-            condition.broker_back();
+            condition.broker_available();
         }
         Event::Disconnected => {
             // First, so that whoever meets the loss knows that it is told.
-            condition.broker_away("the connection to NATS is lost");
+            condition.broker_unavailable("the connection to NATS is lost");
             link.send_modify(|link| {
                 link.connected = false;
                 link.losses += 1;
             });
         }
         Event::ClientError(ClientError::Other(error)) if *error == refused => {
-            condition.broker_away(
+            condition.broker_unavailable(
                 "NATS refuses the token: set NATS_TOKEN (or EVENT_BUS=nats://TOKEN@host:port) to that of the broker, \
                  which the embedded one keeps in the file `broker_token` of its data folder",
             );
         }
         Event::ClientError(error) if !link.borrow().connected => {
-            condition.broker_away(format!("NATS cannot be reached: {error}"));
+            condition.broker_unavailable(format!("NATS cannot be reached: {error}"));
         }
         other => tracing::debug!(event = %other, "the NATS client says: {other}"),
     }

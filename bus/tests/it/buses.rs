@@ -28,9 +28,9 @@ pub(crate) struct Bus {
 enum Broker {
     Mock(MockCluster<'static, DefaultProducerContext>),
     Embedded(Embedded),
-    /// A real NATS server behind an address that can be taken away.
+    /// A real NATS server behind an address that can be made unreachable.
     Nats(Proxy),
-    /// Its brokers tell clients their own addresses, so that none of them can be taken away.
+    /// Its brokers tell clients their own addresses, so that none of them can be made unreachable.
     Kafka,
     Elsewhere,
 }
@@ -155,7 +155,7 @@ impl Bus {
             Broker::Mock(cluster) => cluster.broker_down(-1).unwrap(),
             Broker::Embedded(embedded) => embedded.crash().await,
             Broker::Nats(proxy) => proxy.down(),
-            Broker::Kafka | Broker::Elsewhere => panic!("it cannot be taken away"),
+            Broker::Kafka | Broker::Elsewhere => panic!("it cannot be made unreachable"),
         }
     }
 

@@ -170,7 +170,7 @@ pub(crate) async fn a_retry_keeps_the_order(bus: Bus) {
     let recorder = Recorder::judging(move |event| {
         let busy = event.key == "2" && event.payload == b"10";
         if busy && counted.fetch_add(1, Ordering::Relaxed) < 6 {
-            return Verdict::Retry("the database is away".into());
+            return Verdict::Retry("the database is unavailable".into());
         }
         Verdict::Done
     });

@@ -32,7 +32,7 @@ async fn an_event_with_an_id_is_stored_once(bus: Bus) {
     scene.stop().await;
 }
 
-/// A crashed consumer's events are delivered anew only after a while, later events at once.
+/// A crashed consumer's events are delivered again only after a while, later events at once.
 async fn events_of_a_crashed_consumer_come_before_later_ones(bus: Bus) {
     let scene = Scene::new(&bus);
     let producer = scene.producer();

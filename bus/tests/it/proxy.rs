@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-/// A broker's address that can be taken away and given back, though the broker is not ours.
+/// A broker's address that can be made unreachable and reachable again, though the broker is not ours.
 pub(crate) struct Proxy {
     address: SocketAddr,
     up: watch::Sender<bool>,

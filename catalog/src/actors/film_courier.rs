@@ -32,7 +32,7 @@ pub struct FilmsSaved;
 
 /// The actor that delivers the outbox. It takes the oldest rows that there are, of each film only the
 /// newest state, several films at once; a row leaves the outbox when recommendations has confirmed
-/// its version or a newer one. While recommendations is away the rows wait, however long.
+/// its version or a newer one. While recommendations is unavailable the rows wait, however long.
 ///
 /// Several catalogs may do this on one database: what two of them deliver twice, recommendations
 /// knows by its version.
@@ -95,7 +95,7 @@ impl Handler<FilmsSaved> for FilmCourier {
 type Delivery = Pin<Box<dyn Future<Output = (FilmId, Outcome)>>>;
 
 impl Round {
-    /// Delivers for ever.
+    /// Delivers without end.
     async fn walk(self) {
         let mut docket = Docket::new(self.pace);
         let mut on_their_way: FuturesUnordered<Delivery> = FuturesUnordered::new();
@@ -141,7 +141,7 @@ impl Round {
             tokio::select! {
                 Some((id, outcome)) = on_their_way.next() => {
                     again |= docket.end(&id, &outcome, Instant::now());
-                    if matches!(outcome, Outcome::Away(_)) {
+                    if matches!(outcome, Outcome::Unavailable(_)) {
                         // It may take long; what was read would be old by then.
                         waiting.clear();
                         next = Some(0);
@@ -184,14 +184,14 @@ impl Round {
                     .write(move |conn| outbox::park(conn, &id, version, &reason))
                     .await
             }
-            Outcome::Failed(_) | Outcome::Silent(_) | Outcome::Away(_) => Ok(()),
+            Outcome::Failed(_) | Outcome::Silent(_) | Outcome::Unavailable(_) => Ok(()),
         };
         match settled {
             Ok(()) => (id, outcome),
             // Delivered again later; that changes nothing over there.
             Err(error) => {
                 error.report(&self.reporter, "cannot settle the outbox");
-                (id, Outcome::Away(error.to_string()))
+                (id, Outcome::Unavailable(error.to_string()))
             }
         }
     }
@@ -228,7 +228,7 @@ impl Round {
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = request(message);
-        // Tells the other side, too, when nobody waits for the answer any more.
+        // Tells the other side, too, when the answer is not waited for any more.
         request.set_timeout(self.pace.deadline);
         request
     }
@@ -241,8 +241,8 @@ impl Round {
                 self.reporter
                     .degraded(format_args!("a film cannot be delivered: {reason}"));
             }
-            // The client and the database tell the log of what is away.
-            Outcome::Silent(reason) | Outcome::Away(reason) => {
+            // The client and the database log what is unavailable.
+            Outcome::Silent(reason) | Outcome::Unavailable(reason) => {
                 self.reporter
                     .hindered(format_args!("films wait for recommendations: {reason}"));
             }

@@ -62,7 +62,7 @@ pub fn page(conn: &mut DbConnection, after: &str, limit: i64) -> QueryResult<Vec
 ///
 /// If the database fails.
 pub fn repair(conn: &mut DbConnection, read: &StoredFlag, truth: &Truth) -> QueryResult<bool> {
-    // A version above that of the later answer is nobody's. It may be lowered if it is the one read.
+    // A version above that of the later answer comes from no recommendations service. It may be lowered if it is the one read.
     let foreign = read.version.filter(|_| read.is_frozen(truth));
     let replaceable = movies::recommended_version
         .is_null()

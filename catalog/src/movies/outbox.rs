@@ -1,4 +1,4 @@
-//! The outbox: what recommendations must still be told of, written in the transaction of each change.
+//! The outbox: changes of films that were not delivered to recommendations yet, written in the transaction of each change.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::{
     schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
 };
 
-/// The newest state of a movie that recommendations must be told of.
+/// The newest state of a movie that was not delivered to recommendations yet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
     /// The movie is as given; its version is the movie's.

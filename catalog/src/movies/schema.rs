@@ -33,7 +33,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// One row for each movie version that recommendations must still be told of.
+    /// One row for each movie version that was not delivered to recommendations yet.
     movie_outbox (seq) {
         seq -> BigInt,
         movie_id -> Text,

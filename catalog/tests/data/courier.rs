@@ -95,7 +95,7 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
 
 #[actix_web::test]
 async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_restart() {
-    for db in databases("courier-away") {
+    for db in databases("courier-unavailable") {
         let (recommender, address) = (Recommender::new(), nowhere());
         let world = World::start(&db, address).await;
         let kept = world.create("Kept").await;

@@ -127,7 +127,7 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
 
 #[actix_web::test]
 async fn events_wait_while_the_database_fails() {
-    for db in databases("status-away") {
+    for db in databases("status-unavailable") {
         let world = World::start(&db, nowhere()).await;
         let handler = world.status_handler();
         let movie = world.create("Film").await;
@@ -188,7 +188,7 @@ async fn an_event_that_the_database_never_takes_blocks_no_other() {
     }
 }
 
-/// Such a version would keep every genuine event from changing the flag, for ever.
+/// Such a version would keep every genuine event from changing the flag, without end.
 #[actix_web::test]
 async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
     for db in databases("status-future") {

@@ -149,7 +149,7 @@ pub(crate) fn draft(title: &str) -> MovieDraft {
     MovieDraft::parse(&fields(title)).unwrap()
 }
 
-/// An address where nobody answers.
+/// An address where no server listens.
 pub(crate) fn nowhere() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -66,7 +66,7 @@ impl Index {
         self.keywords.matching(film)
     }
 
-    /// Calls `visit` once with each user whom [`Index::users_matching`] would name, in no particular order: what
+    /// Calls `visit` once with each user that [`Index::users_matching`] would name, in no particular order: what
     /// counts or filters users needs no set of them.
     pub fn for_each_user_matching(&mut self, film: &FilmWords, visit: impl FnMut(UserId)) {
         self.keywords.for_each_matching(film, visit);

@@ -157,7 +157,7 @@ impl KeywordIndex {
         self.add_user(user, subscription)
     }
 
-    /// Adds a preference whose keyword has the normal form `normal`; reads the keyword only when nobody follows it yet.
+    /// Adds a preference whose keyword has the normal form `normal`; reads the keyword only when no user follows it yet.
     pub(super) fn follow_normal(
         &mut self,
         user: UserId,

@@ -1,5 +1,7 @@
 //! Matching that was begun and not finished.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use proto::{FilmId, UserId};
@@ -16,8 +18,6 @@ pub enum Work {
         film: FilmId,
         /// The first user that was not looked at.
         from: UserId,
-        /// Whether the rows' copies of the film's facts are out of date.
-        refresh: bool,
     },
     /// The films of a preference, after the film `after`.
     Preference {
@@ -30,13 +30,16 @@ pub enum Work {
     },
 }
 
+/// What earlier releases keep in the column `refresh`: that a film's facts have to be copied into its rows. They are not copied
+/// any more.
+const REFRESH: bool = false;
+
 type Row = (
     i64,
     Option<String>,
     Option<i32>,
     Option<String>,
     String,
-    bool,
 );
 
 /// The first piece of work with an id above `after`, and its id.
@@ -60,29 +63,25 @@ pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
     Ok(row.map(work))
 }
 
-/// The work that waits for any of `films`: the film, and whether the copies of its facts wait to be
-/// brought up to date.
-pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<(FilmId, bool)>> {
-    let columns = (backlog::film_id.assume_not_null(), backlog::refresh);
-    let mut found: Vec<(String, bool)> = Vec::new();
+/// Those of `films` for which work waits.
+pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<HashSet<FilmId>> {
+    let column = backlog::film_id.assume_not_null();
+    let mut found: Vec<String> = Vec::new();
     match conn {
         DbConnection::Sqlite(conn) => {
             for film in films {
                 let rows = backlog::table.filter(backlog::film_id.eq(film.as_str()));
-                found.extend(rows.select(columns).load(conn)?);
+                found.extend(rows.select(column).load(conn)?);
             }
         }
         DbConnection::Mysql(conn) => {
             for films in films.chunks(BATCH) {
                 let rows = backlog::table.filter(backlog::film_id.eq_any(texts(films)));
-                found.extend(rows.select(columns).load(conn)?);
+                found.extend(rows.select(column).load(conn)?);
             }
         }
     }
-    let typed = found
-        .into_iter()
-        .map(|(film, refresh)| (FilmId::stored(&film), refresh));
-    Ok(typed.collect())
+    Ok(found.iter().map(|film| FilmId::stored(film)).collect())
 }
 
 /// Forgets the work for `films`.
@@ -98,15 +97,11 @@ pub fn clear_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<()>
 pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryResult<()> {
     clear(conn, work)?;
     match work {
-        Work::Film {
-            film,
-            from,
-            refresh,
-        } => diesel::insert_into(backlog::table)
+        Work::Film { film, from } => diesel::insert_into(backlog::table)
             .values((
                 backlog::film_id.eq(film.as_str()),
                 backlog::position.eq(from.to_string()),
-                backlog::refresh.eq(*refresh),
+                backlog::refresh.eq(REFRESH),
                 backlog::created_at.eq(now),
             ))
             .execute(conn)?,
@@ -119,7 +114,7 @@ pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryRes
                 backlog::user_id.eq(user.0),
                 backlog::keyword.eq(keyword),
                 backlog::position.eq(after),
-                backlog::refresh.eq(false),
+                backlog::refresh.eq(REFRESH),
                 backlog::created_at.eq(now),
             ))
             .execute(conn)?,
@@ -150,23 +145,20 @@ const COLUMNS: (
     backlog::user_id,
     backlog::keyword,
     backlog::position,
-    backlog::refresh,
 ) = (
     backlog::id,
     backlog::film_id,
     backlog::user_id,
     backlog::keyword,
     backlog::position,
-    backlog::refresh,
 );
 
 fn work(row: Row) -> Work {
-    let (_, film, user, keyword, position, refresh) = row;
+    let (_, film, user, keyword, position) = row;
     match film {
         Some(film) => Work::Film {
             film: FilmId::stored(&film),
             from: UserId(position.parse().unwrap_or(i32::MIN)),
-            refresh,
         },
         None => Work::Preference {
             user: UserId(user.unwrap_or_default()),

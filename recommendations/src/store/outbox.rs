@@ -28,7 +28,7 @@ pub struct Waiting {
 /// A status to be told: the number of its event, the film, and whether it is recommended to anybody.
 pub type Status = (i64, FilmId, bool);
 
-/// Puts down what is to be told of films.
+/// Stores the status events of films that are to be published.
 pub fn put(conn: &mut DbConnection, statuses: &[Status], now: NaiveDateTime) -> QueryResult<()> {
     let rows: Vec<Row<'_>> = statuses
         .iter()

@@ -94,6 +94,9 @@ pub fn films_of_user(
 }
 
 /// Recommends films to users: pairs that are not stored yet.
+///
+/// A row also has the facts that the film has now, as the rows of older deployments do. They are not kept up to date, because
+/// answers take a film's facts from `films`.
 pub fn insert(
     conn: &mut DbConnection,
     pairs: &[(UserId, &Film)],
@@ -139,30 +142,6 @@ pub fn delete_films(conn: &mut DbConnection, user: UserId, films: &[FilmId]) -> 
         )
         .execute(conn)?;
     }
-    Ok(())
-}
-
-/// Copies the facts of `film` into its rows of the users `from` to `through`.
-pub fn refresh(
-    conn: &mut DbConnection,
-    film: &Film,
-    from: UserId,
-    through: UserId,
-) -> QueryResult<()> {
-    let facts = &film.facts;
-    diesel::update(
-        recommendations::table
-            .filter(recommendations::film_id.eq(film.id.as_str()))
-            .filter(recommendations::user_id.between(from.0, through.0)),
-    )
-    .set((
-        recommendations::title.eq(&facts.title),
-        recommendations::description.eq(&facts.description),
-        recommendations::genre.eq(&facts.genre),
-        recommendations::rating.eq(facts.rating),
-        recommendations::release_year.eq(&facts.release_year),
-    ))
-    .execute(conn)?;
     Ok(())
 }
 

@@ -13,11 +13,11 @@ use recommendations::system::Tuning;
 
 use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
 
-/// A broker that can be away.
+/// A broker that can be unavailable.
 #[derive(Default)]
 struct Broker {
     taken: Mutex<Vec<Event>>,
-    away: Mutex<bool>,
+    unavailable: Mutex<bool>,
     /// Takes this many events of the next batch and then fails.
     breaks_after: Mutex<Option<usize>>,
 }
@@ -25,8 +25,8 @@ struct Broker {
 #[async_trait]
 impl Outlet for Broker {
     async fn publish(&self, events: Vec<Event>) -> Result<(), BusError> {
-        if *self.away.lock().unwrap() {
-            return Err(BusError::Unavailable("the broker is away".into()));
+        if *self.unavailable.lock().unwrap() {
+            return Err(BusError::Unavailable("the broker is unavailable".into()));
         }
         let broken = self.breaks_after.lock().unwrap().take();
         let count = broken.unwrap_or(events.len()).min(events.len());
@@ -35,7 +35,7 @@ impl Outlet for Broker {
             .unwrap()
             .extend_from_slice(&events[..count]);
         if broken.is_some() {
-            Err(BusError::Unavailable("the broker went away".into()))
+            Err(BusError::Unavailable("the broker became unavailable".into()))
         } else {
             Ok(())
         }
@@ -78,7 +78,7 @@ fn events_wait_for_the_broker_and_then_come_in_order() {
     on_every_database("outbox_away", async |database| {
         let replica = Replica::start(&database, &small_steps()).await;
         let broker = Arc::new(Broker::default());
-        *broker.away.lock().unwrap() = true;
+        *broker.unavailable.lock().unwrap() = true;
         deliver(&replica, &broker);
         replica.follow(1, "train").await;
         for number in 0..20 {
@@ -92,16 +92,16 @@ fn events_wait_for_the_broker_and_then_come_in_order() {
             .collect();
         assert_eq!(written.len(), 20);
         assert!(written.is_sorted());
-        until("the courier says that the broker is away", async || {
+        until("the courier says that the broker is unavailable", async || {
             let actors = replica.process.registry.actors();
             actors
                 .iter()
-                .any(|actor| format!("{:?}", actor.health).contains("broker is away"))
+                .any(|actor| format!("{:?}", actor.health).contains("broker is unavailable"))
         })
         .await;
 
         *broker.breaks_after.lock().unwrap() = Some(7);
-        *broker.away.lock().unwrap() = false;
+        *broker.unavailable.lock().unwrap() = false;
         until("the outbox is empty", async || {
             replica.events().await.is_empty()
         })
@@ -139,7 +139,7 @@ fn one_replica_delivers_for_all_and_another_takes_over() {
         .await;
         assert!(others.taken().is_empty());
 
-        // One that stops in order gives its lease up, and nobody has to be patient.
+        // One that stops in order gives its lease up, and no other replica has to wait for it.
         first.engine.leave().await;
         first.stop().await;
         second.save(film("f3", "Train", 1)).await;

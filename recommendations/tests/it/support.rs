@@ -185,10 +185,9 @@ impl Replica {
             .collect()
     }
 
-    /// All stored recommendations: user, film, title, rows' id.
+    /// All stored recommendations: user, film, row's id.
     pub(crate) async fn rows(&self) -> Vec<Row> {
-        let all =
-            "SELECT user_id, film_id, title, id FROM recommendations ORDER BY user_id, film_id";
+        let all = "SELECT user_id, film_id, id FROM recommendations ORDER BY user_id, film_id";
         self.database
             .read(move |conn| sql_query(all).load(conn))
             .await
@@ -276,8 +275,6 @@ pub(crate) struct Row {
     pub(crate) user_id: i32,
     #[diesel(sql_type = sql_types::Text)]
     pub(crate) film_id: String,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
-    pub(crate) title: Option<String>,
     #[diesel(sql_type = sql_types::Integer)]
     pub(crate) id: i32,
 }

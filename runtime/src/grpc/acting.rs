@@ -16,7 +16,7 @@ pub fn acting_as<T>(mut request: Request<T>, user: UserId) -> Request<T> {
     request
 }
 
-/// The user whose data a call is about: the one whom `message_user` names, if the call is made on
+/// The user whose data a call is about: the one that `message_user` names, if the call is made on
 /// that user's behalf or does not say on whose.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The connections of a gRPC server: how many there are, and how long one may stay silent.
 //!
-//! tonic's own listener has no limit, keeps a connection that never says anything for ever, and
+//! tonic's own listener has no limit, keeps a silent connection without limit, and
 //! spins when there are no file descriptors left.
 
 use std::{

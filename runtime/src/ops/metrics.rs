@@ -28,7 +28,7 @@ const METRICS: [Metric; 5] = [
     (
         "marquee_actor_restarts_total",
         "counter",
-        "How many times the actor was made anew.",
+        "How many times the actor was restarted.",
         |a| a.restarts,
     ),
     (

@@ -23,7 +23,7 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Looks at the environment: a variable that is empty is as good as absent, as container engines
-    /// pass those that nobody has set; where `NAME` may be a secret, `NAME_FILE` names a file that
+    /// pass those that are not set; where `NAME` may be a secret, `NAME_FILE` names a file that
     /// holds it.
     ///
     /// # Errors

@@ -8,20 +8,19 @@ use std::{
 
 use super::registry::lock;
 
-/// How long something may be gone when the process has just started, before that is worth a line in
-/// the log.
+/// How long a dependency may be unavailable after the start of the process before the log has a line for it.
 const START: Duration = Duration::from_secs(5);
 
-/// For how long it must have been gone each time it was needed: one call that took too long on a busy
-/// machine is no absence.
+/// How long it must have been unavailable each time it was needed: one call that took too long on a busy
+/// machine does not count.
 const CONFIRMED: Duration = Duration::from_secs(1);
 
-/// For how long after it came back nothing is said of it: what comes and goes fills no log.
+/// How long after its return the log has no further line for it, so that what comes and goes does not fill the log.
 const RESPITE: Duration = Duration::from_secs(20);
 
-/// Something outside that actors of this process need. All who need the same one share this: whoever
-/// first finds it gone says so in the log, whoever first finds it there again does too, and the
-/// others keep quiet.
+/// Something outside the process that its actors need. All actors that need the same thing share one `Dependency`: the first
+/// that finds it unavailable writes a line to the log, so does the first that finds it available again, and the others write
+/// nothing.
 #[derive(Debug)]
 pub struct Dependency {
     gone: String,
@@ -37,12 +36,12 @@ struct Presence {
 }
 
 impl Dependency {
-    /// A dependency that operators know as `name`. It may not be there yet.
+    /// A dependency that operators know as `name`. It may not be available yet.
     pub fn new(name: &str) -> Self {
-        Self::in_words(format!("{name} is away"), format!("{name} is back"))
+        Self::in_words(format!("{name} is unavailable"), format!("{name} is available again"))
     }
 
-    /// A dependency whose absence and return are told in these words.
+    /// A dependency whose absence and return are logged in these words.
     pub fn in_words(gone: impl Into<String>, back: impl Into<String>) -> Self {
         Self {
             gone: gone.into(),
@@ -51,7 +50,7 @@ impl Dependency {
         }
     }
 
-    /// It was needed and not there.
+    /// The dependency was needed and unavailable.
     pub fn is_gone(&self, reason: impl fmt::Display) {
         let is_news = lock(&self.presence).is_gone(Instant::now());
         if is_news {
@@ -59,7 +58,7 @@ impl Dependency {
         }
     }
 
-    /// It was needed and there.
+    /// The dependency was needed and available.
     pub fn is_there(&self) {
         let is_news = lock(&self.presence).is_there(Instant::now());
         if let Some(absence) = is_news {

@@ -1,4 +1,4 @@
-//! Supervised actors: who restarts whom, and what callers hold meanwhile.
+//! Supervised actors: what restarts an actor, and what callers hold meanwhile.
 //!
 //! ```text
 //! Supervisor (one a service)
@@ -6,7 +6,7 @@
 //!       └ child: factory + Handle + ChildGuard
 //! ```
 //!
-//! A child that dies is made anew after an exponential, jittered delay. A child that dies too often
+//! A child that dies is restarted after an exponential, jittered delay. A child that dies too often
 //! has its whole group restarted; a group that is restarted too often makes the supervisor give up, and
 //! the process ends with a code that is not zero, for the orchestrator to start it again.
 

@@ -21,7 +21,7 @@ pub struct ActorRegistry {
 pub enum ActorState {
     /// Takes messages.
     Running,
-    /// Died, and is made anew after a delay; asking it fails at once.
+    /// Died, and is restarted after a delay; asking it fails at once.
     Restarting,
     /// Ended for good.
     Stopped,
@@ -53,9 +53,9 @@ pub struct ActorStatus {
     pub state: ActorState,
     /// What it says of its work.
     pub health: Health,
-    /// How many times it was made anew.
+    /// How many times it was restarted.
     pub restarts: u64,
-    /// Why it was last made anew, and how long ago that was.
+    /// Why it was last restarted, and how long ago that was.
     pub last_failure: Option<(String, Duration)>,
     /// Messages that wait in its mailbox or are being handled.
     pub mailbox: usize,

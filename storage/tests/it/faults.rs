@@ -27,7 +27,7 @@ fn a_write_that_panics_is_contained() {
                 panic!("a write with a bug")
             });
             assert!(matches!(panics.await, Err(Error::Panicked)));
-            // At once, while the actor is being made anew.
+            // At once, while the actor restarts.
             opened.note(round).await.unwrap();
             assert_eq!(opened.notes_outside(), round);
         }
@@ -260,7 +260,7 @@ fn a_lock_that_is_never_let_go_holds_nobody_up_for_longer_than_callers_wait() {
             })
         };
         let held_up = join_all((0..20).map(|_| update())).await;
-        assert!(held_up.iter().all(Result::is_err), "the lock held nobody");
+        assert!(held_up.iter().all(Result::is_err), "the lock blocked no write");
         eventually("a write that needs no lock", async || {
             opened.note(2).await.ok()
         })

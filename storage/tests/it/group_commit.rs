@@ -133,7 +133,7 @@ fn writes_that_wait_share_one_transaction() {
             .into_iter()
             .map(Result::unwrap)
             .collect();
-        // Each saw those before it, and nobody outside saw any of them.
+        // Each saw those before it, and no other connection saw any of them.
         assert_eq!(seen, (1..=20).map(|id| (id, 0)).collect::<Vec<_>>());
         assert_eq!(opened.notes_outside(), 20);
         opened.close().await;
@@ -262,7 +262,7 @@ fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
             done + refused,
             5_000,
             "{:?}",
-            outcomes.iter().find(|outcome| kind(outcome) == "away")
+            outcomes.iter().find(|outcome| kind(outcome) == "unavailable")
         );
         assert!(done >= 1_000, "only {done} were taken");
         assert_eq!(opened.notes_outside(), i64::try_from(done).unwrap());
@@ -275,6 +275,6 @@ pub(crate) fn kind<R>(outcome: &Result<R, Error>) -> &'static str {
         Ok(_) => "done",
         Err(Error::Query(_)) => "refused",
         Err(Error::Panicked) => "panicked",
-        Err(_) => "away",
+        Err(_) => "unavailable",
     }
 }

@@ -1,4 +1,4 @@
-//! A database that was lost, replaced or damaged is refused or taken out of use, never begun anew.
+//! A database that was lost, replaced or damaged is refused or taken out of use, never started empty.
 
 use std::{
     fs,
@@ -308,7 +308,7 @@ fn files_are_the_users_own() {
             for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
                 let entry = entry.unwrap();
                 let mode = entry.metadata().unwrap().mode() & 0o777;
-                // The image's copy of the old index of the log is made anew.
+                // The image's copy of the old index of the log is written again.
                 assert_eq!(mode, 0o600, "{:?}", entry.path());
                 files += 1;
             }

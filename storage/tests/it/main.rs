@@ -17,7 +17,7 @@ mod commands;
 mod faults;
 
 #[cfg(test)]
-mod away;
+mod unavailable;
 
 #[cfg(test)]
 mod replicas;

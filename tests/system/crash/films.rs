@@ -17,7 +17,7 @@ const PHRASES: [&str; 4] = [
 /// Every film has it: whoever follows it is recommended everything.
 const EVERYWHERE: &str = "film";
 
-/// Few films have it: what a crowd follows that nobody else does.
+/// Few films have it: keywords that a crowd of users follows and no other user.
 pub(super) const CROWD_PULLER: &str = "comet";
 
 /// What is said of a film; no two states of a film and no two films are alike.

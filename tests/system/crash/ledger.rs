@@ -222,7 +222,7 @@ impl<S> Register<S> {
         possible.map(|write| &write.state)
     }
 
-    /// It was found like this while nobody wrote.
+    /// It was found like this while no client wrote.
     pub(super) fn settle(&mut self, found: S)
     where
         S: PartialEq,

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::support::{GrpcAddresses, eventually};
 
-/// The users; nobody is the one at the browser, so that the pages' marks are the films' flags.
+/// The users; none of them is the one at the browser, so that the pages' marks are the films' flags.
 const USERS: [i32; 4] = [2, 3, 4, 5];
 const CLIENTS: usize = 12;
 /// A killed program closes its connections, so whoever waits as long as this waits for a living one.

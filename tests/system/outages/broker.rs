@@ -1,4 +1,4 @@
-//! The broker is away.
+//! The broker is unavailable.
 
 use super::{OUTAGE, endure, heist};
 use crate::support::{
@@ -53,7 +53,7 @@ impl Switch {
     async fn on(&mut self, system: &mut System) {
         match self {
             Self::Bridge => system.launch("bridge"),
-            Self::Relay(relay) => relay.mend().await,
+            Self::Relay(relay) => relay.repair().await,
         }
     }
 }

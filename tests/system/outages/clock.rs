@@ -63,7 +63,7 @@ async fn what_is_written_after_the_clock_was_set_back_is_the_newest() {
     );
     assert_eq!(system.program("marquee").alarms(), Vec::<String>::new());
 
-    // Started anew, it knows what it wrote when it was later.
+    // Restarted, it knows what it wrote when it was later.
     system.program("marquee").kill().await;
     system.launch("marquee");
     system.ready("marquee").await;

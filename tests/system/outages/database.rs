@@ -1,4 +1,4 @@
-//! The database server is away, or does not answer any more.
+//! The database server is unavailable, or does not answer any more.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ const BOUND: Duration = Duration::from_secs(20);
 
 /// What is said of a database server that two services need, which one of them is told by the other.
 const TOLD: [&str; 6] = [
-    "WARN the movies database is away",
-    "INFO the movies database is back after",
-    "WARN the recommendations database is away",
-    "INFO the recommendations database is back after",
-    "WARN recommendations is away",
-    "INFO recommendations is back after",
+    "WARN the movies database is unavailable",
+    "INFO the movies database is available again after",
+    "WARN the recommendations database is unavailable",
+    "INFO the recommendations database is available again after",
+    "WARN recommendations is unavailable",
+    "INFO recommendations is available again after",
 ];
 
 async fn relayed() -> Option<(Relay, Store)> {
@@ -54,7 +54,7 @@ async fn it_says_that_a_database_is_away_and_recovers_by_itself() {
         "alive all the same"
     );
 
-    relay.mend().await;
+    relay.repair().await;
     system.ready("marquee").await;
     browser.add(heist("Topkapi")).await;
     marked(&browser, "Topkapi", true).await;
@@ -91,7 +91,7 @@ async fn outage(gone: Gone) {
     endure(&visitors, OUTAGE * 2).await;
     assert!(visitors.errors() > errors, "pages need the database");
     match gone {
-        Gone::Refusing => relay.mend().await,
+        Gone::Refusing => relay.repair().await,
         Gone::Silent => relay.fall_silent(false),
     }
     system.ready("marquee").await;

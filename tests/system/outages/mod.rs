@@ -1,4 +1,4 @@
-//! A part of the system is away for a while: the rest goes on, and catches up by itself. Each time the system is used all the
+//! A part of the system is unavailable for a while: the rest goes on, and catches up by itself. Each time the system is used all the
 //! while, takes no more memory for it, and says so in its log: a line when it begins, and a line when it is over.
 
 mod broker;

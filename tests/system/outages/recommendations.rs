@@ -1,4 +1,4 @@
-//! Recommendations is away.
+//! Recommendations is unavailable.
 
 use super::{OUTAGE, endure, heist};
 use crate::support::{Bus, Layout, Store, System, Visitors, eventually, marked};
@@ -67,15 +67,15 @@ async fn the_log_tells_once_that_recommendations_is_away_and_once_that_it_is_bac
     assert!(visitors.taken() > taken, "films are taken all the same");
     system
         .program("catalog")
-        .assert_alarms_since(mark, &["WARN recommendations is away"]);
+        .assert_alarms_since(mark, &["WARN recommendations is unavailable"]);
 
     system.launch("recommendations");
     system.ready("recommendations").await;
     visitors.see(100).await;
     visitors.leave_all_well(&system).await;
     let told = [
-        "WARN recommendations is away",
-        "INFO recommendations is back after",
+        "WARN recommendations is unavailable",
+        "INFO recommendations is available again after",
     ];
     system.program("catalog").assert_alarms_since(mark, &told);
     system.program("catalog").assert_memory_is_flat(memory);

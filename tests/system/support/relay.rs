@@ -68,7 +68,7 @@ impl Relay {
         self.silent.send_replace(silent);
     }
 
-    pub(crate) async fn mend(&mut self) {
+    pub(crate) async fn repair(&mut self) {
         let address = self.address;
         let listener = super::eventually("the port to be free again", async || {
             TcpListener::bind(address)

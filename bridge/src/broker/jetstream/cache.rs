@@ -51,7 +51,7 @@ impl Stream {
         Ok(self.cache.get(seq).cloned().and_then(record::decode))
     }
 
-    /// Reads a message and some that follow it, where blocking hurts nobody.
+    /// Reads a message and some that follow it, where blocking does no harm.
     async fn read_ahead(&mut self, seq: u64) -> io::Result<()> {
         const MESSAGES: usize = 128;
         const BYTES: u64 = 1 << 20;

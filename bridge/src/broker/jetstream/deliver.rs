@@ -46,7 +46,7 @@ impl Waiting {
 /// What came of an attempt to hand out one message.
 enum Step {
     HandedOut,
-    /// Nothing to hand out, or nobody who takes it.
+    /// Nothing to deliver, or no client that asks for it.
     Idle,
     /// To be tried again then.
     Pause(Duration),

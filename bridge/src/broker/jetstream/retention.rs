@@ -14,7 +14,7 @@ use crate::broker::Retention;
 
 /// How often a stream looks for consumers that are behind.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the log tells of them.
+/// How often the log has a line for them.
 const WARNING_INTERVAL: Duration = Duration::from_secs(300);
 /// For how long a stream counts as degraded after a consumer has lost messages.
 const LOSS_SHOWN: Duration = Duration::from_secs(300);
@@ -64,12 +64,12 @@ fn nanos(age: Duration) -> Option<i64> {
     Some(nanos).filter(|nanos| *nanos > 0)
 }
 
-/// What a stream has told of consumers that are behind.
+/// What the log says of consumers that are behind.
 #[derive(Debug)]
 pub(super) struct Lag {
     next_check: Instant,
     warned: Option<Instant>,
-    /// The messages lost that are told of.
+    /// The lost messages that the log has counted.
     lost: u64,
     lost_at: Option<Instant>,
     /// Whether the stream counts among those that lag.

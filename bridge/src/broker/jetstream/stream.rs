@@ -31,7 +31,7 @@ use crate::broker::store::write::Written;
 pub(super) const MAX_COMMANDS: usize = 256;
 /// A batch that is this large takes no more commands until it is on its way.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// How long records that nobody waits for may stay in memory.
+/// How long records may stay in memory when no client waits for them.
 const LAZY_DELAY: Duration = Duration::from_millis(50);
 /// A stream without messages starts a new segment when the last is longer than this.
 const MAX_EMPTY_BYTES: u64 = 1 << 20;
@@ -278,7 +278,7 @@ impl Stream {
     }
 }
 
-/// Waits for the write on its way; for ever when there is none.
+/// Waits for the write in progress; without end when there is none.
 async fn finished(outcome: &mut Option<Outcome>) -> io::Result<Written> {
     match outcome {
         Some(outcome) => outcome

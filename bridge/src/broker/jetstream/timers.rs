@@ -13,7 +13,7 @@ use crate::broker::headers;
 use crate::broker::store::record::Record;
 
 impl Stream {
-    /// Ends requests whose time is up, sends heartbeats, makes late messages due again, drops consumers nobody uses.
+    /// Ends requests whose time is up, sends heartbeats, makes late messages due again, drops consumers that are not used.
     pub(super) fn tend_consumers(&mut self, now: Instant) {
         let mut unused = Vec::new();
         for (name, consumer) in &mut self.state.consumers {

@@ -26,7 +26,7 @@ pub(in crate::broker) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, locks it, and clears away what a crash left of streams half deleted or half made.
+    /// Makes the folder if need be, locks it, and removes what a crash left of streams half deleted or half made.
     pub(in crate::broker) fn open(data_dir: &Path) -> Result<Self, BrokerError> {
         let streams = data_dir.join(STREAMS);
         fs::create_dir_all(&streams).map_err(at(&streams))?;
@@ -92,7 +92,7 @@ pub(in crate::broker) fn being_made(dir: &Path) -> PathBuf {
 
 /// Frees the name of a folder that holds no stream, and keeps what is in it.
 pub(in crate::broker) fn set_aside(dir: &Path) -> io::Result<()> {
-    // Works for an empty one only, which nobody will miss.
+    // Works for an empty one only, which holds nothing to lose.
     if fs::remove_dir(dir).is_err() {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
         fs::rename(dir, format!("{}{UNUSABLE}-{now}", dir.display()))?;

@@ -66,12 +66,7 @@ pub fn continue_film(
     let Some(work) = backlog::find(conn, work_id)? else {
         return Ok(Outcome::Unchanged);
     };
-    let Work::Film {
-        film,
-        from,
-        refresh,
-    } = &work
-    else {
+    let Work::Film { film, from } = &work else {
         return Ok(Outcome::Unchanged);
     };
     let Some(mut film) = films::find(conn, film)? else {
@@ -91,7 +86,7 @@ pub fn continue_film(
             None => return Ok(Outcome::Lagging),
         }
     };
-    let mut effects = settle(conn, &mut film, &users, *from, *refresh, terms)?;
+    let mut effects = settle(conn, &mut film, &users, *from, false, terms)?;
     effects.events = tell(conn, &mut film, place.first, terms)?;
     films::put(conn, &[(&film, true)], terms.now)?;
     Ok(Outcome::Changed(effects))
@@ -99,12 +94,15 @@ pub fn continue_film(
 
 /// Makes the rows of `film` those of `users`, from the user `from` on and as far as the limits go;
 /// the rest goes to the backlog. Brings the count up to date in `film`, which the caller stores.
+///
+/// If the film `is_edited`, users who keep it are told, too, but not those that are left to the backlog: they see the edit when
+/// they look next.
 pub(super) fn settle(
     conn: &mut DbConnection,
     film: &mut Film,
     users: &RoaringBitmap,
     from: UserId,
-    refresh: bool,
+    is_edited: bool,
     terms: &Terms,
 ) -> QueryResult<Effects> {
     let mut effects = Effects::default();
@@ -115,8 +113,11 @@ pub(super) fn settle(
         if budget == 0 || scanned >= terms.limits.scan {
             break;
         }
-        let plan = Plan::make(conn, film, users, start, refresh, budget, terms)?;
+        let plan = Plan::make(conn, film, users, start, budget, terms)?;
         plan.carry_out(conn, film, terms)?;
+        if is_edited {
+            effects.users.extend(&plan.kept);
+        }
         budget -= plan.changes().min(budget);
         scanned += plan.scanned;
         next = plan.next;
@@ -126,7 +127,6 @@ pub(super) fn settle(
     let work = Work::Film {
         film: film.id.clone(),
         from: next.unwrap_or(LAST_USER),
-        refresh,
     };
     match next {
         Some(_) => backlog::put(conn, &work, terms.now)?,
@@ -148,11 +148,9 @@ fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> Qu
 
 /// What has to be done to the rows of a film for a range of users.
 struct Plan {
-    from: UserId,
-    through: UserId,
     missing: Vec<UserId>,
     superfluous: Vec<UserId>,
-    outdated: Vec<UserId>,
+    kept: Vec<UserId>,
     scanned: usize,
     next: Option<UserId>,
 }
@@ -164,7 +162,6 @@ impl Plan {
         film: &Film,
         users: &RoaringBitmap,
         start: UserId,
-        refresh: bool,
         budget: usize,
         terms: &Terms,
     ) -> QueryResult<Self> {
@@ -176,11 +173,9 @@ impl Plan {
             _ => LAST_USER,
         };
         let mut plan = Self {
-            from: start,
-            through: end,
             missing: Vec::new(),
             superfluous: Vec::new(),
-            outdated: Vec::new(),
+            kept: Vec::new(),
             scanned,
             next: end.0.checked_add(1).map(UserId),
         };
@@ -193,12 +188,9 @@ impl Plan {
                 (None, Some(_)) => Ordering::Greater,
                 (None, None) => return Ok(plan),
             };
-            if plan.changes() >= budget && (order != Ordering::Equal || refresh) {
+            if plan.changes() >= budget && order != Ordering::Equal {
                 let next = [stored.peek(), wanted.peek()].into_iter().flatten().min();
                 plan.next = next.copied();
-                plan.through = plan
-                    .next
-                    .map_or(end, |next| UserId(next.0.saturating_sub(1)));
                 return Ok(plan);
             }
             match order {
@@ -206,8 +198,7 @@ impl Plan {
                 Ordering::Greater => plan.missing.extend(wanted.next()),
                 Ordering::Equal => {
                     wanted.next();
-                    let kept = stored.next();
-                    plan.outdated.extend(kept.filter(|_| refresh));
+                    plan.kept.extend(stored.next());
                 }
             }
         }
@@ -215,20 +206,16 @@ impl Plan {
 
     fn carry_out(&self, conn: &mut DbConnection, film: &Film, terms: &Terms) -> QueryResult<()> {
         recommendations::delete_users(conn, &film.id, &self.superfluous)?;
-        if !self.outdated.is_empty() {
-            recommendations::refresh(conn, film, self.from, self.through)?;
-        }
         let pairs: Vec<_> = self.missing.iter().map(|user| (*user, film)).collect();
         recommendations::insert(conn, &pairs, terms.now)
     }
 
     fn changes(&self) -> usize {
-        self.missing.len() + self.superfluous.len() + self.outdated.len()
+        self.missing.len() + self.superfluous.len()
     }
 
     fn touched(&self) -> impl Iterator<Item = UserId> {
-        let changed = self.missing.iter().chain(&self.superfluous);
-        changed.chain(&self.outdated).copied()
+        self.missing.iter().chain(&self.superfluous).copied()
     }
 }
 

@@ -17,7 +17,7 @@ use storage::DbConnection;
 use super::{
     Effects, Outcome, Seen, Terms,
     corrections::Corrections,
-    film::{FIRST_USER, LAST_USER, settle},
+    film::{FIRST_USER, settle},
 };
 use crate::{
     matching::FilmWords,
@@ -69,7 +69,7 @@ pub fn save_films(
     let stored = films::find_all(conn, &ids)?.into_iter();
     let mut stored: HashMap<FilmId, Film> = stored.map(|film| (film.id.clone(), film)).collect();
     let known: Vec<FilmId> = stored.keys().cloned().collect();
-    let backlog: HashMap<FilmId, bool> = backlog::of_films(conn, &known)?.into_iter().collect();
+    let backlog = backlog::of_films(conn, &known)?;
     let oldest = films.iter().map(|film| film.seen.watermark).min();
     let corrections = Corrections::read(conn, oldest.unwrap_or_default(), place, terms)?;
 
@@ -81,8 +81,8 @@ pub fn save_films(
         let outcome = if is_late(newest, film.version, terms.now) {
             Outcome::Unchanged
         } else if let Some(users) = corrections.apply(&film.words, &film.seen) {
-            let refresh = backlog.get(&film.id).copied();
-            updates.push(Update::new(seq, film, before, users, refresh, terms));
+            let is_in_backlog = backlog.contains(&film.id);
+            updates.push(Update::new(seq, film, before, users, is_in_backlog, terms));
             Outcome::Changed(Effects::default())
         } else {
             Outcome::Lagging
@@ -121,27 +121,25 @@ struct Update<'a> {
     is_known: bool,
     /// Work for it waits in the backlog.
     is_in_backlog: bool,
-    /// The rows' copies of its facts are out of date.
-    refresh: bool,
+    /// It looks different in a list of recommendations.
+    is_edited: bool,
     /// It has too many recommendations for the group's statements.
     is_large: bool,
 }
 
 impl<'a> Update<'a> {
-    /// `refresh` is that of the film's work in the backlog, if there is any.
     fn new(
         seq: i64,
         sent: &FilmToSave,
         before: Option<Film>,
         users: Cow<'a, RoaringBitmap>,
-        refresh: Option<bool>,
+        is_in_backlog: bool,
         terms: &Terms,
     ) -> Self {
         let is_known = before.is_some();
         let mut film = before.unwrap_or_else(|| Film::new(sent.id.clone()));
         let rows = users.len() + film.recommended_count.unsigned_abs();
-        // Rows of older deployments may hold facts of different ages.
-        let is_outdated = film.stated.is_none() || !film.facts.looks_like(&sent.facts);
+        let is_edited = is_known && !film.facts.looks_like(&sent.facts);
         film.facts = FilmFacts::clone(&sent.facts);
         film.version = sent.version.or(film.version);
         film.deleted = false;
@@ -150,8 +148,8 @@ impl<'a> Update<'a> {
             film,
             users,
             is_known,
-            is_in_backlog: refresh.is_some(),
-            refresh: is_known && (is_outdated || refresh == Some(true)),
+            is_in_backlog,
+            is_edited,
             is_large: rows > terms.limits.rows as u64,
         }
     }
@@ -170,11 +168,10 @@ impl<'a> Update<'a> {
             if !is_kept {
                 superfluous.push(*id);
             }
-            if !is_kept || self.refresh {
+            if !is_kept || self.is_edited {
                 effects.users.push(*user);
             }
         }
-        self.refresh &= superfluous.len() < stored.len();
         self.film.recommended_count += missing.len() as i64 - superfluous.len() as i64;
         let missing: Vec<UserId> = missing.iter().map(|user| UserId(user as i32)).collect();
         effects.users.extend(&missing);
@@ -195,8 +192,8 @@ fn write(
     for update in updates.iter_mut() {
         let mut of_film = Effects::default();
         if update.is_large {
-            let (users, refresh) = (&update.users, update.refresh);
-            of_film = settle(conn, &mut update.film, users, FIRST_USER, refresh, terms)?;
+            let (users, is_edited) = (&update.users, update.is_edited);
+            of_film = settle(conn, &mut update.film, users, FIRST_USER, is_edited, terms)?;
             missing.push(Vec::new());
         } else {
             let rows = stored.get(&update.film.id).map_or(&[][..], Vec::as_slice);
@@ -244,9 +241,6 @@ fn write(
         .collect();
 
     recommendations::delete(conn, &superfluous)?;
-    for update in small().filter(|update| update.refresh) {
-        recommendations::refresh(conn, &update.film, FIRST_USER, LAST_USER)?;
-    }
     recommendations::insert(conn, &pairs, terms.now)?;
     backlog::clear_films(conn, &done)?;
     changes::record_films(conn, &changed, terms.now)?;

@@ -1,4 +1,4 @@
-//! The database server goes away and comes back. Seen from a client that is a closed port and cut
+//! The database server becomes unavailable and available again. Seen from a client that is a closed port and cut
 //! connections, which a relay in between can do without a server of its own.
 
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn the_pool_recovers_when_the_server_is_back() {
             begun.elapsed()
         );
 
-        relay.mend().await;
+        relay.repair().await;
         eventually("reads to work again", async || {
             database.read(|conn| count(conn, "notes")).await.ok()
         })
@@ -87,7 +87,7 @@ fn a_service_that_starts_before_its_server_waits_for_it() {
         let opens = async { open(&supervisor, &url).await.map(drop) };
         let comes_back = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            relay.mend().await;
+            relay.repair().await;
         };
         let (opened, ()) = tokio::join!(
             tokio::time::timeout(Duration::from_secs(60), opens),
@@ -173,7 +173,7 @@ impl Relay {
         assert!(running.await.unwrap_err().is_cancelled());
     }
 
-    async fn mend(&mut self) {
+    async fn repair(&mut self) {
         let listener = eventually("the port to be free again", async || {
             TcpListener::bind(&self.address).await.ok()
         });
