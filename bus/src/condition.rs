@@ -116,7 +116,11 @@ impl Condition {
     /// Why nothing goes on, if so.
     pub(super) fn trouble(&self) -> Option<String> {
         let troubles = self.troubles();
-        troubles.unavailable.as_ref().or(troubles.stuck.as_ref()).cloned()
+        troubles
+            .unavailable
+            .as_ref()
+            .or(troubles.stuck.as_ref())
+            .cloned()
     }
 
     fn change(&self, change: impl FnOnce(&mut Troubles)) {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     admin::make_topics,
-    client::{UNREACHABLE, Listener, config, drop_elsewhere, look_for_broker, unavailable},
+    client::{Listener, UNREACHABLE, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::{BusError, Condition, Event, Published, Publisher, Retention};
 
@@ -125,7 +125,9 @@ impl KafkaPublisher {
         let delivered = loop {
             match timeout(PATIENCE, &mut *delivery).await {
                 Ok(delivered) => break delivered,
-                Err(_) if self.condition.is_broker_suspected() => self.condition.broker_unavailable(UNREACHABLE),
+                Err(_) if self.condition.is_broker_suspected() => {
+                    self.condition.broker_unavailable(UNREACHABLE)
+                }
                 Err(_) => {}
             }
         };

@@ -34,13 +34,7 @@ pub enum Work {
 /// any more.
 const REFRESH: bool = false;
 
-type Row = (
-    i64,
-    Option<String>,
-    Option<i32>,
-    Option<String>,
-    String,
-);
+type Row = (i64, Option<String>, Option<i32>, Option<String>, String);
 
 /// The first piece of work with an id above `after`, and its id.
 pub fn next(conn: &mut DbConnection, after: i64) -> QueryResult<Option<(i64, Work)>> {

@@ -35,7 +35,9 @@ impl Outlet for Broker {
             .unwrap()
             .extend_from_slice(&events[..count]);
         if broken.is_some() {
-            Err(BusError::Unavailable("the broker became unavailable".into()))
+            Err(BusError::Unavailable(
+                "the broker became unavailable".into(),
+            ))
         } else {
             Ok(())
         }
@@ -92,12 +94,15 @@ fn events_wait_for_the_broker_and_then_come_in_order() {
             .collect();
         assert_eq!(written.len(), 20);
         assert!(written.is_sorted());
-        until("the courier says that the broker is unavailable", async || {
-            let actors = replica.process.registry.actors();
-            actors
-                .iter()
-                .any(|actor| format!("{:?}", actor.health).contains("broker is unavailable"))
-        })
+        until(
+            "the courier says that the broker is unavailable",
+            async || {
+                let actors = replica.process.registry.actors();
+                actors
+                    .iter()
+                    .any(|actor| format!("{:?}", actor.health).contains("broker is unavailable"))
+            },
+        )
         .await;
 
         *broker.breaks_after.lock().unwrap() = Some(7);

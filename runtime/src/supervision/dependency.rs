@@ -38,7 +38,10 @@ struct Presence {
 impl Dependency {
     /// A dependency that operators know as `name`. It may not be available yet.
     pub fn new(name: &str) -> Self {
-        Self::in_words(format!("{name} is unavailable"), format!("{name} is available again"))
+        Self::in_words(
+            format!("{name} is unavailable"),
+            format!("{name} is available again"),
+        )
     }
 
     /// A dependency whose absence and return are logged in these words.

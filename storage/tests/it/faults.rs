@@ -260,7 +260,10 @@ fn a_lock_that_is_never_let_go_holds_nobody_up_for_longer_than_callers_wait() {
             })
         };
         let held_up = join_all((0..20).map(|_| update())).await;
-        assert!(held_up.iter().all(Result::is_err), "the lock blocked no write");
+        assert!(
+            held_up.iter().all(Result::is_err),
+            "the lock blocked no write"
+        );
         eventually("a write that needs no lock", async || {
             opened.note(2).await.ok()
         })

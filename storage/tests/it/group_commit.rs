@@ -262,7 +262,9 @@ fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
             done + refused,
             5_000,
             "{:?}",
-            outcomes.iter().find(|outcome| kind(outcome) == "unavailable")
+            outcomes
+                .iter()
+                .find(|outcome| kind(outcome) == "unavailable")
         );
         assert!(done >= 1_000, "only {done} were taken");
         assert_eq!(opened.notes_outside(), i64::try_from(done).unwrap());
