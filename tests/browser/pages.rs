@@ -145,7 +145,7 @@ async fn a_catalogue_whose_recommendations_are_away() {
     visitor.expects(503);
     visitor.press("Stop following heist").await;
     visitor
-        .sees("Recommendations are away for the moment")
+        .sees("Recommendations are unavailable at the moment")
         .await;
     look_over(&visitor, "error-503").await;
     for (path, name) in [
@@ -164,14 +164,14 @@ async fn a_catalogue_whose_recommendations_are_away() {
     // What was away comes back by itself to a page that is open.
     visitor.open("/").await;
     visitor
-        .sees("Recommendations are away for the moment.")
+        .sees("Recommendations are unavailable at the moment.")
         .await;
     for name in ["bridge", "recommendations"] {
         system.launch(name);
         system.ready(name).await;
     }
     visitor.sees("because you follow heist").await;
-    assert!(!visitor.words("main").await.unwrap().contains("away"));
+    assert!(!visitor.words("main").await.unwrap().contains("unavailable"));
     visitor.leave().await;
     system.stop().await;
 }

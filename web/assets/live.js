@@ -167,3 +167,36 @@ document.addEventListener("visibilitychange", () => (document.hidden ? disconnec
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", connect);
 connect();
+
+// What is typed on Following is looked up while one types.
+const typed = document.getElementById("keyword");
+const preview = document.getElementById("preview");
+const TYPING_MS = 350;
+let typing = null;
+let lookup = null;
+
+async function showPreview() {
+  lookup?.abort();
+  lookup = new AbortController();
+  const asked = lookup;
+  try {
+    const address = `${preview.dataset.preview}&keyword=${encodeURIComponent(typed.value)}`;
+    const signal = AbortSignal.any([asked.signal, AbortSignal.timeout(DEADLINE_MS)]);
+    const response = await fetch(address, { headers: { Accept: "text/html" }, signal });
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.getElementById("preview");
+    if (asked !== lookup || !fresh) return;
+    // The part itself stays, so that a screen reader notices what changes in it.
+    preview.replaceChildren(...document.adoptNode(fresh).childNodes);
+  } catch {
+    // The next letter, or the button, asks again.
+  }
+}
+
+if (typed && preview?.dataset.preview) {
+  typed.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(showPreview, TYPING_MS);
+  });
+}

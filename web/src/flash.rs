@@ -22,6 +22,8 @@ const LONGEST_CHARS: usize = 300;
 pub(super) enum Flash {
     /// This sentence says it.
     Said(String),
+    /// This sentence says what is followed now.
+    Followed(String),
     /// A film was deleted.
     Deleted { id: String, title: String },
     /// A keyword is no longer followed.
@@ -40,7 +42,7 @@ impl Flash {
     /// The sentence for the visitor.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Said(sentence) => sentence.clone(),
+            Self::Said(sentence) | Self::Followed(sentence) => sentence.clone(),
             Self::Deleted { title, .. } => format!("{title} was deleted."),
             Self::Stopped { keyword } => format!("You no longer follow {keyword}."),
         }
@@ -49,7 +51,7 @@ impl Flash {
     /// How it is undone.
     pub(super) fn undo(&self) -> Option<Undo> {
         match self {
-            Self::Said(_) => None,
+            Self::Said(_) | Self::Followed(_) => None,
             Self::Deleted { id, .. } => Some(Undo {
                 action: format!("{}/restore", url::film(id)),
                 keyword: None,
@@ -64,6 +66,7 @@ impl Flash {
     fn to_value(&self) -> String {
         let value = match self {
             Self::Said(sentence) => format!("said {sentence}"),
+            Self::Followed(sentence) => format!("followed {sentence}"),
             Self::Deleted { id, title } => format!("deleted {id} {title}"),
             Self::Stopped { keyword } => format!("stopped {keyword}"),
         };
@@ -74,6 +77,7 @@ impl Flash {
         let (kind, rest) = value.split_once(' ')?;
         match kind {
             "said" => Some(Self::Said(rest.into())),
+            "followed" => Some(Self::Followed(rest.into())),
             "deleted" => {
                 let (id, title) = rest.split_once(' ')?;
                 Some(Self::Deleted {
@@ -118,6 +122,7 @@ mod tests {
     fn what_was_done_survives_the_way_through_a_cookie() {
         for flash in [
             Flash::Said("Heat was added.".into()),
+            Flash::Followed("You follow heist now.".into()),
             Flash::Deleted {
                 id: "a/b".into(),
                 title: "A film  with spaces ".into(),

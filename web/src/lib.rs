@@ -18,6 +18,7 @@ pub mod actors;
 mod film;
 mod films;
 mod following;
+mod keywords;
 mod live;
 mod recommended;
 

@@ -105,7 +105,7 @@ impl PageError {
                 Error::ServiceUnavailable(Service::Recommendations)
                 | Error::ServiceFailed(Service::Recommendations, _),
             ) => said(
-                "Recommendations are away for the moment",
+                "Recommendations are unavailable at the moment",
                 "Nothing is lost. Try again in a little while; look first whether what you sent was kept.",
             ),
             Self::Service(Error::Invalid(sentence)) => {

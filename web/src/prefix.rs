@@ -23,7 +23,14 @@ use bytes::Bytes;
 
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 /// The attributes that hold addresses of ours.
-const ATTRIBUTES: [&str; 5] = ["href", "src", "action", "data-live", "data-base"];
+const ATTRIBUTES: [&str; 6] = [
+    "href",
+    "src",
+    "action",
+    "data-live",
+    "data-preview",
+    "data-base",
+];
 const LONGEST: usize = 200;
 
 /// A path such as `/films`, or nothing for the root.

@@ -32,7 +32,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         }
         Err(error) => {
             error.log();
-            (RecommendedView::away(), None)
+            (RecommendedView::unavailable(), None)
         }
     };
     // A script keeps what it shows rather than put the news of an absence in its place.

@@ -152,6 +152,11 @@ impl RequestContext {
         self.flash.is_some() && !self.wants_list_only()
     }
 
+    /// Whether this page is to tell the visitor what they follow now.
+    pub(super) fn flash_is_of_following(&self) -> bool {
+        matches!(self.flash, Some(Flash::Followed(_))) && !self.wants_list_only()
+    }
+
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(status);
         // Each visitor's pages are their own, and may differ the next time.

@@ -81,8 +81,8 @@ impl Templates {
         self.render("film_form.html", layout, view, Part::Page)
     }
 
-    pub(super) fn following(&self, layout: &Layout, view: &FollowingView) -> Rendered {
-        self.render("following.html", layout, view, Part::Page)
+    pub(super) fn following(&self, layout: &Layout, view: &FollowingView, part: Part) -> Rendered {
+        self.render("following.html", layout, view, part)
     }
 
     pub(super) fn recommendations(

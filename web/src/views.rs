@@ -16,7 +16,7 @@ use super::{
 pub(super) use film::{FilmCard, FilmView, MarkView, Why};
 pub(super) use film_form::FilmFormView;
 pub(super) use filter::Filter;
-pub(super) use following::FollowingView;
+pub(super) use following::{FollowingView, PREVIEW_SIZE, Preview};
 pub(super) use wall::{FilmsView, RecommendedView, genre_names};
 
 /// How many films a page shows: divisible by every likely number of columns.

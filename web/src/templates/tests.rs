@@ -1,13 +1,13 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::views::{FilmCard, Filter, Place, Why};
+use super::super::views::{FilmCard, Filter, Place, Preview, Why};
 use super::super::{flash::Flash, marks::Marks};
 use super::*;
 use crate::{
-    FieldError, FieldErrors,
+    Error, FieldError, FieldErrors,
     actors::{
         catalog_gateway::{Film, FilmFields, Summary},
-        recommendations_gateway::{FollowedKeyword, RecommendedFilm},
+        recommendations_gateway::{FollowedKeyword, Found, RecommendedFilm},
     },
 };
 
@@ -117,7 +117,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
     };
     let wall = FilmsView::new(&summary(text), &everything, cards, 36_273, 2, 9);
     let no_film = FilmsView::new(&summary(text), &Filter::of_genre(text), Vec::new(), 0, 1, 1);
-    let away = no_film.marked(&Marks::unavailable());
+    let unmarked = no_film.marked(&Marks::unavailable());
     let empty =
         FilmsView::new(&Summary::default(), &Filter::default(), Vec::new(), 0, 1, 1).offering(223);
     let followed = |keyword: &str, matching_films| FollowedKeyword {
@@ -125,7 +125,23 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
         matching_films,
     };
     let following = FollowingView::new(vec![followed(text, Some(1)), followed("..", None)]);
-    let refused = FollowingView::away().refusing(text.into(), text);
+    let found = |films: &[RecommendedFilm], total| Found {
+        films: films.into(),
+        total,
+        known: 36_273,
+    };
+    let previews = || {
+        vec![
+            Preview::new(text.into(), Ok(&found(&[recommended(text)], 1))),
+            Preview::new(text.into(), Ok(&found(&[], 0))),
+            Preview::new(text.into(), Ok(&found(&[recommended(text)], 9_000))),
+            Preview::new(text.into(), Err(&Error::Invalid(text.into()))),
+            Preview::new(text.into(), Err(&Error::Full)),
+        ]
+    };
+    let previewed = following.clone().previewing(text.into(), previews());
+    let asking = following.clone().asking(vec![text.into()], previews());
+    let refused = FollowingView::unavailable().refusing(text.into(), text);
     let error = ErrorView {
         status: 404,
         heading: "Gone",
@@ -141,7 +157,10 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
             "no film of the genre",
             templates.films(&bare, &no_film, Part::Page),
         ),
-        ("films away", templates.films(&bare, &away, Part::Page)),
+        (
+            "films unavailable",
+            templates.films(&bare, &unmarked, Part::Page),
+        ),
         (
             "an empty catalogue",
             templates.films(&bare, &empty, Part::Page),
@@ -173,12 +192,30 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
             "form failed",
             templates.film_form(&full, &form.failed(text.into())),
         ),
-        ("following", templates.following(&full, &following)),
+        (
+            "following",
+            templates.following(&full, &following, Part::Page),
+        ),
         (
             "following nothing",
-            templates.following(&bare, &FollowingView::new(Vec::new())),
+            templates.following(&bare, &FollowingView::new(Vec::new()), Part::Page),
         ),
-        ("following refused", templates.following(&full, &refused)),
+        (
+            "following refused",
+            templates.following(&full, &refused, Part::Page),
+        ),
+        (
+            "previews",
+            templates.following(&full, &previewed, Part::Page),
+        ),
+        (
+            "previews list",
+            templates.following(&full, &previewed, Part::List),
+        ),
+        (
+            "common keywords",
+            templates.following(&full, &asking, Part::Page),
+        ),
         (
             "recommendations",
             templates.recommendations(
@@ -200,8 +237,8 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
             templates.recommendations(&bare, &RecommendedView::new(&[], 0, 1, 1), Part::Page),
         ),
         (
-            "recommendations away",
-            templates.recommendations(&bare, &RecommendedView::away(), Part::Page),
+            "recommendations unavailable",
+            templates.recommendations(&bare, &RecommendedView::unavailable(), Part::Page),
         ),
         ("error", templates.error(&bare, &error)),
     ]
@@ -219,7 +256,11 @@ fn every_template_renders_with_every_view() {
         let is_list = name.ends_with(" list");
         assert_eq!(html.contains("<!doctype html>"), !is_list, "{name}");
         let headings = html.matches("<h1").count();
-        assert_eq!(headings, usize::from(name != "films list"), "{name}");
+        assert_eq!(
+            headings,
+            usize::from(name != "films list" && name != "previews list"),
+            "{name}"
+        );
     }
 }
 
@@ -250,7 +291,7 @@ fn a_very_long_title_is_set_smaller_where_it_is_a_heading() {
 #[test]
 fn numbers_are_grouped_around_every_page() {
     let html = templates()
-        .following(&layout(), &FollowingView::away())
+        .following(&layout(), &FollowingView::unavailable(), Part::Page)
         .unwrap();
     assert!(html.contains(r#"<span id="badge-count">1,234</span>"#));
 }

@@ -33,10 +33,12 @@ pub(crate) struct FilmsView {
     pager: Pager,
     /// Where a script gets the list anew.
     fragment: String,
+    /// Where the keyword of the list can be followed.
+    follow: String,
     /// How many films the sample has, where it is offered.
     sample_size: Option<i32>,
     /// Whether the recommendations service does not say which films are for the user.
-    away: bool,
+    unavailable: bool,
 }
 
 impl FilmsView {
@@ -59,15 +61,16 @@ impl FilmsView {
                 .collect(),
             pager: Pager::new("/", filter, page, last),
             fragment: filter.url("/", page, "list"),
+            follow: Filter::of_keyword(&filter.keyword).url("/preferences", 1, ""),
             sample_size: None,
-            away: false,
+            unavailable: false,
         }
     }
 
     /// The same list with a user's marks, for a page that is rendered for this user alone.
     pub(crate) fn marked(&self, marks: &Marks) -> Self {
         let mut view = self.clone();
-        view.away = marks.unavailable;
+        view.unavailable = marks.unavailable;
         for (film, mark) in view.films.iter_mut().zip(&marks.films) {
             film.slot = Some(mark.clone());
         }
@@ -131,7 +134,7 @@ pub(crate) struct RecommendedView {
     films: Vec<FilmCard>,
     pager: Pager,
     fragment: String,
-    away: bool,
+    unavailable: bool,
 }
 
 impl RecommendedView {
@@ -141,13 +144,13 @@ impl RecommendedView {
             films: films.iter().map(FilmCard::of_recommended).collect(),
             pager: Pager::new("/recommendations", &Filter::default(), page, last),
             fragment: Filter::default().url("/recommendations", page, "list"),
-            away: false,
+            unavailable: false,
         }
     }
 
-    pub(crate) fn away() -> Self {
+    pub(crate) fn unavailable() -> Self {
         Self {
-            away: true,
+            unavailable: true,
             ..Self::new(&[], 0, 1, 1)
         }
     }

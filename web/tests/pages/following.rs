@@ -1,5 +1,7 @@
 //! What a visitor follows.
 
+use proto::recommendations::FilmUpdate;
+
 use crate::site::{Site, eventually};
 
 #[tokio::test]
@@ -8,7 +10,7 @@ async fn a_keyword_is_followed_with_its_films_and_stopped() {
     let browser = site.browser();
     let empty = browser.get("/preferences").await;
     assert!(
-        empty.text().contains("You follow nothing yet."),
+        empty.text().contains("You follow no keyword yet."),
         "{}",
         empty.text()
     );
@@ -30,9 +32,11 @@ async fn a_keyword_is_followed_with_its_films_and_stopped() {
     insta::assert_snapshot!(page.text(), @r"
     You follow heist now.
     Following 1 keyword
-    A film that fits one of these words turns up under For you, at once.
-    Word or phrase
+    Films that match a keyword appear under For you at once.
+    Keyword
+    A word or a phrase. Put commas between several.
     Follow
+    Preview
     What you follow
     heist
     1 film
@@ -130,7 +134,8 @@ async fn what_cannot_be_followed_stays_in_the_box_with_the_reason() {
             .await;
         assert_eq!(page.status, 422);
         assert!(
-            page.text().contains("Type a word or a phrase to follow."),
+            page.text()
+                .contains("Type a keyword to follow: a word or a phrase."),
             "{}",
             page.text()
         );
@@ -151,7 +156,7 @@ async fn what_cannot_be_followed_stays_in_the_box_with_the_reason() {
     );
     assert!(
         page.body
-            .contains(r#"aria-invalid="true" aria-describedby="keyword-error""#)
+            .contains(r#"aria-describedby="keyword-error keyword-hint" aria-invalid="true""#)
     );
     let full = [("keyword", "one too many")];
     let page = browser
@@ -173,7 +178,7 @@ async fn without_recommendations_the_page_says_so_and_keeps_what_is_typed() {
     assert_eq!(page.status, 200);
     assert!(
         page.text()
-            .contains("Recommendations are away for the moment."),
+            .contains("Recommendations are unavailable at the moment."),
         "{}",
         page.text()
     );
@@ -198,7 +203,7 @@ async fn without_recommendations_the_page_says_so_and_keeps_what_is_typed() {
     assert_eq!(page.status, 503);
     assert!(
         page.text()
-            .contains("Recommendations are away for the moment"),
+            .contains("Recommendations are unavailable at the moment"),
         "{}",
         page.text()
     );
@@ -249,4 +254,110 @@ async fn a_stop_is_undone() {
             .submit("/preferences", stop, &[("keyword", keyword)])
             .await;
     }
+}
+
+#[tokio::test]
+async fn several_keywords_are_followed_at_once() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let add = async |fields: &[(&str, &str)]| {
+        browser
+            .submit("/preferences", "/preferences/add", fields)
+            .await
+    };
+    let typed = "heist, time travel,, \"crash, bang\"";
+    assert_eq!(add(&[("keyword", typed)]).await.status, 303);
+    let keywords = ["heist", "time travel", "\"crash, bang\""];
+    assert_eq!(site.recommendations.keywords(1), keywords);
+    let page = browser.get("/preferences").await;
+    assert!(page.body.contains("autofocus"), "the next one is typed");
+    assert!(!browser.get("/preferences").await.body.contains("autofocus"));
+
+    let many = "a,b,c,d,e,f,g,h,i,j,k";
+    let page = add(&[("keyword", many)]).await;
+    assert_eq!(page.status, 422);
+    let text = page.text();
+    assert!(text.contains("Type at most 10 keywords at once."), "{text}");
+    // What an old deployment kept with commas is kept so when its stop is undone.
+    let undone = [("keyword", "a, b"), ("anyway", "yes")];
+    assert_eq!(add(&undone).await.status, 303);
+    assert_eq!(site.recommendations.keywords(1).last().unwrap(), "a, b");
+}
+
+#[tokio::test]
+async fn the_films_of_a_keyword_are_shown_before_it_is_followed() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for number in 1..=8 {
+        let title = format!("Robbery {number}");
+        browser.add_film(&title, "1999", "Crime", "").await;
+    }
+    let preview = [("keyword", "robbery, submarine"), ("preview", "yes")];
+    let posted = browser
+        .submit("/preferences", "/preferences/add", &preview)
+        .await;
+    let linked = browser.get("/preferences?keyword=robbery,%20submarine");
+    let part = browser.get("/preferences?keyword=robbery,%20submarine&part=list");
+    for page in [&posted, &linked.await, &part.await] {
+        assert_eq!(page.status, 200);
+        let text = page.text();
+        assert!(text.contains("robbery 8 films"), "{text}");
+        assert!(text.contains("submarine 0 films"), "{text}");
+        assert!(text.contains("No film matches it yet."), "{text}");
+        assert_eq!(page.body.matches(r#"<img class="cover""#).count(), 6);
+        assert!(
+            page.body
+                .contains(r#"<a href="/?keyword=robbery">Show all 8 films</a>"#)
+        );
+    }
+    assert!(posted.body.contains(r#"value="robbery, submarine""#));
+    assert!(site.recommendations.keywords(1).is_empty());
+
+    let none = [("keyword", "submarine")];
+    browser
+        .submit("/preferences", "/preferences/add", &none)
+        .await;
+    let page = browser.get("/preferences").await;
+    let told = "You follow submarine now. No film matches it yet.";
+    assert_eq!(page.flash(), Some(told));
+}
+
+#[tokio::test]
+async fn a_keyword_of_a_great_part_of_the_catalog_is_asked_about() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for number in 1..=100 {
+        site.recommendations.know(FilmUpdate {
+            film_id: format!("f{number}"),
+            title: format!("Film {number}"),
+            description: if number <= 11 { "A robbery." } else { "" }.into(),
+            ..FilmUpdate::default()
+        });
+    }
+    let both = [("keyword", "robbery, film 77")];
+    let asked = browser
+        .submit("/preferences", "/preferences/add", &both)
+        .await;
+    assert_eq!(asked.status, 409);
+    let text = asked.text();
+    let question = "robbery matches 11 films of 100. Follow it all the same?";
+    assert!(text.contains(question), "{text}");
+    assert!(text.contains("You follow film 77 now."), "{text}");
+    assert_eq!(site.recommendations.keywords(1), ["film 77"]);
+
+    let anyway = [("keyword", "robbery"), ("anyway", "yes")];
+    let followed = browser
+        .submit("/preferences", "/preferences/add", &anyway)
+        .await;
+    assert_eq!(followed.status, 303);
+    assert_eq!(site.recommendations.keywords(1), ["film 77", "robbery"]);
+
+    // A program of an older deployment knows no question.
+    let program = site.browser();
+    let posted = program
+        .request(|client, url| client.post(url), "/preferences/add")
+        .form(&[("keyword", "film, robbery")]);
+    assert_eq!(posted.send().await.unwrap().status(), 303);
+    let keywords = site.recommendations.keywords(1);
+    assert_eq!(keywords.last().unwrap(), "film, robbery");
 }

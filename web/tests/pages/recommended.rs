@@ -11,8 +11,8 @@ async fn each_film_says_why_it_is_there() {
     let page = browser.get("/recommendations").await;
     insta::assert_snapshot!(page.text(), @r"
     For you
-    No film here yet. Follow a word or a phrase, and the films that fit it come to this page, those added later too.
-    Follow something
+    No film yet. Follow a keyword, and films that match it appear here, also those that are added later.
+    Follow a keyword
     ");
     assert!(page.body.contains(r#"id="badge" hidden"#));
 
@@ -93,7 +93,7 @@ async fn the_catalogue_goes_on_without_recommendations() {
         let page = browser.get(path).await;
         assert_eq!(page.status, 200);
         let text = page.text();
-        let says_so = text.contains("Recommendations are away for the moment.");
+        let says_so = text.contains("Recommendations are unavailable at the moment.");
         assert!(says_so, "{path}: {text}");
     }
     assert_eq!(browser.get("/recommendations?part=list").await.status, 503);
