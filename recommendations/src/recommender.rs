@@ -21,9 +21,9 @@ use crate::{
     matching::{FilmWords, Keyword, matches},
     signals::Signals,
     store::{
-        backlog::Work,
+        backlog::{self, Work},
         films::{self, Film, FilmFacts},
-        outbox, preferences,
+        looks, outbox, preferences,
         recommendations::{self, Fingerprint},
         reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
         sequence, versions,
@@ -78,6 +78,17 @@ pub struct RecommendedPage {
     pub films: Vec<Recommended>,
     /// How many there are in all.
     pub total: i64,
+}
+
+/// How many films are recommended to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// In all.
+    pub total: i64,
+    /// Since the user last looked, at most [`looks::MAX_COUNTED`].
+    pub new: i64,
+    /// Whether work on the user's keywords goes on, which will change the numbers.
+    pub is_unsettled: bool,
 }
 
 /// What the catalogs are to know of some films.
@@ -315,9 +326,13 @@ impl Recommender {
         &self,
         user: UserId,
         films: Vec<FilmId>,
-    ) -> Result<(Vec<Recommended>, i64), Error> {
+    ) -> Result<(Vec<Recommended>, Counts), Error> {
         let read = move |conn: &mut _| {
-            let total = recommendations::fingerprint(conn, user)?.total;
+            let total = Counts {
+                total: recommendations::fingerprint(conn, user)?.total,
+                new: looks::count_new(conn, user)?,
+                is_unsettled: backlog::waits_for(conn, user)?,
+            };
             let marked = recommendations::among(conn, user, &films)?;
             if marked.is_empty() {
                 return Ok((Vec::new(), Vec::new(), total));
@@ -331,6 +346,13 @@ impl Recommender {
         }
         let explained = tokio::task::spawn_blocking(move || explain(films, &texts)).await;
         Ok((explained.map_err(|_| storage::Error::Panicked)?, total))
+    }
+
+    /// `user` has looked at the newest recommendations.
+    pub async fn mark_seen(&self, user: UserId) -> Result<(), Error> {
+        let now = versions::now();
+        let look = move |conn: &mut _| looks::look(conn, user, now);
+        Ok(self.database.write(look).await?)
     }
 
     /// Begins to learn whose recommendations are changed by this replica.

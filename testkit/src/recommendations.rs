@@ -11,10 +11,10 @@ use futures::{StreamExt, stream::BoxStream};
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
     FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse, GetPreferencesRequest,
-    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, MovieRecommendation, Preference,
-    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
-    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
-    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, MarkSeenRequest, MarkSeenResponse,
+    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
+    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
+    RemoveFilmResponse, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio::sync::watch;
@@ -42,6 +42,9 @@ struct Told {
     keywords: Vec<Preference>,
     films: Vec<FilmUpdate>,
     is_silent: bool,
+    is_unsettled: bool,
+    /// How many films each user was recommended at the last look.
+    looks: BTreeMap<i32, usize>,
     /// How many calls were made, by name.
     calls: BTreeMap<&'static str, usize>,
     /// How many watches of each user are open.
@@ -81,6 +84,11 @@ impl FakeRecommendations {
     pub fn come_back(&self) {
         let service = RecommendationsServer::new(self.calls.clone());
         self.server.serve(Server::builder().add_service(service));
+    }
+
+    /// From now on says that films of keywords are still being worked on.
+    pub fn be_unsettled(&self) {
+        self.calls.told().is_unsettled = true;
     }
 
     /// From now on takes every call and answers none.
@@ -350,8 +358,11 @@ impl Recommendations for Calls {
     ) -> Result<Response<MarkFilmsResponse>, Status> {
         self.speak("MarkFilms").await;
         let MarkFilmsRequest { user_id, film_ids } = request.into_inner();
-        let all = self.told().recommended(user_id);
+        let told = self.told();
+        let seen = told.looks.get(&user_id).copied().unwrap_or_default();
+        let all = told.recommended(user_id);
         let total = all.len() as i32;
+        let new = all.len().saturating_sub(seen) as i32;
         let asked = all.into_iter().filter(|film| film_ids.contains(&film.id));
         let mark = |film: MovieRecommendation| FilmMark {
             film_id: film.id,
@@ -360,7 +371,21 @@ impl Recommendations for Calls {
         Ok(Response::new(MarkFilmsResponse {
             marks: asked.map(mark).collect(),
             total,
+            new: Some(new),
+            is_unsettled: told.is_unsettled,
         }))
+    }
+
+    async fn mark_seen(
+        &self,
+        request: Request<MarkSeenRequest>,
+    ) -> Result<Response<MarkSeenResponse>, Status> {
+        self.speak("MarkSeen").await;
+        let user = request.into_inner().user_id;
+        let mut told = self.told();
+        let seen = told.recommended(user).len();
+        told.looks.insert(user, seen);
+        Ok(Response::new(MarkSeenResponse {}))
     }
 
     async fn find_films(

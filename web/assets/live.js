@@ -62,9 +62,10 @@ let fetching = false;
 let again = false;
 let connectedBefore = false;
 
-function showTotal(total) {
-  document.getElementById("badge-count").textContent = total.toLocaleString("en");
-  badge.hidden = total === 0;
+/** Shows how many films are new to the user. */
+function showNew(count) {
+  document.getElementById("badge-count").textContent = count > 99 ? "99+" : String(count);
+  badge.hidden = count === 0;
 }
 
 function filmsIn(part) {
@@ -139,8 +140,8 @@ function connect() {
     first = true;
   });
   events.addEventListener("changed", (event) => {
-    const total = Number(event.data);
-    showTotal(total);
+    const [total, count] = event.data.split(" ").map(Number);
+    showNew(count);
     const shown = document.querySelector("[data-live]");
     // The first event says how things stand: only what has changed since the page was made counts.
     const known = shown && shown.dataset.recommended === String(total);

@@ -57,7 +57,7 @@ pub(super) async fn show(
     let (film, known) = futures::join!(get(&context, &id), known);
     let why = known.as_ref().map(|known| marks::why(known, &id));
     let view = FilmView::new(&film?, why.unwrap_or_default());
-    let recommended = known.map(|known| known.total);
+    let recommended = known.map(|known| known.counts);
     context.show(
         StatusCode::OK,
         Place::Films,

@@ -52,7 +52,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         return context.show(
             StatusCode::OK,
             Place::Films,
-            marks.total,
+            marks.counts,
             |templates, layout| templates.films(layout, &view, part),
         );
     }

@@ -23,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{page_error::PageError, request_context::RequestContext};
 use crate::{
     AppState,
-    actors::recommendations_gateway::{Totals, Watch},
+    actors::recommendations_gateway::{Counts, Totals, Watch},
 };
 
 /// How often something is sent. A connection that the visitor has left fails at the second write.
@@ -95,9 +95,9 @@ async fn pass_on(mut totals: Totals, page: &Page) -> Result<(), Gone> {
                 if changed.is_err() {
                     return Ok(());
                 }
-                let total = *totals.borrow_and_update();
-                if let Some(total) = total {
-                    send(page, &format!("event: changed\ndata: {total}\n\n")).await?;
+                let counts = *totals.borrow_and_update();
+                if let Some(Counts { total, new, .. }) = counts {
+                    send(page, &format!("event: changed\ndata: {total} {new}\n\n")).await?;
                 }
             }
             _ = heartbeat.tick() => send(page, COMMENT).await?,

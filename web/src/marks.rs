@@ -12,7 +12,7 @@ use proto::{FilmId, UserId};
 
 use crate::{
     AppState,
-    actors::recommendations_gateway::{FilmMarks, GetMarks},
+    actors::recommendations_gateway::{Counts, FilmMarks, GetMarks},
     slots::Slot,
     templates::{Part, templates},
     views::{Layout, MarkView, Place, Why},
@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// How many films are recommended to the user, if that is known.
-    pub(crate) total: Option<i32>,
+    pub(crate) counts: Option<Counts>,
     /// Whether the recommendations service did not answer.
     pub(crate) unavailable: bool,
     badge: String,
@@ -68,9 +68,9 @@ impl Marks {
         user: Option<UserId>,
         known: Option<&FilmMarks>,
     ) -> Result<Self, tera::Error> {
-        let total = known.map(|known| known.total);
+        let counts = known.map(|known| known.counts);
         let unavailable = user.is_some() && known.is_none();
-        let layout = Layout::new(Place::Films, total, None, String::new());
+        let layout = Layout::new(Place::Films, counts, None, String::new());
         let mut rendered: HashMap<MarkView, String> = HashMap::new();
         let mut marks = Vec::with_capacity(films.len());
         for (film, is_recommended) in films {
@@ -87,10 +87,10 @@ impl Marks {
             marks.push(mark);
         }
         Ok(Self {
-            total,
+            counts,
             unavailable,
             badge: templates().badge(&layout)?,
-            total_text: total.map_or("unknown".into(), |total| total.to_string()),
+            total_text: counts.map_or("unknown".into(), |counts| counts.total.to_string()),
             note: if unavailable {
                 templates().note()?
             } else {
@@ -113,7 +113,10 @@ impl Marks {
     #[cfg(test)]
     pub(crate) fn for_test(total: i32) -> Self {
         Self {
-            total: Some(total),
+            counts: Some(Counts {
+                total,
+                ..Counts::default()
+            }),
             ..Self::default()
         }
     }

@@ -264,7 +264,7 @@ mod tests {
             let marks = cache
                 .marks(Some(UserId(user)), &list, &freshness, ask)
                 .await;
-            marks.total
+            marks.counts.map(|counts| counts.total)
         };
         assert_eq!(get(1, 10).await, Some(10));
         assert_eq!(get(2, 20).await, Some(20));

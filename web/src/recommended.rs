@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    actors::recommendations_gateway::{GetRecommended, Recommended},
+    actors::recommendations_gateway::{GetRecommended, MarkSeen, Recommended, RecommendedFilm},
 };
 
 /// How long the recommendations service may take.
@@ -22,13 +22,17 @@ const DEADLINE: Duration = Duration::from_secs(4);
 
 /// GET `/recommendations`.
 pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
-    let (view, total) = match page(&context, context.user()?).await {
+    let user = context.user()?;
+    let (page, counts) = futures::join!(page(&context, user), context.recommended_count());
+    let (view, counts) = match page {
         Ok((page, recommended)) => {
-            let total = i64::from(recommended.total);
-            (
-                RecommendedView::new(&recommended.films, total, page, last_page(total)),
-                Some(recommended.total),
-            )
+            let mut counts = counts.unwrap_or_default();
+            counts.total = recommended.total;
+            if counts.new > 0 && page == 1 && context.is_read() {
+                see(&context, user).await;
+                counts.new = 0;
+            }
+            (view(recommended, page, counts.is_unsettled), Some(counts))
         }
         Err(error) => {
             error.log();
@@ -37,14 +41,43 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
     };
     // A script keeps what it shows rather than put the news of an absence in its place.
     let list_only = context.wants_list_only();
-    let status = if list_only && total.is_none() {
+    let status = if list_only && counts.is_none() {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
     };
-    context.show(status, Place::ForYou, total, |templates, layout| {
+    context.show(status, Place::ForYou, counts, |templates, layout| {
         templates.recommendations(layout, &view, Part::of(list_only))
     })
+}
+
+fn view(recommended: Recommended, page: i64, is_unsettled: bool) -> RecommendedView {
+    let total = i64::from(recommended.total);
+    let films = with_reasons(recommended.films, is_unsettled);
+    let view = RecommendedView::new(&films, total, page, last_page(total));
+    if is_unsettled { view.unsettled() } else { view }
+}
+
+/// Leaves out the films without a reason: their keyword is no longer followed, and the service has yet
+/// to take them from the list. Older services give no reasons at all.
+fn with_reasons(mut films: Vec<RecommendedFilm>, is_unsettled: bool) -> Vec<RecommendedFilm> {
+    let has_reason = |film: &RecommendedFilm| !film.matched_keywords.is_empty();
+    if is_unsettled || films.iter().any(has_reason) {
+        films.retain(has_reason);
+    }
+    films
+}
+
+/// Remembers that the user has looked; that can fail, and then the films stay new.
+async fn see(context: &RequestContext, user: UserId) {
+    let seen = context
+        .site
+        .app
+        .recommendations
+        .ask(MarkSeen(user), DEADLINE);
+    if let Err(error) = seen.await.unwrap_or_else(|e| Err(e.into())) {
+        error.log();
+    }
 }
 
 /// The page that is asked for, or the last one if there are fewer, and its number.
@@ -68,5 +101,35 @@ async fn page(context: &RequestContext, user: UserId) -> Result<(i64, Recommende
     match last_page(i64::from(first.total)) {
         1 => Ok((1, first)),
         last => Ok((last, get(last).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_film_without_a_reason_is_left_out_unless_no_film_ever_has_one() {
+        let film = |id: &str, keywords: &[&str]| RecommendedFilm {
+            id: id.parse().unwrap(),
+            title: String::new(),
+            description: String::new(),
+            genre: String::new(),
+            rating: None,
+            release_year: String::new(),
+            matched_keywords: keywords.iter().map(|&keyword| keyword.into()).collect(),
+        };
+        let shown = |films: &[RecommendedFilm], is_unsettled| {
+            let films = with_reasons(films.to_vec(), is_unsettled);
+            films
+                .iter()
+                .map(|film| film.id.to_string())
+                .collect::<String>()
+        };
+        let some = [film("a", &["heist"]), film("b", &[]), film("c", &["x"])];
+        assert_eq!(shown(&some, false), "ac");
+        let none = [film("a", &[]), film("b", &[])];
+        assert_eq!(shown(&none, false), "ab");
+        assert_eq!(shown(&none, true), "");
     }
 }

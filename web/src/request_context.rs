@@ -10,7 +10,7 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{
             ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, ContentType,
             Encoding, Header, LOCATION, VARY,
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     Visitor,
+    actors::recommendations_gateway::Counts,
     marks::{self, Marks},
 };
 
@@ -103,17 +104,22 @@ impl RequestContext {
         }
     }
 
+    /// Whether the visitor gets to see the page, and not only that it is there.
+    pub(super) fn is_read(&self) -> bool {
+        self.request.method() == Method::GET
+    }
+
     /// Whether only the list of a page is asked for, by a script that has the rest.
     pub(super) fn wants_list_only(&self) -> bool {
         self.parameter("part") == "list"
     }
 
-    /// Answers with a page. `recommended` is how many films the user is recommended, if that is known.
+    /// Answers with a page. `recommended` is how many films are recommended to the user, if that is known.
     pub(super) fn show(
         &self,
         status: StatusCode,
         place: Place,
-        recommended: Option<i32>,
+        recommended: Option<Counts>,
         render: impl FnOnce(&templates::Templates, &Layout) -> Result<String, tera::Error>,
     ) -> Result<HttpResponse, PageError> {
         let list_only = self.wants_list_only();
@@ -179,10 +185,10 @@ impl RequestContext {
     }
 
     /// How many films the user is recommended; nothing if the service does not say so quickly.
-    pub(super) async fn recommended_count(&self) -> Option<i32> {
+    pub(super) async fn recommended_count(&self) -> Option<Counts> {
         let user = self.visitor.user()?;
         let known = marks::of_films(&self.site.app, user, Vec::new()).await;
-        Some(known?.total)
+        Some(known?.counts)
     }
 
     fn give_token(&self, response: &mut HttpResponseBuilder) {

@@ -8,6 +8,8 @@ mod wall;
 
 use serde::Serialize;
 
+use crate::actors::recommendations_gateway::Counts;
+
 use super::{
     flash::{Flash, Undo},
     slots::LayoutSlots,
@@ -21,6 +23,9 @@ pub(super) use wall::{FilmsView, RecommendedView, genre_names};
 
 /// How many films a page shows: divisible by every likely number of columns.
 pub(super) const PAGE_SIZE: i64 = 24;
+
+/// The greatest number of new films that is shown as a number.
+const MOST_NEW: i32 = 99;
 
 /// The number of the last page of so many films, at least 1.
 pub(super) fn last_page(total: i64) -> i64 {
@@ -42,9 +47,9 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Layout {
     place: Place,
-    /// How many films the user is recommended, if that is known.
+    /// How many films are recommended to the user, if that is known.
     recommended: Option<i32>,
-    /// The same beside the name of the place: nothing if it is none.
+    /// How many of them are new to the user, beside the name of the place: nothing if none is.
     badge: Option<String>,
     /// What was just done.
     pub(super) flash: Option<String>,
@@ -58,16 +63,19 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(
         place: Place,
-        recommended: Option<i32>,
+        recommended: Option<Counts>,
         flash: Option<Flash>,
         csrf: String,
     ) -> Self {
         Self {
             place,
-            recommended,
+            recommended: recommended.map(|counts| counts.total),
             badge: recommended
-                .filter(|&films| films > 0)
-                .map(|films| with_thousands(films.into())),
+                .filter(|counts| counts.new > 0 && !counts.is_unsettled)
+                .map(|counts| match counts.new {
+                    new if new > MOST_NEW => format!("{MOST_NEW}+"),
+                    new => new.to_string(),
+                }),
             undo: flash.as_ref().and_then(Flash::undo),
             flash: flash.map(|flash| flash.text()),
             csrf,

@@ -12,10 +12,10 @@ use std::{
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmStatus,
     FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse, GetPreferencesRequest,
-    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, Preference,
-    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
-    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
-    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, MarkSeenRequest, MarkSeenResponse,
+    Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
+    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
+    RemoveFilmResponse, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -215,6 +215,13 @@ impl Recommendations for Recommender {
         &self,
         _: Request<WatchRecommendationsRequest>,
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn mark_seen(
+        &self,
+        _: Request<MarkSeenRequest>,
+    ) -> Result<Response<MarkSeenResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -8,9 +8,10 @@ use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
     FilmStatus, FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse,
     GetPreferencesRequest, GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse,
-    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
-    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
-    RemoveFilmResponse, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    MarkSeenRequest, MarkSeenResponse, MovieRecommendation, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::Recommendations,
 };
 use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
@@ -73,14 +74,16 @@ impl RecommendationsService {
     async fn get_marks(&self, request: MarkFilmsRequest) -> Result<MarkFilmsResponse, Error> {
         let user = requests::user(request.user_id)?;
         let films = requests::film_ids(&request.film_ids)?;
-        let (marked, total) = self.recommender.marks(user, films).await?;
+        let (marked, counts) = self.recommender.marks(user, films).await?;
         let marks = marked.into_iter().map(|marked| FilmMark {
             film_id: marked.film.id.to_string(),
             matched_keywords: marked.keywords,
         });
         Ok(MarkFilmsResponse {
             marks: marks.collect(),
-            total: i32::try_from(total).unwrap_or(i32::MAX),
+            total: i32::try_from(counts.total).unwrap_or(i32::MAX),
+            new: i32::try_from(counts.new).ok(),
+            is_unsettled: counts.is_unsettled,
         })
     }
 
@@ -224,6 +227,18 @@ impl Recommendations for RecommendationsService {
         request: Request<MarkFilmsRequest>,
     ) -> Result<Response<MarkFilmsResponse>, Status> {
         answer(self.get_marks(request.into_inner())).await
+    }
+
+    async fn mark_seen(
+        &self,
+        request: Request<MarkSeenRequest>,
+    ) -> Result<Response<MarkSeenResponse>, Status> {
+        let user = request.into_inner().user_id;
+        let mark = async {
+            self.recommender.mark_seen(requests::user(user)?).await?;
+            Ok(MarkSeenResponse {})
+        };
+        answer(mark).await
     }
 
     async fn find_films(

@@ -47,6 +47,16 @@ pub fn next(conn: &mut DbConnection, after: i64) -> QueryResult<Option<(i64, Wor
     Ok(row.map(|row| (row.0, work(row))))
 }
 
+/// Whether work on a keyword of `user` waits.
+pub fn waits_for(conn: &mut DbConnection, user: UserId) -> QueryResult<bool> {
+    let row: Option<i64> = backlog::table
+        .filter(backlog::user_id.eq(user.0))
+        .select(backlog::id)
+        .first(conn)
+        .optional()?;
+    Ok(row.is_some())
+}
+
 /// How far the work with `id` is, unless it is finished.
 pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
     let row: Option<Row> = backlog::table

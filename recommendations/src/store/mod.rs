@@ -39,6 +39,8 @@ pub mod preferences;
 
 pub mod recommendations;
 
+pub mod looks;
+
 pub mod backlog;
 
 pub mod outbox;

@@ -90,6 +90,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    looks (user_id) {
+        user_id -> Integer,
+        looked_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     leases (name) {
         name -> Text,
         holder -> Text,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use proto::recommendations::{
-    MarkFilmsRequest, MarkFilmsResponse, UsersChanged, WatchUsersRequest,
+    MarkFilmsRequest, MarkFilmsResponse, MarkSeenRequest, UsersChanged, WatchUsersRequest,
     recommendations_server::Recommendations,
 };
 use recommendations::{grpc::RecommendationsService, system::Tuning};
@@ -53,6 +53,38 @@ fn films_are_marked_for_each_user_with_the_users_own_reasons() {
             let refused = marks(&replica, user, films).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument);
         }
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn what_came_since_a_user_looked_is_counted_as_new() {
+    on_every_database("looks", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "robbery").await;
+        replica.follow(2, "robbery").await;
+        let new = async |user| marks(&replica, user, &[]).await.unwrap().new;
+        let see = async |user_id| {
+            let request = Request::new(MarkSeenRequest { user_id });
+            replica.service.mark_seen(request).await.map(drop)
+        };
+        assert_eq!(new(1).await, Some(0));
+        replica.save(film("f1", "Robbery", 1)).await;
+        replica.save(film("f2", "A robbery", 1)).await;
+        assert_eq!((new(1).await, new(2).await), (Some(2), Some(2)));
+        see(1).await.unwrap();
+        assert_eq!((new(1).await, new(2).await), (Some(0), Some(2)));
+        replica.save(film("f3", "Train robbery", 1)).await;
+        assert_eq!((new(1).await, new(2).await), (Some(1), Some(3)));
+        see(1).await.unwrap();
+        assert_eq!(new(1).await, Some(0), "a second look counts, too");
+        for number in 0..120 {
+            replica
+                .save(film(&format!("g{number}"), "Robbery", 1))
+                .await;
+        }
+        assert_eq!(new(1).await, Some(100), "no more are counted");
+        assert_eq!(see(-1).await.unwrap_err().code(), Code::InvalidArgument);
         replica.stop().await;
     });
 }

@@ -12,8 +12,9 @@ use proto::{
     FilmId, UserId,
     recommendations::{
         CreatePreferenceRequest, DeletePreferenceRequest, FindFilmsRequest, GetPreferencesRequest,
-        MarkFilmsRequest, MovieRecommendation, RecommendationsRequest, WatchRecommendationsRequest,
-        WatchUsersRequest, recommendations_client::RecommendationsClient,
+        MarkFilmsRequest, MarkSeenRequest, MovieRecommendation, RecommendationsRequest,
+        WatchRecommendationsRequest, WatchUsersRequest,
+        recommendations_client::RecommendationsClient,
     },
 };
 use runtime::{Backoff, ChildGuard, Process, ServiceAddress};
@@ -75,11 +76,22 @@ pub struct Found {
     pub known: i32,
 }
 
+/// How many films are recommended to a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In all.
+    pub total: i32,
+    /// Since the user last looked at them; older services do not say, and then it is none.
+    pub new: i32,
+    /// Whether the numbers are about to change, because the service works on the user's keywords.
+    pub is_unsettled: bool,
+}
+
 /// Which of some films are recommended to a user, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilmMarks {
-    /// How many films are recommended to the user in all, these or others.
-    pub total: i32,
+    /// How many films are recommended to the user, these or others.
+    pub counts: Counts,
     reasons: HashMap<FilmId, Vec<String>>,
 }
 
@@ -92,7 +104,7 @@ impl FilmMarks {
 
 /// How many films are recommended to a user, each time that they may have changed; nothing before the
 /// service has told. It ends when the gateway does.
-pub type Totals = watch::Receiver<Option<i32>>;
+pub type Totals = watch::Receiver<Option<Counts>>;
 
 /// Asks for the keywords that a user follows.
 #[derive(Debug, Clone, Message)]
@@ -151,6 +163,11 @@ pub struct GetMarks {
     pub films: Vec<FilmId>,
 }
 
+/// Asks to remember that a user has looked at the newest recommendations.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), Error>")]
+pub struct MarkSeen(pub UserId);
+
 /// Asks to be told when a user's recommendations change.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Totals, Error>")]
@@ -183,7 +200,7 @@ impl RecommendationsConnection {
 pub struct RecommendationsGateway {
     connection: RecommendationsConnection,
     freshness: Arc<Freshness>,
-    watches: HashMap<UserId, watch::Sender<Option<i32>>>,
+    watches: HashMap<UserId, watch::Sender<Option<Counts>>>,
     guard: ChildGuard,
 }
 
@@ -349,29 +366,34 @@ impl Handler<GetMarks> for RecommendationsGateway {
         GetMarks { user, films }: GetMarks,
         _: &mut Context<Self>,
     ) -> Self::Result {
+        let (calls, client) = self.client();
+        Box::pin(async move { marks(&calls, client, user, films).await })
+    }
+}
+
+impl Handler<MarkSeen> for RecommendationsGateway {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(&mut self, MarkSeen(user): MarkSeen, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
+        let freshness = self.freshness.clone();
+        let told = self.watches.get(&user).cloned();
         Box::pin(async move {
-            let request = MarkFilmsRequest {
-                user_id: user.0,
-                film_ids: films.iter().map(FilmId::to_string).collect(),
-            };
+            let request = MarkSeenRequest { user_id: user.0 };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
-            let call = client.mark_films(request);
-            let marked = match calls
-                .call_or_unimplemented("MarkFilms", DEADLINE, call)
-                .await?
-            {
-                Some(marked) => marked,
-                None => return marks_of_older(&calls, client, user).await,
-            };
-            let reasons = marked
-                .marks
-                .into_iter()
-                .filter_map(|mark| Some((mark.film_id.parse().ok()?, mark.matched_keywords)));
-            Ok(FilmMarks {
-                total: marked.total,
-                reasons: reasons.collect(),
-            })
+            let call = client.mark_seen(request);
+            calls
+                .call_or_unimplemented("MarkSeen", DEADLINE, call)
+                .await?;
+            freshness.user_changed(user);
+            if let Some(told) = told {
+                // The user's other pages show the number, too.
+                told.send_if_modified(|counts| match counts {
+                    Some(counts) => std::mem::take(&mut counts.new) > 0,
+                    None => false,
+                });
+            }
+            Ok(())
         })
     }
 }
@@ -392,12 +414,17 @@ impl Handler<Watch> for RecommendationsGateway {
 
 impl RecommendationsGateway {
     /// Watches a user's recommendations for as long as a page listens.
-    fn watch(&self, user: UserId, told: watch::Sender<Option<i32>>, context: &mut Context<Self>) {
-        let (watches, freshness) = (self.connection.watches.clone(), self.freshness.clone());
+    fn watch(
+        &self,
+        user: UserId,
+        told: watch::Sender<Option<Counts>>,
+        context: &mut Context<Self>,
+    ) {
+        let (connection, freshness) = (self.connection.clone(), self.freshness.clone());
         let listened_to = told.clone();
         let watching = async move {
             tokio::select! {
-                () = watch_user(watches, freshness, user, &told) => {}
+                () = watch_user(connection, freshness, user, &told) => {}
                 () = told.closed() => {}
             }
         };
@@ -415,11 +442,12 @@ impl RecommendationsGateway {
 
 /// Watches one user's recommendations, for ever.
 async fn watch_user(
-    watches: ServiceClient,
+    connection: RecommendationsConnection,
     freshness: Arc<Freshness>,
     user: UserId,
-    told: &watch::Sender<Option<i32>>,
+    told: &watch::Sender<Option<Counts>>,
 ) {
+    let RecommendationsConnection { calls, watches } = connection;
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let mut client = RecommendationsClient::new(watches.channel());
@@ -432,7 +460,13 @@ async fn watch_user(
                 // Before the pages are told, which then ask what has changed.
                 freshness.user_changed(user);
                 freshness.films_changed();
-                told.send_replace(Some(change.total));
+                let client = RecommendationsClient::new(calls.channel());
+                let marks = marks(&calls, client, user, Vec::new()).await;
+                let counts = marks.map(|marks| marks.counts).unwrap_or(Counts {
+                    total: change.total,
+                    ..told.borrow().unwrap_or_default()
+                });
+                told.send_replace(Some(counts));
             }
         }
         tokio::time::sleep(backoff.next_delay()).await;
@@ -484,6 +518,38 @@ async fn recommended(
     Ok((response.recommendations, response.total))
 }
 
+async fn marks(
+    calls: &ServiceClient,
+    mut client: RecommendationsClient<Channel>,
+    user: UserId,
+    films: Vec<FilmId>,
+) -> Result<FilmMarks, Error> {
+    let request = MarkFilmsRequest {
+        user_id: user.0,
+        film_ids: films.iter().map(FilmId::to_string).collect(),
+    };
+    let request = ServiceClient::request(request, Some(user), DEADLINE);
+    let call = client.mark_films(request);
+    let marked = calls
+        .call_or_unimplemented("MarkFilms", DEADLINE, call)
+        .await?;
+    let Some(marked) = marked else {
+        return marks_of_older(calls, client, user).await;
+    };
+    let reasons = marked
+        .marks
+        .into_iter()
+        .filter_map(|mark| Some((mark.film_id.parse().ok()?, mark.matched_keywords)));
+    Ok(FilmMarks {
+        counts: Counts {
+            total: marked.total,
+            new: marked.new.unwrap_or_default(),
+            is_unsettled: marked.is_unsettled,
+        },
+        reasons: reasons.collect(),
+    })
+}
+
 /// The marks that follow from the recommendations of an older service.
 async fn marks_of_older(
     calls: &ServiceClient,
@@ -502,7 +568,10 @@ async fn marks_of_older(
         .filter_map(|film| Some((film.id.parse().ok()?, film.matched_keywords)));
     Ok(FilmMarks {
         reasons: reasons.collect(),
-        total: total.max(seen),
+        counts: Counts {
+            total: total.max(seen),
+            ..Counts::default()
+        },
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Error, FieldError, FieldErrors,
     actors::{
         catalog_gateway::{Film, FilmFields, Summary},
-        recommendations_gateway::{FollowedKeyword, Found, RecommendedFilm},
+        recommendations_gateway::{Counts, FollowedKeyword, Found, RecommendedFilm},
     },
 };
 
@@ -16,7 +16,11 @@ const EVIL: &str = r#"<script>alert("1")</script>'&"#;
 fn layout() -> Layout {
     Layout::new(
         Place::Films,
-        Some(1_234),
+        Some(Counts {
+            total: 1_234,
+            new: 123,
+            is_unsettled: false,
+        }),
         Some(Flash::Deleted {
             id: "a/b".into(),
             title: EVIL.into(),
@@ -289,11 +293,11 @@ fn a_very_long_title_is_set_smaller_where_it_is_a_heading() {
 }
 
 #[test]
-fn numbers_are_grouped_around_every_page() {
+fn a_great_number_of_new_films_is_not_counted_out() {
     let html = templates()
         .following(&layout(), &FollowingView::unavailable(), Part::Page)
         .unwrap();
-    assert!(html.contains(r#"<span id="badge-count">1,234</span>"#));
+    assert!(html.contains(r#"<span id="badge-count">99+</span>"#));
 }
 
 #[test]

@@ -138,6 +138,14 @@ pub(crate) struct RecommendedView {
 }
 
 impl RecommendedView {
+    /// Leaves out how many films there are, because that is about to change.
+    pub(crate) fn unsettled(self) -> Self {
+        Self {
+            count: String::new(),
+            ..self
+        }
+    }
+
     pub(crate) fn new(films: &[RecommendedFilm], total: i64, page: i64, last: i64) -> Self {
         Self {
             count: count(total, "film"),

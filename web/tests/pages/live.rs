@@ -42,10 +42,10 @@ async fn an_open_page_is_told_of_each_change() {
     assert_eq!(stream.status(), 200);
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     assert_eq!(stream.headers()["cache-control"], "no-store");
-    read_until(&mut stream, "event: changed\ndata: 0\n\n").await;
+    read_until(&mut stream, "event: changed\ndata: 0 0\n\n").await;
     site.recommendations.follow(1, "heist");
     browser.add_film("Heat", "1995", "Crime", "A heist.").await;
-    read_until(&mut stream, "event: changed\ndata: 1\n\n").await;
+    read_until(&mut stream, "event: changed\ndata: 1 1\n\n").await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn all_live_pages_of_a_user_share_one_watch_that_ends_with_the_last_of_the
     let mut pages = Vec::new();
     for user in [1, 1, 1, 2] {
         let mut page = listen_as(&site, user).await;
-        read_until(&mut page, "event: changed\ndata: 0\n\n").await;
+        read_until(&mut page, "event: changed\ndata: 0 0\n\n").await;
         pages.push(page);
     }
     assert_eq!(
@@ -98,7 +98,7 @@ async fn all_live_pages_of_a_user_share_one_watch_that_ends_with_the_last_of_the
     site.catalog.add("Heat", "Crime");
     site.recommendations.follow(1, "heat");
     for page in &mut pages[..3] {
-        read_until(page, "event: changed\ndata: 1\n\n").await;
+        read_until(page, "event: changed\ndata: 1 1\n\n").await;
     }
     // One who has left is noticed, although nothing happens.
     pages.truncate(1);
@@ -113,19 +113,19 @@ async fn all_live_pages_of_a_user_share_one_watch_that_ends_with_the_last_of_the
     })
     .await;
     let mut page = listen_as(&site, 1).await;
-    read_until(&mut page, "event: changed\ndata: 1\n\n").await;
+    read_until(&mut page, "event: changed\ndata: 1 1\n\n").await;
 }
 
 #[tokio::test]
 async fn live_pages_go_on_when_recommendations_come_back() {
     let site = Site::start().await;
     let mut page = listen(&site).await;
-    read_until(&mut page, "event: changed\ndata: 0\n\n").await;
+    read_until(&mut page, "event: changed\ndata: 0 0\n\n").await;
     site.recommendations.leave();
     site.catalog.add("Heat", "Crime");
     site.recommendations.follow(1, "heat");
     site.recommendations.come_back();
-    read_until(&mut page, "event: changed\ndata: 1\n\n").await;
+    read_until(&mut page, "event: changed\ndata: 1 1\n\n").await;
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::site::Site;
+use proto::recommendations::FilmUpdate;
+
+use crate::{browser::Page, site::Site};
 
 #[tokio::test]
 async fn each_film_says_why_it_is_there() {
@@ -34,14 +36,6 @@ async fn each_film_says_why_it_is_there() {
     1998Actionrated 8.1 of 10
     because you follow heist and paris
     ");
-    assert!(
-        page.body.contains(
-            r#"id="badge"><span class="unseen">, </span><span id="badge-count">2</span>"#
-        ),
-        "{}",
-        page.body
-    );
-
     let wall = browser.get("/").await.text();
     assert!(
         wall.contains("because you follow heist and paris"),
@@ -117,5 +111,78 @@ async fn a_service_that_does_not_answer_delays_no_page_for_long() {
         began.elapsed() < Duration::from_secs(9),
         "{:?}",
         began.elapsed()
+    );
+}
+
+/// The number beside For you, as the page shows it.
+fn badge(page: &Page) -> Option<&str> {
+    let (_, badge) = page.body.split_once(r#"<span class="badge" id="badge""#)?;
+    let (attributes, badge) = badge.split_once('>')?;
+    let (_, badge) = badge.split_once(r#"<span id="badge-count">"#)?;
+    (!attributes.contains("hidden")).then_some(badge.split_once('<')?.0)
+}
+
+#[tokio::test]
+async fn the_badge_counts_what_is_new_to_the_user_until_they_look() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    site.recommendations.follow(1, "heist");
+    browser.add_film("Ronin", "1998", "", "A heist.").await;
+    let film = browser.add_film("Heat", "1995", "", "A heist.").await;
+    for page in ["/", &film, "/preferences", "/movie/new"] {
+        assert_eq!(badge(&browser.get(page).await), Some("2"), "{page}");
+    }
+    let looked = browser.request(|client, url| client.head(url), "/recommendations");
+    assert_eq!(looked.send().await.unwrap().status(), 200);
+    assert_eq!(badge(&browser.get("/").await), Some("2"), "nobody looked");
+    assert_eq!(badge(&browser.get("/recommendations").await), None);
+    for page in ["/", &film, "/preferences", "/movie/new"] {
+        assert_eq!(badge(&browser.get(page).await), None, "{page}");
+    }
+    browser.add_film("Thief", "1981", "", "A heist.").await;
+    assert_eq!(badge(&browser.get("/preferences").await), Some("1"));
+    browser.get("/recommendations?part=list").await;
+    assert_eq!(badge(&browser.get("/").await), None);
+    // Who has seen everything causes no more writes.
+    let before = site.recommendations.calls("MarkSeen");
+    browser.get("/recommendations").await;
+    assert_eq!(site.recommendations.calls("MarkSeen"), before);
+}
+
+#[tokio::test]
+async fn more_than_99_new_films_are_not_counted_out() {
+    let site = Site::start().await;
+    site.recommendations.follow(1, "film");
+    for number in 1..=100 {
+        site.recommendations.know(FilmUpdate {
+            film_id: format!("f{number}"),
+            title: format!("Film {number}"),
+            ..FilmUpdate::default()
+        });
+    }
+    let page = site.browser().get("/preferences").await;
+    assert_eq!(badge(&page), Some("99+"));
+}
+
+#[tokio::test]
+async fn numbers_are_left_out_until_they_are_settled() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    site.recommendations.follow(1, "heist");
+    browser.add_film("Heat", "1995", "", "A heist.").await;
+    let page = browser.get("/recommendations").await;
+    assert!(
+        page.text().starts_with("For you 1 film\n"),
+        "{}",
+        page.text()
+    );
+    browser.add_film("Ronin", "1998", "", "A heist.").await;
+    site.recommendations.be_unsettled();
+    assert_eq!(badge(&browser.get("/preferences").await), None);
+    let page = browser.get("/recommendations").await;
+    assert!(
+        page.text().starts_with("For you\nRonin\n"),
+        "{}",
+        page.text()
     );
 }
