@@ -20,6 +20,7 @@ mod http;
 mod keywords;
 mod program;
 mod report;
+mod served;
 
 mod flags;
 mod follow;
@@ -40,6 +41,9 @@ fn main() {
         .collect();
     if named == ["hello"] {
         return pages::serve_hello();
+    }
+    if named == ["grpc"] {
+        return updates::serve_grpc();
     }
     if named == ["web"] {
         return pages::serve_web();

@@ -1,10 +1,6 @@
 //! The list of films, as one user and as many, beside an actix-web server that sends as many bytes.
 
-use std::{
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use ::web::Visitor as PageVisitor;
 use actix_web::{App, HttpServer, web};
@@ -19,16 +15,14 @@ use super::{
     films, folder,
     http::{USER_HEADER, Visitor},
     keywords,
-    ports::free_address,
     program::Program,
     report,
+    served::{self, Served, setting},
 };
 
 const CONNECTIONS: usize = 32;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
-/// actix-web starts a worker for each processor by default, here and there.
-const ADDRESS: &str = "LOAD_SERVED_ADDR";
 const SIZE: &str = "LOAD_SERVED_BYTES";
 const CATALOG: &str = "LOAD_CATALOG";
 const RECOMMENDATIONS: &str = "LOAD_RECOMMENDATIONS";
@@ -139,46 +133,10 @@ async fn measure(visitor: &Visitor, path: &'static str) -> (f64, report::Spread,
     visitor.load(path, CONNECTIONS, TIME).await
 }
 
-/// A server of the benchmark, in a process of its own as the program is.
-struct Served {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Served {
-    async fn start(what: &str, settings: &[(&str, String)]) -> Self {
-        let address = free_address();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .arg(what)
-            .env(ADDRESS, address.to_string())
-            .envs(settings.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        // The pages have to reach their services first.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { child, address }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn setting<T: std::str::FromStr>(name: &str) -> T {
-    let value = std::env::var(name).unwrap();
-    value.parse().unwrap_or_else(|_| panic!("{name}={value}"))
-}
-
 /// Sends as many bytes as it is told to, until it is killed.
 pub(crate) fn serve_hello() {
-    let (address, size): (SocketAddr, usize) = (setting(ADDRESS), setting(SIZE));
+    let (address, size): (SocketAddr, usize) = (served::address(), setting(SIZE));
+    // actix-web starts a worker for each processor by default, here as in the program.
     let body = bytes::Bytes::from("hello".repeat(size.div_ceil(5))).slice(..size);
     let served = actix_web::rt::System::new().block_on(async {
         let hello = move || {
@@ -192,7 +150,7 @@ pub(crate) fn serve_hello() {
 
 /// Serves the pages over the services of another process, until it is killed. A header says who looks.
 pub(crate) fn serve_web() {
-    let http_addr: SocketAddr = setting(ADDRESS);
+    let http_addr = served::address();
     let address = |name| setting::<SocketAddr>(name).into();
     let config = ::web::Config {
         pages: ::web::PagesConfig {

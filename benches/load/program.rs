@@ -73,6 +73,19 @@ impl Program {
         kib * 1024.0 / 1e6
     }
 
+    /// How much processor time it has taken so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name before it may hold spaces; ticks are a hundredth of a second.
+        let figures = stat.rsplit(')').next().unwrap().split_whitespace();
+        let ticks: u64 = figures
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// A connection of its own to the recommendations service.
     pub(crate) async fn recommendations(&self) -> RecommendationsClient<Channel> {
         let address = format!("http://{}", self.grpc);

@@ -1,6 +1,11 @@
 //! The actor that brings what the outbox holds to the recommendations service.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
@@ -24,6 +29,9 @@ use crate::{
 
 /// How many rows of the outbox are read at once.
 const BATCH: i64 = 128;
+
+/// The least time between two looks at the oldest rows: what is on its way is read again each time.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Movies were written: there is something in the outbox.
 #[derive(Debug, Clone, Copy, Message)]
@@ -104,6 +112,8 @@ impl Round {
         let mut next = Some(0);
         // Whether to begin at the oldest row once the end is reached.
         let mut again = false;
+        // When it may begin there.
+        let mut may_look = Instant::now();
         // How many films are set aside.
         let mut parked = 0;
         loop {
@@ -115,8 +125,10 @@ impl Round {
                     }
                     continue;
                 }
-                if next.is_none() && std::mem::take(&mut again) {
+                if next.is_none() && again && now >= may_look {
+                    again = false;
                     next = Some(0);
+                    may_look = now + LOOK_PAUSE;
                 }
                 let Some(from) = next else { break };
                 match self.read(from).await {
@@ -137,7 +149,11 @@ impl Round {
                     }
                 }
             }
-            let look = tokio::time::sleep_until(docket.next_look(Instant::now()).into());
+            let mut look = docket.next_look(Instant::now());
+            if again && next.is_none() && docket.has_room(Instant::now()) {
+                look = look.min(may_look);
+            }
+            let look = tokio::time::sleep_until(look.into());
             tokio::select! {
                 Some((id, outcome)) = on_their_way.next() => {
                     again |= docket.end(&id, &outcome, Instant::now());
