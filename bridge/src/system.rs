@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use runtime::{
     Fault, Place, Prepared, Process, Program, Supervisor, ops,
+    resources::Share,
     settings::{self, Claimed, FolderClaim},
 };
 
@@ -72,7 +73,8 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let broker = BrokerConfig {
         retention: config.retention.retention(),
         ..BrokerConfig::new(config.data_dir.join("broker"), access)
-    };
+    }
+    .within(Share::Broker.connections());
     let listener = listeners.nats;
     let _broker = supervisor
         .group("messaging")

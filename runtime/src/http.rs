@@ -1,15 +1,26 @@
 //! The HTTP edge of a process: what every server limits, and what every response carries.
+//!
+//! The server is actix-web's but for the socket of a connection, which is ours: it bounds how many
+//! requests of a client wait, and gives the parser's own answers their headers.
 
-use std::{fmt, io, net::TcpListener, time::Duration};
+mod bare_answer;
+mod connection;
+mod request_framing;
 
+use std::{fmt, io, net::TcpListener, rc::Rc, time::Duration};
+
+use actix_http::{HttpService, Request};
+use actix_service::{ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::{
-    Error, HttpMessage, HttpServer,
+    Error, HttpMessage,
     body::{BoxBody, MessageBody},
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
 };
 use clap::Args;
+use connection::{Connection, RequestGate};
+use tokio::net::TcpStream;
 use tracing::Instrument;
 
 use crate::request_id::{REQUEST_ID_HEADER, RequestId};
@@ -18,6 +29,8 @@ use crate::request_id::{REQUEST_ID_HEADER, RequestId};
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side of a connection that ends.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the clients of a server may take nothing of their answers.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Everything comes from this host, nothing is written into the pages themselves, and no page is put
 /// into a frame.
@@ -64,6 +77,8 @@ pub struct HttpLimits {
     pub connections: usize,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
+    /// How long a client may take nothing of its answers, until it is cut off.
+    pub write_deadline: Duration,
 }
 
 /// A server of the application that `factory` makes. It does not listen to signals: the process does.
@@ -78,25 +93,56 @@ pub fn server<F, I, S, B>(
 ) -> io::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
-    I: actix_service::IntoServiceFactory<S, actix_http::Request>,
-    S: ServiceFactory<actix_http::Request, Config = AppConfig> + 'static,
+    I: actix_service::IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
     S::Error: Into<Error> + 'static,
     S::InitError: fmt::Debug,
     S::Response: Into<Response<B>> + 'static,
-    <S::Service as Service<actix_http::Request>>::Future: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let server = HttpServer::new(factory)
+    let address = listener.local_addr()?;
+    let builder = Server::build();
+    let stopping = builder.graceful_shutdown_signal();
+    let service = move || {
+        let stopping = stopping.clone();
+        // This is what `HttpServer` of actix-web does, which takes no socket but its own.
+        let config = AppConfig::__priv_test_new(false, address.to_string(), address);
+        let application = map_config(factory().into_factory(), move |()| config.clone())
+            .map_err(|error| error.into().error_response());
+        let application = apply_fn_factory(application, |request: Request, service| {
+            if let Some(gate) = request.conn_data::<Rc<RequestGate>>() {
+                gate.take();
+            }
+            service.call(request)
+        });
+        let http = HttpService::build()
+            .keep_alive(limits.keep_alive)
+            .client_request_timeout(HEAD_DEADLINE)
+            .client_disconnect_timeout(DISCONNECT_DEADLINE)
+            .local_addr(address)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|connection: &Connection<TcpStream>, data| {
+                data.insert(connection.gate());
+            })
+            .h1(application);
+        fn_service(move |socket: TcpStream| async move {
+            let peer = socket.peer_addr().ok();
+            Ok((Connection::new(socket, limits.write_deadline), peer))
+        })
+        .and_then(http)
+    };
+    let server = builder
         .workers(limits.workers)
         // The server counts the connections of each worker.
-        .max_connections((limits.connections / limits.workers).max(1))
-        .keep_alive(limits.keep_alive)
-        .client_request_timeout(HEAD_DEADLINE)
-        .client_disconnect_timeout(DISCONNECT_DEADLINE)
+        .max_concurrent_connections((limits.connections / limits.workers).max(1))
         .disable_signals()
         .shutdown_timeout(1)
-        .listen(listener)?;
+        .listen("http", listener, service)?;
     Ok(server.run())
 }
 

@@ -124,6 +124,16 @@ impl BrokerConfig {
             segment_bytes: 16 << 20,
         }
     }
+
+    /// The same settings for a process that can spare so many `connections`: all clients together
+    /// take no more.
+    #[must_use]
+    pub fn within(mut self, connections: usize) -> Self {
+        self.max_unauthenticated = self.max_unauthenticated.min(connections / 4).max(1);
+        let rest = connections.saturating_sub(self.max_unauthenticated);
+        self.max_connections = self.max_connections.min(rest).max(1);
+        self
+    }
 }
 
 /// Why a broker did not start, or stopped.
@@ -357,4 +367,21 @@ fn is_passing(error: &io::Error) -> bool {
                 | io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::Interrupted
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_clients_together_stay_within_what_the_process_can_spare() {
+        let clients = |connections| {
+            let config = BrokerConfig::new("data", Access::Open).within(connections);
+            (config.max_unauthenticated, config.max_connections)
+        };
+        assert_eq!(clients(100_000), (128, 4_096));
+        assert_eq!(clients(1_000), (128, 872));
+        assert_eq!(clients(224), (56, 168));
+        assert_eq!(clients(8), (2, 6));
+    }
 }

@@ -17,6 +17,7 @@ const FEW: HttpLimits = HttpLimits {
     workers: 1,
     connections: 64,
     keep_alive: Duration::from_secs(80),
+    write_deadline: http::WRITE_DEADLINE,
 };
 
 /// Serves what operators ask for, on a thread of its own, until the process stops it.

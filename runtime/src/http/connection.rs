@@ -1,0 +1,195 @@
+//! A connection of an HTTP client, with limits that actix-http has not.
+//!
+//! actix-http parses all requests of its read buffer, thousands of them, and keeps them until their
+//! turn comes. So this socket hands over a few requests ahead of the one that is worked on, and none
+//! while the client does not read its answers. A client that does not read for long is cut off.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{bare_answer, request_framing::RequestFraming};
+
+/// How many requests of a connection wait, parsed, for the one that is worked on.
+const REQUESTS_AHEAD: u64 = 8;
+
+/// What the application tells the socket of a connection.
+#[derive(Debug, Default)]
+pub(super) struct RequestGate {
+    /// How many requests the application has been given.
+    taken: Cell<u64>,
+    /// The task of the connection, if it waits for the gate.
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl RequestGate {
+    /// The application has been given a request.
+    pub(super) fn take(&self) {
+        self.taken.set(self.taken.get() + 1);
+        self.wake();
+    }
+
+    fn wait(&self, context: &Context<'_>) {
+        self.waiting.replace(Some(context.waker().clone()));
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The socket of a connection.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    socket: S,
+    gate: Rc<RequestGate>,
+    framing: RequestFraming,
+    /// What has come and is not handed over yet.
+    held: BytesMut,
+    /// How long a client may take nothing of its answers.
+    write_deadline: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// A bare answer on its way, with its headers: how long it was without them.
+    bare: Option<(BytesMut, usize)>,
+}
+
+impl<S> Connection<S> {
+    /// A connection over `socket`, whose client may take nothing for as long as `write_deadline`.
+    pub(super) fn new(socket: S, write_deadline: Duration) -> Self {
+        Self {
+            socket,
+            gate: Rc::default(),
+            framing: RequestFraming::default(),
+            held: BytesMut::new(),
+            write_deadline,
+            stalled: None,
+            bare: None,
+        }
+    }
+
+    /// What the application tells this connection.
+    pub(super) fn gate(&self) -> Rc<RequestGate> {
+        self.gate.clone()
+    }
+
+    /// Whether all that was handed over are requests that the application has been given.
+    fn is_settled(&self) -> bool {
+        let heads = self.framing.heads();
+        heads > 0 && heads == self.gate.taken.get() && self.framing.is_between()
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Connection<S> {
+    /// Writes, and cuts off a client that has taken nothing for too long.
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = Pin::new(&mut self.socket).poll_write(context, bytes) {
+            if self.stalled.take().is_some() {
+                self.gate.wake();
+            }
+            return Poll::Ready(written);
+        }
+        let deadline = self.write_deadline;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(deadline)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.framing.is_broken() {
+            return Poll::Ready(Ok(()));
+        }
+        let most_heads = this.gate.taken.get() + REQUESTS_AHEAD;
+        if this.stalled.is_some() || this.framing.heads() >= most_heads {
+            this.gate.wait(context);
+            return Poll::Pending;
+        }
+        if this.held.is_empty() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+            let new = buffer.filled().get(before..).unwrap_or_default();
+            let handed = this.framing.advance(new, most_heads);
+            this.held
+                .extend_from_slice(new.get(handed..).unwrap_or_default());
+            buffer.set_filled(before + handed);
+        } else {
+            let most = this.held.len().min(buffer.remaining());
+            let some = this.held.get(..most).unwrap_or_default();
+            let handed = this.framing.advance(some, most_heads);
+            buffer.put_slice(some.get(..handed).unwrap_or_default());
+            this.held.advance(handed);
+            if this.held.is_empty() {
+                this.held = BytesMut::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.bare.is_none() && !this.is_settled() {
+            match bare_answer::find(bytes) {
+                Some(0) => {
+                    let secured = bare_answer::secured(bytes);
+                    this.bare = Some((BytesMut::from(secured.as_slice()), bytes.len()));
+                }
+                Some(at) => {
+                    let earlier = bytes.get(..at).unwrap_or_default();
+                    return this.poll_send(context, earlier);
+                }
+                None => {}
+            }
+        }
+        let Some((mut left, length)) = this.bare.take() else {
+            return this.poll_send(context, bytes);
+        };
+        while !left.is_empty() {
+            match this.poll_send(context, &left) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Ok(written)) => left.advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    this.bare = Some((left, length));
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,252 @@
+//! The HTTP server: clients that send many requests and read nothing, and answers that no application
+//! gave.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{App, HttpResponse, middleware::from_fn, web};
+use runtime::http::{self, HttpLimits};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: films\r\n\r\n";
+const WORK: &[u8] = b"GET /work HTTP/1.1\r\nhost: films\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Small, so that little is under way between a client and the server.
+const SOCKET_BUFFER: u32 = 4_096;
+
+/// A server that counts the requests that its application is given.
+struct Served {
+    address: std::net::SocketAddr,
+    given: Arc<AtomicUsize>,
+    server: actix_web::dev::ServerHandle,
+}
+
+impl Served {
+    fn start(write_deadline: Duration) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
+        socket.set_recv_buffer_size(SOCKET_BUFFER).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(64).unwrap().into_std().unwrap();
+        let address = listener.local_addr().unwrap();
+        let given = Arc::<AtomicUsize>::default();
+        let counter = web::Data::from(given.clone());
+        let application = move || {
+            App::new()
+                .app_data(counter.clone())
+                .wrap(from_fn(http::edge))
+                .route("/", web::to(answer))
+                .route("/work", web::to(work))
+                .route("/film", web::to(|film: web::Bytes| async { film }))
+        };
+        let limits = HttpLimits {
+            workers: 1,
+            connections: 64,
+            keep_alive: Duration::from_secs(80),
+            write_deadline,
+        };
+        let server = http::server(application, listener, limits).unwrap();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Self {
+            address,
+            given,
+            server: handle,
+        }
+    }
+
+    /// A client that takes little before it reads.
+    async fn client(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SOCKET_BUFFER).unwrap();
+        socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    fn given(&self) -> usize {
+        self.given.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the number of requests has not changed for a while, and returns it.
+    async fn settled(&self) -> usize {
+        let mut before = usize::MAX;
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let now = self.given();
+            if now == before && now > 0 {
+                return now;
+            }
+            before = now;
+        }
+    }
+
+    async fn stop(self) {
+        self.server.stop(false).await;
+    }
+}
+
+/// An answer without a body: actix-http sends none of those early when many wait.
+async fn answer(given: web::Data<AtomicUsize>) -> HttpResponse {
+    let number = given.fetch_add(1, Ordering::Relaxed);
+    HttpResponse::SeeOther()
+        .insert_header(("location", format!("/{number}")))
+        .finish()
+}
+
+/// Never answers.
+async fn work(given: web::Data<AtomicUsize>) -> HttpResponse {
+    given.fetch_add(1, Ordering::Relaxed);
+    std::future::pending().await
+}
+
+/// Sends `bytes` for as long as the server takes them, and returns how many it took.
+async fn send_all_that_is_taken(client: &mut TcpStream, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match timeout(Duration::from_millis(500), client.write(&bytes[sent..])).await {
+            Ok(written) => sent += written.unwrap(),
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+async fn read_all(client: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = timeout(PATIENCE, client.read_to_end(&mut text)).await;
+    read.expect("the server closes the connection").unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[actix_web::test]
+async fn a_client_that_reads_nothing_is_answered_few_of_its_requests() {
+    let served = Served::start(PATIENCE);
+    let mut client = served.client().await;
+    let requests = GET.repeat(2_000);
+    let sent = send_all_that_is_taken(&mut client, &requests).await;
+    assert!(sent < requests.len() / 2, "the server took {sent} bytes");
+    let given = served.settled().await;
+    assert!(given < 200, "the application was given {given} requests");
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn few_requests_wait_for_one_that_is_worked_on() {
+    let served = Served::start(PATIENCE);
+    let mut client = served.client().await;
+    let requests = WORK.repeat(5_000);
+    let sent = send_all_that_is_taken(&mut client, &requests).await;
+    // actix-http alone would take 128 KiB, 3,800 requests, and parse them all.
+    assert!(sent < 64 << 10, "the server took {sent} bytes");
+    assert_eq!(served.given(), 1);
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_client_that_reads_gets_every_answer_in_order() {
+    let served = Served::start(PATIENCE);
+    let client = served.client().await;
+    let (mut reading, mut writing) = client.into_split();
+    let film = b"POST /film HTTP/1.1\r\nhost: films\r\ncontent-length: 8\r\n\r\n\r\n\r\n\r\n\r\n";
+    let chunked = b"POST /film HTTP/1.1\r\nhost: films\r\ntransfer-encoding: chunked\r\n\r\n\
+        4\r\n\r\n\r\n\r\n0\r\n\r\n";
+    let mut requests = Vec::new();
+    for _ in 0..200 {
+        requests.extend(GET.repeat(9));
+        requests.extend_from_slice(film);
+        requests.extend_from_slice(chunked);
+    }
+    requests.extend_from_slice(b"GET / HTTP/1.1\r\nhost: films\r\nconnection: close\r\n\r\n");
+    let sending = actix_web::rt::spawn(async move {
+        // In pieces that end anywhere.
+        for piece in requests.chunks(997) {
+            writing.write_all(piece).await.unwrap();
+        }
+        writing
+    });
+    let mut answers = Vec::new();
+    let read = timeout(PATIENCE, reading.read_to_end(&mut answers)).await;
+    read.expect("the last answer ends the connection").unwrap();
+    drop(sending.await);
+    let answers = String::from_utf8(answers).unwrap();
+    let numbers: Vec<usize> = answers
+        .lines()
+        .filter_map(|line| line.strip_prefix("location: /"))
+        .map(|number| number.trim().parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..1_801).collect::<Vec<_>>());
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 400);
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_client_that_reads_nothing_for_long_is_cut_off() {
+    let served = Served::start(Duration::from_millis(50));
+    let mut client = served.client().await;
+    let cut = async {
+        // An error tells that the server has closed the connection.
+        while client.write_all(GET).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let cut = timeout(PATIENCE, cut).await;
+    cut.expect("the server closes the connection");
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn the_parsers_own_answers_carry_the_headers_of_all_others() {
+    let served = Served::start(PATIENCE);
+    let long = format!(
+        "GET / HTTP/1.1\r\nhost: films\r\nx: {}\r\n",
+        "x".repeat(140_000)
+    );
+    for (request, status) in [
+        ("nonsense\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "POST / HTTP/1.1\r\nhost: films\r\ncontent-length: x\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        (long.as_str(), "HTTP/1.1 431 "),
+    ] {
+        for earlier in [&b""[..], GET] {
+            let mut client = TcpStream::connect(served.address).await.unwrap();
+            client.write_all(earlier).await.unwrap();
+            // A server that answers early may have closed before it has read all.
+            let _ = client.write_all(request.as_bytes()).await;
+            let mut answers = Vec::new();
+            let mut piece = [0; 4_096];
+            while let Ok(Ok(count @ 1..)) = timeout(PATIENCE, client.read(&mut piece)).await {
+                answers.extend_from_slice(&piece[..count]);
+            }
+            let answers = String::from_utf8(answers).unwrap();
+            let start = answers.rfind("HTTP/1.1 ").expect(request);
+            let answer = &answers[start..];
+            assert!(answer.starts_with(status), "{answers}");
+            for header in [
+                "content-security-policy: default-src 'none'; ",
+                "x-content-type-options: nosniff\r\n",
+                "x-frame-options: DENY\r\n",
+            ] {
+                assert_eq!(answer.matches(header).count(), 1, "{answers}");
+            }
+            assert!(answer.ends_with("\r\n\r\n"), "{answers}");
+        }
+    }
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET / HT").await.unwrap();
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("x-frame-options: DENY\r\n"), "{answer}");
+    served.stop().await;
+}
