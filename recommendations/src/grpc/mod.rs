@@ -2,6 +2,7 @@
 
 mod requests;
 mod service;
+mod user_request;
 
 use proto::recommendations::{
     FILE_DESCRIPTOR_SET,

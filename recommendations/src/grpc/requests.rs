@@ -30,19 +30,12 @@ const MAX_KEYWORD_BYTES: usize = 256 * 1024;
 /// A page of a user's recommendations.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    pub(super) user: UserId,
     pub(super) offset: i64,
     pub(super) limit: i64,
 }
 
 impl Page {
     pub(super) fn read(request: &RecommendationsRequest) -> Result<Self, Error> {
-        let text = request.user_id.trim();
-        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(invalid("Invalid user_id format. Must be an integer."));
-        }
-        let user = text.parse().map_err(|_| user_out_of_range())?;
         if request.max_results < 0 {
             return Err(invalid(format!(
                 "max_results must be from 1 to {MAX_RESULTS}, or 0 for {DEFAULT_RESULTS}"
@@ -56,7 +49,6 @@ impl Page {
             asked => asked.min(MAX_RESULTS),
         };
         Ok(Self {
-            user: self::user(user)?,
             offset: request.offset.into(),
             limit,
         })
@@ -78,6 +70,16 @@ pub(super) fn found_page(request: &FindFilmsRequest) -> Result<(usize, usize), E
         }
     };
     Ok((offset, limit))
+}
+
+/// The user whom a request names as text, as old clients do.
+pub(super) fn user_of_text(text: &str) -> Result<UserId, Error> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(invalid("Invalid user_id format. Must be an integer."));
+    }
+    user(text.parse().map_err(|_| user_out_of_range())?)
 }
 
 pub(super) fn user(user: i32) -> Result<UserId, Error> {
@@ -185,9 +187,9 @@ fn invalid(sentence: impl Into<String>) -> Error {
 mod tests {
     use super::*;
 
-    fn page(user_id: &str, max_results: i32, offset: i32) -> Result<Page, String> {
+    fn page(max_results: i32, offset: i32) -> Result<Page, String> {
         let request = RecommendationsRequest {
-            user_id: user_id.into(),
+            user_id: "7".into(),
             max_results,
             offset,
         };
@@ -196,32 +198,28 @@ mod tests {
 
     #[test]
     fn a_page_has_a_default_and_a_largest_size() {
-        let expected = |limit| {
-            Ok(Page {
-                user: UserId(7),
-                offset: 3,
-                limit,
-            })
-        };
-        assert_eq!(page("7", 0, 3), expected(20));
-        assert_eq!(page(" +7 ", 1, 3), expected(1));
-        assert_eq!(page("007", i32::MAX, 3), expected(1_000));
+        let expected = |limit| Ok(Page { offset: 3, limit });
+        assert_eq!(page(0, 3), expected(20));
+        assert_eq!(page(1, 3), expected(1));
+        assert_eq!(page(i32::MAX, 3), expected(1_000));
+        assert!(page(-1, 0).unwrap_err().contains("max_results"));
+        assert!(page(0, -1).unwrap_err().contains("offset"));
     }
 
     #[test]
-    fn a_page_that_is_none_is_refused() {
+    fn a_user_is_an_integer_that_fits() {
+        let user = |text| user_of_text(text).map_err(|error| error.to_string());
+        for text in ["7", " +7 ", "007"] {
+            assert_eq!(user(text), Ok(UserId(7)));
+        }
         for text in ["", " ", "abc", "1.5", "1e3", "٣", "0x1", "--1", "+"] {
             let sentence = "Invalid user_id format. Must be an integer.";
-            assert_eq!(page(text, 0, 0), Err(sentence.into()), "{text}");
+            assert_eq!(user(text), Err(sentence.into()), "{text}");
         }
         for text in ["-1", "2147483648", "99999999999999999999999999"] {
-            assert_eq!(
-                page(text, 0, 0),
-                Err("user_id must be from 0 to 2147483647".into())
-            );
+            let sentence = "user_id must be from 0 to 2147483647";
+            assert_eq!(user(text), Err(sentence.into()));
         }
-        assert!(page("1", -1, 0).unwrap_err().contains("max_results"));
-        assert!(page("1", 0, -1).unwrap_err().contains("offset"));
     }
 
     #[test]

@@ -18,7 +18,10 @@ use runtime::{Shutdown, grpc::MAX_RESPONSE_BYTES};
 use tokio::sync::broadcast;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::requests::{self, Page};
+use super::{
+    requests::{self, Page},
+    user_request::admit,
+};
 use crate::{
     error::Error,
     recommender::{Recommended, Recommender},
@@ -43,13 +46,10 @@ impl RecommendationsService {
 
     async fn get_page(
         &self,
+        user: UserId,
         request: RecommendationsRequest,
     ) -> Result<RecommendationsResponse, Error> {
-        let Page {
-            user,
-            offset,
-            limit,
-        } = Page::read(&request)?;
+        let Page { offset, limit } = Page::read(&request)?;
         let page = self
             .recommender
             .recommendations(user, offset, limit)
@@ -71,8 +71,11 @@ impl RecommendationsService {
         })
     }
 
-    async fn get_marks(&self, request: MarkFilmsRequest) -> Result<MarkFilmsResponse, Error> {
-        let user = requests::user(request.user_id)?;
+    async fn get_marks(
+        &self,
+        user: UserId,
+        request: MarkFilmsRequest,
+    ) -> Result<MarkFilmsResponse, Error> {
         let films = requests::film_ids(&request.film_ids)?;
         let (marked, counts) = self.recommender.marks(user, films).await?;
         let marks = marked.into_iter().map(|marked| FilmMark {
@@ -105,8 +108,7 @@ impl RecommendationsService {
         })
     }
 
-    async fn get_keywords(&self, user: i32) -> Result<GetPreferencesResponse, Error> {
-        let user = requests::user(user)?;
+    async fn get_keywords(&self, user: UserId) -> Result<GetPreferencesResponse, Error> {
         let counted = self.recommender.preferences(user).await?;
         let preferences = counted.into_iter().map(|(keyword, films)| Preference {
             user_id: user.0,
@@ -126,16 +128,17 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<RecommendationsRequest>,
     ) -> Result<Response<RecommendationsResponse>, Status> {
-        answer(self.get_page(request.into_inner())).await
+        let (user, request) = admit(request)?;
+        answer(self.get_page(user, request)).await
     }
 
     async fn create_preference(
         &self,
         request: Request<CreatePreferenceRequest>,
     ) -> Result<Response<Preference>, Status> {
-        let CreatePreferenceRequest { user_id, keyword } = request.into_inner();
+        let (user, request) = admit(request)?;
+        let CreatePreferenceRequest { user_id, keyword } = request;
         let create = async {
-            let user = requests::user(user_id)?;
             let is_new = self
                 .recommender
                 .follow(user, &requests::keyword(&keyword)?)
@@ -154,7 +157,7 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<GetPreferencesRequest>,
     ) -> Result<Response<GetPreferencesResponse>, Status> {
-        let user = request.into_inner().user_id;
+        let (user, _) = admit(request)?;
         answer(self.get_keywords(user)).await
     }
 
@@ -162,9 +165,8 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<DeletePreferenceRequest>,
     ) -> Result<Response<DeletePreferenceResponse>, Status> {
-        let request = request.into_inner();
+        let (user, request) = admit(request)?;
         let delete = async {
-            let user = requests::user(request.user_id)?;
             let keyword = requests::stored_keyword(&request.keyword)?;
             let success = self.recommender.stop_following(user, keyword).await?;
             Ok(DeletePreferenceResponse { success })
@@ -226,7 +228,8 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<MarkFilmsRequest>,
     ) -> Result<Response<MarkFilmsResponse>, Status> {
-        answer(self.get_marks(request.into_inner())).await
+        let (user, request) = admit(request)?;
+        answer(self.get_marks(user, request)).await
     }
 
     async fn mark_seen(
@@ -267,7 +270,7 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<WatchRecommendationsRequest>,
     ) -> Result<Response<Self::WatchRecommendationsStream>, Status> {
-        let user = requests::user(request.into_inner().user_id)?;
+        let (user, _) = admit(request)?;
         let watch = self.recommender.watch(user).map_err(Error::from)?;
         let shutdown = self.shutdown.clone();
         let changes = changes(self.recommender.clone(), watch)

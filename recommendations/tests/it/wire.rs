@@ -3,14 +3,21 @@
 use std::{net::TcpListener, time::Duration};
 
 use bus::BusUrl;
-use proto::recommendations::{
-    CreatePreferenceRequest, GetPreferencesRequest, WatchRecommendationsRequest,
-    recommendations_client::RecommendationsClient,
+use proto::{
+    UserId,
+    recommendations::{
+        CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest, MarkFilmsRequest,
+        RecommendationsRequest, WatchRecommendationsRequest,
+        recommendations_client::RecommendationsClient,
+    },
 };
 use recommendations::{Config, Listeners};
-use runtime::Process;
+use runtime::{Process, grpc::acting_as};
 use storage::testing::TestDatabase;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code, Request,
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -120,5 +127,85 @@ fn the_service_answers_over_a_socket_and_stops_in_order() {
         let stopped = tokio::time::timeout(Duration::from_secs(5), running).await;
         stopped.expect("stops in time").unwrap().unwrap();
         assert!(matches!(changes.message().await, Ok(None) | Err(_)));
+    });
+}
+
+#[test]
+fn a_call_on_behalf_of_a_user_is_about_that_user_alone() {
+    on_every_database("wire_acting", async |database| {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, listeners) = config(&database, &folder);
+        let endpoint = Endpoint::from_shared(format!("http://{}", config.grpc_addr)).unwrap();
+        let process = Process::new();
+        let running = actix::spawn(recommendations::run(config, listeners, process.clone()));
+        let channel = endpoint.connect_lazy();
+        until("the service is healthy", async || {
+            is_serving(&channel).await
+        })
+        .await;
+        let mut client = RecommendationsClient::new(channel);
+        let (user_id, keyword) = (7, "heist".to_owned());
+        let text = "7".to_owned();
+        // What every call about a user answers, made as another user, as that user, and as an old peer.
+        for (acting, expected) in [
+            (Some(UserId(8)), Code::PermissionDenied),
+            (Some(UserId(7)), Code::Ok),
+            (None, Code::Ok),
+        ] {
+            macro_rules! code_of {
+                ($call:ident, $message:expr) => {{
+                    let request = Request::new($message);
+                    let request = match acting {
+                        Some(user) => acting_as(request, user),
+                        None => request,
+                    };
+                    let answer = client.$call(request).await;
+                    (
+                        stringify!($call),
+                        answer.err().map_or(Code::Ok, |status| status.code()),
+                    )
+                }};
+            }
+            let codes = [
+                code_of!(
+                    create_preference,
+                    CreatePreferenceRequest {
+                        user_id,
+                        keyword: keyword.clone()
+                    }
+                ),
+                code_of!(get_preferences, GetPreferencesRequest { user_id }),
+                code_of!(
+                    get_recommendations,
+                    RecommendationsRequest {
+                        user_id: text.clone(),
+                        ..RecommendationsRequest::default()
+                    }
+                ),
+                code_of!(
+                    mark_films,
+                    MarkFilmsRequest {
+                        user_id,
+                        film_ids: vec!["f1".into()]
+                    }
+                ),
+                code_of!(
+                    watch_recommendations,
+                    WatchRecommendationsRequest { user_id }
+                ),
+                code_of!(
+                    delete_preference,
+                    DeletePreferenceRequest {
+                        user_id,
+                        keyword: keyword.clone()
+                    }
+                ),
+            ];
+            for (call, code) in codes {
+                assert_eq!(code, expected, "{call} as {acting:?}");
+            }
+        }
+        process.shutdown.begin();
+        running.await.unwrap().unwrap();
     });
 }
