@@ -15,6 +15,7 @@ use crate::{
     actors::{
         film_courier::{FilmCourier, Pace},
         flag_reconciler::{FlagReconciler, Rate},
+        genre_lister::{self, GenreLister},
         movie_repository::MovieRepository,
         status_consumer,
     },
@@ -64,7 +65,7 @@ impl Listeners {
 /// catalog
 ///   ├ database     the movies database's readers and writer
 ///   ├ outgoing     film-courier
-///   ├ incoming     status-consumer, flag-reconciler
+///   ├ incoming     status-consumer, flag-reconciler, genre-lister
 ///   └ answering    movie-repository, catalog-grpc
 /// ```
 ///
@@ -108,6 +109,17 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     };
 
     let incoming = supervisor.group("incoming");
+    {
+        let (database, changes) = (database.clone(), changes.clone());
+        incoming.supervise("genre-lister", Place::Here, move |guard| {
+            GenreLister::new(
+                database.clone(),
+                changes.clone(),
+                genre_lister::PAUSE,
+                guard,
+            )
+        });
+    }
     let reconciler = {
         let movies = movies.clone();
         incoming.supervise("flag-reconciler", Place::Here, move |guard| {

@@ -7,3 +7,5 @@ pub mod film_courier;
 pub mod status_consumer;
 
 pub mod flag_reconciler;
+
+pub mod genre_lister;

@@ -114,8 +114,8 @@ pub fn catch_up(conn: &mut DbConnection) -> QueryResult<()> {
     }
     let mut after = String::new();
     loop {
-        let last = conn.write_transaction(|conn| list_some(conn, &after))?;
-        match last {
+        let listed = conn.write_transaction(|conn| list_some(conn, &after))?;
+        match listed.into_iter().next_back() {
             Some(last) => after = last,
             None => return Ok(()),
         }
@@ -139,7 +139,8 @@ macro_rules! unlisted {
     };
 }
 
-fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
+/// Whether any movie's rows are those of another text than its present one.
+pub(crate) fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
     let some = movies::table
         .filter(unlisted!())
         .select(movies::genre)
@@ -148,8 +149,8 @@ fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
     Ok(some.is_some())
 }
 
-/// Brings the next movies after that id up to date. Returns the last one's id.
-fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Option<String>> {
+/// Brings the next movies after that id up to date, in one transaction. Returns their ids in order.
+pub(crate) fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Vec<String>> {
     type Unlisted = (String, Option<String>, Option<NaiveDateTime>);
     let some = movies::table
         .filter(movies::id.gt(after))
@@ -174,7 +175,7 @@ fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Option<String>
     diesel::update(movies::table.filter(movies::id.eq_any(ids)))
         .set(movies::listed_genre.eq(movies::genre))
         .execute(conn)?;
-    Ok(some.into_iter().next_back().map(|(id, ..)| id))
+    Ok(some.into_iter().map(|(id, ..)| id).collect())
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! The movie repository over every database there is: what is written is read again, in pages,
 //! figures and versions.
 
+use std::time::Duration;
+
 use catalog::{
     Error,
-    actors::movie_repository::{
-        CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
+    actors::{
+        genre_lister::GenreLister,
+        movie_repository::{
+            CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
+        },
     },
     movies::{
         self, FilmId, Moment, Movie, MovieDraft, MovieFields, MoviePage, deleted, reading,
@@ -12,9 +17,10 @@ use catalog::{
     },
     sample,
 };
+use runtime::Place;
 use storage::testing::databases;
 
-use crate::support::{DEADLINE, World, draft, execute, fields, nowhere};
+use crate::support::{DEADLINE, World, draft, execute, fields, nowhere, until};
 
 async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
     list_of_year(world, (page, page_size), genre, None).await
@@ -530,6 +536,36 @@ async fn genres_that_other_programs_wrote_are_listed_at_the_next_start() {
             assert_eq!(world.count(rows).await, 603);
             world.stop().await;
         }
+    }
+}
+
+#[actix_web::test]
+async fn genres_that_other_programs_write_beside_this_one_are_listed_soon() {
+    for db in databases("genre-lister") {
+        let world = World::start(&db, nowhere()).await;
+        add(&world, "ours", "Drama").await;
+        let (database, changes) = (world.database.clone(), world.changes.clone());
+        let group = world.supervisor.group("incoming");
+        group.supervise("genre-lister", Place::Here, move |guard| {
+            let pause = Duration::from_millis(20);
+            GenreLister::new(database.clone(), changes.clone(), pause, guard)
+        });
+        // More than one transaction of the actor.
+        let rows: Vec<String> = (0..501)
+            .map(|i| format!("('old-{i}', 'Old', 'ДРАМА', FALSE)"))
+            .collect();
+        let insert = "INSERT INTO movies (id, title, genre, is_recommended) VALUES";
+        execute(&db, &format!("{insert} {}", rows.join(",")));
+        until("the films are listed", async || {
+            list(&world, 1, 1, Some("драма")).await.total == 501
+        })
+        .await;
+        execute(&db, "UPDATE movies SET genre = 'Drama' WHERE id = 'old-7'");
+        until("the changed film is listed", async || {
+            list(&world, 1, 1, Some("drama")).await.total == 2
+        })
+        .await;
+        world.stop().await;
     }
 }
 
