@@ -131,7 +131,9 @@ mod tests {
         assert_eq!(first, id("key", 1_700_000_000_000_001));
         assert_eq!(first.len(), 2 * ID_BYTES);
         assert_ne!(first, id("key", 1_700_000_000_000_002));
-        assert_ne!(first, id("another key", 1_700_000_000_000_001));
+        for other in ["another key", "keys", "ke"] {
+            assert_ne!(first, id(other, 1_700_000_000_000_001), "{other}");
+        }
         assert!(!first.contains("1700000000000001"));
     }
 }

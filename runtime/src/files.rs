@@ -235,10 +235,14 @@ mod tests {
     #[test]
     fn a_folder_of_something_else_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, permissions) in [("shared", 0o755), ("everybodys", 0o1777)] {
+        // A folder of everybody's stays open, even if it holds a database.
+        for (name, permissions, file) in [
+            ("shared", 0o755, "something-else"),
+            ("everybodys", 0o1777, "movies.db"),
+        ] {
             let path = folder.path().join(name);
             fs::create_dir(&path).unwrap();
-            fs::write(path.join("something-else"), "").unwrap();
+            fs::write(path.join(file), "").unwrap();
             fs::set_permissions(&path, Permissions::from_mode(permissions)).unwrap();
             writable_folder(&path).unwrap();
             assert_eq!(mode(&path), permissions);

@@ -455,6 +455,7 @@ mod tests {
             "The table 'movies' is full",
             "Disk full (/tmp/#sql); waiting for someone to free some space... (errno: 28 \"No space left on device\")",
             "Got error 28 \"No space left on device\" from storage engine InnoDB",
+            "Got error 28 from storage engine",
         ] {
             assert!(is_full(&error(DatabaseErrorKind::Unknown, text)), "{text}");
         }

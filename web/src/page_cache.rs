@@ -232,9 +232,11 @@ mod tests {
         });
         let new = async {
             freshness.films_changed();
-            let new = cache.list(key(1), &freshness, async { made(2) }).await;
+            let new = cache.list(key(1), &freshness, async { made(2) });
+            let new = tokio::time::timeout(Duration::from_secs(20), new).await;
             begin.send(()).unwrap();
-            new.unwrap()
+            new.expect("it does not wait for what was begun before")
+                .unwrap()
         };
         let (old, new) = futures::join!(old, new);
         assert_ne!(old.unwrap().view, new.view);

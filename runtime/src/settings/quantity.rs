@@ -54,10 +54,16 @@ mod tests {
         let seconds = |text| age(text).map(|age| age.as_secs());
         assert_eq!(seconds("0"), Ok(0));
         assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("5m"), Ok(300));
+        assert_eq!(seconds("12h"), Ok(43_200));
         assert_eq!(seconds("7d"), Ok(604_800));
         assert_eq!(
             (size("0"), size("1000"), size("1GiB")),
             (Ok(0), Ok(1000), Ok(1 << 30))
+        );
+        assert_eq!(
+            (size("64KiB"), size("512MiB"), size("2TiB")),
+            (Ok(64 << 10), Ok(512 << 20), Ok(2 << 40))
         );
         for text in ["", "5", "d", "-1d", "1w", "99999999999999d"] {
             assert!(age(text).is_err(), "{text}");
