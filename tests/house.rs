@@ -169,6 +169,54 @@ mod tests {
         }
     }
 
+    /// The quoted names that follow `call` in a text.
+    fn quoted<'a>(text: &'a str, call: &str) -> Vec<&'a str> {
+        let mut calls = text.split(call);
+        calls.next();
+        calls
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|name| !name.is_empty())
+            .collect()
+    }
+
+    #[test]
+    fn every_actor_stands_in_the_architecture() {
+        let architecture = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+        let mut actors = 0;
+        for service in FLOORS[3] {
+            let system = root().join(service).join("src/system.rs");
+            for name in quoted(&fs::read_to_string(system).unwrap(), "supervise(\"") {
+                actors += 1;
+                let branches = ["├", "└"].map(|branch| format!("{branch} {name}"));
+                let is_in_tree = branches.iter().any(|branch| architecture.contains(branch));
+                assert!(is_in_tree, "the tree lacks {name}");
+                let table = format!("`{name}`");
+                assert!(architecture.contains(&table), "the table lacks {name}");
+            }
+        }
+        assert!(actors > 10, "only {actors} actors were found");
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_readme() {
+        let readme = fs::read_to_string(root().join("README.md")).unwrap();
+        let programs = [env!("CARGO_BIN_EXE_marquee"), env!("CARGO_BIN_EXE_catalog")];
+        for program in programs {
+            let help = Command::new(program).arg("--help").output().unwrap();
+            let help = String::from_utf8(help.stdout).unwrap();
+            let variables: Vec<_> = help
+                .split("[env: ")
+                .skip(1)
+                .filter_map(|rest| rest.split(['=', ']']).next())
+                .collect();
+            assert!(variables.len() > 8, "{program} has only {variables:?}");
+            for variable in variables {
+                let named = format!("`{variable}`");
+                assert!(readme.contains(&named), "the README lacks {named}");
+            }
+        }
+    }
+
     #[test]
     fn every_file_begins_with_its_purpose() {
         let mut files = vec![];
