@@ -190,8 +190,14 @@ mod tests {
                 let branches = ["├", "└"].map(|branch| format!("{branch} {name}"));
                 let is_in_tree = branches.iter().any(|branch| architecture.contains(branch));
                 assert!(is_in_tree, "the tree lacks {name}");
-                let table = format!("`{name}`");
-                assert!(architecture.contains(&table), "the table lacks {name}");
+                let named = format!("`{name}`");
+                let mut rows = architecture.lines().filter(|line| line.starts_with("| `"));
+                let is_in_table = rows.any(|row| {
+                    row.split('|')
+                        .nth(1)
+                        .is_some_and(|cell| cell.contains(&named))
+                });
+                assert!(is_in_table, "the table lacks {name}");
             }
         }
         assert!(actors > 10, "only {actors} actors were found");
