@@ -1,6 +1,12 @@
 //! The HTTP server: clients that send many requests and read nothing, and answers that no application
 //! gave.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is shared by tests fails as they do"
+)]
+
 use std::{
     sync::{
         Arc,
