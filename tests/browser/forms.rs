@@ -2,7 +2,10 @@
 
 use fantoccini::Locator;
 
-use crate::{support::System, visitor::Visitor};
+use crate::{
+    support::{Film, System, eventually},
+    visitor::Visitor,
+};
 
 #[tokio::test]
 async fn a_film_with_mistakes_keeps_what_was_typed() {
@@ -59,7 +62,6 @@ async fn a_film_with_mistakes_keeps_what_was_typed() {
     visitor.fill("Rating", "8.1").await;
     visitor.press("Add film").await;
     visitor.sees("Les Diaboliques was added.").await;
-    visitor.press("Les Diaboliques").await;
     visitor.sees("Line <two> & \"three\".").await;
 
     visitor.press("Edit").await;
@@ -81,18 +83,18 @@ async fn a_keyword_without_words_stays_in_its_box() {
     };
     visitor.expects(422);
     visitor.open("/preferences").await;
-    visitor.fill("Word or phrase", "?!").await;
+    visitor.fill("Keyword", "?!").await;
     visitor.press("Follow").await;
     visitor.sees_in(".error", "word").await;
-    assert_eq!(visitor.typed("Word or phrase").await, "?!");
+    assert_eq!(visitor.typed("Keyword").await, "?!");
     assert_eq!(visitor.focused().await, "keyword");
 
-    visitor.fill("Word or phrase", "Science Fiction").await;
+    visitor.fill("Keyword", "Science Fiction").await;
     visitor.press("Follow").await;
     visitor.sees("You follow Science Fiction now.").await;
-    visitor.fill("Word or phrase", "science fiction").await;
+    visitor.fill("Keyword", "science fiction").await;
     visitor.press("Follow").await;
-    visitor.sees("You follow Science Fiction already.").await;
+    visitor.sees("You follow science fiction already.").await;
     visitor.press("Stop following Science Fiction").await;
     visitor.sees("You no longer follow Science Fiction.").await;
     visitor.leave().await;
@@ -144,4 +146,42 @@ async fn beside(visitor: &Visitor, label: &str) -> String {
     let id = described.split(' ').next().unwrap();
     let error = visitor.client.find(Locator::Id(id)).await.unwrap();
     error.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_films_of_a_keyword_are_shown_while_one_types_and_the_next_can_be_typed_at_once() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    let film = Film {
+        title: "Rififi",
+        description: "A heist in Paris.",
+        ..Film::default()
+    };
+    system.browser().add(film).await;
+    eventually("the film is known", async || {
+        visitor.open("/?keyword=heist").await;
+        let shown = visitor.films().await;
+        (shown == ["Rififi"])
+            .then_some(())
+            .ok_or(format!("{shown:?}"))
+    })
+    .await;
+    visitor.press("Follow “heist”").await;
+    visitor.sees_in("#preview", "heist 1 film").await;
+    visitor.open("/preferences").await;
+    visitor.fill("Keyword", "heist, submarine").await;
+    visitor.sees_in("#preview", "heist 1 film").await;
+    visitor.sees_in("#preview", "No film matches it yet.").await;
+    assert_eq!(visitor.focused().await, "keyword");
+    visitor.press("Follow").await;
+    visitor
+        .sees("You follow heist now. You follow submarine now. No film matches it yet.")
+        .await;
+    assert_eq!(visitor.focused().await, "keyword");
+    visitor.press("heist").await;
+    visitor.sees_films(&["Rififi"]).await;
+    visitor.leave().await;
+    system.stop().await;
 }

@@ -42,7 +42,7 @@ async fn everything_can_be_done_by_keyboard() {
     assert!(next.starts_with("Load"), "the link skips to {next}");
 
     press(&visitor, "Following", ENTER).await;
-    tab_to(&visitor, "Word or phrase").await;
+    tab_to(&visitor, "Keyword").await;
     write(&visitor, "heist").await;
     visitor.key(ENTER).await;
     visitor.sees("You follow heist now.").await;

@@ -18,7 +18,7 @@ async fn one_pages_through_the_films_and_filters_them() {
     assert_eq!(first.len(), 24);
     assert_eq!(visitor.words(".pager a[rel=prev]").await.ok(), None);
 
-    visitor.press("Older →").await;
+    visitor.press("Next →").await;
     visitor.sees_in(".pager", "Page 2 of").await;
     assert_eq!(visitor.path().await, "/?page=2");
     let second = visitor.films().await;
@@ -27,7 +27,7 @@ async fn one_pages_through_the_films_and_filters_them() {
         second.iter().all(|film| !first.contains(film)),
         "{first:?} {second:?}"
     );
-    visitor.press("← Newer").await;
+    visitor.press("← Previous").await;
     visitor.sees_in(".pager", "Page 1 of").await;
     assert_eq!(visitor.films().await, first);
 
@@ -47,7 +47,7 @@ async fn one_pages_through_the_films_and_filters_them() {
     visitor.sees_in("h1", "with “science fiction”").await;
     assert_eq!(visitor.typed("Genre").await, "science fiction");
     all_are(&visitor, "science fiction").await;
-    visitor.press("Older →").await;
+    visitor.press("Next →").await;
     visitor.sees_in(".pager", "Page 2 of").await;
     visitor.sees_in("h1", "with “science fiction”").await;
     all_are(&visitor, "science fiction").await;
@@ -90,7 +90,7 @@ async fn recommendations_go_on_over_pages_while_they_change() {
     .await;
     visitor.open("/recommendations").await;
     visitor.sees_in("h1", "26 films").await;
-    visitor.press("Older →").await;
+    visitor.press("Next →").await;
     visitor.sees_in(".pager", "Page 2 of 2").await;
     visitor.sees_films(&["Heist 2", "Heist 1"]).await;
 
@@ -103,7 +103,7 @@ async fn recommendations_go_on_over_pages_while_they_change() {
         .await;
     visitor.sees_films(&["Heist 3", "Heist 2", "Heist 1"]).await;
     visitor.sees_in("h1", "27 films").await;
-    visitor.press("← Newer").await;
+    visitor.press("← Previous").await;
     visitor.sees_in(".pager", "Page 1 of 2").await;
     assert_eq!(visitor.films().await.first(), Some(last));
     visitor.leave().await;

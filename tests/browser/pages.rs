@@ -41,7 +41,7 @@ async fn a_catalogue_that_begins() {
     visitor.sees("These need another look:").await;
     look_over(&visitor, "film-new-mistakes").await;
     visitor.open("/preferences").await;
-    visitor.fill("Word or phrase", "?!").await;
+    visitor.fill("Keyword", "?!").await;
     visitor.press("Follow").await;
     visitor.sees_in(".error", "word").await;
     look_over(&visitor, "following-mistake").await;

@@ -83,7 +83,45 @@ function announce(arrived) {
   live.textContent = `For you now: ${titles}${more}.`;
 }
 
-/** Puts the list as the server has it now in place of the one that is shown. */
+// What came while the visitor read further down waits behind this button.
+const pill = document.getElementById("pill");
+/** How far down one has to be for the list to be left as it is. */
+const SCROLLED_PX = 200;
+let waiting = null;
+
+/** Whether the list may not be replaced under the visitor. */
+function isBusy(shown) {
+  return scrollY > SCROLLED_PX || shown.querySelector("input:focus") !== null;
+}
+
+/** Puts a list in the place of the one that is shown. */
+function put(fresh, arrived) {
+  const shown = document.querySelector("[data-live]");
+  const focused = shown.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  shown.replaceWith(document.adoptNode(fresh));
+  if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  waiting = null;
+  pill.hidden = true;
+  announce(arrived);
+}
+
+/** Keeps a list until the visitor asks for it. */
+function keep(fresh, arrived, films) {
+  waiting = { fresh, arrived };
+  const words = films === 1 ? "1 new film" : `${films} new films`;
+  if (pill.hidden || pill.textContent !== words) live.textContent = words;
+  pill.textContent = words;
+  pill.hidden = false;
+}
+
+pill.addEventListener("click", () => {
+  if (!waiting) return;
+  put(waiting.fresh, waiting.arrived);
+  scrollTo(0, 0);
+  document.getElementById("main").focus({ preventScroll: true });
+});
+
+/** Puts the list as the server has it now in place of the one that is shown, or keeps it. */
 async function refresh() {
   const shown = document.querySelector("[data-live]");
   if (!shown) return;
@@ -107,17 +145,17 @@ async function refresh() {
     // Where nothing was known before, nothing is new.
     const tellsNews = shown.dataset.recommended !== "unknown";
     const arrived = [];
+    let films = 0;
     for (const [id, film] of filmsIn(fresh)) {
       const old = known.get(id);
+      if (!old) films += 1;
       if (tellsNews && isReason(film) && !(old && isReason(old))) {
         film.classList.add("arrived");
         arrived.push(film);
       }
     }
-    const focused = shown.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    shown.replaceWith(document.adoptNode(fresh));
-    if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-    announce(arrived);
+    if (films > 0 && isBusy(shown)) keep(fresh, arrived, films);
+    else put(fresh, arrived);
   } catch {
     // It is tried again below.
   } finally {

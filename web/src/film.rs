@@ -77,6 +77,7 @@ pub(super) async fn new_form(context: RequestContext) -> Result<HttpResponse, Pa
 pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpResponse, PageError> {
     let fields = fields(&form);
     let id = id_of(&form);
+    let is_typed = id.is_some();
     let create = CreateFilm {
         user: context.visitor.user(),
         fields: fields.clone(),
@@ -86,7 +87,15 @@ pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpRe
     };
     let created = context.site.app.catalog.ask(create, DEADLINE).await;
     match created.unwrap_or_else(|e| Err(e.into())) {
-        Ok(film) => Ok(context.go_to("/", format!("{} was added.", film.title))),
+        Ok(film) => {
+            // Scripts of old deployments expect to come back to the list.
+            let next = if is_typed {
+                url::film(&film.id)
+            } else {
+                "/".into()
+            };
+            Ok(context.go_to(&next, format!("{} was added.", film.title)))
+        }
         Err(error) => {
             let genres = genres(&context).await;
             let id = form.get("id").map_or_else(new_id, str::to_owned);

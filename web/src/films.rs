@@ -34,6 +34,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
     let key = ListKey {
         filter: filter(&context),
         page: context.page(),
+        operations: context.reaches_operations(),
     };
     let app = &context.site.app;
     let making = make(app, &key);

@@ -45,6 +45,8 @@ const COMPRESSED: u32 = 4_096;
 pub(crate) struct ListKey {
     pub(crate) filter: Filter,
     pub(crate) page: i64,
+    /// Whether it is for visitors who can reach the pages for operators.
+    pub(crate) operations: bool,
 }
 
 /// A list as it is for all users.
@@ -52,6 +54,7 @@ pub(crate) struct ListKey {
 pub(crate) struct SharedList {
     /// Differs from that of every other list, also of the same one when films have changed.
     number: u64,
+    operations: bool,
     pub(crate) view: FilmsView,
     /// The films that are shown, and whether each is recommended to at least one user.
     pub(crate) films: Vec<(FilmId, bool)>,
@@ -110,6 +113,7 @@ impl PageCache {
             }
             let list = Arc::new(SharedList {
                 number: self.number.fetch_add(1, Ordering::Relaxed),
+                operations: key.operations,
                 view,
                 films,
                 page: OnceLock::new(),
@@ -148,7 +152,8 @@ impl SharedList {
         let pieces = match rendered.get() {
             Some(pieces) => pieces,
             None => {
-                let layout = Layout::with_slots(Place::Films, LayoutSlots::new());
+                let layout = Layout::with_slots(Place::Films, LayoutSlots::new())
+                    .leading_to_operations(self.operations);
                 let html = templates().films(&layout, &self.view, part)?;
                 rendered.get_or_init(|| Pieces::cut(&html))
             }
@@ -184,6 +189,7 @@ mod tests {
         ListKey {
             filter: Filter::default(),
             page,
+            operations: false,
         }
     }
 

@@ -19,6 +19,7 @@ use actix_web::{
     web,
 };
 use proto::UserId;
+use runtime::ops;
 
 use super::{
     Site,
@@ -124,7 +125,8 @@ impl RequestContext {
     ) -> Result<HttpResponse, PageError> {
         let list_only = self.wants_list_only();
         let flash = if list_only { None } else { self.flash.clone() };
-        let layout = Layout::new(place, recommended, flash, self.token.value.clone());
+        let layout = Layout::new(place, recommended, flash, self.token.value.clone())
+            .leading_to_operations(self.reaches_operations());
         let html = render(templates::templates(), &layout)?;
         let mut response = self.answer(status);
         if layout.flash.is_some() {
@@ -151,6 +153,11 @@ impl RequestContext {
             return Ok(response.body(list.gzip(part, marks)?));
         }
         Ok(response.body(list.html(part, marks)?))
+    }
+
+    /// Whether the visitor can reach the pages for operators.
+    pub(super) fn reaches_operations(&self) -> bool {
+        ops::is_reachable(&self.request)
     }
 
     /// Whether this page is to tell the visitor what was just done.

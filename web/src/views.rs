@@ -56,6 +56,8 @@ pub(super) struct Layout {
     /// How that is undone.
     undo: Option<Undo>,
     csrf: String,
+    /// Whether the visitor can reach the pages for operators.
+    operations: bool,
     /// Where the page differs from user to user, if it is rendered for all.
     slots: Option<LayoutSlots>,
 }
@@ -79,8 +81,14 @@ impl Layout {
             undo: flash.as_ref().and_then(Flash::undo),
             flash: flash.map(|flash| flash.text()),
             csrf,
+            operations: false,
             slots: None,
         }
+    }
+
+    /// Leads to the pages for operators, if the visitor can reach them.
+    pub(super) fn leading_to_operations(self, operations: bool) -> Self {
+        Self { operations, ..self }
     }
 
     /// The layout of a page that is rendered for all users.
@@ -107,8 +115,13 @@ pub(super) struct ErrorView {
 pub(super) struct Pager {
     page: i64,
     last: i64,
+    /// The same to be read.
+    last_text: String,
     newer: Option<String>,
     older: Option<String>,
+    /// Where a page's number is sent, with what else the address holds.
+    path: String,
+    filter: Filter,
 }
 
 impl Pager {
@@ -122,8 +135,11 @@ impl Pager {
         Self {
             page,
             last,
+            last_text: with_thousands(last),
             newer: to(page - 1),
             older: to(page + 1),
+            path: path.to_owned(),
+            filter: filter.clone(),
         }
     }
 }

@@ -13,7 +13,9 @@ pub use server::{serve, until_stopped, while_starting};
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::{
-    HttpRequest, HttpResponse, guard,
+    HttpRequest, HttpResponse,
+    dev::RequestHead,
+    guard,
     http::header::{CACHE_CONTROL, LOCATION},
     web,
 };
@@ -49,7 +51,10 @@ pub fn configure_public(cfg: &mut web::ServiceConfig, process: &Process) {
 
 /// Whether a request comes from this machine, without a proxy, and asks for it by a loopback name.
 fn is_local(context: &guard::GuardContext<'_>) -> bool {
-    let head = context.head();
+    has_come_directly(context.head())
+}
+
+fn has_come_directly(head: &RequestHead) -> bool {
     let is_forwarded = head
         .headers()
         .keys()
@@ -58,6 +63,18 @@ fn is_local(context: &guard::GuardContext<'_>) -> bool {
     let host = head.headers().get("host");
     let host = host.and_then(|host| loopback_name(host.to_str().ok()?));
     is_near && !is_forwarded && host.is_some()
+}
+
+/// Whether `/system` leads a visitor to the address for operators: it is known and on this machine, and
+/// so is the visitor.
+pub fn is_reachable(request: &HttpRequest) -> bool {
+    let ops = request.app_data::<web::Data<OpsAddr>>();
+    let is_here = ops.and_then(|ops| ops.0).is_some_and(is_on_this_machine);
+    is_here && has_come_directly(request.head())
+}
+
+fn is_on_this_machine(ops: SocketAddr) -> bool {
+    ops.ip().is_loopback() || ops.ip().is_unspecified()
 }
 
 /// The name of this machine in a `Host` header, without the port, if it is a loopback name.
@@ -77,7 +94,7 @@ async fn to_operators(request: HttpRequest, ops: web::Data<OpsAddr>) -> HttpResp
     let host = request.headers().get("host");
     let name = host.and_then(|host| loopback_name(host.to_str().ok()?));
     match (name, ops.0) {
-        (Some(name), Some(ops)) if ops.ip().is_loopback() || ops.ip().is_unspecified() => {
+        (Some(name), Some(ops)) if is_on_this_machine(ops) => {
             let location = format!("http://{name}:{}/system", ops.port());
             HttpResponse::Found()
                 .insert_header((LOCATION, location))

@@ -83,7 +83,7 @@ impl Browser {
             .submit(
                 &self.open("/preferences").await,
                 "/preferences/add",
-                &[("keyword", keyword)],
+                &[("keyword", keyword), ("anyway", "yes")],
             )
             .await;
         assert!(

@@ -31,7 +31,7 @@ pub(crate) struct Preview {
     keyword: String,
     /// How many films, as in "1 film" and "113 films"; nothing if that is not known.
     films: Option<String>,
-    /// Of how many, if it matches so many that the user is asked.
+    /// How many of how many, if these are so many that the user is asked.
     common_of: Option<String>,
     /// Whether no film matches.
     is_empty: bool,
@@ -56,8 +56,10 @@ impl Preview {
         match found {
             Ok(found) => {
                 preview.films = Some(count(found.total.into(), "film"));
-                preview.common_of = keywords::is_common(found.total, found.known)
-                    .then(|| with_thousands(found.known.into()));
+                preview.common_of = keywords::is_common(found.total, found.known).then(|| {
+                    let known = count(found.known.into(), "film");
+                    format!("{} of {known}", with_thousands(found.total.into()))
+                });
                 preview.is_empty = found.total == 0;
                 preview.newest = found.films.iter().map(FilmCard::of_recommended).collect();
                 preview.newest.truncate(PREVIEW_SIZE);

@@ -74,17 +74,12 @@ impl Browser {
             ("rating", "8.1"),
         ];
         let answer = self.submit("/movie/new", "/movie/new", &fields).await;
-        assert_eq!(
-            (answer.status, answer.location()),
-            (303, "/"),
-            "{}",
-            answer.body
-        );
-        // The newest film comes first.
-        let wall = self.get("/").await.body;
-        let (_, film) = wall.split_once(r#"<a href="/movie/"#).unwrap();
-        format!("/movie/{}", film.split_once('"').unwrap().0)
-            .replace("/movie/new", "a film's address was expected")
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        let film = answer.location();
+        let page = self.get(film).await;
+        let told = page.flash().unwrap_or_default();
+        assert!(told.ends_with(" was added."), "{film}: {told}");
+        film.to_owned()
     }
 
     /// A request that a test completes. The path goes out as it is written, without being normalised.

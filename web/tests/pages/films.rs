@@ -75,6 +75,12 @@ async fn pages_go_on_within_their_genre_and_end_at_the_last() {
             .contains(r#"<a rel="prev" href="/?genre=cRIMe">"#)
     );
 
+    let form = r#"<form action="/" method="get">
+<input type="hidden" name="genre" value="cRIMe">"#;
+    assert!(second.body.contains(form), "{}", second.body);
+    let typed = r#"name="page" type="number" min="1" max="2" value="2""#;
+    assert!(second.body.contains(typed), "{}", second.body);
+
     for beyond in ["3", "99", "2147483647", "99999999999999999999999"] {
         let last = browser.get(&format!("/?genre=cRIMe&page={beyond}")).await;
         assert!(last.text().contains("Page 2 of 2"), "{beyond}");

@@ -340,7 +340,7 @@ async fn a_keyword_of_a_great_part_of_the_catalog_is_asked_about() {
         .await;
     assert_eq!(asked.status, 409);
     let text = asked.text();
-    let question = "robbery matches 11 films of 100. Follow it all the same?";
+    let question = "robbery matches 11 of 100 films. Follow it all the same?";
     assert!(text.contains(question), "{text}");
     assert!(text.contains("You follow film 77 now."), "{text}");
     assert_eq!(site.recommendations.keywords(1), ["film 77"]);

@@ -123,3 +123,23 @@ async fn a_prefix_that_is_set_is_in_every_address_and_may_be_left_on() {
         all_under(&site, "/some/films", false, kept).await;
     }
 }
+
+#[tokio::test]
+async fn only_visitors_on_this_machine_are_led_to_the_pages_for_operators() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    browser.add_film("Heat", "1995", "", "").await;
+    for path in ["/", "/preferences", "/recommendations", "/movie/new"] {
+        // Twice each: the list of films is kept, for both kinds of visitor.
+        for _ in 0..2 {
+            let near = browser.get(path).await;
+            assert!(near.body.contains(r#"<a href="/system">"#), "{path}");
+            let far = browser
+                .request(|client, url| client.get(url), path)
+                .header("x-forwarded-for", "203.0.113.7");
+            let far = Page::of(far.send().await.unwrap()).await;
+            assert_eq!(far.status, 200, "{path}");
+            assert!(!far.body.contains(r#""/system""#), "{path}");
+        }
+    }
+}

@@ -93,7 +93,8 @@ impl Site {
             catalog_host: catalog.address().into(),
             recommendations_host: recommendations.address().into(),
         };
-        let process = Process::new();
+        let mut process = Process::new();
+        process.ops_addr = Some(any);
         let service = Service::start(web::SERVICE, &process, move |process| {
             web::run(config, listeners, visitor, process)
         })
