@@ -312,41 +312,74 @@ impl Handler<FilmsSaved> for Matcher {
 
 /// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
 async fn build(database: Database) -> Built {
-    let normalise = |conn: &mut _| preferences::normalise(conn, PREFERENCES);
-    while !database.write(normalise).await? {}
-    let mut index = Index::new();
+    let mut after = Some(i32::MIN);
+    while let Some(from) = after {
+        let normalise = move |conn: &mut _| preferences::normalise(conn, from, PREFERENCES);
+        after = database.write(normalise).await?;
+    }
     let watermark = database.read(sequence::current).await?;
-    let read_preferences = |after| {
+    let (preferences, films) = future::try_join(
+        index_of_preferences(database.clone()),
+        index_of_films(database),
+    )
+    .await?;
+    Ok((preferences.with_films_of(films), watermark))
+}
+
+async fn index_of_preferences(database: Database) -> Result<Index, storage::Error> {
+    let mut index = Index::new();
+    let read = |after| {
         let page = move |conn: &mut _| preferences::page_after(conn, after, PREFERENCES);
         Ahead::begin(database.read(page))
     };
-    let mut page = read_preferences(i32::MIN).await;
+    let mut page = read(i32::MIN).await;
     while let rows = page.done().await?
         && let Some(last) = rows.last()
     {
-        page = read_preferences(last.id).await;
-        for row in rows {
-            let normal = row
-                .normal
-                .unwrap_or_else(|| Keyword::normal_of(&row.keyword));
-            // What older deployments stored may be no keyword; it matches nothing.
-            let _ = index.follow_normal(UserId(row.user), &row.keyword, &normal);
-        }
+        page = read(last.id).await;
+        index = beside(move || {
+            for row in rows {
+                let normal = row
+                    .normal
+                    .unwrap_or_else(|| Keyword::normal_of(&row.keyword));
+                // What older deployments stored may be no keyword; it matches nothing.
+                let _ = index.follow_normal(UserId(row.user), &row.keyword, &normal);
+            }
+            index
+        })
+        .await?;
     }
-    let read_films = |after: String| {
+    Ok(index)
+}
+
+async fn index_of_films(database: Database) -> Result<Index, storage::Error> {
+    let mut index = Index::new();
+    let read = |after: String| {
         let page = move |conn: &mut _| news::films(conn, &after, FILMS);
         Ahead::begin(database.read(page))
     };
-    let mut page = read_films(String::new()).await;
+    let mut page = read(String::new()).await;
     while let films = page.done().await?
         && let Some((last, _)) = films.last()
     {
-        page = read_films(last.to_string()).await;
-        for (film, words) in films {
-            index.put_film(film.as_str(), &words);
-        }
+        page = read(last.to_string()).await;
+        index = beside(move || {
+            for (film, words) in films {
+                index.put_film(film.as_str(), &words);
+            }
+            index
+        })
+        .await?;
     }
-    Ok((index, watermark))
+    Ok(index)
+}
+
+/// Runs `work` on another thread, so that preferences and films are put in at the same time.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, storage::Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| storage::Error::Panicked)
 }
 
 /// A read that goes on while what was read before is put into the index.

@@ -28,6 +28,14 @@ impl Index {
         Index::default()
     }
 
+    /// An index with the preferences of this one and the films of `other`: the two can be made at the same time.
+    pub fn with_films_of(self, other: Index) -> Index {
+        Index {
+            keywords: self.keywords,
+            films: other.films,
+        }
+    }
+
     /// A user follows a keyword from now on; false when the index had that preference.
     pub fn follow(&mut self, user: UserId, keyword: &Keyword) -> bool {
         self.keywords.follow(user, keyword)

@@ -49,6 +49,16 @@ pub fn existing(
     conn: &mut DbConnection,
     pairs: &[(UserId, String)],
 ) -> QueryResult<HashSet<(UserId, String)>> {
+    if let DbConnection::Sqlite(_) = conn {
+        let mut found = HashSet::new();
+        // One by one: it would look up each of the users with each of the keywords.
+        for (user, text) in pairs {
+            if exists(conn, *user, text)? {
+                found.insert((*user, text.clone()));
+            }
+        }
+        return Ok(found);
+    }
     let mut found = HashSet::new();
     for pairs in pairs.chunks(BATCH) {
         let (users, keywords): (Vec<i32>, Vec<&str>) = pairs
@@ -149,30 +159,32 @@ pub fn delete(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResu
     Ok(gone > 0)
 }
 
-/// Gives rows of older programs their normal form, at most `limit` of them; of several spellings of one keyword the
-/// first stays. They match the same films, so that nothing else changes. Returns whether all rows have it now.
-pub fn normalise(conn: &mut DbConnection, limit: i64) -> QueryResult<bool> {
+/// Gives rows of older programs with an id above `after` their normal form, at most `limit` of them; of several
+/// spellings of one keyword the first stays. They match the same films, so that nothing else changes. Returns the id to
+/// go on after, or none when all rows have it.
+pub fn normalise(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResult<Option<i32>> {
     sequence::take(conn, 1)?;
     let done = sequence::normalised(conn)?;
     let rows: Vec<Stored> = prefs::table
-        .filter(prefs::id.gt(i32::try_from(done).unwrap_or(i32::MIN)))
+        .filter(prefs::id.gt(i32::try_from(done).unwrap_or(i32::MIN).max(after)))
         .filter(prefs::normal.is_null())
         .order(prefs::id)
         .limit(limit)
         .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal))
         .load(conn)?;
-    let all = (rows.len() as i64) < limit;
     for rows in rows.chunks(BATCH) {
         normalise_rows(conn, rows)?;
     }
-    if all {
+    let is_full = rows.len() as i64 == limit;
+    let next = rows.last().map(|row| row.id).filter(|_| is_full);
+    if next.is_none() {
         let last: Option<i32> = prefs::table
             .select(diesel::dsl::max(prefs::id))
             .first(conn)?;
         let settled = last.map_or(done, |last| i64::from(last) - OPEN_IDS);
         sequence::set_normalised(conn, settled.max(done))?;
     }
-    Ok(all)
+    Ok(next)
 }
 
 fn normalise_rows(conn: &mut DbConnection, rows: &[Stored]) -> QueryResult<()> {
@@ -181,9 +193,10 @@ fn normalise_rows(conn: &mut DbConnection, rows: &[Stored]) -> QueryResult<()> {
         .map(|row| Keyword::normal_of(&row.keyword))
         .collect();
     let users: Vec<i32> = rows.iter().map(|row| row.user).collect();
+    // Not those with one of the normal forms: so many users and so many forms are looked up as pairs, each with each.
     let taken: Vec<(i32, Option<String>)> = prefs::table
         .filter(prefs::user_id.eq_any(users))
-        .filter(prefs::normal.eq_any(&normals))
+        .filter(prefs::normal.is_not_null())
         .select((prefs::user_id, prefs::normal))
         .load(conn)?;
     let mut taken: HashSet<(i32, String)> = taken
