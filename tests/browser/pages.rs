@@ -149,9 +149,9 @@ async fn a_catalogue_whose_recommendations_are_away() {
         .await;
     look_over(&visitor, "error-503").await;
     for (path, name) in [
-        ("/", "films-away"),
-        ("/recommendations", "for-you-away"),
-        ("/preferences", "following-away"),
+        ("/", "films-unavailable"),
+        ("/recommendations", "for-you-unavailable"),
+        ("/preferences", "following-unavailable"),
     ] {
         visitor.open(path).await;
         look_over(&visitor, name).await;
@@ -161,7 +161,7 @@ async fn a_catalogue_whose_recommendations_are_away() {
     visitor.sees("degraded: ").await;
     look_over(&visitor, "system-unwell").await;
 
-    // What was away comes back by itself to a page that is open.
+    // What was unavailable comes back by itself to a page that is open.
     visitor.open("/").await;
     visitor
         .sees("Recommendations are unavailable at the moment.")

@@ -21,8 +21,8 @@ async fn the_catalog_goes_on_without_recommendations_and_catches_up() {
     for path in ["/preferences", "/recommendations"] {
         let page = browser.open(path).await;
         assert!(
-            page.shows("away"),
-            "{path} does not say that recommendations are away: {page:?}"
+            page.shows("unavailable"),
+            "{path} does not say that recommendations are unavailable: {page:?}"
         );
     }
     let page = browser.open("/preferences").await;
