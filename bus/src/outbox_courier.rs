@@ -144,6 +144,8 @@ impl OutboxCourier {
     }
 }
 
+runtime::requested!(OutboxCourier);
+
 impl Actor for OutboxCourier {
     type Context = Context<Self>;
 

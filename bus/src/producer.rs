@@ -150,6 +150,8 @@ struct Job {
     done: oneshot::Sender<Result<(), BusError>>,
 }
 
+runtime::requested!(ProducerActor);
+
 impl Actor for ProducerActor {
     type Context = Context<Self>;
 

@@ -1,8 +1,8 @@
 //! The id of a request, by which its log lines are found in every service that it passes through.
 //!
 //! It comes in the header or metadata `x-request-id`, is made where that is absent, and is passed on
-//! with every call. Within a task it is the [current](RequestId::current) one; a message to an actor
-//! has to carry it.
+//! with every call. Within a task it is the [current](RequestId::current) one, and a message to an
+//! actor takes it along.
 
 use std::{fmt, sync::Arc};
 
@@ -50,6 +50,11 @@ impl RequestId {
     /// The id as the value of a header.
     pub(crate) fn header_value(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("an id is printable ASCII")
+    }
+
+    /// Calls `work` with this id as the current one.
+    pub(crate) fn sync_scope<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
     }
 
     /// Runs `work` with this id as the current one.

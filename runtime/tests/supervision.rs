@@ -16,9 +16,10 @@ use std::{
 
 use actix::{Actor, ActorContext, Context, Handler, Message, SyncContext};
 use runtime::{
-    AskError, ChildGuard, Fault, Handle, Place, Process, RestartPolicy, Supervisor,
-    supervision::{ActorState, ActorStatus},
+    AskError, ChildGuard, Fault, Handle, Place, Process, RequestId, RestartPolicy, Supervisor,
+    supervision::{ActorState, ActorStatus, Requested, in_request},
 };
+use tracing::{Instrument, Span};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -45,6 +46,8 @@ struct Counter {
     guard: ChildGuard,
 }
 
+runtime::requested!(Counter);
+
 impl Actor for Counter {
     type Context = Context<Self>;
 }
@@ -54,6 +57,29 @@ impl Handler<Count> for Counter {
     fn handle(&mut self, _: Count, _: &mut Context<Self>) -> u32 {
         self.seen += 1;
         self.seen
+    }
+}
+
+/// Answers with the request in whose scope it is handled, at once and later.
+#[derive(Message)]
+#[rtype(result = "[Option<String>; 2]")]
+struct TellRequest;
+
+/// The id of the request, if the tracing span is that of the request too.
+fn request() -> Option<String> {
+    let span = Span::current().metadata()?.name();
+    let id = RequestId::current()?;
+    (span == "a request").then(|| id.to_string())
+}
+
+impl Handler<TellRequest> for Counter {
+    type Result = actix::ResponseFuture<[Option<String>; 2]>;
+    fn handle(&mut self, _: TellRequest, _: &mut Context<Self>) -> Self::Result {
+        let at_once = request();
+        in_request(async move {
+            tokio::task::yield_now().await;
+            [at_once, request()]
+        })
     }
 }
 
@@ -83,6 +109,8 @@ struct Blocking {
     seen: u32,
     guard: ChildGuard,
 }
+
+runtime::requested!(Blocking);
 
 impl Actor for Blocking {
     type Context = SyncContext<Self>;
@@ -137,8 +165,8 @@ fn report(process: &Process, name: &str) -> ActorStatus {
 
 async fn comes_back<A>(handle: &Handle<A>)
 where
-    A: Actor + Handler<Count>,
-    A::Context: actix::dev::ToEnvelope<A, Count>,
+    A: Actor + Handler<Requested<Count>>,
+    A::Context: actix::dev::ToEnvelope<A, Requested<Count>>,
 {
     until("the actor is back", async || {
         handle.ask(Count, DEADLINE).await == Ok(1)
@@ -302,4 +330,26 @@ async fn stopping_ends_every_child_and_restarts_none() {
         );
     }
     assert!(here.ask(Count, DEADLINE).await.is_err());
+}
+
+#[actix::test]
+async fn a_message_is_handled_in_the_scope_of_the_request_that_it_was_sent_for() {
+    let _spans = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let process = Process::new();
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let make = |guard| Counter { seen: 0, guard };
+    let handle = supervisor
+        .group("counters")
+        .supervise("counter", Place::Here, make);
+    let ask = async |id: &str| {
+        let asked = handle.ask(TellRequest, DEADLINE);
+        let asked = asked.instrument(tracing::info_span!("a request"));
+        RequestId::parse(id).unwrap().scope(asked).await.unwrap()
+    };
+    let (first, second) = tokio::join!(ask("first"), ask("second"));
+    assert_eq!(first, [Some("first".into()), Some("first".into())]);
+    assert_eq!(second, [Some("second".into()), Some("second".into())]);
+    let outside = handle.ask(TellRequest, DEADLINE).await.unwrap();
+    assert_eq!(outside, [None, None]);
+    supervisor.stop(DEADLINE).await;
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::{QueryResult, result::Error as DieselError};
-use runtime::{Dependency, Fault, Group, Handle};
+use runtime::{Dependency, Fault, Group, Handle, supervision::RequestScope};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -140,6 +140,7 @@ impl Database {
         let (answer, answered) = oneshot::channel();
         let write = PendingWrite {
             change,
+            scope: RequestScope::current(),
             result: None,
             answer,
         };
@@ -236,6 +237,8 @@ where
 
 struct PendingWrite<F, R> {
     change: F,
+    /// The writer does the writes of many requests at once.
+    scope: RequestScope,
     result: Option<R>,
     answer: oneshot::Sender<Result<R, Error>>,
 }
@@ -251,7 +254,7 @@ where
 
     fn attempt(&mut self, _: &mut [Box<dyn Write>], conn: &mut DbConnection) -> QueryResult<usize> {
         self.result = None;
-        self.result = Some((self.change)(conn)?);
+        self.result = Some(self.scope.run(|| (self.change)(conn))?);
         Ok(1)
     }
 

@@ -65,9 +65,13 @@ impl Drop for Writer {
     }
 }
 
+runtime::requested!(Reader);
+
 impl Actor for Reader {
     type Context = SyncContext<Self>;
 }
+
+runtime::requested!(Writer);
 
 impl Actor for Writer {
     type Context = SyncContext<Self>;

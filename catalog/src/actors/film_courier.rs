@@ -81,6 +81,8 @@ impl FilmCourier {
     }
 }
 
+runtime::requested!(FilmCourier);
+
 impl Actor for FilmCourier {
     type Context = Context<Self>;
 

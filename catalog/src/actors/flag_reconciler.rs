@@ -8,7 +8,7 @@ use actix::{
     WrapFuture,
 };
 use proto::recommendations::RecommendationStatusesRequest;
-use runtime::{Backoff, ChildGuard, Handle, Reporter, grpc};
+use runtime::{Backoff, ChildGuard, Handle, Reporter, grpc, supervision::in_request};
 use storage::Database;
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -172,6 +172,8 @@ impl FlagReconciler {
     }
 }
 
+runtime::requested!(FlagReconciler);
+
 impl Actor for FlagReconciler {
     type Context = Context<Self>;
 
@@ -220,7 +222,7 @@ impl Handler<CompareAllFlags> for FlagReconciler {
             self.suspects.clear();
             self.wake_in(Duration::ZERO, context);
         }
-        Box::pin(async move {
+        in_request(async move {
             // An actor that restarts begins a round by itself.
             let _ = round.await;
         })
@@ -232,7 +234,7 @@ impl Handler<ReachedVersion> for FlagReconciler {
 
     fn handle(&mut self, _: ReachedVersion, _: &mut Context<Self>) -> Self::Result {
         let recommendations = self.recommendations.clone();
-        Box::pin(async move {
+        in_request(async move {
             truths(recommendations, Vec::new())
                 .await
                 .ok()

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use runtime::{ChildGuard, Handle};
+use runtime::{ChildGuard, Handle, supervision::in_request};
 use storage::Database;
 
 use super::film_courier::{FilmCourier, FilmsSaved};
@@ -157,6 +157,8 @@ impl MovieRepository {
     }
 }
 
+runtime::requested!(MovieRepository);
+
 impl Actor for MovieRepository {
     type Context = Context<Self>;
 
@@ -170,7 +172,7 @@ impl Handler<ListMovies> for MovieRepository {
 
     fn handle(&mut self, message: ListMovies, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        Box::pin(async move {
+        in_request(async move {
             let page = message.page.max(1);
             let page_size = message.page_size.clamp(1, MAX_PAGE_SIZE);
             let offset = (page - 1).saturating_mul(page_size);
@@ -207,7 +209,7 @@ impl Handler<GetMovie> for MovieRepository {
 
     fn handle(&mut self, GetMovie(id): GetMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        Box::pin(async move {
+        in_request(async move {
             let movie = shared
                 .database
                 .read(move |conn| reading::get(conn, &id))
@@ -229,7 +231,7 @@ impl Handler<CreateMovie> for MovieRepository {
         } = message;
         let now = movies::now();
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
-        Box::pin(async move {
+        in_request(async move {
             let create = move |conn: &mut _| {
                 if let Some(movie) = reading::get(conn, &id)? {
                     return Ok(Ok(movie));
@@ -260,7 +262,7 @@ impl Handler<UpdateMovie> for MovieRepository {
             expected_version,
         } = message;
         let now = movies::now();
-        Box::pin(async move {
+        in_request(async move {
             let update =
                 move |conn: &mut _| writing::update(conn, &id, &draft, expected_version, now);
             match shared.write(update).await? {
@@ -278,7 +280,7 @@ impl Handler<DeleteMovie> for MovieRepository {
     fn handle(&mut self, DeleteMovie(id): DeleteMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         let now = movies::now();
-        Box::pin(async move {
+        in_request(async move {
             let was_there = shared
                 .write(move |conn| writing::delete(conn, &id, now))
                 .await?;
@@ -297,7 +299,7 @@ impl Handler<RestoreMovie> for MovieRepository {
     fn handle(&mut self, RestoreMovie(id): RestoreMovie, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         let now = movies::now();
-        Box::pin(async move {
+        in_request(async move {
             let restore = move |conn: &mut _| writing::restore(conn, &id, now);
             shared.write(restore).await?.ok_or(Error::NotFound)
         })
@@ -311,7 +313,7 @@ impl Handler<ApplyFlags> for MovieRepository {
         let Shared {
             database, changes, ..
         } = self.shared.clone();
-        Box::pin(async move {
+        in_request(async move {
             let applied = flags::apply(&database, events).await;
             changes.announce();
             applied
@@ -332,7 +334,7 @@ impl Handler<RepairFlags> for MovieRepository {
         } = self.shared.clone();
         // In the order in which events lock the movies.
         repairs.sort_by(|(a, _), (b, _)| a.movie_id.cmp(&b.movie_id));
-        Box::pin(async move {
+        in_request(async move {
             let repair = move |conn: &mut _| {
                 let mut repaired = 0;
                 for (read, truth) in &repairs {
@@ -352,7 +354,7 @@ impl Handler<CatalogSummary> for MovieRepository {
 
     fn handle(&mut self, _: CatalogSummary, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        Box::pin(async move { shared.summary().await })
+        in_request(async move { shared.summary().await })
     }
 }
 
@@ -362,7 +364,7 @@ impl Handler<LoadSample> for MovieRepository {
     fn handle(&mut self, _: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         let now = movies::now();
-        Box::pin(async move { shared.write(move |conn| sample::load(conn, now)).await })
+        in_request(async move { shared.write(move |conn| sample::load(conn, now)).await })
     }
 }
 

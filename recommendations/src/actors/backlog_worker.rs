@@ -106,6 +106,8 @@ impl BacklogWorker {
     }
 }
 
+runtime::requested!(BacklogWorker);
+
 impl Actor for BacklogWorker {
     type Context = Context<Self>;
 

@@ -236,6 +236,8 @@ impl Matcher {
     }
 }
 
+runtime::requested!(Matcher);
+
 impl Actor for Matcher {
     type Context = Context<Self>;
 

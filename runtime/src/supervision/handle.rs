@@ -8,13 +8,10 @@ use std::{
     time::Duration,
 };
 
-use actix::{
-    Actor, Addr, Handler, Message,
-    dev::{MessageResponse, ToEnvelope},
-};
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use thiserror::Error;
 
-use super::registry::Entry;
+use super::{registry::Entry, requested::Requested};
 
 /// How many messages may wait for one actor before further ones are refused.
 const MAILBOX_LIMIT: usize = 4_096;
@@ -49,17 +46,17 @@ impl<A: Actor> Handle<A> {
     /// See [`AskError`]; while the actor is down the call fails at once.
     pub async fn ask<M>(&self, message: M, deadline: Duration) -> Result<M::Result, AskError>
     where
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Requested<M>>,
+        A::Context: ToEnvelope<A, Requested<M>>,
         M: Message + Send + 'static,
-        M::Result: MessageResponse<A, M> + Send,
+        M::Result: Send,
     {
         let entry = &self.slot.entry;
         let addr = self.addr()?;
         let _place = entry
             .enter_mailbox(MAILBOX_LIMIT)
             .ok_or_else(|| AskError::Overloaded(self.name().into()))?;
-        match tokio::time::timeout(deadline, addr.send(message)).await {
+        match tokio::time::timeout(deadline, addr.send(Requested::new(message))).await {
             Ok(Ok(answer)) => {
                 entry.count_handled(1);
                 Ok(answer)
@@ -76,12 +73,13 @@ impl<A: Actor> Handle<A> {
     /// If the actor is down or its mailbox is full; the message is lost then.
     pub fn tell<M>(&self, message: M) -> Result<(), AskError>
     where
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Requested<M>>,
+        A::Context: ToEnvelope<A, Requested<M>>,
         M: Message + Send + 'static,
         M::Result: Send,
     {
         use actix::prelude::SendError;
+        let message = Requested::new(message);
         self.addr()?.try_send(message).map_err(|e| match e {
             SendError::Full(_) => AskError::Overloaded(self.name().into()),
             SendError::Closed(_) => AskError::Unavailable(self.name().into()),

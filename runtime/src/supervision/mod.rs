@@ -18,6 +18,7 @@ mod handle;
 #[cfg(debug_assertions)]
 pub(crate) mod panic_injection;
 mod registry;
+mod requested;
 mod supervisor;
 mod tree;
 
@@ -27,4 +28,5 @@ pub use child_guard::{ChildGuard, Reporter};
 pub use dependency::Dependency;
 pub use handle::{AskError, Handle};
 pub use registry::{ActorRegistry, ActorState, ActorStatus, Health};
+pub use requested::{InScope, RequestScope, Requested, in_request};
 pub use supervisor::{Group, Place, RestartPolicy, Supervisor};

@@ -24,7 +24,9 @@ use proto::{
         WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Process, Reporter, ServiceAddress};
+use runtime::{
+    Backoff, ChildGuard, Process, Reporter, ServiceAddress, supervision::in_request,
+};
 use tonic::transport::Channel;
 
 use super::ServiceClient;
@@ -237,6 +239,8 @@ impl CatalogGateway {
     }
 }
 
+runtime::requested!(CatalogGateway);
+
 impl Actor for CatalogGateway {
     type Context = Context<Self>;
 
@@ -299,7 +303,7 @@ impl Handler<ListFilms> for CatalogGateway {
 
     fn handle(&mut self, message: ListFilms, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let request = ListMoviesRequest {
                 page: i32::try_from(message.page).unwrap_or(i32::MAX),
@@ -327,7 +331,7 @@ impl Handler<GetFilm> for CatalogGateway {
 
     fn handle(&mut self, GetFilm(id): GetFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let request = GetMovieRequest { id: id.to_string() };
             let request = ServiceClient::request(request, None, DEADLINE);
@@ -345,7 +349,7 @@ impl Handler<CreateFilm> for CatalogGateway {
     fn handle(&mut self, message: CreateFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let CreateFilm {
                 user,
@@ -381,7 +385,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
     fn handle(&mut self, message: UpdateFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let UpdateFilm {
                 user,
@@ -421,7 +425,7 @@ impl Handler<DeleteFilm> for CatalogGateway {
     ) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let request = DeleteMovieRequest { id: id.to_string() };
             let request = ServiceClient::request(request, user, DEADLINE);
@@ -442,7 +446,7 @@ impl Handler<RestoreFilm> for CatalogGateway {
     fn handle(&mut self, message: RestoreFilm, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let RestoreFilm { user, id } = message;
             let request = RestoreMovieRequest { id: id.to_string() };
@@ -460,7 +464,7 @@ impl Handler<GetSummary> for CatalogGateway {
 
     fn handle(&mut self, _: GetSummary, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let request = ServiceClient::request(GetSummaryRequest {}, None, DEADLINE);
             let summary = calls
@@ -482,7 +486,7 @@ impl Handler<LoadSample> for CatalogGateway {
     fn handle(&mut self, LoadSample { user }: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let (calls, mut client) = client?;
             let request = ServiceClient::request(LoadSampleRequest {}, user, SAMPLE_DEADLINE);
             let written = calls

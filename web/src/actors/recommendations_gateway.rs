@@ -17,7 +17,7 @@ use proto::{
         recommendations_client::RecommendationsClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Process, ServiceAddress};
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress, supervision::in_request};
 use tokio::{sync::watch, time::timeout};
 use tonic::transport::Channel;
 
@@ -226,6 +226,8 @@ impl RecommendationsGateway {
     }
 }
 
+runtime::requested!(RecommendationsGateway);
+
 impl Actor for RecommendationsGateway {
     type Context = Context<Self>;
 
@@ -241,7 +243,7 @@ impl Handler<GetKeywords> for RecommendationsGateway {
 
     fn handle(&mut self, GetKeywords(user): GetKeywords, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let request = GetPreferencesRequest { user_id: user.0 };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
             let response = calls
@@ -264,7 +266,7 @@ impl Handler<FindFilms> for RecommendationsGateway {
 
     fn handle(&mut self, message: FindFilms, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let request = FindFilmsRequest {
                 keyword: message.keyword,
                 max_results: message.max,
@@ -290,7 +292,7 @@ impl Handler<Follow> for RecommendationsGateway {
     fn handle(&mut self, Follow { user, keyword }: Follow, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let request = CreatePreferenceRequest {
                 user_id: user.0,
                 keyword,
@@ -316,7 +318,7 @@ impl Handler<StopFollowing> for RecommendationsGateway {
     fn handle(&mut self, message: StopFollowing, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
         let freshness = self.freshness.clone();
-        Box::pin(async move {
+        in_request(async move {
             let StopFollowing { user, keyword } = message;
             let request = DeletePreferenceRequest {
                 user_id: user.0,
@@ -341,7 +343,7 @@ impl Handler<GetRecommended> for RecommendationsGateway {
 
     fn handle(&mut self, message: GetRecommended, _: &mut Context<Self>) -> Self::Result {
         let (calls, client) = self.client();
-        Box::pin(async move {
+        in_request(async move {
             let films = recommended(&calls, client, message.clone()).await?;
             let (listed, total) = films;
             let films: Vec<_> = listed.into_iter().filter_map(recommended_film).collect();
@@ -367,7 +369,7 @@ impl Handler<GetMarks> for RecommendationsGateway {
         _: &mut Context<Self>,
     ) -> Self::Result {
         let (calls, client) = self.client();
-        Box::pin(async move { marks(&calls, client, user, films).await })
+        in_request(async move { marks(&calls, client, user, films).await })
     }
 }
 
@@ -378,7 +380,7 @@ impl Handler<MarkSeen> for RecommendationsGateway {
         let (calls, mut client) = self.client();
         let freshness = self.freshness.clone();
         let told = self.watches.get(&user).cloned();
-        Box::pin(async move {
+        in_request(async move {
             let request = MarkSeenRequest { user_id: user.0 };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
             let call = client.mark_seen(request);
