@@ -104,8 +104,7 @@ macro_rules! requested {
             M: ::actix::Message,
             Self: ::actix::Handler<M>,
         {
-            type Result =
-                $crate::supervision::InScope<<Self as ::actix::Handler<M>>::Result>;
+            type Result = $crate::supervision::InScope<<Self as ::actix::Handler<M>>::Result>;
 
             fn handle(
                 &mut self,

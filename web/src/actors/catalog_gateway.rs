@@ -24,9 +24,7 @@ use proto::{
         WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
-use runtime::{
-    Backoff, ChildGuard, Process, Reporter, ServiceAddress, supervision::in_request,
-};
+use runtime::{Backoff, ChildGuard, Process, Reporter, ServiceAddress, supervision::in_request};
 use tonic::transport::Channel;
 
 use super::ServiceClient;
