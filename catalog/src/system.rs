@@ -79,7 +79,11 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let group = supervisor.group("database");
     let setting = config.database_setting.as_str();
     let steps = movies::migrations();
-    let open = Database::open(&group, "movies-database", setting, &url, steps);
+    // A folder that cannot be written to will do, but then a lost database is not noticed.
+    let folder = settings::writable_folder(&config.data_dir).ok();
+    let folder = folder.map(|()| config.data_dir.as_path());
+    let name = "movies-database";
+    let open = Database::open_marked(&group, name, setting, &url, steps, folder);
     let Some(database) = process.unless_stopped(open).await else {
         return Ok(());
     };

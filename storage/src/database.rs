@@ -2,6 +2,7 @@
 
 use std::{
     any::{Any, TypeId},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -56,8 +57,29 @@ impl Database {
         url: &DatabaseUrl,
         migrations: Migrations,
     ) -> Result<Self, Fault> {
+        Self::open_marked(group, name, setting, url, migrations, None).await
+    }
+
+    /// Opens a database as [`open`](Self::open) does. For one on a server, a marker in `folder` says that
+    /// it was there: if it is empty or another one at a later start, it is refused. (The marker of a
+    /// SQLite file is always beside it.)
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_marked(
+        group: &Group,
+        name: &str,
+        setting: &str,
+        url: &DatabaseUrl,
+        migrations: Migrations,
+        folder: Option<&Path>,
+    ) -> Result<Self, Fault> {
         let (setting, address) = (setting.to_owned(), url.clone());
-        tokio::task::spawn_blocking(move || migrations::migrate(&setting, &address, migrations))
+        let folder = folder.map(Path::to_owned);
+        let migrate =
+            move || migrations::migrate(&setting, &address, migrations, folder.as_deref());
+        tokio::task::spawn_blocking(migrate)
             .await
             .map_err(|e| Fault::Failed(format!("migrating the database {url} failed: {e}")))??;
         Ok(Self::start(group, name, url))

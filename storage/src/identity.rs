@@ -1,4 +1,5 @@
-//! The identity of a SQLite database: a random id in the database and in the marker beside it.
+//! The identity of a database: a random id in the database and in its marker, which stands beside a SQLite
+//! file, and in the data folder for a database on a server.
 //!
 //! A marker whose id the database does not have means that the database was lost or replaced. A
 //! database without a marker, such as one of an older deployment, is adopted.
@@ -9,7 +10,10 @@ use diesel::{
 };
 
 use crate::{
+    DatabaseUrl, DbConnection,
     connection::sqlite_address,
+    marker::Marker,
+    migrations::BoxedError,
     sqlite_file::{Found, SqliteFile},
 };
 
@@ -30,8 +34,8 @@ pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String
             "the database `{}` is not the one that was here before, as `{}` says: restore that one from a backup, or delete `{}` to go \
              on with this one",
             file.path().display(),
-            file.marker().display(),
-            file.marker().display()
+            file.marker().path().display(),
+            file.marker().path().display()
         )),
         _ => Ok((found, identity)),
     }
@@ -69,5 +73,54 @@ pub(crate) fn give(conn: &mut SqliteConnection) -> diesel::QueryResult<String> {
          COMMIT;
          PRAGMA wal_checkpoint(TRUNCATE);"
     ))?;
+    Ok(id)
+}
+
+/// Whether the database on a server is the one that the marker means; returns its identity if it has one.
+///
+/// # Errors
+///
+/// Why it must not be used, and what to do, in one sentence.
+pub(crate) fn check_server(
+    conn: &mut DbConnection,
+    url: &DatabaseUrl,
+    marker: Option<&Marker>,
+) -> Result<Option<String>, BoxedError> {
+    let has_table = "SELECT table_name AS id FROM information_schema.tables \
+        WHERE table_schema = DATABASE() AND table_name = 'marquee_identity'";
+    let table: Option<Identity> = sql_query(has_table).get_result(conn).optional()?;
+    let identity: Option<Identity> = match table {
+        Some(_) => sql_query("SELECT id FROM marquee_identity")
+            .get_result(conn)
+            .optional()?,
+        None => None,
+    };
+    let identity = identity.map(|identity| identity.id);
+    if let Some(marker) = marker
+        && let Some(expected) = marker.read().map_err(Refused)?
+        && identity.as_ref() != Some(&expected)
+    {
+        let name = marker.path().display();
+        return Err(Box::new(Refused(format!(
+            "the database {url} is not the one that was here before, as `{name}` says: restore that one from a backup, or delete \
+             `{name}` to go on with this one"
+        ))));
+    }
+    Ok(identity)
+}
+
+/// The sentence why a database must not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
+/// Gives the database on a server an identity.
+pub(crate) fn give_server(conn: &mut DbConnection) -> diesel::QueryResult<String> {
+    let id = uuid::Uuid::new_v4().to_string();
+    sql_query(
+        "CREATE TABLE IF NOT EXISTS marquee_identity (id VARCHAR(36) NOT NULL PRIMARY KEY)",
+    )
+    .execute(conn)?;
+    sql_query(format!("INSERT INTO marquee_identity VALUES ('{id}')")).execute(conn)?;
     Ok(id)
 }

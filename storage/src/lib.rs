@@ -16,6 +16,7 @@ mod error;
 mod executor;
 mod group_commit;
 mod identity;
+mod marker;
 mod migrations;
 mod mysql;
 mod pool;

@@ -13,7 +13,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use runtime::{Backoff, Fault};
 
 use crate::{
-    DatabaseUrl, DbConnection, identity, schema,
+    DatabaseUrl, DbConnection,
+    identity::{self, Refused},
+    marker::Marker,
+    schema,
     sqlite_file::{Found, SqliteFile, is_damage},
 };
 
@@ -42,10 +45,11 @@ pub(crate) fn migrate(
     setting: &str,
     url: &DatabaseUrl,
     migrations: Migrations,
+    folder: Option<&Path>,
 ) -> Result<(), Fault> {
     match url {
         DatabaseUrl::Sqlite(path) => migrate_file(setting, url, path, migrations),
-        DatabaseUrl::Mysql(_) => migrate_server(setting, url, migrations),
+        DatabaseUrl::Mysql(_) => migrate_server(setting, url, migrations, folder),
     }
 }
 
@@ -79,25 +83,56 @@ fn migrate_file(
             None => identity::give(conn).map_err(|error| failed(error.into()))?,
         };
         if !matches!(found, Found::Database(Some(_))) {
-            file.write_marker(&identity).map_err(unusable)?;
+            file.marker().write(&identity).map_err(unusable)?;
         }
     }
     file.keep_private().map_err(unusable)?;
     lock.unlock().map_err(unusable)
 }
 
-fn migrate_server(setting: &str, url: &DatabaseUrl, migrations: Migrations) -> Result<(), Fault> {
+/// Looks whether the database is the one that the marker in `folder` means, and leaves it marked.
+fn migrate_server(
+    setting: &str,
+    url: &DatabaseUrl,
+    migrations: Migrations,
+    folder: Option<&Path>,
+) -> Result<(), Fault> {
     let mut conn = connect_patiently(setting, url)?;
     if let DbConnection::Mysql(server) = &mut conn {
         server.allow_silence(STEP_DEADLINE);
     }
-    let failed = |error: BoxedError| cannot_migrate(url, &error);
+    let failed = |error: BoxedError| match error.downcast_ref::<Refused>() {
+        Some(refused) => Fault::bad_setting(setting, refused),
+        None => cannot_migrate(url, &error),
+    };
     take_lock(&mut conn).map_err(failed)?;
+    let marker = folder.map(|folder| Marker::new(folder.join(server_marker(url))));
+    let identity = identity::check_server(&mut conn, url, marker.as_ref()).map_err(failed)?;
     let outcome = run(setting, url, &mut conn, migrations, failed);
+    if outcome.is_ok() {
+        let identity = match identity {
+            Some(identity) => identity,
+            None => identity::give_server(&mut conn).map_err(|error| failed(error.into()))?,
+        };
+        if let Some(marker) = marker
+            && let Err(error) = marker.write(&identity)
+        {
+            // Beside a server, a file system that cannot be written to will do.
+            let name = marker.path().display();
+            tracing::debug!(%error, "the marker `{name}` cannot be written: {error}");
+        }
+    }
     sql_query(format!("DO RELEASE_LOCK({LOCK_NAME})"))
         .execute(&mut conn)
         .map_err(|error| failed(error.into()))?;
     outcome
+}
+
+/// The name of the marker of a database on a server, by its address: another address is another database.
+fn server_marker(url: &DatabaseUrl) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let address = url.to_string().replace("://", "-");
+    format!("{}.id", address.chars().map(plain).collect::<String>())
 }
 
 fn cannot_migrate(url: &DatabaseUrl, error: &BoxedError) -> Fault {

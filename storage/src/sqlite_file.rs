@@ -8,12 +8,12 @@ use std::{
     ffi::OsString,
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use crate::sqlite_log;
+use crate::{marker::Marker, sqlite_log};
 
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -65,9 +65,9 @@ impl SqliteFile {
         }
     }
 
-    /// The marker's path.
-    pub(crate) fn marker(&self) -> PathBuf {
-        self.beside(".id")
+    /// The marker of the database.
+    pub(crate) fn marker(&self) -> Marker {
+        Marker::new(self.beside(".id"))
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
@@ -84,7 +84,7 @@ impl SqliteFile {
     pub(crate) fn check(&self) -> Result<Found, String> {
         let name = self.path.display();
         let unreadable = |error| format!("cannot open the file `{name}`: {error}");
-        let marker = self.read_marker()?;
+        let marker = self.marker().read()?;
         let log = self.beside("-wal");
         let log_len = len(&log).map_err(unreadable)?.unwrap_or(0);
         let state = match len(&self.path).map_err(unreadable)? {
@@ -98,7 +98,7 @@ impl SqliteFile {
             }
         };
         let (log, marker_path) = (log.display(), self.marker());
-        let marker_path = marker_path.display();
+        let marker_path = marker_path.path().display();
         match (marker, log_len) {
             (None, 0) => Ok(Found::Nothing),
             (None, _) => Err(format!(
@@ -151,34 +151,6 @@ impl SqliteFile {
         }
     }
 
-    fn read_marker(&self) -> Result<Option<String>, String> {
-        let marker = self.marker();
-        match fs::read_to_string(&marker) {
-            Ok(text) if text.trim().is_empty() => Err(format!(
-                "the marker `{}` is empty: restore it together with its database, or delete it if the database is the right one",
-                marker.display()
-            )),
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!(
-                "cannot read the marker `{}`: {error}",
-                marker.display()
-            )),
-        }
-    }
-
-    /// Writes the marker, on disk when this returns.
-    pub(crate) fn write_marker(&self, identity: &str) -> io::Result<()> {
-        let (marker, part) = (self.marker(), self.beside(".id.part"));
-        let mut file = create_private(&part)?;
-        file.set_len(0)?;
-        writeln!(file, "{identity}")?;
-        file.sync_all()?;
-        fs::rename(&part, &marker)?;
-        let folder = marker.parent().filter(|folder| folder != &Path::new(""));
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    }
-
     /// Makes an empty file for a new database, from which SQLite takes the mode of its other files.
     pub(crate) fn create(&self) -> io::Result<()> {
         create_private(&self.path).map(drop)
@@ -220,7 +192,7 @@ impl SqliteFile {
 
 /// Opens or creates a file that only this user can read, without following a link or losing what
 /// is in it.
-fn create_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         let message = format!("`{}` is no plain file", path.display());
         return Err(io::Error::new(ErrorKind::InvalidInput, message));

@@ -92,7 +92,7 @@ impl TestDatabase {
     ///
     /// If a migration fails.
     pub fn migrate(&self, steps: Migrations) {
-        migrations::migrate("test", &self.url, steps).expect("the migrations run");
+        migrations::migrate("test", &self.url, steps, None).expect("the migrations run");
     }
 }
 

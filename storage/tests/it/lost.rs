@@ -9,7 +9,10 @@ use std::{
 
 use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
 use runtime::{Fault, Process, Supervisor};
-use storage::{Database, DatabaseUrl, Error, testing::databases};
+use storage::{
+    Database, DatabaseUrl, Error,
+    testing::{TestDatabase, databases},
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -382,4 +385,54 @@ fn a_database_of_a_newer_release_or_with_a_renamed_column_is_refused() {
             assert!(said.contains(&format!("{table}.created_at")), "{said}");
         }
     }
+}
+
+#[test]
+fn a_database_on_a_server_that_is_empty_now_is_refused_until_the_marker_goes() {
+    let Some(database) = TestDatabase::mysql("lost_on_server") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (service, migrations, table) = SERVICES[0];
+    let start = || {
+        let mut outcome = Ok(());
+        in_system(async {
+            let supervisor = Supervisor::new("storage-test", &Process::new());
+            let group = supervisor.group("storage");
+            let (url, folder) = (database.url(), Some(folder.path()));
+            let opened =
+                Database::open_marked(&group, service, "test", url, migrations(), folder).await;
+            outcome = opened.map(drop);
+            supervisor.stop(std::time::Duration::from_secs(5)).await;
+        });
+        outcome
+    };
+    // The first start marks the database, and the next one finds it.
+    start().unwrap();
+    start().unwrap();
+    let markers: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(markers.len(), 1, "{markers:?}");
+    let marker = markers[0].as_ref().unwrap().path();
+
+    let name = database.url().to_string();
+    let name = name.rsplit('/').next().unwrap();
+    outside(&database, |conn| {
+        conn.batch_execute(&format!(
+            "DROP DATABASE {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4"
+        ))
+        .unwrap();
+    });
+    let fault = start().unwrap_err();
+    assert_eq!(fault.exit_code(), 64);
+    let said = fault.to_string();
+    assert!(said.contains(marker.to_str().unwrap()), "{said}");
+    let tables = format!(
+        "(SELECT table_name FROM information_schema.tables WHERE table_schema = '{name}' AND table_name = '{table}') AS found"
+    );
+    let made = outside(&database, |conn| count(conn, &tables).unwrap());
+    assert_eq!(made, 0, "nothing is made in a database that is refused");
+
+    fs::remove_file(&marker).unwrap();
+    start().unwrap();
+    assert!(marker.exists());
 }
