@@ -112,8 +112,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     // A folder that cannot be written to will do, but then a lost database is not noticed.
     let folder = settings::writable_folder(&config.data_dir).ok();
     let folder = folder.map(|()| config.data_dir.as_path());
-    let open =
-        Database::open_marked(&group, name, setting, &url, store::migrations(), folder);
+    let open = Database::open_marked(&group, name, setting, &url, store::migrations(), folder);
     let Some(database) = process.unless_stopped(open).await else {
         return Ok(());
     };

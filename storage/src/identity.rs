@@ -117,10 +117,8 @@ pub(crate) struct Refused(String);
 /// Gives the database on a server an identity.
 pub(crate) fn give_server(conn: &mut DbConnection) -> diesel::QueryResult<String> {
     let id = uuid::Uuid::new_v4().to_string();
-    sql_query(
-        "CREATE TABLE IF NOT EXISTS marquee_identity (id VARCHAR(36) NOT NULL PRIMARY KEY)",
-    )
-    .execute(conn)?;
+    sql_query("CREATE TABLE IF NOT EXISTS marquee_identity (id VARCHAR(36) NOT NULL PRIMARY KEY)")
+        .execute(conn)?;
     sql_query(format!("INSERT INTO marquee_identity VALUES ('{id}')")).execute(conn)?;
     Ok(id)
 }

@@ -130,7 +130,13 @@ fn migrate_server(
 
 /// The name of the marker of a database on a server, by its address: another address is another database.
 fn server_marker(url: &DatabaseUrl) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
     let address = url.to_string().replace("://", "-");
     format!("{}.id", address.chars().map(plain).collect::<String>())
 }
