@@ -215,9 +215,14 @@ fn normalise_rows(conn: &mut DbConnection, rows: &[Stored]) -> QueryResult<()> {
                 .execute(conn)?;
         }
     }
-    diesel::delete(prefs::table.filter(prefs::id.eq_any(later))).execute(conn)?;
-    diesel::update(prefs::table.filter(prefs::id.eq_any(plain)))
-        .set(prefs::normal.eq(prefs::keyword.nullable()))
-        .execute(conn)?;
+    // Each in chunks of ids that there are: without any, every row would be looked at.
+    for later in later.chunks(BATCH) {
+        diesel::delete(prefs::table.filter(prefs::id.eq_any(later))).execute(conn)?;
+    }
+    for plain in plain.chunks(BATCH) {
+        diesel::update(prefs::table.filter(prefs::id.eq_any(plain)))
+            .set(prefs::normal.eq(prefs::keyword.nullable()))
+            .execute(conn)?;
+    }
     Ok(())
 }
