@@ -236,9 +236,9 @@ impl Recommendations for RecommendationsService {
         &self,
         request: Request<MarkSeenRequest>,
     ) -> Result<Response<MarkSeenResponse>, Status> {
-        let user = request.into_inner().user_id;
+        let (user, _) = admit(request)?;
         let mark = async {
-            self.recommender.mark_seen(requests::user(user)?).await?;
+            self.recommender.mark_seen(user).await?;
             Ok(MarkSeenResponse {})
         };
         answer(mark).await

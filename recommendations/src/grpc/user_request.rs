@@ -7,7 +7,7 @@ use proto::{
     UserId,
     recommendations::{
         CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest, MarkFilmsRequest,
-        RecommendationsRequest, WatchRecommendationsRequest,
+        MarkSeenRequest, RecommendationsRequest, WatchRecommendationsRequest,
     },
 };
 use runtime::grpc::acting_user;
@@ -56,5 +56,6 @@ user_messages!(
     DeletePreferenceRequest,
     GetPreferencesRequest,
     MarkFilmsRequest,
+    MarkSeenRequest,
     WatchRecommendationsRequest
 );

@@ -7,7 +7,7 @@ use proto::{
     UserId,
     recommendations::{
         CreatePreferenceRequest, DeletePreferenceRequest, GetPreferencesRequest, MarkFilmsRequest,
-        RecommendationsRequest, WatchRecommendationsRequest,
+        MarkSeenRequest, RecommendationsRequest, WatchRecommendationsRequest,
         recommendations_client::RecommendationsClient,
     },
 };
@@ -175,6 +175,7 @@ fn a_call_on_behalf_of_a_user_is_about_that_user_alone() {
                     }
                 ),
                 code_of!(get_preferences, GetPreferencesRequest { user_id }),
+                code_of!(mark_seen, MarkSeenRequest { user_id }),
                 code_of!(
                     get_recommendations,
                     RecommendationsRequest {
