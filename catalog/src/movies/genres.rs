@@ -163,6 +163,10 @@ pub(crate) fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Vec
         // Another catalog may write one of them at this moment.
         DbConnection::Mysql(conn) => some.for_update().load(conn)?,
     };
+    if some.is_empty() {
+        // A statement about no ids would look at every row.
+        return Ok(Vec::new());
+    }
     let listed: Vec<Listed<'_>> = some
         .iter()
         .map(|(id, text, created_at)| {
