@@ -8,7 +8,6 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
 use async_trait::async_trait;
-use futures::stream;
 use runtime::{Backoff, ChildGuard, Group, Handle, Place};
 
 use crate::{BusError, Event, Producer};
@@ -33,11 +32,6 @@ pub trait Outbox: Send + Sync + 'static {
     /// Whether this replica is the one that delivers.
     fn is_ours(&self) -> bool {
         true
-    }
-
-    /// Waits until there may be new events.
-    async fn written(&self) {
-        std::future::pending().await
     }
 
     /// Reads the oldest events, `limit` at most, in the order of their numbers.
@@ -150,11 +144,6 @@ impl Actor for OutboxCourier {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let written = stream::unfold(self.outbox.clone(), |outbox| async move {
-            outbox.written().await;
-            Some((Wake, outbox))
-        });
-        context.add_message_stream(written);
         context.notify(Wake);
     }
 }

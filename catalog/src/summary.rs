@@ -1,93 +1,84 @@
 //! The catalog's figures, remembered for a while.
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
+    cell::Cell, collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Duration,
 };
+
+use moka::future::Cache;
+use tokio::sync::Mutex;
 
 use crate::movies::{GenreFilter, Summary, genres};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
 /// How many genres' numbers are remembered.
-const GENRES_LIMIT: usize = 256;
-
-/// Figures that were read, and how many writes of this catalog had been done by then.
-#[derive(Debug, Clone, Copy)]
-struct Reading<T> {
-    value: T,
-    writes: u64,
-    at: Instant,
-}
+const GENRES_LIMIT: u64 = 256;
 
 /// What was read from the database, as long as it is good: until this catalog writes, or the figures
-/// are old.
-#[derive(Debug, Default)]
+/// are old. Each is remembered under the number of writes that had been done when its reading began.
 pub(crate) struct Figures {
-    writes: u64,
-    summary: Option<Reading<Arc<Summary>>>,
-    of_genre: HashMap<GenreFilter, Reading<i64>>,
+    writes: Cell<u64>,
+    summaries: Cache<u64, Arc<Summary>>,
+    of_genres: Cache<(u64, GenreFilter), i64>,
+    /// Who comes while something is read waits for that, and does not read it too.
+    reading: Mutex<()>,
 }
 
-/// That so many writes had been done when a reading began.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
-    writes: u64,
-    at: Instant,
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            writes: Cell::default(),
+            summaries: Cache::builder().max_capacity(1).time_to_live(AGE).build(),
+            of_genres: Cache::builder()
+                .max_capacity(GENRES_LIMIT)
+                .time_to_live(AGE)
+                .build(),
+            reading: Mutex::default(),
+        }
+    }
 }
 
 impl Figures {
     /// A write was done, perhaps: what was read before is not good any more.
-    pub(crate) fn written(&mut self) {
-        self.writes += 1;
+    pub(crate) fn written(&self) {
+        self.writes.set(self.writes.get() + 1);
     }
 
-    /// To be taken before reading from the database.
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp {
-            writes: self.writes,
-            at: Instant::now(),
-        }
+    /// The summary, as it is remembered or as `read` has it now.
+    pub(crate) async fn summary<E>(
+        &self,
+        read: impl Future<Output = Result<Arc<Summary>, E>>,
+    ) -> Result<Arc<Summary>, E> {
+        let _reading = self.reading.lock().await;
+        remembered(&self.summaries, self.writes.get(), read).await
     }
 
-    pub(crate) fn summary(&self) -> Option<Arc<Summary>> {
-        self.summary
-            .as_ref()
-            .filter(|reading| self.is_good(reading))
-            .map(|reading| reading.value.clone())
+    /// How many movies there are of a genre, as it is remembered or as `read` has it now.
+    pub(crate) async fn of_genre<E>(
+        &self,
+        genre: GenreFilter,
+        read: impl Future<Output = Result<i64, E>>,
+    ) -> Result<i64, E> {
+        let _reading = self.reading.lock().await;
+        remembered(&self.of_genres, (self.writes.get(), genre), read).await
     }
+}
 
-    pub(crate) fn remember_summary(&mut self, stamp: Stamp, value: Arc<Summary>) {
-        self.summary = Some(Reading {
-            value,
-            writes: stamp.writes,
-            at: stamp.at,
-        });
+async fn remembered<K, V, E>(
+    cache: &Cache<K, V>,
+    key: K,
+    read: impl Future<Output = Result<V, E>>,
+) -> Result<V, E>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    if let Some(value) = cache.get(&key).await {
+        return Ok(value);
     }
-
-    pub(crate) fn of_genre(&self, genre: &GenreFilter) -> Option<i64> {
-        self.of_genre
-            .get(genre)
-            .filter(|reading| self.is_good(reading))
-            .map(|reading| reading.value)
-    }
-
-    pub(crate) fn remember_genre(&mut self, stamp: Stamp, genre: GenreFilter, value: i64) {
-        if self.of_genre.len() >= GENRES_LIMIT {
-            self.of_genre.clear();
-        }
-        let reading = Reading {
-            value,
-            writes: stamp.writes,
-            at: stamp.at,
-        };
-        self.of_genre.insert(genre, reading);
-    }
-
-    fn is_good<T>(&self, reading: &Reading<T>) -> bool {
-        reading.writes == self.writes && reading.at.elapsed() < AGE
-    }
+    let value = read.await?;
+    cache.insert(key, value.clone()).await;
+    Ok(value)
 }
 
 /// Makes the summary from the number of movies for each text that stands as a genre.
@@ -136,22 +127,31 @@ mod tests {
         );
     }
 
-    #[test]
-    fn figures_are_good_until_the_next_write() {
-        let mut figures = Figures::default();
+    #[actix_web::test]
+    async fn figures_are_good_until_the_next_write() {
+        let figures = Figures::default();
         let drama = GenreFilter::parse("Drama").unwrap();
-        let stamp = figures.stamp();
-        figures.remember_summary(stamp, Arc::default());
-        figures.remember_genre(stamp, drama.clone(), 7);
-        assert!(figures.summary().is_some());
-        assert_eq!(figures.of_genre(&drama), Some(7));
-        let stamp = figures.stamp();
+        let ask = async |answer| {
+            let answer = std::future::ready(Ok::<i64, ()>(answer));
+            figures.of_genre(drama.clone(), answer).await.unwrap()
+        };
+        assert_eq!(ask(7).await, 7);
+        assert_eq!(ask(8).await, 7, "it is remembered");
         figures.written();
-        assert!(figures.summary().is_none());
-        // What was read while the write was under way may lack it.
-        figures.remember_summary(stamp, Arc::default());
-        figures.remember_genre(stamp, drama.clone(), 7);
-        assert!(figures.summary().is_none());
-        assert_eq!(figures.of_genre(&drama), None);
+        assert_eq!(ask(9).await, 9);
+        // What is read while a write is under way may lack it.
+        figures.written();
+        let read = async {
+            figures.written();
+            Ok::<_, ()>(10)
+        };
+        assert_eq!(figures.of_genre(drama.clone(), read).await, Ok(10));
+        assert_eq!(ask(11).await, 11);
+        // A failure is not remembered.
+        figures.written();
+        let failed = figures.summary(std::future::ready(Err(()))).await;
+        assert_eq!(failed, Err(()));
+        let summary = figures.summary(std::future::ready(Ok::<_, ()>(Arc::default())));
+        assert_eq!(summary.await, Ok(Arc::default()));
     }
 }

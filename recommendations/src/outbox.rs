@@ -3,14 +3,14 @@
 //! The id of an event is a keyed hash of its number: the same over every delivery, and not to be guessed
 //! by a program that would take it beforehand, so that the broker drops the event as a duplicate.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use async_trait::async_trait;
 use bus::{Event, ID_HEADER, Outbox, OutboxError, WaitingEvent};
 use proto::events::VERSION_HEADER;
 use sha2::{Digest, Sha256};
 use storage::Database;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::{
     lease::Held,
@@ -27,17 +27,15 @@ const ID_BYTES: usize = 16;
 pub(crate) struct StatusOutbox {
     database: Database,
     held: Held,
-    written: Arc<Notify>,
     key: OnceCell<String>,
 }
 
 impl StatusOutbox {
-    /// Returns the outbox of `database`; `written` is notified of new events.
-    pub(crate) fn new(database: Database, held: Held, written: Arc<Notify>) -> Self {
+    /// Returns the outbox of `database`.
+    pub(crate) fn new(database: Database, held: Held) -> Self {
         Self {
             database,
             held,
-            written,
             key: OnceCell::new(),
         }
     }
@@ -56,10 +54,6 @@ impl StatusOutbox {
 impl Outbox for StatusOutbox {
     fn is_ours(&self) -> bool {
         self.held.is_held()
-    }
-
-    async fn written(&self) {
-        self.written.notified().await;
     }
 
     async fn oldest(&self, limit: usize) -> Result<Vec<WaitingEvent>, OutboxError> {

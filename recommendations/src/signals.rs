@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bus::OutboxCourier;
 use runtime::Handle;
-use tokio::sync::Notify;
 
 use crate::{
     actors::backlog_worker::{BacklogWorker, Wake},
@@ -15,10 +15,9 @@ use crate::{
 /// find by looking now and then.
 #[derive(Debug, Clone)]
 pub struct Signals {
-    /// There may be new events in the outbox.
-    pub outbox: Arc<Notify>,
     /// Clients that watch a user's recommendations.
     pub watchers: Watchers,
+    courier: Arc<OnceLock<Handle<OutboxCourier>>>,
     backlog_worker: Arc<OnceLock<Handle<BacklogWorker>>>,
 }
 
@@ -26,8 +25,8 @@ impl Signals {
     /// Signals that reach `watchers`.
     pub fn new(watchers: Watchers) -> Self {
         Self {
-            outbox: Arc::default(),
             watchers,
+            courier: Arc::default(),
             backlog_worker: Arc::default(),
         }
     }
@@ -38,10 +37,19 @@ impl Signals {
         let _ = self.backlog_worker.set(worker);
     }
 
+    /// Sends word of new events to `courier`, which needs the engine's parts itself to work.
+    pub fn deliver(&self, courier: Handle<OutboxCourier>) {
+        // There is one courier, whose handle outlives its restarts.
+        let _ = self.courier.set(courier);
+    }
+
     /// Passes on what a transaction came to, after its commit.
     pub fn committed(&self, effects: &Effects) {
-        if effects.events {
-            self.outbox.notify_one();
+        if effects.events
+            && let Some(courier) = self.courier.get()
+        {
+            // If it cannot be told it looks by itself.
+            let _ = courier.tell(bus::Wake);
         }
         if effects.backlog
             && let Some(worker) = self.backlog_worker.get()

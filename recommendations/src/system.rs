@@ -229,8 +229,9 @@ impl Engine {
     /// Starts the actor that takes the outbox to `outlet`.
     pub fn deliver_to(&self, group: &runtime::Group, outlet: Arc<dyn Outlet>) {
         let (database, held) = (self.database.clone(), self.held.clone());
-        let outbox = StatusOutbox::new(database, held, self.signals.outbox.clone());
-        OutboxCourier::start(group, "outbox-courier", Arc::new(outbox), outlet);
+        let outbox = Arc::new(StatusOutbox::new(database, held));
+        let courier = OutboxCourier::start(group, "outbox-courier", outbox, outlet);
+        self.signals.deliver(courier);
     }
 
     /// The clients that watch.

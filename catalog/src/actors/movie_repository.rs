@@ -1,7 +1,7 @@
 //! The actor that reads and writes movies. Every write goes to disk together with its outbox row;
 //! totals and counts are remembered until the next write of this catalog.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use runtime::{ChildGuard, Handle, supervision::in_request};
@@ -132,8 +132,7 @@ struct Shared {
     database: Database,
     courier: Handle<FilmCourier>,
     changes: Changes,
-    figures: Rc<RefCell<Figures>>,
-    reading: Rc<tokio::sync::Mutex<()>>,
+    figures: Rc<Figures>,
 }
 
 impl MovieRepository {
@@ -150,7 +149,6 @@ impl MovieRepository {
                 courier,
                 changes,
                 figures: Rc::default(),
-                reading: Rc::default(),
             },
             guard,
         }
@@ -377,7 +375,7 @@ impl Shared {
     {
         let outcome = self.database.write(change).await;
         // Also after an error: a write that was not answered in time may still have been done.
-        self.figures.borrow_mut().written();
+        self.figures.written();
         self.changes.announce();
         // The courier looks by itself when it could not be told.
         let _ = self.courier.tell(FilmsSaved);
@@ -385,19 +383,11 @@ impl Shared {
     }
 
     async fn summary(&self) -> Result<Arc<Summary>, Error> {
-        // Who comes while it is read waits for that, and does not read it too.
-        let _reading = self.reading.lock().await;
-        if let Some(summary) = self.figures.borrow().summary() {
-            return Ok(summary);
-        }
-        let stamp = self.figures.borrow().stamp();
-        let summary = Arc::new(summarize(
-            self.database.read(reading::count_by_genre).await?,
-        ));
-        self.figures
-            .borrow_mut()
-            .remember_summary(stamp, summary.clone());
-        Ok(summary)
+        let read = async {
+            let counts = self.database.read(reading::count_by_genre).await?;
+            Ok(Arc::new(summarize(counts)))
+        };
+        self.figures.summary(read).await
     }
 
     /// Counted each time: an index has the movies of a year together.
@@ -408,19 +398,10 @@ impl Shared {
     }
 
     async fn total_of_genre(&self, genre: &GenreFilter) -> Result<i64, Error> {
-        let _reading = self.reading.lock().await;
-        if let Some(total) = self.figures.borrow().of_genre(genre) {
-            return Ok(total);
-        }
-        let stamp = self.figures.borrow().stamp();
         let asked = genre.clone();
-        let total = self
+        let read = self
             .database
-            .read(move |conn| reading::count_of_genre(conn, &asked))
-            .await?;
-        self.figures
-            .borrow_mut()
-            .remember_genre(stamp, genre.clone(), total);
-        Ok(total)
+            .read(move |conn| reading::count_of_genre(conn, &asked));
+        Ok(self.figures.of_genre(genre.clone(), read).await?)
     }
 }

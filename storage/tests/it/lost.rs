@@ -96,6 +96,10 @@ impl Crashed {
             notes = database.read(|conn| count(conn, "notes")).await.unwrap();
             drop(database);
             supervisor.stop(std::time::Duration::from_secs(5)).await;
+            // The pool closes its connections in its own time, and the last one takes the log away.
+            while self.path("-wal").exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
         });
         notes
     }
