@@ -131,7 +131,7 @@ impl Reporter {
         self.entry.set_health(Health::Ready);
         if self.entry.set_told(false) {
             let (service, actor) = (self.entry.service(), self.entry.name());
-            tracing::info!(service, actor, "{actor} is back");
+            tracing::info!(parent: None, service, actor, "{actor} is back");
         }
     }
 
@@ -180,7 +180,7 @@ impl Reporter {
         self.entry.set_health(health);
         if !self.entry.set_told(true) {
             let (service, actor) = (self.entry.service(), self.entry.name());
-            tracing::warn!(service, actor, "{actor}: {reason}");
+            tracing::warn!(parent: None, service, actor, "{actor}: {reason}");
         }
     }
 }

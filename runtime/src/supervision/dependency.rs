@@ -57,7 +57,8 @@ impl Dependency {
     pub fn is_gone(&self, reason: impl fmt::Display) {
         let is_news = lock(&self.presence).is_gone(Instant::now());
         if is_news {
-            tracing::warn!("{}: {reason}", self.gone);
+            // Not in the name of the request that happens to notice it.
+            tracing::warn!(parent: None, "{}: {reason}", self.gone);
         }
     }
 
@@ -66,7 +67,7 @@ impl Dependency {
         let is_news = lock(&self.presence).is_there(Instant::now());
         if let Some(absence) = is_news {
             let seconds = absence.as_secs();
-            tracing::info!(seconds, "{} after {seconds} s", self.back);
+            tracing::info!(parent: None, seconds, "{} after {seconds} s", self.back);
         }
     }
 }
