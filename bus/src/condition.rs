@@ -21,13 +21,25 @@ struct Troubles {
     unavailable: Option<String>,
     /// Why the work does not go on though the broker can be reached.
     stuck: Option<String>,
+    /// Why the handler wants to try again later, which whoever noticed it has written to the log.
+    retrying: Option<String>,
     /// Events that the broker deleted too early, and whose effects are not repaired yet.
     missing: u64,
 }
 
 impl Troubles {
     fn are_none(&self) -> bool {
-        self.unavailable.is_none() && self.stuck.is_none() && self.missing == 0
+        self.reason().is_none() && self.missing == 0
+    }
+
+    /// What is worth a line in the log.
+    fn news(&self) -> Option<&String> {
+        self.unavailable.as_ref().or(self.stuck.as_ref())
+    }
+
+    /// Why nothing goes on.
+    fn reason(&self) -> Option<&String> {
+        self.news().or(self.retrying.as_ref())
     }
 }
 
@@ -108,34 +120,39 @@ impl Condition {
         self.change(|troubles| troubles.stuck = Some(reason.into()));
     }
 
+    /// The handler wants to try again later.
+    pub(super) fn retrying(&self, reason: impl Into<String>) {
+        self.change(|troubles| troubles.retrying = Some(reason.into()));
+    }
+
     /// The work goes on.
     pub(super) fn going_on(&self) {
-        self.change(|troubles| troubles.stuck = None);
+        self.change(|troubles| {
+            troubles.stuck = None;
+            troubles.retrying = None;
+        });
     }
 
     /// Why nothing goes on, if so.
     pub(super) fn trouble(&self) -> Option<String> {
-        let troubles = self.troubles();
-        troubles
-            .unavailable
-            .as_ref()
-            .or(troubles.stuck.as_ref())
-            .cloned()
+        self.troubles().reason().cloned()
     }
 
     fn change(&self, change: impl FnOnce(&mut Troubles)) {
         let mut troubles = self.troubles();
         let was_well = troubles.are_none();
         change(&mut troubles);
-        if let Some(reason) = troubles.unavailable.as_ref().or(troubles.stuck.as_ref()) {
-            self.work.is_gone(reason);
-            self.reporter.hindered(reason);
-            return;
-        }
         if was_well && troubles.are_none() {
             return;
         }
-        self.work.is_there();
+        match troubles.news() {
+            Some(reason) => self.work.is_gone(reason),
+            None => self.work.is_there(),
+        }
+        if let Some(reason) = troubles.reason() {
+            self.reporter.hindered(reason);
+            return;
+        }
         match troubles.missing {
             0 => self.reporter.ready(),
             missing => self.reporter.hindered(format_args!(
@@ -146,5 +163,24 @@ impl Condition {
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_handler_waits_for_is_shown_and_is_no_news_for_the_log() {
+        let mut troubles = Troubles {
+            retrying: Some("the database is unavailable".into()),
+            ..Troubles::default()
+        };
+        assert_eq!(troubles.reason(), troubles.retrying.as_ref());
+        assert_eq!(troubles.news(), None);
+        assert!(!troubles.are_none());
+        troubles.stuck = Some("the topic cannot be made".into());
+        assert_eq!(troubles.news(), troubles.stuck.as_ref());
+        assert_eq!(troubles.reason(), troubles.stuck.as_ref());
     }
 }

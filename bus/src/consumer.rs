@@ -201,7 +201,10 @@ impl Intake {
             let count = together.min(batch.len());
             let verdicts = match self.handle(source, &mut batch, count).await {
                 Outcome::Verdicts(verdicts) => verdicts,
-                Outcome::Failed(reason) => vec![Verdict::Retry(reason)],
+                Outcome::Failed(reason) => {
+                    self.condition.stuck(&reason);
+                    vec![Verdict::Retry(reason)]
+                }
                 Outcome::Panicked => {
                     let verdict =
                         self.after_panic(batch.positions().first().filter(|_| count == 1));
@@ -226,7 +229,7 @@ impl Intake {
             self.condition.settled(settled);
             match retry {
                 Some(reason) => {
-                    self.condition.stuck(reason);
+                    self.condition.retrying(reason);
                     let delay = self.backoff.next_delay();
                     self.claim.keeping(source, sleep(delay)).await;
                 }
@@ -255,10 +258,14 @@ impl Intake {
                     DEAD_LETTER_DEADLINE,
                     dead_letters.put(event, position, &reason),
                 );
-                match self.claim.keeping(source, putting).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(error.to_string()),
-                    Err(_) => return Err("the dead letters' topic took too long".into()),
+                let failure = match self.claim.keeping(source, putting).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some("the dead letters' topic took too long".into()),
+                };
+                if let Some(reason) = failure {
+                    self.condition.stuck(&reason);
+                    return Err(reason);
                 }
                 self.log_dead_letter(event, position, &reason);
             }

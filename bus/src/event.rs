@@ -73,7 +73,8 @@ pub enum Verdict {
     Done,
     /// It can never be processed, for this reason: to the dead letters, and on with the next.
     DeadLetter(String),
-    /// It cannot be processed now, for this reason: it and what follows is to be tried again.
+    /// It cannot be processed now, for this reason, of which the log knows already: it and what
+    /// follows is to be tried again.
     Retry(String),
 }
 

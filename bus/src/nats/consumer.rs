@@ -316,8 +316,12 @@ impl Session {
         self.claimed = Instant::now();
     }
 
-    /// Has the broker deliver the events that are not settled again at once.
-    async fn give_back(self) {
+    /// Has the broker deliver the events that are not settled, or were not even received, again at
+    /// once.
+    async fn give_back(mut self) {
+        while let Some(Some(Ok(message))) = self.messages.next().now_or_never() {
+            message.ack_with(AckKind::Nak(None)).await.ok();
+        }
         let waiting = self.waiting.into_values().map(|(_, acker)| acker);
         for acker in self.unsettled.into_values().chain(waiting) {
             acker.ack_with(AckKind::Nak(None)).await.ok();

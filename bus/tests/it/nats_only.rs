@@ -49,7 +49,10 @@ async fn events_of_a_crashed_consumer_come_before_later_ones(bus: Bus) {
     let stream = jetstream.get_stream(stream).await.unwrap();
     let durable = format!("group.of-{}", scene.topic).replace('.', "-");
     let crashing: PullConsumer = stream.get_consumer(&durable).await.unwrap();
-    let taken = crashing.fetch().max_messages(7).messages().await.unwrap();
+    // A fetch would not wait for events that are stored and that the consumer does not know of yet.
+    let batch = crashing.batch().max_messages(7);
+    let batch = batch.expires(Duration::from_secs(10));
+    let taken = batch.messages().await.unwrap();
     assert_eq!(
         taken
             .filter(|m| std::future::ready(m.is_ok()))
