@@ -49,7 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             rows: 2_000,
-            films: 500,
+            films: 200,
             scan: 20_000,
             lag: 1_000,
             keywords: 2_000,
