@@ -74,6 +74,11 @@ impl Condition {
         self.reporter.handled(count as u64);
     }
 
+    /// The broker has `count` more events.
+    pub(super) fn published(&self, count: usize) {
+        self.reporter.count("events published", count as u64);
+    }
+
     /// An event became a dead letter.
     pub(super) fn dead_letter(&self) {
         self.reporter.count("dead letters", 1);

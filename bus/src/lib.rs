@@ -60,7 +60,7 @@ use thiserror::Error;
 
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
-pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent, Wake};
+pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent};
 pub use producer::Producer;
 pub use retention::Retention;
 pub use settings::BusSettings;

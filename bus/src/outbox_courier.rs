@@ -4,11 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use async_trait::async_trait;
-use runtime::{Backoff, ChildGuard, Group, Handle, Place};
+use runtime::{Backoff, ChildGuard, Group, Handle, Place, Wake};
 
 use crate::{BusError, Event, Producer};
 
@@ -66,12 +64,8 @@ pub enum OutboxError {
     Failed(String),
 }
 
-/// Delivers what waits in an outbox; sent by the courier to itself, and by writers of the outbox.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Wake;
-
-/// The supervised actor that delivers an outbox. One delivery runs at a time.
+/// The supervised actor that delivers an outbox. One delivery runs at a time. Writers of the outbox
+/// send it a [`Wake`].
 pub struct OutboxCourier {
     guard: ChildGuard,
     outbox: Arc<dyn Outbox>,

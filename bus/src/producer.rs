@@ -4,15 +4,19 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use runtime::{Backoff, ChildGuard, Group, Handle, Place};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    WrapFuture,
+};
+use runtime::{Backoff, ChildGuard, Group, Handle, Place, Wake};
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout_at},
+    sync::oneshot,
+    time::{Instant, timeout_at},
 };
 
 use super::{Bus, BusError, Condition, Event, Published, Publisher, publisher, with_dead_letters};
@@ -24,6 +28,7 @@ const QUEUE_EVENTS: usize = 20_000;
 const QUEUE_BYTES: usize = 64 << 20;
 /// So many events are given to the broker together at most.
 const TOGETHER: usize = 2_000;
+/// How often an idle producer looks for a broker that may be unavailable.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Publishes to the bus, by way of a supervised actor.
@@ -40,13 +45,8 @@ impl Producer {
         let (bus, actor_name) = (bus.clone(), name.to_owned());
         let actor = group.supervise(name, Place::Here, move |guard| {
             let condition = Arc::new(Condition::new(&actor_name, guard.reporter()));
-            ProducerActor {
-                _guard: guard,
-                publisher: Some(publisher(&bus, &actor_name, &condition)),
-                topics: topics.clone(),
-                condition,
-                jobs: None,
-            }
+            let publisher = publisher(&bus, &actor_name, &condition);
+            ProducerActor::new(guard, topics.clone(), condition, publisher)
         });
         Self {
             actor,
@@ -135,13 +135,30 @@ struct Publish {
     _place: QueuePlace,
 }
 
-/// The actor behind a [`Producer`]: it owns the connection.
+/// The actor behind a [`Producer`]: it owns the connection. What waits goes to the broker one load after
+/// the other; each step of that is a future with the publisher, which plans the next step when it ends.
 struct ProducerActor {
     _guard: ChildGuard,
-    publisher: Option<Box<dyn Publisher>>,
     topics: Vec<String>,
     condition: Arc<Condition>,
-    jobs: Option<mpsc::UnboundedSender<Job>>,
+    backoff: Backoff,
+    /// Without a limit of its own: each job has its place in the queue.
+    waiting: VecDeque<Job>,
+    state: State,
+    /// The next `Wake` that the actor sends to itself.
+    timer: Option<SpawnHandle>,
+}
+
+/// What the producer does at the moment.
+enum State {
+    /// A step runs.
+    Working,
+    /// The topics are made with the next [`Wake`].
+    Unprepared(Box<dyn Publisher>),
+    /// Nothing waits to be published.
+    Idle(Box<dyn Publisher>),
+    /// The broker did not take the load, which is tried again with the next [`Wake`].
+    BackingOff(Box<dyn Publisher>, Load),
 }
 
 /// A [`Publish`] that is being worked on.
@@ -156,33 +173,23 @@ impl Actor for ProducerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        // Without a limit of its own: what waits has its place in the queue.
-        let (jobs, waiting) = mpsc::unbounded_channel();
-        self.jobs = Some(jobs);
-        if let Some(publisher) = self.publisher.take() {
-            let outlet = Outlet {
-                publisher,
-                topics: self.topics.clone(),
-                condition: self.condition.clone(),
-                backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            };
-            context.spawn(outlet.run(waiting).into_actor(self));
-        }
+        context.notify(Wake);
     }
 }
 
 impl Handler<Publish> for ProducerActor {
     type Result = ResponseFuture<Result<(), BusError>>;
 
-    fn handle(&mut self, publish: Publish, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, publish: Publish, context: &mut Self::Context) -> Self::Result {
         let deadline = publish.deadline;
         let (done, outcome) = oneshot::channel();
-        let jobs = self.jobs.clone();
+        // The other messages that are in the mailbox come before the `Wake`, and into the same load.
+        if self.waiting.is_empty() && matches!(self.state, State::Idle(_)) {
+            context.notify(Wake);
+        }
+        self.waiting.push_back(Job { publish, done });
         let condition = self.condition.clone();
         Box::pin(async move {
-            if let Some(jobs) = jobs {
-                jobs.send(Job { publish, done }).ok();
-            }
             match timeout_at(deadline, outcome).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(BusError::Unavailable("the producer is stopping".into())),
@@ -197,84 +204,174 @@ impl Handler<Publish> for ProducerActor {
     }
 }
 
-/// What takes events to the broker, one load after the other.
-struct Outlet {
-    publisher: Box<dyn Publisher>,
-    topics: Vec<String>,
-    condition: Arc<Condition>,
-    backoff: Backoff,
+impl Handler<Wake> for ProducerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Self::Context) {
+        if let Some(timer) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        match mem::replace(&mut self.state, State::Working) {
+            State::Working => {}
+            State::Unprepared(publisher) => self.prepare(publisher, context),
+            State::Idle(publisher) if self.waiting.is_empty() => self.probe(publisher, context),
+            State::Idle(publisher) => self.next_load(publisher, context),
+            State::BackingOff(publisher, load) => self.publish_again(publisher, load, context),
+        }
+    }
 }
 
-impl Outlet {
-    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Job>) {
-        self.prepare().await;
-        let mut next = None;
-        loop {
-            let first = match next.take() {
-                Some(job) => job,
-                None => tokio::select! {
-                    job = waiting.recv() => match job {
-                        Some(job) => job,
-                        None => return,
-                    },
-                    () = sleep(PROBE_INTERVAL), if self.condition.is_broker_suspected() => {
-                        self.publisher.probe().await;
-                        continue;
-                    }
-                },
-            };
-            let mut load = Load::default();
-            load.push(first);
-            while let Ok(job) = waiting.try_recv() {
-                if load.events.len() + job.publish.events.len() > TOGETHER {
-                    next = Some(job);
-                    break;
-                }
-                load.push(job);
-            }
-            self.deliver(load).await;
+impl ProducerActor {
+    fn new(
+        guard: ChildGuard,
+        topics: Vec<String>,
+        condition: Arc<Condition>,
+        publisher: Box<dyn Publisher>,
+    ) -> Self {
+        Self {
+            _guard: guard,
+            topics,
+            condition,
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            waiting: VecDeque::new(),
+            state: State::Unprepared(publisher),
+            timer: None,
         }
     }
 
-    /// Makes the topics, however long it takes until the broker lets it.
-    async fn prepare(&mut self) {
-        while let Err(error) = self.publisher.prepare(&self.topics).await {
-            self.condition.stuck(error.to_string());
-            sleep(self.backoff.next_delay()).await;
+    /// Makes the topics; the actor does so until the broker lets it, however long that takes.
+    fn prepare(&mut self, mut publisher: Box<dyn Publisher>, context: &mut Context<Self>) {
+        let topics = self.topics.clone();
+        let preparing = async move {
+            let prepared = publisher.prepare(&topics).await;
+            (publisher, prepared)
+        };
+        let prepared = preparing.into_actor(self);
+        context.spawn(
+            prepared.map(|(publisher, prepared), producer, context| match prepared {
+                Ok(()) => {
+                    producer.goes_on();
+                    producer.next_load(publisher, context);
+                }
+                Err(error) => producer.back_off(State::Unprepared(publisher), &error, context),
+            }),
+        );
+    }
+
+    /// Publishes the jobs that wait, as many as may go together. Without any, the actor looks at times for a
+    /// broker that may be unavailable.
+    fn next_load(&mut self, publisher: Box<dyn Publisher>, context: &mut Context<Self>) {
+        let mut load = Load::default();
+        while let Some(job) = self.waiting.pop_front_if(|job| load.has_room_for(job)) {
+            load.push(job);
         }
+        if !load.events.is_empty() {
+            return self.publish(publisher, load, context);
+        }
+        self.state = State::Idle(publisher);
+        if self.condition.is_broker_suspected() {
+            self.wake_in(PROBE_INTERVAL, context);
+        }
+    }
+
+    fn probe(&mut self, mut publisher: Box<dyn Publisher>, context: &mut Context<Self>) {
+        let probing = async move {
+            publisher.probe().await;
+            publisher
+        };
+        let probed = probing.into_actor(self);
+        context.spawn(probed.map(|publisher, producer, context| {
+            producer.next_load(publisher, context);
+        }));
+    }
+
+    /// Publishes what is left of `load`, for as long as the oldest of its jobs may wait. After the last one
+    /// it is the next load's turn.
+    fn publish(
+        &mut self,
+        mut publisher: Box<dyn Publisher>,
+        load: Load,
+        context: &mut Context<Self>,
+    ) {
+        let Some(deadline) = load.deadline() else {
+            return self.next_load(publisher, context);
+        };
+        let publishing = async move {
+            let published = timeout_at(deadline, publisher.publish(load.unpublished())).await;
+            (publisher, load, published.ok())
+        };
+        let published = publishing.into_actor(self);
+        context.spawn(
+            published.map(|(publisher, load, published), producer, context| {
+                producer.published(publisher, load, published, context);
+            }),
+        );
+    }
+
+    /// The broker took so much of `load`, or did not answer in time.
+    fn published(
+        &mut self,
+        publisher: Box<dyn Publisher>,
+        mut load: Load,
+        published: Option<Published>,
+        context: &mut Context<Self>,
+    ) {
+        let Some(Published { durable, failure }) = published else {
+            load.give_up_expired();
+            return self.publish(publisher, load, context);
+        };
+        self.condition.published(durable);
+        load.published(durable);
+        match failure {
+            None => self.goes_on(),
+            Some(error @ BusError::Refused(_)) => load.refuse(error),
+            Some(error) => {
+                return self.back_off(State::BackingOff(publisher, load), &error, context);
+            }
+        }
+        self.publish(publisher, load, context);
+    }
+
+    /// Makes the topics, for it may have failed because somebody deleted one, and publishes what is left.
+    fn publish_again(
+        &mut self,
+        mut publisher: Box<dyn Publisher>,
+        mut load: Load,
+        context: &mut Context<Self>,
+    ) {
+        load.give_up_expired();
+        let Some(deadline) = load.deadline() else {
+            return self.next_load(publisher, context);
+        };
+        let topics = self.topics.clone();
+        let preparing = async move {
+            let prepared = timeout_at(deadline, publisher.prepare(&topics)).await;
+            (publisher, prepared)
+        };
+        let prepared = preparing.into_actor(self);
+        context.spawn(prepared.map(|(publisher, prepared), producer, context| {
+            if let Ok(Err(error)) = prepared {
+                producer.condition.stuck(error.to_string());
+            }
+            producer.publish(publisher, load, context);
+        }));
+    }
+
+    /// Leaves it at `state` until a while has passed after `error`.
+    fn back_off(&mut self, state: State, error: &BusError, context: &mut Context<Self>) {
+        self.condition.stuck(error.to_string());
+        self.state = state;
+        let delay = self.backoff.next_delay();
+        self.wake_in(delay, context);
+    }
+
+    fn goes_on(&mut self) {
         self.backoff.reset();
         self.condition.going_on();
     }
 
-    /// Sends what is in `load` until it is durable, its publishers have gone, or it is refused.
-    async fn deliver(&mut self, mut load: Load) {
-        while let Some(deadline) = load.deadline() {
-            let publishing = self.publisher.publish(load.unpublished());
-            let Ok(Published { durable, failure }) = timeout_at(deadline, publishing).await else {
-                load.give_up_expired();
-                continue;
-            };
-            load.published(durable);
-            match failure {
-                None => {
-                    self.backoff.reset();
-                    self.condition.going_on();
-                }
-                Some(error @ BusError::Refused(_)) => load.refuse(error),
-                Some(error) => {
-                    self.condition.stuck(error.to_string());
-                    sleep(self.backoff.next_delay()).await;
-                    load.give_up_expired();
-                    if let Some(deadline) = load.deadline() {
-                        // It may have failed because somebody deleted a topic.
-                        let preparing = self.publisher.prepare(&self.topics);
-                        if let Ok(Err(error)) = timeout_at(deadline, preparing).await {
-                            self.condition.stuck(error.to_string());
-                        }
-                    }
-                }
-            }
-        }
+    fn wake_in(&mut self, delay: Duration, context: &mut Context<Self>) {
+        self.timer = Some(context.notify_later(Wake, delay));
     }
 }
 
@@ -289,6 +386,11 @@ struct Load {
 }
 
 impl Load {
+    /// A first job always finds room, however large it is.
+    fn has_room_for(&self, job: &Job) -> bool {
+        self.events.is_empty() || self.events.len() + job.publish.events.len() <= TOGETHER
+    }
+
     fn push(&mut self, mut job: Job) {
         self.events.append(&mut job.publish.events);
         self.jobs.push_back((self.events.len(), job));
@@ -333,16 +435,71 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use futures::future::join_all;
+    use runtime::{Process, Supervisor};
+
     use super::*;
 
-    fn job(queue: &Arc<Queue>, count: usize) -> (Job, oneshot::Receiver<Result<(), BusError>>) {
-        let event = Event {
+    fn event() -> Event {
+        Event {
             topic: "t".into(),
             key: "k".into(),
             payload: vec![0; 100],
             headers: Vec::new(),
+        }
+    }
+
+    /// A broker that takes everything but, at the third attempt, only the first event. Keeps how many
+    /// events it was given at each attempt.
+    struct Broker(Arc<Mutex<Vec<usize>>>);
+
+    #[async_trait]
+    impl Publisher for Broker {
+        async fn prepare(&mut self, _: &[String]) -> Result<(), BusError> {
+            Ok(())
+        }
+
+        async fn publish(&mut self, events: &[Event]) -> Published {
+            let mut given = self.0.lock().unwrap();
+            given.push(events.len());
+            let is_full = given.len() == 3;
+            Published {
+                durable: if is_full { 1 } else { events.len() },
+                failure: is_full.then(|| BusError::Unavailable("it is full".into())),
+            }
+        }
+
+        async fn probe(&mut self) {}
+    }
+
+    #[actix::test]
+    async fn what_waits_goes_in_one_load_and_the_rest_of_it_again_after_a_failure() {
+        let given = Arc::<Mutex<Vec<usize>>>::default();
+        let broker = given.clone();
+        let supervisor = Supervisor::new("test", &Process::new());
+        let group = supervisor.group("bus");
+        let actor = group.supervise("producer", Place::Here, move |guard| {
+            let condition = Arc::new(Condition::new("producer", guard.reporter()));
+            let broker = Box::new(Broker(broker.clone()));
+            ProducerActor::new(guard, Vec::new(), condition, broker)
+        });
+        let producer = Producer {
+            actor,
+            queue: Arc::default(),
         };
-        let events = vec![event; count];
+        // At its start, when it is idle, and with a failure.
+        for _ in 0..3 {
+            let publications = (0..10).map(|_| producer.publish(vec![event(), event()]));
+            let done = join_all(publications).await;
+            assert!(done.iter().all(Result::is_ok), "{done:?}");
+        }
+        assert_eq!(*given.lock().unwrap(), [20, 20, 20, 19]);
+        supervisor.stop(Duration::from_secs(5)).await;
+    }
+
+    fn job(queue: &Arc<Queue>, count: usize) -> (Job, oneshot::Receiver<Result<(), BusError>>) {
+        let events = vec![event(); count];
         let (done, outcome) = oneshot::channel();
         let publish = Publish {
             _place: queue.enter(&events).unwrap(),

@@ -3,13 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bus::OutboxCourier;
-use runtime::Handle;
+use runtime::{Handle, Wake};
 
-use crate::{
-    actors::backlog_worker::{BacklogWorker, Wake},
-    store::reconcile::Effects,
-    watchers::Watchers,
-};
+use crate::{actors::backlog_worker::BacklogWorker, store::reconcile::Effects, watchers::Watchers};
 
 /// Tells those that have to go on with what was just committed here. What other replicas commit they
 /// find by looking now and then.
@@ -49,7 +45,7 @@ impl Signals {
             && let Some(courier) = self.courier.get()
         {
             // If it cannot be told it looks by itself.
-            let _ = courier.tell(bus::Wake);
+            let _ = courier.tell(Wake);
         }
         if effects.backlog
             && let Some(worker) = self.backlog_worker.get()

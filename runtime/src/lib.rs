@@ -34,5 +34,5 @@ pub use request_id::RequestId;
 pub use service_address::ServiceAddress;
 pub use supervision::{
     ActorRegistry, AskError, Backoff, ChildGuard, Dependency, Group, Handle, Place, Reporter,
-    RestartPolicy, Supervisor,
+    RestartPolicy, Supervisor, Wake,
 };

@@ -5,10 +5,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Running,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, WrapFuture,
 };
-use runtime::{ChildGuard, Reporter};
+use runtime::{ChildGuard, Reporter, Wake};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -37,12 +36,8 @@ struct Totals {
     bytes_out: u64,
 }
 
+/// How often it reports how it is.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Asks the broker to report how it is. The broker sends it to itself.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Wake;
 
 impl Broker {
     /// A broker that will serve on `listener`, usually a clone of one that its supervisor keeps for restarts.

@@ -304,6 +304,26 @@ pub(crate) async fn an_event_that_is_too_large_is_refused_and_the_next_is_publis
     scene.stop().await;
 }
 
+pub(crate) async fn what_is_published_and_consumed_is_counted(bus: Bus) {
+    let scene = Scene::new(&bus);
+    let recorder = Recorder::judging(|event| match event.payload.as_slice() {
+        b"bad" => Verdict::DeadLetter("it is bad".into()),
+        _ => Verdict::Done,
+    });
+    scene.consumer(&recorder);
+    let producer = scene.producer();
+    producer.publish(scene.events(0, 4)).await.unwrap();
+    let bad = vec![scene.event("k", "bad")];
+    producer.publish(bad).await.unwrap();
+    let published = scene.status("producer");
+    assert_eq!(published.counters, [("events published", 21)]);
+    assert_eq!(published.handled, 2);
+
+    wait_until("all are counted", || scene.status("consumer").handled >= 21).await;
+    assert_eq!(scene.status("consumer").counters, [("dead letters", 1)]);
+    scene.stop().await;
+}
+
 /// The topic's limits removed events while no consumer ran; a second time, while one runs but is slow.
 pub(crate) async fn events_that_were_deleted_before_they_were_consumed_are_reported(bus: Bus) {
     if !bus.can_delete_events() {

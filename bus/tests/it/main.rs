@@ -53,5 +53,6 @@ on_every_bus! {
     a_broker_that_goes_away_and_comes_back_loses_nothing
     a_broker_that_comes_late_is_waited_for
     an_event_that_is_too_large_is_refused_and_the_next_is_published
+    what_is_published_and_consumed_is_counted
     events_that_were_deleted_before_they_were_consumed_are_reported
 }

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bus::{Consumer, Event, EventHandler, Producer, Retention, Subscription, Verdict, consume};
-use runtime::{Group, Process, Supervisor};
+use runtime::{Group, Process, Supervisor, supervision::ActorStatus};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -130,6 +130,12 @@ impl<'a> Scene<'a> {
         actors
             .iter()
             .any(|a| matches!(a.health, Health::Degraded(_)))
+    }
+
+    /// What the only actor `name` reports.
+    pub(crate) fn status(&self, name: &str) -> ActorStatus {
+        let actors = self.process.registry.actors();
+        actors.into_iter().find(|actor| actor.name == name).unwrap()
     }
 
     pub(crate) fn restarts(&self) -> u64 {

@@ -5,10 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
-};
-use runtime::{Backoff, ChildGuard};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use runtime::{Backoff, ChildGuard, Wake};
 use storage::Database;
 
 use crate::{
@@ -37,11 +35,6 @@ pub struct BacklogWorker {
     /// The next wake by itself.
     timer: Option<SpawnHandle>,
 }
-
-/// Asks for a round over the backlog.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Wake;
 
 /// What a round needs.
 #[derive(Clone)]

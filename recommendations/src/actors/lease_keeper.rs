@@ -4,8 +4,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use runtime::ChildGuard;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use runtime::{ChildGuard, Wake};
 use storage::Database;
 
 use crate::{
@@ -22,11 +22,6 @@ pub struct LeaseKeeper {
     view: LeaseView,
     holding: Arc<Holding>,
 }
-
-/// Asks the keeper, by itself, to take or renew the lease.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Wake;
 
 impl LeaseKeeper {
     /// A keeper for the replica `me` that says over `holding` until when it has the lease.

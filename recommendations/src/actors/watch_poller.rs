@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use proto::UserId;
-use runtime::ChildGuard;
+use runtime::{ChildGuard, Wake};
 use storage::{Database, DbConnection};
 
 use crate::{
@@ -39,11 +39,6 @@ pub struct WatchPoller {
     watchers: Watchers,
     seen: Looked,
 }
-
-/// Asks the poller, by itself, to look.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Wake;
 
 impl WatchPoller {
     /// A poller for `watchers`.

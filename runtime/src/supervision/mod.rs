@@ -21,6 +21,7 @@ mod registry;
 mod requested;
 mod supervisor;
 mod tree;
+mod wake;
 
 pub use backoff::Backoff;
 pub use child_guard::panic_message;
@@ -30,3 +31,4 @@ pub use handle::{AskError, Handle};
 pub use registry::{ActorRegistry, ActorState, ActorStatus, Health};
 pub use requested::{InScope, RequestScope, Requested, in_request};
 pub use supervisor::{Group, Place, RestartPolicy, Supervisor};
+pub use wake::Wake;
