@@ -1,33 +1,28 @@
 //! The consuming side of the bus: a supervised actor that takes events from a `Source` to a handler,
 //! acknowledges each after the handler's verdict, and moves what cannot be processed to the dead
 //! letters.
+//!
+//! It does two things in turn, each a future that has the source: it fetches a batch, and it works the batch
+//! off. The latter is one future and not a message for each step, because the claim on the events has to be
+//! kept through the same source all the while, also during a step.
 
-use std::{
-    collections::HashMap, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, WrapFuture,
 };
-
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
 use async_trait::async_trait;
-use futures::FutureExt;
-use runtime::{Backoff, ChildGuard, Group, Handle, Place};
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use runtime::{ChildGuard, Group, Handle, Place, Wake};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bus, Condition, Event, KEEP_INTERVAL, Source, Verdict,
-    dead_letter_log::{DeadLetterLog, Repeated},
-    dead_letters::DeadLetters,
-    event::{Batch, Gap, Position},
+    Bus, BusError, Condition, Event, Source, Verdict, batch_worker::BatchWorker, event::Batch,
     source,
 };
 
-/// How long a handler may take for what it is given.
-const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
-const DEAD_LETTER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a stopping consumer takes to tell the broker.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
-/// After so many panics of the handler an event goes to the dead letters.
-const MAX_PANICS: usize = 3;
 /// How often counts of dead letters are looked at.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -77,30 +72,39 @@ pub fn consume(
     handler: Arc<dyn EventHandler>,
 ) -> Consumer {
     let (bus, actor_name) = (bus.clone(), name.to_owned());
-    let actor = group.supervise(name, Place::Here, move |guard| ConsumerActor {
-        intake: Some(Intake {
-            bus: bus.clone(),
-            name: actor_name.clone(),
-            subscription: subscription.clone(),
-            handler: handler.clone(),
-            condition: Arc::new(Condition::new(&actor_name, guard.reporter())),
-            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            claim: Claim::new(),
-            panics: HashMap::new(),
-            dead_letter_log: DeadLetterLog::default(),
-        }),
-        _guard: guard,
-        stop: CancellationToken::new(),
-        closed: false,
+    let actor = group.supervise(name, Place::Here, move |guard| {
+        let (name, handler) = (&actor_name, handler.clone());
+        let condition = Arc::new(Condition::new(name, guard.reporter()));
+        ConsumerActor {
+            name: name.clone(),
+            source: Some(source(&bus, name, &subscription, &condition)),
+            worker: Some(BatchWorker::new(
+                &bus,
+                name,
+                &subscription,
+                handler,
+                &condition,
+            )),
+            condition,
+            stop: CancellationToken::new(),
+            is_closed: false,
+            _guard: guard,
+        }
     });
     Consumer { actor }
 }
 
-/// The actor behind a [`Consumer`].
+/// The actor behind a [`Consumer`]. Each [`Wake`] fetches a batch, which is worked off before the next one.
 struct ConsumerActor {
-    intake: Option<Intake>,
+    name: String,
+    condition: Arc<Condition>,
+    /// The way in from the broker; absent while a future has it.
+    source: Option<Box<dyn Source>>,
+    /// Absent while it works on a batch.
+    worker: Option<BatchWorker>,
+    /// Ends the future that runs, which then gives back the source to be closed.
     stop: CancellationToken,
-    closed: bool,
+    is_closed: bool,
     _guard: ChildGuard,
 }
 
@@ -108,347 +112,103 @@ impl Actor for ConsumerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        if let Some(intake) = self.intake.take() {
-            let run = intake.run(self.stop.clone()).into_actor(self);
-            context.spawn(run.map(|(), actor, context| {
-                actor.closed = true;
-                context.stop();
-            }));
-        }
+        context.notify(Wake);
+        context.run_interval(LOG_INTERVAL, |consumer, _| {
+            // A worker that is at work tells by itself.
+            if let Some(worker) = &mut consumer.worker {
+                worker.log_repeated_dead_letters();
+            }
+        });
     }
 
-    fn stopping(&mut self, _: &mut Self::Context) -> Running {
-        if self.closed || std::thread::panicking() {
+    fn stopping(&mut self, context: &mut Self::Context) -> Running {
+        if self.is_closed || std::thread::panicking() {
             return Running::Stop;
         }
         self.stop.cancel();
+        if let Some(source) = self.source.take() {
+            self.close(source, context);
+        }
         Running::Continue
     }
 }
 
-/// What takes events from the broker to the handler.
-struct Intake {
-    bus: Bus,
-    name: String,
-    subscription: Subscription,
-    handler: Arc<dyn EventHandler>,
-    condition: Arc<Condition>,
-    backoff: Backoff,
-    claim: Claim,
-    /// How often the handler panicked at an event that was given to it alone.
-    panics: HashMap<(i32, u64), usize>,
-    dead_letter_log: DeadLetterLog,
-}
+impl Handler<Wake> for ConsumerActor {
+    type Result = ();
 
-/// How a handler's work on a batch ended.
-enum Outcome {
-    Verdicts(Vec<Verdict>),
-    Failed(String),
-    Panicked,
-}
-
-impl Intake {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut source = source(&self.bus, &self.name, &self.subscription, &self.condition);
-        tokio::select! {
-            () = self.consume(source.as_mut()) => {}
-            () = stop.cancelled() => {}
-        }
-        if timeout(CLOSE_DEADLINE, source.close()).await.is_err() {
-            let name = &self.name;
-            tracing::debug!(
-                actor = name,
-                "{name} could not tell the broker that it stops"
-            );
-        }
-    }
-
-    async fn consume(&mut self, source: &mut dyn Source) {
-        let mut dead_letters = DeadLetters::new(&self.bus, &self.name, &self.condition);
-        let mut dead_letter_log = interval(LOG_INTERVAL);
-        loop {
-            let fetched = tokio::select! {
-                fetched = source.fetch() => fetched,
-                _ = dead_letter_log.tick() => {
-                    self.log_repeated_dead_letters();
-                    continue;
-                }
-            };
-            match fetched {
-                Ok(batch) => {
-                    self.claim = Claim::new();
-                    self.report_gaps(&batch);
-                    self.work_off(source, &mut dead_letters, batch).await;
-                }
-                Err(error) => {
-                    self.condition.stuck(error.to_string());
-                    sleep(self.backoff.next_delay()).await;
-                }
-            }
-        }
-    }
-
-    /// Works on `batch` until all of it is settled.
-    async fn work_off(
-        &mut self,
-        source: &mut dyn Source,
-        dead_letters: &mut DeadLetters,
-        mut batch: Batch,
-    ) {
-        // After a panic the events are handled one by one, to find the one at which it panics.
-        let mut together = batch.len();
-        while !batch.is_empty() {
-            let count = together.min(batch.len());
-            let verdicts = match self.handle(source, &mut batch, count).await {
-                Outcome::Verdicts(verdicts) => verdicts,
-                Outcome::Failed(reason) => {
-                    self.condition.stuck(&reason);
-                    vec![Verdict::Retry(reason)]
-                }
-                Outcome::Panicked => {
-                    let verdict =
-                        self.after_panic(batch.positions().first().filter(|_| count == 1));
-                    together = 1;
-                    vec![verdict]
-                }
-            };
-            let mut settled = 0;
-            let mut retry = None;
-            let each = batch.events().iter().zip(batch.positions()).zip(verdicts);
-            for ((event, position), verdict) in each {
-                let done = self
-                    .apply(source, dead_letters, event, *position, verdict)
-                    .await;
-                if let Err(reason) = done {
-                    retry = Some(reason);
-                    break;
-                }
-                settled += 1;
-            }
-            batch.advance(settled);
-            self.condition.settled(settled);
-            match retry {
-                Some(reason) => {
-                    self.condition.retrying(reason);
-                    let delay = self.backoff.next_delay();
-                    self.claim.keeping(source, sleep(delay)).await;
-                }
-                None => {
-                    self.backoff.reset();
-                    self.condition.going_on();
-                }
-            }
-            batch.forget(&std::mem::take(&mut self.claim.lost));
-        }
-    }
-
-    /// Does what the verdict says; the error says why the event is to be tried again.
-    async fn apply(
-        &mut self,
-        source: &mut dyn Source,
-        dead_letters: &mut DeadLetters,
-        event: &Event,
-        position: Position,
-        verdict: Verdict,
-    ) -> Result<(), String> {
-        match verdict {
-            Verdict::Done => {}
-            Verdict::DeadLetter(reason) => {
-                let putting = timeout(
-                    DEAD_LETTER_DEADLINE,
-                    dead_letters.put(event, position, &reason),
-                );
-                let failure = match self.claim.keeping(source, putting).await {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some("the dead letters' topic took too long".into()),
-                };
-                if let Some(reason) = failure {
-                    self.condition.stuck(&reason);
-                    return Err(reason);
-                }
-                self.log_dead_letter(event, position, &reason);
-            }
-            Verdict::Retry(reason) => return Err(reason),
-        }
-        self.panics.remove(&(position.partition, position.offset));
-        source.settle(position).await;
-        Ok(())
-    }
-
-    fn log_dead_letter(&mut self, event: &Event, position: Position, reason: &str) {
-        self.condition.dead_letter();
-        if self
-            .dead_letter_log
-            .is_news(reason, std::time::Instant::now())
-        {
-            let topic = &event.topic;
-            tracing::warn!(
-                topic,
-                reason,
-                partition = position.partition,
-                offset = position.offset,
-                "an event of {topic} cannot be processed and is a dead letter now: {reason}"
-            );
-        }
-        self.log_repeated_dead_letters();
-    }
-
-    fn log_repeated_dead_letters(&mut self) {
-        let topic = &self.subscription.topic;
-        for Repeated { count, reason } in self
-            .dead_letter_log
-            .take_repeated(std::time::Instant::now())
-        {
-            tracing::warn!(
-                topic,
-                count,
-                reason,
-                "{count} more events of {topic} are dead letters, the last one because: {reason}"
-            );
-        }
-    }
-
-    /// Says that events are missing, and has the handler repair what they would have changed.
-    fn report_gaps(&self, batch: &Batch) {
-        let missing: u64 = batch.gaps().iter().map(Gap::events).sum();
-        let Some(gap) = batch.gaps().first().filter(|_| missing > 0) else {
+    fn handle(&mut self, _: Wake, context: &mut Self::Context) {
+        let Some(mut source) = self.source.take() else {
             return;
         };
-        let topic = &self.subscription.topic;
-        tracing::warn!(
-            topic,
-            count = missing,
-            partition = gap.partition,
-            offset = gap.from,
-            "the broker deleted {missing} events of {topic} before they were consumed: this consumer was \
-             behind for longer than the topic's limits of age and size allow"
-        );
-        let (handler, condition) = (self.handler.clone(), self.condition.clone());
-        tokio::spawn(async move {
-            let repair = condition.repairing(missing);
-            handler.missed(missing).await;
-            drop(repair);
-        });
+        let stop = self.stop.clone();
+        let fetching = async move {
+            let fetched = stop.run_until_cancelled(source.fetch()).await;
+            (source, fetched)
+        };
+        let fetched = fetching.into_actor(self);
+        context.spawn(fetched.map(|(source, fetched), consumer, context| {
+            consumer.fetched(source, fetched, context);
+        }));
     }
+}
 
-    /// Gives the first `count` events to the handler.
-    async fn handle(
+impl ConsumerActor {
+    /// Works on the batch that was fetched. There is none if the consumer was told to stop.
+    fn fetched(
         &mut self,
-        source: &mut dyn Source,
-        batch: &mut Batch,
-        count: usize,
-    ) -> Outcome {
-        let events = batch.events().get(..count).unwrap_or_default();
-        let handling = AssertUnwindSafe(self.handler.handle(events)).catch_unwind();
-        let handling = timeout(HANDLER_DEADLINE, handling);
-        let handled = self.claim.keeping(source, handling).await;
-        let lost = std::mem::take(&mut self.claim.lost);
-        let outcome = match handled {
-            Ok(Ok(verdicts)) if verdicts.len() == count => Outcome::Verdicts(verdicts),
-            Ok(Ok(verdicts)) => {
-                let given = verdicts.len();
-                Outcome::Failed(format!(
-                    "the handler gave {given} verdicts for {count} events"
-                ))
-            }
-            Ok(Err(_)) => Outcome::Panicked,
-            Err(_) => Outcome::Failed("the handler took too long".into()),
+        source: Box<dyn Source>,
+        fetched: Option<Result<Batch, BusError>>,
+        context: &mut Context<Self>,
+    ) {
+        let (Some(fetched), Some(mut worker)) = (fetched, self.worker.take()) else {
+            return self.close(source, context);
         };
-        if lost.is_empty() {
-            return outcome;
-        }
-        // Verdicts no longer fit to what is left of the batch: whoever has the rest now settles it.
-        batch.forget(&lost);
-        Outcome::Failed("partitions were given to another consumer".into())
-    }
-
-    /// The verdict on the event, if it was alone, at which the handler panicked.
-    fn after_panic(&mut self, alone: Option<&Position>) -> Verdict {
-        let reason = "the handler panicked".to_owned();
-        let Some(position) = alone else {
-            return Verdict::Retry(reason);
-        };
-        let panics = self
-            .panics
-            .entry((position.partition, position.offset))
-            .or_default();
-        *panics += 1;
-        if *panics < MAX_PANICS {
-            Verdict::Retry(reason)
-        } else {
-            Verdict::DeadLetter(reason)
-        }
-    }
-}
-
-/// The claim on fetched events. It has to be kept while they are worked on, however many steps the
-/// work has.
-struct Claim {
-    /// When it was last kept.
-    kept: Instant,
-    /// The partitions that were lost all the same.
-    lost: Vec<i32>,
-}
-
-impl Claim {
-    fn new() -> Self {
-        Self {
-            kept: Instant::now(),
-            lost: Vec::new(),
-        }
-    }
-
-    /// Waits for `work` and keeps the claim meanwhile.
-    async fn keeping<T>(&mut self, source: &mut dyn Source, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                () = sleep_until(self.kept + KEEP_INTERVAL) => {
-                    self.lost.extend(source.keep().await);
-                    self.kept = Instant::now();
-                }
-                done = &mut work => return done,
+        match fetched {
+            Ok(batch) => self.work_off(source, worker, batch, context),
+            Err(error) => {
+                self.condition.stuck(error.to_string());
+                context.notify_later(Wake, worker.backoff.next_delay());
+                self.source = Some(source);
+                self.worker = Some(worker);
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::BusError;
-
-    struct Kept(usize);
-
-    #[async_trait]
-    impl Source for Kept {
-        async fn fetch(&mut self) -> Result<Batch, BusError> {
-            Ok(Batch::default())
-        }
-
-        async fn keep(&mut self) -> Vec<i32> {
-            self.0 += 1;
-            vec![7]
-        }
-
-        async fn settle(&mut self, _: Position) {}
-
-        async fn close(&mut self) {}
+    fn work_off(
+        &mut self,
+        mut source: Box<dyn Source>,
+        mut worker: BatchWorker,
+        batch: Batch,
+        context: &mut Context<Self>,
+    ) {
+        let stop = self.stop.clone();
+        let working = async move {
+            let work = worker.work_off(source.as_mut(), batch);
+            stop.run_until_cancelled(work).await;
+            (source, worker)
+        };
+        let worked = working.into_actor(self);
+        context.spawn(worked.map(|(source, worker), consumer, context| {
+            consumer.source = Some(source);
+            consumer.worker = Some(worker);
+            context.notify(Wake);
+        }));
     }
 
-    #[actix::test]
-    async fn a_claim_is_kept_when_many_short_steps_take_long_together() {
-        let mut source = Kept(0);
-        let mut claim = Claim::new();
-        let step = Duration::from_millis(50);
-        // The first steps took nearly all the time there is.
-        claim.kept -= KEEP_INTERVAL.saturating_sub(step * 3);
-        for _ in 0..10 {
-            claim.keeping(&mut source, sleep(step)).await;
-        }
-        assert_eq!(source.0, 1);
-        assert_eq!(claim.lost, [7]);
+    /// Tells the broker that nothing more is fetched, and ends the actor.
+    fn close(&mut self, mut source: Box<dyn Source>, context: &mut Context<Self>) {
+        let closing = async move { timeout(CLOSE_DEADLINE, source.close()).await };
+        let closed = closing.into_actor(self);
+        context.spawn(closed.map(|closed, consumer, context| {
+            if closed.is_err() {
+                let name = &consumer.name;
+                tracing::debug!(
+                    actor = name,
+                    "{name} could not tell the broker that it stops"
+                );
+            }
+            consumer.is_closed = true;
+            context.stop();
+        }));
     }
 }

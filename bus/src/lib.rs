@@ -38,6 +38,7 @@
 //!
 //! Start reading at [`Event`], then `producer` and `consumer`.
 
+mod batch_worker;
 mod condition;
 mod consumer;
 mod dead_letter_log;
