@@ -2,19 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
+    mem,
     time::{Duration, Instant},
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::FutureExt;
 use proto::recommendations::RemoveFilmRequest;
-use runtime::{ChildGuard, Reporter, grpc::request};
+use runtime::{ChildGuard, Reporter, Wake, grpc::request};
 use storage::{Database, DbConnection};
-use tokio::sync::Notify;
 use tonic::{Code, Request};
 
 pub use crate::delivery::Pace;
@@ -45,19 +43,37 @@ pub struct FilmsSaved;
 /// Several catalogs may do this on one database: what two of them deliver twice, recommendations
 /// knows by its version.
 pub struct FilmCourier {
-    round: Round,
     guard: ChildGuard,
+    route: Route,
+    docket: Docket,
+    /// What was read and is not on its way yet.
+    waiting: VecDeque<News>,
+    /// Where to read on in the outbox; `None` when its end was reached.
+    next: Option<i64>,
+    /// Whether to begin at the oldest row once the end is reached.
+    again: bool,
+    /// When it may begin there.
+    may_look: Instant,
+    is_reading: bool,
+    /// Deliveries that ended while the outbox was read.
+    ended: Vec<(FilmId, Outcome)>,
+    /// How many films are set aside.
+    parked: i64,
+    /// The next `Wake`, and when it comes.
+    timer: Option<(Instant, SpawnHandle)>,
 }
 
-/// What a round of deliveries needs.
+/// What reading and delivering need.
 #[derive(Clone)]
-struct Round {
+struct Route {
     database: Database,
     recommendations: RecommendationsClient,
     pace: Pace,
-    wake: Arc<Notify>,
     reporter: Reporter,
 }
+
+/// Some of the outbox and, at its beginning, how many films are set aside.
+type Read = Result<(Batch, Option<i64>), storage::Error>;
 
 impl FilmCourier {
     /// Makes the actor; the client connects when it is first needed.
@@ -69,14 +85,22 @@ impl FilmCourier {
     ) -> Self {
         let reporter = guard.reporter();
         Self {
-            round: Round {
+            guard,
+            route: Route {
                 database,
                 recommendations,
                 pace,
-                wake: Arc::default(),
                 reporter,
             },
-            guard,
+            docket: Docket::new(pace),
+            waiting: VecDeque::new(),
+            next: Some(0),
+            again: false,
+            may_look: Instant::now(),
+            is_reading: false,
+            ended: Vec::new(),
+            parked: 0,
+            timer: None,
         }
     }
 }
@@ -88,94 +112,164 @@ impl Actor for FilmCourier {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.guard.ready();
-        let walk = self.round.clone().walk().into_actor(self);
-        context.spawn(walk.map(|(), _, context| context.stop()));
+        self.go_on(context);
     }
 }
 
 impl Handler<FilmsSaved> for FilmCourier {
     type Result = ();
 
-    fn handle(&mut self, _: FilmsSaved, _: &mut Context<Self>) {
-        self.round.wake.notify_one();
+    fn handle(&mut self, _: FilmsSaved, context: &mut Context<Self>) {
+        self.again = true;
+        self.go_on(context);
     }
 }
 
-/// A delivery on its way.
-type Delivery = Pin<Box<dyn Future<Output = (FilmId, Outcome)>>>;
+impl Handler<Wake> for FilmCourier {
+    type Result = ();
 
-impl Round {
-    /// Delivers without end.
-    async fn walk(self) {
-        let mut docket = Docket::new(self.pace);
-        let mut on_their_way: FuturesUnordered<Delivery> = FuturesUnordered::new();
-        let mut waiting: VecDeque<News> = VecDeque::new();
-        // Where to read on in the outbox; `None` when its end was reached.
-        let mut next = Some(0);
-        // Whether to begin at the oldest row once the end is reached.
-        let mut again = false;
-        // When it may begin there.
-        let mut may_look = Instant::now();
-        // How many films are set aside.
-        let mut parked = 0;
-        loop {
-            let now = Instant::now();
-            while docket.has_room(now) {
-                if let Some(news) = waiting.pop_front() {
-                    if docket.begin(news.movie_id(), now) {
-                        on_their_way.push(self.clone().deliver(news).boxed_local());
-                    }
-                    continue;
-                }
-                if next.is_none() && again && now >= may_look {
-                    again = false;
-                    next = Some(0);
-                    may_look = now + LOOK_PAUSE;
-                }
-                let Some(from) = next else { break };
-                match self.read(from).await {
-                    Ok((batch, counted)) => {
-                        next = batch.next;
-                        waiting.extend(batch.news);
-                        let counted = counted.unwrap_or(parked);
-                        if std::mem::replace(&mut parked, counted) != counted
-                            && !docket.is_troubled()
-                        {
-                            self.report_delivering(parked);
-                        }
-                    }
-                    Err(error) => {
-                        error.report(&self.reporter, "cannot read the outbox");
-                        docket.pause(Instant::now());
-                        break;
-                    }
-                }
-            }
-            let mut look = docket.next_look(Instant::now());
-            if again && next.is_none() && docket.has_room(Instant::now()) {
-                look = look.min(may_look);
-            }
-            let look = tokio::time::sleep_until(look.into());
-            tokio::select! {
-                Some((id, outcome)) = on_their_way.next() => {
-                    again |= docket.end(&id, &outcome, Instant::now());
-                    if matches!(outcome, Outcome::Unavailable(_)) {
-                        // It may take long; what was read would be old by then.
-                        waiting.clear();
-                        next = Some(0);
-                    }
-                    // The count of those that are set aside is another now.
-                    again |= matches!(outcome, Outcome::Refused(_));
-                    self.report(&outcome, parked);
-                }
-                () = self.wake.notified() => again = true,
-                () = look => again = true,
-            }
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        self.timer = None;
+        self.again = true;
+        self.go_on(context);
+    }
+}
+
+impl FilmCourier {
+    /// Does what can be done now: sends films, or else reads more of them, or else waits.
+    fn go_on(&mut self, context: &mut Context<Self>) {
+        if self.is_reading {
+            return;
+        }
+        for (id, outcome) in mem::take(&mut self.ended) {
+            self.conclude(&id, &outcome);
+        }
+        self.send_waiting(context);
+        let now = Instant::now();
+        let has_room = self.docket.has_room(now);
+        if has_room && self.next.is_none() && self.again && now >= self.may_look {
+            self.again = false;
+            self.next = Some(0);
+            self.may_look = now + LOOK_PAUSE;
+        }
+        match self.next {
+            Some(from) if has_room => self.read(from, context),
+            _ => self.plan_look(now, has_room, context),
         }
     }
 
+    /// Sends the films that were read, as long as there is room.
+    fn send_waiting(&mut self, context: &mut Context<Self>) {
+        let now = Instant::now();
+        while self.docket.has_room(now)
+            && let Some(news) = self.waiting.pop_front()
+        {
+            if !self.docket.begin(news.movie_id(), now) {
+                continue;
+            }
+            // A task of its own: the context polls all it has whenever one part of it wakes. It ends with
+            // the actor, and its panic is the actor's.
+            let (delivery, delivered) = self.route.clone().deliver(news).remote_handle();
+            actix::spawn(delivery);
+            let delivered = delivered.into_actor(self);
+            context.spawn(delivered.map(|(id, outcome), courier, context| {
+                courier.ended.push((id, outcome));
+                courier.go_on(context);
+            }));
+        }
+    }
+
+    fn read(&mut self, from: i64, context: &mut Context<Self>) {
+        self.is_reading = true;
+        let reading = self.route.clone().read(from).into_actor(self);
+        context.spawn(reading.map(|read, courier, context| courier.was_read(read, context)));
+    }
+
+    fn was_read(&mut self, read: Read, context: &mut Context<Self>) {
+        self.is_reading = false;
+        match read {
+            Ok((batch, counted)) => {
+                self.next = batch.next;
+                self.waiting.extend(batch.news);
+                let counted = counted.unwrap_or(self.parked);
+                if mem::replace(&mut self.parked, counted) != counted && !self.docket.is_troubled()
+                {
+                    self.report_delivering();
+                }
+            }
+            Err(error) => {
+                error.report(&self.route.reporter, "cannot read the outbox");
+                self.docket.pause(Instant::now());
+            }
+        }
+        // Before the deliveries end that did so meanwhile: what was read of their films may be older.
+        self.send_waiting(context);
+        self.go_on(context);
+    }
+
+    /// A delivery ended.
+    fn conclude(&mut self, id: &FilmId, outcome: &Outcome) {
+        self.again |= self.docket.end(id, outcome, Instant::now());
+        let reporter = &self.route.reporter;
+        match outcome {
+            Outcome::Delivered => {
+                reporter.count("films delivered", 1);
+                self.report_delivering();
+            }
+            Outcome::Refused(_) => {
+                reporter.count("films set aside", 1);
+                // The count of those that are set aside is another now.
+                self.again = true;
+            }
+            Outcome::Failed(reason) => {
+                reporter.degraded(format_args!("a film cannot be delivered: {reason}"));
+            }
+            // The client and the database log what is unavailable.
+            Outcome::Silent(reason) | Outcome::Unavailable(reason) => {
+                reporter.hindered(format_args!("films wait for recommendations: {reason}"));
+            }
+        }
+        if matches!(outcome, Outcome::Unavailable(_)) {
+            // It may take long; what was read would be old by then.
+            self.waiting.clear();
+            self.next = Some(0);
+        }
+    }
+
+    /// Has the actor woken when something can be done without a message from others.
+    fn plan_look(&mut self, now: Instant, has_room: bool, context: &mut Context<Self>) {
+        let mut look = self.docket.next_look(now);
+        if self.again && self.next.is_none() && has_room {
+            look = look.min(self.may_look);
+        }
+        // An earlier look does no harm, and timers are not cancelled for each film.
+        if self.timer.as_ref().is_some_and(|(at, _)| *at <= look) {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        let timer = context.notify_later(Wake, look.saturating_duration_since(now));
+        self.timer = Some((look, timer));
+    }
+
+    /// Says that films are delivered, but for those that are set aside.
+    fn report_delivering(&self) {
+        let reporter = &self.route.reporter;
+        match self.parked {
+            0 => reporter.ready(),
+            1 => reporter
+                .degraded("recommendations refuses 1 film, which is set aside until it is edited"),
+            parked => reporter.degraded(format_args!(
+                "recommendations refuses {parked} films, which are set aside until they are edited"
+            )),
+        }
+    }
+}
+
+impl Route {
     /// Reads on in the outbox. At its beginning, also counts the films that are set aside.
-    async fn read(&self, from: i64) -> Result<(Batch, Option<i64>), storage::Error> {
+    async fn read(self, from: i64) -> Read {
         let query = move |conn: &mut DbConnection| {
             let batch = outbox::read(conn, from, BATCH)?;
             let parked = (from == 0).then(|| outbox::count_parked(conn));
@@ -196,6 +290,7 @@ impl Round {
                     .await
             }
             Outcome::Refused(reason) => {
+                self.reporter.count("films refused", 1);
                 tracing::error!(film_id = %id, version, reason, "recommendations refuses film {id}, which is set aside: {reason}");
                 let (id, reason) = (id.clone(), reason.clone());
                 self.database
@@ -249,34 +344,5 @@ impl Round {
         // Tells the other side, too, when the answer is not waited for any more.
         request.set_timeout(self.pace.deadline);
         request
-    }
-
-    fn report(&self, outcome: &Outcome, parked: i64) {
-        match outcome {
-            Outcome::Delivered => self.report_delivering(parked),
-            Outcome::Refused(_) => {}
-            Outcome::Failed(reason) => {
-                self.reporter
-                    .degraded(format_args!("a film cannot be delivered: {reason}"));
-            }
-            // The client and the database log what is unavailable.
-            Outcome::Silent(reason) | Outcome::Unavailable(reason) => {
-                self.reporter
-                    .hindered(format_args!("films wait for recommendations: {reason}"));
-            }
-        }
-    }
-
-    /// Says that films are delivered, but for those that are set aside.
-    fn report_delivering(&self, parked: i64) {
-        match parked {
-            0 => self.reporter.ready(),
-            1 => self
-                .reporter
-                .degraded("recommendations refuses 1 film, which is set aside until it is edited"),
-            _ => self.reporter.degraded(format_args!(
-                "recommendations refuses {parked} films, which are set aside until they are edited"
-            )),
-        }
     }
 }

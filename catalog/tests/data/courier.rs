@@ -238,6 +238,42 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
 }
 
 #[actix_web::test]
+async fn what_is_delivered_refused_and_set_aside_is_counted() {
+    for db in databases("courier-counters") {
+        let recommender = Recommender::with_temper(|told| match told {
+            Told::Saved(update) if update.title == "Poison" => Err(Code::InvalidArgument),
+            _ => Ok(Duration::ZERO),
+        });
+        let address = nowhere();
+        recommender.serve(address).await;
+        let world = World::start(&db, address).await;
+        world.create("Good").await;
+        until("only one is counted", || async {
+            counters(&world) == [("films delivered", 1)]
+        })
+        .await;
+        world.create("Poison").await;
+        until("the refused one is counted", || async {
+            counters(&world)
+                == [
+                    ("films delivered", 1),
+                    ("films refused", 1),
+                    ("films set aside", 1),
+                ]
+        })
+        .await;
+    }
+}
+
+fn counters(world: &World) -> Vec<(&'static str, u64)> {
+    let actors = world.process.registry.actors();
+    let courier = actors
+        .into_iter()
+        .find(|actor| actor.name == "film-courier");
+    courier.unwrap().counters
+}
+
+#[actix_web::test]
 async fn a_film_that_always_fails_blocks_nobody() {
     for db in databases("courier-broken") {
         let recommender = Recommender::with_temper(|told| match told {
