@@ -212,3 +212,128 @@ impl ConsumerActor {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use runtime::{Process, Supervisor};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{BusUrl, event::Position};
+
+    /// What the first fetch comes to; there is nothing more to fetch after it.
+    #[derive(Clone, Copy)]
+    enum First {
+        Nothing,
+        AnEvent,
+        AnError,
+    }
+
+    #[derive(Default)]
+    struct Seen {
+        step: Notify,
+        closed: AtomicUsize,
+    }
+
+    struct Fake {
+        first: First,
+        seen: Arc<Seen>,
+    }
+
+    #[async_trait]
+    impl Source for Fake {
+        async fn fetch(&mut self) -> Result<Batch, BusError> {
+            self.seen.step.notify_one();
+            match std::mem::replace(&mut self.first, First::Nothing) {
+                First::Nothing => future::pending().await,
+                First::AnError => Err(BusError::Unavailable("it is unavailable".into())),
+                First::AnEvent => {
+                    let event = Event {
+                        topic: "t".into(),
+                        key: "k".into(),
+                        payload: Vec::new(),
+                        headers: Vec::new(),
+                    };
+                    let position = Position {
+                        partition: 0,
+                        offset: 1,
+                    };
+                    let mut batch = Batch::default();
+                    batch.push(event, position);
+                    Ok(batch)
+                }
+            }
+        }
+
+        async fn keep(&mut self) -> Vec<i32> {
+            Vec::new()
+        }
+
+        async fn settle(&mut self, _: Position) {}
+
+        async fn close(&mut self) {
+            self.seen.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Never done with what it is given.
+    struct Endless(Arc<Seen>);
+
+    #[async_trait]
+    impl EventHandler for Endless {
+        async fn handle(&self, _: &[Event]) -> Vec<Verdict> {
+            self.0.step.notify_one();
+            future::pending().await
+        }
+    }
+
+    #[actix::test]
+    async fn the_source_is_closed_whatever_the_consumer_does_when_it_is_stopped() {
+        let bus = Bus::from("nats://127.0.0.1:1".parse::<BusUrl>().unwrap());
+        let subscription = Subscription {
+            topic: "t".into(),
+            group: "g".into(),
+        };
+        for first in [First::Nothing, First::AnEvent, First::AnError] {
+            let seen = Arc::<Seen>::default();
+            let process = Process::new();
+            let supervisor = Supervisor::new("test", &process);
+            let (fake, bus, subscription) = (seen.clone(), bus.clone(), subscription.clone());
+            supervisor
+                .group("bus")
+                .supervise("consumer", Place::Here, move |guard| {
+                    let (seen, handler) = (fake.clone(), Arc::new(Endless(fake.clone())));
+                    let condition = Arc::new(Condition::new("consumer", guard.reporter()));
+                    ConsumerActor {
+                        name: "consumer".into(),
+                        source: Some(Box::new(Fake { first, seen })),
+                        worker: Some(BatchWorker::new(
+                            &bus,
+                            "consumer",
+                            &subscription,
+                            handler,
+                            &condition,
+                        )),
+                        condition,
+                        stop: CancellationToken::new(),
+                        is_closed: false,
+                        _guard: guard,
+                    }
+                });
+            seen.step.notified().await;
+            if let First::AnEvent = first {
+                // The handler has it.
+                seen.step.notified().await;
+            }
+            supervisor.stop(Duration::from_secs(5)).await;
+            assert_eq!(seen.closed.load(Ordering::Relaxed), 1);
+            let actors = process.registry.actors();
+            assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
+        }
+    }
+}
