@@ -73,7 +73,7 @@ struct Route {
 }
 
 /// Some of the outbox and, at its beginning, how many films are set aside.
-type Read = Result<(Batch, Option<i64>), storage::Error>;
+type OutboxRead = Result<(Batch, Option<i64>), storage::Error>;
 
 impl FilmCourier {
     /// Makes the actor; the client connects when it is first needed.
@@ -185,7 +185,7 @@ impl FilmCourier {
         context.spawn(reading.map(|read, courier, context| courier.was_read(read, context)));
     }
 
-    fn was_read(&mut self, read: Read, context: &mut Context<Self>) {
+    fn was_read(&mut self, read: OutboxRead, context: &mut Context<Self>) {
         self.is_reading = false;
         match read {
             Ok((batch, counted)) => {
@@ -269,7 +269,7 @@ impl FilmCourier {
 
 impl Route {
     /// Reads on in the outbox. At its beginning, also counts the films that are set aside.
-    async fn read(self, from: i64) -> Read {
+    async fn read(self, from: i64) -> OutboxRead {
         let query = move |conn: &mut DbConnection| {
             let batch = outbox::read(conn, from, BATCH)?;
             let parked = (from == 0).then(|| outbox::count_parked(conn));
