@@ -25,7 +25,7 @@ use crate::{
         films::{self, Film, FilmFacts},
         looks, outbox, preferences,
         recommendations::{self, Fingerprint},
-        reconcile::{self, FilmToSave, Limits, NUMBERS, Outcome, Saved, Seen, Terms},
+        reconcile::{self, FilmToSave, Limits, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
         sequence, versions,
     },
     watchers::{TooManyWatchers, Watch},
@@ -462,7 +462,7 @@ impl Command for SaveFilm {
         // If it cannot be told it finds the changes by itself.
         let _ = matcher.tell(FilmsSaved {
             after: first_saved.seq - 1,
-            through: last_saved.seq + NUMBERS - 1,
+            through: last_saved.seq + NUMBERS_OF_FILM - 1,
             films,
         });
     }

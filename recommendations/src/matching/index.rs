@@ -42,7 +42,7 @@ impl Index {
     }
 
     /// As [`Index::follow`], from the keyword's text and its normal form: the fast way for many preferences, because a
-    /// keyword that somebody follows already is not cut into words again.
+    /// keyword that a user follows already is not cut into words again.
     pub fn follow_normal(
         &mut self,
         user: UserId,
@@ -74,18 +74,12 @@ impl Index {
         self.keywords.matching(film)
     }
 
-    /// Calls `visit` once with each user that [`Index::users_matching`] would name, in no particular order: what
-    /// counts or filters users needs no set of them.
-    pub fn for_each_user_matching(&mut self, film: &FilmWords, visit: impl FnMut(UserId)) {
-        self.keywords.for_each_matching(film, visit);
-    }
-
-    /// The ids of the films that meet a keyword, in no particular order. Nobody need follow it.
+    /// The ids of the films that meet a keyword, in no particular order. No user has to follow it.
     pub fn films_matching(&self, keyword: &Keyword) -> Vec<Arc<str>> {
         self.films.matching(keyword)
     }
 
-    /// How many films meet a keyword. Nobody need follow it.
+    /// How many films meet a keyword. No user has to follow it.
     pub fn count_films(&self, keyword: &Keyword) -> usize {
         self.films.count(keyword)
     }

@@ -397,19 +397,6 @@ impl KeywordIndex {
         users.bitmap(subscriptions.iter().filter_map(|&number| all.get(number)))
     }
 
-    /// Calls `visit` once with each user who follows something that a film has.
-    pub(super) fn for_each_matching(&mut self, film: &FilmWords, mut visit: impl FnMut(UserId)) {
-        self.find_subscriptions(film);
-        let Scratch {
-            subscriptions,
-            users,
-            ..
-        } = &mut self.scratch;
-        let all = &self.subscriptions;
-        let sets = subscriptions.iter().filter_map(|&number| all.get(number));
-        users.for_each(sets, |user| visit(UserId(user as i32)));
-    }
-
     /// Leaves the subscriptions that a film meets in the scratch memory, some perhaps twice.
     fn find_subscriptions(&mut self, film: &FilmWords) {
         let Scratch {

@@ -26,7 +26,7 @@ impl MatchedUsers {
     ) -> RoaringBitmap {
         match Range::of(sets.clone()) {
             Some(range) => {
-                self.mark(sets, &range, |_| {});
+                self.mark(sets, &range);
                 RoaringBitmap::from_lsb0_bytes(range.first, &self.bits)
             }
             None => RoaringBitmap::from_sorted_iter(self.sorted(sets).iter().copied())
@@ -34,36 +34,15 @@ impl MatchedUsers {
         }
     }
 
-    /// Calls `visit` with each user in the union once, in no particular order.
-    pub(super) fn for_each<'a>(
-        &mut self,
-        sets: impl Iterator<Item = &'a IdSet> + Clone,
-        visit: impl FnMut(u32),
-    ) {
-        match Range::of(sets.clone()) {
-            Some(range) => self.mark(sets, &range, visit),
-            None => self.sorted(sets).iter().copied().for_each(visit),
-        }
-    }
-
-    /// Sets the bit of each user, and calls `visit` when it was not set.
-    fn mark<'a>(
-        &mut self,
-        sets: impl Iterator<Item = &'a IdSet>,
-        range: &Range,
-        mut visit: impl FnMut(u32),
-    ) {
+    /// Sets the bit of each user.
+    fn mark<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>, range: &Range) {
         self.bits.clear();
         self.bits.resize(range.bytes, 0);
         for set in sets {
             set.for_each(|user| {
                 let bit = user.wrapping_sub(range.first);
-                let mask = 1 << (bit % 8);
-                if let Some(eight) = self.bits.get_mut(bit as usize / 8)
-                    && *eight & mask == 0
-                {
-                    *eight |= mask;
-                    visit(user);
+                if let Some(eight) = self.bits.get_mut(bit as usize / 8) {
+                    *eight |= 1 << (bit % 8);
                 }
             });
         }
@@ -158,10 +137,6 @@ mod tests {
                 set
             })
             .collect();
-        let mut seen = Vec::new();
-        union.for_each(sets.iter(), |user| seen.push(user));
-        seen.sort_unstable();
-        assert_eq!(seen, model.iter().copied().collect::<Vec<_>>());
         assert_eq!(union.bitmap(sets.iter()), model.into_iter().collect());
     }
 

@@ -7,7 +7,7 @@ use proto::{FilmId, UserId};
 use roaring::RoaringBitmap;
 use storage::DbConnection;
 
-use super::{Effects, Outcome, Seen, Terms, corrections::Corrections, film_batch::NUMBERS};
+use super::{Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms, corrections::Corrections};
 use crate::{
     matching::FilmWords,
     store::{
@@ -30,7 +30,7 @@ pub fn remove_film(
     version: Option<i64>,
     terms: &Terms,
 ) -> QueryResult<(bool, Outcome)> {
-    let seq = sequence::take(conn, NUMBERS)?;
+    let seq = sequence::take(conn, NUMBERS_OF_FILM)?;
     let stored = films::find(conn, id)?;
     let known = stored.as_ref().is_some_and(|film| !film.deleted);
     let newest = stored.as_ref().and_then(|film| film.version);
@@ -42,8 +42,8 @@ pub fn remove_film(
         deleted: true,
         ..stored.clone().unwrap_or_else(|| Film::new(id.clone()))
     };
-    let nobody = RoaringBitmap::new();
-    let mut effects = settle(conn, &mut film, &nobody, FIRST_USER, false, terms)?;
+    let no_users = RoaringBitmap::new();
+    let mut effects = settle(conn, &mut film, &no_users, FIRST_USER, false, terms)?;
     effects.events = tell(conn, &mut film, seq + 1, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
@@ -136,7 +136,7 @@ pub(super) fn settle(
     Ok(effects)
 }
 
-/// Tells the catalog by event `seq` whether anybody is recommended `film`, unless it was told already.
+/// Tells the catalog by event `seq` whether `film` is recommended to any user, unless it was told already.
 fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> QueryResult<bool> {
     let Some(status) = film.status_to_tell() else {
         return Ok(false);

@@ -15,7 +15,7 @@ use roaring::RoaringBitmap;
 use storage::DbConnection;
 
 use super::{
-    Effects, Outcome, Seen, Terms,
+    Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms,
     corrections::Corrections,
     film::{FIRST_USER, settle},
 };
@@ -53,9 +53,6 @@ pub struct Saved {
     pub outcome: Outcome,
 }
 
-/// How many numbers of the order of changes each film takes.
-pub const NUMBERS: i64 = 2;
-
 /// Saves the first of `films`, as many as suit one batch and at least one. The films of a batch take
 /// one range of numbers, in their order.
 pub fn save_films(
@@ -64,7 +61,7 @@ pub fn save_films(
     terms: &Terms,
 ) -> QueryResult<Vec<Saved>> {
     let films = batch(films, terms);
-    let place = sequence::take_place(conn, NUMBERS * films.len() as i64)?;
+    let place = sequence::take_place(conn, NUMBERS_OF_FILM * films.len() as i64)?;
     let ids: Vec<FilmId> = films.iter().map(|film| film.id.clone()).collect();
     let stored = films::find_all(conn, &ids)?.into_iter();
     let mut stored: HashMap<FilmId, Film> = stored.map(|film| (film.id.clone(), film)).collect();
@@ -75,7 +72,7 @@ pub fn save_films(
 
     let mut saved = Vec::with_capacity(films.len());
     let mut updates = Vec::with_capacity(films.len());
-    for (film, seq) in films.iter().zip((place.first..).step_by(NUMBERS as usize)) {
+    for (film, seq) in films.iter().zip((place.first..).step_by(NUMBERS_OF_FILM as usize)) {
         let before = stored.remove(&film.id);
         let newest = before.as_ref().and_then(|before| before.version);
         let outcome = if is_late(newest, film.version, terms.now) {

@@ -18,8 +18,11 @@ use chrono::NaiveDateTime;
 use proto::UserId;
 
 pub use film::{continue_film, remove_film};
-pub use film_batch::{FilmToSave, NUMBERS, Saved, save_films};
+pub use film_batch::{FilmToSave, Saved, save_films};
 pub use preference::{add_preference, continue_preference, delete_preference};
+
+/// How many numbers of the order of changes a film takes: one for its change, the next for its event.
+pub const NUMBERS_OF_FILM: i64 = 2;
 
 /// An answer of the matcher, and the last change that it knew of.
 #[derive(Debug, Clone)]
