@@ -5,9 +5,10 @@ use std::{
 };
 
 use moka::future::Cache;
+use proto::genres::genres;
 use tokio::sync::Mutex;
 
-use crate::movies::{GenreFilter, Summary, genres};
+use crate::movies::{GenreFilter, Summary};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
@@ -88,10 +89,10 @@ pub(crate) fn summarize(counts: Vec<(Option<String>, i64)>) -> Summary {
     let mut counted: HashMap<String, (String, i64, i64)> = HashMap::new();
     for (text, count) in counts {
         let text = text.unwrap_or_default();
-        for (genre, folded) in genres::entries(&text) {
-            let entry = counted.entry(folded).or_default();
+        for genre in genres(&text) {
+            let entry = counted.entry(genre.folded).or_default();
             if count > entry.1 {
-                (entry.0, entry.1) = (genre.to_owned(), count);
+                (entry.0, entry.1) = (genre.written.to_owned(), count);
             }
             entry.2 += count;
         }

@@ -2,7 +2,8 @@
 //!
 //! [`recommendations`] is generated from `proto/recommendations.proto`; [`events`] holds what
 //! travels over the event bus. Both are a contract with programs that we do not control: they are
-//! added to, never changed.
+//! added to, never changed. How the text of a field is read and compared is here too ([`genres`],
+//! [`text`]), so that all services do it alike.
 
 /// Messages, clients and servers of the gRPC package `recommendations`.
 #[allow(
@@ -22,7 +23,9 @@ pub mod recommendations {
 }
 
 pub mod events;
+pub mod genres;
 pub mod ids;
 pub mod reasons;
+pub mod text;
 
 pub use ids::{FilmId, InvalidFilmId, UserId};

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures::{StreamExt, stream::BoxStream};
 use proto::{
+    genres::genres,
     reasons,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FilmUpdate, GenreCount,
@@ -17,6 +18,7 @@ use proto::{
         UpdateMovieRequest, WatchMoviesRequest,
         catalog_server::{Catalog, CatalogServer},
     },
+    text::fold,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -307,7 +309,7 @@ impl Catalog for Calls {
             if Some(&movie.id) == request.id.as_ref() {
                 return Ok(Response::new(movie));
             }
-            let is_same = movie.title.to_lowercase() == request.title.trim().to_lowercase()
+            let is_same = fold(&movie.title) == fold(&request.title)
                 && movie.release_year == request.release_year;
             if request.refuse_same_title_and_year && is_same {
                 let id = (reasons::FILM_ID, movie.id.as_str());
@@ -398,10 +400,13 @@ impl Catalog for Calls {
         self.speak().await?;
         self.held().lists += 1;
         let request = request.into_inner();
-        let genre = request.genre.to_lowercase();
         let mut movies = self.movies();
         movies.reverse();
-        movies.retain(|movie| movie.genre.to_lowercase().contains(&genre));
+        let asked = genres(&request.genre);
+        movies.retain(|movie| {
+            let of_movie = genres(&movie.genre);
+            asked.iter().all(|asked| of_movie.iter().any(|genre| genre.folded == asked.folded))
+        });
         let year = request.release_year;
         movies.retain(|movie| year.is_empty() || movie.release_year == year);
         let total = movies.len() as i32;

@@ -1,44 +1,20 @@
 //! The genres of movies, one row each, so that the movies of a genre are one range of an index.
 //!
-//! A movie's genre is a text such as `Drama, Crime`. Its entries are folded here and compared as
+//! A movie's genre is a text such as `Drama, Crime`. Its entries are folded in Rust and compared as
 //! bytes, so SQLite and MySQL answer alike in every script. The rows are written with the movie;
 //! [`catch_up`] writes those of movies that programs without this table wrote.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use proto::genres::genres;
 use storage::{DbConnection, each_backend};
 
-use super::{
-    fold,
-    schema::{movie_genres, movies},
-};
+use super::schema::{movie_genres, movies};
 
-/// What stands between the entries of a genre text.
-const SEPARATORS: [char; 8] = [',', ';', '/', '|', '，', '、', '،', '；'];
-/// How many entries of a genre text count. One of 100 characters cannot have more.
-const MAX_ENTRIES: usize = 50;
-/// How many characters of a folded entry count: folding makes three of one at most.
-const MAX_FOLDED_CHARS: usize = 300;
 /// How many rows one statement writes at most.
 const ROWS_AT_ONCE: usize = 1_000;
 /// How many movies [`catch_up`] brings up to date in one transaction.
 const BATCH: i64 = 500;
-
-/// Returns the entries of a genre text as they are written and as they are compared. One that is
-/// there twice counts once.
-pub(crate) fn entries(text: &str) -> Vec<(&str, String)> {
-    let mut entries: Vec<(&str, String)> = Vec::new();
-    for entry in text.split(SEPARATORS) {
-        let folded: String = fold(entry).chars().take(MAX_FOLDED_CHARS).collect();
-        if !folded.is_empty() && !entries.iter().any(|(_, known)| *known == folded) {
-            entries.push((entry.trim(), folded));
-        }
-        if entries.len() == MAX_ENTRIES {
-            break;
-        }
-    }
-    entries
-}
 
 /// Which genres a movie must have to be listed: all the entries of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,9 +24,9 @@ pub struct GenreFilter {
 }
 
 impl GenreFilter {
-    /// Reads what somebody looks for; `None` if that has no entries, and so all movies are meant.
+    /// Reads what is looked for; `None` if that has no entries, and so all movies are meant.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut folded = entries(text).into_iter().map(|(_, folded)| folded);
+        let mut folded = genres(text).into_iter().map(|genre| genre.folded);
         Some(Self {
             first: folded.next()?,
             others: folded.collect(),
@@ -80,9 +56,9 @@ pub(super) fn insert(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryRes
     let rows: Vec<MovieGenre<'_>> = listed
         .iter()
         .flat_map(|&(movie_id, created_at, text)| {
-            entries(text).into_iter().map(move |(_, genre)| MovieGenre {
+            genres(text).into_iter().map(move |genre| MovieGenre {
                 movie_id,
-                genre,
+                genre: genre.folded,
                 created_at,
             })
         })
@@ -185,28 +161,6 @@ pub(crate) fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_genre_text_is_a_list() {
-        fn of(text: &str) -> Vec<String> {
-            entries(text)
-                .into_iter()
-                .map(|(_, folded)| folded)
-                .collect()
-        }
-        assert_eq!(of("Drama, Science  Fiction"), ["drama", "science fiction"]);
-        assert_eq!(of("Драма|ДЕТСКИЙ; Драма"), ["драма", "детский"]);
-        assert_eq!(
-            of("Sci-Fi/Horror，恐怖、喜剧"),
-            ["sci-fi", "horror", "恐怖", "喜剧"]
-        );
-        assert_eq!(of(" ,, \u{200b}, /"), [""; 0]);
-        assert_eq!(entries("Film Noir,film noir")[0].0, "Film Noir");
-        assert_eq!(of(&"a b c,".repeat(2)).len(), 1);
-        let many: String = (0..200).map(|i| format!("{i},")).collect();
-        assert_eq!(of(&many).len(), MAX_ENTRIES);
-        assert_eq!(of(&"ΐ".repeat(1_000))[0].chars().count(), MAX_FOLDED_CHARS);
-    }
 
     #[test]
     fn a_filter_has_every_entry_that_is_asked_for() {

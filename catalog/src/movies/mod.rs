@@ -31,7 +31,6 @@ pub use genres::GenreFilter;
 pub use movie::Movie;
 pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
 pub use proto::{FilmId, InvalidFilmId};
-pub use text::fold;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use storage::Migrations;

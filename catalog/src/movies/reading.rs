@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
 use diesel::{dsl::count_star, prelude::*};
+use proto::text::fold;
 use storage::{DbConnection, MultiBackend};
 
 use super::{
-    FilmId, GenreFilter, Movie, fold,
+    FilmId, GenreFilter, Movie,
     schema::{
         movie_genres,
         movies::dsl::{created_at, genre, id, movies, release_year, title},

@@ -3,6 +3,8 @@
 //! A film's genre is free text, most often a list. The first entry that has a family decides, but
 //! "Drama" decides only if no other entry does, because it says nothing about the look of a film.
 
+use proto::text::fold;
+
 /// A family of covers: films that tell the same kind of story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Family {
@@ -155,7 +157,7 @@ const WORDS: &[(&[&str], Family)] = &[
 impl Family {
     /// The family of a genre as it was typed: a list, one entry, or nothing.
     pub(super) fn of(genre: &str) -> Self {
-        let genre = genre.to_lowercase().replace(['-', '_'], " ");
+        let genre = fold(genre).replace(['-', '_'], " ");
         let mut family = Self::Neutral;
         for entry in genre.split([',', ';', '/', '|', '&', '+', '·']) {
             match Self::of_entry(entry) {

@@ -1,6 +1,7 @@
 //! One film, in a list or on its own page, with the reason why it is recommended.
 
 use chrono::NaiveDateTime;
+use proto::genres::{Genre, genres};
 use serde::Serialize;
 
 use super::Filter;
@@ -108,9 +109,9 @@ pub(crate) struct FilmCard {
     rating: Option<String>,
     because: Vec<Link>,
     because_more: usize,
-    /// Whether it is recommended to somebody, whoever that is.
+    /// Whether it is recommended to any user.
     recommended: bool,
-    /// Whether that is certainly somebody else.
+    /// Whether that is certainly another user.
     others: bool,
     /// What stands in place of the reason, if that is filled in later.
     pub(crate) slot: Option<String>,
@@ -204,8 +205,11 @@ impl FilmView {
                 let filter = Filter::of_year(&year);
                 Link::to_films(year, &filter)
             }),
-            genres: split(&film.genre)
-                .map(|genre| Link::to_films(genre.to_owned(), &Filter::of_genre(genre)))
+            genres: genres(&film.genre)
+                .into_iter()
+                .map(|Genre { written, .. }| {
+                    Link::to_films(written.to_owned(), &Filter::of_genre(written))
+                })
                 .collect(),
             description: film.description.clone(),
             added,
@@ -216,16 +220,12 @@ impl FilmView {
 
 /// The first genres of a list as it was typed; those of the list `chosen` come before the others.
 fn first_genres(genre: &str, chosen: &str) -> String {
-    let chosen = chosen.to_lowercase();
-    let is_chosen = |genre: &&str| split(&chosen).any(|chosen| chosen == genre.to_lowercase());
-    let (first, others): (Vec<&str>, Vec<&str>) = split(genre).partition(is_chosen);
-    let named: Vec<&str> = first.into_iter().chain(others).take(GENRES_NAMED).collect();
+    let chosen = genres(chosen);
+    let is_chosen = |genre: &Genre<'_>| chosen.iter().any(|chosen| chosen.folded == genre.folded);
+    let (first, others): (Vec<_>, Vec<_>) = genres(genre).into_iter().partition(is_chosen);
+    let all = first.iter().chain(&others).map(|genre| genre.written);
+    let named: Vec<&str> = all.take(GENRES_NAMED).collect();
     named.join(", ")
-}
-
-fn split(genre: &str) -> impl Iterator<Item = &str> {
-    let genres = genre.split([',', ';', '/', '|']).map(str::trim);
-    genres.filter(|genre| !genre.is_empty())
 }
 
 /// Ratings stand beside each other: 8 and 8.1 are shown alike.
@@ -259,6 +259,9 @@ mod tests {
         let genre = "Drama, Crime, Film Noir";
         assert_eq!(first_genres(genre, "film noir"), "Film Noir, Drama");
         assert_eq!(first_genres(genre, "Crime; Drama"), "Drama, Crime");
+        let genre = "Crime, Noir, Драма, Straße";
+        assert_eq!(first_genres(genre, "ДРАМА"), "Драма, Crime");
+        assert_eq!(first_genres(genre, "STRASSE"), "Straße, Crime");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lists of films: all of them, and those that the user is recommended. A list is also what a script
 //! fetches to put it in place of the one that is shown.
 
+use proto::genres;
 use serde::Serialize;
 
 use super::{FilmCard, Filter, Pager, count, with_thousands};
@@ -100,7 +101,7 @@ fn chips(summary: &Summary, filter: &Filter) -> Vec<Chip> {
     let mut chips = vec![chip("All", Filter::default(), filter.is_empty())];
     let mut has_chosen = filter.genre.is_empty();
     for (genre, _) in summary.genres.iter().take(CHIPS) {
-        let current = genre.to_lowercase() == filter.genre.to_lowercase();
+        let current = genres::are_equal(genre, &filter.genre);
         has_chosen |= current;
         chips.push(chip(genre, Filter::of_genre(genre), current));
     }
@@ -187,5 +188,25 @@ mod tests {
         assert_eq!(current(""), (3, vec!["All".into()]));
         assert_eq!(current("crime"), (3, vec!["Crime".into()]));
         assert_eq!(current("western"), (4, vec!["western".into()]));
+    }
+
+    #[test]
+    fn the_chosen_genre_is_known_in_any_spelling_and_script() {
+        let summary = Summary {
+            total: 3,
+            genres: vec![("Драма".into(), 2), ("Straße".into(), 1)],
+            sample_size: 0,
+        };
+        for (asked, known) in [
+            ("ДРАМА", "Драма"),
+            ("драма", "Драма"),
+            ("STRASSE", "Straße"),
+            (" strasse ,", "Straße"),
+        ] {
+            let chips = chips(&summary, &Filter::of_genre(asked));
+            let current: Vec<_> = chips.iter().filter(|chip| chip.current).collect();
+            assert_eq!((chips.len(), current.len()), (3, 1), "{asked}");
+            assert_eq!(current[0].label, known);
+        }
     }
 }

@@ -93,6 +93,34 @@ async fn pages_go_on_within_their_genre_and_end_at_the_last() {
 }
 
 #[tokio::test]
+async fn a_genre_is_one_in_any_spelling_and_script() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    browser
+        .add_film("Солярис", "1972", "Фантастика, Космос, Драма", "")
+        .await;
+    browser.add_film("Metropolis", "1927", "Straße", "").await;
+    for (path, title, chip, caption) in [
+        (
+            "/?genre=%D0%94%D0%A0%D0%90%D0%9C%D0%90",
+            "Солярис",
+            "Драма",
+            "Драма, Фантастика",
+        ),
+        ("/?genre=STRASSE", "Metropolis", "Straße", "Straße"),
+    ] {
+        let page = browser.get(path).await;
+        assert_eq!(page.body.matches("data-film=").count(), 1, "{path}");
+        assert!(page.body.contains(&format!(r#"data-title="{title}""#)));
+        let current = format!(r#"aria-current="true">{chip}</a>"#);
+        assert!(page.body.contains(&current), "{}", page.body);
+        assert_eq!(page.body.matches(r#"class="chip""#).count(), 5, "{path}");
+        let caption = format!(r#"<span dir="auto">{caption}</span>"#);
+        assert!(page.body.contains(&caption), "{}", page.body);
+    }
+}
+
+#[tokio::test]
 async fn a_genre_without_films_says_so_and_how_to_go_on() {
     let site = Site::start().await;
     let browser = site.browser();
