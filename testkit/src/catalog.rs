@@ -405,7 +405,9 @@ impl Catalog for Calls {
         let asked = genres(&request.genre);
         movies.retain(|movie| {
             let of_movie = genres(&movie.genre);
-            asked.iter().all(|asked| of_movie.iter().any(|genre| genre.folded == asked.folded))
+            asked
+                .iter()
+                .all(|asked| of_movie.iter().any(|genre| genre.folded == asked.folded))
         });
         let year = request.release_year;
         movies.retain(|movie| year.is_empty() || movie.release_year == year);

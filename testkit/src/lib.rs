@@ -11,7 +11,7 @@ mod recommendations;
 mod server;
 
 pub use catalog::FakeCatalog;
-pub use recommendations::FakeRecommendations;
+pub use recommendations::{FakeRecommendations, Told};
 
 use std::time::{Duration, Instant};
 

@@ -1,27 +1,63 @@
 //! A recommendations service that keeps what it is told in memory and finds keywords as parts of
-//! texts. Every user has keywords of their own.
+//! texts. Every user has keywords of their own. A test may have it refuse films, or answer late.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream::BoxStream};
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, DeletePreferenceResponse, FilmMark,
-    FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse, GetPreferencesRequest,
-    GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse, MarkSeenRequest, MarkSeenResponse,
-    MovieRecommendation, Preference, RecommendationStatusesRequest, RecommendationStatusesResponse,
-    RecommendationsChanged, RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest,
-    RemoveFilmResponse, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
+    FilmStatus, FilmUpdate, FilmUpdateResponse, FindFilmsRequest, FindFilmsResponse,
+    GetPreferencesRequest, GetPreferencesResponse, MarkFilmsRequest, MarkFilmsResponse,
+    MarkSeenRequest, MarkSeenResponse, MovieRecommendation, Preference,
+    RecommendationStatusesRequest, RecommendationStatusesResponse, RecommendationsChanged,
+    RecommendationsRequest, RecommendationsResponse, RemoveFilmRequest, RemoveFilmResponse,
+    UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
     recommendations_server::{Recommendations, RecommendationsServer},
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Code, Request, Response, Status, transport::Server};
 
 use crate::server::FakeServer;
+
+/// What a catalog told the service of a film.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// The film was added or edited.
+    Saved(FilmUpdate),
+    /// The film was deleted.
+    Removed(RemoveFilmRequest),
+}
+
+impl Told {
+    /// The id of the film.
+    pub fn film_id(&self) -> &str {
+        match self {
+            Self::Saved(update) => &update.film_id,
+            Self::Removed(removal) => &removal.film_id,
+        }
+    }
+
+    /// The version of the film, or of its deletion.
+    ///
+    /// # Panics
+    ///
+    /// If the catalog gave none, as old ones do.
+    pub fn version(&self) -> i64 {
+        match self {
+            Self::Saved(update) => update.version.unwrap(),
+            Self::Removed(removal) => removal.version.unwrap(),
+        }
+    }
+}
+
+/// Decides on what a catalog tells before it counts as told: an error, or how long the answer takes.
+type Verdict = Box<dyn FnMut(&Told) -> Result<Duration, Code> + Send>;
 
 /// The service, and what it was told. Clones know the same.
 #[derive(Clone)]
@@ -33,14 +69,29 @@ pub struct FakeRecommendations {
 /// What answers the calls.
 #[derive(Clone)]
 struct Calls {
-    told: Arc<Mutex<Told>>,
+    state: Arc<Mutex<State>>,
+    verdict: Arc<Mutex<Option<Verdict>>>,
     changes: watch::Sender<()>,
 }
 
+/// What the service answers about the films' recommendations. Older services answer nothing.
+#[derive(Clone)]
+struct Statuses {
+    recommended: Vec<String>,
+    pending: Vec<String>,
+    version: i64,
+}
+
 #[derive(Default)]
-struct Told {
+struct State {
     keywords: Vec<Preference>,
     films: Vec<FilmUpdate>,
+    /// What catalogs told by calls, in order.
+    told: Vec<Told>,
+    /// How many calls of catalogs are being answered, and the most that were.
+    busy: usize,
+    busiest: usize,
+    statuses: Option<Statuses>,
     is_silent: bool,
     is_unsettled: bool,
     /// How many films each user was recommended at the last look.
@@ -63,7 +114,8 @@ impl FakeRecommendations {
     pub fn absent() -> Self {
         Self {
             calls: Calls {
-                told: Arc::default(),
+                state: Arc::default(),
+                verdict: Arc::default(),
                 changes: watch::Sender::new(()),
             },
             server: FakeServer::new(),
@@ -88,24 +140,56 @@ impl FakeRecommendations {
 
     /// From now on says that films of keywords are still being worked on.
     pub fn be_unsettled(&self) {
-        self.calls.told().is_unsettled = true;
+        self.calls.state().is_unsettled = true;
     }
 
     /// From now on takes every call and answers none.
     pub fn fall_silent(&self) {
-        self.calls.told().is_silent = true;
+        self.calls.state().is_silent = true;
+    }
+
+    /// From now on `decide` says what becomes of the films that catalogs send.
+    pub fn decide_by(&self, decide: impl FnMut(&Told) -> Result<Duration, Code> + Send + 'static) {
+        *self.calls.verdict.lock().unwrap() = Some(Box::new(decide));
+    }
+
+    /// From now on answers which films are recommended, and for which an event is pending.
+    pub fn say(&self, recommended: &[&str], pending: &[&str], version: i64) {
+        let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        self.calls.state().statuses = Some(Statuses {
+            recommended: owned(recommended),
+            pending: owned(pending),
+            version,
+        });
+    }
+
+    /// What catalogs told by calls, in order.
+    pub fn told(&self) -> Vec<Told> {
+        self.calls.state().told.clone()
+    }
+
+    /// What catalogs told of a film, in order.
+    pub fn told_of(&self, film_id: &str) -> Vec<Told> {
+        let mut told = self.told();
+        told.retain(|told| told.film_id() == film_id);
+        told
+    }
+
+    /// The most calls of catalogs that were answered at a time.
+    pub fn busiest(&self) -> usize {
+        self.calls.state().busiest
     }
 
     /// The keywords that a user follows.
     pub fn keywords(&self, user: i32) -> Vec<String> {
-        let told = self.calls.told();
-        let own = told.of(user);
+        let state = self.calls.state();
+        let own = state.of(user);
         own.map(|preference| preference.keyword.clone()).collect()
     }
 
     /// Follows a keyword without the pages, as another client would.
     pub fn follow(&self, user: i32, keyword: &str) {
-        self.calls.told().keywords.push(Preference {
+        self.calls.state().keywords.push(Preference {
             user_id: user,
             keyword: keyword.into(),
             matching_films: None,
@@ -121,16 +205,13 @@ impl FakeRecommendations {
 
     /// Forgets a film.
     pub fn forget(&self, film_id: &str) {
-        let mut told = self.calls.told();
-        told.films.retain(|known| known.film_id != film_id);
-        drop(told);
-        self.calls.changes.send_replace(());
+        self.calls.forget(film_id);
     }
 
     /// How many calls of this name were made.
     pub fn calls(&self, name: &str) -> usize {
         self.calls
-            .told()
+            .state()
             .calls
             .get(name)
             .copied()
@@ -140,7 +221,7 @@ impl FakeRecommendations {
     /// How many watches of a user are open.
     pub fn watches(&self, user: i32) -> usize {
         self.calls
-            .told()
+            .state()
             .watches
             .get(&user)
             .copied()
@@ -149,27 +230,57 @@ impl FakeRecommendations {
 }
 
 impl Calls {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
     fn know(&self, film: FilmUpdate) -> bool {
-        let mut told = self.told();
-        told.films.retain(|known| known.film_id != film.film_id);
-        let mut followed = told.keywords.iter();
-        let wanted = followed.any(|preference| Told::matches(&film, &preference.keyword));
-        told.films.push(film);
-        drop(told);
+        let mut state = self.state();
+        state.films.retain(|known| known.film_id != film.film_id);
+        let mut followed = state.keywords.iter();
+        let wanted = followed.any(|preference| State::matches(&film, &preference.keyword));
+        state.films.push(film);
+        drop(state);
         self.changes.send_replace(());
         wanted
+    }
+
+    fn forget(&self, film_id: &str) {
+        let mut state = self.state();
+        state.films.retain(|known| known.film_id != film_id);
+        drop(state);
+        self.changes.send_replace(());
+    }
+
+    /// Takes down what a catalog tells, unless it is decided to fail.
+    async fn listen(&self, told: Told) -> Result<(), Status> {
+        {
+            let mut state = self.state();
+            state.busy += 1;
+            state.busiest = state.busiest.max(state.busy);
+        }
+        let decide = |verdict: &mut Verdict| verdict(&told);
+        let verdict = self.verdict.lock().unwrap().as_mut().map(decide);
+        if let Some(Ok(delay)) = verdict {
+            tokio::time::sleep(delay).await;
+        }
+        let mut state = self.state();
+        state.busy -= 1;
+        match verdict {
+            Some(Err(code)) => Err(Status::new(code, "as decided")),
+            _ => {
+                state.told.push(told);
+                Ok(())
+            }
+        }
     }
 
     /// Counts a call; never comes back if the service is silent.
     async fn speak(&self, name: &'static str) {
         let is_silent = {
-            let mut told = self.told();
-            *told.calls.entry(name).or_default() += 1;
-            told.is_silent
+            let mut state = self.state();
+            *state.calls.entry(name).or_default() += 1;
+            state.is_silent
         };
         if is_silent {
             std::future::pending::<()>().await;
@@ -177,7 +288,7 @@ impl Calls {
     }
 }
 
-impl Told {
+impl State {
     fn matches(film: &FilmUpdate, keyword: &str) -> bool {
         format!("{} {} {}", film.title, film.description, film.genre)
             .to_lowercase()
@@ -217,14 +328,14 @@ struct OpenWatch(Calls, i32);
 
 impl OpenWatch {
     fn new(calls: Calls, user: i32) -> Self {
-        *calls.told().watches.entry(user).or_default() += 1;
+        *calls.state().watches.entry(user).or_default() += 1;
         Self(calls, user)
     }
 }
 
 impl Drop for OpenWatch {
     fn drop(&mut self) {
-        *self.0.told().watches.entry(self.1).or_default() -= 1;
+        *self.0.state().watches.entry(self.1).or_default() -= 1;
     }
 }
 
@@ -241,7 +352,7 @@ impl Recommendations for Calls {
             offset,
             ..
         } = request.into_inner();
-        let all = self.told().recommended(user_id.parse().unwrap());
+        let all = self.state().recommended(user_id.parse().unwrap());
         let total = all.len() as i32;
         let page = all
             .into_iter()
@@ -271,14 +382,14 @@ impl Recommendations for Calls {
             matching_films: None,
             is_new: None,
         };
-        let mut told = self.told();
-        let known = told
+        let mut state = self.state();
+        let known = state
             .of(user_id)
             .any(|followed| followed.keyword.to_lowercase() == preference.keyword.to_lowercase());
         if !known {
-            told.keywords.push(preference.clone());
+            state.keywords.push(preference.clone());
         }
-        drop(told);
+        drop(state);
         self.changes.send_replace(());
         Ok(Response::new(Preference {
             is_new: Some(!known),
@@ -292,12 +403,12 @@ impl Recommendations for Calls {
     ) -> Result<Response<GetPreferencesResponse>, Status> {
         self.speak("GetPreferences").await;
         let user = request.into_inner().user_id;
-        let told = self.told();
-        let counted = told.of(user).map(|preference| {
-            let matching = told
+        let state = self.state();
+        let counted = state.of(user).map(|preference| {
+            let matching = state
                 .films
                 .iter()
-                .filter(|film| Told::matches(film, &preference.keyword))
+                .filter(|film| State::matches(film, &preference.keyword))
                 .count();
             Preference {
                 matching_films: Some(matching as i32),
@@ -315,12 +426,13 @@ impl Recommendations for Calls {
     ) -> Result<Response<DeletePreferenceResponse>, Status> {
         self.speak("DeletePreference").await;
         let DeletePreferenceRequest { user_id, keyword } = request.into_inner();
-        let mut told = self.told();
-        let before = told.keywords.len();
-        told.keywords
+        let mut state = self.state();
+        let before = state.keywords.len();
+        state
+            .keywords
             .retain(|preference| preference.user_id != user_id || preference.keyword != keyword);
-        let success = told.keywords.len() < before;
-        drop(told);
+        let success = state.keywords.len() < before;
+        drop(state);
         self.changes.send_replace(());
         Ok(Response::new(DeletePreferenceResponse { success }))
     }
@@ -330,7 +442,9 @@ impl Recommendations for Calls {
         request: Request<FilmUpdate>,
     ) -> Result<Response<FilmUpdateResponse>, Status> {
         self.speak("ProcessFilmUpdate").await;
-        self.know(request.into_inner());
+        let film = request.into_inner();
+        self.listen(Told::Saved(film.clone())).await?;
+        self.know(film);
         Ok(Response::new(FilmUpdateResponse { success: true }))
     }
 
@@ -339,17 +453,33 @@ impl Recommendations for Calls {
         request: Request<RemoveFilmRequest>,
     ) -> Result<Response<RemoveFilmResponse>, Status> {
         self.speak("RemoveFilm").await;
-        let film_id = request.into_inner().film_id;
-        self.told().films.retain(|known| known.film_id != film_id);
-        self.changes.send_replace(());
+        let removal = request.into_inner();
+        self.listen(Told::Removed(removal.clone())).await?;
+        self.forget(&removal.film_id);
         Ok(Response::new(RemoveFilmResponse { success: true }))
     }
 
     async fn get_recommendation_statuses(
         &self,
-        _: Request<RecommendationStatusesRequest>,
+        request: Request<RecommendationStatusesRequest>,
     ) -> Result<Response<RecommendationStatusesResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.speak("GetRecommendationStatuses").await;
+        let statuses = self.state().statuses.clone();
+        let Statuses {
+            recommended,
+            pending,
+            version,
+        } = statuses.ok_or_else(|| Status::unimplemented("an older service"))?;
+        let films = request.into_inner().film_ids.into_iter();
+        let films = films.map(|film_id| FilmStatus {
+            is_recommended: recommended.contains(&film_id),
+            is_pending: pending.contains(&film_id),
+            film_id,
+        });
+        Ok(Response::new(RecommendationStatusesResponse {
+            films: films.collect(),
+            version,
+        }))
     }
 
     async fn mark_films(
@@ -358,9 +488,9 @@ impl Recommendations for Calls {
     ) -> Result<Response<MarkFilmsResponse>, Status> {
         self.speak("MarkFilms").await;
         let MarkFilmsRequest { user_id, film_ids } = request.into_inner();
-        let told = self.told();
-        let seen = told.looks.get(&user_id).copied().unwrap_or_default();
-        let all = told.recommended(user_id);
+        let state = self.state();
+        let seen = state.looks.get(&user_id).copied().unwrap_or_default();
+        let all = state.recommended(user_id);
         let total = all.len() as i32;
         let new = all.len().saturating_sub(seen) as i32;
         let asked = all.into_iter().filter(|film| film_ids.contains(&film.id));
@@ -372,7 +502,7 @@ impl Recommendations for Calls {
             marks: asked.map(mark).collect(),
             total,
             new: Some(new),
-            is_unsettled: told.is_unsettled,
+            is_unsettled: state.is_unsettled,
         }))
     }
 
@@ -382,9 +512,9 @@ impl Recommendations for Calls {
     ) -> Result<Response<MarkSeenResponse>, Status> {
         self.speak("MarkSeen").await;
         let user = request.into_inner().user_id;
-        let mut told = self.told();
-        let seen = told.recommended(user).len();
-        told.looks.insert(user, seen);
+        let mut state = self.state();
+        let seen = state.recommended(user).len();
+        state.looks.insert(user, seen);
         Ok(Response::new(MarkSeenResponse {}))
     }
 
@@ -401,10 +531,10 @@ impl Recommendations for Calls {
         if keyword.contains('!') {
             return Err(Status::invalid_argument("a keyword holds no `!`"));
         }
-        let told = self.told();
-        let newest_first = told.films.iter().rev();
+        let state = self.state();
+        let newest_first = state.films.iter().rev();
         let found: Vec<_> = newest_first
-            .filter(|film| Told::matches(film, &keyword))
+            .filter(|film| State::matches(film, &keyword))
             .map(|film| MovieRecommendation {
                 id: film.film_id.clone(),
                 title: film.title.clone(),
@@ -420,7 +550,7 @@ impl Recommendations for Calls {
         Ok(Response::new(FindFilmsResponse {
             films: page.take(max_results as usize).collect(),
             total,
-            known_films: told.films.len() as i32,
+            known_films: state.films.len() as i32,
         }))
     }
 
@@ -449,7 +579,7 @@ impl Recommendations for Calls {
         let user = request.into_inner().user_id;
         let watch = OpenWatch::new(self.clone(), user);
         let changes = WatchStream::new(self.changes.subscribe()).map(move |()| {
-            let total = watch.0.told().recommended(watch.1).len() as i32;
+            let total = watch.0.state().recommended(watch.1).len() as i32;
             Ok(RecommendationsChanged { total })
         });
         Ok(Response::new(changes.boxed()))

@@ -6,11 +6,9 @@ use std::sync::mpsc;
 use catalog::movies::{FilmId, Moment, writing};
 use diesel::Connection;
 use storage::testing::TestDatabase;
+use testkit::{FakeRecommendations, eventually};
 
-use crate::{
-    recommender::Recommender,
-    support::{World, draft, nowhere, until},
-};
+use crate::support::{World, draft};
 
 #[actix_web::test]
 async fn an_earlier_row_that_commits_later_is_delivered() {
@@ -18,9 +16,8 @@ async fn an_earlier_row_that_commits_later_is_delivered() {
     let Some(db) = TestDatabase::mysql("commit-order") else {
         return;
     };
-    let (recommender, address) = (Recommender::new(), nowhere());
-    recommender.serve(address).await;
-    let world = World::start(&db, address).await;
+    let recommender = FakeRecommendations::start();
+    let world = World::start(&db, recommender.address()).await;
     let slow = FilmId::new(1);
     let (written, wait_for_write) = tokio::sync::oneshot::channel();
     let (commit, wait_for_commit) = mpsc::channel::<()>();
@@ -38,13 +35,13 @@ async fn an_earlier_row_that_commits_later_is_delivered() {
     });
     wait_for_write.await.unwrap();
     let quick = world.create("Quick").await;
-    until("the quick film is delivered and settled", || async {
+    eventually("the quick film is delivered and settled", || async {
         recommender.told_of(quick.id.as_str()).len() == 1 && world.outbox_len().await == 0
     })
     .await;
     assert_eq!(recommender.told_of(slow.as_str()), []);
     commit.send(()).unwrap();
-    until("the slow film is delivered", || async {
+    eventually("the slow film is delivered", || async {
         recommender.told_of(slow.as_str()).len() == 1 && world.outbox_len().await == 0
     })
     .await;

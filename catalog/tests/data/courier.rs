@@ -12,12 +12,10 @@ use catalog::{
     sample,
 };
 use storage::testing::databases;
+use testkit::{FakeRecommendations, Told, eventually};
 use tonic::Code;
 
-use crate::{
-    recommender::{Recommender, Told},
-    support::{DEADLINE, PACE, World, draft, execute, nowhere, until},
-};
+use crate::support::{DEADLINE, PACE, World, draft, execute};
 
 async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
     let message = UpdateMovie::new(id.clone(), draft(title));
@@ -40,7 +38,7 @@ async fn delete(world: &World, id: &FilmId) {
 }
 
 async fn delivered(world: &World) {
-    until("the outbox is empty", || async {
+    eventually("the outbox is empty", || async {
         world.outbox_len().await == 0
     })
     .await;
@@ -60,9 +58,8 @@ fn in_version_order(told: &[Told]) {
 #[actix_web::test]
 async fn a_film_is_told_as_old_catalogs_tell_it() {
     for db in databases("courier-update") {
-        let (recommender, address) = (Recommender::new(), nowhere());
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::start();
+        let world = World::start(&db, recommender.address()).await;
         let film = catalog::movies::MovieFields {
             title: "The Thing".into(),
             description: "Ice, and DOGS.\nMore".into(),
@@ -94,10 +91,10 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
 }
 
 #[actix_web::test]
-async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_restart() {
+async fn what_was_written_while_recommendations_was_unavailable_is_delivered_after_a_restart() {
     for db in databases("courier-unavailable") {
-        let (recommender, address) = (Recommender::new(), nowhere());
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::absent();
+        let world = World::start(&db, recommender.address()).await;
         let kept = world.create("Kept").await;
         let gone = world.create("Gone").await;
         edit(&world, &kept.id, "Edited").await;
@@ -105,9 +102,9 @@ async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_re
         delete(&world, &gone.id).await;
         world.stop().await;
 
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         assert_eq!(recommender.told(), []);
-        recommender.serve(address).await;
+        recommender.come_back();
         delivered(&world).await;
         let told = recommender.told_of(kept.id.as_str());
         let [Told::Saved(update)] = told.as_slice() else {
@@ -118,10 +115,10 @@ async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_re
             ("Edited again", Some(newest))
         );
         let told = recommender.told_of(gone.id.as_str());
-        let [Told::Removed { version, .. }] = told.as_slice() else {
+        let [removal @ Told::Removed(_)] = told.as_slice() else {
             panic!("{told:?}")
         };
-        assert!(*version > gone.version);
+        assert!(removal.version() > gone.version);
     }
 }
 
@@ -129,7 +126,8 @@ async fn what_was_written_while_recommendations_was_away_is_delivered_after_a_re
 async fn versions_keep_their_order_under_every_kind_of_failure() {
     for db in databases("courier-failures") {
         let mut calls = 0;
-        let recommender = Recommender::with_temper(move |_| {
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(move |_| {
             calls += 1;
             match calls % 7 {
                 1 => Err(Code::Unavailable),
@@ -140,9 +138,7 @@ async fn versions_keep_their_order_under_every_kind_of_failure() {
                 _ => Ok(Duration::from_millis(5)),
             }
         });
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         let mut films = Vec::new();
         for i in 0..5 {
             films.push(world.create(&format!("Film {i}")).await.id);
@@ -168,10 +164,9 @@ async fn versions_keep_their_order_under_every_kind_of_failure() {
 #[actix_web::test]
 async fn many_films_are_on_their_way_at_once_but_not_too_many() {
     for db in databases("courier-many") {
-        let recommender = Recommender::with_temper(|_| Ok(Duration::from_millis(5)));
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|_| Ok(Duration::from_millis(5)));
+        let world = World::start(&db, recommender.address()).await;
         let added = world
             .movies
             .ask(LoadSample, DEADLINE)
@@ -192,25 +187,24 @@ async fn many_films_are_on_their_way_at_once_but_not_too_many() {
 #[actix_web::test]
 async fn a_refused_film_is_set_aside_and_blocks_nobody() {
     for db in databases("courier-refused") {
-        let recommender = Recommender::with_temper(|told| match told {
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|told| match told {
             Told::Saved(update) if update.title == "Poison" => Err(Code::InvalidArgument),
             _ => Ok(Duration::ZERO),
         });
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         let poison = world.create("Poison").await;
         let good = world.create("Good").await;
-        until("the good film is told", || async {
+        eventually("the good film is told", || async {
             !recommender.told_of(good.id.as_str()).is_empty()
         })
         .await;
         let parked = || async { world.database.read(outbox::count_parked).await.unwrap() };
-        until("the refused film is set aside", || async {
+        eventually("the refused film is set aside", || async {
             parked().await == 1
         })
         .await;
-        until("only it is left", || async {
+        eventually("only it is left", || async {
             world.outbox_len().await == 1
         })
         .await;
@@ -222,17 +216,17 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
                 .count()
                 == 1
         };
-        until("the registry tells of it", is_told).await;
+        eventually("the registry tells of it", is_told).await;
         // It goes on telling while other films are delivered.
         world.create("Better").await;
-        until("only the refused one is left again", || async {
+        eventually("only the refused one is left again", || async {
             world.outbox_len().await == 1
         })
         .await;
         assert!(is_told().await);
         edit(&world, &poison.id, "Mended").await;
         delivered(&world).await;
-        until("the registry is content", || async { !is_told().await }).await;
+        eventually("the registry is content", || async { !is_told().await }).await;
         assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
     }
 }
@@ -276,22 +270,21 @@ fn counters(world: &World) -> Vec<(&'static str, u64)> {
 #[actix_web::test]
 async fn a_film_that_always_fails_blocks_nobody() {
     for db in databases("courier-broken") {
-        let recommender = Recommender::with_temper(|told| match told {
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|told| match told {
             Told::Saved(update) if update.title == "Broken" => Err(Code::Internal),
             _ => Ok(Duration::ZERO),
         });
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         world.create("Broken").await;
         for i in 0..10 {
             world.create(&format!("Good {i}")).await;
         }
-        until("the good films are told", || async {
+        eventually("the good films are told", || async {
             recommender.told().len() == 10
         })
         .await;
-        until("the broken one still waits", || async {
+        eventually("the broken one still waits", || async {
             world.outbox_len().await == 1
         })
         .await;
@@ -301,13 +294,12 @@ async fn a_film_that_always_fails_blocks_nobody() {
 #[actix_web::test]
 async fn an_old_recommendations_service_need_not_know_deletions() {
     for db in databases("courier-old-peer") {
-        let recommender = Recommender::with_temper(|told| match told {
-            Told::Removed { .. } => Err(Code::Unimplemented),
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|told| match told {
+            Told::Removed(_) => Err(Code::Unimplemented),
             Told::Saved(_) => Ok(Duration::ZERO),
         });
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         let movie = world.create("Film").await;
         delete(&world, &movie.id).await;
         delivered(&world).await;
@@ -317,13 +309,13 @@ async fn an_old_recommendations_service_need_not_know_deletions() {
 #[actix_web::test]
 async fn a_film_deleted_past_the_catalog_is_told_as_deleted() {
     for db in databases("courier-past-us") {
-        let (recommender, address) = (Recommender::new(), nowhere());
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::absent();
+        let world = World::start(&db, recommender.address()).await;
         let movie = world.create("Film").await;
         world.stop().await;
         execute(&db, "DELETE FROM movies");
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        recommender.come_back();
+        let world = World::start(&db, recommender.address()).await;
         delivered(&world).await;
         let told = recommender.told_of(movie.id.as_str());
         assert_eq!(
@@ -337,12 +329,11 @@ async fn a_film_deleted_past_the_catalog_is_told_as_deleted() {
 #[actix_web::test]
 async fn two_couriers_on_one_database_lose_nothing() {
     for db in databases("courier-two") {
-        let recommender = Recommender::with_temper(|_| Ok(Duration::from_millis(1)));
-        let address = nowhere();
-        recommender.serve(address).await;
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|_| Ok(Duration::from_millis(1)));
         let (one, other) = (
-            World::start(&db, address).await,
-            World::start(&db, address).await,
+            World::start(&db, recommender.address()).await,
+            World::start(&db, recommender.address()).await,
         );
         let mut newest = HashMap::new();
         for i in 0..20 {
@@ -366,13 +357,12 @@ async fn two_couriers_on_one_database_lose_nothing() {
 #[actix_web::test]
 async fn a_write_is_delivered_at_once_without_waiting_for_a_poll() {
     for db in databases("courier-wake") {
-        let (recommender, address) = (Recommender::new(), nowhere());
-        recommender.serve(address).await;
+        let recommender = FakeRecommendations::start();
         let pace = Pace {
             poll: Duration::from_secs(3_600),
             ..PACE
         };
-        let world = World::start_at_pace(&db, address, pace).await;
+        let world = World::start_at_pace(&db, recommender.address(), pace).await;
         for i in 0..3 {
             world.create(&format!("Film {i}")).await;
             delivered(&world).await;

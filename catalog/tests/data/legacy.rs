@@ -5,11 +5,9 @@ use catalog::{
     movies::{self, FilmId},
 };
 use storage::testing::TestDatabase;
+use testkit::{FakeRecommendations, eventually};
 
-use crate::{
-    recommender::Recommender,
-    support::{DEADLINE, World, draft, execute, nowhere, until},
-};
+use crate::support::{DEADLINE, World, draft, execute};
 
 /// The contract's table as old programs made it, in latin1 and with what they left in it.
 const OLD_MYSQL: &str = "
@@ -51,9 +49,8 @@ const OLD_ROWS: &str = "
 ";
 
 async fn is_migrated(db: TestDatabase) {
-    let (recommender, address) = (Recommender::new(), nowhere());
-    recommender.serve(address).await;
-    let world = World::start(&db, address).await;
+    let recommender = FakeRecommendations::start();
+    let world = World::start(&db, recommender.address()).await;
     let list = ListMovies {
         page: 1,
         page_size: 10,
@@ -83,7 +80,7 @@ async fn is_migrated(db: TestDatabase) {
     assert!(amelie.is_recommended);
     assert_eq!(page.movies[1].created_at, page.movies[1].updated_at);
 
-    until("recommendations is told of all", || async {
+    eventually("recommendations is told of all", || async {
         world.outbox_len().await == 0
     })
     .await;

@@ -6,9 +6,6 @@
 mod support;
 
 #[cfg(test)]
-mod recommender;
-
-#[cfg(test)]
 mod repository;
 
 #[cfg(test)]

@@ -19,8 +19,9 @@ use catalog::{
 };
 use runtime::Place;
 use storage::testing::databases;
+use testkit::eventually;
 
-use crate::support::{DEADLINE, World, draft, execute, fields, nowhere, until};
+use crate::support::{DEADLINE, World, draft, execute, fields, nowhere};
 
 async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
     list_of_year(world, (page, page_size), genre, None).await
@@ -556,12 +557,12 @@ async fn genres_that_other_programs_write_beside_this_one_are_listed_soon() {
             .collect();
         let insert = "INSERT INTO movies (id, title, genre, is_recommended) VALUES";
         execute(&db, &format!("{insert} {}", rows.join(",")));
-        until("the films are listed", async || {
+        eventually("the films are listed", async || {
             list(&world, 1, 1, Some("драма")).await.total == 501
         })
         .await;
         execute(&db, "UPDATE movies SET genre = 'Drama' WHERE id = 'old-7'");
-        until("the changed film is listed", async || {
+        eventually("the changed film is listed", async || {
             list(&world, 1, 1, Some("drama")).await.total == 2
         })
         .await;

@@ -7,11 +7,9 @@ use proto::{
     events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER},
 };
 use storage::{DatabaseUrl, testing::databases};
+use testkit::FakeRecommendations;
 
-use crate::{
-    recommender::Recommender,
-    support::{DEADLINE, World, execute, nowhere},
-};
+use crate::support::{DEADLINE, World, execute, nowhere};
 
 fn event(film_id: &str, is_recommended: bool, version: Option<i64>) -> Event {
     let status = RecommendationStatus {
@@ -192,9 +190,8 @@ async fn an_event_that_the_database_never_takes_blocks_no_other() {
 #[actix_web::test]
 async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
     for db in databases("status-future") {
-        let recommender = Recommender::new();
-        let address = nowhere();
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::absent();
+        let world = World::start(&db, recommender.address()).await;
         let handler = world.status_handler();
         let movie = world.create("Film").await;
         let id = movie.id.as_str();
@@ -222,8 +219,8 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
         assert!(!world.is_recommended(&movie.id).await);
 
         // A database that was made while its clock was wrong counts from there, as it tells itself.
-        recommender.says(&[], &[], now + hour);
-        recommender.serve(address).await;
+        recommender.say(&[], &[], now + hour);
+        recommender.come_back();
         let verdicts = handler
             .handle(&[
                 event(id, true, Some(now + hour)),
@@ -240,10 +237,8 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
 #[actix_web::test]
 async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
     for db in databases("status-repair") {
-        let recommender = Recommender::new();
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::start();
+        let world = World::start(&db, recommender.address()).await;
         let handler = world.status_handler();
         let mut ids = Vec::new();
         for title in ["Lost", "Frozen", "Forged", "Right", "Newer", "Late"] {
@@ -260,7 +255,7 @@ async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
         ];
         handler.handle(&events).await;
         let recommended = [lost, frozen, right, late].map(FilmId::as_str);
-        recommender.says(&recommended, &[late.as_str()], 100);
+        recommender.say(&recommended, &[late.as_str()], 100);
         world
             .reconciler
             .ask(CompareAllFlags, DEADLINE)
@@ -292,10 +287,8 @@ async fn flags_that_are_stale_frozen_or_forged_are_repaired() {
 #[actix_web::test]
 async fn an_older_recommendations_service_leaves_the_flags_as_they_are() {
     for db in databases("status-older") {
-        let recommender = Recommender::new();
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let recommender = FakeRecommendations::start();
+        let world = World::start(&db, recommender.address()).await;
         let movie = world.create("Film").await;
         let handler = world.status_handler();
         handler

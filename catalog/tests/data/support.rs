@@ -1,10 +1,6 @@
 //! A catalog without pages, on a test database.
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use catalog::{
     RecommendationsClient,
@@ -155,18 +151,6 @@ pub(crate) fn nowhere() -> SocketAddr {
         .unwrap()
         .local_addr()
         .unwrap()
-}
-
-/// Waits until the condition holds, at most [`DEADLINE`].
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(
-            begun.elapsed() < DEADLINE,
-            "it never came about that {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Runs SQL past the catalog.

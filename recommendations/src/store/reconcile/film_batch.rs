@@ -72,7 +72,10 @@ pub fn save_films(
 
     let mut saved = Vec::with_capacity(films.len());
     let mut updates = Vec::with_capacity(films.len());
-    for (film, seq) in films.iter().zip((place.first..).step_by(NUMBERS_OF_FILM as usize)) {
+    for (film, seq) in films
+        .iter()
+        .zip((place.first..).step_by(NUMBERS_OF_FILM as usize))
+    {
         let before = stored.remove(&film.id);
         let newest = before.as_ref().and_then(|before| before.version);
         let outcome = if is_late(newest, film.version, terms.now) {
