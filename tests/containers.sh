@@ -54,7 +54,7 @@ eventually() {
     done
 }
 
-# -- somebody at a browser -----------------------------------------------------------------------------------------------------
+# -- a visitor with a browser -----------------------------------------------------------------------------------------------------
 readonly -a browser=(curl --silent --max-time 20 --cookie "$work/cookies" --cookie-jar "$work/cookies")
 page() { "${browser[@]}" --fail --location "$site$1"; }
 

@@ -25,7 +25,7 @@ pub(crate) const USER_HEADER: &str = "x-user";
 pub(crate) struct Visitor {
     address: SocketAddr,
     headers: String,
-    /// As how many users it asks, one after the other; as nobody in particular if 0.
+    /// As how many users it asks, one after the other; as no user in particular if 0.
     users: usize,
     asked: Arc<AtomicUsize>,
 }

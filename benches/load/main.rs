@@ -11,7 +11,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a benchmark reports to whoever runs it and stops when something fails"
+    reason = "a benchmark prints what it measured and stops when something fails"
 )]
 
 mod films;

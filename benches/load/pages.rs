@@ -32,7 +32,7 @@ const USERS: usize = 10_000;
 pub(crate) async fn run() {
     let (name, films) = films::films();
     let count = films.len();
-    // Who looks is somebody with recommendations, as most are.
+    // The visitor is a user with recommendations, as most are.
     let followed = [300, 100, 30].map(|films_met| keywords::met_by(&films, films_met).0);
     let followed_by_all = keywords::met_by(&films, 10).0;
     let folder = folder::with_films(name, films).await;

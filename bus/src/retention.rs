@@ -1,4 +1,4 @@
-//! How much of a topic brokers keep. A topic whose limits somebody has set keeps them, unless an
+//! How much of a topic brokers keep. A topic whose limits were set on the broker keeps them, unless an
 //! operator sets others here; one without limits gets the defaults, so that no log grows without end.
 
 use std::time::Duration;

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_while_recommendations_is_away_and_then_one_film_tries() {
+    fn nothing_is_sent_while_recommendations_is_unavailable_and_then_one_film_tries() {
         let (mut docket, now) = (Docket::new(Pace::default()), Instant::now());
         for film in ["a", "b", "c"] {
             assert!(docket.begin(&id(film), now));

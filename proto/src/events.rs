@@ -26,7 +26,7 @@ pub fn dead_letter_topic(topic: &str) -> String {
 pub struct RecommendationStatus {
     /// The film's UUID, as its catalog gave it.
     pub film_id: String,
-    /// True while anybody is recommended the film.
+    /// True while the film is recommended to any user.
     pub is_recommended: bool,
 }
 

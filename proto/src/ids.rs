@@ -15,7 +15,7 @@ const MAX_LEN: usize = 36;
 pub struct UserId(pub i32);
 
 impl UserId {
-    /// The owner: everybody, as long as there are no accounts.
+    /// The owner: every visitor, as long as there are no accounts.
     pub const OWNER: Self = Self(1);
 }
 

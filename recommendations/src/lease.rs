@@ -81,7 +81,7 @@ impl Held {
     pub async fn held(&mut self) {
         let valid = |until: &Option<Instant>| until.is_some_and(|until| Instant::now() < until);
         if self.0.wait_for(valid).await.is_err() {
-            // Nobody takes the lease any more: the service is stopping.
+            // The lease is not taken any more: the service is stopping.
             std::future::pending::<()>().await;
         }
     }

@@ -297,7 +297,7 @@ impl Recommender {
         Ok(RecommendedPage { films, total })
     }
 
-    /// The films that `keyword` matches, whether or not anybody follows it, newest first.
+    /// The films that `keyword` matches, whether or not a user follows it, newest first.
     pub async fn find_films(
         &self,
         keyword: &Keyword,

@@ -13,7 +13,7 @@ use crate::telemetry;
 pub enum ErrorCode {
     /// The request is wrong, and stays wrong.
     Invalid,
-    /// The request is made on behalf of somebody who may not make it.
+    /// The request is made on behalf of a user who may not make it.
     PermissionDenied,
     /// What the request is about does not exist.
     NotFound,

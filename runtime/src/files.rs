@@ -21,7 +21,7 @@ use crate::{process::Fault, settings};
 const DATA_DIR: &str = "data-dir";
 /// The permissions that others have.
 const OTHERS: u32 = 0o077;
-/// A folder whose files only their owners may remove: everybody's, as /tmp is.
+/// A folder of all users, whose files only their owners may remove, as /tmp is.
 const STICKY: u32 = 0o1000;
 
 /// Lets this process make files and folders that only its user can read.
@@ -59,7 +59,7 @@ pub fn writable_folder(path: &Path) -> Result<(), Fault> {
     fs::remove_file(&probe).map_err(fault)
 }
 
-/// Closes a folder that earlier versions made for everybody to read.
+/// Closes a folder that earlier versions made readable for all users.
 fn close_to_others(path: &Path) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     let mode = metadata.permissions().mode();
@@ -139,7 +139,7 @@ pub fn claim_folder(path: &Path, part: Claimed) -> Result<FolderClaim, Fault> {
     }
 }
 
-/// Opens a lock file without changing anything: it may be a link that somebody else has put there.
+/// Opens a lock file without changing anything: it may be a link that another user has put there.
 ///
 /// # Errors
 ///
@@ -235,10 +235,10 @@ mod tests {
     #[test]
     fn a_folder_of_something_else_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        // A folder of everybody's stays open, even if it holds a database.
+        // A folder of all users stays open, even if it holds a database.
         for (name, permissions, file) in [
             ("shared", 0o755, "something-else"),
-            ("everybodys", 0o1777, "movies.db"),
+            ("all-users", 0o1777, "movies.db"),
         ] {
             let path = folder.path().join(name);
             fs::create_dir(&path).unwrap();

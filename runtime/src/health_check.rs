@@ -72,10 +72,10 @@ mod tests {
         assert!(not_ready.to_string().contains("not ready"), "{not_ready}");
         let silent = ask(program("")).unwrap_err();
         assert_eq!(silent.exit_code(), 70);
-        let nobody = TcpListener::bind("127.0.0.1:0")
+        let closed = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
-        assert!(ask(nobody).is_err());
+        assert!(ask(closed).is_err());
     }
 }

@@ -74,7 +74,7 @@ impl Process {
     }
 }
 
-/// Begins once, and everybody who holds it can wait for it, and see how much time is left then.
+/// Begins once, and every part that holds it can wait for it, and see how much time is left then.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
@@ -82,12 +82,12 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Asks everybody to stop.
+    /// Asks all parts of the process to stop.
     pub fn begin(&self) {
         self.begin_within(STOP_DEADLINE);
     }
 
-    /// Asks everybody to stop within `time`.
+    /// Asks all parts of the process to stop within `time`.
     pub fn begin_within(&self, time: Duration) {
         self.until.get_or_init(|| Instant::now() + time);
         self.begun.cancel();
@@ -196,7 +196,7 @@ impl Service {
                         .expect("a process that may start threads gets a tokio runtime")
                 });
                 let result = system.block_on(run(given));
-                // Nobody listens any more if the process has stopped waiting.
+                // The other end is gone if the process has stopped waiting.
                 let _ = tell.send(result);
             })
             .map_err(|e| Fault::Failed(format!("no thread for the service {name}: {e}")))?;

@@ -306,13 +306,13 @@ async fn stopping_ends_every_child_and_restarts_none() {
     let supervisor = Supervisor::with_policy("test", &process, policy());
     let group = supervisor.group("mixed");
     let here = group.supervise("here", Place::Here, |guard| Counter { seen: 0, guard });
-    let away = group.supervise("away", Place::OwnArbiter, |guard| Counter {
+    let elsewhere = group.supervise("elsewhere", Place::OwnArbiter, |guard| Counter {
         seen: 0,
         guard,
     });
     let sync = group.supervise_sync("sync", 2, |guard| Blocking { seen: 0, guard });
     comes_back(&here).await;
-    comes_back(&away).await;
+    comes_back(&elsewhere).await;
     comes_back(&sync).await;
 
     let start = Instant::now();
@@ -321,7 +321,7 @@ async fn stopping_ends_every_child_and_restarts_none() {
         start.elapsed() < DEADLINE,
         "no child was waited for in vain"
     );
-    for name in ["here", "away", "sync"] {
+    for name in ["here", "elsewhere", "sync"] {
         let report = report(&process, name);
         assert_eq!(
             (report.state, report.restarts),

@@ -1,4 +1,4 @@
-//! Looks a page over as it stands, in every size and theme: nothing may keep anybody out, nothing
+//! Looks a page over as it stands, in every size and theme: nothing may keep a visitor out, nothing
 //! may stick out, and a picture of it is kept.
 
 use std::{env, fs, path::PathBuf};

@@ -89,7 +89,7 @@ async fn everything_can_be_done_by_keyboard() {
 }
 
 #[tokio::test]
-async fn nobody_is_trapped() {
+async fn the_keyboard_is_never_trapped() {
     let mut system = System::plain().await;
     let Some(visitor) = Visitor::come(&system).await else {
         return;

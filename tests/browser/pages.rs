@@ -128,7 +128,7 @@ async fn a_catalogue_in_use() {
 }
 
 #[tokio::test]
-async fn a_catalogue_whose_recommendations_are_away() {
+async fn a_catalogue_whose_recommendations_are_unavailable() {
     if !Layout::Three.is_built() {
         return;
     }

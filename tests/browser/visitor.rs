@@ -1,4 +1,4 @@
-//! Somebody who looks at the pages, presses what has a name and types into what has a label.
+//! A visitor who looks at the pages, presses what has a name and types into what has a label.
 
 use fantoccini::{
     Client, Locator,
@@ -26,7 +26,7 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// Comes to the system with a browser of their own; nobody where this machine has none.
+    /// Comes to the system with a browser of their own; `None` where this machine has none.
     pub(crate) async fn come(system: &System) -> Option<Self> {
         Self::come_with(system, true).await
     }
@@ -60,7 +60,7 @@ impl Visitor {
         self.met.push("net::ERR_".to_owned());
     }
 
-    /// Ends the visit: the console must be clean, and nobody else may have been asked for anything.
+    /// Ends the visit: the console must be clean, and no other host may have been asked for anything.
     pub(crate) async fn leave(self) {
         let complaints = complaints(&self.client, &self.met).await;
         let requests = requests(&self.client).await;

@@ -29,7 +29,7 @@ async fn each_program_shows_its_health_and_its_actors() {
 }
 
 #[tokio::test]
-async fn the_public_address_tells_operators_things_to_nobody() {
+async fn the_public_address_tells_no_visitor_what_is_for_operators() {
     let mut system = System::plain().await;
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

@@ -60,7 +60,7 @@ async fn flow(layout: Layout, store: &Store, bus: &Bus) {
     not_recommended(&browser, &id).await;
     marked(&browser, HEAT.title, false).await;
 
-    // Somebody else's recommendation: this browser can know of it by the event on the bus alone.
+    // Another user's recommendation: this browser can know of it by the event on the bus alone.
     system.follow(2, "thieves").await;
     marked(&browser, HEAT.title, true).await;
     let other = Film {

@@ -161,7 +161,7 @@ async fn an_actor_that_cannot_be_kept_alive_ends_the_program() {
 }
 
 #[tokio::test]
-async fn nobody_can_make_a_program_panic_that_was_not_asked_to_listen() {
+async fn a_program_that_was_not_asked_to_listen_cannot_be_made_to_panic() {
     let mut system = System::plain().await;
     let victim = Victim {
         service: "bridge".into(),

@@ -245,7 +245,7 @@ async fn too_few_file_descriptors_are_refused_and_a_low_soft_limit_is_raised() {
 }
 
 #[tokio::test]
-async fn a_database_that_lets_nobody_in_is_named() {
+async fn a_database_that_refuses_its_user_is_named() {
     let Some(server) = mysql_url() else { return };
     let url = Store::Mysql(server).database("refused").await.unwrap();
     let (user, address) = url.split_once('@').unwrap();

@@ -97,7 +97,7 @@ pub(super) async fn icon(request: HttpRequest) -> Result<HttpResponse, PageError
     asset(request, web::Path::from("icon.svg".to_owned())).await
 }
 
-/// Answers with content of that version. Whoever asked for it by this version may keep it for ever.
+/// Answers with content of that version. A client that asked for it by this version may keep it for ever.
 pub(super) fn versioned(
     request: &HttpRequest,
     version: &str,

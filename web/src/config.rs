@@ -118,7 +118,7 @@ impl FromStr for SecretKey {
     fn from_str(text: &str) -> Result<Self, String> {
         if text.len() < MIN_SECRET_LEN {
             return Err(format!(
-                "at least {MIN_SECRET_LEN} bytes that nobody can guess are needed"
+                "at least {MIN_SECRET_LEN} bytes that cannot be guessed are needed"
             ));
         }
         Ok(Self::derive(text.as_bytes()))

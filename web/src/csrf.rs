@@ -161,7 +161,7 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
             == 0
 }
 
-/// A cookie whose value nobody can change or make up. It is sent over TLS alone where the request
+/// A cookie whose value clients can neither change nor make up. It is sent over TLS alone where the request
 /// came by TLS.
 pub(super) fn signed(
     request: &HttpRequest,

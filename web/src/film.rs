@@ -1,7 +1,7 @@
 //! One film: looked at, added, edited, deleted, and brought back.
 //!
 //! A form that adds a film holds the film's id, so that it adds one film however often it is sent. A form
-//! that edits one holds the version that was read, so that nobody overwrites what they have not seen.
+//! that edits one holds the version that was read, so that no editor overwrites what they have not seen.
 
 use std::future::{Ready, ready};
 
@@ -299,7 +299,7 @@ async fn show_again(
             let sentence = match error {
                 Error::Full => {
                     "The film was not kept, for the disk is full. What you typed is still here: \
-                    send it again when whoever looks after this Marquee has made room."
+                    send it again when the operator of this Marquee has made room."
                 }
                 _ => {
                     "The film may not have been kept, for a part of Marquee did not answer. \

@@ -126,7 +126,7 @@ impl PageError {
                 ),
                 StatusCode::INSUFFICIENT_STORAGE => said(
                     "The disk is full",
-                    "Nothing was saved. Whoever looks after this Marquee has to make room; then send it again.",
+                    "Nothing was saved. The operator of this Marquee has to make room; then send it again.",
                 ),
                 StatusCode::SERVICE_UNAVAILABLE => said(
                     "Back in a moment",

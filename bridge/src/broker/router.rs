@@ -73,7 +73,7 @@ impl Router {
         });
     }
 
-    /// Whether anybody would get a message on this subject.
+    /// Whether any subscriber would get a message on this subject.
     pub(super) fn has_interest(&self, subject: &str) -> bool {
         self.read().has_match(subject)
     }

@@ -80,7 +80,7 @@ async fn a_client_that_says_nothing_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_clients_lock_nobody_out() {
+async fn silent_clients_lock_no_other_out() {
     let (_dir, broker) = broker(|config| {
         config.connect_deadline = Duration::from_secs(3600);
         config.max_unauthenticated = 8;

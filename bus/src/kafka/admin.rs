@@ -196,7 +196,7 @@ async fn limit(
     let Some(Ok(current)) = described else {
         return Err(unavailable("the topic cannot be described"));
     };
-    // 0 stands for no limit, which somebody has chosen.
+    // 0 stands for no limit, which an operator has chosen.
     let number = |name| chosen(&current, name).map(|value| value.parse().unwrap_or(0));
     let age = number("retention.ms").map(Duration::from_millis);
     let bytes = number("retention.bytes").map(|bytes: u64| bytes * (partitions as u64));

@@ -82,7 +82,7 @@ impl KafkaPublisher {
     async fn send(&mut self, events: &[Event], durable: &mut usize) -> Result<(), KafkaError> {
         let producer = self.producer()?;
         while !self.on_their_way.is_empty() {
-            // Whoever published these was told that they failed, and sends them again.
+            // The callers that published these were told that they failed, and send them again.
             self.first_delivery().await.ok();
         }
         for event in events {

@@ -128,7 +128,7 @@ impl Connection {
     }
 
     fn set_limits(&self, config: &mut Config) {
-        // This broker limits streams that set no limits, and shortens those that everybody has read.
+        // This broker limits streams that set no limits, and shortens those that all consumers have read.
         if self.client.server_info().server_name == EMBEDDED && !self.limits.is_set() {
             return;
         }
@@ -214,7 +214,7 @@ fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Con
             condition.broker_available();
         }
         Event::Disconnected => {
-            // First, so that whoever meets the loss knows that it is told.
+            // First, so that a part that meets the loss does not tell it again.
             condition.broker_unavailable("the connection to NATS is lost");
             link.send_modify(|link| {
                 link.connected = false;

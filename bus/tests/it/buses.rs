@@ -99,7 +99,7 @@ impl Bus {
         }
     }
 
-    pub(crate) fn can_go_away(&self) -> bool {
+    pub(crate) fn can_be_unavailable(&self) -> bool {
         !matches!(self.broker, Broker::Kafka | Broker::Elsewhere)
     }
 
@@ -150,7 +150,7 @@ impl Bus {
         deleted.unwrap();
     }
 
-    pub(crate) async fn go_away(&self) {
+    pub(crate) async fn become_unavailable(&self) {
         match &self.broker {
             Broker::Mock(cluster) => cluster.broker_down(-1).unwrap(),
             Broker::Embedded(embedded) => embedded.crash().await,

@@ -74,14 +74,14 @@ pub(crate) async fn a_published_batch_outlives_its_producer(bus: Bus) {
 }
 
 pub(crate) async fn a_published_batch_outlives_a_crash(bus: Bus) {
-    if !bus.can_go_away() {
+    if !bus.can_be_unavailable() {
         return;
     }
     let scene = Scene::new(&bus);
     let producer = scene.producer();
     producer.publish(scene.events(0, 1)).await.unwrap();
     producer.publish(scene.events(1, 100)).await.unwrap();
-    bus.go_away().await;
+    bus.become_unavailable().await;
     // What the producer had not sent yet is gone with it.
     scene.stop().await;
     bus.come_back().await;
@@ -243,8 +243,8 @@ pub(crate) async fn consumers_of_a_group_share_the_events_in_order(bus: Bus) {
     scene.stop().await;
 }
 
-pub(crate) async fn a_broker_that_goes_away_and_comes_back_loses_nothing(bus: Bus) {
-    if !bus.can_go_away() {
+pub(crate) async fn a_broker_that_becomes_unavailable_and_comes_back_loses_nothing(bus: Bus) {
+    if !bus.can_be_unavailable() {
         return;
     }
     let scene = Scene::new(&bus);
@@ -254,7 +254,7 @@ pub(crate) async fn a_broker_that_goes_away_and_comes_back_loses_nothing(bus: Bu
     producer.publish(scene.events(0, 10)).await.unwrap();
     recorder.wait_for_events(10).await;
 
-    bus.go_away().await;
+    bus.become_unavailable().await;
     let (sending, events) = (producer.clone(), scene.events(10, 30));
     let publication = actix::spawn(async move { sending.publish(events).await });
     wait_until("it is noticed", || scene.is_degraded()).await;
@@ -269,10 +269,10 @@ pub(crate) async fn a_broker_that_goes_away_and_comes_back_loses_nothing(bus: Bu
 }
 
 pub(crate) async fn a_broker_that_comes_late_is_waited_for(bus: Bus) {
-    if !bus.can_go_away() {
+    if !bus.can_be_unavailable() {
         return;
     }
-    bus.go_away().await;
+    bus.become_unavailable().await;
     let scene = Scene::new(&bus);
     let recorder = Recorder::new();
     scene.consumer(&recorder);

@@ -50,7 +50,7 @@ on_every_bus! {
     a_retry_keeps_the_order
     a_consumer_that_is_restarted_goes_on_where_it_stopped
     consumers_of_a_group_share_the_events_in_order
-    a_broker_that_goes_away_and_comes_back_loses_nothing
+    a_broker_that_becomes_unavailable_and_comes_back_loses_nothing
     a_broker_that_comes_late_is_waited_for
     an_event_that_is_too_large_is_refused_and_the_next_is_published
     what_is_published_and_consumed_is_counted

@@ -66,7 +66,7 @@ async fn events_of_a_crashed_consumer_come_before_later_ones(bus: Bus) {
     scene.stop().await;
 }
 
-/// Whoever made the stream may have given it another name.
+/// The program that made the stream may have given it another name.
 async fn a_stream_of_another_name_is_used(bus: Bus) {
     let scene = Scene::new(&bus);
     let jetstream = jetstream(&bus).await;

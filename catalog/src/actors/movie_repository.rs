@@ -367,7 +367,7 @@ impl Handler<LoadSample> for MovieRepository {
 }
 
 impl Shared {
-    /// Writes, and tells everybody concerned.
+    /// Writes, and tells the courier and those who watch.
     async fn write<R, F>(&self, change: F) -> Result<R, Error>
     where
         F: FnMut(&mut storage::DbConnection) -> diesel::QueryResult<R> + Send + 'static,

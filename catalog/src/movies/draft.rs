@@ -1,4 +1,4 @@
-//! The facts of a movie as someone gives them, and the rules that they keep.
+//! The facts of a movie as a user gives them, and the rules that they keep.
 //!
 //! [`MovieDraft::parse`] is the only way to a [`MovieDraft`], so whatever is written has passed it.
 //! A rating of 0 is a rating; only an empty field is none.

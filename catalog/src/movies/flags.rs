@@ -10,7 +10,7 @@ use super::schema::movies;
 pub struct StoredFlag {
     /// The film's id.
     pub movie_id: String,
-    /// Whether anybody is recommended the film.
+    /// Whether the film is recommended to any user.
     pub is_recommended: bool,
     /// The version of the last event that was applied.
     pub version: Option<i64>,
@@ -19,7 +19,7 @@ pub struct StoredFlag {
 /// What recommendations says of a film, later than its flag was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truth {
-    /// Whether anybody is recommended the film.
+    /// Whether the film is recommended to any user.
     pub is_recommended: bool,
     /// Every event up to this version is taken into account; later ones have a greater version.
     pub version: i64,

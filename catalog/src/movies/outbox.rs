@@ -137,7 +137,7 @@ fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
         .select((version, deleted))
         .load(conn)?;
     let told = rows.iter().filter(|row| row.1).map(|row| row.0).max();
-    // Somebody deleted the movie past us: whatever version was told last, this is after it.
+    // Another program deleted the movie: whatever version was told last, this is after it.
     let untold = rows.iter().map(|row| row.0).max().map(|last| last + 1);
     let Some(last) = told.or(untold) else {
         // Another catalog has delivered it meanwhile.

@@ -222,7 +222,7 @@ fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<Locked>> {
     }
 }
 
-/// Whether somebody is recommended a movie, as an event says.
+/// Whether a movie is recommended to any user, as an event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
     /// The movie's id, as the event has it.

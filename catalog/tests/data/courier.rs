@@ -185,7 +185,7 @@ async fn many_films_are_on_their_way_at_once_but_not_too_many() {
 }
 
 #[actix_web::test]
-async fn a_refused_film_is_set_aside_and_blocks_nobody() {
+async fn a_refused_film_is_set_aside_and_blocks_no_other() {
     for db in databases("courier-refused") {
         let recommender = FakeRecommendations::start();
         recommender.decide_by(|told| match told {
@@ -234,20 +234,19 @@ async fn a_refused_film_is_set_aside_and_blocks_nobody() {
 #[actix_web::test]
 async fn what_is_delivered_refused_and_set_aside_is_counted() {
     for db in databases("courier-counters") {
-        let recommender = Recommender::with_temper(|told| match told {
+        let recommender = FakeRecommendations::start();
+        recommender.decide_by(|told| match told {
             Told::Saved(update) if update.title == "Poison" => Err(Code::InvalidArgument),
             _ => Ok(Duration::ZERO),
         });
-        let address = nowhere();
-        recommender.serve(address).await;
-        let world = World::start(&db, address).await;
+        let world = World::start(&db, recommender.address()).await;
         world.create("Good").await;
-        until("only one is counted", || async {
+        eventually("only one is counted", || async {
             counters(&world) == [("films delivered", 1)]
         })
         .await;
         world.create("Poison").await;
-        until("the refused one is counted", || async {
+        eventually("the refused one is counted", || async {
             counters(&world)
                 == [
                     ("films delivered", 1),
@@ -268,7 +267,7 @@ fn counters(world: &World) -> Vec<(&'static str, u64)> {
 }
 
 #[actix_web::test]
-async fn a_film_that_always_fails_blocks_nobody() {
+async fn a_film_that_always_fails_blocks_no_other() {
     for db in databases("courier-broken") {
         let recommender = FakeRecommendations::start();
         recommender.decide_by(|told| match told {

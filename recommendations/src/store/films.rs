@@ -82,7 +82,7 @@ impl Film {
         }
     }
 
-    /// Whether anybody is recommended the film, unless its last event said so.
+    /// Whether the film is recommended to any user, unless its last event said so.
     pub fn status_to_tell(&self) -> Option<bool> {
         let status = self.recommended_count > 0;
         let nothing_to_say = self.deleted && self.stated.is_none();

@@ -13,7 +13,7 @@ pub const BACKGROUND: &str = "background";
 pub struct Lease {
     /// The holder, or empty if the lease is free.
     pub holder: String,
-    /// Grows with every renewal, whoever holds it.
+    /// Grows with every renewal, whichever replica holds it.
     pub beat: i64,
 }
 

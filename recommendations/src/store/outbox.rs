@@ -25,7 +25,7 @@ pub struct Waiting {
     pub payload: String,
 }
 
-/// A status to be told: the number of its event, the film, and whether it is recommended to anybody.
+/// A status to be told: the number of its event, the film, and whether it is recommended to any user.
 pub type Status = (i64, FilmId, bool);
 
 /// Stores the status events of films that are to be published.

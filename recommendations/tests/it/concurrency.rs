@@ -178,7 +178,7 @@ fn a_matcher_that_lags_behind_is_asked_again() {
 fn a_matcher_that_missed_changes_reads_everything_again() {
     on_every_database("concurrency_missed", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;
-        // Somebody followed a keyword, and the list of changes was cut before anybody read it.
+        // A user followed a keyword, and the list of changes was cut before a replica read it.
         let missed = |conn: &mut DbConnection| {
             let seq = sequence::take(conn, 1)?;
             preferences::insert(conn, UserId(7), "train", NaiveDateTime::default())?;

@@ -29,11 +29,11 @@ fn takes_over() -> Tuning {
 
 async fn occupy_lease(replica: &Replica) {
     replica
-        .execute("UPDATE leases SET holder = 'somebody else'")
+        .execute("UPDATE leases SET holder = 'another replica'")
         .await;
     // What was held until now runs out.
-    let lease = "SELECT COUNT(*) AS number FROM leases WHERE holder = 'somebody else'";
-    until("the lease is somebody else's", async || {
+    let lease = "SELECT COUNT(*) AS number FROM leases WHERE holder = 'another replica'";
+    until("another replica has the lease", async || {
         replica.number(lease).await == 1
     })
     .await;

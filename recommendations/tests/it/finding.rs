@@ -1,4 +1,4 @@
-//! The films that a keyword matches before anybody follows it.
+//! The films that a keyword matches before a user follows it.
 
 use proto::recommendations::{
     CreatePreferenceRequest, FilmUpdate, FindFilmsRequest, FindFilmsResponse,
@@ -29,7 +29,7 @@ fn ids(found: &FindFilmsResponse) -> Vec<&str> {
 }
 
 #[test]
-fn the_films_of_a_keyword_are_found_newest_first_though_nobody_follows_it() {
+fn the_films_of_a_keyword_are_found_newest_first_though_no_user_follows_it() {
     on_every_database("finding", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;
         for (id, title) in [

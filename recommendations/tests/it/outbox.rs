@@ -77,7 +77,7 @@ fn deliver(replica: &Replica, broker: &Arc<Broker>) {
 
 #[test]
 fn events_wait_for_the_broker_and_then_come_in_order() {
-    on_every_database("outbox_away", async |database| {
+    on_every_database("outbox_unavailable", async |database| {
         let replica = Replica::start(&database, &small_steps()).await;
         let broker = Arc::new(Broker::default());
         *broker.unavailable.lock().unwrap() = true;

@@ -144,14 +144,14 @@ fn an_edit_recommends_and_un_recommends() {
 }
 
 #[test]
-fn a_removed_film_is_recommended_to_nobody() {
+fn a_removed_film_is_recommended_to_no_user() {
     on_every_database("rpcs_remove", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;
         replica.follow(1, "train").await;
         replica.save(film("f1", "Night Train", 1)).await;
         assert!(replica.remove("f1", Some(2)).await);
         assert!(!replica.remove("f1", Some(3)).await, "it is gone already");
-        assert!(!replica.remove("f2", Some(1)).await, "nobody knows it");
+        assert!(!replica.remove("f2", Some(1)).await, "it is unknown");
         assert!(replica.consistent().await.is_empty());
         replica.follow(2, "night").await;
         assert!(replica.recommended(2).await.is_empty());
@@ -241,7 +241,7 @@ fn pages_of_long_films_are_as_long_as_an_answer_may_be_and_miss_none() {
 }
 
 #[test]
-fn a_new_film_that_nobody_follows_is_told_once() {
+fn a_new_film_that_no_user_follows_is_told_once() {
     on_every_database("rpcs_told", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;
         replica.save(film("f1", "Night Train", 1)).await;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The environment variable that has to be `1` for anybody to be listened to.
+/// The environment variable that has to be `1` for requests to make actors panic.
 const VARIABLE: &str = "MARQUEE_INJECT_PANICS";
 
 /// Whether this process lets its actors be made to panic.

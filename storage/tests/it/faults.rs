@@ -70,7 +70,7 @@ fn reads_that_panic_are_contained() {
 }
 
 #[test]
-fn a_read_that_fails_says_so_and_harms_nobody() {
+fn a_read_that_fails_says_so_and_harms_no_other() {
     over_each("bad_read", async |opened| {
         let refused = opened
             .database
@@ -134,7 +134,7 @@ fn a_connection_that_dies_in_a_transaction_takes_only_that_with_it() {
 }
 
 #[test]
-fn a_deadlock_is_nobodys_error() {
+fn a_deadlock_is_no_callers_error() {
     over_mysql("deadlock", async |opened| {
         for id in 1..=2 {
             opened.note(id).await.unwrap();
@@ -237,7 +237,7 @@ fn a_lock_that_is_held_for_long_delays_a_write_and_does_not_fail_it() {
 }
 
 #[test]
-fn a_lock_that_is_never_let_go_holds_nobody_up_for_longer_than_callers_wait() {
+fn a_lock_that_is_never_let_go_holds_no_call_up_for_longer_than_callers_wait() {
     over_mysql("never", async |opened| {
         opened.note(1).await.unwrap();
         let (locked, wait_for_lock) = channel();

@@ -75,7 +75,7 @@ fn begin<R: Send + 'static>(
 }
 
 #[test]
-fn an_answered_write_is_there_for_everybody() {
+fn an_answered_write_is_there_for_every_reader() {
     over_each("answered", async |opened| {
         for id in 1..=20 {
             opened.note(id).await.unwrap();

@@ -189,7 +189,7 @@ fn a_damaged_log_is_refused_and_kept() {
         crashed.overwrite("-wal", at, &garbage[..len]);
         let said = crashed.refusal();
         assert!(said.contains("notes.db-wal"), "{what}: {said}");
-        // Whoever moves it away goes on with what is in the main file.
+        // An operator who moves the log goes on with what is in the main file.
         fs::rename(crashed.path("-wal"), crashed.path(".away")).unwrap();
         in_system(async { drop(start(&crashed.path("")).await) });
     }

@@ -30,7 +30,7 @@ pub(super) async fn check(system: &System, ledger: &SharedLedger) {
         films: check_films(system, ledger).await,
         follows: check_preferences(system, ledger).await,
     };
-    eventually("everybody to be recommended what matches", async || {
+    eventually("every user to be recommended what matches", async || {
         for user in truth.follows.keys().copied() {
             truth.compare_recommendations(system, user).await?;
             truth.compare_counts(system, user).await?;
@@ -67,7 +67,7 @@ async fn check_films(system: &System, ledger: &SharedLedger) -> BTreeMap<String,
         }
         record.states.settle(found);
     }
-    assert!(there.is_empty(), "nobody added these: {there:?}");
+    assert!(there.is_empty(), "no client added these: {there:?}");
     films
 }
 
@@ -123,8 +123,8 @@ async fn check_preferences(
         }
         register.settle(is_there);
     }
-    let nobodys: Vec<_> = found.values().flatten().collect();
-    assert!(nobodys.is_empty(), "nobody added these: {nobodys:?}");
+    let unasked: Vec<_> = found.values().flatten().collect();
+    assert!(unasked.is_empty(), "no client added these: {unasked:?}");
     follows
 }
 

@@ -14,7 +14,7 @@ const PHRASES: [&str; 4] = [
     "pirate storm",
     "jungle train paris",
 ];
-/// Every film has it: whoever follows it is recommended everything.
+/// Every film has it: a user who follows it is recommended every film.
 const EVERYWHERE: &str = "film";
 
 /// Few films have it: keywords that a crowd of users follows and no other user.

@@ -138,7 +138,7 @@ impl Record {
         self.states.possible().all(Option::is_some)
     }
 
-    /// Whether the film may be found like this. What was deleted does not come back, whoever edited it.
+    /// Whether the film may be found like this. What was deleted does not come back, whichever client edited it.
     pub(super) fn may_be(&self, found: Option<&Film>) -> bool {
         let states = &self.states;
         if found.is_some() && states.writes.iter().skip(1).any(Write::is_certain_deletion) {
@@ -147,7 +147,7 @@ impl Record {
         states.possible().any(|state| state.as_ref() == found)
     }
 
-    /// Whether anybody tried to delete it.
+    /// Whether a client tried to delete it.
     pub(super) fn may_be_deleted(&self) -> bool {
         let writes = self.states.writes.iter();
         writes.skip(1).any(|write| write.state.is_none())

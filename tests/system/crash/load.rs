@@ -30,7 +30,7 @@ use crate::support::{GrpcAddresses, eventually};
 /// The users; none of them is the one at the browser, so that the pages' marks are the films' flags.
 const USERS: [i32; 4] = [2, 3, 4, 5];
 const CLIENTS: usize = 12;
-/// A killed program closes its connections, so whoever waits as long as this waits for a living one.
+/// A killed program closes its connections, so a call that takes as long as this waits for a living one.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) type SharedLedger = Arc<Mutex<Ledger>>;
@@ -63,7 +63,7 @@ pub(super) async fn gather_crowd(addresses: &GrpcAddresses, ledger: &SharedLedge
             calls.spawn(async move { timely(service.create_preference(request)).await });
         }
         while let Some(ended) = calls.join_next().await {
-            ended.expect("no panic").expect("nobody is killed yet");
+            ended.expect("no panic").expect("no program is killed yet");
         }
         let witness = together.first().copied().expect("no chunk is empty");
         let mut ledger = open(ledger);
@@ -149,7 +149,7 @@ impl Line {
         }
     }
 
-    /// The connection, made if need be: a call is only begun when somebody is there to take it.
+    /// The connection, made if need be: a call is only begun when a program is there to take it.
     async fn channel(&mut self) -> Option<Channel> {
         if self.channel.is_none() {
             self.channel = self.endpoint.connect().await.ok();
@@ -211,7 +211,7 @@ impl Client {
                 _ => self.stop_following().await,
             };
             if done.is_none() {
-                // Nobody there, or nothing to do.
+                // No program there, or nothing to do.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

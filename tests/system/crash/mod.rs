@@ -1,5 +1,5 @@
 //! `kill -9` under load, again and again: nothing acknowledged is lost, nothing is there twice, and
-//! everybody is recommended what matches.
+//! every user is recommended what matches.
 //!
 //! `CRASH_ROUNDS` says how often programs are killed, `CRASH_SEED` what the load does and when they die.
 //! The same seed makes the same plan; how the programs get on with it is theirs.

@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn nothing_is_lost_while_the_broker_is_away() {
+async fn nothing_is_lost_while_the_broker_is_unavailable() {
     if !Layout::Three.is_built() {
         return;
     }
@@ -60,15 +60,19 @@ impl Switch {
 
 /// All at once, for they mostly wait.
 #[tokio::test]
-async fn the_log_tells_once_that_the_broker_is_away_and_once_that_it_is_back() {
-    tokio::join!(bridge_is_away(), nats_is_away(), kafka_is_away());
+async fn the_log_tells_once_that_the_broker_is_unavailable_and_once_that_it_is_back() {
+    tokio::join!(
+        bridge_is_unavailable(),
+        nats_is_unavailable(),
+        kafka_is_unavailable()
+    );
 }
 
-async fn bridge_is_away() {
+async fn bridge_is_unavailable() {
     outage(Switch::Bridge, &Bus::Embedded).await;
 }
 
-async fn nats_is_away() {
+async fn nats_is_unavailable() {
     for bus in buses() {
         if let Bus::Nats(url) = bus {
             let relay = Relay::to(url.trim_start_matches("nats://")).await;
@@ -78,7 +82,7 @@ async fn nats_is_away() {
     }
 }
 
-async fn kafka_is_away() {
+async fn kafka_is_unavailable() {
     if let Some((server, address)) = kafka_for_relay() {
         let relay = Relay::at(&address, &server).await;
         outage(Switch::Relay(relay), &Bus::Kafka(address)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{OUTAGE, endure, heist};
 use crate::support::{Bus, Layout, Relay, Store, System, Visitors, eventually, marked, mysql_url};
 
-/// How long anybody may wait for an error page: a query that is on its way when the server falls silent is given up after ten
+/// How long a visitor may wait for an error page: a query that is on its way when the server falls silent is given up after ten
 /// seconds, and a page has two of them.
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -28,7 +28,7 @@ async fn relayed() -> Option<(Relay, Store)> {
 }
 
 #[tokio::test]
-async fn it_says_that_a_database_is_away_and_recovers_by_itself() {
+async fn it_says_that_a_database_is_unavailable_and_recovers_by_itself() {
     let Some((mut relay, store)) = relayed().await else {
         return;
     };
@@ -96,7 +96,7 @@ async fn outage(gone: Gone) {
     }
     system.ready("marquee").await;
     let slowest = visitors.slowest();
-    assert!(slowest < BOUND, "somebody waited {slowest:?} for a page");
+    assert!(slowest < BOUND, "a visitor waited {slowest:?} for a page");
     visitors.see(100).await;
     visitors.leave_all_well(&system).await;
     let program = system.program("marquee");

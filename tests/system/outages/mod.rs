@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::support::{Film, Visitors};
 
-/// How long an outage lasts. Longer than anybody retries without a pause, and than the start of a program counts as such.
+/// How long an outage lasts. Longer than any part retries without a pause, and than the start of a program counts as such.
 const OUTAGE: Duration = Duration::from_secs(12);
 
 fn heist(title: &str) -> Film<'_> {

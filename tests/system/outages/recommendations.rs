@@ -50,7 +50,7 @@ async fn the_catalog_goes_on_without_recommendations_and_catches_up() {
 }
 
 #[tokio::test]
-async fn the_log_tells_once_that_recommendations_is_away_and_once_that_it_is_back() {
+async fn the_log_tells_once_that_recommendations_is_unavailable_and_once_that_it_is_back() {
     if !Layout::Three.is_built() {
         return;
     }

@@ -29,7 +29,7 @@ fn a_minute() -> Duration {
 }
 
 #[tokio::test]
-async fn whoever_stands_still_does_no_harm_when_it_goes_on() {
+async fn a_program_that_stood_still_does_no_harm_when_it_goes_on() {
     if !Layout::Three.is_built() {
         return;
     }

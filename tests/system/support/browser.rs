@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use reqwest::{Client, RequestBuilder, StatusCode};
 
-/// Somebody at a browser.
+/// A visitor with a browser.
 pub(crate) struct Browser {
     client: Client,
     base: String,

@@ -15,7 +15,7 @@ use super::{Browser, Film, System, eventually};
 const VISITORS: usize = 3;
 /// Fewer than the recommendations that one call can give.
 const MOST_FILMS: usize = 300;
-/// Every film has it, and somebody else follows it.
+/// Every film has it, and another user follows it.
 pub(crate) const KEYWORD: &str = "heist";
 /// Who follows it: not the one at the browser, so that the pages' marks are the films' flags.
 const FOLLOWER: i32 = 2;
@@ -39,7 +39,7 @@ struct Seen {
 }
 
 impl Visitors {
-    /// They arrive, and somebody follows what all their films are about.
+    /// They arrive, and a user follows what all their films are about.
     pub(crate) async fn arrive(system: &System) -> Self {
         system.follow(FOLLOWER, KEYWORD).await;
         let visitors = Self {
@@ -82,7 +82,7 @@ impl Visitors {
         self.seen.lock().unwrap().acknowledged.len()
     }
 
-    /// The longest that anybody waited for a page since this was last asked.
+    /// The longest that a visitor waited for a page since this was last asked.
     pub(crate) fn slowest(&self) -> Duration {
         std::mem::take(&mut self.seen.lock().unwrap().slowest)
     }
@@ -192,7 +192,7 @@ async fn visit(browser: Browser, seen: Arc<Mutex<Seen>>, leave: CancellationToke
             let begun = Instant::now();
             let answer = browser.submit(&page, path, &film.fields()).await;
             note(&seen, begun, answer.status.is_server_error());
-            // Whoever is sent on to another page has been told that it is done.
+            // A visitor who is sent on to another page has been told that it is done.
             if answer.path != path {
                 seen.lock().unwrap().acknowledged.insert(title);
             }

@@ -111,7 +111,7 @@ pub type Totals = watch::Receiver<Option<Counts>>;
 #[rtype(result = "Result<Vec<FollowedKeyword>, Error>")]
 pub struct GetKeywords(pub UserId);
 
-/// Asks for the films that a keyword matches, whether or not anybody follows it.
+/// Asks for the films that a keyword matches, whether or not a user follows it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Found, Error>")]
 pub struct FindFilms {

@@ -321,7 +321,7 @@ fn every_form_that_changes_something_carries_the_token() {
 }
 
 #[test]
-fn a_refused_field_says_so_to_everybody() {
+fn a_refused_field_says_so_to_every_reader() {
     let view = FilmFormView::to_add(&fields("x"), "id".into(), Vec::new()).refused(&errors("x"));
     let html = templates().film_form(&layout(), &view).unwrap();
     for expected in [

@@ -20,7 +20,7 @@ pub(crate) struct Field {
     /// The most characters that a browser lets one type; 0 for as many as one likes.
     longest: usize,
     error: Option<String>,
-    /// What somebody else saved meanwhile, where that is different.
+    /// What another user saved meanwhile, where that is different.
     saved: Option<String>,
     /// Whether typing begins here.
     focus: bool,

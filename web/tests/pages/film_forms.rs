@@ -318,7 +318,7 @@ async fn a_rating_of_0_is_kept_and_none_is_none() {
 }
 
 #[tokio::test]
-async fn a_title_that_nobody_can_see_is_none() {
+async fn a_title_that_does_not_show_is_none() {
     let site = Site::start().await;
     let fields = [("title", "\u{200b}\u{200b}")];
     let page = site

@@ -49,7 +49,7 @@ async fn an_open_page_is_told_of_each_change() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_opened_while_recommendations_were_away_hears_when_they_are_back() {
+async fn a_page_that_was_opened_while_recommendations_were_unavailable_hears_when_they_are_back() {
     let site = Site::start_alone().await;
     let mut stream = listen(&site).await;
     read_until(&mut stream, "retry:").await;

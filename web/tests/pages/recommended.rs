@@ -134,7 +134,11 @@ async fn the_badge_counts_what_is_new_to_the_user_until_they_look() {
     }
     let looked = browser.request(|client, url| client.head(url), "/recommendations");
     assert_eq!(looked.send().await.unwrap().status(), 200);
-    assert_eq!(badge(&browser.get("/").await), Some("2"), "nobody looked");
+    assert_eq!(
+        badge(&browser.get("/").await),
+        Some("2"),
+        "the user has not looked"
+    );
     assert_eq!(badge(&browser.get("/recommendations").await), None);
     for page in ["/", &film, "/preferences", "/movie/new"] {
         assert_eq!(badge(&browser.get(page).await), None, "{page}");

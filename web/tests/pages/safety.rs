@@ -49,7 +49,7 @@ async fn a_form_of_another_site_changes_nothing() {
             .request(|client, url| client.post(url), action)
             .header("origin", "http://evil.example");
         let status = request.send().await.unwrap().status();
-        // Unknown films are not found before anybody asks where the form comes from.
+        // That a film is unknown may be answered before it is checked where the form comes from.
         assert!(
             status == 403 || (action.starts_with("/movie") && status == 404),
             "{action}: {status}"

@@ -55,9 +55,9 @@ async fn each_user_sees_own_marks_on_the_page_that_all_share() {
             assert!(two.contains("because you follow crime"), "{two}");
             let other = text(&browser, path, Some(3)).await;
             assert!(!other.contains("because"), "{other}");
-            let nobody = text(&browser, path, None).await;
-            assert!(!nobody.contains("because"), "{nobody}");
-            assert!(!nobody.contains("unavailable"), "{nobody}");
+            let anonymous = text(&browser, path, None).await;
+            assert!(!anonymous.contains("because"), "{anonymous}");
+            assert!(!anonymous.contains("unavailable"), "{anonymous}");
         }
     }
 }

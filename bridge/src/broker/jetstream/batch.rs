@@ -62,7 +62,7 @@ impl Batch {
         (start, len)
     }
 
-    /// Whether somebody waits for it.
+    /// Whether a client or a caller waits for it.
     pub(super) fn is_awaited(&self) -> bool {
         !self.messages.is_empty() || !self.effects.is_empty()
     }

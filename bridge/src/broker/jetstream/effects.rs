@@ -165,7 +165,7 @@ impl Stream {
         responder.send(Ok(answer));
     }
 
-    /// Takes back what could not be written, and says so to everybody who waits for it.
+    /// Takes back what could not be written, and says so to each client that waits for it.
     fn refuse(&mut self, batch: Batch, error: &io::Error) {
         let refusal = error::store_failed(error);
         for message in &batch.messages {

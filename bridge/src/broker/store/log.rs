@@ -100,7 +100,7 @@ impl Log {
             let path = segment_path(&log.dir, *number);
             let bytes = Bytes::from(fs::read(&path)?);
             let Some(Preamble { previous_len }) = preamble(&bytes) else {
-                // If its first write never finished, nothing in it was acknowledged; if it rotted, somebody may want it.
+                // If its first write never finished, nothing in it was acknowledged; if it rotted, an operator may want it.
                 tracing::error!(segment = %path.display(), "setting aside a segment that has no proper beginning");
                 fs::rename(&path, path.with_extension("unusable"))?;
                 continue;

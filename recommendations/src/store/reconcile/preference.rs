@@ -196,7 +196,7 @@ fn apply(
     })
 }
 
-/// Tells the catalog which of `films` anybody is recommended, now that each is recommended to `by`
+/// Tells the catalog which of `films` are recommended to any user, now that each is recommended to `by`
 /// users more, unless it was told already.
 fn state(conn: &mut DbConnection, films: &[&Film], by: i64, terms: &Terms) -> QueryResult<bool> {
     let mut told = false;

@@ -97,7 +97,7 @@ pub(super) fn spotlight(canvas: &mut Canvas<'_>) {
     for (fill, size) in [(&mid, 1.0), (&light, 0.8)] {
         canvas.ellipse((x, y), (rx * size, ry * size), fill);
     }
-    // Somebody stands in it.
+    // A person stands in it.
     let head = y - 62.0;
     canvas.circle((x, head), 7.5, &ground);
     canvas.path(
