@@ -1,4 +1,4 @@
-//! The news that movies have changed.
+//! The news that films have changed.
 //!
 //! Writers announce, watchers are woken. Nothing says what has changed: a watcher reads again what it
 //! shows. Several changes may become one piece of news.
@@ -9,7 +9,7 @@ use futures::Stream;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
-/// Announces changes of movies to all who watch. Clones announce to the same watchers.
+/// Announces changes of films to all who watch. Clones announce to the same watchers.
 #[derive(Debug, Clone)]
 pub struct Changes(Arc<watch::Sender<()>>);
 

@@ -10,7 +10,7 @@ use proto::recommendations::FilmUpdate;
 use runtime::{Backoff, grpc};
 use tonic::{Code, Status};
 
-use crate::movies::{FilmId, Movie};
+use crate::films::{Film, FilmId};
 
 /// How many films may rest because of failures of their own; more than that is no matter of films.
 const RESTING_LIMIT: usize = 64;
@@ -18,20 +18,20 @@ const RESTING_LIMIT: usize = 64;
 /// recommendations refuses films with more.
 const KEYWORD_BYTES: usize = 256 * 1024;
 
-/// The message that tells recommendations of a movie.
-pub(crate) fn film_update(movie: Movie) -> FilmUpdate {
-    let rating = movie.rating_decimal().unwrap_or_default();
+/// The message that tells recommendations of a film.
+pub(crate) fn film_update(film: Film) -> FilmUpdate {
+    let rating = film.rating_decimal().unwrap_or_default();
     // Recommendations services that do not look at the texts themselves match these words.
-    let words = format!("{} {} {}", movie.title, movie.description, movie.genre).to_lowercase();
+    let words = format!("{} {} {}", film.title, film.description, film.genre).to_lowercase();
     FilmUpdate {
-        film_id: movie.id.to_string(),
+        film_id: film.id.to_string(),
         keywords: keywords(&words),
-        title: movie.title,
-        description: movie.description,
-        genre: movie.genre,
+        title: film.title,
+        description: film.description,
+        genre: film.genre,
         rating,
-        release_year: movie.release_year,
-        version: Some(movie.version),
+        release_year: film.release_year,
+        version: Some(film.version),
     }
 }
 

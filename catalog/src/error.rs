@@ -10,24 +10,24 @@ use runtime::{AskError, ErrorCode, ServiceError};
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::movies::{FieldErrors, FilmId, InvalidFilmId};
+use crate::films::{FieldErrors, FilmId, InvalidFilmId};
 
 /// Why the catalog did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such movie.
+    /// There is no such film.
     #[error("there is no such film; it may have been deleted")]
     NotFound,
     /// What was asked makes no sense; the sentence says what is accepted.
     #[error("{0}")]
     Invalid(String),
-    /// Fields of a movie are refused.
+    /// Fields of a film are refused.
     #[error(transparent)]
     Fields(#[from] FieldErrors),
-    /// The movie has another version than the one that the editor saw.
+    /// The film has another version than the one that the editor saw.
     #[error("the film was edited meanwhile; read it again")]
     VersionDiffers,
-    /// Another movie has the same title and year.
+    /// Another film has the same title and year.
     #[error("there is a film of this title and year: `{0}`")]
     SameTitleAndYear(FilmId),
     /// More is asked of the catalog than it can do; nothing was done.
@@ -99,7 +99,7 @@ impl Error {
         };
         let details = match &self {
             Self::Fields(FieldErrors(errors)) => {
-                let violation = |error: &crate::movies::FieldError| {
+                let violation = |error: &crate::films::FieldError| {
                     FieldViolation::new(error.field, &error.message)
                 };
                 ErrorDetails::with_bad_request(errors.iter().map(violation).collect::<Vec<_>>())

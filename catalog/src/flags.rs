@@ -3,7 +3,7 @@
 
 use storage::{Database, DbConnection};
 
-use crate::movies::writing::{self, Flag};
+use crate::films::writing::{self, Flag};
 
 /// How an event was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub(crate) async fn apply(database: &Database, flags: Vec<Flag>) -> Vec<Applied>
 }
 
 async fn apply_together(database: &Database, mut flags: Vec<Flag>) -> Result<(), storage::Error> {
-    // Catalogs that lock the movies in one order do not deadlock; events of one film keep their order.
-    flags.sort_by(|a, b| a.movie_id.cmp(&b.movie_id));
+    // Catalogs that lock the films in one order do not deadlock; events of one film keep their order.
+    flags.sort_by(|a, b| a.film_id.cmp(&b.film_id));
     let change = move |conn: &mut DbConnection| {
         let mut flags = flags.iter();
         flags.try_for_each(|flag| writing::apply_flag(conn, flag))
@@ -49,7 +49,7 @@ async fn apply_together(database: &Database, mut flags: Vec<Flag>) -> Result<(),
 
 /// Applies an event that may be the reason why a group could not be applied.
 async fn apply_alone(database: &Database, flag: Flag) -> Applied {
-    let film = flag.movie_id.clone();
+    let film = flag.film_id.clone();
     let error = match apply_together(database, vec![flag]).await {
         Ok(()) => return Applied::Done,
         Err(error) => error,

@@ -12,7 +12,7 @@
 pub mod config;
 pub mod system;
 
-pub mod movies;
+pub mod films;
 
 pub mod actors;
 

@@ -8,7 +8,7 @@ use moka::future::Cache;
 use proto::genres::genres;
 use tokio::sync::Mutex;
 
-use crate::movies::{GenreFilter, Summary};
+use crate::films::{GenreFilter, Summary};
 
 /// How long figures are good, since other catalogs write to the database too.
 const AGE: Duration = Duration::from_secs(3);
@@ -54,7 +54,7 @@ impl Figures {
         remembered(&self.summaries, self.writes.get(), read).await
     }
 
-    /// How many movies there are of a genre, as it is remembered or as `read` has it now.
+    /// How many films there are of a genre, as it is remembered or as `read` has it now.
     pub(crate) async fn of_genre<E>(
         &self,
         genre: GenreFilter,
@@ -82,7 +82,7 @@ where
     Ok(value)
 }
 
-/// Makes the summary from the number of movies for each text that stands as a genre.
+/// Makes the summary from the number of films for each text that stands as a genre.
 pub(crate) fn summarize(counts: Vec<(Option<String>, i64)>) -> Summary {
     let total = counts.iter().map(|(_, count)| count).sum();
     // By the folded genre: its commonest spelling, the number of that, and of all.

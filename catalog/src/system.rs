@@ -21,7 +21,7 @@ use crate::{
     },
     changes::Changes,
     config::Config,
-    grpc, movies,
+    films, grpc,
     recommendations::RecommendationsClient,
 };
 
@@ -46,7 +46,7 @@ impl Listeners {
     /// [`Fault::BadSetting`] for a setting that makes none, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.bus.url(&config.data_dir)?;
-        // Beside a server that keeps the movies, a file system that cannot be written to will do.
+        // Beside a server that keeps the films, a file system that cannot be written to will do.
         let claim = match config.database_url {
             None => Some(settings::claim_folder(&config.data_dir, Claimed::Movies)?),
             Some(_) => None,
@@ -78,7 +78,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
 
     let group = supervisor.group("database");
     let setting = config.database_setting.as_str();
-    let steps = movies::migrations();
+    let steps = films::migrations();
     // A folder that cannot be written to will do, but then a lost database is not noticed.
     let folder = settings::writable_folder(&config.data_dir).ok();
     let folder = folder.map(|()| config.data_dir.as_path());
@@ -105,7 +105,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     };
 
     let answering = supervisor.group("answering");
-    let movies = {
+    let films = {
         let (database, changes) = (database.clone(), changes.clone());
         answering.supervise("movie-repository", Place::Here, move |guard| {
             MovieRepository::new(database.clone(), courier.clone(), changes.clone(), guard)
@@ -125,19 +125,19 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         });
     }
     let reconciler = {
-        let movies = movies.clone();
+        let films = films.clone();
         incoming.supervise("flag-reconciler", Place::Here, move |guard| {
-            let (database, movies) = (database.clone(), movies.clone());
+            let (database, films) = (database.clone(), films.clone());
             let recommendations = recommendations.clone();
-            FlagReconciler::new(database, movies, recommendations, Rate::default(), guard)
+            FlagReconciler::new(database, films, recommendations, Rate::default(), guard)
         })
     };
-    let _consumer = status_consumer::start(&incoming, &bus, movies.clone(), reconciler);
+    let _consumer = status_consumer::start(&incoming, &bus, films.clone(), reconciler);
 
     let (grpc, registry) = (Arc::new(listeners.grpc), process.registry.clone());
     let shutdown = process.shutdown.clone();
     let calls = Calls::new(GrpcLimits::default(), shutdown.clone());
-    let service = grpc::service(movies, changes, shutdown, calls.clone());
+    let service = grpc::service(films, changes, shutdown, calls.clone());
     let _grpc = answering.supervise("catalog-grpc", Place::Here, move |guard| {
         GrpcServer::new(grpc.clone(), service.clone(), registry.clone(), guard)
     });

@@ -106,7 +106,7 @@ impl FakeCatalog {
     }
 
     /// The films, the oldest first.
-    pub fn movies(&self) -> Vec<Movie> {
+    pub fn films(&self) -> Vec<Movie> {
         self.calls.movies()
     }
 

@@ -18,7 +18,7 @@ use tonic::{Code, Request};
 pub use crate::delivery::Pace;
 use crate::{
     delivery::{Docket, Outcome, film_update},
-    movies::{
+    films::{
         FilmId,
         outbox::{self, Batch, News},
     },
@@ -31,7 +31,7 @@ const BATCH: i64 = 128;
 /// The least time between two looks at the oldest rows: what is on its way is read again each time.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
-/// Movies were written: there is something in the outbox.
+/// Films were written: there is something in the outbox.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct FilmsSaved;
@@ -164,7 +164,7 @@ impl FilmCourier {
         while self.docket.has_room(now)
             && let Some(news) = self.waiting.pop_front()
         {
-            if !self.docket.begin(news.movie_id(), now) {
+            if !self.docket.begin(news.film_id(), now) {
                 continue;
             }
             // A task of its own: the context polls all it has whenever one part of it wakes. It ends with
@@ -280,7 +280,7 @@ impl Route {
 
     /// Brings one film's news there, and settles its rows.
     async fn deliver(mut self, news: News) -> (FilmId, Outcome) {
-        let (id, version) = (news.movie_id().clone(), news.version());
+        let (id, version) = (news.film_id().clone(), news.version());
         let outcome = self.call(news).await;
         let settled = match &outcome {
             Outcome::Delivered => {
@@ -311,8 +311,8 @@ impl Route {
 
     async fn call(&mut self, news: News) -> Outcome {
         let sent = match news {
-            News::Saved(movie) => {
-                let request = self.request(film_update(*movie));
+            News::Saved(film) => {
+                let request = self.request(film_update(*film));
                 let call = self.recommendations.calls.process_film_update(request);
                 let client = &self.recommendations.client;
                 client.call(self.pace.deadline, call).await.map(drop)

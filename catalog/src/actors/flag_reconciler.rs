@@ -15,7 +15,7 @@ use tonic::Code;
 
 use super::movie_repository::{MovieRepository, RepairFlags};
 use crate::{
-    movies::flags::{self, StoredFlag, Truth},
+    films::flags::{self, StoredFlag, Truth},
     recommendations::RecommendationsClient,
 };
 
@@ -65,7 +65,7 @@ pub struct ReachedVersion;
 /// The actor. Recommendations services that do not know the question are asked again in the next round.
 pub struct FlagReconciler {
     database: Database,
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     recommendations: RecommendationsClient,
     rate: Rate,
     backoff: Backoff,
@@ -93,14 +93,14 @@ impl FlagReconciler {
     /// Returns the actor, which waits for a while before its first round.
     pub fn new(
         database: Database,
-        movies: Handle<MovieRepository>,
+        films: Handle<MovieRepository>,
         recommendations: RecommendationsClient,
         rate: Rate,
         guard: ChildGuard,
     ) -> Self {
         Self {
             database,
-            movies,
+            films,
             recommendations,
             rate,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
@@ -127,7 +127,7 @@ impl FlagReconciler {
         let delay = match compared {
             Ok(compared) if !compared.suspects.is_empty() => {
                 let suspects = compared.suspects.into_iter();
-                self.suspects = suspects.map(|flag| (flag.movie_id.clone(), flag)).collect();
+                self.suspects = suspects.map(|flag| (flag.film_id.clone(), flag)).collect();
                 self.rate.second_look
             }
             Ok(Compared { last, .. }) => {
@@ -197,7 +197,7 @@ impl Handler<Wake> for FlagReconciler {
         }
         let page = Page {
             database: self.database.clone(),
-            movies: self.movies.clone(),
+            films: self.films.clone(),
             recommendations: self.recommendations.clone(),
             reporter: self.guard.reporter(),
             after: self.after.clone(),
@@ -253,7 +253,7 @@ enum Trouble {
 /// A page of films that is being compared.
 struct Page {
     database: Database,
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     recommendations: RecommendationsClient,
     reporter: Reporter,
     after: String,
@@ -274,25 +274,25 @@ impl Page {
                 suspects: Vec::new(),
             });
         }
-        let last = stored.last().map(|flag| flag.movie_id.clone());
-        let ids = stored.iter().map(|flag| flag.movie_id.clone()).collect();
+        let last = stored.last().map(|flag| flag.film_id.clone());
+        let ids = stored.iter().map(|flag| flag.film_id.clone()).collect();
         let (_, truths) = truths(self.recommendations.clone(), ids).await?;
         let (mut suspects, mut repairs) = (Vec::new(), Vec::new());
         for flag in stored {
             let Some(truth) = truths
-                .get(&flag.movie_id)
+                .get(&flag.film_id)
                 .filter(|truth| flag.differs_from(truth))
             else {
                 continue;
             };
-            if self.suspects.get(&flag.movie_id) == Some(&flag) {
+            if self.suspects.get(&flag.film_id) == Some(&flag) {
                 repairs.push((flag, *truth));
             } else if self.suspects.is_empty() {
                 suspects.push(flag);
             }
         }
         if !repairs.is_empty() {
-            let repaired = self.movies.ask(RepairFlags(repairs), WRITE_DEADLINE).await;
+            let repaired = self.films.ask(RepairFlags(repairs), WRITE_DEADLINE).await;
             let repaired = repaired.map_err(unavailable)?.map_err(unavailable)?;
             let count = repaired as u64;
             self.reporter.count("flags repaired", count);

@@ -7,7 +7,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Wrap
 use runtime::{Backoff, ChildGuard};
 use storage::Database;
 
-use crate::{changes::Changes, movies::genres};
+use crate::{changes::Changes, films::genres};
 
 /// How often it looks.
 pub const PAUSE: Duration = Duration::from_secs(20);

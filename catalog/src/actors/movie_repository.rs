@@ -1,4 +1,4 @@
-//! The actor that reads and writes movies. Every write goes to disk together with its outbox row;
+//! The actor that reads and writes films. Every write goes to disk together with its outbox row;
 //! totals and counts are remembered until the next write of this catalog.
 
 use std::{rc::Rc, sync::Arc};
@@ -11,51 +11,51 @@ use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
     changes::Changes,
-    flags::{self, Applied},
-    movies::{
-        self, FilmId, GenreFilter, MAX_PAGE_SIZE, Movie, MovieDraft, MoviePage, Summary, deleted,
+    films::{
+        self, Film, FilmDraft, FilmId, FilmPage, GenreFilter, MAX_PAGE_SIZE, Summary, deleted,
         flags::{StoredFlag, Truth},
         reading,
         writing::{self, Edit, Flag},
     },
+    flags::{self, Applied},
     sample,
     summary::{Figures, summarize},
 };
 
-/// Asks for one page of the movies, newest first.
+/// Asks for one page of the films, newest first.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<MoviePage, Error>")]
-pub struct ListMovies {
+#[rtype(result = "Result<FilmPage, Error>")]
+pub struct ListFilms {
     /// The page's number; below 1 means 1.
     pub page: i64,
-    /// How many movies a page has, 1 to [`MAX_PAGE_SIZE`]; others mean the nearest of these.
+    /// How many films a page has, 1 to [`MAX_PAGE_SIZE`]; others mean the nearest of these.
     pub page_size: i64,
-    /// Only movies that have this genre, or all of several, in whatever case.
+    /// Only films that have this genre, or all of several, in whatever case.
     pub genre: Option<String>,
-    /// Only movies of this year.
+    /// Only films of this year.
     pub year: Option<String>,
 }
 
-/// Asks for one movie.
+/// Asks for one film.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Movie, Error>")]
-pub struct GetMovie(pub FilmId);
+#[rtype(result = "Result<Film, Error>")]
+pub struct GetFilm(pub FilmId);
 
-/// Asks to add a movie; answered when it is on disk.
+/// Asks to add a film; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Movie, Error>")]
-pub struct CreateMovie {
+#[rtype(result = "Result<Film, Error>")]
+pub struct CreateFilm {
     /// What is said about it.
-    pub draft: MovieDraft,
-    /// Its id, or a new one. If a movie of that id exists, the answer is that movie.
+    pub draft: FilmDraft,
+    /// Its id, or a new one. If a film of that id exists, the answer is that film.
     pub id: Option<FilmId>,
-    /// Whether to refuse it if another movie has the same title and year.
+    /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
 }
 
-impl CreateMovie {
-    /// Asks to add a movie under a new id, whatever other movies there are.
-    pub fn new(draft: MovieDraft) -> Self {
+impl CreateFilm {
+    /// Asks to add a film under a new id, whatever other films there are.
+    pub fn new(draft: FilmDraft) -> Self {
         Self {
             draft,
             id: None,
@@ -64,21 +64,21 @@ impl CreateMovie {
     }
 }
 
-/// Asks to replace what is said about a movie; answered when it is on disk.
+/// Asks to replace what is said about a film; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Movie, Error>")]
-pub struct UpdateMovie {
-    /// Which movie.
+#[rtype(result = "Result<Film, Error>")]
+pub struct UpdateFilm {
+    /// Which film.
     pub id: FilmId,
     /// What is said about it now.
-    pub draft: MovieDraft,
-    /// The version that the movie has to have, if any.
+    pub draft: FilmDraft,
+    /// The version that the film has to have, if any.
     pub expected_version: Option<i64>,
 }
 
-impl UpdateMovie {
-    /// Asks to replace what is said about a movie, whatever its version.
-    pub fn new(id: FilmId, draft: MovieDraft) -> Self {
+impl UpdateFilm {
+    /// Asks to replace what is said about a film, whatever its version.
+    pub fn new(id: FilmId, draft: FilmDraft) -> Self {
         Self {
             id,
             draft,
@@ -87,15 +87,15 @@ impl UpdateMovie {
     }
 }
 
-/// Asks to delete a movie; answered when that is on disk.
+/// Asks to delete a film; answered when that is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct DeleteMovie(pub FilmId);
+pub struct DeleteFilm(pub FilmId);
 
-/// Asks to bring back a movie that was deleted a short while ago; answered when it is on disk.
+/// Asks to bring back a film that was deleted a short while ago; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Movie, Error>")]
-pub struct RestoreMovie(pub FilmId);
+#[rtype(result = "Result<Film, Error>")]
+pub struct RestoreFilm(pub FilmId);
 
 /// Asks to apply what status events say of films, in their order. Answers for each.
 #[derive(Debug, Clone, Message)]
@@ -113,13 +113,13 @@ pub struct RepairFlags(pub Vec<(StoredFlag, Truth)>);
 #[rtype(result = "Result<Arc<Summary>, Error>")]
 pub struct CatalogSummary;
 
-/// Asks to add the sample films, all of them or, if there is any movie already, none. Answers how
+/// Asks to add the sample films, all of them or, if there is any film already, none. Answers how
 /// many were added.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<usize, Error>")]
 pub struct LoadSample;
 
-/// The actor that reads and writes movies. Writes go to disk together with their outbox rows, and the
+/// The actor that reads and writes films. Writes go to disk together with their outbox rows, and the
 /// courier is told of them.
 pub struct MovieRepository {
     shared: Shared,
@@ -165,10 +165,10 @@ impl Actor for MovieRepository {
     }
 }
 
-impl Handler<ListMovies> for MovieRepository {
-    type Result = ResponseFuture<Result<MoviePage, Error>>;
+impl Handler<ListFilms> for MovieRepository {
+    type Result = ResponseFuture<Result<FilmPage, Error>>;
 
-    fn handle(&mut self, message: ListMovies, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: ListFilms, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         in_request(async move {
             let page = message.page.max(1);
@@ -181,7 +181,7 @@ impl Handler<ListMovies> for MovieRepository {
                 (None, None) => shared.summary().await?.total,
                 (None, Some(genre)) => shared.total_of_genre(genre).await?,
             };
-            let movies = if offset < total {
+            let films = if offset < total {
                 let query = move |conn: &mut _| match &year {
                     Some(year) => {
                         reading::page_of_year(conn, year, genre.as_ref(), offset, page_size)
@@ -192,8 +192,8 @@ impl Handler<ListMovies> for MovieRepository {
             } else {
                 Vec::new()
             };
-            Ok(MoviePage {
-                movies,
+            Ok(FilmPage {
+                films,
                 total,
                 page,
                 page_size,
@@ -202,37 +202,37 @@ impl Handler<ListMovies> for MovieRepository {
     }
 }
 
-impl Handler<GetMovie> for MovieRepository {
-    type Result = ResponseFuture<Result<Movie, Error>>;
+impl Handler<GetFilm> for MovieRepository {
+    type Result = ResponseFuture<Result<Film, Error>>;
 
-    fn handle(&mut self, GetMovie(id): GetMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, GetFilm(id): GetFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
         in_request(async move {
-            let movie = shared
+            let film = shared
                 .database
                 .read(move |conn| reading::get(conn, &id))
                 .await?;
-            movie.ok_or(Error::NotFound)
+            film.ok_or(Error::NotFound)
         })
     }
 }
 
-impl Handler<CreateMovie> for MovieRepository {
-    type Result = ResponseFuture<Result<Movie, Error>>;
+impl Handler<CreateFilm> for MovieRepository {
+    type Result = ResponseFuture<Result<Film, Error>>;
 
-    fn handle(&mut self, message: CreateMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: CreateFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let CreateMovie {
+        let CreateFilm {
             draft,
             id,
             refuse_same,
         } = message;
-        let now = movies::now();
+        let now = films::now();
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         in_request(async move {
             let create = move |conn: &mut _| {
-                if let Some(movie) = reading::get(conn, &id)? {
-                    return Ok(Ok(movie));
+                if let Some(film) = reading::get(conn, &id)? {
+                    return Ok(Ok(film));
                 }
                 if refuse_same {
                     let same = reading::find_same(conn, draft.title(), draft.release_year())?;
@@ -240,7 +240,7 @@ impl Handler<CreateMovie> for MovieRepository {
                         return Ok(Err(same.id));
                     }
                 }
-                // The id may be that of a movie that was deleted.
+                // The id may be that of a film that was deleted.
                 let version = deleted::after_deletion(conn, &id, now)?;
                 writing::create(conn, &id, &draft, now, version).map(Ok)
             };
@@ -249,22 +249,22 @@ impl Handler<CreateMovie> for MovieRepository {
     }
 }
 
-impl Handler<UpdateMovie> for MovieRepository {
-    type Result = ResponseFuture<Result<Movie, Error>>;
+impl Handler<UpdateFilm> for MovieRepository {
+    type Result = ResponseFuture<Result<Film, Error>>;
 
-    fn handle(&mut self, message: UpdateMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: UpdateFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let UpdateMovie {
+        let UpdateFilm {
             id,
             draft,
             expected_version,
         } = message;
-        let now = movies::now();
+        let now = films::now();
         in_request(async move {
             let update =
                 move |conn: &mut _| writing::update(conn, &id, &draft, expected_version, now);
             match shared.write(update).await? {
-                Edit::Saved(movie) => Ok(movie),
+                Edit::Saved(film) => Ok(film),
                 Edit::Conflict(_) => Err(Error::VersionDiffers),
                 Edit::NotFound => Err(Error::NotFound),
             }
@@ -272,12 +272,12 @@ impl Handler<UpdateMovie> for MovieRepository {
     }
 }
 
-impl Handler<DeleteMovie> for MovieRepository {
+impl Handler<DeleteFilm> for MovieRepository {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, DeleteMovie(id): DeleteMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, DeleteFilm(id): DeleteFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let now = movies::now();
+        let now = films::now();
         in_request(async move {
             let was_there = shared
                 .write(move |conn| writing::delete(conn, &id, now))
@@ -291,12 +291,12 @@ impl Handler<DeleteMovie> for MovieRepository {
     }
 }
 
-impl Handler<RestoreMovie> for MovieRepository {
-    type Result = ResponseFuture<Result<Movie, Error>>;
+impl Handler<RestoreFilm> for MovieRepository {
+    type Result = ResponseFuture<Result<Film, Error>>;
 
-    fn handle(&mut self, RestoreMovie(id): RestoreMovie, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, RestoreFilm(id): RestoreFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let now = movies::now();
+        let now = films::now();
         in_request(async move {
             let restore = move |conn: &mut _| writing::restore(conn, &id, now);
             shared.write(restore).await?.ok_or(Error::NotFound)
@@ -330,13 +330,13 @@ impl Handler<RepairFlags> for MovieRepository {
         let Shared {
             database, changes, ..
         } = self.shared.clone();
-        // In the order in which events lock the movies.
-        repairs.sort_by(|(a, _), (b, _)| a.movie_id.cmp(&b.movie_id));
+        // In the order in which events lock the films.
+        repairs.sort_by(|(a, _), (b, _)| a.film_id.cmp(&b.film_id));
         in_request(async move {
             let repair = move |conn: &mut _| {
                 let mut repaired = 0;
                 for (read, truth) in &repairs {
-                    repaired += usize::from(movies::flags::repair(conn, read, truth)?);
+                    repaired += usize::from(films::flags::repair(conn, read, truth)?);
                 }
                 Ok(repaired)
             };
@@ -361,7 +361,7 @@ impl Handler<LoadSample> for MovieRepository {
 
     fn handle(&mut self, _: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let now = movies::now();
+        let now = films::now();
         in_request(async move { shared.write(move |conn| sample::load(conn, now)).await })
     }
 }
@@ -390,7 +390,7 @@ impl Shared {
         self.figures.summary(read).await
     }
 
-    /// Counted each time: an index has the movies of a year together.
+    /// Counted each time: an index has the films of a year together.
     async fn total_of_year(&self, year: &str, genre: &Option<GenreFilter>) -> Result<i64, Error> {
         let (year, genre) = (year.to_owned(), genre.clone());
         let count = move |conn: &mut _| reading::count_of_year(conn, &year, genre.as_ref());

@@ -14,8 +14,8 @@ use super::{
     movie_repository::{ApplyFlags, MovieRepository},
 };
 use crate::{
+    films::{self, writing::Flag},
     flags::Applied,
-    movies::{self, writing::Flag},
 };
 
 /// How far a version may be ahead of this machine's clock: the clocks of two machines differ.
@@ -30,34 +30,34 @@ const ROUND_DEADLINE: Duration = Duration::from_secs(3_600);
 pub fn start(
     group: &Group,
     bus: &Bus,
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     reconciler: Handle<FlagReconciler>,
 ) -> Consumer {
     let subscription = Subscription {
         topic: STATUS_TOPIC.into(),
         group: STATUS_GROUP.into(),
     };
-    let handler = Arc::new(StatusHandler::new(movies, reconciler));
+    let handler = Arc::new(StatusHandler::new(films, reconciler));
     consume(group, "status-consumer", bus, subscription, handler)
 }
 
 /// Applies status events to the films. An event that comes again, or after a newer one of its film,
 /// changes nothing.
 pub struct StatusHandler {
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     reconciler: Handle<FlagReconciler>,
 }
 
 impl StatusHandler {
-    /// Returns a handler that writes by way of `movies`, and has `reconciler` repair what was missed.
-    pub fn new(movies: Handle<MovieRepository>, reconciler: Handle<FlagReconciler>) -> Self {
-        Self { movies, reconciler }
+    /// Returns a handler that writes by way of `films`, and has `reconciler` repair what was missed.
+    pub fn new(films: Handle<MovieRepository>, reconciler: Handle<FlagReconciler>) -> Self {
+        Self { films, reconciler }
     }
 
     /// Reads `events`; the errors say why they are dead letters.
     async fn read(&self, events: &[Event]) -> Vec<Result<Flag, String>> {
         let mut flags: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
-        let mut limit = movies::now().micros() + CLOCK_TOLERANCE_MICROS;
+        let mut limit = films::now().micros() + CLOCK_TOLERANCE_MICROS;
         let is_beyond = |flag: &Result<Flag, String>, limit| {
             let version = flag.as_ref().ok().and_then(|flag| flag.version);
             version.is_some_and(|version| version > limit)
@@ -81,7 +81,7 @@ impl EventHandler for StatusHandler {
     async fn handle(&self, events: &[Event]) -> Vec<Verdict> {
         let read = self.read(events).await;
         let flags: Vec<Flag> = read.iter().filter_map(|flag| flag.clone().ok()).collect();
-        let applied = match self.movies.ask(ApplyFlags(flags), APPLY_DEADLINE).await {
+        let applied = match self.films.ask(ApplyFlags(flags), APPLY_DEADLINE).await {
             Ok(applied) => applied,
             Err(error) => return vec![Verdict::Retry(error.to_string()); events.len()],
         };
@@ -114,7 +114,7 @@ fn flag(event: &Event) -> Result<Flag, String> {
     let version = event.header(VERSION_HEADER).map(str::parse).transpose();
     let version = version.map_err(|_| format!("the header {VERSION_HEADER} is no number"))?;
     Ok(Flag {
-        movie_id: status.film_id,
+        film_id: status.film_id,
         is_recommended: status.is_recommended,
         version,
     })
@@ -141,7 +141,7 @@ mod tests {
         let payload = r#"{"film_id": "a", "is_recommended": true}"#;
         let with = |version| {
             Ok(Flag {
-                movie_id: "a".into(),
+                film_id: "a".into(),
                 is_recommended: true,
                 version,
             })

@@ -1,7 +1,7 @@
 //! The calls of the Catalog service: those of the contract, and those that the pages need.
 //!
 //! A list is never larger than what gRPC clients take by default: long descriptions are cut short in
-//! it, and the movie says so.
+//! it, and the movie says so. A [`Film`] becomes the wire's `Movie` here, and nowhere else.
 
 use std::{pin::Pin, time::Duration};
 
@@ -20,11 +20,11 @@ use uuid::Uuid;
 use crate::{
     Error,
     actors::movie_repository::{
-        CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample,
-        MovieRepository, RestoreMovie, UpdateMovie,
+        CatalogSummary, CreateFilm, DeleteFilm, GetFilm, ListFilms, LoadSample, MovieRepository,
+        RestoreFilm, UpdateFilm,
     },
     changes::Changes,
-    movies::{self, FilmId, MAX_PAGE_SIZE, MovieDraft, MovieFields},
+    films::{Film, FilmDraft, FilmFields, FilmId, MAX_PAGE_SIZE},
     sample,
 };
 
@@ -40,62 +40,62 @@ const MAX_LIST_BYTES: usize = 3 << 20;
 /// Answers the Catalog service's calls from the movie repository.
 #[derive(Debug)]
 pub struct CatalogService {
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     changes: Changes,
     shutdown: Shutdown,
 }
 
 impl CatalogService {
     /// Makes the service; its streams end when `shutdown` begins.
-    pub fn new(movies: Handle<MovieRepository>, changes: Changes, shutdown: Shutdown) -> Self {
+    pub fn new(films: Handle<MovieRepository>, changes: Changes, shutdown: Shutdown) -> Self {
         Self {
-            movies,
+            films,
             changes,
             shutdown,
         }
     }
 
     async fn create(&self, request: CreateMovieRequest) -> Result<Movie, Error> {
-        let draft = MovieDraft::parse(&MovieFields {
+        let draft = FilmDraft::parse(&FilmFields {
             title: request.title,
             description: request.description,
             genre: request.genre,
             rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
         })?;
-        let create = CreateMovie {
+        let create = CreateFilm {
             draft,
             id: request.id.as_deref().map(new_id).transpose()?,
             refuse_same: request.refuse_same_title_and_year,
         };
-        Ok(self.movies.ask(create, DEADLINE).await??.into())
+        Ok(self.films.ask(create, DEADLINE).await??.into())
     }
 
     async fn get(&self, request: GetMovieRequest) -> Result<Movie, Error> {
         let id: FilmId = request.id.parse()?;
-        Ok(self.movies.ask(GetMovie(id), DEADLINE).await??.into())
+        Ok(self.films.ask(GetFilm(id), DEADLINE).await??.into())
     }
 
     async fn update(&self, request: UpdateMovieRequest) -> Result<Movie, Error> {
         let id: FilmId = request.id.parse()?;
-        let draft = MovieDraft::parse(&MovieFields {
+        let draft = FilmDraft::parse(&FilmFields {
             title: request.title,
             description: request.description,
             genre: request.genre,
             rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
         })?;
-        let update = UpdateMovie {
+        let update = UpdateFilm {
             id,
             draft,
             expected_version: request.expected_version,
         };
-        Ok(self.movies.ask(update, DEADLINE).await??.into())
+        Ok(self.films.ask(update, DEADLINE).await??.into())
     }
 
     async fn delete(&self, request: DeleteMovieRequest) -> Result<DeleteMovieResponse, Error> {
         let id: FilmId = request.id.parse()?;
-        self.movies.ask(DeleteMovie(id), DEADLINE).await??;
+        self.films.ask(DeleteFilm(id), DEADLINE).await??;
         Ok(DeleteMovieResponse { success: true })
     }
 
@@ -111,7 +111,7 @@ impl CatalogService {
         } else {
             request.page_size
         };
-        let message = ListMovies {
+        let message = ListFilms {
             page: request.page.into(),
             page_size: page_size.into(),
             genre: Some(request.genre),
@@ -120,8 +120,8 @@ impl CatalogService {
                 year => Some(year.to_owned()),
             },
         };
-        let page = self.movies.ask(message, DEADLINE).await??;
-        let mut movies: Vec<Movie> = page.movies.into_iter().map(Movie::from).collect();
+        let page = self.films.ask(message, DEADLINE).await??;
+        let mut movies: Vec<Movie> = page.films.into_iter().map(Movie::from).collect();
         if request.without_descriptions {
             movies
                 .iter_mut()
@@ -138,14 +138,14 @@ impl CatalogService {
 
     async fn restore(&self, request: RestoreMovieRequest) -> Result<Movie, Error> {
         let id: FilmId = request.id.parse()?;
-        Ok(self.movies.ask(RestoreMovie(id), DEADLINE).await??.into())
+        Ok(self.films.ask(RestoreFilm(id), DEADLINE).await??.into())
     }
 
     async fn summary(&self) -> Result<Summary, Error> {
-        let summary = self.movies.ask(CatalogSummary, DEADLINE).await??;
-        let count = |(genre, movies): &(String, i64)| GenreCount {
+        let summary = self.films.ask(CatalogSummary, DEADLINE).await??;
+        let count = |(genre, films): &(String, i64)| GenreCount {
             genre: genre.clone(),
-            movies: *movies,
+            movies: *films,
         };
         Ok(Summary {
             total: summary.total,
@@ -155,7 +155,7 @@ impl CatalogService {
     }
 
     async fn load_sample(&self) -> Result<LoadSampleResponse, Error> {
-        let added = self.movies.ask(LoadSample, SAMPLE_DEADLINE).await??;
+        let added = self.films.ask(LoadSample, SAMPLE_DEADLINE).await??;
         Ok(LoadSampleResponse {
             added: i32::try_from(added).unwrap_or(i32::MAX),
         })
@@ -297,21 +297,21 @@ fn rfc3339(time: NaiveDateTime) -> String {
     time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-impl From<movies::Movie> for Movie {
-    fn from(movie: movies::Movie) -> Self {
-        let exact_rating = movie.rating_decimal();
+impl From<Film> for Movie {
+    fn from(film: Film) -> Self {
+        let exact_rating = film.rating_decimal();
         Self {
             rating: exact_rating.unwrap_or_default(),
-            id: movie.id.to_string(),
-            title: movie.title,
-            description: movie.description,
-            genre: movie.genre,
-            release_year: movie.release_year,
-            created_at: rfc3339(movie.created_at),
-            updated_at: rfc3339(movie.updated_at),
+            id: film.id.to_string(),
+            title: film.title,
+            description: film.description,
+            genre: film.genre,
+            release_year: film.release_year,
+            created_at: rfc3339(film.created_at),
+            updated_at: rfc3339(film.updated_at),
             exact_rating,
-            is_recommended: Some(movie.is_recommended),
-            version: Some(movie.version),
+            is_recommended: Some(film.is_recommended),
+            version: Some(film.version),
             description_is_cut: None,
         }
     }

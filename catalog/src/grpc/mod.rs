@@ -20,14 +20,14 @@ use crate::{actors::movie_repository::MovieRepository, changes::Changes, system:
 /// the field it stands in.
 const MAX_REQUEST_BYTES: usize = 512 << 10;
 
-/// The Catalog service over `movies`, for a gRPC server.
+/// The Catalog service over `films`, for a gRPC server.
 pub fn service(
-    movies: Handle<MovieRepository>,
+    films: Handle<MovieRepository>,
     changes: Changes,
     shutdown: Shutdown,
     calls: Calls,
 ) -> GrpcService {
-    let catalog = CatalogServer::new(CatalogService::new(movies, changes, shutdown))
+    let catalog = CatalogServer::new(CatalogService::new(films, changes, shutdown))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_RESPONSE_BYTES);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use storage::DbConnection;
 
-use crate::movies::{FilmId, Moment, MovieDraft, MovieFields, deleted, reading, writing};
+use crate::films::{FilmDraft, FilmFields, FilmId, Moment, deleted, reading, writing};
 
 /// Facts and descriptions, in the order in which the pages list them.
 const FILMS: &str = include_str!("films.json");
@@ -28,7 +28,7 @@ pub fn count() -> usize {
     films().len()
 }
 
-/// Adds the sample's films if there is no movie at all; answers how many were added. The films'
+/// Adds the sample's films if there is no film at all; answers how many were added. The films'
 /// times of addition are a second apart, so that their order is the sample's.
 ///
 /// # Errors
@@ -54,14 +54,14 @@ pub fn load(conn: &mut DbConnection, now: Moment) -> QueryResult<usize> {
     Ok(films.len())
 }
 
-fn films() -> Vec<(FilmId, MovieDraft)> {
+fn films() -> Vec<(FilmId, FilmDraft)> {
     let films: Vec<SampleFilm> = serde_json::from_str(FILMS).expect("a test reads the sample");
     films.into_iter().map(SampleFilm::draft).collect()
 }
 
 impl SampleFilm {
     /// The id follows from title and year, so that two catalogs cannot both load the sample.
-    fn draft(self) -> (FilmId, MovieDraft) {
+    fn draft(self) -> (FilmId, FilmDraft) {
         let digest = Sha256::digest(format!("{} ({})", self.title, self.year));
         let mut bytes = [0; 16];
         bytes
@@ -69,7 +69,7 @@ impl SampleFilm {
             .zip(digest)
             .for_each(|(byte, digest)| *byte = digest);
         let id = FilmId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid());
-        let fields = MovieFields {
+        let fields = FilmFields {
             title: self.title,
             description: self.description,
             genre: self.genre,
@@ -78,7 +78,7 @@ impl SampleFilm {
         };
         (
             id,
-            MovieDraft::parse(&fields).expect("a test checks the sample"),
+            FilmDraft::parse(&fields).expect("a test checks the sample"),
         )
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use catalog::{actors::movie_repository::DeleteMovie, grpc};
+use catalog::{actors::movie_repository::DeleteFilm, grpc};
 use prost::Message;
 use proto::{
     reasons,
@@ -32,7 +32,7 @@ async fn connect(world: &World) -> Channel {
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = grpc::service(
-        world.movies.clone(),
+        world.films.clone(),
         world.changes.clone(),
         world.process.shutdown.clone(),
         Calls::new(GrpcLimits::default(), world.process.shutdown.clone()),
@@ -570,8 +570,8 @@ async fn what_goes_wrong_inside_is_not_shown() {
     let id = "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse().unwrap();
     assert!(
         world
-            .movies
-            .ask(DeleteMovie(id), DEADLINE)
+            .films
+            .ask(DeleteFilm(id), DEADLINE)
             .await
             .unwrap()
             .is_err()

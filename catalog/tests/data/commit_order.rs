@@ -3,7 +3,7 @@
 
 use std::sync::mpsc;
 
-use catalog::movies::{FilmId, Moment, writing};
+use catalog::films::{FilmId, Moment, writing};
 use diesel::Connection;
 use storage::testing::TestDatabase;
 use testkit::{FakeRecommendations, eventually};

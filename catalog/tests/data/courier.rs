@@ -1,4 +1,4 @@
-//! A movie write that was acknowledged reaches recommendations, in version order per film,
+//! A write of a film that was acknowledged reaches recommendations, in version order per film,
 //! whatever is down meanwhile.
 
 use std::{collections::HashMap, time::Duration};
@@ -6,9 +6,9 @@ use std::{collections::HashMap, time::Duration};
 use catalog::{
     actors::{
         film_courier::Pace,
-        movie_repository::{DeleteMovie, LoadSample, UpdateMovie},
+        movie_repository::{DeleteFilm, LoadSample, UpdateFilm},
     },
-    movies::{FilmId, outbox},
+    films::{FilmId, outbox},
     sample,
 };
 use storage::testing::databases;
@@ -18,9 +18,9 @@ use tonic::Code;
 use crate::support::{DEADLINE, PACE, World, draft, execute};
 
 async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
-    let message = UpdateMovie::new(id.clone(), draft(title));
+    let message = UpdateFilm::new(id.clone(), draft(title));
     world
-        .movies
+        .films
         .ask(message, DEADLINE)
         .await
         .unwrap()
@@ -30,8 +30,8 @@ async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
 
 async fn delete(world: &World, id: &FilmId) {
     world
-        .movies
-        .ask(DeleteMovie(id.clone()), DEADLINE)
+        .films
+        .ask(DeleteFilm(id.clone()), DEADLINE)
         .await
         .unwrap()
         .unwrap();
@@ -60,22 +60,22 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
     for db in databases("courier-update") {
         let recommender = FakeRecommendations::start();
         let world = World::start(&db, recommender.address()).await;
-        let film = catalog::movies::MovieFields {
+        let fields = catalog::films::FilmFields {
             title: "The Thing".into(),
             description: "Ice, and DOGS.\nMore".into(),
             genre: "Horror".into(),
             rating: "8.2".into(),
             release_year: "1982".into(),
         };
-        let draft = catalog::movies::MovieDraft::parse(&film).unwrap();
-        let message = catalog::actors::movie_repository::CreateMovie::new(draft);
-        let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        let draft = catalog::films::FilmDraft::parse(&fields).unwrap();
+        let message = catalog::actors::movie_repository::CreateFilm::new(draft);
+        let film = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
         delivered(&world).await;
         let told = recommender.told();
         let [Told::Saved(update)] = told.as_slice() else {
             panic!("{told:?}")
         };
-        assert_eq!(update.film_id, movie.id.to_string());
+        assert_eq!(update.film_id, film.id.to_string());
         assert_eq!(
             (update.title.as_str(), update.genre.as_str()),
             ("The Thing", "Horror")
@@ -86,7 +86,7 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
             update.keywords,
             ["the", "thing", "ice,", "and", "dogs.", "more", "horror"]
         );
-        assert_eq!(update.version, Some(movie.version));
+        assert_eq!(update.version, Some(film.version));
     }
 }
 
@@ -168,7 +168,7 @@ async fn many_films_are_on_their_way_at_once_but_not_too_many() {
         recommender.decide_by(|_| Ok(Duration::from_millis(5)));
         let world = World::start(&db, recommender.address()).await;
         let added = world
-            .movies
+            .films
             .ask(LoadSample, DEADLINE)
             .await
             .unwrap()
@@ -299,8 +299,8 @@ async fn an_old_recommendations_service_need_not_know_deletions() {
             Told::Saved(_) => Ok(Duration::ZERO),
         });
         let world = World::start(&db, recommender.address()).await;
-        let movie = world.create("Film").await;
-        delete(&world, &movie.id).await;
+        let film = world.create("Film").await;
+        delete(&world, &film.id).await;
         delivered(&world).await;
     }
 }
@@ -310,16 +310,16 @@ async fn a_film_deleted_past_the_catalog_is_told_as_deleted() {
     for db in databases("courier-past-us") {
         let recommender = FakeRecommendations::absent();
         let world = World::start(&db, recommender.address()).await;
-        let movie = world.create("Film").await;
+        let film = world.create("Film").await;
         world.stop().await;
         execute(&db, "DELETE FROM movies");
         recommender.come_back();
         let world = World::start(&db, recommender.address()).await;
         delivered(&world).await;
-        let told = recommender.told_of(movie.id.as_str());
+        let told = recommender.told_of(film.id.as_str());
         assert_eq!(
             told.last().map(Told::version),
-            Some(movie.version + 1),
+            Some(film.version + 1),
             "{told:?}"
         );
     }
@@ -336,11 +336,8 @@ async fn two_couriers_on_one_database_lose_nothing() {
         );
         let mut newest = HashMap::new();
         for i in 0..20 {
-            let movie = one.create(&format!("Film {i}")).await;
-            newest.insert(
-                movie.id.to_string(),
-                edit(&other, &movie.id, "Edited").await,
-            );
+            let film = one.create(&format!("Film {i}")).await;
+            newest.insert(film.id.to_string(), edit(&other, &film.id, "Edited").await);
         }
         delivered(&one).await;
         for (id, version) in newest {

@@ -1,8 +1,8 @@
 //! Databases that an older deployment filled keep every row that means something.
 
 use catalog::{
-    actors::movie_repository::{GetMovie, ListMovies, UpdateMovie},
-    movies::{self, FilmId},
+    actors::movie_repository::{GetFilm, ListFilms, UpdateFilm},
+    films::{self, FilmId},
 };
 use storage::testing::TestDatabase;
 use testkit::{FakeRecommendations, eventually};
@@ -51,15 +51,15 @@ const OLD_ROWS: &str = "
 async fn is_migrated(db: TestDatabase) {
     let recommender = FakeRecommendations::start();
     let world = World::start(&db, recommender.address()).await;
-    let list = ListMovies {
+    let list = ListFilms {
         page: 1,
         page_size: 10,
         genre: None,
         year: None,
     };
-    let page = world.movies.ask(list, DEADLINE).await.unwrap().unwrap();
+    let page = world.films.ask(list, DEADLINE).await.unwrap().unwrap();
     let listed: Vec<_> = page
-        .movies
+        .films
         .iter()
         .map(|m| (m.id.as_str(), m.title.as_str()))
         .collect();
@@ -71,14 +71,14 @@ async fn is_migrated(db: TestDatabase) {
             ("6F9619FF-8B86-D011-B42D-00C04FC96400", "Untitled"),
         ]
     );
-    let amelie = &page.movies[0];
+    let amelie = &page.films[0];
     assert_eq!(
         (amelie.description.as_str(), amelie.rating),
         ("Été", Some(8.3))
     );
     assert_eq!(amelie.created_at.to_string(), "2020-01-02 03:04:05");
     assert!(amelie.is_recommended);
-    assert_eq!(page.movies[1].created_at, page.movies[1].updated_at);
+    assert_eq!(page.films[1].created_at, page.films[1].updated_at);
 
     eventually("recommendations is told of all", || async {
         world.outbox_len().await == 0
@@ -87,11 +87,11 @@ async fn is_migrated(db: TestDatabase) {
     assert_eq!(recommender.told().len(), 3);
 
     let odd: FilmId = "not-a-uuid".parse().unwrap();
-    let update = UpdateMovie::new(odd.clone(), draft("Even 🎬"));
-    world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
+    let update = UpdateFilm::new(odd.clone(), draft("Even 🎬"));
+    world.films.ask(update, DEADLINE).await.unwrap().unwrap();
     let odd = world
-        .movies
-        .ask(GetMovie(odd), DEADLINE)
+        .films
+        .ask(GetFilm(odd), DEADLINE)
         .await
         .unwrap()
         .unwrap();
@@ -124,7 +124,7 @@ async fn each_mysql_step_may_find_its_own_work_done() {
     };
     execute(&db, OLD_MYSQL);
     execute(&db, OLD_ROWS);
-    let migrate = || std::thread::scope(|s| drop(s.spawn(|| db.migrate(movies::migrations()))));
+    let migrate = || std::thread::scope(|s| drop(s.spawn(|| db.migrate(films::migrations()))));
     migrate();
     // A crash between a step and its entry in the book makes the step run again.
     execute(&db, "DELETE FROM __diesel_schema_migrations");

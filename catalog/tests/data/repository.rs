@@ -8,11 +8,11 @@ use catalog::{
     actors::{
         genre_lister::GenreLister,
         movie_repository::{
-            CatalogSummary, CreateMovie, DeleteMovie, GetMovie, ListMovies, LoadSample, UpdateMovie,
+            CatalogSummary, CreateFilm, DeleteFilm, GetFilm, ListFilms, LoadSample, UpdateFilm,
         },
     },
-    movies::{
-        self, FilmId, Moment, Movie, MovieDraft, MovieFields, MoviePage, deleted, reading,
+    films::{
+        self, Film, FilmDraft, FilmFields, FilmId, FilmPage, Moment, deleted, reading,
         writing::{self, Edit},
     },
     sample,
@@ -23,7 +23,7 @@ use testkit::eventually;
 
 use crate::support::{DEADLINE, World, draft, execute, fields, nowhere};
 
-async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> MoviePage {
+async fn list(world: &World, page: i64, page_size: i64, genre: Option<&str>) -> FilmPage {
     list_of_year(world, (page, page_size), genre, None).await
 }
 
@@ -32,51 +32,48 @@ async fn list_of_year(
     (page, page_size): (i64, i64),
     genre: Option<&str>,
     year: Option<&str>,
-) -> MoviePage {
-    let message = ListMovies {
+) -> FilmPage {
+    let message = ListFilms {
         page,
         page_size,
         genre: genre.map(Into::into),
         year: year.map(Into::into),
     };
-    world.movies.ask(message, DEADLINE).await.unwrap().unwrap()
+    world.films.ask(message, DEADLINE).await.unwrap().unwrap()
 }
 
-async fn get(world: &World, id: &FilmId) -> Result<Movie, Error> {
+async fn get(world: &World, id: &FilmId) -> Result<Film, Error> {
     world
-        .movies
-        .ask(GetMovie(id.clone()), DEADLINE)
+        .films
+        .ask(GetFilm(id.clone()), DEADLINE)
         .await
         .unwrap()
 }
 
-fn saved(edit: Edit) -> Movie {
+fn saved(edit: Edit) -> Film {
     match edit {
-        Edit::Saved(movie) => movie,
+        Edit::Saved(film) => film,
         other => panic!("the edit was not saved: {other:?}"),
     }
 }
 
-fn titles(page: &MoviePage) -> Vec<&str> {
-    page.movies
-        .iter()
-        .map(|movie| movie.title.as_str())
-        .collect()
+fn titles(page: &FilmPage) -> Vec<&str> {
+    page.films.iter().map(|film| film.title.as_str()).collect()
 }
 
 #[actix_web::test]
-async fn a_movie_is_kept_as_it_was_given() {
+async fn a_film_is_kept_as_it_was_given() {
     for db in databases("roundtrip") {
         let world = World::start(&db, nowhere()).await;
-        let given = MovieFields {
+        let given = FilmFields {
             title: "Jeanne d’Arc – 𝄞 'quoted' \\ \"%_\"".into(),
             description: "A line.\n\nAnother, with émojis 🎬.".into(),
             genre: "Drama, Biography".into(),
             rating: "8.1".into(),
             release_year: "1928".into(),
         };
-        let message = CreateMovie::new(MovieDraft::parse(&given).unwrap());
-        let created = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        let message = CreateFilm::new(FilmDraft::parse(&given).unwrap());
+        let created = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!(created.title, given.title);
         assert_eq!(created.description, given.description);
         assert_eq!(created.genre, given.genre);
@@ -86,22 +83,22 @@ async fn a_movie_is_kept_as_it_was_given() {
         assert!(!created.is_recommended);
         assert_eq!(get(&world, &created.id).await.unwrap(), created);
 
-        let message = UpdateMovie::new(created.id.clone(), draft("Other"));
-        let updated = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        let message = UpdateFilm::new(created.id.clone(), draft("Other"));
+        let updated = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!((updated.title.as_str(), updated.rating), ("Other", None));
         assert_eq!(updated.created_at, created.created_at);
         assert!(updated.updated_at > created.updated_at && updated.version > created.version);
         assert_eq!(get(&world, &created.id).await.unwrap(), updated);
 
-        let delete = || world.movies.ask(DeleteMovie(created.id.clone()), DEADLINE);
+        let delete = || world.films.ask(DeleteFilm(created.id.clone()), DEADLINE);
         delete().await.unwrap().unwrap();
         assert!(matches!(delete().await.unwrap(), Err(Error::NotFound)));
         assert!(matches!(
             get(&world, &created.id).await,
             Err(Error::NotFound)
         ));
-        let message = UpdateMovie::new(created.id.clone(), draft("Other"));
-        let gone = world.movies.ask(message, DEADLINE).await.unwrap();
+        let message = UpdateFilm::new(created.id.clone(), draft("Other"));
+        let gone = world.films.ask(message, DEADLINE).await.unwrap();
         assert!(matches!(gone, Err(Error::NotFound)));
     }
 }
@@ -120,7 +117,7 @@ async fn versions_grow_even_when_the_clock_goes_back() {
                 let again = saved(writing::update(conn, &id, &draft("B"), None, at(10))?);
                 let later = saved(writing::update(conn, &id, &draft("B"), None, at(5_000))?);
                 writing::delete(conn, &id, at(20))?;
-                Ok([created, earlier, again, later].map(|movie| movie.version))
+                Ok([created, earlier, again, later].map(|film| film.version))
             })
             .await
             .unwrap();
@@ -135,20 +132,20 @@ async fn a_rating_of_0_is_kept_and_none_is_none() {
     for db in databases("ratings") {
         let world = World::start(&db, nowhere()).await;
         let rated = |rating: &str| {
-            MovieDraft::parse(&MovieFields {
+            FilmDraft::parse(&FilmFields {
                 rating: rating.into(),
                 ..fields("A")
             })
             .unwrap()
         };
         for (typed, expected) in [("0", Some(0.0)), ("", None), ("0,0", Some(0.0))] {
-            let create = CreateMovie::new(rated(typed));
-            let movie = world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
-            assert_eq!(movie.rating_decimal(), expected, "{typed:?}");
-            assert_eq!(get(&world, &movie.id).await.unwrap(), movie);
+            let create = CreateFilm::new(rated(typed));
+            let film = world.films.ask(create, DEADLINE).await.unwrap().unwrap();
+            assert_eq!(film.rating_decimal(), expected, "{typed:?}");
+            assert_eq!(get(&world, &film.id).await.unwrap(), film);
             for (edited, expected) in [("5", Some(5.0)), ("0", Some(0.0)), ("", None)] {
-                let update = UpdateMovie::new(movie.id.clone(), rated(edited));
-                let edit = world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
+                let update = UpdateFilm::new(film.id.clone(), rated(edited));
+                let edit = world.films.ask(update, DEADLINE).await.unwrap().unwrap();
                 assert_eq!(edit.rating_decimal(), expected, "{edited:?}");
             }
         }
@@ -204,19 +201,19 @@ async fn of_two_edits_of_one_version_at_once_one_is_a_conflict() {
             World::start(&db, nowhere()).await,
             World::start(&db, nowhere()).await,
         );
-        let movie = one.create("A").await;
+        let film = one.create("A").await;
         let edit = |world: &World, title: &'static str| {
-            let (database, id, version) = (world.database.clone(), movie.id.clone(), movie.version);
+            let (database, id, version) = (world.database.clone(), film.id.clone(), film.version);
             async move {
                 let edit = move |conn: &mut _| {
-                    writing::update(conn, &id, &draft(title), Some(version), movies::now())
+                    writing::update(conn, &id, &draft(title), Some(version), films::now())
                 };
                 database.write(edit).await.unwrap()
             }
         };
         let edits = futures::future::join(edit(&one, "B"), edit(&other, "C")).await;
         let (winner, loser) = match edits {
-            (Edit::Saved(movie), other) | (other, Edit::Saved(movie)) => (movie, other),
+            (Edit::Saved(film), other) | (other, Edit::Saved(film)) => (film, other),
             neither => panic!("{neither:?}"),
         };
         assert_eq!(loser, Edit::Conflict(winner));
@@ -224,7 +221,7 @@ async fn of_two_edits_of_one_version_at_once_one_is_a_conflict() {
 }
 
 #[actix_web::test]
-async fn a_deleted_movie_comes_back_as_it_was_and_newer_than_its_deletion() {
+async fn a_deleted_film_comes_back_as_it_was_and_newer_than_its_deletion() {
     for db in databases("restored") {
         let world = World::start(&db, nowhere()).await;
         let id = FilmId::new(7);
@@ -233,20 +230,20 @@ async fn a_deleted_movie_comes_back_as_it_was_and_newer_than_its_deletion() {
             .database
             .write(move |conn| {
                 let at = |seconds: i64| Moment::from_micros(seconds * second);
-                let facts = MovieFields {
+                let facts = FilmFields {
                     description: "Ice.".into(),
                     genre: "Horror".into(),
                     rating: "0".into(),
                     release_year: "1982".into(),
                     ..fields("The Thing")
                 };
-                let facts = MovieDraft::parse(&facts).unwrap();
+                let facts = FilmDraft::parse(&facts).unwrap();
                 let created = writing::create(conn, &id, &facts, at(1), at(10))?;
                 assert_eq!(writing::restore(conn, &id, at(11))?, Some(created.clone()));
                 assert!(writing::delete(conn, &id, at(20))?);
                 // The clock has gone back meanwhile.
                 let restored = writing::restore(conn, &id, at(2))?.unwrap();
-                let expected = Movie {
+                let expected = Film {
                     version: 20 * second + 1,
                     ..created.clone()
                 };
@@ -278,7 +275,7 @@ async fn a_deleted_movie_comes_back_as_it_was_and_newer_than_its_deletion() {
 }
 
 #[actix_web::test]
-async fn movies_of_the_same_title_and_year_are_found_in_any_spelling() {
+async fn films_of_the_same_title_and_year_are_found_in_any_spelling() {
     for db in databases("same") {
         let world = World::start(&db, nowhere()).await;
         for (title, year) in [
@@ -288,12 +285,12 @@ async fn movies_of_the_same_title_and_year_are_found_in_any_spelling() {
             ("Die weiße Hölle", ""),
             ("Die  Weisse HO\u{308}LLE", ""),
         ] {
-            let movie = MovieFields {
+            let film = FilmFields {
                 release_year: year.into(),
                 ..fields(title)
             };
-            let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
-            world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
+            let create = CreateFilm::new(FilmDraft::parse(&film).unwrap());
+            world.films.ask(create, DEADLINE).await.unwrap().unwrap();
         }
         for (title, year, found) in [
             ("солярис", "1972", 2),
@@ -332,11 +329,11 @@ async fn pages_are_newest_first_and_keep_their_filter() {
                 // Three at a time are of the same moment: the id decides, the same way each time.
                 let at = Moment::from_micros(i64::from(i / 3) * 1_000_000);
                 let genre = if i % 5 == 0 { "Drama, Sci_Fi" } else { "drama" };
-                let film = MovieFields {
+                let film = FilmFields {
                     genre: genre.into(),
                     ..fields(&format!("{i:02}"))
                 };
-                let film = MovieDraft::parse(&film).unwrap();
+                let film = FilmDraft::parse(&film).unwrap();
                 let id = FilmId::from(uuid::Uuid::from_u128(u128::try_from(i).unwrap()));
                 writing::create(conn, &id, &film, at, at)?;
             }
@@ -353,7 +350,7 @@ async fn pages_are_newest_first_and_keep_their_filter() {
             ["04", "03", "02", "01", "00"]
         );
         let beyond = list(&world, 4, 10, None).await;
-        assert_eq!((beyond.movies.len(), beyond.total), (0, 25));
+        assert_eq!((beyond.films.len(), beyond.total), (0, 25));
         assert_eq!(list(&world, i64::MAX, i64::MAX, None).await.page_size, 100);
         assert_eq!(titles(&list(&world, -1, 1, None).await), ["24"]);
 
@@ -369,24 +366,24 @@ async fn pages_are_newest_first_and_keep_their_filter() {
     }
 }
 
-/// Titles of the movies of a genre, oldest first.
+/// Titles of the films of a genre, oldest first.
 async fn of_genre(world: &World, genre: &str) -> Vec<String> {
     let page = list(world, 1, 100, Some(genre)).await;
-    assert_eq!(page.total, page.movies.len() as i64, "{genre}");
-    page.movies
+    assert_eq!(page.total, page.films.len() as i64, "{genre}");
+    page.films
         .into_iter()
         .rev()
-        .map(|movie| movie.title)
+        .map(|film| film.title)
         .collect()
 }
 
-async fn add(world: &World, title: &str, genre: &str) -> Movie {
-    let movie = MovieFields {
+async fn add(world: &World, title: &str, genre: &str) -> Film {
+    let film = FilmFields {
         genre: genre.into(),
         ..fields(title)
     };
-    let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
-    world.movies.ask(create, DEADLINE).await.unwrap().unwrap()
+    let create = CreateFilm::new(FilmDraft::parse(&film).unwrap());
+    world.films.ask(create, DEADLINE).await.unwrap().unwrap()
 }
 
 #[actix_web::test]
@@ -420,7 +417,7 @@ async fn a_genre_is_found_in_any_spelling_and_whole() {
             assert_eq!(of_genre(&world, genre).await, expected, "{genre}");
         }
         let summary = world
-            .movies
+            .films
             .ask(CatalogSummary, DEADLINE)
             .await
             .unwrap()
@@ -436,7 +433,7 @@ async fn a_genre_is_found_in_any_spelling_and_whole() {
 }
 
 #[actix_web::test]
-async fn movies_of_a_year_are_listed_with_and_without_a_genre() {
+async fn films_of_a_year_are_listed_with_and_without_a_genre() {
     for db in databases("years") {
         let world = World::start(&db, nowhere()).await;
         for (title, genre, year) in [
@@ -446,13 +443,13 @@ async fn movies_of_a_year_are_listed_with_and_without_a_genre() {
             ("4", "Crime", "1994"),
             ("5", "Drama", ""),
         ] {
-            let movie = MovieFields {
+            let film = FilmFields {
                 genre: genre.into(),
                 release_year: year.into(),
                 ..fields(title)
             };
-            let create = CreateMovie::new(MovieDraft::parse(&movie).unwrap());
-            world.movies.ask(create, DEADLINE).await.unwrap().unwrap();
+            let create = CreateFilm::new(FilmDraft::parse(&film).unwrap());
+            world.films.ask(create, DEADLINE).await.unwrap().unwrap();
         }
         for (year, genre, page, expected, total) in [
             ("1994", None, (1, 10), "421", 3),
@@ -464,37 +461,37 @@ async fn movies_of_a_year_are_listed_with_and_without_a_genre() {
             ("199", None, (1, 10), "", 0),
         ] {
             let listed = list_of_year(&world, page, genre, Some(year)).await;
-            let titles: String = listed.movies.into_iter().map(|movie| movie.title).collect();
+            let titles: String = listed.films.into_iter().map(|film| film.title).collect();
             assert_eq!((titles.as_str(), listed.total), (expected, total), "{year}");
         }
     }
 }
 
 #[actix_web::test]
-async fn genres_follow_every_change_of_a_movie() {
+async fn genres_follow_every_change_of_a_film() {
     for db in databases("genre-changes") {
         let world = World::start(&db, nowhere()).await;
-        let movie = add(&world, "A", "Noir, Crime").await;
+        let film = add(&world, "A", "Noir, Crime").await;
         assert_eq!(of_genre(&world, "noir").await, ["A"]);
-        let edited = MovieDraft::parse(&MovieFields {
+        let edited = FilmDraft::parse(&FilmFields {
             genre: "crime, War".into(),
             ..fields("A")
         });
-        let update = UpdateMovie::new(movie.id.clone(), edited.unwrap());
-        world.movies.ask(update, DEADLINE).await.unwrap().unwrap();
+        let update = UpdateFilm::new(film.id.clone(), edited.unwrap());
+        world.films.ask(update, DEADLINE).await.unwrap().unwrap();
         for (genre, count) in [("noir", 0), ("crime", 1), ("war", 1)] {
             assert_eq!(of_genre(&world, genre).await.len(), count, "{genre}");
         }
-        let delete = DeleteMovie(movie.id.clone());
-        world.movies.ask(delete, DEADLINE).await.unwrap().unwrap();
+        let delete = DeleteFilm(film.id.clone());
+        world.films.ask(delete, DEADLINE).await.unwrap().unwrap();
         let rows = "SELECT COUNT(*) AS count FROM movie_genres";
         assert_eq!(world.count(rows).await, 0);
-        let id = movie.id.clone();
-        let restore = move |conn: &mut _| writing::restore(conn, &id, movies::now());
+        let id = film.id.clone();
+        let restore = move |conn: &mut _| writing::restore(conn, &id, films::now());
         world.database.write(restore).await.unwrap().unwrap();
         assert_eq!(world.count(rows).await, 2);
-        let none = UpdateMovie::new(movie.id.clone(), draft("A"));
-        world.movies.ask(none, DEADLINE).await.unwrap().unwrap();
+        let none = UpdateFilm::new(film.id.clone(), draft("A"));
+        world.films.ask(none, DEADLINE).await.unwrap().unwrap();
         assert_eq!(world.count(rows).await, 0);
     }
 }
@@ -595,21 +592,21 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
                 let first = 2_344 - (page.page - 1) * page_size;
                 let expected: Vec<String> = (0..=first)
                     .rev()
-                    .take(page.movies.len())
+                    .take(page.films.len())
                     .map(|i| i.to_string())
                     .collect();
                 assert_eq!(titles(&page), expected);
-                assert_eq!(page.movies.len() as i64, page_size.min(first + 1));
+                assert_eq!(page.films.len() as i64, page_size.min(first + 1));
             }
         }
-        let deleted = list(&world, 1_500, 1, None).await.movies.remove(0);
+        let deleted = list(&world, 1_500, 1, None).await.films.remove(0);
         world
-            .movies
-            .ask(DeleteMovie(deleted.id), DEADLINE)
+            .films
+            .ask(DeleteFilm(deleted.id), DEADLINE)
             .await
             .unwrap()
             .unwrap();
-        let below = list(&world, 1_500, 1, None).await.movies.remove(0);
+        let below = list(&world, 1_500, 1, None).await.films.remove(0);
         assert_eq!(below.title, (2_344 - 1_500).to_string());
     }
 }
@@ -620,19 +617,19 @@ async fn figures_follow_every_write() {
         let world = World::start(&db, nowhere()).await;
         let summary = || async {
             world
-                .movies
+                .films
                 .ask(CatalogSummary, DEADLINE)
                 .await
                 .unwrap()
                 .unwrap()
         };
         assert_eq!(summary().await.total, 0);
-        let film = MovieFields {
+        let film = FilmFields {
             genre: "Noir, Crime".into(),
             ..fields("A")
         };
-        let message = CreateMovie::new(MovieDraft::parse(&film).unwrap());
-        let movie = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
+        let message = CreateFilm::new(FilmDraft::parse(&film).unwrap());
+        let film = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
         assert_eq!(summary().await.total, 1);
         assert_eq!(
             summary().await.genres,
@@ -640,8 +637,8 @@ async fn figures_follow_every_write() {
         );
         assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 1);
         world
-            .movies
-            .ask(DeleteMovie(movie.id), DEADLINE)
+            .films
+            .ask(DeleteFilm(film.id), DEADLINE)
             .await
             .unwrap()
             .unwrap();
@@ -656,7 +653,7 @@ async fn the_sample_is_loaded_once_and_in_its_order() {
         let world = World::start(&db, nowhere()).await;
         let load = || async {
             world
-                .movies
+                .films
                 .ask(LoadSample, DEADLINE)
                 .await
                 .unwrap()
@@ -671,7 +668,7 @@ async fn the_sample_is_loaded_once_and_in_its_order() {
         let page = list(&world, 1, 100, None).await;
         let again = list(&world, 1, 100, None).await;
         assert_eq!(page, again);
-        let times: Vec<_> = page.movies.iter().map(|movie| movie.created_at).collect();
+        let times: Vec<_> = page.films.iter().map(|film| film.created_at).collect();
         assert!(times.windows(2).all(|pair| pair[0] > pair[1]));
         let empty = world.database.read(reading::is_empty).await.unwrap();
         assert!(!empty);
@@ -685,21 +682,21 @@ async fn two_catalogs_on_one_database_both_write() {
             World::start(&db, nowhere()).await,
             World::start(&db, nowhere()).await,
         );
-        let movie = one.create("A").await;
+        let film = one.create("A").await;
         let edits = (0..20).map(|i| {
             let world = if i % 2 == 0 { &one } else { &other };
             world
-                .movies
-                .ask(UpdateMovie::new(movie.id.clone(), draft("B")), DEADLINE)
+                .films
+                .ask(UpdateFilm::new(film.id.clone(), draft("B")), DEADLINE)
         });
         let edited = futures::future::join_all(edits).await;
         let mut versions: Vec<i64> = edited
             .into_iter()
-            .map(|movie| movie.unwrap().unwrap().version)
+            .map(|film| film.unwrap().unwrap().version)
             .collect();
         versions.sort_unstable();
         versions.dedup();
         assert_eq!(versions.len(), 20, "each write has a version of its own");
-        assert_eq!(get(&other, &movie.id).await.unwrap().version, versions[19]);
+        assert_eq!(get(&other, &film.id).await.unwrap().version, versions[19]);
     }
 }

@@ -1,7 +1,7 @@
 //! `is_recommended` follows the status events, whatever comes twice or late.
 
 use bus::{Event, EventHandler, Verdict};
-use catalog::actors::{flag_reconciler::CompareAllFlags, movie_repository::GetMovie};
+use catalog::actors::{flag_reconciler::CompareAllFlags, movie_repository::GetFilm};
 use proto::{
     FilmId,
     events::{RecommendationStatus, STATUS_TOPIC, VERSION_HEADER},
@@ -32,20 +32,17 @@ async fn the_newest_version_counts_and_repetition_changes_nothing() {
     for db in databases("status") {
         let world = World::start(&db, nowhere()).await;
         let handler = world.status_handler();
-        let movie = world.create("Film").await;
-        let id = movie.id.to_string();
+        let film = world.create("Film").await;
+        let id = film.id.to_string();
         let apply = |is_recommended, version| {
-            let (handler, id, world, movie) = (&handler, &id, &world, &movie);
+            let (handler, id, world, film) = (&handler, &id, &world, &film);
             async move {
                 let verdicts = handler.handle(&[event(id, is_recommended, version)]).await;
                 assert_eq!(verdicts, [Verdict::Done]);
-                let message = GetMovie(movie.id.clone());
-                let movie_now = world.movies.ask(message, DEADLINE).await.unwrap().unwrap();
-                assert_eq!(
-                    movie_now.version, movie.version,
-                    "the facts are not touched"
-                );
-                movie_now.is_recommended
+                let message = GetFilm(film.id.clone());
+                let film_now = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
+                assert_eq!(film_now.version, film.version, "the facts are not touched");
+                film_now.is_recommended
             }
         };
         assert!(apply(true, Some(10)).await);
@@ -109,9 +106,9 @@ async fn a_batch_is_applied_in_order_around_what_cannot_be_read() {
                 .all(|verdict| !matches!(verdict, Verdict::Retry(_)))
         );
         let recommended = |id| async {
-            let message = GetMovie(id);
+            let message = GetFilm(id);
             world
-                .movies
+                .films
                 .ask(message, DEADLINE)
                 .await
                 .unwrap()
@@ -128,10 +125,10 @@ async fn events_wait_while_the_database_fails() {
     for db in databases("status-unavailable") {
         let world = World::start(&db, nowhere()).await;
         let handler = world.status_handler();
-        let movie = world.create("Film").await;
+        let film = world.create("Film").await;
         execute(&db, "ALTER TABLE movies RENAME TO elsewhere");
         let events = [
-            event(movie.id.as_str(), true, Some(1)),
+            event(film.id.as_str(), true, Some(1)),
             event("x", true, Some(2)),
         ];
         let verdicts = handler.handle(&events).await;
@@ -181,7 +178,7 @@ async fn an_event_that_the_database_never_takes_blocks_no_other() {
         };
         assert!(matches!(dead, Verdict::DeadLetter(_)), "{verdicts:?}");
         assert!([first].into_iter().chain(rest).all(|v| *v == Verdict::Done));
-        let shown = world.movies.ask(GetMovie(good.id), DEADLINE).await;
+        let shown = world.films.ask(GetFilm(good.id), DEADLINE).await;
         assert!(shown.unwrap().unwrap().is_recommended);
     }
 }
@@ -193,9 +190,9 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
         let recommender = FakeRecommendations::absent();
         let world = World::start(&db, recommender.address()).await;
         let handler = world.status_handler();
-        let movie = world.create("Film").await;
-        let id = movie.id.as_str();
-        let now = movie.version;
+        let film = world.create("Film").await;
+        let id = film.id.as_str();
+        let now = film.version;
         let hour = 3_600_000_000;
         let verdicts = handler
             .handle(&[
@@ -216,7 +213,7 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
             handler.handle(&[event(id, false, Some(now + 1))]).await,
             [Verdict::Done]
         );
-        assert!(!world.is_recommended(&movie.id).await);
+        assert!(!world.is_recommended(&film.id).await);
 
         // A database that was made while its clock was wrong counts from there, as it tells itself.
         recommender.say(&[], &[], now + hour);
@@ -229,7 +226,7 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
             .await;
         assert_eq!(verdicts[0], Verdict::Done);
         assert!(matches!(verdicts[1], Verdict::DeadLetter(_)));
-        assert!(world.is_recommended(&movie.id).await);
+        assert!(world.is_recommended(&film.id).await);
         world.stop().await;
     }
 }
@@ -289,17 +286,17 @@ async fn an_older_recommendations_service_leaves_the_flags_as_they_are() {
     for db in databases("status-older") {
         let recommender = FakeRecommendations::start();
         let world = World::start(&db, recommender.address()).await;
-        let movie = world.create("Film").await;
+        let film = world.create("Film").await;
         let handler = world.status_handler();
         handler
-            .handle(&[event(movie.id.as_str(), true, Some(5))])
+            .handle(&[event(film.id.as_str(), true, Some(5))])
             .await;
         world
             .reconciler
             .ask(CompareAllFlags, DEADLINE)
             .await
             .unwrap();
-        assert!(world.is_recommended(&movie.id).await);
+        assert!(world.is_recommended(&film.id).await);
         world.stop().await;
     }
 }

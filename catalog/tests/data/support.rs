@@ -7,11 +7,11 @@ use catalog::{
     actors::{
         film_courier::{FilmCourier, Pace},
         flag_reconciler::{FlagReconciler, Rate},
-        movie_repository::{CreateMovie, GetMovie, MovieRepository},
+        movie_repository::{CreateFilm, GetFilm, MovieRepository},
         status_consumer::StatusHandler,
     },
     changes::Changes,
-    movies::{self, FilmId, Movie, MovieDraft, MovieFields},
+    films::{self, Film, FilmDraft, FilmFields, FilmId},
 };
 use diesel::connection::SimpleConnection;
 use runtime::{Handle, Place, Process, Supervisor};
@@ -38,7 +38,7 @@ pub(crate) const RATE: Rate = Rate {
 
 pub(crate) struct World {
     pub(crate) database: Database,
-    pub(crate) movies: Handle<MovieRepository>,
+    pub(crate) films: Handle<MovieRepository>,
     pub(crate) changes: Changes,
     pub(crate) reconciler: Handle<FlagReconciler>,
     pub(crate) supervisor: Supervisor,
@@ -59,7 +59,7 @@ impl World {
         let process = Process::new();
         let supervisor = Supervisor::new("catalog", &process);
         let group = supervisor.group("data");
-        let steps = movies::migrations();
+        let steps = films::migrations();
         let database = Database::open(&group, "movies", "test", db.url(), steps)
             .await
             .unwrap();
@@ -72,22 +72,22 @@ impl World {
             })
         };
         let changes = Changes::default();
-        let movies = {
+        let films = {
             let (database, changes) = (database.clone(), changes.clone());
             group.supervise("movie-repository", Place::Here, move |guard| {
                 MovieRepository::new(database.clone(), courier.clone(), changes.clone(), guard)
             })
         };
         let reconciler = {
-            let (database, movies) = (database.clone(), movies.clone());
+            let (database, films) = (database.clone(), films.clone());
             group.supervise("flag-reconciler", Place::Here, move |guard| {
-                let (database, movies) = (database.clone(), movies.clone());
-                FlagReconciler::new(database, movies, asked.clone(), RATE, guard)
+                let (database, films) = (database.clone(), films.clone());
+                FlagReconciler::new(database, films, asked.clone(), RATE, guard)
             })
         };
         Self {
             database,
-            movies,
+            films,
             changes,
             reconciler,
             supervisor,
@@ -99,21 +99,21 @@ impl World {
         self.supervisor.stop(Duration::from_secs(2)).await;
     }
 
-    pub(crate) async fn create(&self, title: &str) -> Movie {
-        self.movies
-            .ask(CreateMovie::new(draft(title)), DEADLINE)
+    pub(crate) async fn create(&self, title: &str) -> Film {
+        self.films
+            .ask(CreateFilm::new(draft(title)), DEADLINE)
             .await
             .unwrap()
             .unwrap()
     }
 
     pub(crate) fn status_handler(&self) -> StatusHandler {
-        StatusHandler::new(self.movies.clone(), self.reconciler.clone())
+        StatusHandler::new(self.films.clone(), self.reconciler.clone())
     }
 
     pub(crate) async fn is_recommended(&self, id: &FilmId) -> bool {
-        let movie = self.movies.ask(GetMovie(id.clone()), DEADLINE).await;
-        movie.unwrap().unwrap().is_recommended
+        let film = self.films.ask(GetFilm(id.clone()), DEADLINE).await;
+        film.unwrap().unwrap().is_recommended
     }
 
     /// How many rows the outbox has.
@@ -134,15 +134,15 @@ impl World {
     }
 }
 
-pub(crate) fn fields(title: &str) -> MovieFields {
-    MovieFields {
+pub(crate) fn fields(title: &str) -> FilmFields {
+    FilmFields {
         title: title.into(),
-        ..MovieFields::default()
+        ..FilmFields::default()
     }
 }
 
-pub(crate) fn draft(title: &str) -> MovieDraft {
-    MovieDraft::parse(&fields(title)).unwrap()
+pub(crate) fn draft(title: &str) -> FilmDraft {
+    FilmDraft::parse(&fields(title)).unwrap()
 }
 
 /// An address where no server listens.

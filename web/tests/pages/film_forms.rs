@@ -185,18 +185,18 @@ async fn the_same_form_sent_three_times_makes_one_film() {
     let form = form_of(&page.body, &[("title", "Heat")]);
     for _ in 0..3 {
         let answer = send(&browser, "/movie/new", &form).await;
-        let film = format!("/movie/{}", site.catalog.movies()[0].id);
+        let film = format!("/movie/{}", site.catalog.films()[0].id);
         assert_eq!((answer.status, answer.location()), (303, film.as_str()));
         assert_eq!(browser.get(&film).await.flash(), Some("Heat was added."));
     }
-    assert_eq!(site.catalog.movies().len(), 1);
+    assert_eq!(site.catalog.films().len(), 1);
     // A program that fills in nothing but the token does not make more either.
     let token = page.token();
     let form = [("title", "Ronin"), ("csrf", token.as_str())];
     for _ in 0..3 {
         assert_eq!(send(&browser, "/movie/new", &form).await.status, 303);
     }
-    assert_eq!(site.catalog.movies().len(), 2);
+    assert_eq!(site.catalog.films().len(), 2);
 }
 
 #[tokio::test]
@@ -218,10 +218,10 @@ async fn a_second_film_of_the_same_title_and_year_is_asked_for() {
         asked.text()
     );
     assert!(asked.body.contains("Another."), "{}", asked.text());
-    assert_eq!(site.catalog.movies().len(), 1);
+    assert_eq!(site.catalog.films().len(), 1);
     let confirmed = send(&browser, "/movie/new", &form_of(&asked.body, &typed)).await;
     assert_eq!(confirmed.status, 303);
-    assert_eq!(site.catalog.movies().len(), 2);
+    assert_eq!(site.catalog.films().len(), 2);
 }
 
 #[tokio::test]
@@ -244,10 +244,10 @@ async fn of_two_editors_the_second_sees_both_texts_and_chooses() {
     let text = conflict.text();
     assert!(text.contains("Los Angeles."), "{text}");
     assert!(text.contains("Two men &amp; a heist."), "{text}");
-    assert_eq!(site.catalog.movies()[0].description, "Two men & a heist.");
+    assert_eq!(site.catalog.films()[0].description, "Two men & a heist.");
     let saved = send(&two, &edit, &form_of(&conflict.body, &typed)).await;
     assert_eq!(saved.status, 303);
-    assert_eq!(site.catalog.movies()[0].description, "Los Angeles.");
+    assert_eq!(site.catalog.films()[0].description, "Los Angeles.");
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_deletion_is_undone_with_the_same_address() {
     let site = Site::start().await;
     let browser = site.browser();
     let film = browser.add_film("Heat", "1995", "Crime", "A heist.").await;
-    let before = site.catalog.movies();
+    let before = site.catalog.films();
     browser.submit(&film, &format!("{film}/delete"), &[]).await;
     let page = browser.get("/").await;
     assert_eq!(page.flash(), Some("Heat was deleted."));
@@ -268,7 +268,7 @@ async fn a_deletion_is_undone_with_the_same_address() {
     let undone = send(&browser, &restore, &form_of(&page.body, &[])).await;
     assert_eq!((undone.status, undone.location()), (303, film.as_str()));
     assert_eq!(browser.get(&film).await.flash(), Some("Heat is back."));
-    let after = site.catalog.movies();
+    let after = site.catalog.films();
     assert_eq!(
         (&after[0].id, &after[0].created_at),
         (&before[0].id, &before[0].created_at)
@@ -299,7 +299,7 @@ async fn what_is_typed_for_a_film_that_was_deleted_meanwhile_is_added_as_a_new_o
     );
     let added = send(&browser, "/movie/new", &form_of(&page.body, &typed)).await;
     assert_eq!(added.status, 303);
-    assert_eq!(site.catalog.movies()[0].description, "A long text.");
+    assert_eq!(site.catalog.films()[0].description, "A long text.");
 }
 
 #[tokio::test]
@@ -309,9 +309,9 @@ async fn a_rating_of_0_is_kept_and_none_is_none() {
     for (title, typed, expected) in [("Zero", "0", Some(0.0)), ("None", "", None)] {
         let fields = [("title", title), ("rating", typed)];
         browser.submit("/movie/new", "/movie/new", &fields).await;
-        let movie = site.catalog.movies().pop().unwrap();
-        assert_eq!(movie.exact_rating, expected, "{title}");
-        let edit = browser.get(&format!("/movie/{}/edit", movie.id)).await.body;
+        let film = site.catalog.films().pop().unwrap();
+        assert_eq!(film.exact_rating, expected, "{title}");
+        let edit = browser.get(&format!("/movie/{}/edit", film.id)).await.body;
         let value = format!(r#"name="rating" type="text" value="{typed}""#);
         assert!(edit.contains(&value), "{edit}");
     }

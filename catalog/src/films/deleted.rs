@@ -1,6 +1,6 @@
-//! Movies that were deleted a short while ago, kept so that a deletion can be undone.
+//! Films that were deleted a short while ago, kept so that a deletion can be undone.
 //!
-//! A kept movie also says which version its deletion had, so that a movie that comes back under
+//! A kept film also says which version its deletion had, so that a film that comes back under
 //! the same id is newer than that, even when the clock has gone back.
 
 use chrono::NaiveDateTime;
@@ -14,13 +14,13 @@ use super::{
 
 /// How long a deletion can be undone, in seconds.
 pub const KEPT_FOR: i64 = 24 * 60 * 60;
-/// How many movies a deletion forgets at most of those that were kept for long enough.
+/// How many films a deletion forgets at most of those that were kept for long enough.
 const FORGOTTEN_AT_ONCE: i64 = 100;
 
-/// A movie as it was when it was deleted.
+/// A film as it was when it was deleted.
 #[derive(Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = deleted_movies)]
-pub(super) struct DeletedMovie {
+pub(super) struct DeletedFilm {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) description: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct DeletedMovie {
     deleted_at: NaiveDateTime,
 }
 
-/// The first moment from `now` on that is after every deletion that is kept: the time at which movies
+/// The first moment from `now` on that is after every deletion that is kept: the time at which films
 /// can be added under ids that may have been deleted.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn after_deletions(conn: &mut DbConnection, now: Moment) -> QueryResult<Mome
     Ok(last.map_or(now, |last| now.max(after(last))))
 }
 
-/// The first moment from `now` on that is after the deletion of this movie, if it was deleted.
+/// The first moment from `now` on that is after the deletion of this film, if it was deleted.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub fn after_deletion(conn: &mut DbConnection, id: &FilmId, now: Moment) -> Quer
     Ok(deletion.map_or(now, |last| now.max(after(last))))
 }
 
-/// Keeps a movie, in the transaction that deletes it, and forgets some that were kept for long
+/// Keeps a film, in the transaction that deletes it, and forgets some that were kept for long
 /// enough.
 pub(super) fn keep(
     conn: &mut DbConnection,
@@ -75,20 +75,20 @@ pub(super) fn keep(
     if !over.is_empty() {
         diesel::delete(dsl::deleted_movies.filter(dsl::id.eq_any(over))).execute(conn)?;
     }
-    let Some(movie) = reading::row(conn, id)? else {
+    let Some(film) = reading::row(conn, id)? else {
         return Ok(());
     };
-    // A movie of the sample may have been deleted, added again, and be deleted again.
+    // A film of the sample may have been deleted, added again, and be deleted again.
     diesel::delete(dsl::deleted_movies.find(id.as_str())).execute(conn)?;
-    let kept = DeletedMovie {
-        id: movie.id,
-        title: movie.title,
-        description: movie.description,
-        genre: movie.genre,
-        rating: movie.rating,
-        release_year: movie.release_year,
-        created_at: movie.created_at,
-        updated_at: movie.updated_at,
+    let kept = DeletedFilm {
+        id: film.id,
+        title: film.title,
+        description: film.description,
+        genre: film.genre,
+        rating: film.rating,
+        release_year: film.release_year,
+        created_at: film.created_at,
+        updated_at: film.updated_at,
         version,
         deleted_at: now.date_time(),
     };
@@ -102,22 +102,22 @@ fn after(version: i64) -> Moment {
     Moment::from_micros(version.saturating_add(1))
 }
 
-/// Takes out a kept movie. Of two transactions that try only one gets it.
-pub(super) fn take(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<DeletedMovie>> {
+/// Takes out a kept film. Of two transactions that try only one gets it.
+pub(super) fn take(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<DeletedFilm>> {
     let kept = dsl::deleted_movies.find(id.as_str());
-    let movie: Option<DeletedMovie> = match conn {
+    let film: Option<DeletedFilm> = match conn {
         DbConnection::Sqlite(conn) => kept
-            .select(DeletedMovie::as_select())
+            .select(DeletedFilm::as_select())
             .first(conn)
             .optional()?,
         DbConnection::Mysql(conn) => kept
-            .select(DeletedMovie::as_select())
+            .select(DeletedFilm::as_select())
             .for_update()
             .first(conn)
             .optional()?,
     };
-    if movie.is_some() {
+    if film.is_some() {
         diesel::delete(kept).execute(conn)?;
     }
-    Ok(movie)
+    Ok(film)
 }

@@ -6,18 +6,18 @@ use diesel::{dsl::count, prelude::*};
 use storage::{DbConnection, each_backend};
 
 use super::{
-    FilmId, Movie, reading,
+    Film, FilmId, reading,
     schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
 };
 
-/// The newest state of a movie that was not delivered to recommendations yet.
+/// The newest state of a film that was not delivered to recommendations yet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
-    /// The movie is as given; its version is the movie's.
-    Saved(Box<Movie>),
-    /// The movie is deleted, as of this version.
+    /// The film is as given; its version is the film's.
+    Saved(Box<Film>),
+    /// The film is deleted, as of this version.
     Deleted {
-        /// The movie that was.
+        /// The film that was.
         id: FilmId,
         /// The version of the deletion.
         version: i64,
@@ -27,17 +27,17 @@ pub enum News {
 /// Some of the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// One for each movie, in the order of their oldest rows.
+    /// One for each film, in the order of their oldest rows.
     pub news: Vec<News>,
     /// Where to read on; `None` at the end of the outbox.
     pub next: Option<i64>,
 }
 
 impl News {
-    /// Which movie this is about.
-    pub fn movie_id(&self) -> &FilmId {
+    /// Which film this is about.
+    pub fn film_id(&self) -> &FilmId {
         match self {
-            Self::Saved(movie) => &movie.id,
+            Self::Saved(film) => &film.id,
             Self::Deleted { id, .. } => id,
         }
     }
@@ -45,7 +45,7 @@ impl News {
     /// The version that is told.
     pub fn version(&self) -> i64 {
         match self {
-            Self::Saved(movie) => movie.version,
+            Self::Saved(film) => film.version,
             Self::Deleted {
                 version: deletion, ..
             } => *deletion,
@@ -53,7 +53,7 @@ impl News {
     }
 }
 
-/// Puts a version of a movie into the outbox; in the transaction that writes the movie.
+/// Puts a version of a film into the outbox; in the transaction that writes the film.
 pub(super) fn push(
     conn: &mut DbConnection,
     id: &FilmId,
@@ -70,7 +70,7 @@ pub(super) fn push(
     Ok(())
 }
 
-/// Puts the first version of several movies into the outbox; in the transaction that adds them.
+/// Puts the first version of several films into the outbox; in the transaction that adds them.
 pub(super) fn push_all<'a>(
     conn: &mut DbConnection,
     ids: impl Iterator<Item = &'a FilmId>,
@@ -91,8 +91,8 @@ pub(super) fn push_all<'a>(
     Ok(())
 }
 
-/// Reads up to `limit` rows from `from` on, the oldest first, and what the movies are now: all versions
-/// of a movie become its newest one.
+/// Reads up to `limit` rows from `from` on, the oldest first, and what the films are now: all versions
+/// of a film become its newest one.
 ///
 /// `from` serves to walk through the rows that there are. Beginning again at 0 finds those that
 /// became visible behind the walker.
@@ -115,29 +115,29 @@ pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch
         .map(|(_, id, _)| id)
         .filter(|id| seen.insert(id.clone()))
         .collect();
-    // Read after the rows: a movie is never older than the newest of its rows that were seen.
-    let mut saved: HashMap<String, Movie> = reading::get_all(conn, &ids)?
+    // Read after the rows: a film is never older than the newest of its rows that were seen.
+    let mut saved: HashMap<String, Film> = reading::get_all(conn, &ids)?
         .into_iter()
-        .map(|movie| (movie.id.to_string(), movie))
+        .map(|film| (film.id.to_string(), film))
         .collect();
     let mut news = Vec::with_capacity(ids.len());
     for id in ids {
         match saved.remove(&id) {
-            Some(movie) => news.push(News::Saved(Box::new(movie))),
+            Some(film) => news.push(News::Saved(Box::new(film))),
             None => news.extend(deletion(conn, &id)?),
         }
     }
     Ok(Batch { news, next })
 }
 
-/// What to tell of a movie that is not there.
+/// What to tell of a film that is not there.
 fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
     let rows: Vec<(i64, bool)> = movie_outbox
         .filter(movie_id.eq(id))
         .select((version, deleted))
         .load(conn)?;
     let told = rows.iter().filter(|row| row.1).map(|row| row.0).max();
-    // Another program deleted the movie: whatever version was told last, this is after it.
+    // Another program deleted the film: whatever version was told last, this is after it.
     let untold = rows.iter().map(|row| row.0).max().map(|last| last + 1);
     let Some(last) = told.or(untold) else {
         // Another catalog has delivered it meanwhile.
@@ -149,7 +149,7 @@ fn deletion(conn: &mut DbConnection, id: &str) -> QueryResult<Option<News>> {
     Ok(Some(News::Deleted { id, version: last }))
 }
 
-/// Takes a movie's versions up to the delivered one out of the outbox.
+/// Takes a film's versions up to the delivered one out of the outbox.
 ///
 /// # Errors
 ///
@@ -160,7 +160,7 @@ pub fn delivered(conn: &mut DbConnection, id: &FilmId, up_to: i64) -> QueryResul
     Ok(())
 }
 
-/// Sets a movie's versions up to the refused one aside, with the reason.
+/// Sets a film's versions up to the refused one aside, with the reason.
 ///
 /// # Errors
 ///
@@ -174,7 +174,7 @@ pub fn park(conn: &mut DbConnection, id: &FilmId, up_to: i64, reason: &str) -> Q
     Ok(())
 }
 
-/// How many movies are set aside.
+/// How many films are set aside.
 ///
 /// # Errors
 ///

@@ -1,18 +1,18 @@
-//! Queries that write movies. Each puts what recommendations must learn into the outbox.
+//! Queries that write films. Each puts what recommendations must learn into the outbox.
 //!
-//! A movie's version is the time of its last write in microseconds, unless the clock went back: it
-//! only ever grows, also from a deletion to the movie's return.
+//! A film's version is the time of its last write in microseconds, unless the clock went back: it
+//! only ever grows, also from a deletion to the film's return.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use storage::{DbConnection, each_backend};
 
-use super::{FilmId, Moment, Movie, MovieDraft, deleted, genres, outbox, reading, schema::movies};
+use super::{Film, FilmDraft, FilmId, Moment, deleted, genres, outbox, reading, schema::movies};
 
 /// A row of the table as it is added.
 #[derive(Insertable)]
 #[diesel(table_name = movies)]
-struct NewMovie<'a> {
+struct NewFilm<'a> {
     id: &'a str,
     title: &'a str,
     description: &'a str,
@@ -26,20 +26,20 @@ struct NewMovie<'a> {
     listed_genre: &'a str,
 }
 
-/// Adds a movie.
+/// Adds a film.
 ///
 /// # Errors
 ///
-/// If the database fails, or there is a movie of that id.
+/// If the database fails, or there is a film of that id.
 pub fn create(
     conn: &mut DbConnection,
     id: &FilmId,
-    draft: &MovieDraft,
+    draft: &FilmDraft,
     created_at: Moment,
     now: Moment,
-) -> QueryResult<Movie> {
+) -> QueryResult<Film> {
     create_all(conn, &[(id, draft, created_at)], now)?;
-    Ok(Movie {
+    Ok(Film {
         id: id.clone(),
         title: draft.title.clone(),
         description: draft.description.clone(),
@@ -53,20 +53,20 @@ pub fn create(
     })
 }
 
-/// Adds some hundred movies at most, each with its time of addition.
+/// Adds some hundred films at most, each with its time of addition.
 ///
 /// # Errors
 ///
-/// If the database fails, or there is a movie of one of the ids.
+/// If the database fails, or there is a film of one of the ids.
 pub fn create_all(
     conn: &mut DbConnection,
-    drafts: &[(&FilmId, &MovieDraft, Moment)],
+    drafts: &[(&FilmId, &FilmDraft, Moment)],
     now: Moment,
 ) -> QueryResult<()> {
     let version = now.micros();
-    let rows: Vec<NewMovie<'_>> = drafts
+    let rows: Vec<NewFilm<'_>> = drafts
         .iter()
-        .map(|(id, draft, created_at)| NewMovie {
+        .map(|(id, draft, created_at)| NewFilm {
             id: id.as_str(),
             title: &draft.title,
             description: &draft.description,
@@ -94,16 +94,16 @@ pub fn create_all(
 /// The outcome of an edit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
-    /// The movie as it is now.
-    Saved(Movie),
-    /// The movie has another version than the one that was edited: this is it. Nothing is written.
-    Conflict(Movie),
-    /// There is no such movie.
+    /// The film as it is now.
+    Saved(Film),
+    /// The film has another version than the one that was edited: this is it. Nothing is written.
+    Conflict(Film),
+    /// There is no such film.
     NotFound,
 }
 
-/// Replaces the facts of a movie, if it still has the expected version; without one, whatever the
-/// version. An edit to what the movie says already is no conflict.
+/// Replaces the facts of a film, if it still has the expected version; without one, whatever the
+/// version. An edit to what the film says already is no conflict.
 ///
 /// # Errors
 ///
@@ -111,7 +111,7 @@ pub enum Edit {
 pub fn update(
     conn: &mut DbConnection,
     id: &FilmId,
-    draft: &MovieDraft,
+    draft: &FilmDraft,
     expected_version: Option<i64>,
     now: Moment,
 ) -> QueryResult<Edit> {
@@ -121,8 +121,8 @@ pub fn update(
     if expected_version.is_some_and(|expected| expected != current.version) {
         return Ok(match reading::get(conn, id)? {
             None => Edit::NotFound,
-            Some(movie) if draft.describes(&movie) => Edit::Saved(movie),
-            Some(movie) => Edit::Conflict(movie),
+            Some(film) if draft.describes(&film) => Edit::Saved(film),
+            Some(film) => Edit::Conflict(film),
         });
     }
     let version = version_after(current.version, now);
@@ -145,7 +145,7 @@ pub fn update(
     Ok(reading::get(conn, id)?.map_or(Edit::NotFound, Edit::Saved))
 }
 
-/// Deletes a movie and keeps it for [`restore`]. False if there is no such movie.
+/// Deletes a film and keeps it for [`restore`]. False if there is no such film.
 ///
 /// # Errors
 ///
@@ -161,13 +161,13 @@ pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<
     Ok(true)
 }
 
-/// Brings a deleted movie back under its id, with a version newer than that of the deletion. A movie
+/// Brings a deleted film back under its id, with a version newer than that of the deletion. A film
 /// that is there already is answered as it is. `None` if the deletion is too long ago, or never was.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<Movie>> {
+pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<Film>> {
     if let Some(deletion) = deleted::take(conn, id)?
         && lock(conn, id)?.is_none()
     {
@@ -194,12 +194,12 @@ pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult
     reading::get(conn, id)
 }
 
-/// The version of the next write: the time, unless the clock is behind the movie's last write.
+/// The version of the next write: the time, unless the clock is behind the film's last write.
 fn version_after(last: i64, now: Moment) -> i64 {
     last.saturating_add(1).max(now.micros())
 }
 
-/// What a write has to know of the movie as it is.
+/// What a write has to know of the film as it is.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = movies)]
 struct Locked {
@@ -208,13 +208,13 @@ struct Locked {
     listed_genre: Option<String>,
 }
 
-/// Reads a movie and keeps other writes of the movie waiting until the transaction ends. On SQLite
+/// Reads a film and keeps other writes of the film waiting until the transaction ends. On SQLite
 /// there is no other write transaction anyway.
 fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<Locked>> {
-    let movie = movies::table.find(id.as_str());
+    let film = movies::table.find(id.as_str());
     match conn {
-        DbConnection::Sqlite(conn) => movie.select(Locked::as_select()).first(conn).optional(),
-        DbConnection::Mysql(conn) => movie
+        DbConnection::Sqlite(conn) => film.select(Locked::as_select()).first(conn).optional(),
+        DbConnection::Mysql(conn) => film
             .select(Locked::as_select())
             .for_update()
             .first(conn)
@@ -222,29 +222,29 @@ fn lock(conn: &mut DbConnection, id: &FilmId) -> QueryResult<Option<Locked>> {
     }
 }
 
-/// Whether a movie is recommended to any user, as an event says.
+/// Whether a film is recommended to any user, as an event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
-    /// The movie's id, as the event has it.
-    pub movie_id: String,
+    /// The film's id, as the event has it.
+    pub film_id: String,
     /// What the event says.
     pub is_recommended: bool,
     /// The event's version; events of older peers have none.
     pub version: Option<i64>,
 }
 
-/// Applies an event unless a newer one has been applied already. A movie that is not there is passed
+/// Applies an event unless a newer one has been applied already. A film that is not there is passed
 /// over.
 ///
 /// # Errors
 ///
 /// If the database fails.
 pub fn apply_flag(conn: &mut DbConnection, flag: &Flag) -> QueryResult<()> {
-    let movie = movies::table.find(flag.movie_id.as_str());
+    let film = movies::table.find(flag.film_id.as_str());
     let recommended = movies::is_recommended.eq(flag.is_recommended);
     match flag.version {
-        None => diesel::update(movie).set(recommended).execute(conn)?,
-        Some(version) => diesel::update(movie)
+        None => diesel::update(film).set(recommended).execute(conn)?,
+        Some(version) => diesel::update(film)
             .filter(
                 movies::recommended_version
                     .is_null()
@@ -256,7 +256,7 @@ pub fn apply_flag(conn: &mut DbConnection, flag: &Flag) -> QueryResult<()> {
     Ok(())
 }
 
-/// Writes to another movie than this what it holds already, to see whether the database takes writes.
+/// Writes to another film than this what it holds already, to see whether the database takes writes.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
-//! A movie as the catalog holds it. A rating of 0 is a rating; a movie without one has `None`.
+//! A film as the catalog holds it. A rating of 0 is a rating; a film without one has `None`.
 
 use chrono::NaiveDateTime;
 
 use super::FilmId;
 
-/// A movie. Texts that were never given are empty.
+/// A film. Texts that were never given are empty.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Movie {
+pub struct Film {
     /// Its id.
     pub id: FilmId,
     /// Its title, 1 to 255 characters.
@@ -29,7 +29,7 @@ pub struct Movie {
     pub version: i64,
 }
 
-impl Movie {
+impl Film {
     /// The rating as the decimal that was given: 8.1, and not the 8.100000381 that widening the
     /// stored number would yield.
     pub fn rating_decimal(&self) -> Option<f64> {

@@ -1,8 +1,8 @@
-//! The genres of movies, one row each, so that the movies of a genre are one range of an index.
+//! The genres of films, one row each, so that the films of a genre are one range of an index.
 //!
-//! A movie's genre is a text such as `Drama, Crime`. Its entries are folded in Rust and compared as
-//! bytes, so SQLite and MySQL answer alike in every script. The rows are written with the movie;
-//! [`catch_up`] writes those of movies that programs without this table wrote.
+//! A film's genre is a text such as `Drama, Crime`. Its entries are folded in Rust and compared as
+//! bytes, so SQLite and MySQL answer alike in every script. The rows are written with the film;
+//! [`catch_up`] writes those of films that programs without this table wrote.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -13,10 +13,10 @@ use super::schema::{movie_genres, movies};
 
 /// How many rows one statement writes at most.
 const ROWS_AT_ONCE: usize = 1_000;
-/// How many movies [`catch_up`] brings up to date in one transaction.
+/// How many films [`catch_up`] brings up to date in one transaction.
 const BATCH: i64 = 500;
 
-/// Which genres a movie must have to be listed: all the entries of a text.
+/// Which genres a film must have to be listed: all the entries of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GenreFilter {
     pub(super) first: String,
@@ -24,7 +24,7 @@ pub struct GenreFilter {
 }
 
 impl GenreFilter {
-    /// Reads what is looked for; `None` if that has no entries, and so all movies are meant.
+    /// Reads what is looked for; `None` if that has no entries, and so all films are meant.
     pub fn parse(text: &str) -> Option<Self> {
         let mut folded = genres(text).into_iter().map(|genre| genre.folded);
         Some(Self {
@@ -42,21 +42,21 @@ impl GenreFilter {
 /// A row of the table.
 #[derive(Insertable)]
 #[diesel(table_name = movie_genres)]
-struct MovieGenre<'a> {
+struct FilmGenre<'a> {
     movie_id: &'a str,
     genre: String,
     created_at: Option<NaiveDateTime>,
 }
 
-/// What the rows of a movie are made of: id, time of addition, genre text.
+/// What the rows of a film are made of: id, time of addition, genre text.
 pub(super) type Listed<'a> = (&'a str, Option<NaiveDateTime>, &'a str);
 
-/// Writes the rows of movies that have none yet, in the transaction that writes the movies.
+/// Writes the rows of films that have none yet, in the transaction that writes the films.
 pub(super) fn insert(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryResult<()> {
-    let rows: Vec<MovieGenre<'_>> = listed
+    let rows: Vec<FilmGenre<'_>> = listed
         .iter()
         .flat_map(|&(movie_id, created_at, text)| {
-            genres(text).into_iter().map(move |genre| MovieGenre {
+            genres(text).into_iter().map(move |genre| FilmGenre {
                 movie_id,
                 genre: genre.folded,
                 created_at,
@@ -71,15 +71,15 @@ pub(super) fn insert(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryRes
     Ok(())
 }
 
-/// Writes the rows of movies again, for texts that may have changed.
+/// Writes the rows of films again, for texts that may have changed.
 pub(super) fn replace(conn: &mut DbConnection, listed: &[Listed<'_>]) -> QueryResult<()> {
-    let ids = listed.iter().map(|(movie_id, ..)| *movie_id);
+    let ids = listed.iter().map(|(film_id, ..)| *film_id);
     diesel::delete(movie_genres::table.filter(movie_genres::movie_id.eq_any(ids))).execute(conn)?;
     insert(conn, listed)
 }
 
-/// Writes the rows of all movies that other programs have written since, in transactions of a few
-/// hundred movies; run again after a crash it goes on. With nothing to do it reads one index.
+/// Writes the rows of all films that other programs have written since, in transactions of a few
+/// hundred films; run again after a crash it goes on. With nothing to do it reads one index.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ pub fn catch_up(conn: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// Whether the movie's rows are those of another text than its present one.
+/// Whether the film's rows are those of another text than its present one.
 macro_rules! unlisted {
     () => {
         movies::genre
@@ -115,7 +115,7 @@ macro_rules! unlisted {
     };
 }
 
-/// Whether any movie's rows are those of another text than its present one.
+/// Whether any film's rows are those of another text than its present one.
 pub(crate) fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
     let some = movies::table
         .filter(unlisted!())
@@ -125,7 +125,7 @@ pub(crate) fn any_unlisted(conn: &mut DbConnection) -> QueryResult<bool> {
     Ok(some.is_some())
 }
 
-/// Brings the next movies after that id up to date, in one transaction. Returns their ids in order.
+/// Brings the next films after that id up to date, in one transaction. Returns their ids in order.
 pub(crate) fn list_some(conn: &mut DbConnection, after: &str) -> QueryResult<Vec<String>> {
     type Unlisted = (String, Option<String>, Option<NaiveDateTime>);
     let some = movies::table

@@ -9,7 +9,7 @@ use super::schema::movies;
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct StoredFlag {
     /// The film's id.
-    pub movie_id: String,
+    pub film_id: String,
     /// Whether the film is recommended to any user.
     pub is_recommended: bool,
     /// The version of the last event that was applied.
@@ -68,7 +68,7 @@ pub fn repair(conn: &mut DbConnection, read: &StoredFlag, truth: &Truth) -> Quer
         .is_null()
         .or(movies::recommended_version.le(truth.version))
         .or(movies::recommended_version.eq(foreign.unwrap_or(truth.version)));
-    let repaired = diesel::update(movies::table.find(read.movie_id.as_str()))
+    let repaired = diesel::update(movies::table.find(read.film_id.as_str()))
         .filter(replaceable)
         .set((
             movies::is_recommended.eq(truth.is_recommended),

@@ -1,9 +1,9 @@
-//! Movies: plain data, the rules that it keeps, and the queries that read and write it.
+//! Films: plain data, the rules that it keeps, and the queries that read and write it.
 //!
 //! Queries are functions over a connection; only the storage crate's executors call them. Every
 //! write puts what recommendations must learn into the outbox, in the same transaction.
 
-mod movie;
+mod film;
 
 mod draft;
 mod page;
@@ -26,10 +26,10 @@ mod clock;
 mod text;
 
 pub use clock::{Moment, now};
-pub use draft::{FieldError, FieldErrors, MAX_GENRE_CHARS, MovieDraft, MovieFields};
+pub use draft::{FieldError, FieldErrors, FilmDraft, FilmFields, MAX_GENRE_CHARS};
+pub use film::Film;
 pub use genres::GenreFilter;
-pub use movie::Movie;
-pub use page::{MAX_PAGE_SIZE, MoviePage, Summary};
+pub use page::{FilmPage, MAX_PAGE_SIZE, Summary};
 pub use proto::{FilmId, InvalidFilmId};
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};

@@ -1,11 +1,11 @@
-//! The facts of a movie as a user gives them, and the rules that they keep.
+//! The facts of a film as a user gives them, and the rules that they keep.
 //!
-//! [`MovieDraft::parse`] is the only way to a [`MovieDraft`], so whatever is written has passed it.
+//! [`FilmDraft::parse`] is the only way to a [`FilmDraft`], so whatever is written has passed it.
 //! A rating of 0 is a rating; only an empty field is none.
 
 use std::fmt;
 
-use super::{Movie, text::shows};
+use super::{Film, text::shows};
 
 /// The longest title, in characters.
 pub(super) const MAX_TITLE_CHARS: usize = 255;
@@ -16,10 +16,10 @@ pub const MAX_GENRE_CHARS: usize = 100;
 /// The years in which a film can have come out. The first is that of Muybridge's galloping horse.
 pub(super) const YEARS: std::ops::RangeInclusive<u16> = 1878..=2100;
 
-/// The facts of a movie as they were typed.
+/// The facts of a film as they were typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the form's fields say it all")]
-pub struct MovieFields {
+pub struct FilmFields {
     pub title: String,
     pub description: String,
     pub genre: String,
@@ -27,9 +27,9 @@ pub struct MovieFields {
     pub release_year: String,
 }
 
-/// The facts of a movie, checked.
+/// The facts of a film, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MovieDraft {
+pub struct FilmDraft {
     pub(super) title: String,
     pub(super) description: String,
     pub(super) genre: String,
@@ -40,13 +40,13 @@ pub struct MovieDraft {
 /// Why a field is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field's name in [`MovieFields`] and in the form.
+    /// The field's name in [`FilmFields`] and in the form.
     pub field: &'static str,
     /// A sentence that says what is accepted.
     pub message: String,
 }
 
-/// Why [`MovieFields`] are refused: one error for each bad field, in the form's order.
+/// Why [`FilmFields`] are refused: one error for each bad field, in the form's order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct FieldErrors(pub Vec<FieldError>);
 
@@ -68,14 +68,14 @@ impl fmt::Display for FieldErrors {
     }
 }
 
-impl MovieDraft {
+impl FilmDraft {
     /// Checks what was typed. White space around a field does not count, control characters are
     /// dropped, and a text of which no character shows is empty.
     ///
     /// # Errors
     ///
     /// One for each field that is refused.
-    pub fn parse(fields: &MovieFields) -> Result<Self, FieldErrors> {
+    pub fn parse(fields: &FilmFields) -> Result<Self, FieldErrors> {
         let mut errors = Vec::new();
         let mut check = |field, result: Result<(), String>| {
             if let Err(message) = result {
@@ -115,13 +115,13 @@ impl MovieDraft {
         &self.release_year
     }
 
-    /// Whether the movie has these facts already.
-    pub(super) fn describes(&self, movie: &Movie) -> bool {
-        self.title == movie.title
-            && self.description == movie.description
-            && self.genre == movie.genre
-            && self.rating == movie.rating
-            && self.release_year == movie.release_year
+    /// Whether the film has these facts already.
+    pub(super) fn describes(&self, film: &Film) -> bool {
+        self.title == film.title
+            && self.description == film.description
+            && self.genre == film.genre
+            && self.rating == film.rating
+            && self.release_year == film.release_year
     }
 }
 
@@ -208,16 +208,16 @@ fn year_fits(year: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn fields(title: &str) -> MovieFields {
-        MovieFields {
+    fn fields(title: &str) -> FilmFields {
+        FilmFields {
             title: title.into(),
-            ..MovieFields::default()
+            ..FilmFields::default()
         }
     }
 
     #[test]
     fn what_is_typed_is_trimmed_and_cleaned() {
-        let draft = MovieDraft::parse(&MovieFields {
+        let draft = FilmDraft::parse(&FilmFields {
             title: "  The\tThing\u{0} \u{7} ".into(),
             description: "\r\nIce.\r\nMore\u{1b} ice.\n ".into(),
             genre: " Horror,  Mystery ".into(),
@@ -234,14 +234,14 @@ mod tests {
 
     #[test]
     fn everything_but_the_title_may_be_left_out() {
-        let draft = MovieDraft::parse(&fields("M")).unwrap();
+        let draft = FilmDraft::parse(&fields("M")).unwrap();
         assert_eq!((draft.rating, draft.genre.as_str()), (None, ""));
-        let unseen = MovieFields {
+        let unseen = FilmFields {
             description: "\u{200b}\n\u{2060}".into(),
             genre: "\u{3164}".into(),
             ..fields("M")
         };
-        assert_eq!(MovieDraft::parse(&unseen).unwrap(), draft);
+        assert_eq!(FilmDraft::parse(&unseen).unwrap(), draft);
         for title in [
             "",
             " \t\n",
@@ -251,7 +251,7 @@ mod tests {
             "\u{301}",
             "\u{2800}",
         ] {
-            let errors = MovieDraft::parse(&fields(title)).unwrap_err();
+            let errors = FilmDraft::parse(&fields(title)).unwrap_err();
             assert_eq!(
                 errors.get("title"),
                 Some("Give the film a title."),
@@ -262,14 +262,14 @@ mod tests {
 
     #[test]
     fn lengths_are_counted_in_characters() {
-        assert!(MovieDraft::parse(&fields(&"é".repeat(255))).is_ok());
-        assert!(MovieDraft::parse(&fields(&"é".repeat(256))).is_err());
-        let long = MovieFields {
+        assert!(FilmDraft::parse(&fields(&"é".repeat(255))).is_ok());
+        assert!(FilmDraft::parse(&fields(&"é".repeat(256))).is_err());
+        let long = FilmFields {
             description: "x".repeat(60_001),
             genre: "g".repeat(101),
             ..fields("M")
         };
-        let errors = MovieDraft::parse(&long).unwrap_err();
+        let errors = FilmDraft::parse(&long).unwrap_err();
         assert_eq!(
             errors.0.iter().map(|e| e.field).collect::<Vec<_>>(),
             ["description", "genre"]

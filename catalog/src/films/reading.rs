@@ -1,4 +1,4 @@
-//! Queries that read movies. Lists name ids from an index first and then read the movies of one page.
+//! Queries that read films. Lists name ids from an index first and then read the films of one page.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use proto::text::fold;
 use storage::{DbConnection, MultiBackend};
 
 use super::{
-    FilmId, GenreFilter, Movie,
+    Film, FilmId, GenreFilter,
     schema::{
         movie_genres,
         movies::dsl::{created_at, genre, id, movies, release_year, title},
@@ -31,16 +31,16 @@ pub(super) struct Row {
     version: i64,
 }
 
-impl TryFrom<Row> for Movie {
+impl TryFrom<Row> for Film {
     type Error = diesel::result::Error;
 
     fn try_from(row: Row) -> QueryResult<Self> {
-        let movie_id: FilmId = row
+        let film_id: FilmId = row
             .id
             .parse()
             .map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
         Ok(Self {
-            id: movie_id,
+            id: film_id,
             title: row.title,
             description: row.description.unwrap_or_default(),
             genre: row.genre.unwrap_or_default(),
@@ -54,33 +54,33 @@ impl TryFrom<Row> for Movie {
     }
 }
 
-/// Returns one movie, if it exists.
+/// Returns one film, if it exists.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn get(conn: &mut DbConnection, movie_id: &FilmId) -> QueryResult<Option<Movie>> {
-    row(conn, movie_id)?.map(Movie::try_from).transpose()
+pub fn get(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Option<Film>> {
+    row(conn, film_id)?.map(Film::try_from).transpose()
 }
 
-pub(super) fn row(conn: &mut DbConnection, movie_id: &FilmId) -> QueryResult<Option<Row>> {
+pub(super) fn row(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Option<Row>> {
     movies
-        .find(movie_id.as_str())
+        .find(film_id.as_str())
         .select(Row::as_select())
         .get_result(conn)
         .optional()
 }
 
-/// How many movies [`find_same`] answers at most.
+/// How many films [`find_same`] answers at most.
 const SAME_LIMIT: usize = 20;
 
-/// Returns movies of the same year that have the same title, whatever their spelling ([`fold`]), the
-/// newest first. An empty year is that of the movies without one.
+/// Returns films of the same year that have the same title, whatever their spelling ([`fold`]), the
+/// newest first. An empty year is that of the films without one.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Movie>> {
+pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Film>> {
     let listed = movies
         .select((id, title))
         .order((created_at.desc(), id.desc()));
@@ -100,35 +100,34 @@ pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> Query
     get_in_order(conn, &same)
 }
 
-/// Those of the movies that there are, in no particular order.
+/// Those of the films that there are, in no particular order.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn get_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Movie>> {
+pub fn get_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>> {
     let rows: Vec<Row> = movies
         .filter(id.eq_any(ids))
         .select(Row::as_select())
         .load(conn)?;
-    rows.into_iter().map(Movie::try_from).collect()
+    rows.into_iter().map(Film::try_from).collect()
 }
 
-/// Those of the movies that there are, in the order of the ids.
+/// Those of the films that there are, in the order of the ids.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn get_in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Movie>> {
+pub fn get_in_order(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>> {
     let found = get_all(conn, ids)?.into_iter();
-    let mut found: HashMap<String, Movie> =
-        found.map(|movie| (movie.id.to_string(), movie)).collect();
+    let mut found: HashMap<String, Film> = found.map(|film| (film.id.to_string(), film)).collect();
     Ok(ids
         .iter()
         .filter_map(|listed| found.remove(listed))
         .collect())
 }
 
-/// How many movies have these genres.
+/// How many films have these genres.
 ///
 /// # Errors
 ///
@@ -137,7 +136,7 @@ pub fn count_of_genre(conn: &mut DbConnection, filter: &GenreFilter) -> QueryRes
     of_genre(filter).count().get_result(conn)
 }
 
-/// How many movies of a year have these genres, if any are given.
+/// How many films of a year have these genres, if any are given.
 ///
 /// # Errors
 ///
@@ -150,7 +149,7 @@ pub fn count_of_year(
     of_year(year, filter).count().get_result(conn)
 }
 
-/// Returns at most `limit` movies of a year, as [`page`] does.
+/// Returns at most `limit` films of a year, as [`page`] does.
 ///
 /// # Errors
 ///
@@ -161,7 +160,7 @@ pub fn page_of_year(
     filter: Option<&GenreFilter>,
     offset: i64,
     limit: i64,
-) -> QueryResult<Vec<Movie>> {
+) -> QueryResult<Vec<Film>> {
     let ids: Vec<String> = of_year(year, filter)
         .select(id)
         .order((created_at.desc(), id.desc()))
@@ -185,10 +184,10 @@ fn of_year<'a>(
     rows
 }
 
-/// Returns at most `limit` movies, newest first, after the `offset` newest ones; of these genres only,
+/// Returns at most `limit` films, newest first, after the `offset` newest ones; of these genres only,
 /// if any are given.
 ///
-/// The movies before the page are passed over in an index, which takes a millisecond for some
+/// The films before the page are passed over in an index, which takes a millisecond for some
 /// 10,000 of them.
 ///
 /// # Errors
@@ -199,7 +198,7 @@ pub fn page(
     filter: Option<&GenreFilter>,
     offset: i64,
     limit: i64,
-) -> QueryResult<Vec<Movie>> {
+) -> QueryResult<Vec<Film>> {
     let ids: Vec<String> = match filter {
         None => movies
             .select(id)
@@ -234,7 +233,7 @@ fn of_genre(filter: &GenreFilter) -> movie_genres::BoxedQuery<'_, MultiBackend> 
     rows
 }
 
-/// Whether there is no movie.
+/// Whether there is no film.
 ///
 /// # Errors
 ///
@@ -244,7 +243,7 @@ pub fn is_empty(conn: &mut DbConnection) -> QueryResult<bool> {
     Ok(any.is_none())
 }
 
-/// The number of movies for each text that stands as a genre.
+/// The number of films for each text that stands as a genre.
 ///
 /// # Errors
 ///

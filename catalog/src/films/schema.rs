@@ -24,7 +24,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// One row for each genre of a movie, folded.
+    /// One row for each genre of a film, folded.
     movie_genres (movie_id, genre) {
         movie_id -> Text,
         genre -> Text,
@@ -33,7 +33,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// One row for each movie version that was not delivered to recommendations yet.
+    /// One row for each film version that was not delivered to recommendations yet.
     movie_outbox (seq) {
         seq -> BigInt,
         movie_id -> Text,
@@ -44,7 +44,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Movies that were deleted a short while ago, as they were.
+    /// Films that were deleted a short while ago, as they were.
     deleted_movies (id) {
         id -> Text,
         title -> Text,
