@@ -8,7 +8,7 @@ use actix::{
     WrapFuture,
 };
 use proto::recommendations::RecommendationStatusesRequest;
-use runtime::{Backoff, ChildGuard, Handle, Reporter, grpc, supervision::in_request};
+use runtime::{Backoff, ChildGuard, Handle, Reporter, Wake, grpc, supervision::in_request};
 use storage::Database;
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -47,11 +47,6 @@ impl Default for Rate {
     }
 }
 
-/// Compares one page of films; a message of the actor to itself.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-struct Wake;
-
 /// Asks for a round over all films at once. Answered when it is complete.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -62,7 +57,8 @@ pub struct CompareAllFlags;
 #[rtype(result = "Option<i64>")]
 pub struct ReachedVersion;
 
-/// The actor. Recommendations services that do not know the question are asked again in the next round.
+/// The actor, which compares a page of films with each [`Wake`]. Recommendations services that do not know the
+/// question are asked again in the next round.
 pub struct FlagReconciler {
     database: Database,
     films: Handle<MovieRepository>,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use runtime::{Backoff, ChildGuard};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use runtime::{Backoff, ChildGuard, Wake};
 use storage::Database;
 
 use crate::{changes::Changes, films::genres};
@@ -12,12 +12,7 @@ use crate::{changes::Changes, films::genres};
 /// How often it looks.
 pub const PAUSE: Duration = Duration::from_secs(20);
 
-/// Looks for films whose genres are not listed; sent by the actor to itself.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-struct Wake;
-
-/// The actor that lists the genres of films. One look runs at a time.
+/// The actor that lists the genres of films. Each [`Wake`] is a look, one at a time.
 pub struct GenreLister {
     database: Database,
     changes: Changes,
