@@ -229,7 +229,7 @@ impl BatchWorker {
         if lost.is_empty() {
             return outcome;
         }
-        // Verdicts no longer fit to what is left of the batch: whoever has the rest now settles it.
+        // Verdicts no longer fit to what is left of the batch: the consumer that has the rest now settles it.
         batch.forget(&lost);
         Outcome::Failed("partitions were given to another consumer".into())
     }

@@ -21,7 +21,7 @@ struct Troubles {
     unavailable: Option<String>,
     /// Why the work does not go on though the broker can be reached.
     stuck: Option<String>,
-    /// Why the handler wants to try again later, which whoever noticed it has written to the log.
+    /// Why the handler wants to try again later, which the part that noticed it has written to the log.
     retrying: Option<String>,
     /// Events that the broker deleted too early, and whose effects are not repaired yet.
     missing: u64,

@@ -8,7 +8,7 @@
 //! these two traits are all that the actors see.
 //!
 //! While the broker is unavailable both reconnect without limit and report themselves degraded. An event that
-//! was not confirmed stays with whoever published it, one that was not acknowledged with the broker.
+//! was not confirmed stays with its publisher, one that was not acknowledged with the broker.
 //!
 //! Over NATS there is one stream a topic; the subject is the topic's name, the payload is the same
 //! bytes as over Kafka, and the key travels in the header `marquee-key`.

@@ -332,7 +332,7 @@ impl ProducerActor {
         self.publish(publisher, load, context);
     }
 
-    /// Makes the topics, for it may have failed because somebody deleted one, and publishes what is left.
+    /// Makes the topics, for it may have failed because an operator deleted one, and publishes what is left.
     fn publish_again(
         &mut self,
         mut publisher: Box<dyn Publisher>,
