@@ -157,40 +157,68 @@ async fn few_requests_wait_for_one_that_is_worked_on() {
     served.stop().await;
 }
 
+/// Reads until so many answers have begun in all.
+async fn read_answers(
+    reading: &mut (impl AsyncReadExt + Unpin),
+    answers: &mut Vec<u8>,
+    count: usize,
+) {
+    let begun = |bytes: &[u8]| bytes.windows(9).filter(|at| at == b"HTTP/1.1 ").count();
+    let mut seen = begun(answers);
+    while seen < count {
+        // The beginning of an answer may be cut in two.
+        let from = answers.len().saturating_sub(8);
+        let read = timeout(PATIENCE, reading.read_buf(answers)).await;
+        let read = read.expect("more answers").unwrap();
+        assert!(read > 0, "closed after {seen} of {count} answers");
+        seen += begun(&answers[from..]);
+    }
+}
+
 #[actix_web::test]
 async fn a_client_that_reads_gets_every_answer_in_order() {
     let served = Served::start(PATIENCE);
     let client = served.client().await;
     let (mut reading, mut writing) = client.into_split();
-    let film = b"POST /film HTTP/1.1\r\nhost: films\r\ncontent-length: 8\r\n\r\n\r\n\r\n\r\n\r\n";
-    let chunked = b"POST /film HTTP/1.1\r\nhost: films\r\ntransfer-encoding: chunked\r\n\r\n\
-        4\r\n\r\n\r\n\r\n0\r\n\r\n";
-    let mut requests = Vec::new();
-    for _ in 0..200 {
-        requests.extend(GET.repeat(9));
-        requests.extend_from_slice(film);
-        requests.extend_from_slice(chunked);
-    }
-    requests.extend_from_slice(b"GET / HTTP/1.1\r\nhost: films\r\nconnection: close\r\n\r\n");
     let sending = actix_web::rt::spawn(async move {
         // In pieces that end anywhere.
-        for piece in requests.chunks(997) {
+        for piece in GET.repeat(1_800).chunks(997) {
             writing.write_all(piece).await.unwrap();
         }
         writing
     });
     let mut answers = Vec::new();
+    read_answers(&mut reading, &mut answers, 1_800).await;
+    let mut writing = sending.await.unwrap();
+
+    // A body comes when nothing else is on its way: as clients do, and because actix-http closes a
+    // connection on which it answers while the body of a later request is still coming.
+    let film = b"POST /film HTTP/1.1\r\nhost: films\r\ncontent-length: 8\r\n\r\n\r\n\r\n\r\n\r\n";
+    let chunked = b"POST /film HTTP/1.1\r\nhost: films\r\ntransfer-encoding: chunked\r\n\r\n\
+        4\r\n\r\n\r\n\r\n0\r\n\r\n";
+    let gets = GET.repeat(9);
+    let mut count = 1_800;
+    for _ in 0..40 {
+        for (requests, further) in [(&film[..], 1), (&chunked[..], 1), (&gets[..], 9)] {
+            for piece in requests.chunks(61) {
+                writing.write_all(piece).await.unwrap();
+            }
+            count += further;
+            read_answers(&mut reading, &mut answers, count).await;
+        }
+    }
+    let last = b"GET / HTTP/1.1\r\nhost: films\r\nconnection: close\r\n\r\n";
+    writing.write_all(last).await.unwrap();
     let read = timeout(PATIENCE, reading.read_to_end(&mut answers)).await;
     read.expect("the last answer ends the connection").unwrap();
-    drop(sending.await);
     let answers = String::from_utf8(answers).unwrap();
     let numbers: Vec<usize> = answers
         .lines()
         .filter_map(|line| line.strip_prefix("location: /"))
         .map(|number| number.trim().parse().unwrap())
         .collect();
-    assert_eq!(numbers, (0..1_801).collect::<Vec<_>>());
-    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 400);
+    assert_eq!(numbers, (0..2_161).collect::<Vec<_>>());
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 80);
     served.stop().await;
 }
 
