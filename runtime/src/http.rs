@@ -5,6 +5,7 @@
 
 mod bare_answer;
 mod connection;
+pub(crate) mod foreign_host;
 mod request_framing;
 
 use std::{fmt, io, net::TcpListener, rc::Rc, time::Duration};
@@ -20,6 +21,7 @@ use actix_web::{
 };
 use clap::Args;
 use connection::{Connection, RequestGate};
+pub use foreign_host::is_foreign;
 use tokio::net::TcpStream;
 use tracing::Instrument;
 

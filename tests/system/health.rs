@@ -65,6 +65,20 @@ async fn the_public_address_tells_no_visitor_what_is_for_operators() {
         assert!(status.is_client_error(), "{name}: {status}");
     }
 
+    // Another site may have its own name lead here: its scripts may read nothing.
+    for path in ["/", "/system", "/metrics", "/readyz", "/healthz"] {
+        let url = format!("http://{}{path}", system.ops_addr());
+        for (host, status) in [
+            ("films.example.org", 403),
+            ("127.0.0.1.example.org:5001", 403),
+            ("films.example.org@localhost", 403),
+            ("localhost:5001", if path == "/" { 307 } else { 200 }),
+        ] {
+            let answer = client.get(&url).header("host", host).send();
+            assert_eq!(answer.await.unwrap().status(), status, "{path} at {host}");
+        }
+    }
+
     let url = format!("http://{}/no-such-page", system.ops_addr());
     let bare = client.get(url).send().await.unwrap();
     assert_eq!(bare.status(), 404);

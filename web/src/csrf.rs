@@ -22,10 +22,12 @@ use actix_web::{
     cookie::{Cookie, CookieJar, Key, SameSite},
     http::{
         Uri,
-        header::{COOKIE, HOST, HeaderName, ORIGIN, REFERER},
+        header::{COOKIE, HeaderName, ORIGIN, REFERER},
         uri::Authority,
     },
 };
+
+use runtime::http;
 
 use super::url;
 
@@ -76,23 +78,10 @@ impl Token {
 /// Decides whether a request may be answered by the host to which it was sent, for a server that
 /// listens at `local`.
 pub(super) fn check_host(request: &HttpRequest, local: IpAddr) -> Result<(), Refusal> {
-    // Browsers always send it, and no script can change what they send.
-    let host = request.headers().get(HOST);
-    let is_strange = host.is_some_and(|host| !is_of_this_machine(host.as_bytes()));
-    if local.to_canonical().is_loopback() && is_strange {
+    if http::is_foreign(request.headers(), local) {
         return Err(Refusal::StrangeHost);
     }
     Ok(())
-}
-
-/// Whether a host, perhaps with a port, is an address or a name that no site can own.
-fn is_of_this_machine(host: &[u8]) -> bool {
-    let Ok(authority) = Authority::try_from(host) else {
-        return false;
-    };
-    let name = authority.host().to_ascii_lowercase();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// Decides whether a form that was sent with `token` may be trusted.

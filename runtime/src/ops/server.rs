@@ -34,6 +34,7 @@ pub(crate) fn serve_operators(listener: TcpListener, process: &Process) -> Resul
         move |process| async move {
             let application = move || {
                 App::new()
+                    .wrap(from_fn(http::foreign_host::refuse))
                     .wrap(from_fn(http::edge))
                     .configure(|cfg| super::configure(cfg, registry.clone()))
                     .service(web::redirect("/", "/system"))
@@ -70,6 +71,7 @@ pub async fn while_starting<T>(
     let given = process.clone();
     let application = move || {
         App::new()
+            .wrap(from_fn(http::foreign_host::refuse))
             .wrap(from_fn(http::edge))
             .configure(|cfg| super::configure_public(cfg, &given))
             .default_service(web::to(|| async {
