@@ -75,21 +75,9 @@ pub fn consume(
     let actor = group.supervise(name, Place::Here, move |guard| {
         let (name, handler) = (&actor_name, handler.clone());
         let condition = Arc::new(Condition::new(name, guard.reporter()));
-        ConsumerActor {
-            name: name.clone(),
-            source: Some(source(&bus, name, &subscription, &condition)),
-            worker: Some(BatchWorker::new(
-                &bus,
-                name,
-                &subscription,
-                handler,
-                &condition,
-            )),
-            condition,
-            stop: CancellationToken::new(),
-            is_closed: false,
-            _guard: guard,
-        }
+        let source = source(&bus, name, &subscription, &condition);
+        let worker = BatchWorker::new(&bus, name, &subscription, handler, &condition);
+        ConsumerActor::new(guard, name, condition, source, worker)
     });
     Consumer { actor }
 }
@@ -153,6 +141,24 @@ impl Handler<Wake> for ConsumerActor {
 }
 
 impl ConsumerActor {
+    fn new(
+        guard: ChildGuard,
+        name: &str,
+        condition: Arc<Condition>,
+        source: Box<dyn Source>,
+        worker: BatchWorker,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            condition,
+            source: Some(source),
+            worker: Some(worker),
+            stop: CancellationToken::new(),
+            is_closed: false,
+            _guard: guard,
+        }
+    }
+
     /// Works on the batch that was fetched. There is none if the consumer was told to stop.
     fn fetched(
         &mut self,
@@ -309,21 +315,10 @@ mod tests {
                 .supervise("consumer", Place::Here, move |guard| {
                     let (seen, handler) = (fake.clone(), Arc::new(Endless(fake.clone())));
                     let condition = Arc::new(Condition::new("consumer", guard.reporter()));
-                    ConsumerActor {
-                        name: "consumer".into(),
-                        source: Some(Box::new(Fake { first, seen })),
-                        worker: Some(BatchWorker::new(
-                            &bus,
-                            "consumer",
-                            &subscription,
-                            handler,
-                            &condition,
-                        )),
-                        condition,
-                        stop: CancellationToken::new(),
-                        is_closed: false,
-                        _guard: guard,
-                    }
+                    let source = Box::new(Fake { first, seen });
+                    let name = "consumer";
+                    let worker = BatchWorker::new(&bus, name, &subscription, handler, &condition);
+                    ConsumerActor::new(guard, name, condition, source, worker)
                 });
             seen.step.notified().await;
             if let First::AnEvent = first {

@@ -22,21 +22,30 @@ use actix_web::{
 pub fn is_foreign(headers: &HeaderMap, local: IpAddr) -> bool {
     // Browsers always send it, and no script can change what they send.
     let host = headers.get(HOST);
-    let is_strange = host.is_some_and(|host| !is_of_this_machine(host.as_bytes()));
+    let is_strange = host.is_some_and(|host| !host.to_str().is_ok_and(is_of_this_machine));
     local.to_canonical().is_loopback() && is_strange
 }
 
 /// Whether a host, perhaps with a port, is an address or a name that no site can own.
-fn is_of_this_machine(host: &[u8]) -> bool {
-    if host.contains(&b'@') {
-        return false;
-    }
-    let Ok(authority) = Authority::try_from(host) else {
-        return false;
-    };
-    let name = authority.host().to_ascii_lowercase();
+fn is_of_this_machine(host: &str) -> bool {
+    name_of(host).is_some_and(|name| {
+        let lower = name.to_ascii_lowercase();
+        lower == "localhost" || lower.ends_with(".localhost") || address_of(name).is_some()
+    })
+}
+
+/// The name or the address in a `Host` header, without the port; none if it is no host.
+pub(crate) fn name_of(host: &str) -> Option<&str> {
+    let authority: Authority = host.parse().ok()?;
+    // With a user in front it would not begin with the name.
+    let is_bare = !host.contains('@');
+    is_bare.then(|| host.get(..authority.host().len()))?
+}
+
+/// The address that a host's name is, if it is one.
+pub(crate) fn address_of(name: &str) -> Option<IpAddr> {
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
+    address.parse().ok()
 }
 
 /// Refuses, on a server without pages, what was sent to a name that may be another site's.

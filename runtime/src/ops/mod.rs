@@ -10,7 +10,7 @@ mod system_page;
 pub(crate) use server::serve_operators;
 pub use server::{serve, until_stopped, while_starting};
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::{
     Process,
+    http::foreign_host,
     supervision::{ActorRegistry, ActorStatus, Health},
 };
 
@@ -79,14 +80,8 @@ fn is_on_this_machine(ops: SocketAddr) -> bool {
 
 /// The name of this machine in a `Host` header, without the port, if it is a loopback name.
 fn loopback_name(host: &str) -> Option<&str> {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = address
-        .parse()
-        .is_ok_and(|address: IpAddr| address.is_loopback());
+    let name = foreign_host::name_of(host)?;
+    let is_loopback = foreign_host::address_of(name).is_some_and(|address| address.is_loopback());
     (is_loopback || name.eq_ignore_ascii_case("localhost")).then_some(name)
 }
 

@@ -1,7 +1,7 @@
 //! Lists of films: all of them, and those that the user is recommended. A list is also what a script
 //! fetches to put it in place of the one that is shown.
 
-use proto::genres;
+use proto::genres::folded_genres;
 use serde::Serialize;
 
 use super::{FilmCard, Filter, Pager, count, with_thousands};
@@ -100,8 +100,9 @@ fn chips(summary: &Summary, filter: &Filter) -> Vec<Chip> {
     };
     let mut chips = vec![chip("All", Filter::default(), filter.is_empty())];
     let mut has_chosen = filter.genre.is_empty();
+    let chosen = folded_genres(&filter.genre);
     for (genre, _) in summary.genres.iter().take(CHIPS) {
-        let current = genres::are_equal(genre, &filter.genre);
+        let current = folded_genres(genre) == chosen;
         has_chosen |= current;
         chips.push(chip(genre, Filter::of_genre(genre), current));
     }
