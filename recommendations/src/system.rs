@@ -9,7 +9,7 @@ use std::{
 use bus::{OutboxCourier, Outlet, Producer};
 use proto::events::STATUS_TOPIC;
 use runtime::{
-    Fault, Place, Prepared, Process, Program, Supervisor,
+    Fault, Handle, Place, Prepared, Process, Program, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer},
     ops,
     settings::{self, Claimed, FolderClaim},
@@ -19,7 +19,7 @@ use storage::Database;
 use crate::{
     actors::{
         backlog_worker::BacklogWorker,
-        lease_keeper::LeaseKeeper,
+        lease_keeper::{GiveUp, LeaseKeeper},
         matcher::{CountFilms, Matcher},
         watch_poller::WatchPoller,
     },
@@ -41,6 +41,8 @@ const WATCHERS: usize = 4_096;
 
 /// How long an actor may take to begin.
 const START_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a stop waits until the lease is given up.
+const LEAVE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The sockets on which the service answers, bound already.
 #[derive(Debug)]
@@ -176,7 +178,7 @@ pub struct Engine {
     database: Database,
     signals: Signals,
     held: Held,
-    me: String,
+    lease_keeper: Handle<LeaseKeeper>,
 }
 
 impl Engine {
@@ -200,21 +202,16 @@ impl Engine {
             Recommender::new(database.clone(), matcher, signals.clone(), tuning.limits);
 
         let (holding, held) = Held::new();
-        let (leased, holder, holding, times) = (
-            database.clone(),
-            me.clone(),
-            Arc::new(holding),
-            tuning.lease,
-        );
-        matching.supervise("lease-keeper", Place::Here, move |guard| {
-            LeaseKeeper::new(guard, leased.clone(), &holder, times, holding.clone())
+        let (leased, holding, times) = (database.clone(), Arc::new(holding), tuning.lease);
+        let lease_keeper = matching.supervise("lease-keeper", Place::Here, move |guard| {
+            LeaseKeeper::new(guard, leased.clone(), &me, times, holding.clone())
         });
         let engine = Self {
             recommender,
             database: database.clone(),
             signals,
             held,
-            me,
+            lease_keeper,
         };
         let (database, recommender) = (database.clone(), engine.recommender.clone());
         let held = engine.held.clone();
@@ -241,11 +238,7 @@ impl Engine {
 
     /// Gives the lease up, so that another replica need not wait for it to run out.
     pub async fn leave(&self) {
-        let me = self.me.clone();
-        let release = self
-            .database
-            .write(move |conn| store::leases::release(conn, &me));
         // If it cannot be given up it runs out.
-        let _ = tokio::time::timeout(Duration::from_millis(500), release).await;
+        let _ = self.lease_keeper.ask(GiveUp, LEAVE_DEADLINE).await;
     }
 }

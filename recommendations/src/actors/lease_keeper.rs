@@ -1,10 +1,13 @@
 //! Takes and renews the lease on the work that only one replica may do.
 //!
 //! Each [`Wake`] is one renewal. It reads the lease and, if the lease is free or its own, writes it.
+//! [`GiveUp`] ends that.
 
 use std::{sync::Arc, time::Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
+};
 use runtime::{ChildGuard, Wake};
 use storage::Database;
 
@@ -21,7 +24,13 @@ pub struct LeaseKeeper {
     times: LeaseTimes,
     view: LeaseView,
     holding: Arc<Holding>,
+    has_given_up: bool,
 }
+
+/// Gives the lease up for good, so that another replica need not wait for it to run out.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct GiveUp;
 
 impl LeaseKeeper {
     /// A keeper for the replica `me` that says over `holding` until when it has the lease.
@@ -39,6 +48,7 @@ impl LeaseKeeper {
             times,
             view: LeaseView::new(me, times.patience),
             holding,
+            has_given_up: false,
         }
     }
 
@@ -49,6 +59,9 @@ impl LeaseKeeper {
         lease: Result<Lease, storage::Error>,
         context: &mut Context<Self>,
     ) {
+        if self.has_given_up {
+            return;
+        }
         let lease = match lease {
             Ok(lease) if self.view.should_take(&lease, Instant::now()) => lease,
             Ok(_) => return self.conclude(begun, Ok(false), context),
@@ -72,6 +85,9 @@ impl LeaseKeeper {
         renewed: Result<bool, storage::Error>,
         context: &mut Context<Self>,
     ) {
+        if self.has_given_up {
+            return;
+        }
         match renewed {
             Ok(is_held) => {
                 // Counted from before the renewal: others count from after they saw it.
@@ -86,6 +102,8 @@ impl LeaseKeeper {
     }
 }
 
+runtime::requested!(LeaseKeeper);
+
 impl Actor for LeaseKeeper {
     type Context = Context<Self>;
 
@@ -99,11 +117,31 @@ impl Handler<Wake> for LeaseKeeper {
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
         self.guard.reporter().handled(1);
+        if self.has_given_up {
+            return;
+        }
         let (begun, database) = (Instant::now(), self.database.clone());
         let read = async move { database.read(leases::read).await };
         let read = read
             .into_actor(self)
             .map(move |lease, keeper, context| keeper.decide(begun, lease, context));
         context.spawn(read);
+    }
+}
+
+impl Handler<GiveUp> for LeaseKeeper {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: GiveUp, _: &mut Context<Self>) -> Self::Result {
+        self.has_given_up = true;
+        self.holding.send_replace(None);
+        // A renewal that is on its way is written before this.
+        let (database, me) = (self.database.clone(), self.me.clone());
+        Box::pin(async move {
+            let release = database.write(move |conn| leases::release(conn, &me));
+            if let Err(error) = release.await {
+                tracing::debug!(%error, "the lease is not given up and will run out: {error}");
+            }
+        })
     }
 }

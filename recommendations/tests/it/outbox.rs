@@ -146,9 +146,9 @@ fn one_replica_delivers_for_all_and_another_takes_over() {
 
         // One that stops in order gives its lease up, and no other replica has to wait for it.
         first.engine.leave().await;
-        first.stop().await;
         second.save(film("f3", "Train", 1)).await;
         until("the second one delivers", async || others.knows("f3")).await;
+        first.stop().await;
         second.stop().await;
 
         // One that dies does not; the next one waits for it, and then takes over.
