@@ -225,6 +225,73 @@ async fn a_panic_of_a_blocking_actor_is_contained() {
     supervisor.stop(DEADLINE).await;
 }
 
+/// Cannot serve until it is told to.
+struct Waiting {
+    guard: ChildGuard,
+}
+
+runtime::requested!(Waiting);
+
+impl Actor for Waiting {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.guard.starting("waiting for its cue");
+    }
+}
+
+/// What a [`Waiting`] waits for.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Cue;
+
+impl Handler<Cue> for Waiting {
+    type Result = ();
+    fn handle(&mut self, _: Cue, _: &mut Context<Self>) {
+        self.guard.ready();
+    }
+}
+
+impl Handler<Panic> for Waiting {
+    type Result = ();
+    fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
+        panic!("on purpose");
+    }
+}
+
+#[actix::test]
+async fn an_actor_is_at_no_moment_ready_before_it_says_so() {
+    for place in [Place::Here, Place::OwnArbiter] {
+        let process = Process::new();
+        let supervisor = Supervisor::with_policy("test", &process, policy());
+        let group = supervisor.group("waiting");
+        let waiting = group.supervise("waiting", place, |guard| Waiting { guard });
+        let plain = group.supervise("plain", place, |guard| Counter { seen: 0, guard });
+        let is_ready = |name| report(&process, name).not_ready_reason().is_none();
+        for restarts in 0..2 {
+            // It has not had its turn yet when this is first asked.
+            until("it has started", async || {
+                let reason = report(&process, "waiting").not_ready_reason();
+                reason.expect("not ready") == "waiting for its cue"
+            })
+            .await;
+            waiting.ask(Cue, DEADLINE).await.unwrap();
+            assert!(is_ready("waiting"));
+            let _ = waiting.ask(Panic, DEADLINE).await;
+            until("the death is noticed", async || {
+                report(&process, "waiting").restarts > restarts
+            })
+            .await;
+        }
+        until("an actor that waits for nothing is ready", async || {
+            is_ready("plain")
+        })
+        .await;
+        assert_eq!(plain.ask(Count, DEADLINE).await, Ok(1));
+        supervisor.stop(DEADLINE).await;
+    }
+}
+
 #[actix::test]
 async fn an_actor_that_stops_itself_is_made_anew() {
     let process = Process::new();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     child_guard::ChildGuard,
     handle::Slot,
-    registry::{Entry, Health},
+    registry::Entry,
     supervisor::{Keeper, Place},
     tree::ChildId,
 };
@@ -54,8 +54,7 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
     fn start(&mut self, keeper: &Addr<Keeper>, id: ChildId) {
         self.incarnation += 1;
         self.stop = CancellationToken::new();
-        self.slot.entry.set_health(Health::Ready);
-        self.slot.entry.set_told(false);
+        self.slot.entry.begin();
         let stopped = self.stop.clone().cancelled_owned();
         let factory = self.factory.clone();
         let guard = ChildGuard::new(
@@ -64,13 +63,14 @@ impl<A: Actor<Context = Context<A>>> Child for AsyncChild<A> {
             self.incarnation,
             self.slot.entry.clone(),
         );
-        #[cfg(debug_assertions)]
-        let panic_injection = self.slot.entry.panic_injection.clone();
+        let entry = self.slot.entry.clone();
         let make = move |context: &mut Context<A>| {
             context.set_mailbox_capacity(MAILBOX_CAPACITY);
             let actor = factory(guard);
             #[cfg(debug_assertions)]
-            context.spawn(panic_injection.wait().into_actor(&actor));
+            context.spawn(entry.panic_injection.clone().wait().into_actor(&actor));
+            // Is polled once `Actor::started` was called, which may have said what the actor waits for.
+            context.spawn(async move { entry.has_begun() }.into_actor(&actor));
             let stop = stopped
                 .into_actor(&actor)
                 .map(|(), _, context: &mut Context<A>| context.stop());
@@ -129,19 +129,20 @@ pub(super) struct SyncChild<A: Actor<Context = SyncContext<A>>> {
 impl<A: Actor<Context = SyncContext<A>>> Child for SyncChild<A> {
     fn start(&mut self, keeper: &Addr<Keeper>, id: ChildId) {
         self.incarnation += 1;
-        self.slot.entry.set_health(Health::Ready);
-        self.slot.entry.set_told(false);
+        self.slot.entry.begin();
         let factory = self.factory.clone();
         let keeper = keeper.clone();
         let entry = self.slot.entry.clone();
         let incarnation = self.incarnation;
         let addr = SyncArbiter::start(self.threads, move || {
-            factory(ChildGuard::new(
+            let actor = factory(ChildGuard::new(
                 keeper.clone(),
                 id,
                 incarnation,
                 entry.clone(),
-            ))
+            ));
+            entry.has_begun();
+            actor
         });
         self.slot.set(Some(addr));
     }

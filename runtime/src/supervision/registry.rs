@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What an actor is about until it has started.
+const BEGINS: &str = "starting";
+
 /// What all the actors of a process report about themselves; feeds `/readyz`, `/metrics` and
 /// `/system`.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +127,8 @@ impl ActorRegistry {
             panic_injection: Arc::default(),
             condition: Mutex::new(Condition {
                 state: ActorState::Running,
-                health: Health::Ready,
+                health: Health::Starting(BEGINS.into()),
+                has_reported: false,
                 is_told: false,
                 last_failure: None,
             }),
@@ -153,6 +157,8 @@ pub(super) struct Entry {
 struct Condition {
     state: ActorState,
     health: Health,
+    /// Whether the present incarnation has said something of its work.
+    has_reported: bool,
     /// Whether the log says that it is in trouble.
     is_told: bool,
     last_failure: Option<(String, Instant)>,
@@ -173,7 +179,25 @@ impl Entry {
 
     /// Puts down what the actor says of its work.
     pub(super) fn set_health(&self, health: Health) {
-        lock(&self.condition).health = health;
+        let mut condition = lock(&self.condition);
+        condition.health = health;
+        condition.has_reported = true;
+    }
+
+    /// Begins a new incarnation, which has said nothing yet.
+    pub(super) fn begin(&self) {
+        let mut condition = lock(&self.condition);
+        condition.health = Health::Starting(BEGINS.into());
+        condition.has_reported = false;
+        condition.is_told = false;
+    }
+
+    /// Puts down that the actor has started; it is ready unless it has said otherwise.
+    pub(super) fn has_begun(&self) {
+        let mut condition = lock(&self.condition);
+        if !condition.has_reported {
+            condition.health = Health::Ready;
+        }
     }
 
     /// Puts down whether the log says that the actor is in trouble; returns whether it did before.

@@ -243,6 +243,9 @@ impl Actor for CatalogGateway {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        if !self.connection.was_reached.load(Ordering::Acquire) {
+            self.guard.starting("connecting to the catalog");
+        }
         let watching = watch(
             self.connection.clone(),
             self.freshness.clone(),
