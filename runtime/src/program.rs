@@ -37,13 +37,16 @@ pub trait Program: Args + Send + 'static {
     fn prepare(self) -> Result<Prepared, Fault>;
 }
 
-/// Starts one service of a program.
-type Start = Box<dyn FnOnce(&Process) -> Result<Service, Fault>>;
+/// A service of a program.
+struct Startable {
+    name: &'static str,
+    start: Box<dyn FnOnce(&Process) -> Result<Service, Fault>>,
+}
 
 /// A program whose settings are checked and whose addresses are bound.
 pub struct Prepared {
     ops: TcpListener,
-    services: Vec<Start>,
+    services: Vec<Startable>,
     welcome: Vec<String>,
     claims: Vec<FolderClaim>,
 }
@@ -70,7 +73,8 @@ impl Prepared {
         F: Future<Output = Result<(), Fault>> + 'static,
     {
         let start = move |process: &Process| Service::start(name, &process.sibling(), run);
-        self.services.push(Box::new(start));
+        let start = Box::new(start);
+        self.services.push(Startable { name, start });
         self
     }
 
@@ -118,6 +122,15 @@ pub fn main<P: Program>() -> ExitCode {
     process::main(|stop| run(cli.settings, cli.log, stop))
 }
 
+/// Starts `services`, none of which is forgotten by who asks meanwhile whether the process can serve.
+fn start(services: Vec<Startable>, process: &Process) -> Result<Vec<Service>, Fault> {
+    for service in &services {
+        process.registry.expect(service.name);
+    }
+    let start = |service: Startable| (service.start)(process);
+    services.into_iter().map(start).collect()
+}
+
 async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Result<(), Fault> {
     telemetry::init(&log)?;
     resources::raise_descriptors()?;
@@ -131,9 +144,7 @@ async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Resul
     process.ops_addr = ops.local_addr().ok();
     let operators = ops::serve_operators(ops, &process)?;
     let mut started = vec![operators];
-    for start in services {
-        started.push(start(&process)?);
-    }
+    started.extend(start(services, &process)?);
     for line in welcome {
         tracing::info!("{line}");
     }
@@ -142,4 +153,34 @@ async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Resul
     trimming.abort();
     drop(claims);
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn the_first_service_is_not_ready_before_the_last_is_known() {
+        let names: Vec<&'static str> = (0..50)
+            .map(|number| &*format!("service-{number}").leak())
+            .collect();
+        let (tell, told) = mpsc::channel();
+        let ops = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut prepared = Prepared::new(ops);
+        for name in &names {
+            let tell = tell.clone();
+            let run = async move |process: Process| {
+                tell.send(process.registry.starting()).unwrap();
+                Ok(())
+            };
+            prepared = prepared.service(name, run);
+        }
+        let services = start(prepared.services, &Process::new()).unwrap();
+        assert_eq!(services.len(), names.len());
+        for _ in &names {
+            assert_eq!(told.recv().unwrap(), names);
+        }
+    }
 }

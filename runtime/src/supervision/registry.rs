@@ -93,7 +93,10 @@ impl ActorRegistry {
 
     /// Says that `service` is about to start its actors.
     pub(crate) fn expect(&self, service: &str) {
-        lock(&self.starting).push(service.into());
+        let mut starting = lock(&self.starting);
+        if !starting.iter().any(|expected| expected == service) {
+            starting.push(service.into());
+        }
     }
 
     /// Says that `service` has started all its actors.
