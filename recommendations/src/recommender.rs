@@ -8,7 +8,6 @@ use std::{
 
 use diesel::QueryResult;
 use proto::{FilmId, UserId};
-use roaring::RoaringBitmap;
 use runtime::Handle;
 use storage::{Command, Database, DbConnection};
 use tokio::sync::{Semaphore, broadcast};
@@ -384,7 +383,7 @@ impl Recommender {
         self.signals.watchers.watch(user)
     }
 
-    async fn users_matching(&self, words: &Arc<FilmWords>) -> Result<Seen<RoaringBitmap>, Error> {
+    async fn users_matching(&self, words: &Arc<FilmWords>) -> Result<Seen<Vec<UserId>>, Error> {
         let question = UsersMatching(words.clone());
         Ok(self.matcher.ask(question, MATCHER_DEADLINE).await??)
     }

@@ -10,7 +10,6 @@ use actix::{
 };
 use futures::future::{self, MaybeDone};
 use proto::{FilmId, UserId};
-use roaring::RoaringBitmap;
 use runtime::{Backoff, ChildGuard};
 use storage::Database;
 
@@ -59,9 +58,9 @@ pub struct Matcher {
 #[error("the preferences are still being read")]
 pub struct NotReady;
 
-/// Asks for the users who follow a keyword that the film matches.
+/// Asks for the users who follow a keyword that the film matches, in order.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Seen<RoaringBitmap>, NotReady>")]
+#[rtype(result = "Result<Seen<Vec<UserId>>, NotReady>")]
 pub struct UsersMatching(pub Arc<FilmWords>);
 
 /// Asks for the ids of the films that the keyword matches.

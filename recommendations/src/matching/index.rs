@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use proto::UserId;
-use roaring::RoaringBitmap;
 
 use super::film::FilmWords;
 use super::film_index::FilmIndex;
@@ -67,10 +66,10 @@ impl Index {
         self.films.remove(film_id)
     }
 
-    /// The users with a preference that the film meets, their ids as `u32`. The film need not be in the index.
+    /// The users with a preference that the film meets, in order, each once. The film need not be in the index.
     ///
     /// The index is changed only in memory that it keeps for the next call.
-    pub fn users_matching(&mut self, film: &FilmWords) -> RoaringBitmap {
+    pub fn users_matching(&mut self, film: &FilmWords) -> Vec<UserId> {
         self.keywords.matching(film)
     }
 

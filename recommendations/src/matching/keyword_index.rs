@@ -7,12 +7,11 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use proto::UserId;
-use roaring::RoaringBitmap;
 
 use super::film::{FilmWords, Row};
 use super::id_set::IdSet;
 use super::keyword::{Keyword, KeywordError, Phrase};
-use super::matched_users::MatchedUsers;
+use super::matched_users::{MatchedUsers, number};
 use super::word::Word;
 use super::words::{LONGEST_JOINED, Variant};
 
@@ -172,25 +171,25 @@ impl KeywordIndex {
 
     fn add_user(&mut self, user: UserId, subscription: u32) -> bool {
         let users = self.subscriptions.get_mut(subscription);
-        let added = users.is_some_and(|users| users.insert(user.0 as u32));
+        let added = users.is_some_and(|users| users.insert(number(user)));
         self.preferences += usize::from(added);
         added
     }
 
     /// Removes a preference; false when it was not there.
     pub(super) fn stop(&mut self, user: UserId, keyword: &Keyword) -> bool {
-        let Some(&number) = self.by_normal.get(keyword.normal()) else {
+        let Some(&subscription) = self.by_normal.get(keyword.normal()) else {
             return false;
         };
-        let Some(users) = self.subscriptions.get_mut(number) else {
+        let Some(users) = self.subscriptions.get_mut(subscription) else {
             return false;
         };
-        if !users.remove(user.0 as u32) {
+        if !users.remove(number(user)) {
             return false;
         }
         self.preferences -= 1;
         if users.is_empty() {
-            self.remove_subscription(number, keyword);
+            self.remove_subscription(subscription, keyword);
         }
         true
     }
@@ -385,8 +384,8 @@ impl KeywordIndex {
             .map_or(0, |(offset, _)| offset)
     }
 
-    /// The users who follow something that a film has.
-    pub(super) fn matching(&mut self, film: &FilmWords) -> RoaringBitmap {
+    /// The users who follow something that a film has, in order.
+    pub(super) fn matching(&mut self, film: &FilmWords) -> Vec<UserId> {
         self.find_subscriptions(film);
         let Scratch {
             subscriptions,
@@ -394,7 +393,7 @@ impl KeywordIndex {
             ..
         } = &mut self.scratch;
         let all = &self.subscriptions;
-        users.bitmap(subscriptions.iter().filter_map(|&number| all.get(number)))
+        users.union(subscriptions.iter().filter_map(|&number| all.get(number)))
     }
 
     /// Leaves the subscriptions that a film meets in the scratch memory, some perhaps twice.

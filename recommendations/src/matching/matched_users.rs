@@ -2,55 +2,82 @@
 //!
 //! Users are marked in a row of bits where ids lie close together, and sorted where they do not.
 
-use roaring::RoaringBitmap;
+use proto::UserId;
 
 use super::id_set::IdSet;
 
 /// A bit per possible user is worth it up to this many bits a member; past that the members are sorted.
 const BITS_PER_MEMBER: usize = 1024;
 
+/// The number of a user in sets: numbers are in the order of the users' ids, of which older deployments may have given
+/// negative ones.
+pub(super) fn number(user: UserId) -> u32 {
+    user.0.cast_unsigned() ^ (1 << 31)
+}
+
+/// The user of a number.
+fn user(number: u32) -> UserId {
+    UserId((number ^ (1 << 31)).cast_signed())
+}
+
 /// Puts sets of users together; the memory for it is kept between films.
 #[derive(Default)]
 pub(super) struct MatchedUsers {
     /// A bit for each user of a range of ids.
-    bits: Vec<u8>,
+    bits: Vec<u64>,
     /// The members when they lie too far apart for bits.
     list: Vec<u32>,
 }
 
 impl MatchedUsers {
-    /// The union as a bitmap.
-    pub(super) fn bitmap<'a>(
+    /// The union of sets of [numbers](number), as users in order, each once.
+    pub(super) fn union<'a>(
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
-    ) -> RoaringBitmap {
+    ) -> Vec<UserId> {
         match Range::of(sets.clone()) {
             Some(range) => {
-                self.mark(sets, &range);
-                RoaringBitmap::from_lsb0_bytes(range.first, &self.bits)
+                let count = self.mark(sets, &range);
+                self.marked(&range, count)
             }
-            None => RoaringBitmap::from_sorted_iter(self.sorted(sets).iter().copied())
-                .expect("the list is sorted and free of duplicates"),
+            None => self.sorted(sets).iter().copied().map(user).collect(),
         }
     }
 
-    /// Sets the bit of each user.
-    fn mark<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>, range: &Range) {
+    /// Sets the bit of each user; returns how many are set.
+    fn mark<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>, range: &Range) -> usize {
         self.bits.clear();
-        self.bits.resize(range.bytes, 0);
+        self.bits.resize(range.words, 0);
+        let mut count = 0;
         for set in sets {
-            set.for_each(|user| {
-                let bit = user.wrapping_sub(range.first);
-                if let Some(eight) = self.bits.get_mut(bit as usize / 8) {
-                    *eight |= 1 << (bit % 8);
+            set.for_each(|number| {
+                let bit = number.wrapping_sub(range.first);
+                if let Some(word) = self.bits.get_mut(bit as usize / 64) {
+                    let mask = 1 << (bit % 64);
+                    count += usize::from(*word & mask == 0);
+                    *word |= mask;
                 }
             });
         }
+        count
+    }
+
+    /// The users whose bits are set, of which there are `count`.
+    fn marked(&self, range: &Range, count: usize) -> Vec<UserId> {
+        let mut users = Vec::with_capacity(count);
+        for (word, first) in self.bits.iter().zip((range.first..).step_by(64)) {
+            let mut rest = *word;
+            while rest != 0 {
+                users.push(user(first + rest.trailing_zeros()));
+                rest &= rest - 1;
+            }
+        }
+        users
     }
 
     fn sorted<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>) -> &[u32] {
         self.list.clear();
-        sets.for_each(|set| set.for_each(|user| self.list.push(user)));
+        sets.for_each(|set| set.for_each(|number| self.list.push(number)));
         self.list.sort_unstable();
         self.list.dedup();
         &self.list
@@ -58,7 +85,7 @@ impl MatchedUsers {
 
     /// Memory held, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.bits.capacity() + self.list.capacity() * 4
+        self.bits.capacity() * 8 + self.list.capacity() * 4
     }
 }
 
@@ -89,7 +116,7 @@ impl Bounds {
 /// The ids from the first on for which there are bits.
 struct Range {
     first: u32,
-    bytes: usize,
+    words: usize,
 }
 
 impl Range {
@@ -111,10 +138,9 @@ impl Range {
     }
 
     fn within(members: usize, bounds: Bounds) -> Option<Range> {
-        // A bitmap is made of whole bytes without shifting them.
-        let first = bounds.first & !7;
-        let bytes = bounds.last.checked_sub(first)? as usize / 8 + 1;
-        (bytes * 8 <= members * BITS_PER_MEMBER).then_some(Range { first, bytes })
+        let first = bounds.first;
+        let words = bounds.last.checked_sub(first)? as usize / 64 + 1;
+        (words * 64 <= members * BITS_PER_MEMBER).then_some(Range { first, words })
     }
 }
 
@@ -137,7 +163,9 @@ mod tests {
                 set
             })
             .collect();
-        assert_eq!(union.bitmap(sets.iter()), model.into_iter().collect());
+        let model: Vec<UserId> = model.into_iter().map(user).collect();
+        assert!(model.is_sorted());
+        assert_eq!(union.union(sets.iter()), model);
     }
 
     #[test]

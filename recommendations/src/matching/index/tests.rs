@@ -25,7 +25,7 @@ fn users(index: &mut Index, film: &FilmWords) -> Vec<i32> {
     index
         .users_matching(film)
         .iter()
-        .map(|user| user as i32)
+        .map(|user| user.0)
         .collect()
 }
 
@@ -55,7 +55,7 @@ fn users_are_found_by_word_and_by_phrase() {
     }
     assert_eq!(
         users(&mut index, &film("The Heist", "A heist; another heist.")),
-        [1, -5]
+        [-5, 1]
     );
     assert_eq!(users(&mut index, &film("Science", "fiction")), [3]);
     assert_eq!(

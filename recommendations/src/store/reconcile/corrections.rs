@@ -7,7 +7,6 @@ use std::{
 
 use diesel::prelude::*;
 use proto::UserId;
-use roaring::RoaringBitmap;
 use storage::DbConnection;
 
 use super::{Seen, Terms};
@@ -57,25 +56,26 @@ impl Corrections {
         Ok(corrections)
     }
 
-    /// The users whose preferences match `words` now, or `None` if too much changed since `seen`.
+    /// The users whose preferences match `words` now, in order, or `None` if too much changed since `seen`.
     pub(super) fn apply<'a>(
         &self,
         words: &FilmWords,
-        seen: &'a Seen<RoaringBitmap>,
-    ) -> Option<Cow<'a, RoaringBitmap>> {
+        seen: &'a Seen<Vec<UserId>>,
+    ) -> Option<Cow<'a, [UserId]>> {
         if self.reaches_back_to > seen.watermark {
             return None;
         }
-        let mut users = Cow::Borrowed(&seen.found);
+        let mut users = Cow::Borrowed(&*seen.found);
         for (seq, user) in &self.changes {
             if *seq <= seen.watermark {
                 continue;
             }
             let keywords = self.keywords.get(user).map_or(&[][..], Vec::as_slice);
-            if keywords.iter().any(|keyword| matches(words, keyword)) {
-                users.to_mut().insert(user.0 as u32);
-            } else {
-                users.to_mut().remove(user.0 as u32);
+            let is_met = keywords.iter().any(|keyword| matches(words, keyword));
+            match users.binary_search(user) {
+                Ok(place) if !is_met => drop(users.to_mut().remove(place)),
+                Err(place) if is_met => users.to_mut().insert(place, *user),
+                _ => {}
             }
         }
         Some(users)

@@ -4,7 +4,6 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use diesel::prelude::*;
 use proto::{FilmId, UserId};
-use roaring::RoaringBitmap;
 use storage::DbConnection;
 
 use super::{Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms, corrections::Corrections};
@@ -42,8 +41,7 @@ pub fn remove_film(
         deleted: true,
         ..stored.clone().unwrap_or_else(|| Film::new(id.clone()))
     };
-    let no_users = RoaringBitmap::new();
-    let mut effects = settle(conn, &mut film, &no_users, FIRST_USER, false, terms)?;
+    let mut effects = settle(conn, &mut film, &[], FIRST_USER, false, terms)?;
     effects.events = tell(conn, &mut film, seq + 1, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
@@ -59,7 +57,7 @@ pub fn continue_film(
     work_id: i64,
     facts: &FilmFacts,
     words: &FilmWords,
-    seen: &Seen<RoaringBitmap>,
+    seen: &Seen<Vec<UserId>>,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
     let place = sequence::take_place(conn, 1)?;
@@ -78,7 +76,7 @@ pub fn continue_film(
         return Ok(Outcome::Lagging);
     }
     let users = if film.deleted {
-        Cow::Owned(RoaringBitmap::new())
+        Cow::Borrowed(&[][..])
     } else {
         let corrections = Corrections::read(conn, seen.watermark, place, terms)?;
         match corrections.apply(words, seen) {
@@ -92,7 +90,7 @@ pub fn continue_film(
     Ok(Outcome::Changed(effects))
 }
 
-/// Makes the rows of `film` those of `users`, from the user `from` on and as far as the limits go;
+/// Makes the rows of `film` those of `users`, which are in order, from the user `from` on and as far as the limits go;
 /// the rest goes to the backlog. Brings the count up to date in `film`, which the caller stores.
 ///
 /// If the film `is_edited`, users who keep it are told, too, but not those that are left to the backlog: they see the edit when
@@ -100,7 +98,7 @@ pub fn continue_film(
 pub(super) fn settle(
     conn: &mut DbConnection,
     film: &mut Film,
-    users: &RoaringBitmap,
+    users: &[UserId],
     from: UserId,
     is_edited: bool,
     terms: &Terms,
@@ -160,7 +158,7 @@ impl Plan {
     fn make(
         conn: &mut DbConnection,
         film: &Film,
-        users: &RoaringBitmap,
+        users: &[UserId],
         start: UserId,
         budget: usize,
         terms: &Terms,
@@ -180,7 +178,7 @@ impl Plan {
             next: end.0.checked_add(1).map(UserId),
         };
         let mut stored = stored.into_iter().peekable();
-        let mut wanted = within(users, start, end).peekable();
+        let mut wanted = within(users, start, end).iter().copied().peekable();
         loop {
             let order = match (stored.peek(), wanted.peek()) {
                 (Some(stored), Some(wanted)) => stored.cmp(wanted),
@@ -219,15 +217,11 @@ impl Plan {
     }
 }
 
-/// The members of `users` from `from` to `through`, in order. The bitmap holds the ids as `u32`, in
-/// which negative ones come last; older deployments may have given some.
-fn within(users: &RoaringBitmap, from: UserId, through: UserId) -> impl Iterator<Item = UserId> {
-    let part = move |low: i32, high: i32| {
-        let (from, through) = (from.0.max(low), through.0.min(high));
-        let range = (from <= through).then(|| users.range(from as u32..=through as u32));
-        range.into_iter().flatten().map(|user| UserId(user as i32))
-    };
-    part(i32::MIN, -1).chain(part(0, i32::MAX))
+/// Those of `users`, which are in order, from `from` to `through`.
+fn within(users: &[UserId], from: UserId, through: UserId) -> &[UserId] {
+    let begin = users.partition_point(|user| *user < from);
+    let end = users.partition_point(|user| *user <= through);
+    users.get(begin..end).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -235,21 +229,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_come_in_the_order_of_the_database_negative_ids_included() {
-        let users: RoaringBitmap = [-5_i32, -1, 0, 3, i32::MAX, i32::MIN]
-            .into_iter()
-            .map(|user| user as u32)
-            .collect();
-        let within = |from, through| {
-            let users = within(&users, UserId(from), UserId(through));
-            users.map(|user| user.0).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            within(i32::MIN, i32::MAX),
-            [i32::MIN, -5, -1, 0, 3, i32::MAX]
-        );
-        assert_eq!(within(-1, 3), [-1, 0, 3]);
-        assert!(within(1, 2).is_empty());
-        assert_eq!(within(4, i32::MAX), [i32::MAX]);
+    fn users_are_in_the_order_of_the_database_negative_ids_included() {
+        let users = [i32::MIN, -5, -1, 0, 3, i32::MAX].map(UserId);
+        let within = |from, through| within(&users, UserId(from), UserId(through));
+        assert_eq!(within(i32::MIN, i32::MAX), users);
+        assert_eq!(within(-1, 3), [-1, 0, 3].map(UserId));
+        assert!(within(1, 2).is_empty() && within(3, 1).is_empty());
+        assert_eq!(within(4, i32::MAX), [UserId(i32::MAX)]);
     }
 }

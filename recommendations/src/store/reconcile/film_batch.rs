@@ -11,7 +11,6 @@ use std::{
 
 use diesel::prelude::*;
 use proto::{FilmId, UserId};
-use roaring::RoaringBitmap;
 use storage::DbConnection;
 
 use super::{
@@ -40,8 +39,8 @@ pub struct FilmToSave {
     pub version: Option<i64>,
     /// Its words, for matching.
     pub words: Arc<FilmWords>,
-    /// The users with a preference that the words match.
-    pub seen: Seen<RoaringBitmap>,
+    /// The users with a preference that the words match, in order.
+    pub seen: Seen<Vec<UserId>>,
 }
 
 /// What became of a film of a group.
@@ -104,7 +103,7 @@ fn batch<'a>(films: &'a [&'a FilmToSave], terms: &Terms) -> &'a [&'a FilmToSave]
     let (mut users, mut count) = (0, 0);
     for film in films {
         users += film.seen.found.len();
-        if !ids.insert(&film.id) || users > terms.limits.scan as u64 {
+        if !ids.insert(&film.id) || users > terms.limits.scan {
             break;
         }
         count += 1;
@@ -117,7 +116,7 @@ struct Update<'a> {
     seq: i64,
     /// As it is written.
     film: Film,
-    users: Cow<'a, RoaringBitmap>,
+    users: Cow<'a, [UserId]>,
     is_known: bool,
     /// Work for it waits in the backlog.
     is_in_backlog: bool,
@@ -132,13 +131,13 @@ impl<'a> Update<'a> {
         seq: i64,
         sent: &FilmToSave,
         before: Option<Film>,
-        users: Cow<'a, RoaringBitmap>,
+        users: Cow<'a, [UserId]>,
         is_in_backlog: bool,
         terms: &Terms,
     ) -> Self {
         let is_known = before.is_some();
         let mut film = before.unwrap_or_else(|| Film::new(sent.id.clone()));
-        let rows = users.len() + film.recommended_count.unsigned_abs();
+        let rows = users.len() as u64 + film.recommended_count.unsigned_abs();
         let is_edited = is_known && !film.facts.looks_like(&sent.facts);
         film.facts = FilmFacts::clone(&sent.facts);
         film.version = sent.version.or(film.version);
@@ -161,19 +160,22 @@ impl<'a> Update<'a> {
         stored: &[(i32, UserId)],
         effects: &mut Effects,
     ) -> (Vec<UserId>, Vec<i32>) {
-        let mut missing = self.users.clone().into_owned();
+        let mut are_stored = vec![false; self.users.len()];
         let mut superfluous = Vec::new();
         for (id, user) in stored {
-            let is_kept = missing.remove(user.0 as u32);
-            if !is_kept {
-                superfluous.push(*id);
+            let place = self.users.binary_search(user).ok();
+            match place.and_then(|place| are_stored.get_mut(place)) {
+                Some(is_stored) => *is_stored = true,
+                None => superfluous.push(*id),
             }
-            if !is_kept || self.is_edited {
+            if place.is_none() || self.is_edited {
                 effects.users.push(*user);
             }
         }
+        let wanted = self.users.iter().zip(are_stored);
+        let missing = wanted.filter_map(|(user, is_stored)| (!is_stored).then_some(*user));
+        let missing: Vec<UserId> = missing.collect();
         self.film.recommended_count += missing.len() as i64 - superfluous.len() as i64;
-        let missing: Vec<UserId> = missing.iter().map(|user| UserId(user as i32)).collect();
         effects.users.extend(&missing);
         (missing, superfluous)
     }
