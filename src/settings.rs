@@ -97,6 +97,7 @@ impl Program for Settings {
     fn prepare(self) -> Result<Prepared, Fault> {
         let settings = self;
         let bus = settings.bus.chosen()?;
+        settings.pages.warn_of_limits();
         let mut claims = Vec::new();
         for part in [Claimed::Broker, Claimed::Movies, Claimed::Recommendations] {
             claims.push(claim_folder(&settings.data_dir, part)?);

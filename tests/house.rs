@@ -180,6 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn no_actor_loops() {
+        let actors = |path: &Path| {
+            let text = fs::read_to_string(path).unwrap();
+            text.contains("impl Actor for ").then_some(text)
+        };
+        let mut files = vec![];
+        for folder in FLOORS[..4].concat() {
+            sources(&root().join(folder).join("src"), &mut files);
+        }
+        let actors: Vec<_> = files
+            .iter()
+            .filter_map(|path| Some((path, actors(path)?)))
+            .collect();
+        assert!(actors.len() > 15, "only {} actors were found", actors.len());
+        for (path, text) in actors {
+            let loops = text.contains("loop {");
+            assert!(!loops, "the actor in {} loops", path.display());
+        }
+    }
+
+    #[test]
     fn every_actor_stands_in_the_architecture() {
         let architecture = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
         let mut actors = 0;

@@ -125,8 +125,7 @@ trait Publisher: Send {
     /// was not durable. May be cancelled.
     async fn publish(&mut self, events: &[Event]) -> Published;
 
-    /// Looks whether a broker that may be unavailable answers. Called now and then while nothing is
-    /// published.
+    /// Looks whether the broker answers. Called now and then while nothing is published.
     async fn probe(&mut self);
 }
 

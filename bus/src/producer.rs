@@ -28,7 +28,8 @@ const QUEUE_EVENTS: usize = 20_000;
 const QUEUE_BYTES: usize = 64 << 20;
 /// So many events are given to the broker together at most.
 const TOGETHER: usize = 2_000;
-/// How often an idle producer looks for a broker that may be unavailable.
+/// How often an idle producer looks whether the broker is there, and how often if it may be unavailable.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Publishes to the bus, by way of a supervised actor.
@@ -258,8 +259,8 @@ impl ProducerActor {
         );
     }
 
-    /// Publishes the jobs that wait, as many as may go together. Without any, the actor looks at times for a
-    /// broker that may be unavailable.
+    /// Publishes the jobs that wait, as many as may go together. Without any, the actor looks at times whether the
+    /// broker is there: otherwise only the next publication would tell.
     fn next_load(&mut self, publisher: Box<dyn Publisher>, context: &mut Context<Self>) {
         let mut load = Load::default();
         while let Some(job) = self.waiting.pop_front_if(|job| load.has_room_for(job)) {
@@ -269,9 +270,11 @@ impl ProducerActor {
             return self.publish(publisher, load, context);
         }
         self.state = State::Idle(publisher);
-        if self.condition.is_broker_suspected() {
-            self.wake_in(PROBE_INTERVAL, context);
-        }
+        let pause = match self.condition.is_broker_suspected() {
+            true => PROBE_INTERVAL,
+            false => LOOK_INTERVAL,
+        };
+        self.wake_in(pause, context);
     }
 
     fn probe(&mut self, mut publisher: Box<dyn Publisher>, context: &mut Context<Self>) {

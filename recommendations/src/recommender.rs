@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::QueryResult;
+use diesel::{Connection, QueryResult};
 use proto::{FilmId, UserId};
 use runtime::Handle;
 use storage::{Command, Database, DbConnection};
@@ -303,21 +303,27 @@ impl Recommender {
         offset: usize,
         limit: usize,
     ) -> Result<FoundPage, Error> {
-        let question = FindFilms(keyword.clone());
-        let (found, known) = self.matcher.ask(question, MATCHER_DEADLINE).await??;
-        let total = found.len();
-        // Only fails if the semaphore is closed, which it never is.
-        let _turn = self.large_pages.acquire().await.ok();
-        let read = move |conn: &mut _| {
-            let ids = films::newest_of(conn, &found, offset, limit)?;
-            in_order(conn, &ids)
-        };
-        let films = self.database.read(read).await?;
-        Ok(FoundPage {
-            films,
-            total,
-            known,
-        })
+        for _ in 0..LAG_TRIES {
+            let question = FindFilms(keyword.clone());
+            let (seen, known) = self.matcher.ask(question, MATCHER_DEADLINE).await??;
+            // Only fails if the semaphore is closed, which it never is.
+            let turn = self.large_pages.acquire().await.ok();
+            let (keyword, lag) = (keyword.clone(), self.terms().limits.lag);
+            let read = move |conn: &mut DbConnection| {
+                conn.transaction(|conn| find_page(conn, &keyword, seen, lag, offset, limit))
+            };
+            let page = self.database.read(read).await?;
+            drop(turn);
+            if let Some((films, total)) = page {
+                return Ok(FoundPage {
+                    films,
+                    total,
+                    known,
+                });
+            }
+            self.wait_for_matcher().await;
+        }
+        Err(Error::Lagging)
     }
 
     /// Those of `films` that are recommended to `user`, and how many films are in all.
@@ -479,6 +485,33 @@ async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), E
         (Arc::new(facts), Arc::new(words))
     });
     Ok(analysed.await.map_err(|_| storage::Error::Panicked)?)
+}
+
+/// Some of the films that the keyword matches now, newest first, and how many there are in all: the matcher's answer, corrected by
+/// the films that changed since. `None` if these are too many.
+fn find_page(
+    conn: &mut DbConnection,
+    keyword: &Keyword,
+    seen: Seen<Vec<Arc<str>>>,
+    lag: usize,
+    offset: usize,
+    limit: usize,
+) -> QueryResult<Option<(Vec<Film>, usize)>> {
+    let mut found = seen.found;
+    let Some(changed) = reconcile::changed_films(conn, seen.watermark, lag)? else {
+        return Ok(None);
+    };
+    if !changed.is_empty() {
+        found.retain(|id| !changed.contains(&FilmId::stored(id)));
+        let changed: Vec<_> = changed.into_iter().collect();
+        for film in films::find_all(conn, &changed)? {
+            if !film.deleted && matches(&film.facts.words(), keyword) {
+                found.push(film.id.as_str().into());
+            }
+        }
+    }
+    let ids = films::newest_of(conn, &found, offset, limit)?;
+    Ok(Some((in_order(conn, &ids)?, found.len())))
 }
 
 /// The first of the `listed` films, each with how many bytes it has, that fit one answer: at least

@@ -1,19 +1,26 @@
 //! The HTTP edge of a process: what every server limits, and what every response carries.
 //!
 //! The server is actix-web's but for the socket of a connection, which is ours: it bounds how many
-//! requests of a client wait, and gives the parser's own answers their headers.
+//! requests of a client wait, gives the parser's own answers their headers, and ends an idle connection
+//! whose place another client needs.
 
 mod bare_answer;
 mod connection;
 pub(crate) mod foreign_host;
 mod request_framing;
+mod tracked_body;
 
-use std::{fmt, io, net::TcpListener, rc::Rc, time::Duration};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    rc::Rc,
+    time::Duration,
+};
 
 use actix_http::{HttpService, Request};
 use actix_service::{ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, HeaderName, HeaderValue},
@@ -24,8 +31,12 @@ use connection::{Connection, RequestGate};
 pub use foreign_host::is_foreign;
 use tokio::net::TcpStream;
 use tracing::Instrument;
+use tracked_body::TrackedBody;
 
-use crate::request_id::{REQUEST_ID_HEADER, RequestId};
+use crate::{
+    places::Places,
+    request_id::{REQUEST_ID_HEADER, RequestId},
+};
 
 /// How long the head of a request may take to arrive.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -75,7 +86,8 @@ impl Default for HttpSettings {
 pub struct HttpLimits {
     /// How many threads serve.
     pub workers: usize,
-    /// How many connections there are; further ones wait in the listener's backlog.
+    /// How many connections there are. When there is one more, the one that has been idle for longest ends; if none is idle,
+    /// the new one waits.
     pub connections: usize,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
@@ -105,19 +117,24 @@ where
     B: MessageBody + 'static,
 {
     let address = listener.local_addr()?;
+    // The server counts the connections of each worker.
+    let connections = (limits.connections / limits.workers).max(1);
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
         let stopping = stopping.clone();
-        // This is what `HttpServer` of actix-web does, which takes no socket but its own.
-        let config = AppConfig::__priv_test_new(false, address.to_string(), address);
-        let application = map_config(factory().into_factory(), move |()| config.clone())
+        // This is what `HttpServer` of actix-web does, which takes no socket but its own. The address in this configuration is not the
+        // server's, and only `HttpServer` can set it: `bound_to` tells the right one.
+        let application = map_config(factory().into_factory(), |()| AppConfig::default())
             .map_err(|error| error.into().error_response());
         let application = apply_fn_factory(application, |request: Request, service| {
-            if let Some(gate) = request.conn_data::<Rc<RequestGate>>() {
-                gate.take();
+            let gate = request.conn_data::<Rc<RequestGate>>();
+            let under_way = gate.and_then(|gate| gate.take());
+            let answer = service.call(request);
+            async move {
+                let response: Response<B> = answer.await?.into();
+                Ok(response.map_body(|_, body| TrackedBody::new(body, under_way)))
             }
-            service.call(request)
         });
         let http = HttpService::build()
             .keep_alive(limits.keep_alive)
@@ -128,24 +145,41 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(|connection: &Connection<TcpStream>, data| {
+            .on_connect_ext(move |connection: &Connection<TcpStream>, data| {
                 data.insert(connection.gate());
+                data.insert(BoundTo(address.ip()));
             })
             .h1(application);
-        fn_service(move |socket: TcpStream| async move {
-            let peer = socket.peer_addr().ok();
-            Ok((Connection::new(socket, limits.write_deadline), peer))
+        let places = Places::new(connections);
+        fn_service(move |socket: TcpStream| {
+            let places = places.clone();
+            async move {
+                let peer = socket.peer_addr().ok();
+                let place = places.take().await;
+                Ok((Connection::new(socket, place, limits.write_deadline), peer))
+            }
         })
         .and_then(http)
     };
     let server = builder
         .workers(limits.workers)
-        // The server counts the connections of each worker.
-        .max_concurrent_connections((limits.connections / limits.workers).max(1))
+        // The one that waits for a place has an idle one leave; others wait in the listener's backlog.
+        .max_concurrent_connections(connections + 1)
         .disable_signals()
         .shutdown_timeout(1)
         .listen("http", listener, service)?;
     Ok(server.run())
+}
+
+/// The address that a server listens on.
+#[derive(Debug, Clone, Copy)]
+struct BoundTo(IpAddr);
+
+/// The address that the server of a request listens on, which may stand for all of the machine. Without a server it
+/// is that of the machine for itself.
+pub fn bound_to(request: &HttpRequest) -> IpAddr {
+    let bound = request.conn_data::<BoundTo>();
+    bound.map_or(Ipv4Addr::LOCALHOST.into(), |bound| bound.0)
 }
 
 /// Adds the headers that protect a visitor.

@@ -18,6 +18,7 @@ pub mod health_check;
 pub mod http;
 mod memory;
 pub mod ops;
+mod places;
 pub mod process;
 pub mod program;
 pub mod request_id;

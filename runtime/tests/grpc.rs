@@ -25,6 +25,7 @@ use proto::{
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
     },
 };
+use futures::{FutureExt, stream};
 use runtime::{
     Place, Process, RequestId, ServiceAddress, Supervisor,
     grpc::{
@@ -39,12 +40,14 @@ use tokio::{
 };
 use tonic::{
     Code, Request, Response, Status, codec::CompressionEncoding, codegen::BoxStream,
-    service::Routes, transport::Channel,
+    service::Routes,
+    transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `CreateMovie` tells what the call came with; `GetMovie` ends when a permit is there.
+/// `CreateMovie` tells what the call came with; `GetMovie` ends when a permit is there; `WatchMovies` goes on for ever.
 #[derive(Clone)]
 struct Films {
     permits: Arc<Semaphore>,
@@ -120,7 +123,7 @@ impl Catalog for Films {
         &self,
         _: Request<WatchMoviesRequest>,
     ) -> Result<Response<Self::WatchMoviesStream>, Status> {
-        Err(Status::unimplemented(""))
+        Ok(Response::new(Box::pin(stream::pending())))
     }
 }
 
@@ -246,6 +249,50 @@ async fn no_more_connections_are_open_than_may_be() {
     let client = within("a place", served.client()).await;
     quick(&client).await.unwrap();
     drop(silent);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn a_connection_without_calls_gives_way_to_a_new_one_and_one_with_a_call_does_not() {
+    let limits = GrpcLimits {
+        connections: 3,
+        ..GrpcLimits::default()
+    };
+    let served = Served::start(limits);
+    let (working, mut watching) = (served.client().await, served.client().await);
+    let call = served.begin(&working).await;
+    let watch = watching.watch_movies(WatchMoviesRequest {}).await;
+    let mut changes = watch.unwrap().into_inner();
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let client = within("a place", served.client()).await;
+        within("an answer", quick(&client)).await.unwrap();
+        idle.push(client);
+    }
+    // They connect again.
+    for client in idle {
+        within("an answer", quick(&client)).await.unwrap();
+    }
+    assert!(changes.message().now_or_never().is_none(), "it goes on");
+    served.films.permits.add_permits(1);
+    call.await.unwrap().unwrap();
+    served.stop().await;
+}
+
+#[actix::test]
+async fn calls_that_are_answered_are_counted_by_the_actor_and_those_of_health_are_not() {
+    let served = Served::start(GrpcLimits::default());
+    let client = served.client().await;
+    quick(&client).await.unwrap();
+    let mut failing = client.clone();
+    let failed = failing.get_summary(GetSummaryRequest {}).await;
+    assert_eq!(failed.unwrap_err().code(), Code::Unimplemented);
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.address));
+    let mut health = HealthClient::new(endpoint.unwrap().connect_lazy());
+    let checked = health.check(HealthCheckRequest::default()).await;
+    checked.unwrap();
+    let actors = served.process.registry.actors();
+    assert_eq!(actors.iter().map(|actor| actor.handled).sum::<u64>(), 2);
     served.stop().await;
 }
 

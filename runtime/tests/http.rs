@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +17,7 @@ use std::{
 };
 
 use actix_web::{App, HttpResponse, middleware::from_fn, web};
+use futures::{StreamExt, stream};
 use runtime::http::{self, HttpLimits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,6 +28,8 @@ use tokio::{
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: films\r\n\r\n";
 const WORK: &[u8] = b"GET /work HTTP/1.1\r\nhost: films\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);
+/// More than is ever under way between the server and a client.
+const LARGE: usize = 16 << 20;
 /// Small, so that little is under way between a client and the server.
 const SOCKET_BUFFER: u32 = 4_096;
 
@@ -38,6 +42,11 @@ struct Served {
 
 impl Served {
     fn start(write_deadline: Duration) -> Self {
+        Self::with_places(64, write_deadline)
+    }
+
+    /// A server with so many connections.
+    fn with_places(connections: usize, write_deadline: Duration) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
         socket.set_recv_buffer_size(SOCKET_BUFFER).unwrap();
@@ -52,11 +61,13 @@ impl Served {
                 .wrap(from_fn(http::edge))
                 .route("/", web::to(answer))
                 .route("/work", web::to(work))
+                .route("/live", web::to(live))
+                .route("/large", web::to(|| async { "x".repeat(LARGE) }))
                 .route("/film", web::to(|film: web::Bytes| async { film }))
         };
         let limits = HttpLimits {
             workers: 1,
-            connections: 64,
+            connections,
             keep_alive: Duration::from_secs(80),
             write_deadline,
         };
@@ -112,6 +123,12 @@ async fn answer(given: web::Data<AtomicUsize>) -> HttpResponse {
 async fn work(given: web::Data<AtomicUsize>) -> HttpResponse {
     given.fetch_add(1, Ordering::Relaxed);
     std::future::pending().await
+}
+
+/// Begins to answer and goes on for ever.
+async fn live() -> HttpResponse {
+    let begin = stream::iter([Ok::<_, Infallible>(web::Bytes::from_static(b"live"))]);
+    HttpResponse::Ok().streaming(begin.chain(stream::pending()))
 }
 
 /// Sends `bytes` for as long as the server takes them, and returns how many it took.
@@ -282,5 +299,75 @@ async fn the_parsers_own_answers_carry_the_headers_of_all_others() {
     let answer = read_all(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("x-frame-options: DENY\r\n"), "{answer}");
+    served.stop().await;
+}
+
+/// A client that has sent `request` and read its answer up to `end`.
+async fn answered(served: &Served, request: &[u8], end: &str) -> TcpStream {
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(end.as_bytes()) {
+        let read = timeout(PATIENCE, client.read_buf(&mut answer)).await;
+        let read = read.expect("an answer").unwrap();
+        assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answer));
+    }
+    client
+}
+
+/// Whether the server has neither sent anything more to a client nor ended its connection.
+fn is_open(client: &TcpStream) -> bool {
+    let read = client.try_read(&mut [0; 1]);
+    read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[actix_web::test]
+async fn the_connection_that_has_been_idle_for_longest_gives_way_to_a_new_one() {
+    let served = Served::with_places(3, PATIENCE);
+    let mut silent = TcpStream::connect(served.address).await.unwrap();
+    let mut idle = answered(&served, GET, "\r\n\r\n").await;
+    let mut slow = TcpStream::connect(served.address).await.unwrap();
+    slow.write_all(b"GET / HT").await.unwrap();
+    let third = answered(&served, GET, "\r\n\r\n").await;
+    assert_eq!(read_all(&mut silent).await, "");
+    let fourth = answered(&served, GET, "\r\n\r\n").await;
+    assert_eq!(read_all(&mut idle).await, "");
+    assert!(is_open(&third) && is_open(&fourth));
+    let fifth = answered(&served, GET, "\r\n\r\n").await;
+    // A head that does not come to its end is no request yet.
+    assert_eq!(read_all(&mut slow).await, "");
+    assert!([&third, &fourth, &fifth].into_iter().all(is_open));
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_connection_with_a_request_under_way_keeps_its_place() {
+    let served = Served::with_places(3, PATIENCE);
+    let mut working = TcpStream::connect(served.address).await.unwrap();
+    working.write_all(WORK).await.unwrap();
+    let live = b"GET /live HTTP/1.1\r\nhost: films\r\n\r\n";
+    let live = answered(&served, live, "live\r\n").await;
+    for _ in 0..5 {
+        answered(&served, GET, "\r\n\r\n").await;
+        let kept = answered(&served, GET, "\r\n\r\n").await;
+        assert!(is_open(&kept));
+    }
+    assert!(is_open(&working) && is_open(&live));
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_new_connection_waits_until_one_has_its_whole_answer() {
+    let served = Served::with_places(1, PATIENCE);
+    let mut large = served.client().await;
+    let request = b"GET /large HTTP/1.1\r\nhost: films\r\n\r\n";
+    large.write_all(request).await.unwrap();
+    let mut new = TcpStream::connect(served.address).await.unwrap();
+    new.write_all(GET).await.unwrap();
+    let waits = timeout(Duration::from_secs(1), new.readable()).await;
+    assert!(waits.is_err(), "nothing was read of the answer");
+    let answer = read_all(&mut large).await;
+    assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), LARGE);
+    read_answers(&mut new, &mut Vec::new(), 1).await;
     served.stop().await;
 }

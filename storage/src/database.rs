@@ -179,6 +179,7 @@ impl Database {
         let (answer, answered) = oneshot::channel();
         let write = PendingCommand {
             command,
+            scope: RequestScope::current(),
             result: None,
             answer,
         };
@@ -295,6 +296,7 @@ where
 
 struct PendingCommand<C: Command> {
     command: C,
+    scope: RequestScope,
     result: Option<C::Answer>,
     answer: oneshot::Sender<Result<C::Answer, Error>>,
 }
@@ -314,7 +316,8 @@ impl<C: Command> Write for PendingCommand<C> {
             .map_while(|write| (&mut **write as &mut dyn Any).downcast_mut::<Self>());
         let mut members: Vec<&mut Self> = std::iter::once(self).chain(alike).collect();
         let commands: Vec<&C> = members.iter().map(|member| &member.command).collect();
-        let answers = C::run(conn, &commands)?;
+        let scope = RequestScope::of_all(members.iter().map(|member| &member.scope));
+        let answers = scope.run(|| C::run(conn, &commands))?;
         let count = answers.len().clamp(1, members.len());
         for (member, answer) in members.iter_mut().zip(answers) {
             member.result = Some(answer);
@@ -341,5 +344,52 @@ impl<C: Command> Write for PendingCommand<C> {
 
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::Connection;
+    use tracing::Span;
+
+    use super::*;
+
+    /// Answers in which span it was run.
+    struct TellSpan;
+
+    impl Command for TellSpan {
+        type Answer = Option<&'static str>;
+
+        fn run(_: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<Self::Answer>> {
+            let name = Span::current().metadata().map(tracing::Metadata::name);
+            Ok(vec![name; commands.len()])
+        }
+    }
+
+    /// In which span as many commands are run as wait for so many requests.
+    fn span_of(requests: usize) -> Option<&'static str> {
+        let pending = |_| {
+            let _entered = tracing::info_span!("a request").entered();
+            Box::new(PendingCommand {
+                command: TellSpan,
+                scope: RequestScope::current(),
+                result: None,
+                answer: oneshot::channel().0,
+            })
+        };
+        let mut first = pending(0);
+        let mut next: Vec<Box<dyn Write>> =
+            (1..requests).map(|n| pending(n) as Box<dyn Write>).collect();
+        let conn = diesel::SqliteConnection::establish(":memory:").unwrap();
+        let count = first.attempt(&mut next, &mut DbConnection::Sqlite(conn));
+        assert_eq!(count.unwrap(), requests);
+        first.result.unwrap()
+    }
+
+    #[test]
+    fn commands_are_run_in_the_span_of_their_request_or_in_one_for_all_of_theirs() {
+        let _spans = tracing::subscriber::set_default(tracing_subscriber::registry());
+        assert_eq!(span_of(1), Some("a request"));
+        assert_eq!(span_of(3), Some("requests"));
     }
 }

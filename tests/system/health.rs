@@ -1,6 +1,6 @@
 //! Each program says on its HTTP address how it is.
 
-use crate::support::{Bus, Layout, Store, System, eventually};
+use crate::support::{Bus, Film, Layout, Store, System, eventually, marked};
 
 #[tokio::test]
 async fn each_program_shows_its_health_and_its_actors() {
@@ -23,6 +23,41 @@ async fn each_program_shows_its_health_and_its_actors() {
                     "{name} does not show its {actor}: {page:?}"
                 );
             }
+        }
+        system.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_actor_counts_what_it_does() {
+    let film = Film {
+        title: "Heat",
+        description: "A crew of thieves plans one last heist.",
+        ..Film::default()
+    };
+    for layout in [Layout::One, Layout::Three] {
+        if !layout.is_built() {
+            continue;
+        }
+        let mut system = System::start(layout, &Store::Sqlite, &Bus::Embedded).await;
+        let browser = system.browser();
+        browser.follow("heist").await;
+        browser.add(film).await;
+        marked(&browser, film.title, true).await;
+        for name in layout.programs() {
+            let health = system.health(name);
+            // Some do their work now and then.
+            eventually("every actor to have counted something", async || {
+                let metrics = health.try_open("/metrics").await?.html;
+                let mut handled = metrics
+                    .lines()
+                    .filter(|line| line.starts_with("marquee_actor_handled_total{"))
+                    .peekable();
+                assert!(handled.peek().is_some(), "{metrics}");
+                let idle: Vec<_> = handled.filter(|line| line.ends_with(" 0")).collect();
+                idle.is_empty().then_some(()).ok_or(idle.join("\n"))
+            })
+            .await;
         }
         system.stop().await;
     }

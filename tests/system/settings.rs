@@ -151,6 +151,23 @@ async fn a_taken_port_is_named() {
 }
 
 #[tokio::test]
+async fn what_a_process_cannot_have_is_told_before_anything_is_bound() {
+    for name in ["marquee", "catalog"] {
+        if name == "catalog" && !Layout::Three.is_built() {
+            continue;
+        }
+        let folder = TempDir::new().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut settings = addresses(name);
+        settings.retain(|(name, _)| name != "HTTP_ADDR");
+        settings.push(("HTTP_ADDR".into(), taken.local_addr().unwrap().to_string()));
+        settings.push(("LIVE_PAGES".into(), "1000000".into()));
+        let Refusal { stderr, .. } = refusal(name, folder.path(), &settings).await;
+        assert!(stderr.contains("LIVE_PAGES is 1000000"), "{name}: {stderr}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_instance_leaves_the_first_one_alone() {
     let mut system = System::plain().await;
     let same = system.settings("marquee");

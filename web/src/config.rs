@@ -7,6 +7,7 @@ use clap::Args;
 use runtime::{
     Fault, ServiceAddress,
     http::HttpSettings,
+    resources::Share,
     settings::{self, MIN_SECRET_LEN, OpsSettings, kept_secret},
 };
 use sha2::{Digest, Sha512};
@@ -76,6 +77,35 @@ pub struct PagesConfig {
     pub ops: OpsSettings,
 }
 
+impl PagesConfig {
+    /// Tells the log which settings ask for more than this process can have. To be called before anything is bound.
+    pub fn warn_of_limits(&self) {
+        let (wanted, connections) = (self.live_pages, Share::Pages.connections());
+        let most = live_pages_of(connections);
+        if wanted > most {
+            let setting = settings::name("live-pages");
+            tracing::warn!(
+                wanted,
+                most,
+                connections,
+                "{setting} is {wanted}, but there can be {connections} connections to the pages: {most} of them may be live pages; \
+                 raise the limit of file descriptors (`ulimit -n`) for more"
+            );
+        }
+    }
+
+    /// How many pages may be live, each on a connection of its own.
+    pub(crate) fn most_live_pages(&self) -> usize {
+        self.live_pages
+            .min(live_pages_of(Share::Pages.connections()))
+    }
+}
+
+/// How many of the connections live pages may have: a quarter of them is for those who open pages.
+fn live_pages_of(connections: usize) -> usize {
+    connections - connections / 4
+}
+
 impl Config {
     /// The secret key: the setting, or the one in the data folder, which is made if it is not there.
     ///
@@ -142,6 +172,13 @@ mod tests {
         let made = SecretKey::derive(&kept_secret(&path).unwrap());
         assert_eq!(SecretKey::derive(&kept_secret(&path).unwrap()), made);
         assert_eq!(format!("{made:?}"), "SecretKey(…)");
+    }
+
+    #[test]
+    fn live_pages_leave_connections_to_others() {
+        assert_eq!(live_pages_of(8_000), 6_000);
+        assert_eq!(live_pages_of(448), 336);
+        assert_eq!(live_pages_of(8), 6);
     }
 
     #[test]

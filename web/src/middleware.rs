@@ -23,7 +23,7 @@ pub(super) async fn check_host(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let local = request.app_config().local_addr().ip();
+    let local = runtime::http::bound_to(request.request());
     if let Err(refusal) = csrf::check_host(request.request(), local) {
         // A response and no error: `runtime::http` adds its headers to responses only.
         return Ok(request.into_response(PageError::Refused(refusal).error_response()));

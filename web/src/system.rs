@@ -48,6 +48,7 @@ impl Listeners {
     ///
     /// [`Fault::BadSetting`] for a folder that cannot be written to, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
+        config.pages.warn_of_limits();
         if config.pages.secret_key.is_none() {
             settings::writable_folder(&config.data_dir)?;
         }
@@ -143,10 +144,7 @@ pub async fn run(
         visitor,
         page_cache: Arc::default(),
         freshness,
-        live_pages: Arc::new(Semaphore::new(live_pages(
-            config.pages.live_pages,
-            Share::Pages.connections(),
-        ))),
+        live_pages: Arc::new(Semaphore::new(config.pages.most_live_pages())),
     };
     let keep_alive = Duration::from_secs(config.pages.http.http_keep_alive);
     let outcome = serve_pages(
@@ -160,23 +158,6 @@ pub async fn run(
     .await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
-}
-
-/// How many pages may be live, each on a connection of its own: as many as are `wanted`, but a quarter
-/// of the connections is for those who open pages.
-fn live_pages(wanted: usize, connections: usize) -> usize {
-    let most = connections - connections / 4;
-    if wanted > most {
-        let setting = settings::name("live-pages");
-        tracing::warn!(
-            wanted,
-            most,
-            connections,
-            "{setting} is {wanted}, but there can be {connections} connections to the pages: {most} of them may be live pages; \
-             raise the limit of file descriptors (`ulimit -n`) for more"
-        );
-    }
-    wanted.min(most)
 }
 
 /// Serves the pages until stopping begins or the supervisor gives up.
@@ -208,16 +189,4 @@ async fn serve_pages(
     };
     let server = http::server(application, listener, limits).map_err(failed)?;
     ops::serve(server, supervisor, process).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn live_pages_leave_connections_to_others() {
-        assert_eq!(live_pages(1_000, 8_000), 1_000);
-        assert_eq!(live_pages(1_000, 448), 336);
-        assert_eq!(live_pages(usize::MAX, 8), 6);
-    }
 }

@@ -57,7 +57,7 @@ impl ClientContext for Listener {
     }
 }
 
-/// Looks for a broker that may be unavailable.
+/// Looks whether the broker is there.
 pub(super) async fn look_for_broker(
     condition: &Condition,
     ask: impl FnOnce(Duration) -> bool + Send + 'static,

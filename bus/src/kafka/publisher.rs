@@ -38,6 +38,8 @@ pub(crate) struct KafkaPublisher {
     limits: Retention,
     name: String,
     condition: Arc<Condition>,
+    /// What the broker is asked about, to see whether it is there: all topics of a large cluster would be many.
+    topic: Option<String>,
     producer: Option<FutureProducer<Listener>>,
     on_their_way: VecDeque<DeliveryFuture>,
 }
@@ -54,6 +56,7 @@ impl KafkaPublisher {
             limits,
             name: name.into(),
             condition: condition.clone(),
+            topic: None,
             producer: None,
             on_their_way: VecDeque::new(),
         }
@@ -151,6 +154,7 @@ impl KafkaPublisher {
 #[async_trait]
 impl Publisher for KafkaPublisher {
     async fn prepare(&mut self, topics: &[String]) -> Result<(), BusError> {
+        self.topic = topics.first().cloned();
         make_topics(
             &self.brokers,
             self.limits,
@@ -182,7 +186,11 @@ impl Publisher for KafkaPublisher {
 
     async fn probe(&mut self) {
         if let Ok(producer) = self.producer() {
-            let ask = move |deadline| producer.client().fetch_metadata(None, deadline).is_ok();
+            let topic = self.topic.clone();
+            let ask = move |deadline| {
+                let metadata = producer.client().fetch_metadata(topic.as_deref(), deadline);
+                metadata.is_ok()
+            };
             look_for_broker(&self.condition, ask).await;
         }
     }

@@ -238,6 +238,32 @@ async fn a_consumer_recovers_from_every_error_of_its_topic() {
     recovers_from(RDKafkaApiKey::OffsetFetch, &offsets).await;
 }
 
+/// Nothing is published meanwhile.
+#[actix::test]
+async fn an_idle_producer_tells_that_the_broker_is_gone_or_silent_and_that_it_is_back() {
+    let bus = Bus::kafka_mock();
+    let cluster: &MockCluster<'_, DefaultProducerContext> = bus.mock();
+    let scene = Scene::new(&bus);
+    scene.producer().publish(scene.events(0, 1)).await.unwrap();
+    wait_until("all is well", || !scene.is_degraded()).await;
+    (1..=3).for_each(|id| cluster.broker_down(id).unwrap());
+    wait_until("the broker is missed", || scene.is_degraded()).await;
+    (1..=3).for_each(|id| cluster.broker_up(id).unwrap());
+    wait_until("all is well again", || !scene.is_degraded()).await;
+    // Its connections stay as they are.
+    let silence = Duration::from_secs(60);
+    let answer_after = |delay| {
+        (1..=3).for_each(|id| cluster.broker_round_trip_time(id, delay).unwrap());
+    };
+    answer_after(silence);
+    wait_until("an answer is missed", || scene.is_degraded()).await;
+    answer_after(Duration::ZERO);
+    (1..=3).for_each(|id| cluster.broker_down(id).unwrap());
+    (1..=3).for_each(|id| cluster.broker_up(id).unwrap());
+    wait_until("all is well in the end", || !scene.is_degraded()).await;
+    scene.stop().await;
+}
+
 #[actix::test]
 async fn a_topic_has_limits_that_an_operator_can_change() {
     let Some(bus) = Bus::kafka_real() else { return };

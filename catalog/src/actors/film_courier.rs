@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     mem,
+    panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use actix::{
 };
 use futures::FutureExt;
 use proto::recommendations::RemoveFilmRequest;
-use runtime::{ChildGuard, Reporter, Wake, grpc::request};
+use runtime::{ChildGuard, Reporter, Wake, grpc::request, supervision::panic_message};
 use storage::{Database, DbConnection};
 use tonic::{Code, Request};
 
@@ -168,8 +169,8 @@ impl FilmCourier {
                 continue;
             }
             // A task of its own: the context polls all it has whenever one part of it wakes. It ends with
-            // the actor, and its panic is the actor's.
-            let (delivery, delivered) = self.route.clone().deliver(news).remote_handle();
+            // the actor.
+            let (delivery, delivered) = self.route.clone().deliver_or_rest(news).remote_handle();
             actix::spawn(delivery);
             let delivered = delivered.into_actor(self);
             context.spawn(delivered.map(|(id, outcome), courier, context| {
@@ -278,6 +279,17 @@ impl Route {
         self.database.read(query).await
     }
 
+    /// Like [`Self::deliver`]; a panic is a failure of this film, which must not hold up the others.
+    async fn deliver_or_rest(self, news: News) -> (FilmId, Outcome) {
+        let (id, version) = (news.film_id().clone(), news.version());
+        let delivered = AssertUnwindSafe(self.deliver(news)).catch_unwind().await;
+        delivered.unwrap_or_else(|panic| {
+            let reason = format!("its delivery panicked: {}", panic_message(&*panic));
+            tracing::error!(film_id = %id, version, reason, "film {id} cannot be delivered: {reason}");
+            (id, Outcome::Failed(reason))
+        })
+    }
+
     /// Brings one film's news there, and settles its rows.
     async fn deliver(mut self, news: News) -> (FilmId, Outcome) {
         let (id, version) = (news.film_id().clone(), news.version());
@@ -310,6 +322,8 @@ impl Route {
     }
 
     async fn call(&mut self, news: News) -> Outcome {
+        #[cfg(test)]
+        tests::panic_at(news.film_id());
         let sent = match news {
             News::Saved(film) => {
                 let request = self.request(film_update(*film));
@@ -344,5 +358,90 @@ impl Route {
         // Tells the other side, too, when the answer is not waited for any more.
         request.set_timeout(self.pace.deadline);
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use runtime::{Place, Process, Supervisor};
+    use storage::testing::databases;
+    use testkit::{FakeRecommendations, eventually};
+
+    use super::*;
+    use crate::films::{self, FilmDraft, FilmFields, Moment, writing};
+
+    thread_local! {
+        /// The film at which deliveries panic, and how often they do.
+        static POISON: RefCell<Option<(FilmId, u32)>> = const { RefCell::new(None) };
+    }
+
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    pub(super) fn panic_at(film: &FilmId) {
+        let panics = POISON.with_borrow_mut(|poison| match poison {
+            Some((id, left)) if id == film && *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        });
+        if panics {
+            panic!("made to panic by a test");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_in_a_delivery_loses_no_film_and_holds_up_no_other() {
+        for db in databases("courier-panic") {
+            let recommender = FakeRecommendations::start();
+            let process = Process::new();
+            let supervisor = Supervisor::new("catalog", &process);
+            let group = supervisor.group("outgoing");
+            let steps = films::migrations();
+            let opened = Database::open(&group, "movies", "test", db.url(), steps);
+            let database = opened.await.unwrap();
+            let ids: Vec<FilmId> = (0..3).map(|_| FilmId::from(uuid::Uuid::new_v4())).collect();
+            let written: Vec<_> = ids.clone();
+            let written = database.write(move |conn| {
+                let draft = FilmDraft::parse(&FilmFields {
+                    title: "Film".into(),
+                    ..FilmFields::default()
+                });
+                let at = Moment::from_micros(1);
+                let draft = draft.unwrap();
+                let films: Vec<_> = written.iter().map(|id| (id, &draft, at)).collect();
+                writing::create_all(conn, &films, at)
+            });
+            written.await.unwrap();
+
+            // More often than a supervisor restarts an actor.
+            let poison = ids.first().unwrap().clone();
+            POISON.set(Some((poison.clone(), 10)));
+            let recommendations =
+                RecommendationsClient::new(&recommender.address().into(), &process);
+            let pace = Pace {
+                first_delay: Duration::from_millis(5),
+                max_delay: Duration::from_millis(20),
+                poll: Duration::from_millis(20),
+                ..Pace::default()
+            };
+            let kept = database.clone();
+            group.supervise("film-courier", Place::Here, move |guard| {
+                FilmCourier::new(kept.clone(), recommendations.clone(), pace, guard)
+            });
+            eventually("the other films are told", async || {
+                recommender.told().len() == 2
+            })
+            .await;
+            eventually("the film is told, too", async || {
+                !recommender.told_of(poison.as_str()).is_empty()
+            })
+            .await;
+            assert!(POISON.with_borrow(|poison| matches!(poison, Some((_, 0)))));
+            let actors = process.registry.actors();
+            assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
+            supervisor.stop(Duration::from_secs(5)).await;
+        }
     }
 }

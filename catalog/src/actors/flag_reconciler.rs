@@ -119,6 +119,7 @@ impl FlagReconciler {
 
     fn compared(&mut self, compared: Result<Compared, Trouble>, context: &mut Context<Self>) {
         self.is_comparing = false;
+        self.guard.reporter().handled(1);
         let is_urgent = !(self.waiting.is_empty() && self.served.is_empty());
         let delay = match compared {
             Ok(compared) if !compared.suspects.is_empty() => {

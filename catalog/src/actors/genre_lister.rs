@@ -34,6 +34,7 @@ impl GenreLister {
     }
 
     fn looked(&mut self, listed: Result<u64, storage::Error>, context: &mut Context<Self>) {
+        self.guard.reporter().handled(1);
         let delay = match listed {
             Ok(listed) => {
                 self.backoff.reset();
@@ -57,8 +58,7 @@ impl Actor for GenreLister {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.guard.ready();
-        // What was there at the start is listed by then.
-        context.notify_later(Wake, self.pause);
+        context.notify(Wake);
     }
 }
 
@@ -76,15 +76,12 @@ async fn list(database: Database) -> Result<u64, storage::Error> {
     if !database.read(genres::any_unlisted).await? {
         return Ok(0);
     }
-    let (mut after, mut listed) = (String::new(), 0);
-    loop {
-        let from = after.clone();
+    let (mut after, mut listed) = (Some(String::new()), 0);
+    while let Some(from) = after {
         let some = database.write(move |conn| genres::list_some(conn, &from));
         let ids = some.await?;
         listed += ids.len() as u64;
-        match ids.into_iter().next_back() {
-            Some(last) => after = last,
-            None => return Ok(listed),
-        }
+        after = ids.into_iter().next_back();
     }
+    Ok(listed)
 }

@@ -3,9 +3,13 @@
 //! Each [`Wake`] is one round over the backlog. The worker sends it to itself now and then, for the
 //! work of other replicas; those that put work down here send it, too.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use futures::FutureExt;
 use runtime::{Backoff, ChildGuard, Wake};
 use storage::Database;
 
@@ -133,6 +137,13 @@ impl Handler<Wake> for BacklogWorker {
     }
 }
 
+/// Does a piece of work. Its panic is its failure: if it were the worker's, the other pieces would wait until the worker could not
+/// be kept alive any more.
+async fn contained(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or(Err(Error::Panicked))
+}
+
 /// Does a part of each piece of work, so that none waits for another; returns how many there were.
 async fn go_round(duty: Duty, trims: bool) -> Result<usize, Error> {
     let (mut after, mut done) = (0, 0);
@@ -143,7 +154,7 @@ async fn go_round(duty: Duty, trims: bool) -> Result<usize, Error> {
             break;
         };
         after = id;
-        match duty.recommender.go_on(id, &work).await {
+        match contained(duty.recommender.go_on(id, &work)).await {
             Ok(()) => done += 1,
             // One that fails does not keep the others from being done.
             Err(error) => failure = Some(error),
@@ -160,5 +171,20 @@ async fn go_round(duty: Duty, trims: bool) -> Result<usize, Error> {
     match failure {
         Some(error) => Err(error),
         None => Ok(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_piece_of_work_that_panics_fails_and_the_round_goes_on() {
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("made to panic by a test")
+        };
+        assert!(matches!(contained(panics).await, Err(Error::Panicked)));
+        assert!(contained(async { Ok(()) }).await.is_ok());
     }
 }

@@ -70,7 +70,7 @@ pub struct FilmsMatching(pub Keyword);
 
 /// Asks for the ids of the films that the keyword matches, and how many films are known in all.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<(Vec<Arc<str>>, usize), NotReady>")]
+#[rtype(result = "Result<(Seen<Vec<Arc<str>>>, usize), NotReady>")]
 pub struct FindFilms(pub Keyword);
 
 /// Asks how many films each of the keywords matches.
@@ -273,8 +273,10 @@ impl Handler<FindFilms> for Matcher {
     type Result = MessageResult<FindFilms>;
 
     fn handle(&mut self, message: FindFilms, _: &mut Context<Self>) -> Self::Result {
-        let found = |_| (self.index.films_matching(&message.0), self.index.films());
-        MessageResult(self.ready().map(found))
+        MessageResult(self.ready().map(|watermark| {
+            let found = self.index.films_matching(&message.0);
+            (Seen { found, watermark }, self.index.films())
+        }))
     }
 }
 

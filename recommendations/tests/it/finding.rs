@@ -89,6 +89,33 @@ fn the_films_of_a_keyword_are_found_newest_first_though_no_user_follows_it() {
 }
 
 #[test]
+fn a_film_is_found_as_it_is_as_soon_as_its_update_was_acknowledged() {
+    on_every_database("finding_at_once", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        let other = Replica::start(&database, &Tuning::default()).await;
+        for number in 1..=60 {
+            // The index of the other replica learns of it later still.
+            let asked = [&replica, &other][number as usize % 2];
+            let id = format!("film-{number}");
+            let robberies = async || {
+                let found = find(asked, "robbery", 0, 0).await.unwrap();
+                (ids(&found).contains(&id.as_str()), found.total)
+            };
+            replica.save(film(&id, "A robbery", 1)).await;
+            assert_eq!(robberies().await, (true, number));
+            replica.save(film(&id, "Laughter", 2)).await;
+            assert_eq!(robberies().await, (false, number - 1));
+            assert_eq!(find(asked, "laughter", 0, 0).await.unwrap().total, 1);
+            replica.remove(&id, Some(3)).await;
+            assert_eq!(find(asked, "laughter", 0, 0).await.unwrap().total, 0);
+            replica.save(film(&id, "A robbery", 4)).await;
+        }
+        other.stop().await;
+        replica.stop().await;
+    });
+}
+
+#[test]
 fn who_follows_a_keyword_learns_whether_that_is_new() {
     on_every_database("is_new", async |database| {
         let replica = Replica::start(&database, &Tuning::default()).await;

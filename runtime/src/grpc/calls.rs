@@ -1,5 +1,6 @@
 //! What every gRPC call goes through: a place among those that are worked on, a deadline, a tracing
-//! span with the id of its request, and the user on whose behalf it is made.
+//! span with the id of its request, and the user on whose behalf it is made. Its connection keeps its place
+//! until the whole answer has been given.
 //!
 //! Health and reflection need no place: they answer while a server is overloaded or drains.
 
@@ -18,10 +19,12 @@ use tonic::{
 use tower_layer::Layer;
 use tracing::Instrument;
 
-use super::{GrpcLimits, acting};
+use super::{GrpcLimits, acting, answer_body::AnswerBody};
 use crate::{
+    places::Tab,
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
+    supervision::Reporter,
 };
 
 /// The calls that a gRPC server works on. None are taken any more once the shutdown begins.
@@ -54,8 +57,16 @@ impl Calls {
         }
     }
 
+    /// The layer of one server, whose answered calls `reporter` counts.
+    pub(super) fn counted_by(&self, reporter: Reporter) -> CallLayer {
+        CallLayer {
+            calls: self.clone(),
+            reporter,
+        }
+    }
+
     fn place(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Status> {
-        if path.starts_with("/grpc.") {
+        if is_of_the_server(path) {
             return Ok(None);
         }
         if self.shutdown.is_begun() {
@@ -68,21 +79,30 @@ impl Calls {
     }
 }
 
-impl<S> Layer<S> for Calls {
+/// Makes a server limit and count its calls.
+#[derive(Debug, Clone)]
+pub(super) struct CallLayer {
+    calls: Calls,
+    reporter: Reporter,
+}
+
+impl<S> Layer<S> for CallLayer {
     type Service = LimitedCalls<S>;
 
     fn layer(&self, inner: S) -> LimitedCalls<S> {
         LimitedCalls {
-            calls: self.clone(),
+            calls: self.calls.clone(),
+            reporter: self.reporter.clone(),
             inner,
         }
     }
 }
 
-/// A gRPC service whose calls are limited.
+/// A gRPC service whose calls are limited and counted.
 #[derive(Debug, Clone)]
-pub struct LimitedCalls<S> {
+pub(super) struct LimitedCalls<S> {
     calls: Calls,
+    reporter: Reporter,
     inner: S,
 }
 
@@ -102,7 +122,9 @@ where
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let id = RequestId::of_headers(request.headers());
+        let under_way = request.extensions().get().map(Tab::begin);
         let path = request.uri().path();
+        let counter = (!is_of_the_server(path)).then(|| self.reporter.clone());
         let span = tracing::info_span!("call", rpc = path, request_id = %id);
         let admitted = self.calls.place(path).and_then(|place| {
             acting::read_user(&mut request)?;
@@ -119,10 +141,18 @@ where
                 Err(status) => status.into_http(),
             };
             response.headers_mut().insert(REQUEST_ID_HEADER, id_value);
-            Ok(response)
+            if let Some(counter) = counter {
+                counter.handled(1);
+            }
+            Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way))))
         };
         Box::pin(id.scope(answer).instrument(span))
     }
+}
+
+/// Whether a call is one of health or reflection, which every server answers.
+fn is_of_the_server(path: &str) -> bool {
+    path.starts_with("/grpc.")
 }
 
 fn late(deadline: Duration) -> Status {

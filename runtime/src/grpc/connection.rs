@@ -1,4 +1,4 @@
-//! The connections of a gRPC server: how many there are, and how long one may stay silent.
+//! The connections of a gRPC server: how many there are, how long one may stay silent, and which one gives way to a new one.
 //!
 //! tonic's own listener has no limit, keeps a silent connection without limit, and
 //! spins when there are no file descriptors left.
@@ -6,7 +6,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -15,12 +14,12 @@ use futures::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 use super::GrpcLimits;
+use crate::places::{Place, Places, Tab};
 
 /// The length of what an HTTP/2 client sends first.
 const PREFACE_LEN: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -32,9 +31,8 @@ pub(super) fn accepted(
     listener: TcpListener,
     limits: GrpcLimits,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections);
     stream::unfold((listener, places), move |(listener, places)| async move {
-        let place = places.clone().acquire_owned().await.ok()?;
         let stream = loop {
             match listener.accept().await {
                 Ok((stream, _)) => break stream,
@@ -45,6 +43,7 @@ pub(super) fn accepted(
                 }
             }
         };
+        let place = places.take().await;
         // A connection without it is slower, and no worse.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
@@ -53,7 +52,7 @@ pub(super) fn accepted(
                 received: 0,
                 deadline: Box::pin(sleep(limits.preface_deadline)),
             }),
-            _place: place,
+            place,
         };
         Some((Ok(connection), (listener, places)))
     })
@@ -70,12 +69,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// A connection that is closed if its client does not send the HTTP/2 preface in time. What comes
-/// after the preface is watched by HTTP/2's own keep-alive.
+/// after the preface is watched by HTTP/2's own keep-alive. It also ends when another client needs its place and no call is
+/// under way.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     preface: Option<Preface>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -92,6 +92,12 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.place.heard();
+        } else if self.place.gives_way(context) {
+            // To HTTP/2 the client has left.
+            return Poll::Ready(Ok(()));
+        }
         if let Some(preface) = &mut self.preface {
             preface.received += buffer.filled().len() - filled;
             if preface.received >= PREFACE_LEN {
@@ -136,9 +142,10 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    /// Where the calls of the connection are put down.
+    type ConnectInfo = Tab;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Tab {
+        self.place.tab().clone()
     }
 }

@@ -5,6 +5,7 @@
 //! [`MAX_RESPONSE_BYTES`] are for them.
 
 mod acting;
+mod answer_body;
 mod calls;
 mod client;
 mod connection;
@@ -28,7 +29,8 @@ pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// How much a gRPC server takes on at once, and how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct GrpcLimits {
-    /// How many connections there are; further ones wait in the listener's backlog.
+    /// How many connections there are. When there is one more, the one that has been without calls for longest ends; if none is,
+    /// the new one waits.
     pub connections: usize,
     /// How long a client may take until it has sent the HTTP/2 preface.
     pub preface_deadline: Duration,

@@ -5,14 +5,16 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Running, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, WrapFuture,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 
 use super::{calls::Calls, connection};
-use crate::supervision::{ActorRegistry, ChildGuard};
+use crate::supervision::{ActorRegistry, ChildGuard, Reporter, Wake};
 
 /// The largest headers of a call.
 const MAX_HEADER_BYTES: u32 = 32 << 10;
@@ -39,11 +41,15 @@ pub struct GrpcService {
 }
 
 /// The actor that owns a gRPC server: the server stops when the actor does, and the actor waits for
-/// the calls that are under way.
+/// the calls that are under way. With each [`Wake`] it brings what gRPC health says in line with what the
+/// service's actors say of themselves.
 pub struct GrpcServer {
     listener: Arc<TcpListener>,
     service: GrpcService,
     registry: ActorRegistry,
+    health: Option<HealthReporter>,
+    /// What health says now.
+    is_serving: Option<bool>,
     stop: CancellationToken,
     ended: bool,
     guard: ChildGuard,
@@ -61,6 +67,8 @@ impl GrpcServer {
             listener,
             service,
             registry,
+            health: None,
+            is_serving: None,
             stop: CancellationToken::new(),
             ended: false,
             guard,
@@ -87,7 +95,11 @@ impl Actor for GrpcServer {
             }
         };
         let stop = self.stop.child_token();
-        let serving = serve(incoming, self.service.clone(), self.registry.clone(), stop);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        self.health = Some(reporter);
+        let mut service = self.service.clone();
+        service.routes = service.routes.add_service(health);
+        let serving = serve(incoming, service, self.guard.reporter(), stop);
         // On the runtime's own threads: calls are many, this thread is one.
         let ended = tokio::spawn(serving)
             .into_actor(self)
@@ -102,6 +114,7 @@ impl Actor for GrpcServer {
                 context.stop();
             });
         context.spawn(ended);
+        context.notify(Wake);
     }
 
     /// Answers the calls that are under way before it ends.
@@ -112,6 +125,36 @@ impl Actor for GrpcServer {
             true => Running::Stop,
             false => Running::Continue,
         }
+    }
+}
+
+impl Handler<Wake> for GrpcServer {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        context.notify_later(Wake, LOOK_INTERVAL);
+        let actors = self.registry.actors();
+        let is_serving = actors
+            .iter()
+            .filter(|actor| actor.service == self.service.served_by)
+            .all(|actor| actor.not_ready_reason().is_none());
+        if self.is_serving.replace(is_serving) == Some(is_serving) {
+            return;
+        }
+        let status = match is_serving {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        let Some(health) = self.health.clone() else {
+            return;
+        };
+        let names = ["", self.service.name];
+        let told = async move {
+            for name in names {
+                health.set_service_status(name, status).await;
+            }
+        };
+        context.spawn(told.into_actor(self));
     }
 }
 
@@ -126,10 +169,9 @@ impl Drop for GrpcServer {
 async fn serve(
     listener: tokio::net::TcpListener,
     service: GrpcService,
-    registry: ActorRegistry,
+    reporter: Reporter,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         Builder::configure()
             .register_encoded_file_descriptor_set(service.descriptors)
@@ -139,8 +181,6 @@ async fn serve(
     };
     let routes = service
         .routes
-        .clone()
-        .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let limits = service.calls.limits;
@@ -151,7 +191,7 @@ async fn serve(
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(limits.streams_per_connection)
         .concurrency_limit_per_connection(limits.calls_per_connection)
-        .layer(service.calls.clone())
+        .layer(service.calls.counted_by(reporter))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     let stopped = async {
@@ -161,30 +201,5 @@ async fn serve(
     tokio::select! {
         served = server => Ok(served?),
         () = stopped => Ok(()),
-        () = follow(registry, &service, reporter) => Ok(()),
-    }
-}
-
-/// Keeps what gRPC health says the same as what the service's actors say of themselves.
-async fn follow(registry: ActorRegistry, service: &GrpcService, reporter: HealthReporter) {
-    let mut ticks = tokio::time::interval(LOOK_INTERVAL);
-    let mut told = None;
-    loop {
-        ticks.tick().await;
-        let ready = registry
-            .actors()
-            .iter()
-            .filter(|actor| actor.service == service.served_by)
-            .all(|actor| actor.not_ready_reason().is_none());
-        if told.replace(ready) == Some(ready) {
-            continue;
-        }
-        let status = match ready {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
-        };
-        for name in ["", service.name] {
-            reporter.set_service_status(name, status).await;
-        }
     }
 }

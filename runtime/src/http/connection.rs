@@ -2,10 +2,12 @@
 //!
 //! actix-http parses all requests of its read buffer, thousands of them, and keeps them until their
 //! turn comes. So this socket hands over a few requests ahead of the one that is worked on, and none
-//! while the client does not read its answers. A client that does not read for long is cut off.
+//! while the client does not read its answers. A client that does not read for long is cut off, and one that
+//! asks for nothing when its place is needed sees the connection end.
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     io,
     pin::Pin,
     rc::Rc,
@@ -20,6 +22,7 @@ use tokio::{
 };
 
 use super::{bare_answer, request_framing::RequestFraming};
+use crate::places::{Place, UnderWay};
 
 /// How many requests of a connection wait, parsed, for the one that is worked on.
 const REQUESTS_AHEAD: u64 = 8;
@@ -29,15 +32,18 @@ const REQUESTS_AHEAD: u64 = 8;
 pub(super) struct RequestGate {
     /// How many requests the application has been given.
     taken: Cell<u64>,
+    /// The requests that it has not been given yet.
+    coming: RefCell<VecDeque<UnderWay>>,
     /// The task of the connection, if it waits for the gate.
     waiting: RefCell<Option<Waker>>,
 }
 
 impl RequestGate {
-    /// The application has been given a request.
-    pub(super) fn take(&self) {
+    /// The application has been given a request, which is under way until it is answered.
+    pub(super) fn take(&self) -> Option<UnderWay> {
         self.taken.set(self.taken.get() + 1);
         self.wake();
+        self.coming.borrow_mut().pop_front()
     }
 
     fn wait(&self, context: &Context<'_>) {
@@ -55,23 +61,25 @@ impl RequestGate {
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     socket: S,
+    place: Place,
     gate: Rc<RequestGate>,
     framing: RequestFraming,
     /// What has come and is not handed over yet.
     held: BytesMut,
     /// How long a client may take nothing of its answers.
     write_deadline: Duration,
-    /// Runs while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while the client takes nothing; an answer is under way meanwhile.
+    stalled: Option<(Pin<Box<Sleep>>, UnderWay)>,
     /// A bare answer on its way, with its headers: how long it was without them.
     bare: Option<(BytesMut, usize)>,
 }
 
 impl<S> Connection<S> {
-    /// A connection over `socket`, whose client may take nothing for as long as `write_deadline`.
-    pub(super) fn new(socket: S, write_deadline: Duration) -> Self {
+    /// A connection over `socket` at `place`, whose client may take nothing for as long as `write_deadline`.
+    pub(super) fn new(socket: S, place: Place, write_deadline: Duration) -> Self {
         Self {
             socket,
+            place,
             gate: Rc::default(),
             framing: RequestFraming::default(),
             held: BytesMut::new(),
@@ -91,6 +99,15 @@ impl<S> Connection<S> {
         let heads = self.framing.heads();
         heads > 0 && heads == self.gate.taken.get() && self.framing.is_between()
     }
+
+    /// Hands `bytes` over until so many requests have begun, and returns how many bytes that were.
+    fn hand_over(&mut self, bytes: &[u8], most_heads: u64) -> usize {
+        let before = self.framing.heads();
+        let handed = self.framing.advance(bytes, most_heads);
+        let mut coming = self.gate.coming.borrow_mut();
+        coming.extend((before..self.framing.heads()).map(|_| self.place.tab().begin()));
+        handed
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Connection<S> {
@@ -102,10 +119,10 @@ impl<S: AsyncWrite + Unpin> Connection<S> {
             }
             return Poll::Ready(written);
         }
-        let deadline = self.write_deadline;
-        let stalled = self
+        let (deadline, tab) = (self.write_deadline, self.place.tab());
+        let (stalled, _) = self
             .stalled
-            .get_or_insert_with(|| Box::pin(sleep(deadline)));
+            .get_or_insert_with(|| (Box::pin(sleep(deadline)), tab.begin()));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -128,20 +145,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         }
         if this.held.is_empty() {
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+            match Pin::new(&mut this.socket).poll_read(context, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending if this.place.gives_way(context) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+            this.place.heard();
             let new = buffer.filled().get(before..).unwrap_or_default();
-            let handed = this.framing.advance(new, most_heads);
+            let handed = this.hand_over(new, most_heads);
             this.held
                 .extend_from_slice(new.get(handed..).unwrap_or_default());
             buffer.set_filled(before + handed);
         } else {
             let most = this.held.len().min(buffer.remaining());
-            let some = this.held.get(..most).unwrap_or_default();
-            let handed = this.framing.advance(some, most_heads);
+            let mut held = std::mem::take(&mut this.held);
+            let some = held.get(..most).unwrap_or_default();
+            let handed = this.hand_over(some, most_heads);
             buffer.put_slice(some.get(..handed).unwrap_or_default());
-            this.held.advance(handed);
-            if this.held.is_empty() {
-                this.held = BytesMut::new();
+            if handed < held.len() {
+                held.advance(handed);
+                this.held = held;
             }
         }
         Poll::Ready(Ok(()))

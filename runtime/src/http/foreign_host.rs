@@ -53,7 +53,7 @@ pub(crate) async fn refuse(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let local = request.app_config().local_addr().ip();
+    let local = super::bound_to(request.request());
     if is_foreign(request.headers(), local) {
         let words =
             "this address serves this machine alone: ask for it as localhost or 127.0.0.1\n";

@@ -62,7 +62,7 @@ pub struct ActorStatus {
     pub last_failure: Option<(String, Duration)>,
     /// Messages that wait in its mailbox or are being handled.
     pub mailbox: usize,
-    /// Messages it was done with.
+    /// Messages it was done with, and what it did without being asked.
     pub handled: u64,
     /// What else it counts, by name, in the order in which it was first counted.
     pub counters: Vec<(&'static str, u64)>,

@@ -11,6 +11,9 @@ use tracing::{Instrument, Span};
 
 use crate::request_id::RequestId;
 
+/// How many requests the span of work for several of them names.
+const MOST_NAMED: usize = 8;
+
 /// What a task knows of the request that it works on.
 #[derive(Debug, Clone)]
 pub struct RequestScope {
@@ -25,6 +28,32 @@ impl RequestScope {
             id: RequestId::current(),
             span: Span::current(),
         }
+    }
+
+    /// The scope of work that is done once for several requests: a span that names them and follows from theirs. For one
+    /// request it is that of the request.
+    pub fn of_all<'s>(scopes: impl IntoIterator<Item = &'s Self>) -> Self {
+        let scopes: Vec<_> = scopes.into_iter().collect();
+        match scopes.as_slice() {
+            [] => {
+                return Self {
+                    id: None,
+                    span: Span::none(),
+                };
+            }
+            [only] => return Self::clone(only),
+            _ => {}
+        }
+        let mut ids: Vec<_> = scopes.iter().filter_map(|scope| scope.id.clone()).collect();
+        ids.dedup();
+        let further = ids.len().saturating_sub(MOST_NAMED);
+        let named: Vec<_> = ids.iter().take(MOST_NAMED).map(RequestId::to_string).collect();
+        let named = named.join(",");
+        let span = tracing::info_span!(parent: None, "requests", request_ids = named, further);
+        for scope in scopes {
+            span.follows_from(&scope.span);
+        }
+        Self { id: None, span }
     }
 
     /// Runs `work` in this scope.
@@ -115,4 +144,56 @@ macro_rules! requested {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Where the log of a test goes.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn scope_of(id: &str) -> RequestScope {
+        RequestId::parse(id)
+            .unwrap()
+            .sync_scope(RequestScope::current)
+    }
+
+    #[test]
+    fn work_for_several_requests_is_told_by_all_of_their_ids() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let _log = tracing::subscriber::set_default(subscriber.finish());
+        let scopes = ["a", "b", "b"].map(scope_of);
+        RequestScope::of_all(&scopes).run(|| tracing::info!("saved"));
+        let many: Vec<_> = (0..20).map(|n| scope_of(&n.to_string())).collect();
+        RequestScope::of_all(&many).run(|| tracing::info!("saved"));
+        RequestScope::of_all(&scopes[..1]).run(|| {
+            assert_eq!(RequestId::current(), RequestId::parse("a"));
+        });
+        RequestScope::of_all(&[]).run(|| assert_eq!(RequestId::current(), None));
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(lines[0].contains("a,b") && !lines[0].contains("a,b,b"), "{log}");
+        assert!(lines[1].contains("0,1,2,3,4,5,6,7\"") && lines[1].contains("12"), "{log}");
+    }
 }

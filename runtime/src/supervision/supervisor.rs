@@ -148,12 +148,10 @@ impl Supervisor {
         for index in (0..count).rev() {
             self.with_child(index, |kept| kept.child.stop());
             let waits = async {
-                loop {
-                    let ended = self.ended.notified();
-                    if !self.with_child(index, |kept| kept.alive).unwrap_or(false) {
-                        return;
-                    }
+                let mut ended = self.ended.notified();
+                while self.with_child(index, |kept| kept.alive).unwrap_or(false) {
                     ended.await;
+                    ended = self.ended.notified();
                 }
             };
             if tokio::time::timeout_at(until, waits).await.is_err() {

@@ -1,7 +1,8 @@
 //! The pages' way to the film catalog: each message is one call.
 //!
 //! The gateway also watches for changes of films, on a connection of its own: the watch tells whether
-//! the catalog can be reached at all, and when what was read before is out of date.
+//! the catalog can be reached at all, and when what was read before is out of date. Its stream is the actor's; each
+//! [`Wake`] begins it again after it has ended.
 
 use std::{
     sync::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
     WrapFuture,
 };
 use chrono::{DateTime, NaiveDateTime};
@@ -20,12 +21,12 @@ use proto::{
     FilmId, UserId,
     recommendations::{
         self as wire, CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest,
-        ListMoviesRequest, LoadSampleRequest, RestoreMovieRequest, UpdateMovieRequest,
-        WatchMoviesRequest, catalog_client::CatalogClient,
+        ListMoviesRequest, LoadSampleRequest, MoviesChanged, RestoreMovieRequest,
+        UpdateMovieRequest, WatchMoviesRequest, catalog_client::CatalogClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Process, Reporter, ServiceAddress, supervision::in_request};
-use tonic::transport::Channel;
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, supervision::in_request};
+use tonic::{Response, Status, transport::Channel};
 
 use super::ServiceClient;
 use crate::{
@@ -208,6 +209,8 @@ impl CatalogConnection {
 pub struct CatalogGateway {
     connection: CatalogConnection,
     freshness: Arc<Freshness>,
+    /// Between two attempts to watch.
+    backoff: Backoff,
     guard: ChildGuard,
 }
 
@@ -221,6 +224,7 @@ impl CatalogGateway {
         Self {
             connection,
             freshness,
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
             guard,
         }
     }
@@ -246,56 +250,69 @@ impl Actor for CatalogGateway {
         if !self.connection.was_reached.load(Ordering::Acquire) {
             self.guard.starting("connecting to the catalog");
         }
-        let watching = watch(
-            self.connection.clone(),
-            self.freshness.clone(),
-            self.guard.reporter(),
-        );
-        // The loop has no end; if it had, the supervisor would restart the actor.
-        context.spawn(
-            watching
-                .into_actor(self)
-                .map(|(), _, context| context.stop()),
-        );
+        context.notify(Wake);
     }
 }
 
-/// Watches for changes of films, for ever.
-async fn watch(connection: CatalogConnection, freshness: Arc<Freshness>, reporter: Reporter) {
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-    loop {
-        let mut client = CatalogClient::new(connection.watch.channel());
-        let begun = tokio::time::timeout(DEADLINE, client.watch_movies(WatchMoviesRequest {}));
-        let mut lost = match begun.await {
-            Ok(Ok(changes)) => {
-                let mut changes = changes.into_inner();
-                loop {
-                    match changes.message().await {
-                        Ok(Some(_)) => {
-                            backoff.reset();
-                            freshness.films_changed();
-                            connection.was_reached.store(true, Ordering::Release);
-                            connection.watch.reached();
-                            reporter.ready();
-                            reporter.handled(1);
-                        }
-                        Ok(None) => break None,
-                        Err(status) => break Some(status),
-                    }
-                }
+/// Begins to watch for changes of films.
+impl Handler<Wake> for CatalogGateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        let mut client = CatalogClient::new(self.connection.watch.channel());
+        let begun = async move {
+            let begun = client.watch_movies(WatchMoviesRequest {});
+            match tokio::time::timeout(DEADLINE, begun).await {
+                Ok(begun) => begun.map(Response::into_inner),
+                Err(_) => Err(Status::unavailable("no answer")),
             }
-            Ok(Err(status)) => Some(status),
-            Err(_) => Some(tonic::Status::unavailable("no answer")),
         };
-        if let Some(status) = lost.take() {
-            connection.watch.note(&status);
-            let reason = format!("the catalog is unavailable: {}", status.message());
-            match connection.was_reached.load(Ordering::Acquire) {
-                true => reporter.blocked(reason),
-                false => reporter.starting(reason),
+        let begun = begun.into_actor(self);
+        context.spawn(begun.map(|begun, gateway, context| match begun {
+            Ok(changes) => {
+                context.add_stream(changes);
             }
+            Err(status) => {
+                gateway.lost(&status);
+                gateway.watch_later(context);
+            }
+        }));
+    }
+}
+
+impl StreamHandler<Result<MoviesChanged, Status>> for CatalogGateway {
+    fn handle(&mut self, change: Result<MoviesChanged, Status>, _: &mut Context<Self>) {
+        match change {
+            Ok(MoviesChanged { .. }) => {
+                self.backoff.reset();
+                self.freshness.films_changed();
+                self.connection.was_reached.store(true, Ordering::Release);
+                self.connection.watch.reached();
+                self.guard.ready();
+                self.guard.reporter().handled(1);
+            }
+            Err(status) => self.lost(&status),
         }
-        tokio::time::sleep(backoff.next_delay()).await;
+    }
+
+    fn finished(&mut self, context: &mut Context<Self>) {
+        self.watch_later(context);
+    }
+}
+
+impl CatalogGateway {
+    /// The watch failed: the catalog cannot be reached.
+    fn lost(&self, status: &Status) {
+        self.connection.watch.note(status);
+        let reason = format!("the catalog is unavailable: {}", status.message());
+        match self.connection.was_reached.load(Ordering::Acquire) {
+            true => self.guard.blocked(reason),
+            false => self.guard.starting(reason),
+        }
+    }
+
+    fn watch_later(&mut self, context: &mut Context<Self>) {
+        context.notify_later(Wake, self.backoff.next_delay());
     }
 }
 

@@ -1,25 +1,28 @@
 //! The pages' way to the recommendations service: each message is one call.
 //!
 //! All live pages of one user share one watch, which has a connection of its own, so that open pages
-//! cannot hold up calls. A watch that breaks is begun again as long as a page is open.
+//! cannot hold up calls. A watch that breaks is begun again as long as a page is open. The streams of all watches are the
+//! actor's, and so is each step between them.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    StreamHandler, WrapFuture,
 };
+use futures::{StreamExt, stream};
 use proto::{
     FilmId, UserId,
     recommendations::{
         CreatePreferenceRequest, DeletePreferenceRequest, FindFilmsRequest, GetPreferencesRequest,
-        MarkFilmsRequest, MarkSeenRequest, MovieRecommendation, RecommendationsRequest,
-        WatchRecommendationsRequest, WatchUsersRequest,
+        MarkFilmsRequest, MarkSeenRequest, MovieRecommendation, RecommendationsChanged,
+        RecommendationsRequest, UsersChanged, WatchRecommendationsRequest, WatchUsersRequest,
         recommendations_client::RecommendationsClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Process, ServiceAddress, supervision::in_request};
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, supervision::in_request};
 use tokio::{sync::watch, time::timeout};
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 
 use super::ServiceClient;
 use crate::{
@@ -29,6 +32,9 @@ use crate::{
 
 /// How long recommendations may take to answer a question of a page.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// How long it takes until a watch that ended is begun again: at first, and at most.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const MAX_DELAY: Duration = Duration::from_secs(15);
 /// How many recommendations of a service that cannot mark films are looked through.
 const LOOKED_THROUGH: i32 = 1_000;
 
@@ -200,9 +206,30 @@ impl RecommendationsConnection {
 pub struct RecommendationsGateway {
     connection: RecommendationsConnection,
     freshness: Arc<Freshness>,
-    watches: HashMap<UserId, watch::Sender<Option<Counts>>>,
+    /// Between two attempts to watch all users.
+    backoff: Backoff,
+    watches: HashMap<UserId, UserWatch>,
     guard: ChildGuard,
 }
+
+/// The watch of one user's recommendations, for as long as a page listens.
+#[derive(Debug)]
+struct UserWatch {
+    told: watch::Sender<Option<Counts>>,
+    backoff: Backoff,
+    /// The present step: beginning, following the stream, or the time until it is begun again.
+    step: SpawnHandle,
+    /// What is recommended to the user is being counted.
+    count: Option<SpawnHandle>,
+    /// A change while it was counted, after which it is counted again: how many the change said there are.
+    count_again: Option<i32>,
+}
+
+/// What came of the watch of a user; `None` at its end.
+struct OfUser(UserId, Option<Result<RecommendationsChanged, Status>>);
+
+/// What came of the watch of all users.
+type OfAll = Result<UsersChanged, Status>;
 
 impl RecommendationsGateway {
     /// Makes the actor.
@@ -214,6 +241,7 @@ impl RecommendationsGateway {
         Self {
             connection,
             freshness,
+            backoff: Backoff::new(FIRST_DELAY, MAX_DELAY),
             watches: HashMap::new(),
             guard,
         }
@@ -232,9 +260,61 @@ impl Actor for RecommendationsGateway {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let watching = watch_users(self.connection.watches.clone(), self.freshness.clone());
-        context.spawn(watching.into_actor(self));
+        context.notify(Wake);
         self.guard.ready();
+    }
+}
+
+/// Begins to watch whose recommendations change. Services that do not tell are asked more often by the pages.
+impl Handler<Wake> for RecommendationsGateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        let mut client = RecommendationsClient::new(self.connection.watches.channel());
+        let begun = async move { timeout(DEADLINE, client.watch_users(WatchUsersRequest {})).await };
+        let begun = begun.into_actor(self);
+        context.spawn(begun.map(|begun, gateway, context| match begun {
+            Ok(Ok(changes)) => {
+                // Whatever changed before this watch began was not told.
+                gateway.freshness.all_users_changed();
+                context.add_stream(changes.into_inner());
+            }
+            Ok(Err(_)) | Err(_) => gateway.watch_all_later(context),
+        }));
+    }
+}
+
+impl StreamHandler<OfAll> for RecommendationsGateway {
+    fn handle(&mut self, change: OfAll, _: &mut Context<Self>) {
+        let Ok(change) = change else {
+            return;
+        };
+        self.backoff.reset();
+        if change.all {
+            self.freshness.all_users_changed();
+        }
+        for user in change.user_ids {
+            self.freshness.user_changed(UserId(user));
+        }
+    }
+
+    fn finished(&mut self, context: &mut Context<Self>) {
+        self.watch_all_later(context);
+    }
+}
+
+impl StreamHandler<OfUser> for RecommendationsGateway {
+    fn handle(&mut self, OfUser(user, change): OfUser, context: &mut Context<Self>) {
+        match change {
+            Some(Ok(change)) => self.user_changed(user, change.total, context),
+            // The end follows.
+            Some(Err(_)) => {}
+            None => self.watch_later(user, context),
+        }
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {
+        // The end of each watch is an item: it says whose.
     }
 }
 
@@ -379,7 +459,7 @@ impl Handler<MarkSeen> for RecommendationsGateway {
     fn handle(&mut self, MarkSeen(user): MarkSeen, _: &mut Context<Self>) -> Self::Result {
         let (calls, mut client) = self.client();
         let freshness = self.freshness.clone();
-        let told = self.watches.get(&user).cloned();
+        let told = self.watches.get(&user).map(|watch| watch.told.clone());
         in_request(async move {
             let request = MarkSeenRequest { user_id: user.0 };
             let request = ServiceClient::request(request, Some(user), DEADLINE);
@@ -405,97 +485,125 @@ impl Handler<Watch> for RecommendationsGateway {
 
     fn handle(&mut self, Watch { user }: Watch, context: &mut Context<Self>) -> Self::Result {
         if let Some(watched) = self.watches.get(&user) {
-            return Ok(watched.subscribe());
+            return Ok(watched.told.subscribe());
         }
         let (told, totals) = watch::channel(None);
-        self.watches.insert(user, told.clone());
-        self.watch(user, told, context);
+        self.end_when_nobody_listens(user, told.clone(), context);
+        let watched = UserWatch {
+            told,
+            backoff: Backoff::new(FIRST_DELAY, MAX_DELAY),
+            step: self.begin_watch(user, context),
+            count: None,
+            count_again: None,
+        };
+        self.watches.insert(user, watched);
         Ok(totals)
     }
 }
 
 impl RecommendationsGateway {
-    /// Watches a user's recommendations for as long as a page listens.
-    fn watch(
+    fn watch_all_later(&mut self, context: &mut Context<Self>) {
+        context.notify_later(Wake, self.backoff.next_delay());
+    }
+
+    /// Ends a user's watch after the last page that listened has left.
+    fn end_when_nobody_listens(
         &self,
         user: UserId,
         told: watch::Sender<Option<Counts>>,
         context: &mut Context<Self>,
     ) {
-        let (connection, freshness) = (self.connection.clone(), self.freshness.clone());
         let listened_to = told.clone();
-        let watching = async move {
-            tokio::select! {
-                () = watch_user(connection, freshness, user, &told) => {}
-                () = told.closed() => {}
-            }
-        };
-        let ended = watching.into_actor(self).map(move |(), gateway, context| {
+        let left = async move { told.closed().await }.into_actor(self);
+        context.spawn(left.map(move |(), gateway, context| {
             // A page may have come after the last one left.
             if listened_to.receiver_count() > 0 {
-                gateway.watch(user, listened_to, context);
-            } else {
-                gateway.watches.remove(&user);
+                gateway.end_when_nobody_listens(user, listened_to, context);
+            } else if let Some(watched) = gateway.watches.remove(&user) {
+                context.cancel_future(watched.step);
+                if let Some(count) = watched.count {
+                    context.cancel_future(count);
+                }
             }
+        }));
+    }
+
+    fn begin_watch(&self, user: UserId, context: &mut Context<Self>) -> SpawnHandle {
+        let watches = self.connection.watches.clone();
+        let begun = async move {
+            let mut client = RecommendationsClient::new(watches.channel());
+            let request = WatchRecommendationsRequest { user_id: user.0 };
+            let request = ServiceClient::unbounded_request(request, Some(user));
+            let call = client.watch_recommendations(request);
+            watches.call("WatchRecommendations", DEADLINE, call).await
+        };
+        let begun = begun.into_actor(self);
+        context.spawn(begun.map(move |begun, gateway, context| match begun {
+            Ok(changes) => {
+                let changes = changes.map(move |change| OfUser(user, Some(change)));
+                let end = stream::iter([OfUser(user, None)]);
+                let following = context.add_stream(changes.chain(end));
+                gateway.next_step(user, following);
+            }
+            Err(_) => gateway.watch_later(user, context),
+        }))
+    }
+
+    fn watch_later(&mut self, user: UserId, context: &mut Context<Self>) {
+        let Some(watched) = self.watches.get_mut(&user) else {
+            return;
+        };
+        let delay = watched.backoff.next_delay();
+        let later = context.run_later(delay, move |gateway, context| {
+            let begun = gateway.begin_watch(user, context);
+            gateway.next_step(user, begun);
         });
-        context.spawn(ended);
+        self.next_step(user, later);
     }
-}
 
-/// Watches one user's recommendations, for ever.
-async fn watch_user(
-    connection: RecommendationsConnection,
-    freshness: Arc<Freshness>,
-    user: UserId,
-    told: &watch::Sender<Option<Counts>>,
-) {
-    let RecommendationsConnection { calls, watches } = connection;
-    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
-    loop {
-        let mut client = RecommendationsClient::new(watches.channel());
-        let request = WatchRecommendationsRequest { user_id: user.0 };
-        let request = ServiceClient::unbounded_request(request, Some(user));
-        let call = client.watch_recommendations(request);
-        if let Ok(mut changes) = watches.call("WatchRecommendations", DEADLINE, call).await {
-            while let Ok(Some(change)) = changes.message().await {
-                backoff.reset();
-                // Before the pages are told, which then ask what has changed.
-                freshness.user_changed(user);
-                freshness.films_changed();
-                let client = RecommendationsClient::new(calls.channel());
-                let marks = marks(&calls, client, user, Vec::new()).await;
-                let counts = marks.map(|marks| marks.counts).unwrap_or(Counts {
-                    total: change.total,
-                    ..told.borrow().unwrap_or_default()
-                });
-                told.send_replace(Some(counts));
-            }
+    fn next_step(&mut self, user: UserId, step: SpawnHandle) {
+        if let Some(watched) = self.watches.get_mut(&user) {
+            watched.step = step;
         }
-        tokio::time::sleep(backoff.next_delay()).await;
     }
-}
 
-/// Learns, for ever, whose recommendations change. Services that do not tell are asked more often.
-async fn watch_users(watches: ServiceClient, freshness: Arc<Freshness>) {
-    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
-    loop {
-        let mut client = RecommendationsClient::new(watches.channel());
-        let call = client.watch_users(WatchUsersRequest {});
-        if let Ok(Ok(changes)) = timeout(DEADLINE, call).await {
-            let mut changes = changes.into_inner();
-            // Whatever changed before this watch began was not told.
-            freshness.all_users_changed();
-            while let Ok(Some(change)) = changes.message().await {
-                backoff.reset();
-                if change.all {
-                    freshness.all_users_changed();
-                }
-                for user in change.user_ids {
-                    freshness.user_changed(UserId(user));
-                }
-            }
+    /// The recommendations of a user have changed, who has `total` of them now.
+    fn user_changed(&mut self, user: UserId, total: i32, context: &mut Context<Self>) {
+        // Before the pages are told, which then ask what has changed.
+        self.freshness.user_changed(user);
+        self.freshness.films_changed();
+        let Some(watched) = self.watches.get_mut(&user) else {
+            return;
+        };
+        watched.backoff.reset();
+        match watched.count {
+            Some(_) => watched.count_again = Some(total),
+            None => self.count(user, total, context),
         }
-        tokio::time::sleep(backoff.next_delay()).await;
+    }
+
+    /// Counts what is recommended to the user, and tells the pages.
+    fn count(&mut self, user: UserId, total: i32, context: &mut Context<Self>) {
+        let (calls, client) = self.client();
+        let counted = async move { marks(&calls, client, user, Vec::new()).await };
+        let counted = counted.into_actor(self);
+        let count = context.spawn(counted.map(move |marks, gateway, context| {
+            let Some(watched) = gateway.watches.get_mut(&user) else {
+                return;
+            };
+            let counts = marks.map(|marks| marks.counts).unwrap_or(Counts {
+                total,
+                ..watched.told.borrow().unwrap_or_default()
+            });
+            watched.told.send_replace(Some(counts));
+            watched.count = None;
+            if let Some(total) = watched.count_again.take() {
+                gateway.count(user, total, context);
+            }
+        }));
+        if let Some(watched) = self.watches.get_mut(&user) {
+            watched.count = Some(count);
+        }
     }
 }
 

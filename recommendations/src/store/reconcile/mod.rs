@@ -19,7 +19,7 @@ use proto::UserId;
 
 pub use film::{continue_film, remove_film};
 pub use film_batch::{FilmToSave, Saved, save_films};
-pub use preference::{add_preference, continue_preference, delete_preference};
+pub use preference::{add_preference, changed_films, continue_preference, delete_preference};
 
 /// How many numbers of the order of changes a film takes: one for its change, the next for its event.
 pub const NUMBERS_OF_FILM: i64 = 2;

@@ -36,7 +36,7 @@ pub fn add_preference(
     if preferences::count(conn, user)? >= terms.limits.keywords as i64 {
         return Ok(Outcome::Full);
     }
-    let Some(changed) = changed_films(conn, seen, terms)? else {
+    let Some(changed) = changed_films(conn, seen.watermark, terms.limits.lag)? else {
         return Ok(Outcome::Lagging);
     };
     preferences::insert(conn, user, keyword, terms.now)?;
@@ -53,7 +53,7 @@ pub fn delete_preference(
     terms: &Terms,
 ) -> QueryResult<Outcome> {
     let seq = sequence::take(conn, 1)?;
-    let Some(changed) = changed_films(conn, seen, terms)? else {
+    let Some(changed) = changed_films(conn, seen.watermark, terms.limits.lag)? else {
         return Ok(Outcome::Lagging);
     };
     if !preferences::delete(conn, user, keyword)? {
@@ -80,21 +80,20 @@ pub fn continue_preference(
     else {
         return Ok(Outcome::Unchanged);
     };
-    let Some(changed) = changed_films(conn, seen, terms)? else {
+    let Some(changed) = changed_films(conn, seen.watermark, terms.limits.lag)? else {
         return Ok(Outcome::Lagging);
     };
     settle(conn, user, &keyword, &after, seen, &changed, terms)
 }
 
-/// The films that changed since `seen`, or `None` if they are too many.
-fn changed_films(
+/// The films that changed after the number `watermark`, or `None` if they are more than `lag`.
+pub fn changed_films(
     conn: &mut DbConnection,
-    seen: &Seen<Arc<[Arc<str>]>>,
-    terms: &Terms,
+    watermark: i64,
+    lag: usize,
 ) -> QueryResult<Option<HashSet<FilmId>>> {
-    let lag = terms.limits.lag;
-    let changed = changes::films_after(conn, seen.watermark, lag as i64 + 1)?;
-    if changed.len() > lag || changes::lost_after(conn, seen.watermark)? {
+    let changed = changes::films_after(conn, watermark, lag as i64 + 1)?;
+    if changed.len() > lag || changes::lost_after(conn, watermark)? {
         return Ok(None);
     }
     Ok(Some(changed.into_iter().collect()))

@@ -1,0 +1,47 @@
+//! The body of an answer whose call is under way until the whole body has been handed to the connection.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tonic::{Status, body::Body};
+
+use crate::places::UnderWay;
+
+/// The body, and its call.
+pub(super) struct AnswerBody {
+    body: Body,
+    _under_way: Option<UnderWay>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: Body, under_way: Option<UnderWay>) -> Self {
+        Self {
+            body,
+            _under_way: under_way,
+        }
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

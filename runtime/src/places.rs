@@ -1,0 +1,307 @@
+//! The places for the connections of a server. When all are taken and a client comes, the connection that has been idle for
+//! longest gives way.
+//!
+//! A connection is idle while nothing that its client asked for is under way, also before it has sent a byte. One that has
+//! something under way keeps its place, however long that takes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use futures::task::AtomicWaker;
+use tokio::{sync::Notify, time::timeout};
+
+/// How long a connection has to be idle before it gives way: time enough for a request to follow the connection, and for
+/// an answer to be sent.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// The places of one server. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    limit: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    table: Mutex<Table>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    taken: HashMap<u64, Occupied>,
+    /// Which connections are idle, the one that has been so for longest first.
+    idle: BTreeMap<u64, (Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct Occupied {
+    /// How much is under way for the client.
+    under_way: usize,
+    /// The key among the idle ones.
+    idle: Option<u64>,
+    notice: Arc<Notice>,
+}
+
+/// How a connection learns that it has to give way.
+#[derive(Debug, Default)]
+struct Notice {
+    is_given: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    tab: Tab,
+    notice: Arc<Notice>,
+}
+
+/// Where it is put down what is under way for a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Tab {
+    shared: Arc<Shared>,
+    place: u64,
+}
+
+/// Something that a client asked for, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Tab);
+
+impl Places {
+    /// As many places as `limit`, at least one.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Waits for a place. An idle connection has to give way if there is none.
+    pub(crate) async fn take(&self) -> Place {
+        loop {
+            if let Some(place) = self.free_place() {
+                return place;
+            }
+            self.shared.table().give_notice();
+            // The connection that has the notice may have begun to work. Then the next one gets it.
+            let _ = timeout(GRACE, self.shared.freed.notified()).await;
+        }
+    }
+
+    fn free_place(&self) -> Option<Place> {
+        let mut table = self.shared.table();
+        if table.taken.len() >= self.limit {
+            return None;
+        }
+        let place = table.next_number();
+        let notice = Arc::<Notice>::default();
+        let occupied = Occupied {
+            under_way: 0,
+            idle: None,
+            notice: notice.clone(),
+        };
+        table.taken.insert(place, occupied);
+        table.comes_to_rest(place);
+        let shared = self.shared.clone();
+        Some(Place {
+            tab: Tab { shared, place },
+            notice,
+        })
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Tells the connection that has been idle for longest to give way, if that is long enough.
+    fn give_notice(&mut self) {
+        let Some(oldest) = self.idle.first_entry() else {
+            return;
+        };
+        if oldest.get().0.elapsed() < GRACE {
+            return;
+        }
+        let (_, place) = oldest.remove();
+        if let Some(occupied) = self.taken.get_mut(&place) {
+            occupied.idle = None;
+            occupied.notice.is_given.store(true, Ordering::Release);
+            occupied.notice.reader.wake();
+        }
+    }
+
+    /// Puts the connection behind all others that are idle.
+    fn comes_to_rest(&mut self, place: u64) {
+        let key = self.next_number();
+        let Some(occupied) = self.taken.get_mut(&place) else {
+            return;
+        };
+        occupied.notice.is_given.store(false, Ordering::Release);
+        if let Some(earlier) = occupied.idle.replace(key) {
+            self.idle.remove(&earlier);
+        }
+        self.idle.insert(key, (Instant::now(), place));
+    }
+
+    fn begin(&mut self, place: u64) {
+        let Some(occupied) = self.taken.get_mut(&place) else {
+            return;
+        };
+        occupied.under_way += 1;
+        occupied.notice.is_given.store(false, Ordering::Release);
+        if let Some(key) = occupied.idle.take() {
+            self.idle.remove(&key);
+        }
+    }
+
+    fn end(&mut self, place: u64) {
+        let Some(occupied) = self.taken.get_mut(&place) else {
+            return;
+        };
+        occupied.under_way -= 1;
+        if occupied.under_way == 0 {
+            self.comes_to_rest(place);
+        }
+    }
+
+    fn leave(&mut self, place: u64) {
+        if let Some(occupied) = self.taken.remove(&place)
+            && let Some(key) = occupied.idle
+        {
+            self.idle.remove(&key);
+        }
+    }
+}
+
+impl Place {
+    /// Where it is put down what is under way for the connection.
+    pub(crate) fn tab(&self) -> &Tab {
+        &self.tab
+    }
+
+    /// Whether the connection, of whose client nothing new has come, has to close. If not, its task is woken when it has to.
+    pub(crate) fn gives_way(&self, context: &Context<'_>) -> bool {
+        self.notice.reader.register(context.waker());
+        self.notice.is_given.load(Ordering::Acquire)
+    }
+
+    /// Something has come from the client, which may be the beginning of a request: a notice comes too late.
+    pub(crate) fn heard(&self) {
+        if self.notice.is_given.load(Ordering::Acquire) {
+            let Tab { shared, place } = &self.tab;
+            shared.table().comes_to_rest(*place);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Tab { shared, place } = &self.tab;
+        shared.table().leave(*place);
+        shared.freed.notify_one();
+    }
+}
+
+impl Tab {
+    /// Something is under way for the client.
+    pub(crate) fn begin(&self) -> UnderWay {
+        self.shared.table().begin(self.place);
+        UnderWay(self.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Tab { shared, place } = &self.0;
+        shared.table().end(*place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, task::noop_waker};
+
+    use super::*;
+
+    fn has_notice(place: &Place) -> bool {
+        place.gives_way(&Context::from_waker(&noop_waker()))
+    }
+
+    fn rested(places: &Places) {
+        for (since, _) in places.shared.table().idle.values_mut() {
+            *since -= GRACE;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_has_been_idle_for_longest_gives_way() {
+        let places = Places::new(3);
+        let (first, second) = (places.take().await, places.take().await);
+        let third = places.take().await;
+        drop(first.tab().begin());
+        let call = third.tab().begin();
+        assert!(places.take().now_or_never().is_none());
+        let all = [&first, &second, &third];
+        assert_eq!(all.map(has_notice), [false; 3], "they have just come");
+
+        rested(&places);
+        let fourth = tokio::spawn({
+            let places = places.clone();
+            async move { places.take().await }
+        });
+        while !has_notice(&second) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(all.map(has_notice), [false, true, false]);
+        drop(second);
+        let fourth = fourth.await.unwrap();
+
+        // The work of the third keeps it; of those that rest the first came to rest before the fourth.
+        rested(&places);
+        assert!(places.take().now_or_never().is_none());
+        assert!(has_notice(&first) && !has_notice(&fourth) && !has_notice(&third));
+        let request = first.tab().begin();
+        assert!(!has_notice(&first), "it works again");
+        rested(&places);
+        assert!(places.take().now_or_never().is_none());
+        assert!(has_notice(&fourth));
+        fourth.heard();
+        assert!(!has_notice(&fourth), "a request of it is coming");
+        drop((request, call, first, third, fourth));
+        assert!(places.shared.table().idle.is_empty());
+        assert!(places.shared.table().taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn several_calls_of_a_connection_have_to_end_before_it_is_idle() {
+        let places = Places::new(1);
+        let place = places.take().await;
+        let calls = [place.tab().begin(), place.tab().begin()];
+        let [first, second] = calls;
+        drop(first);
+        rested(&places);
+        assert!(places.take().now_or_never().is_none());
+        assert!(!has_notice(&place));
+        drop(second);
+        rested(&places);
+        assert!(places.take().now_or_never().is_none());
+        assert!(has_notice(&place));
+    }
+}
