@@ -37,10 +37,12 @@ pub trait Program: Args + Send + 'static {
     fn prepare(self) -> Result<Prepared, Fault>;
 }
 
+type Start = dyn FnOnce(&Process) -> Result<Service, Fault>;
+
 /// A service of a program.
 struct Startable {
     name: &'static str,
-    start: Box<dyn FnOnce(&Process) -> Result<Service, Fault>>,
+    start: Box<Start>,
 }
 
 /// A program whose settings are checked and whose addresses are bound.

@@ -377,7 +377,6 @@ mod tests {
         static POISON: RefCell<Option<(FilmId, u32)>> = const { RefCell::new(None) };
     }
 
-    #[expect(clippy::panic, reason = "this is what it is for")]
     pub(super) fn panic_at(film: &FilmId) {
         let panics = POISON.with_borrow_mut(|poison| match poison {
             Some((id, left)) if id == film && *left > 0 => {
