@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt, stream};
 use proto::{
     UserId,
     recommendations::{
@@ -25,7 +26,6 @@ use proto::{
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
     },
 };
-use futures::{FutureExt, stream};
 use runtime::{
     Place, Process, RequestId, ServiceAddress, Supervisor,
     grpc::{
@@ -39,7 +39,9 @@ use tokio::{
     task::JoinHandle,
 };
 use tonic::{
-    Code, Request, Response, Status, codec::CompressionEncoding, codegen::BoxStream,
+    Code, Request, Response, Status,
+    codec::CompressionEncoding,
+    codegen::BoxStream,
     service::Routes,
     transport::{Channel, Endpoint},
 };

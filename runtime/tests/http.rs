@@ -310,7 +310,11 @@ async fn answered(served: &Served, request: &[u8], end: &str) -> TcpStream {
     while !answer.ends_with(end.as_bytes()) {
         let read = timeout(PATIENCE, client.read_buf(&mut answer)).await;
         let read = read.expect("an answer").unwrap();
-        assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answer));
+        assert!(
+            read > 0,
+            "closed after {}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     client
 }

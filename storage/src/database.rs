@@ -378,8 +378,9 @@ mod tests {
             })
         };
         let mut first = pending(0);
-        let mut next: Vec<Box<dyn Write>> =
-            (1..requests).map(|n| pending(n) as Box<dyn Write>).collect();
+        let mut next: Vec<Box<dyn Write>> = (1..requests)
+            .map(|n| pending(n) as Box<dyn Write>)
+            .collect();
         let conn = diesel::SqliteConnection::establish(":memory:").unwrap();
         let count = first.attempt(&mut next, &mut DbConnection::Sqlite(conn));
         assert_eq!(count.unwrap(), requests);

@@ -163,7 +163,10 @@ async fn what_a_process_cannot_have_is_told_before_anything_is_bound() {
         settings.push(("HTTP_ADDR".into(), taken.local_addr().unwrap().to_string()));
         settings.push(("LIVE_PAGES".into(), "1000000".into()));
         let Refusal { stderr, .. } = refusal(name, folder.path(), &settings).await;
-        assert!(stderr.contains("(LIVE_PAGES) is 1000000"), "{name}: {stderr}");
+        assert!(
+            stderr.contains("(LIVE_PAGES) is 1000000"),
+            "{name}: {stderr}"
+        );
     }
 }
 

@@ -47,7 +47,11 @@ impl RequestScope {
         let mut ids: Vec<_> = scopes.iter().filter_map(|scope| scope.id.clone()).collect();
         ids.dedup();
         let further = ids.len().saturating_sub(MOST_NAMED);
-        let named: Vec<_> = ids.iter().take(MOST_NAMED).map(RequestId::to_string).collect();
+        let named: Vec<_> = ids
+            .iter()
+            .take(MOST_NAMED)
+            .map(RequestId::to_string)
+            .collect();
         let named = named.join(",");
         let span = tracing::info_span!(parent: None, "requests", request_ids = named, further);
         for scope in scopes {
@@ -193,7 +197,13 @@ mod tests {
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<_> = log.lines().collect();
         assert_eq!(lines.len(), 2, "{log}");
-        assert!(lines[0].contains("a,b") && !lines[0].contains("a,b,b"), "{log}");
-        assert!(lines[1].contains("0,1,2,3,4,5,6,7\"") && lines[1].contains("12"), "{log}");
+        assert!(
+            lines[0].contains("a,b") && !lines[0].contains("a,b,b"),
+            "{log}"
+        );
+        assert!(
+            lines[1].contains("0,1,2,3,4,5,6,7\"") && lines[1].contains("12"),
+            "{log}"
+        );
     }
 }

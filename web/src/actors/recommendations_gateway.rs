@@ -271,7 +271,8 @@ impl Handler<Wake> for RecommendationsGateway {
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
         let mut client = RecommendationsClient::new(self.connection.watches.channel());
-        let begun = async move { timeout(DEADLINE, client.watch_users(WatchUsersRequest {})).await };
+        let begun =
+            async move { timeout(DEADLINE, client.watch_users(WatchUsersRequest {})).await };
         let begun = begun.into_actor(self);
         context.spawn(begun.map(|begun, gateway, context| match begun {
             Ok(Ok(changes)) => {
