@@ -1,8 +1,10 @@
 //! A film as the matcher sees it, and the definition of a match.
 
+use std::collections::HashSet;
+
 use super::keyword::{Keyword, Term};
 use super::word::Word;
-use super::words::{Variant, VariantKind, Words};
+use super::words::{Field, Variant, VariantKind, Words};
 
 /// The texts of a film that preferences are matched against.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,45 @@ pub struct FilmText<'a> {
     pub keywords: &'a [String],
 }
 
-/// A film cut into folded words, with a gap between fields so that no phrase reaches from one into the next.
+impl<'a> FilmText<'a> {
+    /// The keywords that are more than a word of the texts in small letters. Catalogs send all of those, each once or
+    /// as often as it comes; without their capitals names would be words in them.
+    fn new_keywords(&self) -> Vec<&'a str> {
+        let mut keywords = self.keywords.iter().map(String::as_str).peekable();
+        for piece in self.pieces() {
+            keywords.next_if(|keyword| is_in_small_letters(piece, keyword));
+        }
+        let rest: Vec<&str> = keywords.collect();
+        if rest.is_empty() {
+            return rest;
+        }
+        let known: HashSet<String> = self.pieces().map(str::to_lowercase).collect();
+        rest.into_iter()
+            .filter(|keyword| !known.contains(*keyword))
+            .collect()
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &'a str> {
+        let texts = [self.title, self.description, self.genre];
+        texts.into_iter().flat_map(str::split_whitespace)
+    }
+}
+
+fn is_in_small_letters(piece: &str, small: &str) -> bool {
+    match piece.is_ascii() {
+        true => {
+            piece.len() == small.len()
+                && piece
+                    .bytes()
+                    .zip(small.bytes())
+                    .all(|(one, other)| one.to_ascii_lowercase() == other)
+        }
+        false => piece.to_lowercase() == small,
+    }
+}
+
+/// A film cut into folded words, with a gap between fields, and between the sentences of the description, so that no
+/// phrase reaches from one into the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilmWords(Words);
 
@@ -26,16 +66,16 @@ impl FilmWords {
     pub fn of(film: &FilmText<'_>) -> FilmWords {
         let bytes = film.title.len() + film.description.len() + film.genre.len();
         let mut words = Words::with_capacity(bytes / 5 + 8);
-        for text in [film.title, film.description, film.genre]
-            .into_iter()
-            .chain(film.keywords.iter().map(String::as_str))
-        {
-            words.append_field(text);
+        words.append_field(film.title, Field::Heading);
+        words.append_field(film.description, Field::Prose);
+        words.append_field(film.genre, Field::Heading);
+        for keyword in film.new_keywords() {
+            words.append_field(keyword, Field::Heading);
         }
         FilmWords(words)
     }
 
-    /// The words in order, with [`Word::GAP`] after each field.
+    /// The words in order, with [`Word::GAP`] after each field and each sentence.
     pub fn words(&self) -> &[Word] {
         &self.0.words
     }
@@ -98,7 +138,7 @@ impl<W: Copy, Meets: Fn(usize, W) -> bool, Exact: Fn(usize) -> bool> Row<'_, W, 
         }
         self.variants_at(place).iter().any(|variant| {
             (self.meets)(term, variant.word)
-                && !(exact && variant.kind == VariantKind::Joined)
+                && !(exact && variant.kind.is_free())
                 && self.follows(place + variant.length as usize, term + 1)
         })
     }

@@ -4,17 +4,51 @@
 //! "universal", "heroine") never meets it. A word that is given in an inflected form is first led back to the words
 //! that have this form; a base that is no English word costs nothing, because no text has its forms.
 
+mod korean;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
+
+use super::word::Word;
+
 /// Longer words are not English.
 const LONGEST: usize = 32;
+
+/// Where a capital makes a word a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// Everywhere: Browning.
+    Always,
+    /// Inside a sentence, because at its start and in a title other words have one as well: Fox, Woods.
+    Inside,
+}
+
+/// Whether a folded word is a name where it is written with a capital. A film has it as [`as_name`] then, so that it
+/// is a form of no other word.
+pub(super) fn name(word: &Word) -> Option<Name> {
+    TABLE.names.get(word).copied()
+}
+
+/// A name, which no folded word is equal to, because it has a capital.
+pub(super) fn as_name(word: &str) -> Option<Word> {
+    let (first, rest) = word.split_at_checked(1)?;
+    name(&Word::of(word)).map(|_| Word::of(&(first.to_ascii_uppercase() + rest)))
+}
+
+fn is_name(word: &str) -> bool {
+    name(&Word::of(word)) == Some(Name::Always)
+}
 
 /// All forms of a folded word, itself first, each once.
 pub(super) fn inflections(word: &str) -> Vec<String> {
     let mut forms = vec![word.to_owned()];
     let plain = word.bytes().all(|byte| byte.is_ascii_lowercase());
-    if !plain || word.len() > LONGEST || word.len() < 2 || TABLE.names.contains(&word) {
+    if !plain || word.len() > LONGEST || word.len() < 2 {
+        return korean::with_particles(forms);
+    }
+    if is_name(word) {
         return forms;
     }
     if let Some(only) = TABLE.only.get(word) {
@@ -57,7 +91,7 @@ fn bases(word: &str) -> Vec<String> {
     }
     let candidates = candidates(word).into_iter().filter(|base| {
         base.len() >= 2
-            && !TABLE.names.contains(&base.as_str())
+            && !is_name(base)
             && !TABLE.only.contains_key(base.as_str())
             && forms_of(base).iter().any(|form| form == word)
     });
@@ -82,6 +116,7 @@ fn candidates(word: &str) -> Vec<String> {
         without("es", "");
         without("men", "man");
         without("children", "child");
+        without("people", "person");
         without("feet", "foot");
         without("teeth", "tooth");
         without("mice", "mouse");
@@ -125,7 +160,11 @@ fn forms_of(base: &str) -> Vec<String> {
             plurals(base, &mut forms);
             gerunds(base, &mut forms);
         }
-        None => regular(base, &mut forms),
+        None => {
+            regular(base, &mut forms);
+            // A lens is not several "len", and who feeds takes no fee.
+            forms.retain(|form| form == base || !TABLE.irregular.contains_key(form.as_str()));
+        }
     }
     forms
 }
@@ -137,14 +176,14 @@ fn regular(base: &str, forms: &mut Vec<String>) {
     });
     if let Some(plural) = compound {
         forms.push(plural);
-        if base.ends_with("man") {
-            // Human, Roman, shaman.
+        if base.ends_with("man") || base.ends_with("person") {
+            // Human, Roman, shaman; salespersons.
             forms.push(format!("{base}s"));
         }
         return;
     }
     plurals(base, forms);
-    if NOUN_ENDINGS.iter().any(|end| base.ends_with(end)) || !has_vowel(base) {
+    if !may_be_a_verb(base) {
         return;
     }
     let past = if let Some(stem) = base.strip_suffix('y')
@@ -159,6 +198,16 @@ fn regular(base: &str, forms: &mut Vec<String>) {
     };
     add(forms, past);
     gerunds(base, forms);
+}
+
+/// Whether a word may have forms in -ed and -ing. Those that have none would meet other words: carrying is not of
+/// "Carrie", manning not of "Mann".
+fn may_be_a_verb(base: &str) -> bool {
+    let is_noun = NOUN_ENDINGS.iter().any(|end| base.ends_with(end))
+        || base.ends_with("ie") && !VERBS_IN_IE.contains(&base)
+        || base.ends_with("nn")
+        || base.len() < 3;
+    !is_noun && has_vowel(base)
 }
 
 /// The form in -ing, and its plural: killings.
@@ -205,6 +254,9 @@ fn participles(base: &str) -> Vec<String> {
     }
     if let Some(stem) = base.strip_suffix('e')
         && !["e", "o", "y"].iter().any(|end| stem.ends_with(end))
+        && has_vowel(stem)
+        // Singeing is not singing.
+        && !(stem.ends_with("ng") && TABLE.irregular.contains_key(stem))
     {
         return vec![stem.to_owned()];
     }
@@ -287,7 +339,10 @@ const NOUN_ENDINGS: [&str; 9] = [
     "ness", "ity", "ism", "ist", "ology", "hood", "ous", "ful", "less",
 ];
 
-const COMPOUND_PLURALS: [(&str, &str); 10] = [
+/// The verbs in -ie; other words with this end are nouns and names.
+const VERBS_IN_IE: [&str; 7] = ["die", "lie", "tie", "vie", "belie", "untie", "underlie"];
+
+const COMPOUND_PLURALS: [(&str, &str); 17] = [
     ("woman", "women"),
     ("man", "men"),
     ("child", "children"),
@@ -298,6 +353,13 @@ const COMPOUND_PLURALS: [(&str, &str); 10] = [
     ("tooth", "teeth"),
     ("mouse", "mice"),
     ("self", "selves"),
+    ("shelf", "shelves"),
+    ("loaf", "loaves"),
+    ("leaf", "leaves"),
+    ("life", "lives"),
+    ("knife", "knives"),
+    ("person", "people"),
+    ("half", "halves"),
 ];
 
 #[derive(Clone, Copy)]
@@ -314,7 +376,7 @@ struct Table {
     irregular: HashMap<&'static str, (Kind, Vec<&'static str>)>,
     /// An irregular form to the words that it is of.
     lemmas: HashMap<&'static str, Vec<&'static str>>,
-    names: Vec<&'static str>,
+    names: HashMap<Word, Name, RandomState>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(include_str!("inflection/words.txt")));
@@ -325,7 +387,7 @@ impl Table {
             only: HashMap::new(),
             irregular: HashMap::new(),
             lemmas: HashMap::new(),
-            names: Vec::new(),
+            names: HashMap::default(),
         };
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split_ascii_whitespace();
@@ -334,7 +396,8 @@ impl Table {
             match kind {
                 Some("noun") => table.add(Kind::Noun, &words),
                 Some("verb") => table.add(Kind::Verb, &words),
-                Some("name") => table.names.extend(words),
+                Some("name") => table.add_names(Name::Always, &words),
+                Some("both") => table.add_names(Name::Inside, &words),
                 _ => {
                     if let Some(&first) = words.first() {
                         table.only.insert(first, words.clone());
@@ -346,6 +409,11 @@ impl Table {
             }
         }
         table
+    }
+
+    fn add_names(&mut self, name: Name, words: &[&str]) {
+        self.names
+            .extend(words.iter().map(|word| (Word::of(word), name)));
     }
 
     fn add(&mut self, kind: Kind, words: &[&'static str]) {

@@ -1,16 +1,18 @@
 //! What a user follows: one word or a phrase.
 //!
 //! A keyword is folded and cut as films are. It meets the inflections of its words, except those in double quotes,
-//! which mean exactly these words. Two spellings are one keyword if their [normal form](Keyword::normal) is the same;
+//! which mean exactly these words: no inflection and no other spelling, accents and apostrophes included, but any case.
+//! Only a little word in capitals is the acronym there, as `"US"` is. An acronym with points, quoted or not, is met
+//! with points or in capitals, and in small letters only if no word can be meant, as by `dc`. Two spellings are one keyword if their [normal form](Keyword::normal) is the same;
 //! a word and its plural are two keywords, since a user may well want only one of them, in quotes.
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::inflection::inflections;
+use super::inflection::{as_name, inflections};
 use super::word::Word;
-use super::words::{Spelled, Words};
+use super::words::{Field, Spelled, Words};
 
 /// The longest keyword, in characters.
 pub const LONGEST_KEYWORD: usize = 255;
@@ -133,18 +135,25 @@ fn read(text: &str) -> Vec<Given> {
     }
     for (word, exact) in cut(&joined).into_iter().zip(exact) {
         given.push(match exact {
+            // "us" is no way to ask for the US; other words are the same with capitals.
+            true if LITTLE_WORDS.contains(&&*word.folded) => {
+                Given::Exact(word.capitals.unwrap_or(word.exact))
+            }
             true => Given::Exact(word.exact),
-            // The points are what tells an acronym from a word.
-            false if word.exact.contains('.') => Given::Inflected(word.exact),
+            // The points are what tells an acronym from a word, the sign what tells A+ from "a".
+            false if word.exact.contains(SIGNS) => Given::Inflected(word.exact),
             false => Given::Inflected(word.folded),
         });
     }
     given
 }
 
+/// What belongs to a word in its exact reading, besides letters, accents and apostrophes.
+const SIGNS: [char; 10] = ['.', '+', '#', '*', '-', '%', '°', '$', '€', '£'];
+
 fn cut(text: &str) -> Vec<Spelled> {
     let mut words = Words::with_texts();
-    words.append_field(text);
+    words.append_field(text, Field::Keyword);
     words.spelled().into_iter().flatten().collect()
 }
 
@@ -178,24 +187,48 @@ fn normal(words: &[Given]) -> String {
 }
 
 fn phrase(words: &[Given]) -> Phrase {
-    let terms = words.iter().map(|word| match word {
+    let last = words.len() - 1;
+    let terms = words.iter().enumerate().map(|(place, word)| match word {
         Given::Inflected(text) => {
             let mut forms: Vec<Word> = inflections(text)
                 .iter()
                 .map(|form| Word::of(form))
                 .collect();
-            forms.sort_unstable();
-            Term {
-                forms: forms.into(),
-                exact: false,
+            if text == "n" && place > 0 && place < last {
+                // Rock n roll.
+                forms.push(Word::AND);
             }
+            forms.extend(as_name(text));
+            forms.extend(small_acronym(text).map(|letters| Word::of(&letters)));
+            Term::new(forms, false)
         }
-        Given::Exact(text) => Term {
-            forms: [Word::of(text)].into(),
-            exact: true,
-        },
+        Given::Exact(text) => {
+            let mut forms = vec![Word::of(text)];
+            forms.extend(as_name(text));
+            Term::new(forms, true)
+        }
     });
     terms.collect()
+}
+
+impl Term {
+    fn new(mut forms: Vec<Word>, exact: bool) -> Term {
+        forms.sort_unstable();
+        Term {
+            forms: forms.into(),
+            exact,
+        }
+    }
+}
+
+/// The letters of an acronym that no other word has, because a word has a vowel: `D.C.` is also written `dc`, but
+/// "us" is not the `U.S.`
+fn small_acronym(text: &str) -> Option<String> {
+    let letters = text.replace('.', "");
+    let is_acronym = text.ends_with('.') && !text.starts_with('.');
+    let may_be_a_word =
+        letters.contains(|c: char| "aeiouy".contains(c) || !c.is_ascii_alphabetic());
+    (is_acronym && !may_be_a_word).then_some(letters)
 }
 
 /// The words as they are, with two neighbours as one word, and with one word as two.
@@ -206,8 +239,9 @@ fn divisions(words: &[Given]) -> Vec<Vec<Given>> {
     }
     for (place, pair) in words.windows(2).enumerate() {
         if let [Given::Inflected(one), Given::Inflected(two)] = pair
-            && can_be_half(one)
-            && can_be_half(two)
+            && (can_be_half(one) || is_number(one))
+            && (can_be_half(two) || is_number(two))
+            && !(is_number(one) && is_number(two))
         {
             let mut joined = words.to_vec();
             joined.splice(place..place + 2, [Given::Inflected(format!("{one}{two}"))]);
@@ -229,6 +263,9 @@ fn divisions(words: &[Given]) -> Vec<Vec<Given>> {
 
 /// The two words that a compound is made of, where people write it either way.
 fn halves(word: &str) -> Option<(&str, &str)> {
+    if let Some(halves) = number_and_letters(word) {
+        return Some(halves);
+    }
     let first = FIRST_HALVES
         .iter()
         .find_map(|half| Some((*half, word.strip_prefix(half)?)));
@@ -240,6 +277,25 @@ fn halves(word: &str) -> Option<(&str, &str)> {
     let halves = first.filter(|(_, rest)| rest.len() > 1).or_else(last)?;
     let long = |half: &str| half.chars().nth(1).is_some() && can_be_half(half);
     (long(halves.0) && long(halves.1)).then_some(halves)
+}
+
+/// `3d` as 3-D, `catch22` as Catch-22; not 1990s and 20th.
+fn number_and_letters(word: &str) -> Option<(&str, &str)> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let starts_with_number = word.starts_with(is_digit);
+    let end = word.find(|c: char| is_digit(c) != starts_with_number)?;
+    let (one, two) = word.split_at_checked(end)?;
+    let (number, letters) = if starts_with_number {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    let ends = ["s", "st", "nd", "rd", "th"].contains(&letters);
+    (is_number(number) && can_be_half(letters) && !ends).then_some((one, two))
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a word may be half of a compound: "the rapist" is no therapist, "hero in" no heroin.

@@ -27,7 +27,7 @@ pub(super) struct KeywordIndex {
     /// The rest of each term, by its number.
     details: Vec<TermDetails>,
     by_forms: HashMap<Box<[Word]>, u32, RandomState>,
-    exact_by_word: HashMap<Word, u32, RandomState>,
+    exact_by_forms: HashMap<Box<[Word]>, u32, RandomState>,
     /// The terms that a word meets.
     by_word: HashMap<Word, Met, RandomState>,
     links: Slots<Met>,
@@ -268,10 +268,11 @@ impl KeywordIndex {
     }
 
     fn find_term(&self, forms: &[Word], exact: bool) -> Option<u32> {
-        match forms {
-            [word] if exact => self.exact_by_word.get(word).copied(),
-            forms => self.by_forms.get(forms).copied(),
-        }
+        let by_forms = match exact {
+            true => &self.exact_by_forms,
+            false => &self.by_forms,
+        };
+        by_forms.get(forms).copied()
     }
 
     /// The number of the term with these forms, used once more from now on.
@@ -292,10 +293,11 @@ impl KeywordIndex {
                 others: Vec::new(),
             };
         }
-        match forms {
-            &[word] if exact => drop(self.exact_by_word.insert(word, number)),
-            forms => drop(self.by_forms.insert(forms.into(), number)),
-        }
+        let by_forms = match exact {
+            true => &mut self.exact_by_forms,
+            false => &mut self.by_forms,
+        };
+        by_forms.insert(forms.into(), number);
         for &word in forms {
             let met = self.by_word.entry(word).or_insert(MET_NONE);
             let next = if met.term == NONE {
@@ -321,10 +323,11 @@ impl KeywordIndex {
         let term = self.terms.get_mut(number);
         let exact = term.is_some_and(|term| std::mem::replace(term, Term::new(false)).is_exact);
         self.terms.remove(number);
-        match &*forms {
-            [word] if exact => drop(self.exact_by_word.remove(word)),
-            forms => drop(self.by_forms.remove(forms)),
-        }
+        let by_forms = match exact {
+            true => &mut self.exact_by_forms,
+            false => &mut self.by_forms,
+        };
+        by_forms.remove(&forms);
         for word in &forms {
             self.unlink(word, number);
         }
@@ -480,7 +483,10 @@ impl KeywordIndex {
             + texts
             + table(self.by_normal.capacity(), size_of::<(Box<str>, u32)>())
             + table(self.by_forms.capacity(), size_of::<(Box<[Word]>, u32)>())
-            + table(self.exact_by_word.capacity(), size_of::<(Word, u32)>())
+            + table(
+                self.exact_by_forms.capacity(),
+                size_of::<(Box<[Word]>, u32)>(),
+            )
             + table(self.by_word.capacity(), size_of::<(Word, Met)>())
             + self.scratch.users.memory_bytes()
     }

@@ -92,10 +92,6 @@ impl Letters {
         self.length == 0
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.length
-    }
-
     /// The letters as text, when they are at most 15 bytes of UTF-8.
     pub(super) fn text(&self) -> Option<&str> {
         let bytes = if self.length <= INLINE {

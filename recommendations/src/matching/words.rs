@@ -2,13 +2,19 @@
 //!
 //! A text is cut into words at everything that is no letter and no digit. `&` and `+` between words are the word
 //! "and". Some words can be read in a second way, as a [`Variant`] over the same place: `Spider-Man` also as
-//! `spiderman`, `U.S.` as an acronym and not only as the word "us", `Amélie` with its accent. Inflections are not
-//! looked at here; see [`inflection`](super::inflection).
+//! `spiderman`, `U.S.` as an acronym and not only as the word "us", `Amélie` with its accent, `Disney+` with its sign.
+//! A gap stands between the sentences of a description, so that no phrase reaches over it. What is written with a
+//! capital and is a name is another word than without. Inflections are not looked at here; see
+//! [`inflection`](super::inflection).
+//!
+//! Characters that Unicode calls compatible are alike, also where that makes another sign: `①` and `²` are digits,
+//! `½` is `1/2`. A reader types the plain one.
 
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::folding::{folded, lowered, unified};
+use super::inflection::{self, Name};
 use super::word::{Letters, Word};
 
 /// A second reading of one or several words of a text. An index puts numbers in the place of words.
@@ -43,8 +49,28 @@ pub enum VariantKind {
     Joined,
     /// Capital letters, which may be an acronym.
     Capitals,
-    /// The word as it is written, which is not the folded word: with accents, apostrophe or points.
+    /// The word as it is written, which is not the folded word: with accents, apostrophe, points or sign.
     Exact,
+    /// The `n` of rock 'n' roll, as "and".
+    And,
+}
+
+impl VariantKind {
+    /// Whether the word is not written like this.
+    pub(super) fn is_free(self) -> bool {
+        matches!(self, VariantKind::Joined | VariantKind::And)
+    }
+}
+
+/// What sort of text words are cut from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    /// Sentences.
+    Prose,
+    /// A title, a genre, or a word of a list.
+    Heading,
+    /// A keyword: in it capitals say little, and all words are one phrase.
+    Keyword,
 }
 
 /// Words in order, and second readings of some of them.
@@ -79,17 +105,9 @@ impl Words {
     }
 
     /// Appends the words of a text, and a gap if it had any.
-    pub(super) fn append_field(&mut self, text: &str) {
+    pub(super) fn append_field(&mut self, text: &str, field: Field) {
         let first = self.words.len();
-        let mut cutter = Cutter {
-            text,
-            first,
-            out: self,
-            and: false,
-            initials: None,
-            last: String::new(),
-        };
-        cutter.cut();
+        Cutter::new(text, field, self).cut();
         if self.words.len() > first {
             self.push("", Word::GAP);
         }
@@ -104,18 +122,18 @@ impl Words {
             return Vec::new();
         };
         let words = texts.words.iter().enumerate().map(|(place, text)| {
-            let exact = self
-                .variants
-                .iter()
-                .zip(&texts.variants)
-                .find(|(variant, _)| {
-                    variant.kind == VariantKind::Exact
-                        && variant.length == 1
-                        && variant.start as usize == place
+            // The last one: the sign of a word is looked at after its accents.
+            let read_as = |kind: VariantKind| {
+                let variants = self.variants.iter().zip(&texts.variants).rev();
+                let mut here = variants.filter(|(variant, _)| {
+                    variant.length == 1 && variant.start as usize == place && variant.kind == kind
                 });
+                here.next().map(|(_, text)| text.clone())
+            };
             (!text.is_empty()).then(|| Spelled {
                 folded: text.clone(),
-                exact: exact.map_or_else(|| text.clone(), |(_, text)| text.clone()),
+                exact: read_as(VariantKind::Exact).unwrap_or_else(|| text.clone()),
+                capitals: read_as(VariantKind::Capitals),
             })
         });
         words.collect()
@@ -164,13 +182,18 @@ pub(super) struct Spelled {
     pub(super) folded: String,
     /// Without case; an acronym has a point after each letter.
     pub(super) exact: String,
+    /// As an acronym, if it has the capitals of one.
+    pub(super) capitals: Option<String>,
 }
 
 /// Cuts one text.
 struct Cutter<'a> {
     text: &'a str,
+    field: Field,
     /// The place of its first word.
     first: usize,
+    /// A sentence is under way: a capital is no matter of where the word stands.
+    is_inside: bool,
     out: &'a mut Words,
     /// An "and" is due before the next word.
     and: bool,
@@ -180,20 +203,50 @@ struct Cutter<'a> {
     last: String,
 }
 
-impl Cutter<'_> {
+impl<'a> Cutter<'a> {
+    fn new(text: &'a str, field: Field, out: &'a mut Words) -> Self {
+        Cutter {
+            text,
+            field,
+            first: out.words.len(),
+            is_inside: false,
+            out,
+            and: false,
+            initials: None,
+            last: String::new(),
+        }
+    }
+
     fn cut(&mut self) {
+        let mut has_ended = false;
         // No word reaches over ASCII white space, and most pieces between it need none of the rules.
         for piece in self.text.split_ascii_whitespace() {
-            if self.plain(piece.as_bytes()).is_some() {
-                continue;
+            if has_ended && let Some(first) = piece.chars().find(|c| c.is_alphanumeric()) {
+                has_ended = false;
+                if !first.is_lowercase() {
+                    self.end_sentence();
+                }
             }
-            if piece.is_ascii() {
-                self.piece(piece);
-            } else {
-                unified(piece)
-                    .split_whitespace()
-                    .for_each(|piece| self.piece(piece));
+            if self.plain(piece.as_bytes()).is_none() {
+                if piece.is_ascii() {
+                    self.piece(piece);
+                } else {
+                    unified(piece)
+                        .split_whitespace()
+                        .for_each(|piece| self.piece(piece));
+                }
             }
+            self.is_inside = true;
+            has_ended |= self.field == Field::Prose && ends_sentence(piece);
+        }
+    }
+
+    /// What follows is another sentence.
+    fn end_sentence(&mut self) {
+        self.is_inside = false;
+        self.and = false;
+        if self.out.words.len() > self.first && self.out.words.last() != Some(&Word::GAP) {
+            self.out.push("", Word::GAP);
         }
     }
 
@@ -220,12 +273,21 @@ impl Cutter<'_> {
                 )
             })
         };
-        let initial = letters.len() == 1 && rest.first() == Some(&b'.');
-        if letters.is_empty() || capitals > 1 || initial || !all_trailing(rest) {
+        if letters.is_empty() || capitals > 1 || !all_trailing(rest) {
             return None;
         }
         let text = letters.text()?;
+        let has_point = rest.first() == Some(&b'.');
+        if has_point && (text.len() == 1 || DEGREES.contains(&text)) {
+            return None;
+        }
         let word = letters.word()?;
+        // One capital that is not the first letter is rare, and makes no difference here.
+        let word = if capitals == 1 {
+            self.named(text, word)
+        } else {
+            word
+        };
         self.word(text, word);
         Some(())
     }
@@ -240,16 +302,38 @@ impl Cutter<'_> {
             self.out.push("and", Word::AND);
         }
         self.out.push(text, word);
+        if text == "n" {
+            let place = self.out.words.len() - 1;
+            self.out.push_variant(place, 1, "and", VariantKind::And);
+        }
+    }
+
+    /// The word of a folded text that has a capital where it stands: that of the name, if it is one.
+    fn named(&self, text: &str, word: Word) -> Word {
+        let is_name = self.field != Field::Keyword
+            && inflection::name(&word).is_some_and(|name| match name {
+                Name::Always => true,
+                Name::Inside => self.field == Field::Prose && self.is_inside,
+            });
+        if !is_name {
+            return word;
+        }
+        inflection::as_name(text).unwrap_or(word)
     }
 
     /// Any piece of unified text.
     fn piece(&mut self, piece: &str) {
         let mut rest = piece;
         let mut previous = ' ';
+        let mut sign = None;
         while let Some(c) = rest.chars().next() {
             if is_part_of_word(c) {
                 let before = rest;
+                let place = self.next_place();
                 rest = self.compound(rest);
+                if let Some(sign) = sign.take() {
+                    self.sign_before(place, sign, before);
+                }
                 let read = before.len() - rest.len();
                 previous = before
                     .get(..read)
@@ -263,6 +347,13 @@ impl Cutter<'_> {
             let means_and = c == '&' || c == '+' && attached[0] == attached[1];
             if means_and && self.out.words.len() > self.first {
                 self.and = true;
+            }
+            let is_sign = !attached[0] && previous != c && belongs_to_next(c, rest);
+            sign = is_sign.then_some(c);
+            // Where no white space stands between sentences.
+            let ends = c == '。' || matches!(c, '!' | '?') && rest.starts_with(is_unspaced);
+            if ends && self.field == Field::Prose {
+                self.end_sentence();
             }
             previous = c;
         }
@@ -330,14 +421,23 @@ impl Cutter<'_> {
         if let Some(rest) = after.strip_prefix('.')
             && let letter = folded(chunk)
             && letter.chars().all(char::is_alphabetic)
-            && letter.chars().count() == 1
+            && (letter.chars().count() == 1 || DEGREES.contains(&&*letter))
         {
             self.initial(&letter);
             return rest;
         }
-        if let Some((symbol, rest)) = language(chunk, after) {
-            let text = folded(chunk) + symbol;
-            self.word(&text, Word::of(&text));
+        if let Some((sign, rest)) = sign_after(chunk, after) {
+            let text = folded(chunk) + sign;
+            if chunk.chars().nth(1).is_none() && !sign.starts_with(['-', '%', '°']) {
+                // Vitamin C is not written in C++.
+                self.word(&text, Word::of(&text));
+            } else {
+                let place = self.next_place();
+                self.letters(chunk);
+                if self.out.words.len() > place {
+                    self.out.push_variant(place, 1, &text, VariantKind::Exact);
+                }
+            }
             return rest;
         }
         for part in chunk.split('.') {
@@ -353,12 +453,33 @@ impl Cutter<'_> {
         after
     }
 
+    /// Adds the exact reading with a sign before it to the word at `place`, where `text` begins.
+    fn sign_before(&mut self, place: usize, sign: char, text: &str) {
+        let (chunk, _) = chunk(text);
+        let first = chunk.split(['.', ',', '\'']).next().unwrap_or(chunk);
+        if place < self.out.words.len() {
+            let text = format!("{sign}{}", folded(first));
+            self.out.push_variant(place, 1, &text, VariantKind::Exact);
+        }
+    }
+
     /// A word of letters, digits and apostrophes.
     fn letters(&mut self, text: &str) {
         let Some((left, right)) = text.rsplit_once('\'') else {
             self.unbroken(text);
             return;
         };
+        let rocks = ["'n'", "'N'"].iter().find_map(|and| text.split_once(and));
+        if let Some((left, right)) = rocks.filter(|(left, right)| {
+            !left.is_empty() && !right.is_empty() && !left.contains('\'') && !right.contains('\'')
+        }) {
+            let start = self.next_place();
+            [left, "n", right]
+                .iter()
+                .for_each(|part| self.unbroken(part));
+            self.join(start, &[folded(left), "n".into(), folded(right)]);
+            return;
+        }
         let exact = lowered(text);
         match lowered(right).as_str() {
             // "A 1990's thriller" is of the 1990s; the 's of other words is no part of the word.
@@ -368,6 +489,7 @@ impl Cutter<'_> {
             "s" | "ll" | "re" | "ve" | "m" | "d" => {
                 self.exact_over(&exact, |cutter| cutter.letters(left))
             }
+            "n" => [left, right].iter().for_each(|part| self.letters(part)),
             _ => match text.split_once('\'') {
                 Some((first, rest)) if is_elided(first) && !rest.contains('\'') => {
                     let start = self.next_place();
@@ -405,7 +527,14 @@ impl Cutter<'_> {
             return;
         }
         let place = self.next_place();
-        self.word(&plain, Word::of(&plain));
+        let mut word = Word::of(&plain);
+        if let Some((first, rest)) = text.split_at_checked(1)
+            && first.bytes().all(|byte| byte.is_ascii_uppercase())
+            && rest.bytes().all(|byte| byte.is_ascii_lowercase())
+        {
+            word = self.named(&plain, word);
+        }
+        self.word(&plain, word);
         self.last.clone_from(&plain);
         if !text.is_ascii() {
             let exact = lowered(text);
@@ -503,15 +632,66 @@ fn acronym(chunk: &str) -> Option<String> {
     single.then_some(letters)
 }
 
-/// The symbols of `C++` and `C#`, and what follows them.
-fn language<'t>(chunk: &str, after: &'t str) -> Option<(&'static str, &'t str)> {
-    if chunk.len() != 1 || !chunk.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return None;
+/// Abbreviations of more than one letter that are followed by further initials: Ph. D., B. Sc.
+const DEGREES: [&str; 5] = ["ph", "sc", "th", "ed", "ll"];
+
+/// The sign that belongs to a word, and what follows it: that of `C++`, `A*`, `B-`, `Disney+`, `18+` and `100%`.
+fn sign_after<'t>(chunk: &str, after: &'t str) -> Option<(&'t str, &'t str)> {
+    let is_letter = chunk.chars().all(char::is_alphabetic) && chunk.chars().nth(1).is_none();
+    let is_number = chunk.bytes().all(|byte| byte.is_ascii_digit());
+    let belongs = |c: char| match c {
+        '+' => true,
+        '#' | '*' | '-' => is_letter,
+        '%' | '°' => is_number,
+        _ => false,
+    };
+    let sign = after.chars().next().filter(|&c| belongs(c))?;
+    let rest = after.trim_start_matches(sign);
+    let is_one = sign == '+' || after.len() - rest.len() == sign.len_utf8();
+    let splits = rest.starts_with(is_part_of_word)
+        && !(after.len() - rest.len() > 1 && rest.starts_with(|c: char| c.is_ascii_digit()));
+    let plain = chunk.chars().all(is_part_of_word);
+    (plain && is_one && !splits).then(|| after.split_at(after.len() - rest.len()))
+}
+
+/// Whether a sign belongs to the word that `rest` begins with: that of `.NET`, `#1`, `$9`, `+1`.
+fn belongs_to_next(sign: char, rest: &str) -> bool {
+    match sign {
+        '.' => rest.starts_with(is_part_of_word),
+        '#' | '$' | '€' | '£' | '+' | '-' => rest.starts_with(|c: char| c.is_ascii_digit()),
+        _ => false,
     }
-    ["++", "#"].into_iter().find_map(|symbol| {
-        let rest = after.strip_prefix(symbol)?;
-        (!rest.starts_with(is_part_of_word)).then_some((symbol, rest))
+}
+
+/// Whether another sentence follows a piece of text, if it does not begin with a small letter.
+fn ends_sentence(piece: &str) -> bool {
+    let body = piece.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»']);
+    let Some(body) = body.strip_suffix('.') else {
+        return body.ends_with(['!', '?', '！', '？']);
+    };
+    // The last word: of an acronym, its last letter.
+    let word = body.rsplit(|c: char| !c.is_alphanumeric()).next();
+    word.is_some_and(|word| {
+        let is_initial =
+            word.chars().nth(1).is_none() && !word.starts_with(|c: char| c.is_numeric());
+        let is_short = ABBREVIATIONS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(word));
+        !is_initial && !is_short
     })
+}
+
+/// What a point after it says nothing of: a name or a number usually follows.
+const ABBREVIATIONS: [&str; 47] = [
+    "dr", "mr", "mrs", "ms", "st", "ste", "jr", "sr", "vs", "no", "nos", "vol", "lt", "sgt",
+    "capt", "col", "gen", "prof", "rev", "hon", "gov", "sen", "rep", "ft", "mt", "inc", "co",
+    "corp", "ltd", "bros", "cmdr", "cpl", "maj", "adm", "pvt", "fr", "messrs", "mme", "mlle",
+    "dept", "est", "ph", "sc", "feat", "etc", "al", "sept",
+];
+
+/// Letters of scripts without spaces, as far as a sentence may begin with them right after another.
+fn is_unspaced(c: char) -> bool {
+    is_part_of_word(c) && !is_spaced_script(c)
 }
 
 /// `u.s.`: no other word has points.

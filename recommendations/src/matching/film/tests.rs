@@ -263,3 +263,119 @@ fn a_letter_is_not_another_letter_with_a_mark() {
     check("café", &["The cafe.", "Cafés."], &[]);
     check("かき", &["かき"], &["がき"]);
 }
+
+#[test]
+fn a_phrase_does_not_reach_over_the_end_of_a_sentence() {
+    check(
+        "bank robbery",
+        &["A bank robbery."],
+        &[
+            "He leaves the bank. Robbery is his trade.",
+            "Which bank? Robbery!",
+            "To the bank! Robbery!",
+            "(He leaves the bank.) Robbery.",
+            "He leaves “the bank.” Robbery.",
+        ],
+    );
+    // A point of another kind.
+    check("dr strange", &["Dr. Strange returns."], &[]);
+    check("mr smith", &["Mr. Smith goes."], &[]);
+    check("mr and mrs smith", &["Mr. & Mrs. Smith."], &[]);
+    check("st louis", &["Meet me in St. Louis."], &[]);
+    check("godzilla vs kong", &["Godzilla vs. Kong"], &[]);
+    check("u.s. army", &["The U.S. Army."], &[]);
+    check("john f kennedy", &["John F. Kennedy"], &[]);
+    check("yahoo is", &["Yahoo! is a firm."], &[]);
+    check("wait then", &["Wait... Then"], &[]);
+    // A title is not two sentences.
+    let tora = film("Tora! Tora! Tora!", "A film.", "", &[]);
+    assert!(met(&tora, "tora tora tora"));
+    // Without white space between sentences.
+    check("映画東", &["映画東京"], &["映画。東京", "映画！東京"]);
+}
+
+#[test]
+fn a_name_is_no_form_of_a_word() {
+    check(
+        "wood",
+        &["Natalie Wood.", "In the woods.", "Woods are dark."],
+        &["It stars James Woods."],
+    );
+    check(
+        "woods",
+        &["It stars James Woods.", "In the woods."],
+        &["It stars Natalie Wood."],
+    );
+    check(
+        "\"woods\"",
+        &["It stars James Woods.", "In the woods."],
+        &["A wood."],
+    );
+    check("\"wells\"", &["Orson Wells"], &["A well."]);
+    check(
+        "brown",
+        &["Brown", "BROWNING"],
+        &["Tod Browning's film.", "Browning tells it."],
+    );
+    check("james woods", &["It stars James Woods."], &["James would."]);
+    let woods = film("Into the Woods", "", "", &[]);
+    assert!(
+        met(&woods, "wood"),
+        "each word of a title may have a capital"
+    );
+    assert!(!met(&film("The Browning Version", "", "", &[]), "brown"));
+}
+
+#[test]
+fn keywords_that_repeat_the_texts_add_nothing() {
+    let film = |keywords: &[&str]| {
+        film(
+            "The Browning Version",
+            "Tod Browning, H. Élan tod",
+            "Drama",
+            keywords,
+        )
+    };
+    let once = [
+        "the",
+        "browning",
+        "version",
+        "tod",
+        "browning,",
+        "h.",
+        "élan",
+        "drama",
+    ];
+    let as_often = [
+        "the",
+        "browning",
+        "version",
+        "tod",
+        "browning,",
+        "h.",
+        "élan",
+        "tod",
+        "drama",
+    ];
+    let mut reversed = as_often;
+    reversed.reverse();
+    for keywords in [&once[..], &as_often, &reversed] {
+        assert_eq!(film(keywords), film(&[]), "{keywords:?}");
+        assert!(!met(&film(keywords), "brown"));
+    }
+    let more = film(&["the", "brown", "browning"]);
+    assert!(met(&more, "brown") && met(&more, "browning"));
+}
+
+#[test]
+fn a_sign_that_belongs_to_the_keyword_has_to_be_in_the_film() {
+    check("C++", &["C++", "C++11", "C++/C#"], &["C", "C+", "C#"]);
+    check("$9", &["It costs $9.99."], &["It costs 9.", "€9"]);
+    check("+1", &["a +1"], &["1 + 1", "1"]);
+    check("\"A+\"", &["An A+."], &["An A."]);
+    check("\"Disney+\"", &["On Disney+."], &["On Disney."]);
+    check("\"disney\"", &["On Disney."], &["On Disney+."]);
+    check("lgbtq", &["LGBTQ+ people"], &[]);
+    check("and", &["..and so on"], &[]);
+    check("b movie", &["A B-movie."], &["A B."]);
+}

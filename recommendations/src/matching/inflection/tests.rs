@@ -112,6 +112,92 @@ fn irregular_nouns_and_verbs() {
     meet("shot", "shots shoot");
 }
 
+/// A class of plurals a line.
+#[test]
+fn plurals_of_other_languages_and_old_ones() {
+    for words in [
+        "radius radii",
+        "syllabus syllabi",
+        "cactus cacti",
+        "hippopotamus hippopotami",
+        "magus magi",
+        "genus genera",
+        "stratum strata",
+        "spectrum spectra",
+        "datum data",
+        "stadium stadia",
+        "millennium millennia",
+        "cranium crania",
+        "criterion criteria",
+        "phenomenon phenomena",
+        "polyhedron polyhedra",
+        "automaton automata",
+        "paparazzo paparazzi",
+        "graffito graffiti",
+        "mafioso mafiosi",
+        "libretto libretti",
+        "virtuoso virtuosi",
+        "oasis oases",
+        "crisis crises",
+        "nemesis nemeses",
+        "thesis theses",
+        "axis axes",
+        "index indices",
+        "apex apices",
+        "vortex vortices",
+        "matrix matrices",
+        "helix helices",
+        "dominatrix dominatrices",
+        "larva larvae",
+        "supernova supernovae",
+        "persona personae",
+        "stigma stigmata",
+        "schema schemata",
+        "chateau chateaux",
+        "gateau gateaux",
+        "kibbutz kibbutzim",
+        "cherub cherubim",
+        "goy goyim",
+        "staff staves staffs staffed",
+        "roof rooves roofs roofing",
+        "hoof hooves",
+        "handkerchief handkerchieves",
+        "bookshelf bookshelves",
+        "meatloaf meatloaves",
+        "afterlife afterlives",
+        "cloverleaf cloverleaves",
+        "salesperson salespeople",
+        "passerby passersby",
+        "brother brethren",
+        "focus foci focused focusing",
+    ] {
+        alike(words);
+    }
+    // The form is more often another word.
+    meet("basis", "bases");
+    miss("bases", "basis");
+    miss("base", "basis");
+    meet("die", "dice");
+    miss("dice", "die");
+}
+
+#[test]
+fn no_form_of_a_word_is_another_word() {
+    miss("singe", "singing sing");
+    meet("singe", "singed singeing");
+    meet("cringe", "cringing");
+    miss("len", "lens");
+    miss("lens", "len");
+    miss("fee", "feed");
+    miss("the", "thing");
+    miss("re", "red");
+    miss("be", "bing");
+    miss("carrie", "carrying carried");
+    miss("movie", "moving movied");
+    meet("tie", "tying tied");
+    miss("loses", "los");
+}
+
 #[test]
 fn other_words_are_not_forms() {
     miss("angel", "angeles angela angelic");
@@ -155,6 +241,16 @@ fn names_are_kept_apart() {
     miss("mars", "mar marred");
     miss("james", "jam jams");
     miss("jeans", "jean");
+    for name in
+        "browning manning harding wells davies brooks pitts jones athens starr penn".split(' ')
+    {
+        assert_eq!(inflections(name), [name]);
+        assert!(as_name(name).is_some());
+    }
+    assert_eq!(name(&Word::of("wells")), Some(Name::Always));
+    assert_eq!(name(&Word::of("woods")), Some(Name::Inside));
+    assert_eq!(name(&Word::of("robots")), None);
+    assert_eq!(as_name("robots"), None);
 }
 
 #[test]

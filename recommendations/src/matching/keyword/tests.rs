@@ -48,6 +48,28 @@ fn spellings_of_a_keyword_have_one_normal_form() {
     one_keyword("p.h.d.", &["Ph.D.", "ph.d"]);
     one_keyword("phd", &["PhD", "phd"]);
     one_keyword("c++", &["C++"]);
+    one_keyword("a+", &["A+", "a+", "(A+)"]);
+    one_keyword("b-", &["B-"]);
+    one_keyword("disney+", &["Disney+", "DISNEY+!"]);
+    one_keyword(".net", &[".NET", "(.net)"]);
+    one_keyword("#1", &["#1"]);
+    one_keyword("100%", &["100%"]);
+    one_keyword("$9 99", &["$9.99"]);
+    one_keyword("action", &["#action", "*action*", "action*", "-action-"]);
+    one_keyword(
+        "rock n roll",
+        &[
+            "rock 'n' roll",
+            "Rock'n'Roll",
+            "rock n’ roll",
+            "rock-n-roll",
+        ],
+    );
+    one_keyword("p.h.d.", &["Ph. D.", "PH. D."]);
+    one_keyword("3 d", &["3-D", "3 D"]);
+    one_keyword("\"u.s.\"", &["\"US\"", "\"U.S.\""]);
+    one_keyword("\"us\"", &["\"us\"", "\"Us\""]);
+    one_keyword("\"a+\"", &["\"A+\""]);
     one_keyword("1990s", &["1990s", "1990's"]);
     one_keyword(
         "\"heist\"",

@@ -16,7 +16,7 @@ fn words(text: &str) -> Vec<String> {
 
 fn cut(text: &str) -> Words {
     let mut words = Words::with_texts();
-    words.append_field(text);
+    words.append_field(text, Field::Keyword);
     words
 }
 
@@ -152,8 +152,87 @@ fn ampersand_and_plus_are_and() {
 fn languages_keep_their_signs() {
     same("c++", &["C++", "c++,", "(C++)"]);
     same("c#", &["C#"]);
-    same("c", &["C", "C.", "C+"]);
+    same("c", &["C", "C."]);
+    same("c+", &["C+", "c+,"]);
+    same("a*", &["A*"]);
     same("vitamin c and zinc", &["Vitamin C + zinc"]);
+}
+
+#[test]
+fn a_sign_is_a_reading_of_its_own() {
+    same("disney film", &["Disney+ film"]);
+    assert_eq!(variants("Disney+ film"), ["0..1 Exact disney+"]);
+    assert_eq!(
+        variants(".NET, 18+, #1"),
+        ["0..1 Exact .net", "1..2 Exact 18+", "2..3 Exact #1"]
+    );
+    assert_eq!(
+        variants("100% of $9.99"),
+        ["0..1 Exact 100%", "2..3 Exact $9"]
+    );
+    assert_eq!(variants("a B- film"), ["1..2 Exact b-"]);
+    for text in [
+        "B-movie",
+        "...and",
+        "robot*",
+        "#action",
+        "cats+dogs",
+        "1 + 1",
+        "Mr. T",
+        "-",
+        "a -b",
+    ] {
+        assert!(
+            !variants(text)
+                .iter()
+                .any(|variant| variant.contains("Exact")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_n_between_words_is_also_and() {
+    assert_eq!(variants("rock 'n' roll"), ["1..2 And and"]);
+    same(
+        "rock n roll",
+        &[
+            "rock'n'roll",
+            "Rock 'N' Roll",
+            "rock n' roll",
+            "rock'n roll",
+            "rock n'roll",
+        ],
+    );
+    same("don t", &["don t"]);
+}
+
+#[test]
+fn sentences_have_a_gap_between_them() {
+    let gaps = |text: &str| {
+        let mut words = Words::default();
+        words.append_field(text, Field::Prose);
+        words
+            .words
+            .iter()
+            .filter(|&&word| word == Word::GAP)
+            .count()
+    };
+    for (text, expected) in [
+        ("One. Two. Three.", 3),
+        ("One! “Two?” (Three.) Four", 4),
+        ("In 1990. It", 2),
+        ("... One. — Two", 2),
+        ("Dr. Strange, Mr. T. and J. R. R. Tolkien vs. St. Louis", 1),
+        (
+            "The U.S. Army in Washington, D.C. by a Ph. D. Student etc. Smith",
+            1,
+        ),
+        ("Yahoo! is one. and so on", 1),
+        ("", 0),
+    ] {
+        assert_eq!(gaps(text), expected, "{text}");
+    }
 }
 
 #[test]
@@ -265,9 +344,8 @@ proptest! {
     #[test]
     fn plain_pieces_are_cut_as_any_other(piece in "[aAsSx0-9'.,:;!_\\-\"(/a-z]{0,12}") {
         let (mut plain, mut any) = (Words::with_texts(), Words::with_texts());
-        let cutter = |out| Cutter { text: "lower", first: 0, out, and: false, initials: None, last: String::new() };
-        if cutter(&mut plain).plain(piece.as_bytes()).is_some() {
-            cutter(&mut any).piece(&piece);
+        if Cutter::new("lower", Field::Prose, &mut plain).plain(piece.as_bytes()).is_some() {
+            Cutter::new("lower", Field::Prose, &mut any).piece(&piece);
             prop_assert_eq!(plain, any);
         }
     }
