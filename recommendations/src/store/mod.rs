@@ -37,6 +37,8 @@ pub mod versions;
 
 pub mod preferences;
 
+mod rules;
+
 pub mod recommendations;
 
 pub mod looks;

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use proto::UserId;
 use storage::DbConnection;
 
-use super::{BATCH, numbers, schema::prefs, sequence};
+use super::{BATCH, numbers, rules, schema::prefs, sequence};
 use crate::matching::Keyword;
 
 /// An id below which rows may still come from transactions that were open when it was given.
@@ -162,8 +162,13 @@ pub fn delete(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResu
 /// Gives rows of older programs with an id above `after` their normal form, at most `limit` of them; of several
 /// spellings of one keyword the first stays. They match the same films, so that nothing else changes. Returns the id to
 /// go on after, or none when all rows have it.
+///
+/// Before that the rows are gone over once if they follow older rules of matching.
 pub fn normalise(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResult<Option<i32>> {
     sequence::take(conn, 1)?;
+    if rules::are_older(conn)? {
+        return rules::go_over(conn, after, limit).map(Some);
+    }
     let done = sequence::normalised(conn)?;
     let rows: Vec<Stored> = prefs::table
         .filter(prefs::id.gt(i32::try_from(done).unwrap_or(i32::MIN).max(after)))

@@ -8,6 +8,7 @@ use super::schema::sequences::dsl::{name, sequences, value};
 const CHANGES: &str = "changes";
 const TRIMMED: &str = "trimmed";
 const NORMALISED: &str = "normalised";
+const RULES: &str = "rules";
 
 /// Takes the next `count` numbers, at least one, and returns the first of them.
 ///
@@ -72,6 +73,15 @@ pub(super) fn normalised(conn: &mut DbConnection) -> QueryResult<i64> {
 
 pub(super) fn set_normalised(conn: &mut DbConnection, id: i64) -> QueryResult<()> {
     set(conn, NORMALISED, id)
+}
+
+/// The version of the rules of matching that the stored rows follow.
+pub(super) fn rules(conn: &mut DbConnection) -> QueryResult<i64> {
+    read(conn, RULES)
+}
+
+pub(super) fn set_rules(conn: &mut DbConnection, version: i64) -> QueryResult<()> {
+    set(conn, RULES, version)
 }
 
 fn set(conn: &mut DbConnection, which: &str, to: i64) -> QueryResult<()> {

@@ -1,5 +1,7 @@
 //! A database that an older deployment filled is taken over in place.
 
+use std::collections::BTreeSet;
+
 use diesel::connection::SimpleConnection;
 use proto::recommendations::recommendations_server::Recommendations;
 use recommendations::system::Tuning;
@@ -248,6 +250,67 @@ fn films_are_matched_again_when_the_rules_change() {
         replica.until_backlog_is_empty().await;
         assert_eq!(replica.recommended(1).await, ["f2"]);
         replica.consistent().await;
+        replica.stop().await;
+    });
+}
+
+/// The rules of matching have a version; a database of an older one is gone over at the start, and only once.
+#[test]
+fn a_database_of_older_rules_is_matched_again() {
+    on_every_database("legacy_older_rules", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica
+            .save(film("f1", "It stars Natalie Wood. A+", 1))
+            .await;
+        replica
+            .save(film("f2", "It stars James Woods, and rock 'n' roll.", 1))
+            .await;
+        for keyword in ["A+", "wood", "rock 'n' roll", "heist"] {
+            replica.follow(1, keyword).await;
+        }
+        replica.follow(2, "a").await;
+        let expected: BTreeSet<_> = replica.consistent().await;
+        // As the earlier rules had it.
+        for earlier in [
+            "UPDATE prefs SET normal = 'a' WHERE keyword = 'A+'",
+            "UPDATE prefs SET normal = 'rocknroll' WHERE keyword = 'rock ''n'' roll'",
+            "INSERT INTO prefs (user_id, keyword, normal, created_at)
+                VALUES (1, 'rock n roll', 'rock n roll', '2026-01-01 00:00:00')",
+            "DELETE FROM recommendations WHERE user_id = 1",
+            "INSERT INTO recommendations (user_id, film_id, created_at) VALUES (2, 'f2', '2026-01-01 00:00:00')",
+            "UPDATE films SET recommended_count = 0, stated = FALSE WHERE film_id = 'f1'",
+            "UPDATE films SET recommended_count = 1, stated = TRUE WHERE film_id = 'f2'",
+            "UPDATE sequences SET value = 1 WHERE name = 'rules'",
+        ] {
+            replica.execute(earlier).await;
+        }
+        replica.stop().await;
+
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.until_backlog_is_empty().await;
+        assert_eq!(replica.consistent().await, expected);
+        let texts: Vec<String> = replica
+            .keywords(1)
+            .await
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect();
+        assert_eq!(
+            texts,
+            ["A+", "wood", "rock 'n' roll", "heist"],
+            "two spellings of one keyword"
+        );
+        let now =
+            "SELECT COUNT(*) AS number FROM prefs WHERE normal = 'a+' OR normal = 'rock n roll'";
+        assert_eq!(replica.number(now).await, 2);
+        // What is right by the rules of this program is not gone over again.
+        replica
+            .execute("UPDATE prefs SET normal = 'kept' WHERE keyword = 'heist'")
+            .await;
+        replica.stop().await;
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        let kept = "SELECT COUNT(*) AS number FROM prefs WHERE normal = 'kept'";
+        assert_eq!(replica.number(kept).await, 1);
         replica.stop().await;
     });
 }

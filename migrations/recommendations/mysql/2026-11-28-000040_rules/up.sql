@@ -1,0 +1,3 @@
+-- The version of the rules of matching by which the stored recommendations were made. A program with newer rules matches
+-- all films again.
+INSERT IGNORE INTO sequences (name, value) VALUES ('rules', 1);
