@@ -24,8 +24,13 @@ impl<'a> FilmText<'a> {
     /// as often as it comes; without their capitals names would be words in them.
     fn new_keywords(&self) -> Vec<&'a str> {
         let mut keywords = self.keywords.iter().map(String::as_str).peekable();
-        for piece in self.pieces() {
-            keywords.next_if(|keyword| is_in_small_letters(piece, keyword));
+        let mut pieces = self.pieces();
+        while let Some(keyword) = keywords.peek()
+            && let Some(piece) = pieces.next()
+        {
+            if is_in_small_letters(piece, keyword) {
+                keywords.next();
+            }
         }
         let rest: Vec<&str> = keywords.collect();
         if rest.is_empty() {

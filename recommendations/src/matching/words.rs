@@ -637,21 +637,23 @@ const DEGREES: [&str; 5] = ["ph", "sc", "th", "ed", "ll"];
 
 /// The sign that belongs to a word, and what follows it: that of `C++`, `A*`, `B-`, `Disney+`, `18+` and `100%`.
 fn sign_after<'t>(chunk: &str, after: &'t str) -> Option<(&'t str, &'t str)> {
-    let is_letter = chunk.chars().all(char::is_alphabetic) && chunk.chars().nth(1).is_none();
-    let is_number = chunk.bytes().all(|byte| byte.is_ascii_digit());
-    let belongs = |c: char| match c {
-        '+' => true,
-        '#' | '*' | '-' => is_letter,
-        '%' | '°' => is_number,
+    let sign = after.chars().next()?;
+    let is_letter = || chunk.chars().all(char::is_alphabetic) && chunk.chars().nth(1).is_none();
+    let belongs = match sign {
+        '+' => chunk.chars().all(is_part_of_word),
+        '#' | '*' | '-' => is_letter(),
+        '%' | '°' => chunk.bytes().all(|byte| byte.is_ascii_digit()),
         _ => false,
     };
-    let sign = after.chars().next().filter(|&c| belongs(c))?;
+    if !belongs {
+        return None;
+    }
     let rest = after.trim_start_matches(sign);
-    let is_one = sign == '+' || after.len() - rest.len() == sign.len_utf8();
-    let splits = rest.starts_with(is_part_of_word)
-        && !(after.len() - rest.len() > 1 && rest.starts_with(|c: char| c.is_ascii_digit()));
-    let plain = chunk.chars().all(is_part_of_word);
-    (plain && is_one && !splits).then(|| after.split_at(after.len() - rest.len()))
+    let is_one = after.len() - rest.len() == sign.len_utf8();
+    // C++11.
+    let is_version = !is_one && rest.starts_with(|c: char| c.is_ascii_digit());
+    let ends = !rest.starts_with(is_part_of_word) || is_version;
+    ((is_one || sign == '+') && ends).then(|| after.split_at(after.len() - rest.len()))
 }
 
 /// Whether a sign belongs to the word that `rest` begins with: that of `.NET`, `#1`, `$9`, `+1`.
@@ -665,6 +667,11 @@ fn belongs_to_next(sign: char, rest: &str) -> bool {
 
 /// Whether another sentence follows a piece of text, if it does not begin with a small letter.
 fn ends_sentence(piece: &str) -> bool {
+    // Most pieces end in a letter.
+    let last = piece.as_bytes().last();
+    if last.is_some_and(|last| last.is_ascii_alphanumeric() || *last == b',') {
+        return false;
+    }
     let body = piece.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»']);
     let Some(body) = body.strip_suffix('.') else {
         return body.ends_with(['!', '?', '！', '？']);
