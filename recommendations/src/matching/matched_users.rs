@@ -65,7 +65,9 @@ impl MatchedUsers {
     /// The users whose bits are set, of which there are `count`.
     fn marked(&self, range: &Range, count: usize) -> Vec<UserId> {
         let mut users = Vec::with_capacity(count);
-        for (word, first) in self.bits.iter().zip((range.first..).step_by(64)) {
+        // Counted by hand: a range would step past the greatest id after the last word.
+        for (place, word) in (0_u32..).zip(&self.bits) {
+            let first = range.first + place * 64;
             let mut rest = *word;
             while rest != 0 {
                 users.push(user(first + rest.trailing_zeros()));
