@@ -62,6 +62,6 @@ pub(crate) fn matches(keywords: &[String], films: &[Film]) -> Vec<usize> {
     for (user, keyword) in (1..).zip(keywords) {
         index.follow(UserId(user), &Keyword::parse(keyword).unwrap());
     }
-    let users = |film: &Film| index.users_matching(&film.words()).len() as usize;
+    let users = |film: &Film| index.users_matching(&film.words()).len();
     films.iter().map(users).collect()
 }

@@ -92,6 +92,10 @@ impl Letters {
         self.length == 0
     }
 
+    pub(super) fn is_one(&self) -> bool {
+        self.length == 1
+    }
+
     /// The letters as text, when they are at most 15 bytes of UTF-8.
     pub(super) fn text(&self) -> Option<&str> {
         let bytes = if self.length <= INLINE {

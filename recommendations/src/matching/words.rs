@@ -276,12 +276,18 @@ impl<'a> Cutter<'a> {
         if letters.is_empty() || capitals > 1 || !all_trailing(rest) {
             return None;
         }
-        let text = letters.text()?;
+        let word = letters.word()?;
         let has_point = rest.first() == Some(&b'.');
+        // Of most words of a film nothing but the word is needed.
+        let is_plain = capitals == 0 && !has_point && !letters.is_one();
+        if is_plain && self.out.texts.is_none() {
+            self.word("", word);
+            return Some(());
+        }
+        let text = letters.text()?;
         if has_point && (text.len() == 1 || DEGREES.contains(&text)) {
             return None;
         }
-        let word = letters.word()?;
         // One capital that is not the first letter is rare, and makes no difference here.
         let word = if capitals == 1 {
             self.named(text, word)
