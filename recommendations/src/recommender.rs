@@ -318,7 +318,8 @@ impl Recommender {
                 return Ok(FoundPage {
                     films,
                     total,
-                    known,
+                    // The index may not know the last of them yet.
+                    known: known.max(total),
                 });
             }
             self.wait_for_matcher().await;

@@ -60,7 +60,7 @@ struct Notice {
 
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct HeldPlace {
     tab: Tab,
     notice: Arc<Notice>,
 }
@@ -86,7 +86,7 @@ impl Places {
     }
 
     /// Waits for a place. An idle connection has to give way if there is none.
-    pub(crate) async fn take(&self) -> Place {
+    pub(crate) async fn take(&self) -> HeldPlace {
         loop {
             if let Some(place) = self.free_place() {
                 return place;
@@ -97,7 +97,7 @@ impl Places {
         }
     }
 
-    fn free_place(&self) -> Option<Place> {
+    fn free_place(&self) -> Option<HeldPlace> {
         let mut table = self.shared.table();
         if table.taken.len() >= self.limit {
             return None;
@@ -112,7 +112,7 @@ impl Places {
         table.taken.insert(place, occupied);
         table.comes_to_rest(place);
         let shared = self.shared.clone();
-        Some(Place {
+        Some(HeldPlace {
             tab: Tab { shared, place },
             notice,
         })
@@ -190,7 +190,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl HeldPlace {
     /// Where it is put down what is under way for the connection.
     pub(crate) fn tab(&self) -> &Tab {
         &self.tab
@@ -211,7 +211,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HeldPlace {
     fn drop(&mut self) {
         let Tab { shared, place } = &self.tab;
         shared.table().leave(*place);
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    fn has_notice(place: &Place) -> bool {
+    fn has_notice(place: &HeldPlace) -> bool {
         place.gives_way(&Context::from_waker(&noop_waker()))
     }
 
@@ -266,9 +266,13 @@ mod tests {
             let places = places.clone();
             async move { places.take().await }
         });
-        while !has_notice(&second) {
-            tokio::task::yield_now().await;
-        }
+        let noticed = async {
+            while !has_notice(&second) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let noticed = timeout(Duration::from_secs(20), noticed).await;
+        noticed.expect("the one idle for longest has notice");
         assert_eq!(all.map(has_notice), [false, true, false]);
         drop(second);
         let fourth = fourth.await.unwrap();

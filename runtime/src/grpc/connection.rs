@@ -19,7 +19,7 @@ use tokio::{
 use tonic::transport::server::Connected;
 
 use super::GrpcLimits;
-use crate::places::{Place, Places, Tab};
+use crate::places::{HeldPlace, Places, Tab};
 
 /// The length of what an HTTP/2 client sends first.
 const PREFACE_LEN: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -75,7 +75,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 pub(super) struct Connection {
     stream: TcpStream,
     preface: Option<Preface>,
-    place: Place,
+    place: HeldPlace,
 }
 
 #[derive(Debug)]

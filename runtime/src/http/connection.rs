@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{bare_answer, request_framing::RequestFraming};
-use crate::places::{Place, UnderWay};
+use crate::places::{HeldPlace, UnderWay};
 
 /// How many requests of a connection wait, parsed, for the one that is worked on.
 const REQUESTS_AHEAD: u64 = 8;
@@ -61,7 +61,7 @@ impl RequestGate {
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     socket: S,
-    place: Place,
+    place: HeldPlace,
     gate: Rc<RequestGate>,
     framing: RequestFraming,
     /// What has come and is not handed over yet.
@@ -76,7 +76,7 @@ pub(super) struct Connection<S> {
 
 impl<S> Connection<S> {
     /// A connection over `socket` at `place`, whose client may take nothing for as long as `write_deadline`.
-    pub(super) fn new(socket: S, place: Place, write_deadline: Duration) -> Self {
+    pub(super) fn new(socket: S, place: HeldPlace, write_deadline: Duration) -> Self {
         Self {
             socket,
             place,
