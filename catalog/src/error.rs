@@ -30,6 +30,9 @@ pub enum Error {
     /// Another film has the same title and year.
     #[error("there is a film of this title and year: `{0}`")]
     SameTitleAndYear(FilmId),
+    /// The id for a new film is that of a film which says something else, or which was deleted.
+    #[error("the id is that of another film; use a new one")]
+    IdInUse,
     /// More is asked of the catalog than it can do; nothing was done.
     #[error("too much is going on at the moment; try again in a little while")]
     Overloaded,
@@ -78,7 +81,7 @@ impl ServiceError for Error {
             Self::NotFound => ErrorCode::NotFound,
             Self::Invalid(_) | Self::Fields(_) => ErrorCode::Invalid,
             Self::VersionDiffers => ErrorCode::FailedPrecondition,
-            Self::SameTitleAndYear(_) => ErrorCode::AlreadyExists,
+            Self::SameTitleAndYear(_) | Self::IdInUse => ErrorCode::AlreadyExists,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Full => ErrorCode::DiskFull,
             Self::Unavailable(_) => ErrorCode::Unavailable,
@@ -105,6 +108,7 @@ impl Error {
                 ErrorDetails::with_bad_request(errors.iter().map(violation).collect::<Vec<_>>())
             }
             Self::VersionDiffers => info(reasons::VERSION_DIFFERS),
+            Self::IdInUse => info(reasons::ID_IN_USE),
             Self::SameTitleAndYear(id) => {
                 let id = (reasons::FILM_ID.to_owned(), id.to_string());
                 ErrorDetails::with_error_info(

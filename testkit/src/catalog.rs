@@ -18,7 +18,7 @@ use proto::{
         UpdateMovieRequest, WatchMoviesRequest,
         catalog_server::{Catalog, CatalogServer},
     },
-    text::fold,
+    text::title_key,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -209,6 +209,25 @@ impl Calls {
         held.users.push(user);
     }
 
+    /// Refuses a title and year that another movie than `id` has.
+    fn refuse_same(&self, id: &str, title: &str, year: &str) -> Result<(), Status> {
+        let is_year = |other: &str| other == year || other.is_empty() || year.is_empty();
+        let movies = self.movies();
+        let same = movies.iter().find(|movie| {
+            movie.id != id
+                && title_key(&movie.title) == title_key(title)
+                && is_year(&movie.release_year)
+        });
+        match same {
+            None => Ok(()),
+            Some(same) => {
+                let id = (reasons::FILM_ID, same.id.as_str());
+                let reason = reasons::SAME_TITLE_AND_YEAR;
+                Err(refusal(Code::AlreadyExists, reason, &[id]))
+            }
+        }
+    }
+
     fn insert(&self, request: CreateMovieRequest) -> Movie {
         let mut held = self.held();
         held.version += 1;
@@ -305,17 +324,25 @@ impl Catalog for Calls {
         self.wrote(&request);
         let request = request.into_inner();
         check(&request.title, &request.release_year, request.exact_rating)?;
-        for movie in self.movies() {
-            if Some(&movie.id) == request.id.as_ref() {
-                return Ok(Response::new(movie));
-            }
-            let is_same = fold(&movie.title) == fold(&request.title)
-                && movie.release_year == request.release_year;
-            if request.refuse_same_title_and_year && is_same {
-                let id = (reasons::FILM_ID, movie.id.as_str());
-                let reason = reasons::SAME_TITLE_AND_YEAR;
-                return Err(refusal(Code::AlreadyExists, reason, &[id]));
-            }
+        let used = || refusal(Code::AlreadyExists, reasons::ID_IN_USE, &[]);
+        let deleted = self.held().deleted.clone();
+        if deleted
+            .iter()
+            .any(|gone| Some(&gone.id) == request.id.as_ref())
+        {
+            return Err(used());
+        }
+        let mut known = self.movies().into_iter();
+        if let Some(movie) = known.find(|movie| Some(&movie.id) == request.id.as_ref()) {
+            let is_sent_again = movie.title == request.title.trim()
+                && movie.description == request.description.replace("\r\n", "\n").trim()
+                && movie.genre == request.genre.trim()
+                && movie.exact_rating == request.exact_rating
+                && movie.release_year == request.release_year.trim();
+            return is_sent_again.then(|| Response::new(movie)).ok_or_else(used);
+        }
+        if request.refuse_same_title_and_year {
+            self.refuse_same("", &request.title, &request.release_year)?;
         }
         let movie = self.insert(request);
         self.changed(&movie);
@@ -355,6 +382,11 @@ impl Catalog for Calls {
                 reasons::VERSION_DIFFERS,
                 &[],
             ));
+        }
+        if request.refuse_same_title_and_year
+            && (&before.title, &before.release_year) != (&request.title, &request.release_year)
+        {
+            self.refuse_same(&request.id, &request.title, &request.release_year)?;
         }
         self.edit(&request.id, |movie| {
             movie.title = request.title.trim().into();
@@ -429,7 +461,16 @@ impl Catalog for Calls {
     ) -> Result<Response<Movie>, Status> {
         self.speak().await?;
         self.wrote(&request);
-        let id = request.into_inner().id;
+        let RestoreMovieRequest {
+            id,
+            refuse_same_title_and_year,
+        } = request.into_inner();
+        let deleted = self.held().deleted.clone();
+        if let Some(movie) = deleted.iter().find(|movie| movie.id == id)
+            && refuse_same_title_and_year
+        {
+            self.refuse_same(&id, &movie.title, &movie.release_year)?;
+        }
         let mut held = self.held();
         let known = held.movies.iter().find(|movie| movie.id == id).cloned();
         if let Some(movie) = known {

@@ -50,6 +50,9 @@ pub enum Error {
     /// Another film, this one, has the same title and year.
     #[error("there is a film of this title and year")]
     SameTitleAndYear(FilmId),
+    /// The form has added a film already that says something else now, or is deleted.
+    #[error("the form has added another film already")]
+    FormUsed,
     /// The service cannot be reached, or does not answer in time. A write may have been done.
     #[error("{0} is unavailable at the moment; try again in a little while")]
     ServiceUnavailable(Service),
@@ -103,7 +106,7 @@ impl ServiceError for Error {
             Self::NotFound => ErrorCode::NotFound,
             Self::Invalid(_) | Self::Fields(_) => ErrorCode::Invalid,
             Self::VersionDiffers => ErrorCode::FailedPrecondition,
-            Self::SameTitleAndYear(_) => ErrorCode::AlreadyExists,
+            Self::SameTitleAndYear(_) | Self::FormUsed => ErrorCode::AlreadyExists,
             Self::ServiceFailed(..) => ErrorCode::PeerFailed,
             Self::ServiceUnavailable(_) | Self::Unavailable(_) => ErrorCode::Unavailable,
             Self::Overloaded => ErrorCode::Overloaded,

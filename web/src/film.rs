@@ -98,8 +98,11 @@ pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpRe
         }
         Err(error) => {
             let genres = genres(&context).await;
-            let id = form.get("id").map_or_else(new_id, str::to_owned);
-            let view = FilmFormView::to_add(&fields, id, genres);
+            let id = match error {
+                Error::FormUsed => None,
+                _ => form.get("id").map(str::to_owned),
+            };
+            let view = FilmFormView::to_add(&fields, id.unwrap_or_else(new_id), genres);
             show_again(&context, Place::New, view, error).await
         }
     }
@@ -127,6 +130,8 @@ pub(super) async fn update(
         id: id.clone(),
         fields: fields.clone(),
         expected_version: form.get("version").and_then(|version| version.parse().ok()),
+        // Scripts of old deployments do what they are told to.
+        refuse_same: form.get("csrf").is_some() && form.get("another").is_none(),
     };
     let updated = context.site.app.catalog.ask(update, DEADLINE).await;
     let error = match updated.unwrap_or_else(|e| Err(e.into())) {
@@ -148,7 +153,9 @@ pub(super) async fn update(
             show_form(&context, StatusCode::CONFLICT, Place::Films, &view).await
         }
         (error, film) => {
-            let film = film.unwrap_or_else(|_| unknown(id, &fields, &form));
+            let mut film = film.unwrap_or_else(|_| unknown(id, &fields));
+            // What was saved meanwhile is not shown: sent again, the form still is an edit of what was read first.
+            film.version = form.get("version").and_then(|version| version.parse().ok());
             let view = FilmFormView::to_edit(&film, &fields, genres);
             show_again(&context, Place::Films, view, error).await
         }
@@ -180,14 +187,25 @@ pub(super) async fn delete(
 pub(super) async fn restore(
     context: RequestContext,
     InPath(id): InPath,
-    _: Form,
+    form: Form,
 ) -> Result<HttpResponse, PageError> {
-    let user = context.visitor.user();
-    let restore = RestoreFilm { user, id };
+    let restore = RestoreFilm {
+        user: context.visitor.user(),
+        id: id.clone(),
+        refuse_same: form.get("another").is_none(),
+    };
     let restored = context.site.app.catalog.ask(restore, DEADLINE).await;
-    let film = restored.map_err(Error::from)??;
-    let done = format!("{} is back.", film.title);
-    Ok(context.go_to(&url::film(&film.id), done))
+    match restored.map_err(Error::from)? {
+        Err(Error::SameTitleAndYear(same)) => {
+            let ask = Flash::Twice { id: id.to_string() };
+            Ok(context.go_to(&url::film(&same), ask))
+        }
+        restored => {
+            let film = restored?;
+            let done = format!("{} is back.", film.title);
+            Ok(context.go_to(&url::film(&film.id), done))
+        }
+    }
 }
 
 /// GET `/movie/<id>/cover.svg`.
@@ -259,7 +277,7 @@ fn said_of(film: &Film) -> FilmFields {
 }
 
 /// What stands for a film that cannot be read now, around the form that holds what was typed.
-fn unknown(id: FilmId, fields: &FilmFields, form: &Form) -> Film {
+fn unknown(id: FilmId, fields: &FilmFields) -> Film {
     Film {
         id,
         title: fields.title.clone(),
@@ -270,7 +288,7 @@ fn unknown(id: FilmId, fields: &FilmFields, form: &Form) -> Film {
         created_at: NaiveDateTime::default(),
         updated_at: NaiveDateTime::default(),
         is_recommended: false,
-        version: form.get("version").and_then(|version| version.parse().ok()),
+        version: None,
     }
 }
 
@@ -294,6 +312,11 @@ async fn show_again(
     let (status, view) = match error {
         Error::Fields(errors) => (StatusCode::UNPROCESSABLE_ENTITY, view.refused(&errors)),
         Error::SameTitleAndYear(same) => (StatusCode::CONFLICT, view.asking(&same)),
+        Error::FormUsed => {
+            let sentence = "This form has added a film before, which says something else now or was deleted. \
+                What you typed is still here: send it again to add another film.";
+            (StatusCode::CONFLICT, view.failed(sentence.to_owned()))
+        }
         error => {
             error.log();
             let sentence = match error {

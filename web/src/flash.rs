@@ -26,6 +26,8 @@ pub(super) enum Flash {
     Followed(String),
     /// A film was deleted.
     Deleted { id: String, title: String },
+    /// A deleted film was not brought back, because another one has its title and year by now.
+    Twice { id: String },
     /// A keyword is no longer followed.
     Stopped { keyword: String },
 }
@@ -36,6 +38,8 @@ pub(super) struct Undo {
     action: String,
     /// The keyword to follow again, if that is what undoes it.
     keyword: Option<String>,
+    /// Whether a second film of one title and year is wanted, and the button says so.
+    another: bool,
 }
 
 impl Flash {
@@ -44,6 +48,9 @@ impl Flash {
         match self {
             Self::Said(sentence) | Self::Followed(sentence) => sentence.clone(),
             Self::Deleted { title, .. } => format!("{title} was deleted."),
+            Self::Twice { .. } => {
+                "The film was not brought back, for there is this one of the same title and year by now.".into()
+            }
             Self::Stopped { keyword } => format!("You no longer follow {keyword}."),
         }
     }
@@ -55,10 +62,17 @@ impl Flash {
             Self::Deleted { id, .. } => Some(Undo {
                 action: format!("{}/restore", url::film(id)),
                 keyword: None,
+                another: false,
+            }),
+            Self::Twice { id } => Some(Undo {
+                action: format!("{}/restore", url::film(id)),
+                keyword: None,
+                another: true,
             }),
             Self::Stopped { keyword } => Some(Undo {
                 action: "/preferences/add".into(),
                 keyword: Some(keyword.clone()),
+                another: false,
             }),
         }
     }
@@ -68,6 +82,7 @@ impl Flash {
             Self::Said(sentence) => format!("said {sentence}"),
             Self::Followed(sentence) => format!("followed {sentence}"),
             Self::Deleted { id, title } => format!("deleted {id} {title}"),
+            Self::Twice { id } => format!("twice {id}"),
             Self::Stopped { keyword } => format!("stopped {keyword}"),
         };
         value.chars().take(LONGEST_CHARS).collect()
@@ -85,6 +100,7 @@ impl Flash {
                     title: title.into(),
                 })
             }
+            "twice" => Some(Self::Twice { id: rest.into() }),
             "stopped" => Some(Self::Stopped {
                 keyword: rest.into(),
             }),
@@ -127,6 +143,7 @@ mod tests {
                 id: "a/b".into(),
                 title: "A film  with spaces ".into(),
             },
+            Flash::Twice { id: "a/b".into() },
             Flash::Stopped {
                 keyword: "time travel".into(),
             },

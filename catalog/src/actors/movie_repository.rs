@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use runtime::{ChildGuard, Handle, supervision::in_request};
-use storage::Database;
+use storage::{Database, DbConnection};
 
 use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
@@ -47,7 +47,7 @@ pub struct GetFilm(pub FilmId);
 pub struct CreateFilm {
     /// What is said about it.
     pub draft: FilmDraft,
-    /// Its id, or a new one. If a film of that id exists, the answer is that film.
+    /// Its id, or a new one. If a film of that id exists and says the same, the answer is that film.
     pub id: Option<FilmId>,
     /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
@@ -74,6 +74,8 @@ pub struct UpdateFilm {
     pub draft: FilmDraft,
     /// The version that the film has to have, if any.
     pub expected_version: Option<i64>,
+    /// Whether to refuse a title and year that it does not have yet, and another film has.
+    pub refuse_same: bool,
 }
 
 impl UpdateFilm {
@@ -83,6 +85,7 @@ impl UpdateFilm {
             id,
             draft,
             expected_version: None,
+            refuse_same: false,
         }
     }
 }
@@ -95,7 +98,12 @@ pub struct DeleteFilm(pub FilmId);
 /// Asks to bring back a film that was deleted a short while ago; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Film, Error>")]
-pub struct RestoreFilm(pub FilmId);
+pub struct RestoreFilm {
+    /// Which film.
+    pub id: FilmId,
+    /// Whether to refuse it if another film has the same title and year.
+    pub refuse_same: bool,
+}
 
 /// Asks to apply what status events say of films, in their order. Answers for each.
 #[derive(Debug, Clone, Message)]
@@ -230,21 +238,27 @@ impl Handler<CreateFilm> for MovieRepository {
         let now = films::now();
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         in_request(async move {
+            let mut yearless = None;
+            if refuse_same && draft.release_year().is_empty() {
+                yearless = shared.same_of_any_year(draft.title(), &id).await?;
+            }
             let create = move |conn: &mut _| {
                 if let Some(film) = reading::get(conn, &id)? {
-                    return Ok(Ok(film));
+                    let is_sent_again = draft.describes(&film);
+                    return Ok(is_sent_again.then_some(film).ok_or(Error::IdInUse));
+                }
+                if deleted::title_and_year(conn, &id)?.is_some() {
+                    return Ok(Err(Error::IdInUse));
                 }
                 if refuse_same {
-                    let same = reading::find_same(conn, draft.title(), draft.release_year())?;
-                    if let Some(same) = same.into_iter().next() {
-                        return Ok(Err(same.id));
+                    let same = same_as(conn, draft.title(), draft.release_year(), &id)?;
+                    if let Some(same) = same.or_else(|| yearless.clone()) {
+                        return Ok(Err(Error::SameTitleAndYear(same)));
                     }
                 }
-                // The id may be that of a film that was deleted.
-                let version = deleted::after_deletion(conn, &id, now)?;
-                writing::create(conn, &id, &draft, now, version).map(Ok)
+                writing::create(conn, &id, &draft, now, now).map(Ok)
             };
-            shared.write(create).await?.map_err(Error::SameTitleAndYear)
+            shared.write(create).await?
         })
     }
 }
@@ -258,16 +272,37 @@ impl Handler<UpdateFilm> for MovieRepository {
             id,
             draft,
             expected_version,
+            refuse_same,
         } = message;
         let now = films::now();
         in_request(async move {
-            let update =
-                move |conn: &mut _| writing::update(conn, &id, &draft, expected_version, now);
-            match shared.write(update).await? {
-                Edit::Saved(film) => Ok(film),
-                Edit::Conflict(_) => Err(Error::VersionDiffers),
-                Edit::NotFound => Err(Error::NotFound),
+            let mut yearless = None;
+            if refuse_same && draft.release_year().is_empty() {
+                yearless = shared.same_of_any_year(draft.title(), &id).await?;
             }
+            let update = move |conn: &mut _| {
+                let before = match refuse_same {
+                    true => reading::get(conn, &id)?,
+                    false => None,
+                };
+                if let Some(before) = before
+                    && expected_version.is_none_or(|expected| expected == before.version)
+                    && (before.title.as_str(), before.release_year.as_str())
+                        != (draft.title(), draft.release_year())
+                {
+                    let same = same_as(conn, draft.title(), draft.release_year(), &id)?;
+                    if let Some(same) = same.or_else(|| yearless.clone()) {
+                        return Ok(Err(Error::SameTitleAndYear(same)));
+                    }
+                }
+                let edit = writing::update(conn, &id, &draft, expected_version, now)?;
+                Ok(match edit {
+                    Edit::Saved(film) => Ok(film),
+                    Edit::Conflict(_) => Err(Error::VersionDiffers),
+                    Edit::NotFound => Err(Error::NotFound),
+                })
+            };
+            shared.write(update).await?
         })
     }
 }
@@ -294,12 +329,31 @@ impl Handler<DeleteFilm> for MovieRepository {
 impl Handler<RestoreFilm> for MovieRepository {
     type Result = ResponseFuture<Result<Film, Error>>;
 
-    fn handle(&mut self, RestoreFilm(id): RestoreFilm, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, message: RestoreFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
+        let RestoreFilm { id, refuse_same } = message;
         let now = films::now();
         in_request(async move {
-            let restore = move |conn: &mut _| writing::restore(conn, &id, now);
-            shared.write(restore).await?.ok_or(Error::NotFound)
+            let mut yearless = None;
+            if refuse_same {
+                let of = id.clone();
+                let find = move |conn: &mut _| deleted::title_and_year(conn, &of);
+                if let Some((title, year)) = shared.database.read(find).await?
+                    && year.is_empty()
+                {
+                    yearless = shared.same_of_any_year(&title, &id).await?;
+                }
+            }
+            let restore = move |conn: &mut _| {
+                if refuse_same && let Some((title, year)) = deleted::title_and_year(conn, &id)? {
+                    let same = same_as(conn, &title, &year, &id)?;
+                    if let Some(same) = same.or_else(|| yearless.clone()) {
+                        return Ok(Err(Error::SameTitleAndYear(same)));
+                    }
+                }
+                Ok(writing::restore(conn, &id, now)?.ok_or(Error::NotFound))
+            };
+            shared.write(restore).await?
         })
     }
 }
@@ -366,11 +420,31 @@ impl Handler<LoadSample> for MovieRepository {
     }
 }
 
+/// Another film than `id` that has the same title and year.
+fn same_as(
+    conn: &mut DbConnection,
+    title: &str,
+    year: &str,
+    id: &FilmId,
+) -> diesel::QueryResult<Option<FilmId>> {
+    let same = reading::find_same(conn, title, year)?.into_iter();
+    Ok(same.map(|same| same.id).find(|same| same != id))
+}
+
 impl Shared {
+    /// Another film than `id` of the same title, of whatever year. Not for a write, which all others wait for: it reads
+    /// all titles.
+    async fn same_of_any_year(&self, title: &str, id: &FilmId) -> Result<Option<FilmId>, Error> {
+        let title = title.to_owned();
+        let find = move |conn: &mut _| reading::find_same_of_any_year(conn, &title);
+        let same = self.database.read(find).await?.into_iter();
+        Ok(same.map(|same| same.id).find(|same| same != id))
+    }
+
     /// Writes, and tells the courier and those who watch.
     async fn write<R, F>(&self, change: F) -> Result<R, Error>
     where
-        F: FnMut(&mut storage::DbConnection) -> diesel::QueryResult<R> + Send + 'static,
+        F: FnMut(&mut DbConnection) -> diesel::QueryResult<R> + Send + 'static,
         R: Send + 'static,
     {
         let outcome = self.database.write(change).await;

@@ -47,15 +47,21 @@ pub fn after_deletions(conn: &mut DbConnection, now: Moment) -> QueryResult<Mome
     Ok(last.map_or(now, |last| now.max(after(last))))
 }
 
-/// The first moment from `now` on that is after the deletion of this film, if it was deleted.
+/// Returns title and year of a film that was deleted and can be brought back.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn after_deletion(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Moment> {
+pub fn title_and_year(
+    conn: &mut DbConnection,
+    id: &FilmId,
+) -> QueryResult<Option<(String, String)>> {
     let kept = dsl::deleted_movies.find(id.as_str());
-    let deletion: Option<i64> = kept.select(dsl::version).first(conn).optional()?;
-    Ok(deletion.map_or(now, |last| now.max(after(last))))
+    let kept: Option<(String, Option<String>)> = kept
+        .select((dsl::title, dsl::release_year))
+        .first(conn)
+        .optional()?;
+    Ok(kept.map(|(title, year)| (title, year.unwrap_or_default())))
 }
 
 /// Keeps a film, in the transaction that deletes it, and forgets some that were kept for long

@@ -116,7 +116,7 @@ impl FilmDraft {
     }
 
     /// Whether the film has these facts already.
-    pub(super) fn describes(&self, film: &Film) -> bool {
+    pub fn describes(&self, film: &Film) -> bool {
         self.title == film.title
             && self.description == film.description
             && self.genre == film.genre

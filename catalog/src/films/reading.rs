@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
 use diesel::{dsl::count_star, prelude::*};
-use proto::text::fold;
+use proto::text::title_key;
 use storage::{DbConnection, MultiBackend};
 
 use super::{
@@ -74,26 +74,45 @@ pub(super) fn row(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Opti
 /// How many films [`find_same`] answers at most.
 const SAME_LIMIT: usize = 20;
 
-/// Returns films of the same year that have the same title, whatever their spelling ([`fold`]), the
-/// newest first. An empty year is that of the films without one.
+/// Returns films of the same year, or without a year, that have the same title ([`title_key`]), the
+/// newest first.
 ///
 /// # Errors
 ///
 /// If the database fails.
 pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Film>> {
+    let of_year = release_year.is_null().or(release_year.eq_any(["", year]));
+    let listed = movies
+        .filter(of_year)
+        .select((id, title))
+        .order((created_at.desc(), id.desc()))
+        .load(conn)?;
+    same_of(conn, listed, same_title)
+}
+
+/// Returns films of whatever year that have the same title ([`title_key`]), the newest first. Reads the
+/// titles of all films, which takes its time.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn find_same_of_any_year(conn: &mut DbConnection, same_title: &str) -> QueryResult<Vec<Film>> {
     let listed = movies
         .select((id, title))
-        .order((created_at.desc(), id.desc()));
-    let listed: Vec<(String, String)> = match year {
-        "" => listed
-            .filter(release_year.is_null().or(release_year.eq("")))
-            .load(conn)?,
-        year => listed.filter(release_year.eq(year)).load(conn)?,
-    };
-    let folded = fold(same_title);
+        .order((created_at.desc(), id.desc()))
+        .load(conn)?;
+    same_of(conn, listed, same_title)
+}
+
+fn same_of(
+    conn: &mut DbConnection,
+    listed: Vec<(String, String)>,
+    same_title: &str,
+) -> QueryResult<Vec<Film>> {
+    let key = title_key(same_title);
     let same: Vec<String> = listed
         .into_iter()
-        .filter(|(_, listed)| fold(listed) == folded)
+        .filter(|(_, listed)| title_key(listed) == key)
         .map(|(same, _)| same)
         .take(SAME_LIMIT)
         .collect();

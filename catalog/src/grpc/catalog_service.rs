@@ -89,6 +89,7 @@ impl CatalogService {
             id,
             draft,
             expected_version: request.expected_version,
+            refuse_same: request.refuse_same_title_and_year,
         };
         Ok(self.films.ask(update, DEADLINE).await??.into())
     }
@@ -137,8 +138,11 @@ impl CatalogService {
     }
 
     async fn restore(&self, request: RestoreMovieRequest) -> Result<Movie, Error> {
-        let id: FilmId = request.id.parse()?;
-        Ok(self.films.ask(RestoreFilm(id), DEADLINE).await??.into())
+        let restore = RestoreFilm {
+            id: request.id.parse()?,
+            refuse_same: request.refuse_same_title_and_year,
+        };
+        Ok(self.films.ask(restore, DEADLINE).await??.into())
     }
 
     async fn summary(&self) -> Result<Summary, Error> {

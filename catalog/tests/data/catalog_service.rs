@@ -17,7 +17,7 @@ use runtime::{
     grpc::{Calls, GrpcLimits, GrpcServer},
 };
 use storage::testing::databases;
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use crate::support::{DEADLINE, World, nowhere};
@@ -375,8 +375,91 @@ async fn an_edit_of_another_version_changes_nothing() {
     }
 }
 
+/// The code of a refusal, and its reason in the status details.
+fn reason(status: &Status) -> (Code, String) {
+    let info = status.get_error_details().error_info().cloned();
+    (
+        status.code(),
+        info.map(|info| info.reason).unwrap_or_default(),
+    )
+}
+
 #[actix_web::test]
-async fn a_movie_that_is_sent_twice_is_one_movie_and_one_that_was_deleted_comes_back() {
+async fn a_second_movie_of_a_title_and_year_is_refused_where_that_is_asked() {
+    for db in databases("grpc-same") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let named = |title: &str, year: &str| CreateMovieRequest {
+            release_year: year.into(),
+            refuse_same_title_and_year: true,
+            ..request(title)
+        };
+        let mut add = async |title: &str, year: &str| {
+            let movie = client.create_movie(named(title, year)).await;
+            movie.map(tonic::Response::into_inner)
+        };
+        let amelie = add("Amélie", "2001").await.unwrap();
+        let refused = |answer: Result<Movie, Status>| {
+            assert_eq!(
+                reason(&answer.unwrap_err()),
+                (Code::AlreadyExists, reasons::SAME_TITLE_AND_YEAR.to_owned())
+            );
+        };
+        for (title, year) in [("AMELIE", "2001"), ("amelie!", ""), ("Amélie", " 2001 ")] {
+            refused(add(title, year).await);
+        }
+        // Of another year it is another movie; one without a year may be any of them.
+        let later = add("Amélie", "2002").await.unwrap();
+        add("Fast & Furious", "").await.unwrap();
+        refused(add("Fast and Furious", "2009").await);
+
+        let update = |title: &str, year: &str, refuse_same_title_and_year| UpdateMovieRequest {
+            id: later.id.clone(),
+            title: title.into(),
+            release_year: year.into(),
+            refuse_same_title_and_year,
+            ..UpdateMovieRequest::default()
+        };
+        let mut edit = async |request| {
+            let movie = client.update_movie(request).await;
+            movie.map(tonic::Response::into_inner)
+        };
+        refused(edit(update("Amelie", "2001", true)).await);
+        refused(edit(update("Amélie", "", true)).await);
+        edit(update("Amélie", "2002", true)).await.unwrap();
+        edit(update("Amelie", "2001", false)).await.unwrap();
+        // It says so already.
+        edit(update("Amelie", "2001", true)).await.unwrap();
+
+        let delete = DeleteMovieRequest {
+            id: amelie.id.clone(),
+        };
+        client.delete_movie(delete).await.unwrap();
+        let restore = |refuse_same_title_and_year| RestoreMovieRequest {
+            id: amelie.id.clone(),
+            refuse_same_title_and_year,
+        };
+        let refusal = client.restore_movie(restore(true)).await;
+        refused(refusal.map(tonic::Response::into_inner));
+        client.restore_movie(restore(false)).await.unwrap();
+
+        // One without a year may be of any.
+        let movie = client.create_movie(named("Heat", "")).await.unwrap();
+        let id = movie.into_inner().id;
+        let delete = DeleteMovieRequest { id: id.clone() };
+        client.delete_movie(delete).await.unwrap();
+        client.create_movie(named("Heat", "1995")).await.unwrap();
+        let restore = RestoreMovieRequest {
+            id,
+            refuse_same_title_and_year: true,
+        };
+        let refusal = client.restore_movie(restore).await;
+        assert_eq!(refusal.unwrap_err().code(), Code::AlreadyExists);
+    }
+}
+
+#[actix_web::test]
+async fn a_movie_that_is_sent_twice_is_one_movie_and_its_id_is_no_other_ones() {
     for db in databases("grpc-twice") {
         let world = World::start(&db, nowhere()).await;
         let mut client = serve(&world).await;
@@ -391,15 +474,29 @@ async fn a_movie_that_is_sent_twice_is_one_movie_and_one_that_was_deleted_comes_
             .unwrap()
             .into_inner();
         assert_eq!(first.id, id);
-        let again = CreateMovieRequest {
+        let again = client.create_movie(create.clone()).await.unwrap();
+        assert_eq!(again.into_inner(), first);
+        let other = CreateMovieRequest {
             title: "B".into(),
             ..create.clone()
         };
-        let again = client.create_movie(again).await.unwrap().into_inner();
-        assert_eq!(again, first);
+        let status = client.create_movie(other).await.unwrap_err();
+        assert_eq!(
+            reason(&status),
+            (Code::AlreadyExists, reasons::ID_IN_USE.to_owned())
+        );
         let delete = DeleteMovieRequest { id: id.clone() };
         client.delete_movie(delete).await.unwrap();
-        let restore = RestoreMovieRequest { id: id.clone() };
+        // Not even what was deleted comes back unasked.
+        let status = client.create_movie(create).await.unwrap_err();
+        assert_eq!(
+            reason(&status),
+            (Code::AlreadyExists, reasons::ID_IN_USE.to_owned())
+        );
+        let restore = RestoreMovieRequest {
+            id: id.clone(),
+            ..RestoreMovieRequest::default()
+        };
         let back = client
             .restore_movie(restore.clone())
             .await
@@ -415,15 +512,10 @@ async fn a_movie_that_is_sent_twice_is_one_movie_and_one_that_was_deleted_comes_
         assert_eq!(again, back);
         let unknown = RestoreMovieRequest {
             id: "unknown".into(),
+            ..RestoreMovieRequest::default()
         };
         let status = client.restore_movie(unknown).await.unwrap_err();
         assert_eq!(status.code(), Code::NotFound);
-        client
-            .delete_movie(DeleteMovieRequest { id })
-            .await
-            .unwrap();
-        let anew = client.create_movie(create).await.unwrap().into_inner();
-        assert!(anew.version > back.version);
         let not_a_uuid = CreateMovieRequest {
             id: Some("x".into()),
             ..request("A")

@@ -294,11 +294,14 @@ async fn films_of_the_same_title_and_year_are_found_in_any_spelling() {
         }
         for (title, year, found) in [
             ("солярис", "1972", 2),
+            ("Солярис!", "1972", 2),
             (" СоляриС\u{200b}", "2002", 1),
             ("Солярис", "", 0),
             ("Соляри", "1972", 0),
             ("die WEISSE hölle", "", 2),
             ("die WEIẞE hölle", "", 2),
+            // Without a year it may be of this one.
+            ("die weisse holle", "1929", 2),
         ] {
             let same = world
                 .database
@@ -307,6 +310,10 @@ async fn films_of_the_same_title_and_year_are_found_in_any_spelling() {
                 .unwrap();
             assert_eq!(same.len(), found, "{title} {year}");
         }
+        let of_any_year = world
+            .database
+            .read(|conn| reading::find_same_of_any_year(conn, "солярис"));
+        assert_eq!(of_any_year.await.unwrap().len(), 3);
         execute(
             &db,
             "UPDATE movies SET release_year = NULL WHERE release_year = ''",

@@ -132,7 +132,7 @@ pub struct CreateFilm {
     pub user: Option<UserId>,
     /// What is said about it.
     pub fields: FilmFields,
-    /// Its id. If a film of that id exists, the answer is that film.
+    /// Its id. If a film of that id exists and says the same, the answer is that film.
     pub id: Option<FilmId>,
     /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
@@ -150,6 +150,8 @@ pub struct UpdateFilm {
     pub fields: FilmFields,
     /// The version that the editor saw.
     pub expected_version: Option<i64>,
+    /// Whether to refuse a title and year that it does not have yet, and another film has.
+    pub refuse_same: bool,
 }
 
 /// Asks to delete a film; answered when that is on disk.
@@ -168,6 +170,7 @@ pub struct DeleteFilm {
 pub struct RestoreFilm {
     pub user: Option<UserId>,
     pub id: FilmId,
+    pub refuse_same: bool,
 }
 
 /// Asks for the catalog's figures.
@@ -410,6 +413,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 id,
                 fields,
                 expected_version,
+                refuse_same,
             } = message;
             let request = UpdateMovieRequest {
                 id: id.to_string(),
@@ -420,6 +424,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 genre: fields.genre,
                 release_year: fields.release_year,
                 expected_version,
+                refuse_same_title_and_year: refuse_same,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
             let written = calls
@@ -466,8 +471,15 @@ impl Handler<RestoreFilm> for CatalogGateway {
         let freshness = self.freshness.clone();
         in_request(async move {
             let (calls, mut client) = client?;
-            let RestoreFilm { user, id } = message;
-            let request = RestoreMovieRequest { id: id.to_string() };
+            let RestoreFilm {
+                user,
+                id,
+                refuse_same,
+            } = message;
+            let request = RestoreMovieRequest {
+                id: id.to_string(),
+                refuse_same_title_and_year: refuse_same,
+            };
             let request = ServiceClient::request(request, user, DEADLINE);
             let call = client.restore_movie(request);
             let restored = calls.call("RestoreMovie", DEADLINE, call).await;

@@ -135,6 +135,7 @@ impl ServiceClient {
                 let id: Option<FilmId> = id.and_then(|id| id.parse().ok());
                 id.map_or(Error::NotFound, Error::SameTitleAndYear)
             }
+            Code::AlreadyExists if reason == Some(reasons::ID_IN_USE) => Error::FormUsed,
             _ if reason == Some(reasons::DISK_FULL) => Error::Full,
             // Older services do not know our additions; for the caller that is the same.
             code if code == Code::Unimplemented || is_unavailable(&status) => {

@@ -160,10 +160,13 @@ impl FilmFormView {
         self
     }
 
-    /// Asks whether to add a second film of this title and year.
+    /// Asks whether there is to be a second film of this title and year.
     pub(crate) fn asking(mut self, same: &FilmId) -> Self {
         self.same = Some(url::film(same));
-        self.submit = "Add another one";
+        self.submit = match self.new_id {
+            Some(_) => "Add another one",
+            None => "Save it as another one",
+        };
         self
     }
 

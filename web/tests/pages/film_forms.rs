@@ -251,6 +251,30 @@ async fn of_two_editors_the_second_sees_both_texts_and_chooses() {
 }
 
 #[tokio::test]
+async fn an_editor_whose_form_came_back_for_a_mistake_still_sees_what_was_saved_meanwhile() {
+    let site = Site::start().await;
+    let (one, two) = (site.browser(), site.browser());
+    let film = one.add_film("Heat", "1995", "Crime", "A heist.").await;
+    let edit = format!("{film}/edit");
+    let (first, second) = (one.get(&edit).await, two.get(&edit).await);
+    let typed = [("title", "Heat"), ("description", "Two men.")];
+    let saved = send(&one, &edit, &form_of(&first.body, &typed)).await;
+    assert_eq!(saved.status, 303);
+    let wrong = [
+        ("title", "Heat"),
+        ("description", "Los Angeles."),
+        ("rating", "99"),
+    ];
+    let refused = send(&two, &edit, &form_of(&second.body, &wrong)).await;
+    assert_eq!(refused.status, 422);
+    let right = [("title", "Heat"), ("description", "Los Angeles.")];
+    let conflict = send(&two, &edit, &form_of(&refused.body, &right)).await;
+    assert_eq!(conflict.status, 409);
+    assert!(conflict.text().contains("Two men."), "{}", conflict.text());
+    assert_eq!(site.catalog.films()[0].description, "Two men.");
+}
+
+#[tokio::test]
 async fn a_deletion_is_undone_with_the_same_address() {
     let site = Site::start().await;
     let browser = site.browser();
@@ -331,4 +355,77 @@ async fn a_title_that_does_not_show_is_none() {
         "{}",
         page.text()
     );
+}
+
+#[tokio::test]
+async fn a_form_that_was_used_loses_no_second_film() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let page = browser.get("/movie/new").await;
+    let heat = form_of(&page.body, &[("title", "Heat"), ("release_year", "1995")]);
+    assert_eq!(send(&browser, "/movie/new", &heat).await.status, 303);
+    // Back in the browser the form is the same, and holds another film now.
+    let typed = [("title", "Ronin"), ("description", "A long text.")];
+    let asked = send(&browser, "/movie/new", &form_of(&page.body, &typed)).await;
+    assert_eq!(asked.status, 409);
+    assert!(asked.text().contains("A long text."), "{}", asked.text());
+    assert_eq!(site.catalog.films().len(), 1);
+    let added = send(&browser, "/movie/new", &form_of(&asked.body, &typed)).await;
+    assert_eq!(added.status, 303);
+    assert_eq!(site.catalog.films()[1].title, "Ronin");
+
+    // A film that was deleted does not come back by the form that added it.
+    let film = format!("/movie/{}", site.catalog.films()[0].id);
+    browser.submit(&film, &format!("{film}/delete"), &[]).await;
+    let asked = send(&browser, "/movie/new", &heat).await;
+    assert_eq!(asked.status, 409);
+    assert!(asked.text().contains("was deleted"), "{}", asked.text());
+    assert_eq!(site.catalog.films().len(), 1);
+    let again = form_of(&asked.body, &[("title", "Heat"), ("release_year", "1995")]);
+    assert_eq!(send(&browser, "/movie/new", &again).await.status, 303);
+    assert_eq!(site.catalog.films().len(), 2);
+}
+
+#[tokio::test]
+async fn an_edit_and_an_undo_ask_before_they_make_a_second_film_of_a_title_and_year() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    let heat = browser.add_film("Heat", "1995", "Crime", "").await;
+    let other = browser.add_film("Heet", "1995", "Crime", "").await;
+    let edit = format!("{other}/edit");
+    let form = browser.get(&edit).await;
+    let typed = [("title", "Heat!"), ("release_year", "1995")];
+    let asked = send(&browser, &edit, &form_of(&form.body, &typed)).await;
+    assert_eq!(asked.status, 409);
+    assert!(
+        asked.body.contains(&format!(r#"<a href="{heat}">"#)),
+        "{}",
+        asked.text()
+    );
+    assert_eq!(site.catalog.films()[1].title, "Heet");
+    let saved = send(&browser, &edit, &form_of(&asked.body, &typed)).await;
+    assert_eq!(saved.status, 303);
+    assert_eq!(site.catalog.films()[1].title, "Heat!");
+    // An edit of something else asks nothing.
+    let form = browser.get(&edit).await;
+    let typed = [
+        ("title", "Heat!"),
+        ("release_year", "1995"),
+        ("genre", "Drama"),
+    ];
+    let saved = send(&browser, &edit, &form_of(&form.body, &typed)).await;
+    assert_eq!(saved.status, 303);
+
+    browser.submit(&heat, &format!("{heat}/delete"), &[]).await;
+    let page = browser.get("/").await;
+    let restore = format!("{heat}/restore");
+    let asked = send(&browser, &restore, &form_of(&page.body, &[])).await;
+    assert_eq!((asked.status, asked.location()), (303, other.as_str()));
+    assert_eq!(site.catalog.films().len(), 1);
+    let page = browser.get(&other).await;
+    assert!(page.body.contains("Bring it back as another film"));
+    let form = form_of(&page.body, &[]);
+    let undone = send(&browser, &restore, &form).await;
+    assert_eq!((undone.status, undone.location()), (303, heat.as_str()));
+    assert_eq!(site.catalog.films().len(), 2);
 }
