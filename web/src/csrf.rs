@@ -22,7 +22,7 @@ use actix_web::{
     cookie::{Cookie, CookieJar, Key, SameSite},
     http::{
         Uri,
-        header::{COOKIE, HeaderName, ORIGIN, REFERER},
+        header::{COOKIE, FORWARDED, HeaderName, ORIGIN, REFERER},
         uri::Authority,
     },
 };
@@ -34,6 +34,7 @@ use super::url;
 const NAME: &str = "marquee_csrf";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Why a form is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Token {
 /// Decides whether a request may be answered by the host to which it was sent, for a server that
 /// listens at `local`.
 pub(super) fn check_host(request: &HttpRequest, local: IpAddr) -> Result<(), Refusal> {
-    if http::is_foreign(request.headers(), local) {
+    if http::is_foreign(request, local) {
         return Err(Refusal::StrangeHost);
     }
     Ok(())
@@ -108,19 +109,37 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
     }
 }
 
-/// Whether an origin is the host and port that the request was sent to. A proxy may tell them in
-/// `X-Forwarded-Host` and `X-Forwarded-Port`; a form on another site cannot.
+/// Whether an origin is the scheme, host and port that the request was sent to. A proxy may tell them in
+/// `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`; a form on another site cannot. Schemes are
+/// compared only if a proxy tells one: a proxy that ends TLS and tells nothing looks like plain HTTP from here.
 fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     let connection = request.connection_info();
-    let (Some((host, port)), Ok(own)) = (parts(origin), connection.host().parse::<Authority>())
+    let (Some((scheme, host, port)), Ok(own)) =
+        (parts(origin), connection.host().parse::<Authority>())
     else {
         return false;
     };
+    // Of several proxies the first is the one that the browser asked.
+    if tells_scheme(request) && !connection.scheme().eq_ignore_ascii_case(&scheme) {
+        return false;
+    }
     let forwarded = request.headers().get(FORWARDED_PORT);
     let forwarded = forwarded.and_then(|port| port.to_str().ok()?.trim().parse().ok());
     // A host without a port is asked at the port that is usual for the origin's scheme.
     let own_port = own.port_u16().or(forwarded).unwrap_or(port.usual);
     own.host().eq_ignore_ascii_case(&host) && own_port == port.given
+}
+
+/// Whether a proxy says by which scheme it was asked.
+fn tells_scheme(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let names_scheme = |told: &[u8]| {
+        let told = told.to_ascii_lowercase();
+        told.windows(6).any(|part| part == b"proto=")
+    };
+    let forwarded = headers.get(FORWARDED);
+    headers.contains_key(FORWARDED_PROTO)
+        || forwarded.is_some_and(|told| names_scheme(told.as_bytes()))
 }
 
 /// The port of an origin, and the one that is usual for its scheme.
@@ -129,16 +148,18 @@ struct Port {
     usual: u16,
 }
 
-/// The host and the port of an origin, which says no port if it is the usual one.
-fn parts(origin: &[u8]) -> Option<(String, Port)> {
+/// The scheme, the host and the port of an origin, which says no port if it is the usual one.
+fn parts(origin: &[u8]) -> Option<(String, String, Port)> {
     let uri = Uri::try_from(origin).ok()?;
-    let usual = match uri.scheme_str()? {
+    let scheme = uri.scheme_str()?;
+    let usual = match scheme {
         "http" => 80,
         "https" => 443,
         _ => return None,
     };
     let given = uri.port_u16().unwrap_or(usual);
-    Some((uri.host()?.to_owned(), Port { given, usual }))
+    let host = uri.host()?.to_owned();
+    Some((scheme.to_owned(), host, Port { given, usual }))
 }
 
 /// Compares in a time that does not depend on where the first difference is.
@@ -374,6 +395,24 @@ mod tests {
                 ],
             ),
             ("http://[::1]:5000", &[("x-forwarded-host", "[::1]:5000")]),
+            (
+                "https://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-proto", "HTTPS, http"),
+                ],
+            ),
+            (
+                "https://films.example.org",
+                &[("forwarded", "host=films.example.org")],
+            ),
+            (
+                "https://films.example.org",
+                &[(
+                    "forwarded",
+                    "for=192.0.2.1;host=films.example.org;Proto=https",
+                )],
+            ),
         ];
         for (origin, headers) in own {
             assert_eq!(check(origin, headers), Ok(()), "{origin} {headers:?}");
@@ -397,6 +436,24 @@ mod tests {
             (
                 "https://films.example.org.evil.example",
                 &[("x-forwarded-host", "films.example.org")],
+            ),
+            (
+                "http://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-proto", "https"),
+                ],
+            ),
+            (
+                "https://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-proto", "http, https"),
+                ],
+            ),
+            (
+                "http://films.example.org",
+                &[("forwarded", "host=films.example.org;proto=https")],
             ),
             (
                 "ftp://films.example.org",

@@ -52,7 +52,9 @@ pub use system::{AppState, Listeners, SERVICE, run};
 pub use visitor::{Visitor, VisitorSource};
 
 use actix_web::{
+    HttpRequest, HttpResponse,
     cookie::Key,
+    http::{Method, header::LOCATION},
     middleware::{Compress, from_fn},
     web::{self, ServiceConfig},
 };
@@ -76,13 +78,31 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
     cfg.app_data(site).service(
         web::scope("")
             .configure(routes)
-            .default_service(web::to(|| async {
-                Err::<String, _>(PageError::NoSuchPage)
-            }))
+            .default_service(web::to(without_slash))
             .wrap(from_fn(prefix::apply))
             .wrap(Compress::default())
             .wrap(from_fn(middleware::edge)),
     );
+}
+
+/// Answers a path that no page has. A page asked for with slashes at its end is shown without them; a form that is
+/// posted there is not: a keyword may end in a slash.
+async fn without_slash(request: HttpRequest) -> Result<HttpResponse, PageError> {
+    let path = request.path();
+    let trimmed = path.trim_end_matches('/');
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    // `//evil.example/` and `/\evil.example/` would lead to another site.
+    let is_plain = trimmed
+        .strip_prefix('/')
+        .is_some_and(|rest| !rest.starts_with(['/', '\\']));
+    if !is_read || !is_plain || trimmed.len() == path.len() {
+        return Err(PageError::NoSuchPage);
+    }
+    let query = request.uri().query().map(|query| format!("?{query}"));
+    let to = format!("{trimmed}{}", query.unwrap_or_default());
+    Ok(HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, to))
+        .finish())
 }
 
 fn routes(cfg: &mut ServiceConfig) {
@@ -109,7 +129,6 @@ fn routes(cfg: &mut ServiceConfig) {
     resource!("/movie/{id}/restore", post: film::restore);
     resource!("/movie/{id}/cover.svg", get: film::cover);
     resource!("/preferences", get: following::list);
-    resource!("/preferences/", get: following::list);
     resource!("/preferences/add", post: following::follow);
     resource!("/preferences/delete/{keyword:.*}", post: following::stop);
     resource!("/recommendations", get: recommended::list);

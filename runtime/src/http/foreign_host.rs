@@ -7,22 +7,21 @@
 use std::net::IpAddr;
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{
-        header::{HOST, HeaderMap},
-        uri::Authority,
-    },
+    http::{header::HOST, uri::Authority},
     middleware::Next,
 };
 
-/// Whether a request with these headers, which a server that listens at `local` was sent, may have been
-/// meant for another site.
-pub fn is_foreign(headers: &HeaderMap, local: IpAddr) -> bool {
+/// Whether a request, which a server that listens at `local` was sent, may have been meant for another site:
+/// either by its `Host` header or by the address in its request line (`GET http://evil.example/ HTTP/1.1`).
+pub fn is_foreign(request: &HttpRequest, local: IpAddr) -> bool {
     // Browsers always send it, and no script can change what they send.
-    let host = headers.get(HOST);
-    let is_strange = host.is_some_and(|host| !host.to_str().is_ok_and(is_of_this_machine));
+    let host = request.headers().get(HOST);
+    let in_line = request.uri().authority();
+    let is_strange = host.is_some_and(|host| !host.to_str().is_ok_and(is_of_this_machine))
+        || in_line.is_some_and(|named| !is_of_this_machine(named.as_str()));
     local.to_canonical().is_loopback() && is_strange
 }
 
@@ -54,7 +53,7 @@ pub(crate) async fn refuse(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let local = super::bound_to(request.request());
-    if is_foreign(request.headers(), local) {
+    if is_foreign(request.request(), local) {
         let words =
             "this address serves this machine alone: ask for it as localhost or 127.0.0.1\n";
         return Ok(request.into_response(HttpResponse::Forbidden().body(words)));

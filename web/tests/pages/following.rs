@@ -231,7 +231,7 @@ async fn a_stop_is_undone() {
             .submit("/preferences", stop, &[("keyword", keyword)])
             .await;
         assert!(site.recommendations.keywords(1).is_empty());
-        let page = browser.get("/preferences/").await;
+        let page = browser.get("/preferences").await;
         let (_, undo) = page
             .body
             .split_once(r#"<form class="undo" method="post" action=""#)

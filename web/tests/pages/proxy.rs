@@ -1,5 +1,10 @@
 //! The pages behind a proxy, and under names that are not theirs.
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use crate::{
     browser::Page,
     site::{Setup, Site},
@@ -26,6 +31,69 @@ async fn nothing_is_told_under_another_sites_name() {
         };
         assert_eq!(ask("evil.example:5000").await, 403, "{path}");
         assert_ne!(ask("localhost:5000").await, 403, "{path}");
+    }
+}
+
+/// The status of the answer to one request line, as it is written.
+async fn status_of_line(site: &Site, line: &str) -> String {
+    let at = site.url.trim_start_matches("http://").trim_end_matches('/');
+    let mut connection = TcpStream::connect(at).await.unwrap();
+    let request = format!("{line}\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn another_sites_name_in_the_request_line_is_refused() {
+    let site = Site::start().await;
+    for path in ["/", "/preferences", "/readyz", "/assets/live.js"] {
+        let foreign = format!("GET http://evil.example{path} HTTP/1.1");
+        assert_eq!(status_of_line(&site, &foreign).await, "403", "{path}");
+        let own = format!("GET http://localhost{path} HTTP/1.1");
+        assert_ne!(status_of_line(&site, &own).await, "403", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_found_with_a_slash_at_its_end() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for path in [
+        "/movie/new",
+        "/movie/x",
+        "/movie/x/edit",
+        "/movie/x/cover.svg",
+        "/preferences",
+        "/recommendations",
+        "/recommendations/events",
+        "/assets/live.js",
+        "/favicon.ico",
+    ] {
+        for (asked, shown) in [
+            (format!("{path}/"), path.to_owned()),
+            (format!("{path}//?a=b"), format!("{path}?a=b")),
+        ] {
+            let page = browser.get(&asked).await;
+            assert_eq!(
+                (page.status, page.location()),
+                (308, shown.as_str()),
+                "{asked}"
+            );
+        }
+    }
+    // Never to another site.
+    for line in [
+        "GET //evil.example/ HTTP/1.1",
+        "GET /\\evil.example/ HTTP/1.1",
+    ] {
+        let status = status_of_line(&site, line).await;
+        assert!(
+            ["400", "404"].contains(&status.as_str()),
+            "{line}: {status}"
+        );
     }
 }
 
