@@ -54,7 +54,12 @@ impl DbConnection {
         };
         match url {
             DatabaseUrl::Sqlite(path) => {
-                let mut conn = SqliteConnection::establish(&sqlite_address(path, create))?;
+                let access = if create {
+                    Access::Create
+                } else {
+                    Access::Write
+                };
+                let mut conn = SqliteConnection::establish(&sqlite_address(path, access))?;
                 setup(&mut conn, SQLITE_SESSION)?;
                 Ok(Self::Sqlite(conn))
             }
@@ -107,8 +112,21 @@ impl DbConnection {
     }
 }
 
+/// What a connection may do with a SQLite database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Access {
+    /// Everything, and it is created.
+    Create,
+    /// Everything, if it is there.
+    Write,
+    /// Read it with its log, which stays as it is when the connection is closed.
+    Read,
+    /// Read the main file alone. No other file is looked at or created.
+    ReadMainFile,
+}
+
 /// The path in the form in which SQLite takes options.
-pub(crate) fn sqlite_address(path: &Path, create: bool) -> String {
+pub(crate) fn sqlite_address(path: &Path, access: Access) -> String {
     let name = path.to_string_lossy();
     let name = name
         .replace('%', "%25")
@@ -119,7 +137,12 @@ pub(crate) fn sqlite_address(path: &Path, create: bool) -> String {
     } else {
         "file:"
     };
-    let mode = if create { "rwc" } else { "rw" };
+    let mode = match access {
+        Access::Create => "rwc",
+        Access::Write => "rw",
+        Access::Read => "ro",
+        Access::ReadMainFile => "ro&immutable=1",
+    };
     format!("{begin}{name}?mode={mode}")
 }
 

@@ -251,7 +251,7 @@ fn try_group(
     let begun = Instant::now();
     let mut tries = 0;
     loop {
-        match try_once(&mut session.conn, group, limit) {
+        match try_once(session, group, limit) {
             (_, Err(Setback::Conflict(error)))
                 if tries < CONFLICT_RETRIES && begun.elapsed() < CONFLICT_DEADLINE =>
             {
@@ -289,12 +289,13 @@ fn try_group(
 }
 
 fn try_once(
-    conn: &mut DbConnection,
+    session: &mut Session,
     group: &mut [Box<dyn Write>],
     limit: usize,
 ) -> (usize, Result<Vec<usize>, Setback>) {
     let mut tried = 0;
     let mut runs = Vec::new();
+    let conn = &mut session.conn;
     if let Err(error) = conn.begin_write() {
         return (tried, Err(Setback::of(error, conn)));
     }
@@ -326,8 +327,22 @@ fn try_once(
         // Any of those that may have been run together can be the faulty one.
         return (tried + 1 + alike, Err(roll_back(conn, setback)));
     }
+    let counted = session.count_transaction();
+    let conn = &mut session.conn;
+    let commit = match counted {
+        Ok(commit) => commit,
+        Err(error) => {
+            let setback = Setback::of(error, conn);
+            return (tried, Err(roll_back(conn, setback)));
+        }
+    };
     match DbConnection::commit_transaction(conn) {
-        Ok(()) => (tried, Ok(runs)),
+        Ok(()) => {
+            if let Some(commit) = commit {
+                session.note(commit);
+            }
+            (tried, Ok(runs))
+        }
         Err(error) => {
             let setback = match Setback::of(error, conn) {
                 // At this point it leaves open what is on disk.

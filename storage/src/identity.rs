@@ -2,7 +2,8 @@
 //! file, and in the data folder for a database on a server.
 //!
 //! A marker whose id the database does not have means that the database was lost or replaced. A
-//! database without a marker, such as one of an older deployment, is adopted.
+//! database without a marker, such as one of an older deployment, is adopted. A SQLite database that has
+//! fewer commits than were acknowledged has lost its log ([`commits`]).
 
 use diesel::{
     Connection, OptionalExtension, RunQueryDsl, SqliteConnection, connection::SimpleConnection,
@@ -11,7 +12,8 @@ use diesel::{
 
 use crate::{
     DatabaseUrl, DbConnection,
-    connection::sqlite_address,
+    commits::{self, Acknowledged},
+    connection::{Access, sqlite_address},
     marker::Marker,
     migrations::BoxedError,
     sqlite_file::{Found, SqliteFile},
@@ -28,7 +30,18 @@ pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String
     let Found::Database(marker) = &found else {
         return Ok((found, None));
     };
-    let identity = read(file).map_err(|error| file.refuses(&error))?;
+    let identity = match open_notes(file) {
+        None => {
+            read(file, Access::Write)
+                .map_err(|error| file.refuses(&error))?
+                .0
+        }
+        Some(_) => {
+            // A program that has it open may go on while it is looked at.
+            let look = || check_commits(file);
+            look().or_else(|_| look()).or_else(|_| look())?
+        }
+    };
     match marker {
         Some(expected) if identity.as_ref() != Some(expected) => Err(format!(
             "the database `{}` is not the one that was here before, as `{}` says: restore that one from a backup, or delete `{}` to go \
@@ -47,19 +60,78 @@ struct Identity {
     id: String,
 }
 
+/// What was noted of a database that was not stopped cleanly.
+fn open_notes(file: &SqliteFile) -> Option<Acknowledged> {
+    file.commits().read().filter(|said| said.commits > 0)
+}
+
+/// Looks whether the database has every commit that was acknowledged. Returns its identity; changes nothing
+/// on disk.
+fn check_commits(file: &SqliteFile) -> Result<Option<String>, String> {
+    // Before the database, which may go on meanwhile.
+    let acknowledged = open_notes(file);
+    let log_is_empty = file.log_is_empty()?;
+    let access = match log_is_empty {
+        // A journal means that another program has written without a log.
+        _ if file.has_journal() => Access::Write,
+        true => Access::ReadMainFile,
+        false => Access::Read,
+    };
+    let refused = |error: BoxedError| file.refuses(&error);
+    let (identity, mut conn) = read(file, access).map_err(refused)?;
+    let Some(acknowledged) = acknowledged.filter(|said| Some(&said.identity) == identity.as_ref())
+    else {
+        return Ok(identity);
+    };
+    let commits = commits::count(&mut conn).map_err(|error| refused(error.into()))?;
+    let (name, notes) = (file.path().display(), file.commits());
+    let missing = acknowledged.commits - commits;
+    if missing > 0 {
+        return Err(format!(
+            "the database `{name}` has lost the last {missing} of the commits that were acknowledged, as `{notes}` says: its log `{log}` {state}; \
+             put the log back as it was, or delete `{notes}` to go on with what is left or with a backup",
+            notes = notes.path().display(),
+            log = file.log().display(),
+            state = if log_is_empty {
+                "is missing or empty"
+            } else {
+                "was cut off, or the database is an older copy"
+            },
+        ));
+    }
+    // Without its log it may have been left in the middle of moving the log into the main file.
+    if log_is_empty && !is_whole(&mut conn).map_err(|error| refused(error.into()))? {
+        return Err(file.refuses(&"its log is missing, and it is malformed without"));
+    }
+    Ok(identity)
+}
+
+fn is_whole(conn: &mut SqliteConnection) -> diesel::QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Finding {
+        #[diesel(sql_type = Text)]
+        integrity_check: String,
+    }
+    let found: Vec<Finding> = sql_query("PRAGMA integrity_check(1)").load(conn)?;
+    Ok(found.iter().all(|finding| finding.integrity_check == "ok"))
+}
+
 /// Reads the identity on a connection that changes nothing else in the file.
-fn read(file: &SqliteFile) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let mut conn = SqliteConnection::establish(&sqlite_address(file.path(), false))?;
+fn read(
+    file: &SqliteFile,
+    access: Access,
+) -> Result<(Option<String>, SqliteConnection), BoxedError> {
+    let mut conn = SqliteConnection::establish(&sqlite_address(file.path(), access))?;
     conn.batch_execute("PRAGMA busy_timeout = 5000")?;
     let has_table = "SELECT name AS id FROM sqlite_schema WHERE name = 'marquee_identity'";
     let table: Option<Identity> = sql_query(has_table).get_result(&mut conn).optional()?;
     if table.is_none() {
-        return Ok(None);
+        return Ok((None, conn));
     }
     let identity: Option<Identity> = sql_query("SELECT id FROM marquee_identity")
         .get_result(&mut conn)
         .optional()?;
-    Ok(identity.map(|identity| identity.id))
+    Ok((identity.map(|identity| identity.id), conn))
 }
 
 /// Gives the database an identity, on disk in its main file when this returns.

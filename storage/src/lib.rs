@@ -10,6 +10,7 @@
 //!
 //! Start reading at [`Database`].
 
+mod commits;
 mod connection;
 mod database;
 mod error;

@@ -13,7 +13,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use runtime::{Backoff, Fault};
 
 use crate::{
-    DatabaseUrl, DbConnection,
+    DatabaseUrl, DbConnection, commits,
     identity::{self, Refused},
     marker::Marker,
     schema,
@@ -67,6 +67,7 @@ fn migrate_file(
     lock.lock().map_err(unusable)?;
     let (found, identity) = identity::check(&file).map_err(refused)?;
     if found == Found::Nothing {
+        file.commits().remove().map_err(unusable)?;
         file.create().map_err(unusable)?;
     }
     file.keep_private().map_err(unusable)?;
@@ -84,6 +85,16 @@ fn migrate_file(
         };
         if !matches!(found, Found::Database(Some(_))) {
             file.marker().write(&identity).map_err(unusable)?;
+        }
+        commits::make_table(conn).map_err(|error| failed(error.into()))?;
+        let notes = file.commits();
+        if let Err(error) = notes.begin(&identity) {
+            // The database serves without it, and only a lost log would not be noticed.
+            let name = notes.path().display();
+            tracing::warn!(%error, "acknowledged commits cannot be noted in `{name}`: {error}");
+        }
+        if let Some(notes) = notes.open() {
+            notes.move_log(conn).map_err(|error| failed(error.into()))?;
         }
     }
     file.keep_private().map_err(unusable)?;

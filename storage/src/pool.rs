@@ -10,14 +10,14 @@ use std::{
 };
 
 use diesel::{
-    ConnectionError, ConnectionResult,
-    connection::SimpleConnection,
+    ConnectionError, ConnectionResult, QueryResult,
     r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection},
     result::Error as DieselError,
 };
 
 use crate::{
     DatabaseUrl, DbConnection,
+    commits::{self, CommitNotes},
     sqlite_file::{Inode, SqliteFile, is_damage},
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Target {
     url: DatabaseUrl,
     /// The SQLite file as it was at the start.
     file: Option<(SqliteFile, Inode)>,
+    /// Where the commits of a SQLite file are noted.
+    notes: Option<CommitNotes>,
     damage: OnceLock<String>,
 }
 
@@ -49,6 +51,7 @@ impl Target {
         };
         Self {
             url: url.clone(),
+            notes: file.as_ref().and_then(|(file, _)| file.commits().open()),
             file,
             damage: OnceLock::new(),
         }
@@ -96,6 +99,27 @@ pub(crate) struct Session {
     pub(crate) broken: bool,
     /// Why the last transaction could not be written, if that is no fault of its closures.
     pub(crate) unwritable: Option<String>,
+    target: Arc<Target>,
+    /// How many rows the connection had changed when this was last looked at.
+    changes: i64,
+}
+
+impl Session {
+    /// Counts the transaction that is under way on a SQLite database, if it changes anything. Returns the
+    /// number of its commit, to be [noted](Self::note) after it.
+    pub(crate) fn count_transaction(&mut self) -> QueryResult<Option<i64>> {
+        match &mut self.conn {
+            DbConnection::Sqlite(conn) => commits::count_transaction(conn, &mut self.changes),
+            DbConnection::Mysql(_) => Ok(None),
+        }
+    }
+
+    /// Notes a commit before its writers are answered, so that its loss is noticed.
+    pub(crate) fn note(&self, commit: i64) {
+        if let Some(notes) = &self.target.notes {
+            notes.note(commit);
+        }
+    }
 }
 
 impl ManageConnection for Manager {
@@ -109,6 +133,8 @@ impl ManageConnection for Manager {
             conn,
             broken: false,
             unwritable: None,
+            target: self.target.clone(),
+            changes: 0,
         })
     }
 
@@ -149,9 +175,15 @@ pub(crate) fn empty_log(pool: &DbPool) {
     let Some(mut session) = pool.try_get() else {
         return;
     };
-    if let DbConnection::Sqlite(conn) = &mut session.conn
-        && let Err(error) = conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    {
+    let Session { conn, target, .. } = &mut *session;
+    let DbConnection::Sqlite(conn) = conn else {
+        return;
+    };
+    let emptied = match &target.notes {
+        Some(notes) => notes.move_log(conn),
+        None => commits::empty_log(conn).map(drop),
+    };
+    if let Err(error) = emptied {
         tracing::debug!(%error, "the log of the database keeps its content: {error}");
     }
 }

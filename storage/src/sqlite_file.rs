@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{marker::Marker, sqlite_log};
+use crate::{commits::CommitsFile, marker::Marker, sqlite_log};
 
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -70,6 +70,31 @@ impl SqliteFile {
         Marker::new(self.beside(".id"))
     }
 
+    /// The file in which its acknowledged commits are noted.
+    pub(crate) fn commits(&self) -> CommitsFile {
+        CommitsFile::new(self.beside(".commits"))
+    }
+
+    /// Its log, which is there while the database is open and after a crash.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.beside("-wal")
+    }
+
+    /// Whether all of the database is in its main file.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be known, in one sentence.
+    pub(crate) fn log_is_empty(&self) -> Result<bool, String> {
+        let log_len = len(&self.log()).map_err(|error| self.refuses(&error))?;
+        Ok(log_len.unwrap_or(0) == 0)
+    }
+
+    /// Whether a program that writes without a log was interrupted.
+    pub(crate) fn has_journal(&self) -> bool {
+        matches!(len(&self.beside("-journal")), Ok(Some(1..)))
+    }
+
     fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = OsString::from(&self.path);
         name.push(suffix);
@@ -85,7 +110,7 @@ impl SqliteFile {
         let name = self.path.display();
         let unreadable = |error| format!("cannot open the file `{name}`: {error}");
         let marker = self.marker().read()?;
-        let log = self.beside("-wal");
+        let log = self.log();
         let log_len = len(&log).map_err(unreadable)?.unwrap_or(0);
         let state = match len(&self.path).map_err(unreadable)? {
             None => "missing",
@@ -133,12 +158,13 @@ impl SqliteFile {
             ));
         }
         if log_len > 0 {
-            let log = self.beside("-wal");
+            let log = self.log();
             return sqlite_log::check(&log).map_err(|reason| {
                 format!(
                     "the log `{}` of the database `{name}` {reason}, and opening the database would lose what is in the log: restore both \
-                     from a backup, or move the log away to go on with what is in `{name}` alone",
-                    log.display()
+                     from a backup, or move the log away and delete `{}` to go on with what is in `{name}` alone",
+                    log.display(),
+                    self.commits().path().display()
                 )
             });
         }
@@ -162,7 +188,7 @@ impl SqliteFile {
         let Ok(this_process) = fs::metadata("/proc/self") else {
             return Ok(());
         };
-        for suffix in ["", "-wal", "-shm", ".id"] {
+        for suffix in ["", "-wal", "-shm", ".id", ".commits"] {
             let path = self.beside(suffix);
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;

@@ -7,10 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection,
+    sql_query,
+};
 use runtime::{Fault, Process, Supervisor};
 use storage::{
-    Database, DatabaseUrl, Error,
+    Database, DatabaseUrl, Error, Migrations,
     testing::{TestDatabase, databases},
 };
 use tempfile::TempDir;
@@ -51,6 +54,20 @@ impl Crashed {
         Self(image)
     }
 
+    /// The same files again.
+    fn copy(&self) -> Self {
+        let copy = Self(tempfile::tempdir().unwrap());
+        for entry in fs::read_dir(self.0.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.0.path().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    fn read_main(&self) -> Vec<u8> {
+        fs::read(self.path("")).unwrap()
+    }
+
     fn path(&self, suffix: &str) -> PathBuf {
         self.0.path().join(format!("notes.db{suffix}"))
     }
@@ -82,8 +99,38 @@ impl Crashed {
         said
     }
 
+    /// Changes how many commits were acknowledged.
+    fn note(&self, commits: u64) {
+        let said = fs::read_to_string(self.path(".commits")).unwrap();
+        let identity = said.split(' ').next().unwrap();
+        fs::write(self.path(".commits"), format!("{identity} {commits:020}\n")).unwrap();
+    }
+
+    /// How many commits were acknowledged.
+    fn noted(&self) -> u64 {
+        let said = fs::read_to_string(self.path(".commits")).unwrap();
+        said.trim().split(' ').next_back().unwrap().parse().unwrap()
+    }
+
+    /// Runs SQL as a program that knows nothing of this one; its connection is closed afterwards.
+    fn outside(&self, sql: &str) {
+        let path = self.path("").display().to_string();
+        let mut conn = SqliteConnection::establish(&path).unwrap();
+        conn.batch_execute(sql).unwrap();
+    }
+
+    /// Cuts the log.
+    fn cut_log(&self, len: u64) {
+        let log = fs::OpenOptions::new().write(true).open(self.path("-wal"));
+        log.unwrap().set_len(len).unwrap();
+    }
+
+    fn log_len(&self) -> u64 {
+        fs::metadata(self.path("-wal")).unwrap().len()
+    }
+
     fn contents(&self) -> Vec<Option<Vec<u8>>> {
-        ["", "-wal", ".id"]
+        ["", "-wal", ".id", ".commits"]
             .map(|suffix| fs::read(self.path(suffix)).ok())
             .into()
     }
@@ -116,14 +163,256 @@ async fn start(path: &Path) -> (Database, Supervisor) {
 #[test]
 fn a_crash_loses_nothing_and_is_not_refused() {
     assert_eq!(Crashed::new().notes(), 5);
-    // The last transaction may be cut off anywhere, or not have reached the disk.
+    // The last transaction may be cut off anywhere, or not have reached the disk, if nobody was told of it.
     let torn = Crashed::new();
+    torn.note(4);
     let len = fs::metadata(torn.path("-wal")).unwrap().len();
     torn.overwrite("-wal", len - 100, &[7; 100]);
     assert_eq!(torn.notes(), 4);
     let unwritten = Crashed::new();
     unwritten.overwrite("-wal", len, &[0; 9_000]);
     assert_eq!(unwritten.notes(), 5);
+}
+
+/// What one commit of a note takes in the log: a page of the notes, of their index and of the count.
+const COMMIT_LEN: u64 = 3 * (24 + 4_096);
+
+#[test]
+fn a_log_that_was_lost_or_cut_short_is_refused_and_nothing_is_changed() {
+    type Loss = fn(&Crashed);
+    let losses: [(&str, u64, Loss); 6] = [
+        ("removed", 5, |crashed| {
+            fs::remove_file(crashed.path("-wal")).unwrap();
+        }),
+        ("removed with its index", 5, |crashed| {
+            fs::remove_file(crashed.path("-wal")).unwrap();
+            fs::remove_file(crashed.path("-shm")).unwrap();
+        }),
+        ("emptied", 5, |crashed| crashed.cut_log(0)),
+        ("cut after its header", 5, |crashed| crashed.cut_log(32)),
+        ("cut by three commits", 3, |crashed| {
+            crashed.cut_log(crashed.log_len() - 2 * COMMIT_LEN - 1);
+        }),
+        ("cut by a byte", 1, |crashed| {
+            crashed.cut_log(crashed.log_len() - 1);
+        }),
+    ];
+    for (loss, lost, lose) in losses {
+        let crashed = Crashed::new();
+        assert_eq!(crashed.noted(), 5);
+        let log = fs::read(crashed.path("-wal")).unwrap();
+        lose(&crashed);
+        for _ in 0..2 {
+            let said = crashed.refusal();
+            let count = format!("lost the last {lost} of the commits");
+            assert!(said.contains(&count), "{loss}: {said}");
+            assert!(said.contains("notes.db.commits"), "{loss}: {said}");
+        }
+        // The log may be put back, for nothing was changed.
+        let left = fs::read(crashed.path("-wal")).ok();
+        fs::write(crashed.path("-wal"), log).unwrap();
+        let whole = crashed.copy();
+        assert_eq!(whole.notes(), 5, "{loss}");
+        // Or an operator goes on with what is left.
+        fs::remove_file(crashed.path("-wal")).unwrap();
+        if let Some(left) = left {
+            fs::write(crashed.path("-wal"), left).unwrap();
+        }
+        fs::remove_file(crashed.path(".commits")).unwrap();
+        if lost < 5 {
+            assert_eq!(crashed.notes(), 5 - i64::try_from(lost).unwrap(), "{loss}");
+        } else {
+            in_system(async { drop(start(&crashed.path("")).await) });
+        }
+    }
+}
+
+#[test]
+fn an_older_copy_in_place_of_a_crashed_database_is_refused_until_it_is_meant() {
+    let crashed = Crashed::new();
+    let (older, stopped) = (crashed.copy(), crashed.copy());
+    older.outside("DELETE FROM notes WHERE id > 1; UPDATE marquee_commits SET number = 2");
+    fs::copy(older.path(""), crashed.path("")).unwrap();
+    fs::remove_file(crashed.path("-wal")).unwrap();
+    assert!(crashed.refusal().contains("lost the last 3"));
+    fs::remove_file(crashed.path(".commits")).unwrap();
+    assert_eq!(crashed.notes(), 2);
+
+    // After a stop nothing is open, and an older copy is what it is.
+    assert_eq!(stopped.notes(), 5);
+    assert_eq!(stopped.noted(), 0);
+    fs::copy(older.path(""), stopped.path("")).unwrap();
+    assert_eq!(stopped.notes(), 2);
+}
+
+#[test]
+fn no_instant_of_a_crash_is_refused() {
+    type Step = fn(&Crashed);
+    let steps: [(&str, i64, Step); 16] = [
+        ("before the database is made", 0, |image| {
+            for suffix in ["-wal", ".id", ".commits"] {
+                fs::remove_file(image.path(suffix)).unwrap();
+            }
+            fs::write(image.path(""), "").unwrap();
+        }),
+        ("before it has an identity", 5, |image| {
+            image.outside("DROP TABLE marquee_identity; DROP TABLE marquee_commits");
+            fs::remove_file(image.path(".id")).unwrap();
+            fs::remove_file(image.path(".commits")).unwrap();
+        }),
+        ("before its marker is written", 5, |image| {
+            image.outside("DROP TABLE marquee_commits");
+            fs::remove_file(image.path(".id")).unwrap();
+            fs::remove_file(image.path(".commits")).unwrap();
+        }),
+        ("before there is a count", 5, |image| {
+            image.outside("DROP TABLE marquee_commits");
+            fs::remove_file(image.path(".commits")).unwrap();
+        }),
+        ("before commits are noted", 5, |image| {
+            fs::remove_file(image.path(".commits")).unwrap();
+        }),
+        ("before the first line is there", 5, |image| {
+            fs::write(image.path(".commits"), "").unwrap();
+        }),
+        ("within the first line", 5, |image| {
+            let said = fs::read(image.path(".commits")).unwrap();
+            fs::write(image.path(".commits"), &said[..said.len() / 2]).unwrap();
+        }),
+        ("before the first commit", 5, |image| image.note(0)),
+        ("before a commit is noted", 5, |image| image.note(4)),
+        ("before a commit is complete", 4, |image| {
+            image.note(4);
+            image.cut_log(image.log_len() - 1);
+        }),
+        ("within a commit's first page", 4, |image| {
+            image.note(4);
+            image.cut_log(image.log_len() - COMMIT_LEN + 100);
+        }),
+        ("within the move of the log", 5, |image| {
+            let moved = image.copy();
+            moved.outside("PRAGMA wal_checkpoint(TRUNCATE)");
+            let (before, after) = (image.read_main(), moved.read_main());
+            let half = after.len() / 2 / 4_096 * 4_096;
+            let mixed = [&after[..half], &before[half.min(before.len())..]].concat();
+            fs::write(image.path(""), mixed).unwrap();
+        }),
+        ("after the move, before the log is emptied", 5, |image| {
+            let log = fs::read(image.path("-wal")).unwrap();
+            image.outside("PRAGMA wal_checkpoint(TRUNCATE)");
+            fs::write(image.path("-wal"), log).unwrap();
+        }),
+        ("after the log was emptied", 5, |image| {
+            image.outside("PRAGMA wal_checkpoint(TRUNCATE)");
+            fs::write(image.path("-wal"), "").unwrap();
+        }),
+        ("after the log was removed", 5, |image| {
+            image.outside("PRAGMA wal_checkpoint(TRUNCATE)");
+            assert!(!image.path("-wal").exists());
+        }),
+        ("after the note was taken back", 5, |image| {
+            image.outside("PRAGMA wal_checkpoint(TRUNCATE)");
+            image.note(0);
+        }),
+    ];
+    let crashed = Crashed::new();
+    for (step, notes, make) in steps {
+        eprintln!("{step}");
+        let image = crashed.copy();
+        make(&image);
+        let url = DatabaseUrl::Sqlite(image.path(""));
+        storage::probe("test", &url).unwrap();
+        if notes == 0 {
+            in_system(async { drop(start(&image.path("")).await) });
+        } else {
+            assert_eq!(image.notes(), notes, "{step}");
+        }
+        assert_eq!(image.noted(), 0, "{step}: it was stopped");
+    }
+}
+
+#[test]
+fn another_program_may_use_a_crashed_database_before_it_is_started_again() {
+    let crashed = Crashed::new();
+    crashed.outside("INSERT INTO notes VALUES (100, 'older release')");
+    assert!(!crashed.path("-wal").exists());
+    assert_eq!(crashed.noted(), 5);
+    assert_eq!(crashed.notes(), 6);
+    // One that writes without a log, and was killed: its journal is rolled back.
+    let crashed = Crashed::new();
+    crashed.outside("PRAGMA journal_mode = DELETE");
+    assert_eq!(crashed.notes(), 5);
+}
+
+#[test]
+fn a_log_that_was_lost_while_it_was_moved_is_refused() {
+    let crashed = Crashed::new();
+    crashed.outside(
+        "CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT); CREATE INDEX words_word ON words (word);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+         INSERT INTO words SELECT i, hex(randomblob(20)) FROM n;",
+    );
+    let moved = crashed.copy();
+    moved.outside("DELETE FROM words WHERE id > 1000; UPDATE marquee_commits SET number = 6");
+    let (before, after) = (crashed.read_main(), moved.read_main());
+    let half = before.len() / 2 / 4_096 * 4_096;
+    fs::write(crashed.path(""), [&after[..half], &before[half..]].concat()).unwrap();
+    crashed.note(6);
+    let said = crashed.refusal();
+    assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn what_one_program_commits_while_another_stops_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.db");
+    let crashed = Crashed(tempfile::tempdir().unwrap());
+    in_system(async {
+        let (one, one_supervisor) = start(&path).await;
+        let table = "CREATE TABLE notes (id BIGINT NOT NULL PRIMARY KEY, word TEXT NOT NULL);";
+        one.write(|conn| conn.batch_execute(table)).await.unwrap();
+        let (other, other_supervisor) = start(&path).await;
+        for id in 0..4 {
+            let database = if id % 2 == 0 { &one } else { &other };
+            database.write(move |conn| insert(conn, id)).await.unwrap();
+        }
+        drop(one);
+        one_supervisor.stop(std::time::Duration::from_secs(5)).await;
+        other.write(|conn| insert(conn, 4)).await.unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), crashed.0.path().join(entry.file_name())).unwrap();
+        }
+        drop(other);
+        other_supervisor
+            .stop(std::time::Duration::from_secs(5))
+            .await;
+    });
+    assert_eq!(crashed.noted(), 5);
+    assert_eq!(crashed.copy().notes(), 5);
+    fs::remove_file(crashed.path("-wal")).unwrap();
+    assert!(crashed.refusal().contains("lost the last 1 "));
+}
+
+#[test]
+fn a_write_that_changes_nothing_is_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.db");
+    in_system(async {
+        let (database, _supervisor) = start(&path).await;
+        let len = || fs::metadata(folder.path().join("notes.db-wal")).map(|log| log.len());
+        let table = "CREATE TABLE notes (id BIGINT NOT NULL PRIMARY KEY, word TEXT NOT NULL);";
+        database
+            .write(|conn| conn.batch_execute(table))
+            .await
+            .unwrap();
+        database.write(|conn| insert(conn, 1)).await.unwrap();
+        let before = len().unwrap();
+        database.write(|conn| count(conn, "notes")).await.unwrap();
+        assert_eq!(len().unwrap(), before);
+        database.write(|conn| insert(conn, 2)).await.unwrap();
+        assert_eq!(len().unwrap(), before + COMMIT_LEN);
+    });
 }
 
 #[test]
@@ -190,7 +479,9 @@ fn a_damaged_log_is_refused_and_kept() {
         let said = crashed.refusal();
         assert!(said.contains("notes.db-wal"), "{what}: {said}");
         // An operator who moves the log goes on with what is in the main file.
+        assert!(said.contains("notes.db.commits"), "{what}: {said}");
         fs::rename(crashed.path("-wal"), crashed.path(".away")).unwrap();
+        fs::remove_file(crashed.path(".commits")).unwrap();
         in_system(async { drop(start(&crashed.path("")).await) });
     }
     let cut = Crashed::new();
