@@ -177,12 +177,10 @@ fn run(
         DbConnection::Mysql(conn) => Steps(&migrations.mysql).run_on(conn),
     };
     applied.map_err(&failed)?;
-    if let Some(column) = schema::missing_column(conn, migrations.sqlite).map_err(&failed)? {
+    if let Some(missing) = schema::missing(conn, migrations.sqlite).map_err(&failed)? {
         return Err(Fault::bad_setting(
             setting,
-            format!(
-                "the database {url} has no `{column}`, which its steps have made: give the column its name back, or restore a backup"
-            ),
+            format!("the database {url} has {missing}, or restore a backup"),
         ));
     }
     match migrations.fill {

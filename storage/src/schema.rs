@@ -49,11 +49,22 @@ fn versions<DB: diesel::backend::Backend>(
     Ok(versions.collect())
 }
 
-/// Returns `table.column` of a column that the database lacks after the steps, if there is one.
-pub(crate) fn missing_column(
+/// What a database lacks after the steps.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Missing {
+    /// The name of a table.
+    #[error("no table `{0}`, which its steps have made: give the table its name back")]
+    Table(String),
+    /// `table.column`.
+    #[error("no column `{0}`, which its steps have made: give the column its name back")]
+    Column(String),
+}
+
+/// Returns the first table or column that the database lacks after the steps, if there is one.
+pub(crate) fn missing(
     conn: &mut DbConnection,
     steps: EmbeddedMigrations,
-) -> Result<Option<String>, BoxedError> {
+) -> Result<Option<Missing>, BoxedError> {
     let mut model = SqliteConnection::establish(":memory:")?;
     model.run_pending_migrations(steps)?;
     let expected = columns(sql_query(SQLITE_COLUMNS).load(&mut model)?);
@@ -61,7 +72,19 @@ pub(crate) fn missing_column(
         DbConnection::Sqlite(conn) => columns(sql_query(SQLITE_COLUMNS).load(conn)?),
         DbConnection::Mysql(conn) => columns(sql_query(MYSQL_COLUMNS).load(conn)?),
     };
-    Ok(expected.difference(&found).next().cloned())
+    Ok(first_missing(&expected, &found))
+}
+
+fn first_missing(expected: &BTreeSet<String>, found: &BTreeSet<String>) -> Option<Missing> {
+    let column = expected.difference(found).next()?;
+    let table = column.split('.').next().unwrap_or(column);
+    let has_table = found
+        .iter()
+        .any(|found| found.split('.').next() == Some(table));
+    Some(match has_table {
+        true => Missing::Column(column.clone()),
+        false => Missing::Table(table.to_owned()),
+    })
 }
 
 /// Reads one row of each table of a SQLite database, so that damage to its first pages shows.

@@ -647,19 +647,7 @@ fn a_database_of_a_newer_release_or_with_a_renamed_column_is_refused() {
     for (service, migrations, table) in SERVICES {
         for database in databases(&format!("newer_{service}")) {
             database.migrate(migrations());
-            let refusal = || {
-                let mut said = String::new();
-                in_system(async {
-                    let supervisor = Supervisor::new("storage-test", &Process::new());
-                    let group = supervisor.group("storage");
-                    let opened =
-                        Database::open(&group, service, "test", database.url(), migrations()).await;
-                    let fault = opened.err().expect("it is refused");
-                    assert!(matches!(fault, Fault::BadSetting { .. }), "{fault:?}");
-                    said = fault.to_string();
-                });
-                said
-            };
+            let refusal = || refusal_of(&database, migrations());
             outside(&database, |conn| {
                 let newer =
                     "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231235959')";
@@ -677,7 +665,41 @@ fn a_database_of_a_newer_release_or_with_a_renamed_column_is_refused() {
                 conn.batch_execute(&rename).unwrap();
             });
             let said = refusal();
-            assert!(said.contains(&format!("{table}.created_at")), "{said}");
+            let column = format!("no column `{table}.created_at`");
+            assert!(said.contains(&column), "{said}");
+        }
+    }
+}
+
+/// What a service's database is refused with.
+fn refusal_of(database: &TestDatabase, migrations: Migrations) -> String {
+    let mut said = String::new();
+    in_system(async {
+        let supervisor = Supervisor::new("storage-test", &Process::new());
+        let group = supervisor.group("storage");
+        let opened = Database::open(&group, "service", "test", database.url(), migrations).await;
+        let fault = opened.err().expect("it is refused");
+        assert!(matches!(fault, Fault::BadSetting { .. }), "{fault:?}");
+        said = fault.to_string();
+    });
+    said
+}
+
+#[test]
+fn a_database_without_one_of_its_tables_is_refused_and_the_table_is_named() {
+    let outboxes = ["movie_outbox", "outbox"];
+    for ((service, migrations, table), outbox) in SERVICES.into_iter().zip(outboxes) {
+        for (table, sql) in [
+            (table, format!("ALTER TABLE {table} RENAME TO put_aside")),
+            (outbox, format!("DROP TABLE {outbox}")),
+        ] {
+            for database in databases(&format!("without_{service}_{table}")) {
+                database.migrate(migrations());
+                outside(&database, |conn| conn.batch_execute(&sql).unwrap());
+                let said = refusal_of(&database, migrations());
+                assert!(said.contains(&format!("has no table `{table}`")), "{said}");
+                assert!(said.contains("backup"), "{said}");
+            }
         }
     }
 }
