@@ -6,7 +6,7 @@ use bus::{BusSettings, BusUrl};
 use clap::Args;
 use runtime::{
     Fault, Prepared, Program, ServiceAddress,
-    settings::{Claimed, bind, claim_folder, name, reachable},
+    settings::{Claimed, Open, bind, bind_open, claim_folder, name, reachable},
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
@@ -104,9 +104,9 @@ impl Program for Settings {
         }
         settings.check_databases()?;
 
-        let http = bind("http-addr", settings.pages.http_addr)?;
-        let grpc = bind("grpc-addr", settings.grpc_addr)?;
-        let catalog_grpc = bind("catalog-grpc-addr", settings.catalog_grpc_addr)?;
+        let http = bind_open("http-addr", settings.pages.http_addr, Open::Pages)?;
+        let grpc = bind_open("grpc-addr", settings.grpc_addr, Open::Calls)?;
+        let catalog_grpc = bind_open("catalog-grpc-addr", settings.catalog_grpc_addr, Open::Calls)?;
         let ops = settings.pages.ops.bind()?;
         let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
         let http_addr = http.local_addr().map_err(failed)?;

@@ -53,7 +53,11 @@ impl Listeners {
         };
         storage::probe(&config.database_setting, &config.database())?;
         Ok(Self {
-            grpc: settings::bind("catalog-grpc-addr", config.catalog_grpc_addr)?,
+            grpc: settings::bind_open(
+                "catalog-grpc-addr",
+                config.catalog_grpc_addr,
+                settings::Open::Calls,
+            )?,
             claim,
         })
     }

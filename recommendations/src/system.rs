@@ -69,7 +69,7 @@ impl Listeners {
         };
         storage::probe(&config.database_setting, &config.database())?;
         Ok(Self {
-            grpc: settings::bind("grpc-addr", config.grpc_addr)?,
+            grpc: settings::bind_open("grpc-addr", config.grpc_addr, settings::Open::Calls)?,
             claim,
         })
     }

@@ -76,6 +76,34 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes a folder and all that is in it to other users, as far as it is this user's: earlier versions
+/// made it readable for all. Links are not followed, except that `path` may be one.
+///
+/// # Errors
+///
+/// If something in it cannot be read, or its permissions cannot be changed.
+pub fn close_tree(path: &Path) -> io::Result<()> {
+    close_own(path, &fs::metadata(path)?)?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            close_tree(&entry.path())?;
+        } else if metadata.is_file() {
+            close_own(&entry.path(), &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn close_own(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+    let mode = metadata.permissions().mode();
+    if mode & OTHERS == 0 || metadata.uid() != geteuid().as_raw() {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode & 0o7700))
+}
+
 /// Whether a folder holds what this system keeps, or nothing: a folder with other things in it may
 /// be shared on purpose.
 fn is_data_folder(path: &Path) -> io::Result<bool> {
@@ -247,6 +275,46 @@ mod tests {
             writable_folder(&path).unwrap();
             assert_eq!(mode(&path), permissions);
         }
+    }
+
+    #[test]
+    fn a_tree_is_closed_and_what_its_links_lead_to_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("deep/deeper")).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let files = ["tree/lock", "tree/deep/deeper/log", "elsewhere/film"];
+        for file in files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        symlink(&elsewhere, tree.join("deep/link")).unwrap();
+        symlink(elsewhere.join("film"), tree.join("link")).unwrap();
+        let modes = |permissions: [(&str, u32); 6]| {
+            for (path, permissions) in permissions {
+                assert_eq!(mode(&folder.path().join(path)), permissions, "{path}");
+            }
+        };
+        for (path, permissions) in [
+            ("tree", 0o755),
+            ("tree/deep/deeper", 0o750),
+            ("tree/lock", 0o644),
+            ("tree/deep/deeper/log", 0o640),
+            ("elsewhere", 0o755),
+            ("elsewhere/film", 0o644),
+        ] {
+            let permissions = Permissions::from_mode(permissions);
+            fs::set_permissions(folder.path().join(path), permissions).unwrap();
+        }
+        close_tree(&tree).unwrap();
+        modes([
+            ("tree", 0o700),
+            ("tree/deep/deeper", 0o700),
+            ("tree/lock", 0o600),
+            ("tree/deep/deeper/log", 0o600),
+            ("elsewhere", 0o755),
+            ("elsewhere/film", 0o644),
+        ]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     Fault, Process, Shutdown, files, health_check, memory, ops,
     process::{self, Service},
     resources,
-    settings::{self, Command, FolderClaim},
+    settings::{self, Command, ExposedFile, FolderClaim},
     telemetry::{self, LogSettings},
 };
 
@@ -107,13 +107,8 @@ struct Cli<P: Args> {
 
 /// Runs the program `P`.
 pub fn main<P: Program>() -> ExitCode {
-    let command = Cli::<P>::command()
-        .name(P::NAME)
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(P::ABOUT)
-        .long_about(P::ABOUT);
-    let cli: Cli<P> = match settings::parse(command) {
-        Ok(cli) => cli,
+    let (cli, exposed): (Cli<P>, _) = match settings::parse(command::<P>()) {
+        Ok(parsed) => parsed,
         Err(code) => return code,
     };
     if cli.command == Some(Command::Health) {
@@ -121,7 +116,7 @@ pub fn main<P: Program>() -> ExitCode {
     }
     files::keep_private();
     memory::tune();
-    process::main(|stop| run(cli.settings, cli.log, stop))
+    process::main(|stop| run(cli.settings, cli.log, exposed, stop))
 }
 
 /// Starts `services`, none of which is forgotten by who asks meanwhile whether the process can serve.
@@ -133,8 +128,26 @@ fn start(services: Vec<Startable>, process: &Process) -> Result<Vec<Service>, Fa
     services.into_iter().map(start).collect()
 }
 
-async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Result<(), Fault> {
+fn command<P: Program>() -> clap::Command {
+    Cli::<P>::command()
+        .name(P::NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(P::ABOUT)
+        .long_about(P::ABOUT)
+        // Flags may stand behind `health`, too.
+        .mut_args(|argument| argument.global(true))
+}
+
+async fn run<P: Program>(
+    settings: P,
+    log: LogSettings,
+    exposed: Vec<ExposedFile>,
+    stop: Shutdown,
+) -> Result<(), Fault> {
     telemetry::init(&log)?;
+    for file in &exposed {
+        file.warn();
+    }
     resources::raise_descriptors()?;
     let Prepared {
         ops,
@@ -161,6 +174,8 @@ async fn run<P: Program>(settings: P, log: LogSettings, stop: Shutdown) -> Resul
 mod tests {
     use std::sync::mpsc;
 
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[actix_rt::test]
@@ -183,6 +198,46 @@ mod tests {
         assert_eq!(services.len(), names.len());
         for _ in &names {
             assert_eq!(told.recv().unwrap(), names);
+        }
+    }
+
+    #[derive(Debug, Args)]
+    struct Settings {
+        #[arg(long, env, default_value = "127.0.0.1:5000")]
+        http_addr: SocketAddr,
+    }
+
+    impl Program for Settings {
+        const NAME: &'static str = "test";
+        const ABOUT: &'static str = "A program";
+
+        fn health_addr(&self) -> SocketAddr {
+            self.http_addr
+        }
+
+        fn prepare(self) -> Result<Prepared, Fault> {
+            Err(Fault::Failed("it is never run".into()))
+        }
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_behind_the_command() {
+        for (arguments, address) in [
+            (&["health"][..], "127.0.0.1:5000"),
+            (&["health", "--http-addr", "127.0.0.1:7"], "127.0.0.1:7"),
+            (&["--http-addr", "127.0.0.1:7", "health"], "127.0.0.1:7"),
+            (
+                &["--http-addr=127.0.0.1:7", "health", "--log=debug"],
+                "127.0.0.1:7",
+            ),
+        ] {
+            let arguments = ["test"].iter().chain(arguments);
+            let matches = command::<Settings>()
+                .try_get_matches_from(arguments)
+                .unwrap();
+            let cli: Cli<Settings> = Cli::from_arg_matches(&matches).unwrap();
+            assert_eq!(cli.command, Some(Command::Health));
+            assert_eq!(cli.settings.health_addr().to_string(), address);
         }
     }
 }

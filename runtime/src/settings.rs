@@ -20,11 +20,12 @@ use clap::{
 
 pub use self::quantity::{age, size};
 pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
+pub(crate) use self::sources::ExposedFile;
 use self::sources::Sources;
 use crate::process::Fault;
 
 pub use crate::files::{
-    Claimed, FolderClaim, claim_folder, keep_secret, open_lock, writable_folder,
+    Claimed, FolderClaim, claim_folder, close_tree, keep_secret, open_lock, writable_folder,
 };
 
 /// Where operators are answered unless a setting says otherwise.
@@ -42,24 +43,28 @@ const FILES: &str = "What may hold a secret (keys, and URLs with passwords) may 
                      that holds the value.";
 
 /// Reads a program's settings from its flags and environment, and from files that the environment
-/// names: `SECRET_KEY_FILE` that of `SECRET_KEY`, and so for all that may hold a secret.
+/// names: `SECRET_KEY_FILE` that of `SECRET_KEY`, and so for all that may hold a secret. Also returns which of
+/// these files others can read.
 ///
 /// # Errors
 ///
 /// The exit code, after the reason (or the help that was asked for) has been printed: 0 for
 /// `--help` and `--version`, 64 for settings that cannot be read.
-pub(crate) fn parse<C: FromArgMatches>(command: clap::Command) -> Result<C, ExitCode> {
+pub(crate) fn parse<C: FromArgMatches>(
+    command: clap::Command,
+) -> Result<(C, Vec<ExposedFile>), ExitCode> {
     let command = command.after_help(FILES);
     let sources = Sources::read(command, env::args_os().collect(), |name| env::var_os(name));
     let Sources {
         mut command,
         arguments,
+        exposed,
     } = sources.map_err(refuse)?;
     let settings = command
         .try_get_matches_from_mut(arguments)
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
         .map_err(|error| error.format(&mut command));
-    settings.map_err(|error| {
+    let settings = settings.map_err(|error| {
         if matches!(
             error.kind(),
             ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
@@ -69,7 +74,8 @@ pub(crate) fn parse<C: FromArgMatches>(command: clap::Command) -> Result<C, Exit
             return ExitCode::SUCCESS;
         }
         refuse(refusal(&error))
-    })
+    });
+    Ok((settings?, exposed))
 }
 
 fn refuse(reason: String) -> ExitCode {
@@ -126,6 +132,52 @@ pub fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
     Ok(listener)
 }
 
+/// What everybody can do who reaches an address, because nothing asks for credentials there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Read and edit, on the pages.
+    Pages,
+    /// Call a gRPC service.
+    Calls,
+}
+
+impl Open {
+    /// What the log says of `address`, the value of the setting `flag`, if it can be reached from elsewhere.
+    fn warning(self, flag: &str, address: SocketAddr) -> Option<String> {
+        if address.ip().to_canonical().is_loopback() {
+            return None;
+        }
+        let (risk, remedy) = match self {
+            Self::Pages => (
+                "edit the films and preferences, for there are no accounts",
+                "let only a proxy that authenticates its users reach it",
+            ),
+            Self::Calls => (
+                "read and change everything by gRPC, which asks for no credentials",
+                "let only the other services reach it",
+            ),
+        };
+        let setting = name(flag);
+        Some(format!(
+            "{setting} is {address}, which is no loopback address: everybody who reaches it can {risk}; {remedy}, or choose a loopback address"
+        ))
+    }
+}
+
+/// Listens on `address` as [`bind`] does, where nothing asks for credentials. If others than this machine can
+/// reach the address the log says so, once.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn bind_open(flag: &str, address: SocketAddr, open: Open) -> Result<TcpListener, Fault> {
+    let listener = bind(flag, address)?;
+    if let Some(warning) = open.warning(flag, address) {
+        tracing::warn!(%address, "{warning}");
+    }
+    Ok(listener)
+}
+
 /// Where a socket of this machine is reached from within it: one that listens on every address is
 /// reached over loopback.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
@@ -168,6 +220,27 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_is_told_of() {
+        for (address, is_told) in [
+            ("127.0.0.1:5000", false),
+            ("127.3.2.1:5000", false),
+            ("[::1]:5000", false),
+            ("[::ffff:127.0.0.1]:5000", false),
+            ("0.0.0.0:5000", true),
+            ("[::]:5000", true),
+            ("192.168.1.2:5000", true),
+        ] {
+            for (open, word) in [(Open::Pages, "proxy"), (Open::Calls, "services")] {
+                let warning = open.warning("http-addr", address.parse().unwrap());
+                assert_eq!(warning.is_some(), is_told, "{address}");
+                let warning = warning.unwrap_or_else(|| format!("--http-addr {word}"));
+                assert!(warning.starts_with("--http-addr"), "{warning}");
+                assert!(warning.contains(word), "{warning}");
+            }
+        }
+    }
 
     #[test]
     fn a_refused_value_is_named_by_its_setting_and_not_shown() {

@@ -132,6 +132,55 @@ async fn a_secret_may_be_in_a_file() {
 }
 
 #[tokio::test]
+async fn what_others_can_reach_or_read_is_told_of_once() {
+    let mut system = System::plain().await;
+    let mut settings = system.settings("marquee");
+    system.stop().await;
+    let folder = TempDir::new().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "a key that cannot be guessed, or so\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for (name, address) in &mut settings {
+        if ["HTTP_ADDR", "GRPC_ADDR"].contains(&name.as_str()) {
+            *address = address.replace("127.0.0.1", "0.0.0.0");
+        }
+    }
+    let key = key.to_str().unwrap().to_owned();
+    settings.push(("SECRET_KEY_FILE".to_owned(), key));
+    system.launch_with("marquee", &settings);
+    system.ready("marquee").await;
+    let log = system.program("marquee").stderr();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 3, "{log}");
+    for setting in [
+        "(SECRET_KEY_FILE)",
+        "--http-addr (HTTP_ADDR)",
+        "--grpc-addr (GRPC_ADDR)",
+    ] {
+        let told = warnings.iter().filter(|line| line.contains(setting));
+        assert_eq!(told.count(), 1, "{setting}: {log}");
+    }
+    assert!(!log.contains("a key that"), "{log}");
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn health_is_asked_with_flags_before_or_behind_it() {
+    let mut system = System::plain().await;
+    let address = system.http.to_string();
+    for flags in [
+        ["health", "--http-addr", &address],
+        ["--http-addr", &address, "health"],
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut health = Program::start_with("marquee", folder.path(), &[], &flags);
+        let status = health.end_within(Duration::from_secs(5)).await;
+        assert_eq!(status.code(), Some(0), "{flags:?}: {}", health.stderr());
+    }
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     for setting in [
         "HTTP_ADDR",

@@ -53,7 +53,7 @@ impl Listeners {
             settings::writable_folder(&config.data_dir)?;
         }
         Ok(Self {
-            http: settings::bind("http-addr", config.pages.http_addr)?,
+            http: settings::bind_open("http-addr", config.pages.http_addr, settings::Open::Pages)?,
         })
     }
 }

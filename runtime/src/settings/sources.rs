@@ -4,13 +4,37 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, Read},
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
 };
 
 use clap::Command;
 
 /// The longest value that a file may hold, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024;
+
+/// The group and all others may read.
+const READABLE_BY_OTHERS: u32 = 0o044;
+
+/// A file that holds a secret, and that other users of the machine can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExposedFile {
+    variable: String,
+    path: PathBuf,
+}
+
+impl ExposedFile {
+    /// Tells the log, once it is there.
+    pub(crate) fn warn(&self) {
+        let (file, variable) = (self.path.display(), self.variable.as_str());
+        tracing::warn!(
+            %file,
+            setting = variable,
+            "other users of this machine can read the secret in `{file}` ({variable}): close the file with `chmod 600`, and change the \
+             secret if it may have been read"
+        );
+    }
+}
 
 /// What is read before clap reads the rest.
 #[derive(Debug)]
@@ -19,6 +43,8 @@ pub(super) struct Sources {
     pub(super) command: Command,
     /// The arguments, with a flag for each setting whose value a file holds.
     pub(super) arguments: Vec<OsString>,
+    /// The files among them that others can read.
+    pub(super) exposed: Vec<ExposedFile>,
 }
 
 impl Sources {
@@ -45,6 +71,7 @@ impl Sources {
                 Some((argument.get_id().clone(), flag, variable, is_secret))
             })
             .collect();
+        let mut exposed = Vec::new();
         for (id, flag, variable, is_secret) in settings {
             let is_given = given(&variable).is_some();
             let is_set = environment(&variable).is_some();
@@ -62,12 +89,23 @@ impl Sources {
             }
             let flag = format!("--{flag}");
             if !has_flag(&arguments, &flag) {
-                let value = content(Path::new(&path))
+                let path = Path::new(&path);
+                let (value, mode) = content(path)
                     .map_err(|error| format!("{setting}: cannot read the file: {error}"))?;
+                if mode & READABLE_BY_OTHERS != 0 {
+                    exposed.push(ExposedFile {
+                        variable: file_variable,
+                        path: path.to_owned(),
+                    });
+                }
                 arguments.insert(1.min(arguments.len()), format!("{flag}={value}").into());
             }
         }
-        Ok(Self { command, arguments })
+        Ok(Self {
+            command,
+            arguments,
+            exposed,
+        })
     }
 }
 
@@ -82,19 +120,19 @@ fn has_flag(arguments: &[OsString], flag: &str) -> bool {
         })
 }
 
-/// The text of a file, without the line end that editors add.
-fn content(path: &Path) -> io::Result<String> {
+/// The text of a file, without the line end that editors add, and its permissions.
+fn content(path: &Path) -> io::Result<(String, u32)> {
     let mut text = String::new();
-    let read = File::open(path)?
-        .take(MAX_FILE_LEN + 1)
-        .read_to_string(&mut text)?;
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let read = file.take(MAX_FILE_LEN + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_FILE_LEN {
         return Err(io::Error::other(format!(
             "it holds more than {MAX_FILE_LEN} bytes"
         )));
     }
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text)
+    Ok((text, mode))
 }
 
 #[cfg(test)]
@@ -138,6 +176,38 @@ mod tests {
             &["test", "--key=of the flag"],
         ] {
             assert_eq!(parse(flag, &file).unwrap().unwrap(), "of the flag");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_told_of() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "a secret").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for (mode, is_exposed) in [
+            (0o600, false),
+            (0o400, false),
+            (0o640, true),
+            (0o604, true),
+            (0o444, true),
+        ] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, permissions).unwrap();
+            for path in [&path, &link] {
+                let variable = |name: &str| {
+                    (name == "SOURCES_TEST_KEY_FILE").then(|| path.clone().into_os_string())
+                };
+                let arguments = vec!["test".into()];
+                let sources = Sources::read(Settings::command(), arguments, variable).unwrap();
+                let told = ExposedFile {
+                    variable: "SOURCES_TEST_KEY_FILE".into(),
+                    path: path.clone(),
+                };
+                let expected = if is_exposed { vec![told] } else { vec![] };
+                assert_eq!(sources.exposed, expected, "{mode:o}");
+            }
         }
     }
 

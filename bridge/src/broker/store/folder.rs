@@ -26,7 +26,8 @@ pub(in crate::broker) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, locks it, and removes what a crash left of streams half deleted or half made.
+    /// Makes the folder if need be, locks it, removes what a crash left of streams half deleted or half made, and
+    /// closes the rest to other users.
     pub(in crate::broker) fn open(data_dir: &Path) -> Result<Self, BrokerError> {
         let streams = data_dir.join(STREAMS);
         fs::create_dir_all(&streams).map_err(at(&streams))?;
@@ -52,6 +53,7 @@ impl Folder {
                 fs::remove_dir_all(&path).map_err(at(&path))?;
             }
         }
+        runtime::settings::close_tree(data_dir).map_err(at(data_dir))?;
         Ok(folder)
     }
 
@@ -130,6 +132,35 @@ mod tests {
         );
         drop(first);
         Folder::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_files_of_an_older_broker_become_the_users_own() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let stream = folder.stream_dir("films");
+        fs::create_dir(&stream).unwrap();
+        let segment = stream.join("0000000000000001.log");
+        fs::write(&segment, b"x").unwrap();
+        drop(folder);
+        let kept = [
+            (dir.path().to_owned(), 0o700),
+            (dir.path().join(STREAMS), 0o700),
+            (stream, 0o700),
+            (dir.path().join(LOCK_FILE), 0o600),
+            (segment, 0o600),
+        ];
+        for (path, mode) in &kept {
+            let open_to_all = fs::Permissions::from_mode(mode | 0o055);
+            fs::set_permissions(path, open_to_all).unwrap();
+        }
+        let _folder = Folder::open(dir.path()).unwrap();
+        for (path, mode) in kept {
+            let found = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{}", path.display());
+        }
     }
 
     #[test]
