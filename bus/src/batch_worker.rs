@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use runtime::Backoff;
+use runtime::{Backoff, telemetry::counted};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
@@ -175,7 +175,8 @@ impl BatchWorker {
                 topic,
                 count,
                 reason,
-                "{count} more events of {topic} are dead letters, the last one because: {reason}"
+                "{} more of {topic}, the last one because: {reason}",
+                counted(count, "dead letter")
             );
         }
     }
@@ -192,8 +193,9 @@ impl BatchWorker {
             count = missing,
             partition = gap.partition,
             offset = gap.from,
-            "the broker deleted {missing} events of {topic} before they were consumed: this consumer was \
-             behind for longer than the topic's limits of age and size allow"
+            "the broker deleted {} of {topic} that had not been consumed: this consumer was \
+             behind for longer than the topic's limits of age and size allow",
+            counted(missing, "event")
         );
         let (handler, condition) = (self.handler.clone(), self.condition.clone());
         tokio::spawn(async move {

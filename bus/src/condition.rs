@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime::{Dependency, Reporter};
+use runtime::{Dependency, Reporter, telemetry::counted};
 
 /// What keeps an actor of the bus from its work, put together from what its tasks notice.
 #[derive(Debug)]
@@ -161,7 +161,8 @@ impl Condition {
         match troubles.missing {
             0 => self.reporter.ready(),
             missing => self.reporter.hindered(format_args!(
-                "the broker deleted {missing} events before they were consumed"
+                "the broker deleted {} that had not been consumed",
+                counted(missing, "event")
             )),
         }
     }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use async_trait::async_trait;
-use runtime::{Backoff, ChildGuard, Group, Handle, Place, Wake};
+use runtime::{Backoff, ChildGuard, Group, Handle, Place, Wake, telemetry::counted};
 
 use crate::{BusError, Event, Producer};
 
@@ -188,7 +188,7 @@ async fn deliver(outbox: Arc<dyn Outbox>, outlet: Arc<dyn Outlet>) -> Result<usi
     let count = waiting.len();
     let events = waiting.into_iter().map(|waiting| waiting.event).collect();
     outlet.publish(events).await.map_err(Trouble::Bus)?;
-    tracing::debug!(count, "published {count} events");
+    tracing::debug!(count, "published {}", counted(count as u64, "event"));
     let deleted = outbox.delete_through(last).await;
     deleted.map_err(|error| Trouble::Outbox("cannot shorten the outbox", error))?;
     Ok(count)

@@ -43,6 +43,12 @@ impl ServiceAddress {
     }
 }
 
+impl std::fmt::Display for ServiceAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl From<std::net::SocketAddr> for ServiceAddress {
     fn from(address: std::net::SocketAddr) -> Self {
         Self(address.to_string())

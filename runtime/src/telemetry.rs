@@ -109,6 +109,12 @@ pub fn like_others(before: u64) -> String {
     }
 }
 
+/// A number of things in words: `counted(1, "film")` is "1 film", `counted(2, "film")` "2 films".
+pub fn counted(count: u64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{plural}")
+}
+
 /// An error and what caused it, in one line.
 pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -156,5 +162,11 @@ mod tests {
         assert_eq!(seldom("the disk is gone"), Some(0));
         assert_eq!(like_others(0), "");
         assert_eq!(like_others(3), " like 3 before it");
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        let words = [0, 1, 2].map(|count| counted(count, "film"));
+        assert_eq!(words, ["0 films", "1 film", "2 films"]);
     }
 }

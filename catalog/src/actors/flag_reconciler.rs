@@ -8,7 +8,9 @@ use actix::{
     WrapFuture,
 };
 use proto::recommendations::RecommendationStatusesRequest;
-use runtime::{Backoff, ChildGuard, Handle, Reporter, Wake, grpc, supervision::in_request};
+use runtime::{
+    Backoff, ChildGuard, Handle, Reporter, Wake, grpc, supervision::in_request, telemetry::counted,
+};
 use storage::Database;
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -295,7 +297,8 @@ impl Page {
             self.reporter.count("flags repaired", count);
             tracing::warn!(
                 count,
-                "{count} films had another flag than recommendations says, and have been repaired"
+                "repaired {} that differed from what recommendations says",
+                counted(count, "flag")
             );
         }
         Ok(Compared { last, suspects })

@@ -10,7 +10,7 @@ use actix::{
 };
 use futures::future::{self, MaybeDone};
 use proto::{FilmId, UserId};
-use runtime::{Backoff, ChildGuard};
+use runtime::{Backoff, ChildGuard, telemetry::counted};
 use storage::Database;
 
 use crate::{
@@ -126,7 +126,9 @@ impl Matcher {
                 tracing::info!(
                     preferences,
                     films,
-                    "read {preferences} preferences and {films} films"
+                    "read {} and {}",
+                    counted(preferences as u64, "preference"),
+                    counted(films as u64, "film")
                 );
                 matcher.index = index;
                 matcher.watermark = Some(watermark);

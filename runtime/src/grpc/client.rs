@@ -25,6 +25,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// first needed, and again whenever it has to. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct ServiceClient {
+    address: ServiceAddress,
     endpoint: Endpoint,
     channel: Channel,
     dependency: Arc<Dependency>,
@@ -41,6 +42,7 @@ impl ServiceClient {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         Self {
+            address: address.clone(),
             channel: endpoint.connect_lazy(),
             endpoint,
             dependency,
@@ -51,15 +53,34 @@ impl ServiceClient {
     /// of the other.
     pub fn on_own_connection(&self) -> Self {
         Self {
+            address: self.address.clone(),
             endpoint: self.endpoint.clone(),
             channel: self.endpoint.connect_lazy(),
             dependency: self.dependency.clone(),
         }
     }
 
-    /// What is known of the service's availability.
-    pub fn dependency(&self) -> &Dependency {
-        &self.dependency
+    /// Notes that the service was needed and is available.
+    pub fn is_there(&self) {
+        self.dependency.is_there();
+    }
+
+    /// Notes that the service was needed and did not answer in time.
+    pub fn is_late(&self, deadline: Duration) {
+        self.dependency.is_gone(format_args!(
+            "{}: no answer within {deadline:?}",
+            self.address
+        ));
+    }
+
+    /// Notes that the service was needed and is unavailable, as `status` says. The log names the address
+    /// that was tried, and the cause.
+    pub fn is_gone(&self, status: &Status) {
+        self.dependency.is_gone(self.absence(status));
+    }
+
+    fn absence(&self, status: &Status) -> String {
+        format!("{}: {}", self.address, reason(status))
     }
 
     /// The connection, for a generated client.
@@ -85,7 +106,7 @@ impl ServiceClient {
             ))),
         };
         match &answer {
-            Err(status) if is_unavailable(status) => self.dependency.is_gone(status.message()),
+            Err(status) if is_unavailable(status) => self.is_gone(status),
             _ => self.dependency.is_there(),
         }
         answer.map(Response::into_inner)
@@ -101,6 +122,20 @@ pub fn request<T>(message: T) -> Request<T> {
         request.metadata_mut().insert(REQUEST_ID_HEADER, value);
     }
     request
+}
+
+/// What a status says, and the first cause of it, which the status leaves out: of "tcp connect error" that the
+/// connection was refused.
+fn reason(status: &Status) -> String {
+    let mut cause = std::error::Error::source(status);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    let said = status.message();
+    match cause.map(ToString::to_string) {
+        Some(cause) if !said.contains(&cause) => format!("{said}: {cause}"),
+        _ => said.to_owned(),
+    }
 }
 
 /// Whether a status says that the service was not there to do what was asked, or had no room for
@@ -128,6 +163,24 @@ pub fn is_timeout(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_address_of_a_service_that_is_unavailable_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let dependency = Arc::new(Dependency::new("films"));
+        let client = ServiceClient::new(dependency, &ServiceAddress::from(address));
+        let mut grpc = tonic::client::Grpc::new(client.channel());
+        let error = grpc.ready().await.unwrap_err();
+        let words = client.absence(&Status::from_error(Box::new(error)));
+        assert!(words.starts_with(&format!("{address}: ")), "{words}");
+        assert!(words.contains("refused"), "{words}");
+        assert_eq!(
+            client.absence(&Status::unavailable("busy")),
+            format!("{address}: busy")
+        );
+    }
 
     #[test]
     fn what_a_service_answers_is_told_from_its_absence() {

@@ -67,7 +67,7 @@ impl ServiceClient {
     ) -> Result<T, Error> {
         match tokio::time::timeout(deadline, call).await {
             Ok(Ok(response)) => {
-                self.client.dependency().is_there();
+                self.client.is_there();
                 Ok(response.into_inner())
             }
             Ok(Err(status)) => {
@@ -78,10 +78,7 @@ impl ServiceClient {
             }
             Err(_) => {
                 if self.service == Service::Recommendations {
-                    let seconds = deadline.as_secs();
-                    self.client
-                        .dependency()
-                        .is_gone(format_args!("no answer within {seconds} s"));
+                    self.client.is_late(deadline);
                 }
                 tracing::debug!(call = name, "{name} was not answered in time");
                 Err(Error::ServiceUnavailable(self.service))
@@ -148,15 +145,15 @@ impl ServiceClient {
 
     /// Tells the log, in the end, that the service is there.
     pub(crate) fn reached(&self) {
-        self.client.dependency().is_there();
+        self.client.is_there();
     }
 
     /// Tells the log, in the end, whether the service can be reached.
     pub(crate) fn note(&self, status: &Status) {
         if is_unavailable(status) {
-            self.client.dependency().is_gone(status.message());
+            self.client.is_gone(status);
         } else {
-            self.client.dependency().is_there();
+            self.client.is_there();
         }
     }
 }
