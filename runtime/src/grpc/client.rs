@@ -171,8 +171,7 @@ mod tests {
         drop(listener);
         let dependency = Arc::new(Dependency::new("films"));
         let client = ServiceClient::new(dependency, &ServiceAddress::from(address));
-        let mut grpc = tonic::client::Grpc::new(client.channel());
-        let error = grpc.ready().await.unwrap_err();
+        let error = client.endpoint.connect().await.unwrap_err();
         let words = client.absence(&Status::from_error(Box::new(error)));
         assert!(words.starts_with(&format!("{address}: ")), "{words}");
         assert!(words.contains("refused"), "{words}");
