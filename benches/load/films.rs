@@ -69,6 +69,7 @@ impl Film {
             rating: 7.5,
             release_year: self.year.clone(),
             version: Some(1),
+            exact_rating: Some(7.5),
         }
     }
 }

@@ -20,7 +20,7 @@ const KEYWORD_BYTES: usize = 256 * 1024;
 
 /// The message that tells recommendations of a film.
 pub(crate) fn film_update(film: Film) -> FilmUpdate {
-    let rating = film.rating_decimal().unwrap_or_default();
+    let exact_rating = film.rating_decimal();
     // Recommendations services that do not look at the texts themselves match these words.
     let words = format!("{} {} {}", film.title, film.description, film.genre).to_lowercase();
     FilmUpdate {
@@ -29,9 +29,10 @@ pub(crate) fn film_update(film: Film) -> FilmUpdate {
         title: film.title,
         description: film.description,
         genre: film.genre,
-        rating,
+        rating: exact_rating.unwrap_or_default(),
         release_year: film.release_year,
         version: Some(film.version),
+        exact_rating,
     }
 }
 

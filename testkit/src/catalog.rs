@@ -262,6 +262,7 @@ impl Calls {
                 description: movie.description.clone(),
                 genre: movie.genre.clone(),
                 rating: movie.rating,
+                exact_rating: movie.exact_rating,
                 release_year: movie.release_year.clone(),
                 ..FilmUpdate::default()
             });

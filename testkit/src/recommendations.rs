@@ -313,6 +313,7 @@ impl State {
                 description: film.description.clone(),
                 genre: film.genre.clone(),
                 rating: film.rating,
+                exact_rating: film.exact_rating,
                 release_year: film.release_year.clone(),
                 matched_keywords: matched.collect(),
             }
@@ -541,6 +542,7 @@ impl Recommendations for Calls {
                 description: String::new(),
                 genre: film.genre.clone(),
                 rating: film.rating,
+                exact_rating: film.exact_rating,
                 release_year: film.release_year.clone(),
                 matched_keywords: Vec::new(),
             })

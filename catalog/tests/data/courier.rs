@@ -91,6 +91,34 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
 }
 
 #[actix_web::test]
+async fn a_rating_of_0_is_told_as_one_and_none_as_none() {
+    for db in databases("courier-rating") {
+        let recommender = FakeRecommendations::start();
+        let world = World::start(&db, recommender.address()).await;
+        for (rating, exact, plain) in [
+            ("0", Some(0.0), 0.0),
+            ("", None, 0.0),
+            ("8.2", Some(8.2), 8.2),
+        ] {
+            let fields = catalog::films::FilmFields {
+                title: format!("Rated {rating}"),
+                rating: rating.into(),
+                ..catalog::films::FilmFields::default()
+            };
+            let draft = catalog::films::FilmDraft::parse(&fields).unwrap();
+            let message = catalog::actors::movie_repository::CreateFilm::new(draft);
+            let film = world.films.ask(message, DEADLINE).await.unwrap().unwrap();
+            delivered(&world).await;
+            let told = recommender.told_of(film.id.as_str());
+            let [Told::Saved(update)] = told.as_slice() else {
+                panic!("{told:?}")
+            };
+            assert_eq!((update.exact_rating, update.rating), (exact, plain));
+        }
+    }
+}
+
+#[actix_web::test]
 async fn what_was_written_while_recommendations_was_unavailable_is_delivered_after_a_restart() {
     for db in databases("courier-unavailable") {
         let recommender = FakeRecommendations::absent();

@@ -4,8 +4,8 @@ use catalog::{
     actors::movie_repository::{GetFilm, ListFilms, UpdateFilm},
     films::{self, FilmId},
 };
-use storage::testing::TestDatabase;
-use testkit::{FakeRecommendations, eventually};
+use storage::testing::{TestDatabase, databases};
+use testkit::{FakeRecommendations, Told, eventually};
 
 use crate::support::{DEADLINE, World, draft, execute};
 
@@ -115,6 +115,37 @@ async fn an_old_mysql_database_is_migrated_in_place() {
     execute(&db, OLD_MYSQL);
     execute(&db, OLD_ROWS);
     is_migrated(db).await;
+}
+
+#[actix_web::test]
+async fn films_with_a_rating_of_0_are_told_of_again() {
+    for db in databases("legacy-ratings") {
+        let migrate = || std::thread::scope(|s| drop(s.spawn(|| db.migrate(films::migrations()))));
+        migrate();
+        execute(
+            &db,
+            "INSERT INTO movies (id, title, rating, created_at, updated_at, version) VALUES
+                ('zero', 'Zero', 0, '2020-01-01 00:00:00', '2020-01-01 00:00:00', 5),
+                ('none', 'None', NULL, '2020-01-01 00:00:00', '2020-01-01 00:00:00', 5),
+                ('some', 'Some', 7, '2020-01-01 00:00:00', '2020-01-01 00:00:00', 5);
+            DELETE FROM __diesel_schema_migrations WHERE version = '20261128000050';",
+        );
+        let recommender = FakeRecommendations::start();
+        let world = World::start(&db, recommender.address()).await;
+        eventually("recommendations is told", || async {
+            !recommender.told().is_empty() && world.outbox_len().await == 0
+        })
+        .await;
+        let told = recommender.told();
+        let [Told::Saved(update)] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert_eq!(
+            (update.title.as_str(), update.exact_rating),
+            ("Zero", Some(0.0))
+        );
+        assert_eq!(update.version, Some(6));
+    }
 }
 
 #[actix_web::test]

@@ -161,7 +161,7 @@ pub(super) fn film_facts(film: FilmUpdate) -> Result<FilmFacts, Error> {
             "keywords must have at most {MAX_KEYWORD_BYTES} bytes together, each counted with 8 more"
         )));
     }
-    let rating = film.rating as f32;
+    let rating = film.exact_rating.unwrap_or(film.rating) as f32;
     if !rating.is_finite() {
         return Err(invalid("rating must be a finite number"));
     }
@@ -170,6 +170,7 @@ pub(super) fn film_facts(film: FilmUpdate) -> Result<FilmFacts, Error> {
         description: film.description,
         genre: film.genre,
         rating,
+        is_rated: film.exact_rating.is_some() || rating > 0.0,
         release_year: film.release_year,
         keywords: film.keywords,
     })
@@ -235,7 +236,7 @@ mod tests {
         };
         assert!(film_facts(film.clone()).is_ok());
         type Edit = fn(&mut FilmUpdate);
-        let edits: [(&str, Edit); 7] = [
+        let edits: [(&str, Edit); 9] = [
             ("title", |film| film.title.push('x')),
             ("description", |film| film.description.push_str("xx")),
             ("genre", |film| film.genre.push('x')),
@@ -245,6 +246,8 @@ mod tests {
             }),
             ("rating", |film| film.rating = f64::NAN),
             ("rating", |film| film.rating = 1e300),
+            ("rating", |film| film.exact_rating = Some(f64::NAN)),
+            ("rating", |film| film.exact_rating = Some(1e300)),
         ];
         for (field, edit) in edits {
             let mut film = film.clone();

@@ -330,14 +330,16 @@ fn users_changed(
 
 fn message(recommended: Recommended) -> MovieRecommendation {
     let Recommended { film, keywords } = recommended;
+    let rating = rating(film.facts.rating);
     MovieRecommendation {
         id: film.id.to_string(),
         title: film.facts.title,
         description: film.facts.description,
         genre: film.facts.genre,
-        rating: rating(film.facts.rating),
+        rating,
         release_year: film.facts.release_year,
         matched_keywords: keywords,
+        exact_rating: film.facts.is_rated.then_some(rating),
     }
 }
 

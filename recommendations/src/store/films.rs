@@ -23,8 +23,10 @@ pub struct FilmFacts {
     pub description: String,
     /// At most 100 characters.
     pub genre: String,
-    /// As the catalog rates it.
+    /// As the catalog rates it; 0 if it does not.
     pub rating: f32,
+    /// Whether the catalog rates it, which `rating` cannot tell from 0.
+    pub is_rated: bool,
     /// At most four characters.
     pub release_year: String,
     /// Further words, from old catalogs.
@@ -48,6 +50,7 @@ impl FilmFacts {
             && self.description == other.description
             && self.genre == other.genre
             && self.rating == other.rating
+            && self.is_rated == other.is_rated
             && self.release_year == other.release_year
     }
 }
@@ -210,6 +213,7 @@ pub fn put(
                         films::deleted.eq(sql::<Bool>("VALUES(deleted)")),
                         films::recommended_count.eq(sql::<BigInt>("VALUES(recommended_count)")),
                         films::stated.eq(sql::<Nullable<Bool>>("VALUES(stated)")),
+                        films::is_rated.eq(sql::<Bool>("VALUES(is_rated)")),
                         films::updated_at.eq(sql::<Timestamp>("VALUES(updated_at)")),
                     ))
                     .execute(conn)?;
@@ -253,6 +257,7 @@ struct Row {
     deleted: bool,
     recommended_count: i64,
     stated: Option<bool>,
+    is_rated: bool,
 }
 
 impl From<Row> for Film {
@@ -264,6 +269,8 @@ impl From<Row> for Film {
                 description: row.description,
                 genre: row.genre,
                 rating: row.rating,
+                // A row of an older release does not say so.
+                is_rated: row.is_rated || row.rating > 0.0,
                 release_year: row.release_year,
                 // Only we write this column.
                 keywords: serde_json::from_str(&row.keywords).unwrap_or_default(),
@@ -290,6 +297,7 @@ struct NewRow<'a> {
     deleted: bool,
     recommended_count: i64,
     stated: Option<bool>,
+    is_rated: bool,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
 }
@@ -310,6 +318,7 @@ impl<'a> NewRow<'a> {
             deleted: film.deleted,
             recommended_count: film.recommended_count,
             stated: film.stated,
+            is_rated: facts.is_rated,
             created_at: now,
             updated_at: now,
         }
@@ -336,6 +345,7 @@ struct Changed<'a> {
     deleted: bool,
     recommended_count: i64,
     stated: Option<bool>,
+    is_rated: bool,
     updated_at: NaiveDateTime,
 }
 
@@ -352,6 +362,7 @@ impl<'a> Changed<'a> {
             deleted: row.deleted,
             recommended_count: row.recommended_count,
             stated: row.stated,
+            is_rated: row.is_rated,
             updated_at: row.updated_at,
         }
     }

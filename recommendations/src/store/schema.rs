@@ -31,6 +31,7 @@ diesel::table! {
         deleted -> Bool,
         recommended_count -> BigInt,
         stated -> Nullable<Bool>,
+        is_rated -> Bool,
         created_at -> Timestamp,
         updated_at -> Timestamp,
     }

@@ -70,6 +70,9 @@ fn every_row_that_means_something_is_kept() {
             ("f1", "f2", 2)
         );
         assert_eq!((films[1].title.as_str(), films[1].rating), ("Le café", 0.0));
+        let exact: Vec<_> = films.iter().map(|film| film.exact_rating).collect();
+        assert_eq!(exact, [Some(films[0].rating), None]);
+        assert!(films[0].rating > 8.0);
         replica.stop().await;
     });
 }

@@ -1,12 +1,23 @@
 //! Each call does what its contract says.
 
-use crate::support::{Replica, film, on_every_database};
+use crate::support::{Replica, film, on_every_database, until};
 use proto::recommendations::{
-    FilmUpdate, RecommendationStatusesRequest, recommendations_server::Recommendations as _,
+    FilmUpdate, FindFilmsRequest, FindFilmsResponse, MovieRecommendation,
+    RecommendationStatusesRequest, recommendations_server::Recommendations as _,
 };
 use recommendations::system::Tuning;
 use runtime::ServiceError;
 use tonic::Request;
+
+async fn find(replica: &Replica, keyword: &str) -> FindFilmsResponse {
+    let request = FindFilmsRequest {
+        keyword: keyword.into(),
+        max_results: 0,
+        offset: 0,
+    };
+    let found = replica.service.find_films(Request::new(request)).await;
+    found.unwrap().into_inner()
+}
 
 #[test]
 fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
@@ -25,6 +36,7 @@ fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
                 rating: 8.7,
                 release_year: "1999".into(),
                 version: Some(1),
+                exact_rating: Some(8.7),
             })
             .await;
         let (films, total) = replica.page(1, 0, 0).await;
@@ -39,6 +51,56 @@ fn a_film_is_recommended_to_those_who_follow_one_of_its_words() {
         assert_eq!(replica.recommended(2).await, ["f1"]);
         assert!(replica.recommended(3).await.is_empty());
         replica.consistent().await;
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_rating_of_0_is_told_from_none_by_new_and_old_catalogs() {
+    on_every_database("rpcs_ratings", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "train").await;
+        let cases = [
+            ("zero", 0.0, Some(0.0), Some(0.0)),
+            ("none", 0.0, None, None),
+            ("some", 8.7, Some(8.7), Some(8.7)),
+            // An old catalog knows `rating` alone, where 0 is none.
+            ("old", 8.7, None, Some(8.7)),
+            ("wins", 3.0, Some(0.0), Some(0.0)),
+        ];
+        for (id, rating, exact_rating, _) in cases {
+            let rated = FilmUpdate {
+                rating,
+                exact_rating,
+                ..film(id, "Train", 1)
+            };
+            replica.save(rated).await;
+        }
+        let exact = |films: &[MovieRecommendation], id: &str| {
+            let found = films.iter().find(|film| film.id == id).unwrap();
+            assert_eq!(found.rating, found.exact_rating.unwrap_or_default(), "{id}");
+            found.exact_rating
+        };
+        until("the matcher knows all films", async || {
+            find(&replica, "train").await.known_films == 5
+        })
+        .await;
+        let listed = replica.page(1, 0, 0).await.0;
+        let found = find(&replica, "train").await.films;
+        for (id, _, _, expected) in cases {
+            assert_eq!(exact(&listed, id), expected, "{id}");
+            assert_eq!(exact(&found, id), expected, "{id}");
+        }
+        // A rating that is taken away, and one that becomes 0.
+        for (id, exact_rating) in [("zero", None), ("none", Some(0.0))] {
+            let rated = FilmUpdate {
+                rating: 0.0,
+                exact_rating,
+                ..film(id, "Train", 2)
+            };
+            replica.save(rated).await;
+            assert_eq!(exact(&replica.page(1, 0, 0).await.0, id), exact_rating);
+        }
         replica.stop().await;
     });
 }

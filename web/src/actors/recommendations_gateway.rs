@@ -692,8 +692,10 @@ fn recommended_film(film: MovieRecommendation) -> Option<RecommendedFilm> {
         title: film.title,
         description: film.description,
         genre: film.genre,
-        // On the wire 0 stands for no rating.
-        rating: (film.rating > 0.0).then_some(film.rating),
+        // On the wire 0 alone stands for no rating.
+        rating: film
+            .exact_rating
+            .or_else(|| (film.rating > 0.0).then_some(film.rating)),
         release_year: film.release_year,
         matched_keywords: film.matched_keywords,
     })

@@ -50,6 +50,28 @@ async fn each_film_says_why_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_rating_of_0_is_shown_on_every_list_and_none_on_none() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    site.recommendations.follow(1, "heist");
+    for (title, rating) in [("Zero", "0"), ("None", "")] {
+        let fields = [
+            ("title", title),
+            ("description", "A heist."),
+            ("release_year", "1999"),
+            ("rating", rating),
+        ];
+        browser.submit("/movie/new", "/movie/new", &fields).await;
+    }
+    for path in ["/", "/recommendations", "/?keyword=heist"] {
+        let text = browser.get(path).await.text();
+        assert!(text.contains("Zero\n1999rated 0.0 of 10"), "{path}: {text}");
+        assert!(text.contains("None\n1999"), "{path}: {text}");
+        assert!(!text.contains("None\n1999rated"), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn recommendations_go_on_over_several_pages() {
     let site = Site::start().await;
     let browser = site.browser();
