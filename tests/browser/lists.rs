@@ -64,6 +64,49 @@ async fn one_pages_through_the_films_and_filters_them() {
 }
 
 #[tokio::test]
+async fn a_phone_shows_the_chosen_genre_and_begins_no_line_with_a_dot() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    visitor.resize((390, 844)).await;
+    visitor.open("/").await;
+    visitor.press("Load").await;
+    visitor.sees("films were added.").await;
+    let last = visitor
+        .ask("return [...document.querySelectorAll('.chip')].at(-1).textContent")
+        .await;
+    let genre = last.as_str().unwrap().replace(' ', "%20");
+    visitor.open(&format!("/?genre={genre}")).await;
+    eventually("the chosen genre to be in view", async || {
+        let seen = visitor
+            .ask(
+                "const chip = document.querySelector('.chip[aria-current]').getBoundingClientRect();
+                 return chip.left >= 0 && chip.right <= innerWidth && scrollY === 0",
+            )
+            .await;
+        (seen == true).then_some(()).ok_or(seen.to_string())
+    })
+    .await;
+    let dots = visitor
+        .ask(
+            "const dot = (span, place) => getComputedStyle(span, place).content.includes('·');
+             return [...document.querySelectorAll('.facts > span')].map((span) =>
+                 [dot(span, '::before'), dot(span, '::after') === !!span.nextElementSibling])",
+        )
+        .await;
+    let dots = dots.as_array().unwrap();
+    assert!(!dots.is_empty());
+    assert!(
+        dots.iter()
+            .all(|dot| *dot == serde_json::json!([false, true])),
+        "{dots:?}"
+    );
+    visitor.leave().await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn recommendations_go_on_over_pages_while_they_change() {
     let mut system = System::plain().await;
     let Some(visitor) = Visitor::come(&system).await else {

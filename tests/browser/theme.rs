@@ -22,6 +22,13 @@ async fn the_theme_follows_the_system_until_one_chooses() {
             visitor.open(path).await;
             paints(&visitor, ground).await;
         }
+        visitor.open("/").await;
+        offers(&visitor, other(colours)).await;
+    }
+    // Also while the page is open.
+    for colours in ["light", "dark"] {
+        visitor.prefer(colours).await;
+        offers(&visitor, other(colours)).await;
     }
 
     visitor.open("/").await;
@@ -83,16 +90,32 @@ async fn print_is_light_after_dark_was_chosen() {
     system.stop().await;
 }
 
-/// Presses the switch, which says how it stands.
+/// Presses the switch, which offers the other theme then.
 async fn switch(visitor: &Visitor) {
     let theme = visitor
         .client
         .find(fantoccini::Locator::Id("theme"))
         .await
         .unwrap();
-    let before = theme.attr("aria-pressed").await.unwrap();
+    let before = theme.text().await.unwrap();
     theme.click().await.unwrap();
-    assert_ne!(theme.attr("aria-pressed").await.unwrap(), before);
+    assert_ne!(theme.text().await.unwrap(), before);
+}
+
+fn other(colours: &str) -> &'static str {
+    match colours {
+        "dark" => "Light theme",
+        _ => "Dark theme",
+    }
+}
+
+/// The switch names the theme that a press leads to.
+async fn offers(visitor: &Visitor, words: &str) {
+    eventually(&format!("the switch to say {words}"), async || {
+        let said = visitor.words("#theme").await?;
+        (said.trim() == words).then_some(()).ok_or(said)
+    })
+    .await;
 }
 
 async fn paints(visitor: &Visitor, ground: &str) {

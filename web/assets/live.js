@@ -6,6 +6,7 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 /** How long a list may take to come. */
 const DEADLINE_MS = 20_000;
 const themeSwitch = document.getElementById("theme");
+const otherTheme = document.getElementById("other-theme");
 const systemTheme = document.getElementById("system-theme");
 
 function isDark() {
@@ -14,7 +15,7 @@ function isDark() {
 }
 
 function showTheme() {
-  themeSwitch.setAttribute("aria-pressed", String(isDark()));
+  otherTheme.textContent = isDark() ? "Light theme" : "Dark theme";
   systemTheme.hidden = !document.documentElement.dataset.theme;
 }
 
@@ -47,6 +48,14 @@ addEventListener("storage", (event) => {
   showTheme();
 });
 showTheme();
+
+// On a phone the genres are one line that scrolls: the chosen one is in view.
+const filters = document.querySelector(".filters");
+const chosenChip = filters?.querySelector(".chip[aria-current]");
+if (chosenChip) {
+  const [line, chip] = [filters, chosenChip].map((element) => element.getBoundingClientRect());
+  filters.scrollLeft += (chip.left + chip.right - line.left - line.right) / 2;
+}
 
 const badge = document.getElementById("badge");
 const live = document.getElementById("live");

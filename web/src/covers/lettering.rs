@@ -1,6 +1,6 @@
 //! The title on a cover: as large as it fits, in any script, from either side.
 //!
-//! The words are set as large as they fit. A smaller size is always preferred to a broken word.
+//! The words are set as large as they fit. A smaller size is preferred to a broken word as long as it can be read.
 
 mod lines;
 mod typeface;
@@ -21,6 +21,9 @@ const BLOCK: f32 = 116.0;
 const LEADING: f32 = 1.06;
 const GAP: f32 = 0.1;
 const SMALLEST: u8 = 8;
+/// A word that fits whole only below this size is broken instead, unless the title is so long that it is set
+/// smaller anyhow.
+const SMALLEST_WHOLE: u8 = 11;
 /// A word that fits no line is not set larger than this.
 const LARGEST_BROKEN: u8 = 22;
 /// How much smaller a title may be set so that it takes a line less, and no smaller than this.
@@ -48,10 +51,21 @@ impl Lettering {
     /// Finds the largest size at which the title fits, and its lines, evenly filled.
     pub(super) fn set(title: &str) -> Self {
         let title = capitals(title);
+        let whole = Self::set_pieces(&title, SMALLEST);
+        let can_be_read = |lettering: &Self| lettering.size >= f32::from(SMALLEST_WHOLE);
+        if can_be_read(&whole) {
+            return whole;
+        }
+        let broken = Self::set_pieces(&title, SMALLEST_WHOLE);
+        if can_be_read(&broken) { broken } else { whole }
+    }
+
+    /// As [`set`](Self::set), but breaks each word that fits no line at the size `breaking`.
+    fn set_pieces(title: &str, breaking: u8) -> Self {
         let right_to_left = title.chars().find_map(strong_direction).unwrap_or(false);
-        let reach = Reach::of(&title);
+        let reach = Reach::of(title);
         let leading = (reach.up + reach.down + GAP).max(LEADING);
-        let pieces = pieces(&title, LINE / f32::from(SMALLEST));
+        let pieces = pieces(title, LINE / f32::from(breaking));
         let largest = match title.graphemes(true).count() {
             _ if is_broken(&pieces) => LARGEST_BROKEN,
             0..=1 => 104,
@@ -210,21 +224,43 @@ mod tests {
     }
 
     #[test]
-    fn no_word_is_broken_while_a_smaller_size_fits() {
+    fn no_word_is_broken_while_a_size_that_can_be_read_fits() {
         for title in [
             "Counterintelligence Chief",
             "Kindertransport",
             "The Misconceptions of Chappaquiddick",
             "Человек с киноаппаратом",
-            "Donaudampfschifffahrt",
-            "The Unbelievable Transcontinentalization",
-            "WWWWWWWWWWWWWWWWWW",
         ] {
             let words: Vec<String> = title.split(' ').map(str::to_uppercase).collect();
             let lines = lines(title);
             let set: Vec<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();
             assert_eq!(set, words);
         }
+    }
+
+    #[test]
+    fn a_word_is_broken_rather_than_set_too_small_to_read() {
+        for title in [
+            "Antidisestablishmentarianism",
+            "Donaudampfschifffahrt",
+            "Transcontinentalization",
+            "WWWWWWWWWWWWWWWWWW",
+        ] {
+            let lettering = Lettering::set(title);
+            assert!(lettering.size >= 16.0, "{title}: {}", lettering.size);
+            let whole = lettering.lines.concat().replace('-', "");
+            assert_eq!(whole, title.to_uppercase());
+        }
+    }
+
+    #[test]
+    fn words_stay_whole_where_the_title_is_too_long_for_a_larger_size() {
+        let title = format!("Donaudampfschifffahrt {}", "and so on ".repeat(30));
+        assert!(
+            lines(&title)
+                .join(" ")
+                .starts_with("DONAUDAMPFSCHIFFFAHRT AND")
+        );
     }
 
     #[test]

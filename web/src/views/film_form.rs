@@ -132,7 +132,7 @@ impl FilmFormView {
             release_year: field(
                 "release_year",
                 "Year",
-                "Four digits.",
+                "Four digits, from 1878 to 2100.",
                 &fields.release_year,
                 4,
             ),

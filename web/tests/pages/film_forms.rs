@@ -36,7 +36,7 @@ async fn what_is_refused_is_kept_and_said_beside_its_field() {
     Genre optional
     Several with commas between: Crime, Drama.
     Year optional
-    Four digits.
+    Four digits, from 1878 to 2100.
     A year is four digits from 1878 to 2100, or nothing.
     Rating optional
     From 0 to 10.

@@ -115,7 +115,7 @@ async fn a_genre_is_one_in_any_spelling_and_script() {
         let current = format!(r#"aria-current="true">{chip}</a>"#);
         assert!(page.body.contains(&current), "{}", page.body);
         assert_eq!(page.body.matches(r#"class="chip""#).count(), 5, "{path}");
-        let caption = format!(r#"<span dir="auto">{caption}</span>"#);
+        let caption = format!(r#"<span><bdi>{caption}</bdi></span>"#);
         assert!(page.body.contains(&caption), "{}", page.body);
     }
 }

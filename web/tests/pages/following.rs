@@ -307,8 +307,9 @@ async fn the_films_of_a_keyword_are_shown_before_it_is_followed() {
         assert_eq!(page.body.matches(r#"<img class="cover""#).count(), 6);
         assert!(
             page.body
-                .contains(r#"<a href="/?keyword=robbery">Show all 8 films</a>"#)
+                .contains(r#"<a href="/?keyword=robbery">Show all of them</a>"#)
         );
+        assert_eq!(text.matches("8 films").count(), 1, "{text}");
     }
     assert!(posted.body.contains(r#"value="robbery, submarine""#));
     assert!(site.recommendations.keywords(1).is_empty());
@@ -342,6 +343,7 @@ async fn a_keyword_of_a_great_part_of_the_catalog_is_asked_about() {
     let text = asked.text();
     let question = "robbery matches 11 of 100 films. Follow it all the same?";
     assert!(text.contains(question), "{text}");
+    assert!(!text.contains("11 films"), "{text}");
     assert!(text.contains("You follow film 77 now."), "{text}");
     assert_eq!(site.recommendations.keywords(1), ["film 77"]);
 

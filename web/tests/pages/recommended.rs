@@ -28,7 +28,7 @@ async fn each_film_says_why_it_is_there() {
 
     let page = browser.get("/recommendations").await;
     insta::assert_snapshot!(page.text(), @r"
-    For you 2 films newest first
+    For you 2 films newest recommendation first
     Heat
     1995Crimerated 8.1 of 10
     because you follow heist
@@ -198,7 +198,8 @@ async fn numbers_are_left_out_until_they_are_settled() {
     browser.add_film("Heat", "1995", "", "A heist.").await;
     let page = browser.get("/recommendations").await;
     assert!(
-        page.text().starts_with("For you 1 film newest first\n"),
+        page.text()
+            .starts_with("For you 1 film newest recommendation first\n"),
         "{}",
         page.text()
     );
@@ -207,7 +208,8 @@ async fn numbers_are_left_out_until_they_are_settled() {
     assert_eq!(badge(&browser.get("/preferences").await), None);
     let page = browser.get("/recommendations").await;
     assert!(
-        page.text().starts_with("For you newest first\nRonin\n"),
+        page.text()
+            .starts_with("For you newest recommendation first\nRonin\n"),
         "{}",
         page.text()
     );

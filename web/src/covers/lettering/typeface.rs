@@ -124,21 +124,23 @@ fn mark_width(mark: char) -> f32 {
 /// The title as it is set: in capitals if that changes no letter, and otherwise as it was typed.
 ///
 /// Only Latin and Cyrillic titles are set in capitals, and only if every capital has one lower-case
-/// letter, the one that was typed: not ß, ŉ, ﬁ or ſ. In Greek π would look like a door and accents
-/// move; in Turkish the capital of i is İ.
+/// letter, the one that was typed: not ŉ, ﬁ or ſ. The capital of ß is SS. In a title with letters of Turkish
+/// the capital of i is İ. In Greek π would look like a door and accents move.
 pub(super) fn capitals(title: &str) -> String {
     if title.chars().all(has_one_capital) {
-        title.to_uppercase()
+        let is_turkish = title.contains(['ı', 'İ', 'ğ', 'Ğ', 'ş', 'Ş']);
+        if is_turkish {
+            title.replace('i', "İ").to_uppercase()
+        } else {
+            title.to_uppercase()
+        }
     } else {
         title.to_owned()
     }
 }
 
 fn has_one_capital(c: char) -> bool {
-    if matches!(c, 'ı' | 'İ' | 'ğ' | 'Ğ' | 'ş' | 'Ş') {
-        return false;
-    }
-    if !c.is_lowercase() {
+    if !c.is_lowercase() || matches!(c, 'ı' | 'ß') {
         return true;
     }
     let is_latin_or_cyrillic =
@@ -189,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn turkish_and_german_titles_are_set_in_their_own_capitals() {
+        assert_eq!(capitals("İstanbul'da bir gün"), "İSTANBUL'DA BİR GÜN");
+        assert_eq!(capitals("ısız Adam"), "ISIZ ADAM");
+        assert_eq!(capitals("Kış uykusu"), "KIŞ UYKUSU");
+        assert_eq!(capitals("Ağrı"), "AĞRI");
+        assert_eq!(capitals("Şehir"), "ŞEHİR");
+        assert_eq!(capitals("Die straße"), "DIE STRASSE");
+    }
+
+    #[test]
     fn capitals_change_no_letter() {
         for title in [
             "π",
@@ -196,16 +208,11 @@ mod tests {
             "πr²",
             "Ὁ θίασος",
             "Οδυσσεύς",
-            "Straße",
             "ŉ Man",
             "ﬁlm",
             "ǰ",
             "ſong",
             "10 µm",
-            "ısız Adam",
-            "İki dil bir bavul",
-            "Kış uykusu",
-            "Ağrı",
             "გზა",
             "Նռան գույնը",
             "ꭰ",
