@@ -95,7 +95,8 @@ async fn without_slash(request: HttpRequest) -> Result<HttpResponse, PageError> 
     let is_plain = trimmed
         .strip_prefix('/')
         .is_some_and(|rest| !rest.starts_with(['/', '\\']));
-    if !is_read || !is_plain || trimmed.len() == path.len() {
+    let is_page = request.resource_map().has_resource(trimmed);
+    if !is_read || !is_plain || !is_page || trimmed.len() == path.len() {
         return Err(PageError::NoSuchPage);
     }
     let query = request.uri().query().map(|query| format!("?{query}"));
