@@ -125,27 +125,44 @@ pub(super) struct Row<'a, W, Meets, Exact> {
 impl<W: Copy, Meets: Fn(usize, W) -> bool, Exact: Fn(usize) -> bool> Row<'_, W, Meets, Exact> {
     /// Whether the phrase begins at a place.
     pub(super) fn is_at(&self, start: usize) -> bool {
-        self.follows(start, 0)
+        let mut place = start;
+        for term in 0..self.terms {
+            let mut after = self.after(place, term);
+            match (after.next(), after.next()) {
+                (None, _) => return false,
+                (Some(only), None) => place = only,
+                (Some(one), Some(other)) => {
+                    let places = [one, other].into_iter().chain(after).collect();
+                    return self.is_at_any(places, term + 1);
+                }
+            }
+        }
+        true
     }
 
-    /// Whether the terms from `term` on stand from `place` on.
-    fn follows(&self, place: usize, term: usize) -> bool {
-        if term == self.terms {
-            return true;
+    /// Whether the terms from `term` on stand from one of `places` on. Each place is looked at once: readings that end at one place
+    /// go on alike, and there are up to two to the power of the number of terms.
+    fn is_at_any(&self, mut places: Vec<usize>, term: usize) -> bool {
+        for term in term..self.terms {
+            places.sort_unstable();
+            places.dedup();
+            let after = places.iter().flat_map(|&place| self.after(place, term));
+            places = after.collect();
         }
+        !places.is_empty()
+    }
+
+    /// Where the readings end that meet a term at a place; one place perhaps several times.
+    fn after(&self, place: usize, term: usize) -> impl Iterator<Item = usize> {
         let exact = (self.exact)(term);
-        let word = self.words.get(place);
-        if word.is_some_and(|&word| (self.meets)(term, word))
-            && !(exact && self.is_written_otherwise(place))
-            && self.follows(place + 1, term + 1)
-        {
-            return true;
-        }
-        self.variants_at(place).iter().any(|variant| {
-            (self.meets)(term, variant.word)
-                && !(exact && variant.kind.is_free())
-                && self.follows(place + variant.length as usize, term + 1)
-        })
+        let word = self.words.get(place).filter(|&&word| {
+            (self.meets)(term, word) && !(exact && self.is_written_otherwise(place))
+        });
+        let variants = self.variants_at(place).iter().filter(move |variant| {
+            (self.meets)(term, variant.word) && !(exact && variant.kind.is_free())
+        });
+        let of_variants = variants.map(move |variant| place + variant.length as usize);
+        word.map(|_| place + 1).into_iter().chain(of_variants)
     }
 
     /// Whether the word at a place is not written as it was folded.

@@ -578,6 +578,7 @@ impl<'a> Cutter<'a> {
         if let Some((start, end, mut letters)) = self.initials.take()
             && end == place
             && !self.and
+            && letters.len() < LONGEST_ACRONYM
         {
             letters.push_str(letter);
             self.out.truncate(start);
@@ -590,6 +591,9 @@ impl<'a> Cutter<'a> {
         }
     }
 }
+
+/// The longest acronym that is put together of letters with points, in bytes: to try each further letter is work for all before.
+const LONGEST_ACRONYM: usize = 24;
 
 /// What a word is before an apostrophe that joins it to the next.
 const ELISIONS: [&str; 16] = [

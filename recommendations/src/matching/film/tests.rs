@@ -379,3 +379,14 @@ fn a_sign_that_belongs_to_the_keyword_has_to_be_in_the_film() {
     check("and", &["..and so on"], &[]);
     check("b movie", &["A B-movie."], &["A B."]);
 }
+
+#[test]
+fn a_phrase_whose_words_can_be_read_in_two_ways_is_looked_for_once_at_each_place() {
+    // By trying each combination of readings these would take longer than the age of the universe.
+    for (text, part, end) in [("x", " n", " y"), ("x", " D.C.", " y"), ("x ", "의-", "y")] {
+        let title = format!("{text}{}{}", part.repeat(60), end.replace('y', "z"));
+        let phrase = format!("{text}{}{end}", part.repeat(40));
+        let whole = format!("{text}{}{end}", part.repeat(40));
+        check(&phrase, &[&whole], &[&title]);
+    }
+}
