@@ -160,6 +160,14 @@ impl Table {
         self.idle.insert(key, (Instant::now(), place));
     }
 
+    /// Puts the connection behind all others that are idle, if it is.
+    fn is_heard(&mut self, place: u64) {
+        let occupied = self.taken.get(&place);
+        if occupied.is_some_and(|occupied| occupied.under_way == 0) {
+            self.comes_to_rest(place);
+        }
+    }
+
     fn begin(&mut self, place: u64) {
         let Some(occupied) = self.taken.get_mut(&place) else {
             return;
@@ -202,12 +210,11 @@ impl HeldPlace {
         self.notice.is_given.load(Ordering::Acquire)
     }
 
-    /// Something has come from the client, which may be the beginning of a request: a notice comes too late.
+    /// Something has come from the client, which may be the beginning of a request: a notice comes too late, and the next
+    /// one goes to another connection.
     pub(crate) fn heard(&self) {
-        if self.notice.is_given.load(Ordering::Acquire) {
-            let Tab { shared, place } = &self.tab;
-            shared.table().comes_to_rest(*place);
-        }
+        let Tab { shared, place } = &self.tab;
+        shared.table().is_heard(*place);
     }
 }
 
@@ -291,6 +298,22 @@ mod tests {
         drop((request, call, first, third, fourth));
         assert!(places.shared.table().idle.is_empty());
         assert!(places.shared.table().taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_request_has_begun_to_come_gets_no_notice() {
+        let places = Places::new(2);
+        let (first, second) = (places.take().await, places.take().await);
+        rested(&places);
+        first.heard();
+        assert!(places.take().now_or_never().is_none());
+        assert!(has_notice(&second) && !has_notice(&first));
+        // What comes while a call is under way does not make it idle.
+        let call = first.tab().begin();
+        first.heard();
+        assert_eq!(places.shared.table().idle.len(), 0);
+        drop(call);
+        assert_eq!(places.shared.table().idle.len(), 1);
     }
 
     #[tokio::test]
