@@ -238,10 +238,14 @@ impl Handler<CreateFilm> for MovieRepository {
         let now = films::now();
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         in_request(async move {
-            let mut yearless = None;
-            if refuse_same && draft.release_year().is_empty() {
-                yearless = shared.same_of_any_year(draft.title(), &id).await?;
-            }
+            let wanted = match refuse_same {
+                true => Some(
+                    shared
+                        .unique(draft.title(), draft.release_year(), &id)
+                        .await?,
+                ),
+                false => None,
+            };
             let create = move |conn: &mut _| {
                 if let Some(film) = reading::get(conn, &id)? {
                     let is_sent_again = draft.describes(&film);
@@ -250,11 +254,10 @@ impl Handler<CreateFilm> for MovieRepository {
                 if deleted::title_and_year(conn, &id)?.is_some() {
                     return Ok(Err(Error::IdInUse));
                 }
-                if refuse_same {
-                    let same = same_as(conn, draft.title(), draft.release_year(), &id)?;
-                    if let Some(same) = same.or_else(|| yearless.clone()) {
-                        return Ok(Err(Error::SameTitleAndYear(same)));
-                    }
+                if let Some(wanted) = &wanted
+                    && let Some(same) = wanted.find_same(conn)?
+                {
+                    return Ok(Err(Error::SameTitleAndYear(same)));
                 }
                 writing::create(conn, &id, &draft, now, now).map(Ok)
             };
@@ -276,24 +279,22 @@ impl Handler<UpdateFilm> for MovieRepository {
         } = message;
         let now = films::now();
         in_request(async move {
-            let mut yearless = None;
-            if refuse_same && draft.release_year().is_empty() {
-                yearless = shared.same_of_any_year(draft.title(), &id).await?;
-            }
+            let wanted = match refuse_same {
+                true => Some(
+                    shared
+                        .unique(draft.title(), draft.release_year(), &id)
+                        .await?,
+                ),
+                false => None,
+            };
             let update = move |conn: &mut _| {
-                let before = match refuse_same {
-                    true => reading::get(conn, &id)?,
-                    false => None,
-                };
-                if let Some(before) = before
+                if let Some(wanted) = &wanted
+                    && let Some(before) = reading::get(conn, &id)?
                     && expected_version.is_none_or(|expected| expected == before.version)
-                    && (before.title.as_str(), before.release_year.as_str())
-                        != (draft.title(), draft.release_year())
+                    && !wanted.are_of(&before)
+                    && let Some(same) = wanted.find_same(conn)?
                 {
-                    let same = same_as(conn, draft.title(), draft.release_year(), &id)?;
-                    if let Some(same) = same.or_else(|| yearless.clone()) {
-                        return Ok(Err(Error::SameTitleAndYear(same)));
-                    }
+                    return Ok(Err(Error::SameTitleAndYear(same)));
                 }
                 let edit = writing::update(conn, &id, &draft, expected_version, now)?;
                 Ok(match edit {
@@ -334,22 +335,19 @@ impl Handler<RestoreFilm> for MovieRepository {
         let RestoreFilm { id, refuse_same } = message;
         let now = films::now();
         in_request(async move {
-            let mut yearless = None;
+            let mut wanted = None;
             if refuse_same {
                 let of = id.clone();
                 let find = move |conn: &mut _| deleted::title_and_year(conn, &of);
-                if let Some((title, year)) = shared.database.read(find).await?
-                    && year.is_empty()
-                {
-                    yearless = shared.same_of_any_year(&title, &id).await?;
+                if let Some((title, year)) = shared.database.read(find).await? {
+                    wanted = Some(shared.unique(&title, &year, &id).await?);
                 }
             }
             let restore = move |conn: &mut _| {
-                if refuse_same && let Some((title, year)) = deleted::title_and_year(conn, &id)? {
-                    let same = same_as(conn, &title, &year, &id)?;
-                    if let Some(same) = same.or_else(|| yearless.clone()) {
-                        return Ok(Err(Error::SameTitleAndYear(same)));
-                    }
+                if let Some(wanted) = &wanted
+                    && let Some(same) = wanted.find_same(conn)?
+                {
+                    return Ok(Err(Error::SameTitleAndYear(same)));
                 }
                 Ok(writing::restore(conn, &id, now)?.ok_or(Error::NotFound))
             };
@@ -420,25 +418,53 @@ impl Handler<LoadSample> for MovieRepository {
     }
 }
 
-/// Another film than `id` that has the same title and year.
-fn same_as(
-    conn: &mut DbConnection,
-    title: &str,
-    year: &str,
-    id: &FilmId,
-) -> diesel::QueryResult<Option<FilmId>> {
-    let same = reading::find_same(conn, title, year)?.into_iter();
-    Ok(same.map(|same| same.id).find(|same| same != id))
+/// The title and year that a film is to have and no other.
+struct Unique {
+    title: String,
+    year: String,
+    id: FilmId,
+    /// Another film of that title which may be of that year, because one of both has none. Looked for before the write, which all
+    /// others wait for: very many titles are read for it.
+    without_year: Option<FilmId>,
+}
+
+impl Unique {
+    fn are_of(&self, film: &Film) -> bool {
+        (&self.title, &self.year) == (&film.title, &film.release_year)
+    }
+
+    /// Another film that has the title and year.
+    fn find_same(&self, conn: &mut DbConnection) -> diesel::QueryResult<Option<FilmId>> {
+        let same = reading::find_same(conn, &self.title, &self.year)?;
+        if let Some(same) = other_than(&self.id, same) {
+            return Ok(Some(same));
+        }
+        match &self.without_year {
+            // It may have been deleted meanwhile.
+            Some(same) => Ok(reading::get(conn, same)?.map(|same| same.id)),
+            None => Ok(None),
+        }
+    }
+}
+
+fn other_than(id: &FilmId, films: Vec<Film>) -> Option<FilmId> {
+    let mut ids = films.into_iter().map(|film| film.id);
+    ids.find(|found| found != id)
 }
 
 impl Shared {
-    /// Another film than `id` of the same title, of whatever year. Not for a write, which all others wait for: it reads
-    /// all titles.
-    async fn same_of_any_year(&self, title: &str, id: &FilmId) -> Result<Option<FilmId>, Error> {
-        let title = title.to_owned();
-        let find = move |conn: &mut _| reading::find_same_of_any_year(conn, &title);
-        let same = self.database.read(find).await?.into_iter();
-        Ok(same.map(|same| same.id).find(|same| same != id))
+    /// The title and year that the film `id` is to have and no other.
+    async fn unique(&self, title: &str, year: &str, id: &FilmId) -> Result<Unique, Error> {
+        let (title, year) = (title.to_owned(), year.to_owned());
+        let (of_title, of_year) = (title.clone(), year.clone());
+        let find = move |conn: &mut _| reading::find_same_without_year(conn, &of_title, &of_year);
+        let same = self.database.read(find).await?;
+        Ok(Unique {
+            without_year: other_than(id, same),
+            title,
+            year,
+            id: id.clone(),
+        })
     }
 
     /// Writes, and tells the courier and those who watch.

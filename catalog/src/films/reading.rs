@@ -74,33 +74,45 @@ pub(super) fn row(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Opti
 /// How many films [`find_same`] answers at most.
 const SAME_LIMIT: usize = 20;
 
-/// Returns films of the same year, or without a year, that have the same title ([`title_key`]), the
-/// newest first.
+/// Returns films of the same year that have the same title ([`title_key`]), the newest first. An empty
+/// year is that of the films without one.
 ///
 /// # Errors
 ///
 /// If the database fails.
 pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Film>> {
-    let of_year = release_year.is_null().or(release_year.eq_any(["", year]));
     let listed = movies
-        .filter(of_year)
         .select((id, title))
-        .order((created_at.desc(), id.desc()))
-        .load(conn)?;
+        .order((created_at.desc(), id.desc()));
+    let listed = match year {
+        "" => listed
+            .filter(release_year.is_null().or(release_year.eq("")))
+            .load(conn)?,
+        year => listed.filter(release_year.eq(year)).load(conn)?,
+    };
     same_of(conn, listed, same_title)
 }
 
-/// Returns films of whatever year that have the same title ([`title_key`]), the newest first. Reads the
-/// titles of all films, which takes its time.
+/// Returns films that have the same title ([`title_key`]) and may be of that year, because either has none, the newest
+/// first. Reads the titles of very many films, which takes its time.
 ///
 /// # Errors
 ///
 /// If the database fails.
-pub fn find_same_of_any_year(conn: &mut DbConnection, same_title: &str) -> QueryResult<Vec<Film>> {
+pub fn find_same_without_year(
+    conn: &mut DbConnection,
+    same_title: &str,
+    year: &str,
+) -> QueryResult<Vec<Film>> {
     let listed = movies
         .select((id, title))
-        .order((created_at.desc(), id.desc()))
-        .load(conn)?;
+        .order((created_at.desc(), id.desc()));
+    let listed = match year {
+        "" => listed.load(conn)?,
+        _ => listed
+            .filter(release_year.is_null().or(release_year.eq("")))
+            .load(conn)?,
+    };
     same_of(conn, listed, same_title)
 }
 

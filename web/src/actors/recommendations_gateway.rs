@@ -1,16 +1,16 @@
 //! The pages' way to the recommendations service: each message is one call.
 //!
 //! All live pages of one user share one watch, which has a connection of its own, so that open pages
-//! cannot hold up calls. A watch that breaks is begun again as long as a page is open. The streams of all watches are the
-//! actor's, and so is each step between them.
+//! cannot hold up calls. A watch that breaks is begun again as long as a page is open. A task follows each stream and sends the
+//! actor what comes; each step between them is the actor's.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
-    StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
+    SpawnHandle, StreamHandler, WrapFuture,
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::RemoteHandle};
 use proto::{
     FilmId, UserId,
     recommendations::{
@@ -217,8 +217,10 @@ pub struct RecommendationsGateway {
 struct UserWatch {
     told: watch::Sender<Option<Counts>>,
     backoff: Backoff,
-    /// The present step: beginning, following the stream, or the time until it is begun again.
-    step: SpawnHandle,
+    /// The task that follows the stream, unless it is to be begun again after a while. Dropped, it ends.
+    following: Option<RemoteHandle<()>>,
+    /// The task that tells when no page listens any more.
+    leaving: RemoteHandle<()>,
     /// What is recommended to the user is being counted.
     count: Option<SpawnHandle>,
     /// A change while it was counted, after which it is counted again: how many the change said there are.
@@ -226,7 +228,14 @@ struct UserWatch {
 }
 
 /// What came of the watch of a user; `None` at its end.
-struct OfUser(UserId, Option<Result<RecommendationsChanged, Status>>);
+#[derive(Message)]
+#[rtype(result = "()")]
+struct OfUser(UserId, Option<RecommendationsChanged>);
+
+/// No page listens to a user's recommendations any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Left(UserId);
 
 /// What came of the watch of all users.
 type OfAll = Result<UsersChanged, Status>;
@@ -304,18 +313,31 @@ impl StreamHandler<OfAll> for RecommendationsGateway {
     }
 }
 
-impl StreamHandler<OfUser> for RecommendationsGateway {
+impl Handler<OfUser> for RecommendationsGateway {
+    type Result = ();
+
     fn handle(&mut self, OfUser(user, change): OfUser, context: &mut Context<Self>) {
         match change {
-            Some(Ok(change)) => self.user_changed(user, change.total, context),
-            // The end follows.
-            Some(Err(_)) => {}
+            Some(change) => self.user_changed(user, change.total, context),
             None => self.watch_later(user, context),
         }
     }
+}
 
-    fn finished(&mut self, _: &mut Context<Self>) {
-        // The end of each watch is an item: it says whose.
+/// Ends the user's watch.
+impl Handler<Left> for RecommendationsGateway {
+    type Result = ();
+
+    fn handle(&mut self, Left(user): Left, context: &mut Context<Self>) {
+        let Some(watched) = self.watches.get_mut(&user) else {
+            return;
+        };
+        if watched.told.receiver_count() > 0 {
+            // A page has come after the last one left.
+            watched.leaving = tell_when_left(user, watched.told.clone(), context.address());
+        } else if let Some(count) = self.watches.remove(&user).and_then(|watched| watched.count) {
+            context.cancel_future(count);
+        }
     }
 }
 
@@ -489,11 +511,11 @@ impl Handler<Watch> for RecommendationsGateway {
             return Ok(watched.told.subscribe());
         }
         let (told, totals) = watch::channel(None);
-        self.end_when_nobody_listens(user, told.clone(), context);
         let watched = UserWatch {
+            leaving: tell_when_left(user, told.clone(), context.address()),
             told,
             backoff: Backoff::new(FIRST_DELAY, MAX_DELAY),
-            step: self.begin_watch(user, context),
+            following: Some(self.begin_watch(user, context)),
             count: None,
             count_again: None,
         };
@@ -507,65 +529,43 @@ impl RecommendationsGateway {
         context.notify_later(Wake, self.backoff.next_delay());
     }
 
-    /// Ends a user's watch after the last page that listened has left.
-    fn end_when_nobody_listens(
-        &self,
-        user: UserId,
-        told: watch::Sender<Option<Counts>>,
-        context: &mut Context<Self>,
-    ) {
-        let listened_to = told.clone();
-        let left = async move { told.closed().await }.into_actor(self);
-        context.spawn(left.map(move |(), gateway, context| {
-            // A page may have come after the last one left.
-            if listened_to.receiver_count() > 0 {
-                gateway.end_when_nobody_listens(user, listened_to, context);
-            } else if let Some(watched) = gateway.watches.remove(&user) {
-                context.cancel_future(watched.step);
-                if let Some(count) = watched.count {
-                    context.cancel_future(count);
-                }
-            }
-        }));
-    }
-
-    fn begin_watch(&self, user: UserId, context: &mut Context<Self>) -> SpawnHandle {
+    /// Begins to follow a user's recommendations, in a task of its own: the context polls all it has whenever one part of it
+    /// wakes.
+    fn begin_watch(&self, user: UserId, context: &mut Context<Self>) -> RemoteHandle<()> {
         let watches = self.connection.watches.clone();
-        let begun = async move {
+        let gateway = context.address();
+        let follow = async move {
             let mut client = RecommendationsClient::new(watches.channel());
             let request = WatchRecommendationsRequest { user_id: user.0 };
             let request = ServiceClient::unbounded_request(request, Some(user));
             let call = client.watch_recommendations(request);
-            watches.call("WatchRecommendations", DEADLINE, call).await
-        };
-        let begun = begun.into_actor(self);
-        context.spawn(begun.map(move |begun, gateway, context| match begun {
-            Ok(changes) => {
-                let changes = changes.map(move |change| OfUser(user, Some(change)));
-                let end = stream::iter([OfUser(user, None)]);
-                let following = context.add_stream(changes.chain(end));
-                gateway.next_step(user, following);
+            if let Ok(changes) = watches.call("WatchRecommendations", DEADLINE, call).await {
+                let changes = changes.filter_map(async |change| change.ok());
+                let tell = async |change| {
+                    // A gateway that is gone has dropped this task.
+                    let _ = gateway.send(OfUser(user, Some(change))).await;
+                };
+                changes.for_each(tell).await;
             }
-            Err(_) => gateway.watch_later(user, context),
-        }))
+            gateway.do_send(OfUser(user, None));
+        };
+        let (follow, following) = follow.remote_handle();
+        actix::spawn(follow);
+        following
     }
 
     fn watch_later(&mut self, user: UserId, context: &mut Context<Self>) {
         let Some(watched) = self.watches.get_mut(&user) else {
             return;
         };
+        watched.following = None;
         let delay = watched.backoff.next_delay();
-        let later = context.run_later(delay, move |gateway, context| {
-            let begun = gateway.begin_watch(user, context);
-            gateway.next_step(user, begun);
+        context.run_later(delay, move |gateway, context| {
+            let following = gateway.begin_watch(user, context);
+            if let Some(watched) = gateway.watches.get_mut(&user) {
+                watched.following = Some(following);
+            }
         });
-        self.next_step(user, later);
-    }
-
-    fn next_step(&mut self, user: UserId, step: SpawnHandle) {
-        if let Some(watched) = self.watches.get_mut(&user) {
-            watched.step = step;
-        }
     }
 
     /// The recommendations of a user have changed, who has `total` of them now.
@@ -606,6 +606,21 @@ impl RecommendationsGateway {
             watched.count = Some(count);
         }
     }
+}
+
+/// Tells the gateway when no page listens to a user's recommendations any more.
+fn tell_when_left(
+    user: UserId,
+    told: watch::Sender<Option<Counts>>,
+    gateway: Addr<RecommendationsGateway>,
+) -> RemoteHandle<()> {
+    let left = async move {
+        told.closed().await;
+        gateway.do_send(Left(user));
+    };
+    let (left, leaving) = left.remote_handle();
+    actix::spawn(left);
+    leaving
 }
 
 async fn recommended(
