@@ -22,7 +22,7 @@ use actix_web::{
     cookie::{Cookie, CookieJar, Key, SameSite},
     http::{
         Uri,
-        header::{COOKIE, FORWARDED, HeaderName, ORIGIN, REFERER},
+        header::{COOKIE, HeaderName, ORIGIN, REFERER},
         uri::Authority,
     },
 };
@@ -34,7 +34,6 @@ use super::url;
 const NAME: &str = "marquee_csrf";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Why a form is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +109,8 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
 }
 
 /// Whether an origin is the scheme, host and port that the request was sent to. A proxy may tell them in
-/// `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`; a form on another site cannot. Schemes are
-/// compared only if a proxy tells one: a proxy that ends TLS and tells nothing looks like plain HTTP from here.
+/// `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`; a form on another site cannot. A proxy that ends TLS and
+/// tells nothing looks like plain HTTP from here.
 fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     let connection = request.connection_info();
     let (Some((scheme, host, port)), Ok(own)) =
@@ -119,8 +118,8 @@ fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     else {
         return false;
     };
-    // Of several proxies the first is the one that the browser asked.
-    if tells_scheme(request) && !connection.scheme().eq_ignore_ascii_case(&scheme) {
+    // The other way round is let pass: an inner proxy may tell the plain scheme by which the outer one asked it.
+    if scheme == "http" && connection.scheme().eq_ignore_ascii_case("https") {
         return false;
     }
     let forwarded = request.headers().get(FORWARDED_PORT);
@@ -128,18 +127,6 @@ fn is_own(request: &HttpRequest, origin: &[u8]) -> bool {
     // A host without a port is asked at the port that is usual for the origin's scheme.
     let own_port = own.port_u16().or(forwarded).unwrap_or(port.usual);
     own.host().eq_ignore_ascii_case(&host) && own_port == port.given
-}
-
-/// Whether a proxy says by which scheme it was asked.
-fn tells_scheme(request: &HttpRequest) -> bool {
-    let headers = request.headers();
-    let names_scheme = |told: &[u8]| {
-        let told = told.to_ascii_lowercase();
-        told.windows(6).any(|part| part == b"proto=")
-    };
-    let forwarded = headers.get(FORWARDED);
-    headers.contains_key(FORWARDED_PROTO)
-        || forwarded.is_some_and(|told| names_scheme(told.as_bytes()))
 }
 
 /// The port of an origin, and the one that is usual for its scheme.
@@ -406,6 +393,14 @@ mod tests {
                 "https://films.example.org",
                 &[("forwarded", "host=films.example.org")],
             ),
+            // Of two proxies the inner one was asked by the outer one.
+            (
+                "https://films.example.org",
+                &[
+                    ("x-forwarded-host", "films.example.org"),
+                    ("x-forwarded-proto", "http"),
+                ],
+            ),
             (
                 "https://films.example.org",
                 &[(
@@ -442,13 +437,6 @@ mod tests {
                 &[
                     ("x-forwarded-host", "films.example.org"),
                     ("x-forwarded-proto", "https"),
-                ],
-            ),
-            (
-                "https://films.example.org",
-                &[
-                    ("x-forwarded-host", "films.example.org"),
-                    ("x-forwarded-proto", "http, https"),
                 ],
             ),
             (

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_piece_of_work_that_panics_fails_and_the_round_goes_on() {
+    async fn a_piece_of_work_that_panics_is_one_that_fails() {
         let panics = async {
             tokio::task::yield_now().await;
             panic!("made to panic by a test")

@@ -36,6 +36,12 @@ impl ExposedFile {
     }
 }
 
+/// Whether the file is where nothing can be changed: a container engine mounts secrets so, for the container alone.
+fn is_mounted_read_only(path: &Path) -> bool {
+    let opened = File::options().append(true).open(path);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// What is read before clap reads the rest.
 #[derive(Debug)]
 pub(super) struct Sources {
@@ -92,7 +98,7 @@ impl Sources {
                 let path = Path::new(&path);
                 let (value, mode) = content(path)
                     .map_err(|error| format!("{setting}: cannot read the file: {error}"))?;
-                if mode & READABLE_BY_OTHERS != 0 {
+                if mode & READABLE_BY_OTHERS != 0 && !is_mounted_read_only(path) {
                     exposed.push(ExposedFile {
                         variable: file_variable,
                         path: path.to_owned(),
