@@ -18,7 +18,8 @@ use crate::{
     flags::Applied,
 };
 
-/// How far a version may be ahead of this machine's clock: the clocks of two machines differ.
+/// How far a version may be ahead of this machine's clock while recommendations cannot be asked which one
+/// it has reached: the clocks of two machines differ.
 const CLOCK_TOLERANCE_MICROS: i64 = 15 * 60 * 1_000_000;
 /// How long the repository may take; the database has its own, shorter deadline.
 const APPLY_DEADLINE: Duration = Duration::from_secs(25);
@@ -57,15 +58,20 @@ impl StatusHandler {
     /// Reads `events`; the errors say why they are dead letters.
     async fn read(&self, events: &[Event]) -> Vec<Result<Flag, String>> {
         let mut flags: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
-        let mut limit = films::now().micros() + CLOCK_TOLERANCE_MICROS;
+        let now = films::now().micros();
+        let mut limit = now;
         let is_beyond = |flag: &Result<Flag, String>, limit| {
             let version = flag.as_ref().ok().and_then(|flag| flag.version);
             version.is_some_and(|version| version > limit)
         };
         if flags.iter().any(|flag| is_beyond(flag, limit)) {
-            // A database that was made while its clock was wrong counts from there.
+            // A database that was made while its clock was ahead counts from there. All others are behind the
+            // clock, so that this is asked for next to no event.
             let reached = self.reconciler.ask(ReachedVersion, REACHED_DEADLINE).await;
-            limit = limit.max(reached.ok().flatten().unwrap_or_default());
+            limit = match reached.ok().flatten() {
+                Some(reached) => now.max(reached),
+                None => now + CLOCK_TOLERANCE_MICROS,
+            };
         }
         for flag in flags.iter_mut().filter(|flag| is_beyond(flag, limit)) {
             *flag = Err(format!(

@@ -215,9 +215,18 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
         );
         assert!(!world.is_recommended(&film.id).await);
 
+        // What recommendations has not reached is refused however little it is ahead of the clock.
+        let minute = hour / 60;
+        recommender.say(&[], &[], now + 1);
+        recommender.come_back();
+        let verdicts = handler
+            .handle(&[event(id, true, Some(now + minute))])
+            .await;
+        assert!(matches!(verdicts[0], Verdict::DeadLetter(_)));
+        assert!(!world.is_recommended(&film.id).await);
+
         // A database that was made while its clock was wrong counts from there, as it tells itself.
         recommender.say(&[], &[], now + hour);
-        recommender.come_back();
         let verdicts = handler
             .handle(&[
                 event(id, true, Some(now + hour)),
