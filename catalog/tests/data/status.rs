@@ -219,9 +219,7 @@ async fn a_version_that_recommendations_cannot_have_reached_is_a_dead_letter() {
         let minute = hour / 60;
         recommender.say(&[], &[], now + 1);
         recommender.come_back();
-        let verdicts = handler
-            .handle(&[event(id, true, Some(now + minute))])
-            .await;
+        let verdicts = handler.handle(&[event(id, true, Some(now + minute))]).await;
         assert!(matches!(verdicts[0], Verdict::DeadLetter(_)));
         assert!(!world.is_recommended(&film.id).await);
 
