@@ -129,7 +129,7 @@ pub(super) async fn update(
         user: context.visitor.user(),
         id: id.clone(),
         fields: fields.clone(),
-        expected_version: form.get("version").and_then(|version| version.parse().ok()),
+        expected_version: version(&form),
         // Scripts of old deployments do what they are told to.
         refuse_same: form.get("csrf").is_some() && form.get("another").is_none(),
     };
@@ -155,7 +155,7 @@ pub(super) async fn update(
         (error, film) => {
             let mut film = film.unwrap_or_else(|_| unknown(id, &fields));
             // What was saved meanwhile is not shown: sent again, the form still is an edit of what was read first.
-            film.version = form.get("version").and_then(|version| version.parse().ok());
+            film.version = version(&form);
             let view = FilmFormView::to_edit(&film, &fields, genres);
             show_again(&context, Place::Films, view, error).await
         }
@@ -261,6 +261,11 @@ fn id_of(form: &Form) -> Option<FilmId> {
         .take(16)
         .fold(0, |id, byte| (id << 8) | u128::from(*byte));
     Some(FilmId::new(random))
+}
+
+/// The version that a form edits.
+fn version(form: &Form) -> Option<i64> {
+    form.get("version")?.parse().ok()
 }
 
 fn said_of(film: &Film) -> FilmFields {

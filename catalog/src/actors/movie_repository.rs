@@ -239,11 +239,7 @@ impl Handler<CreateFilm> for MovieRepository {
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         in_request(async move {
             let wanted = match refuse_same {
-                true => Some(
-                    shared
-                        .unique(draft.title(), draft.release_year(), &id)
-                        .await?,
-                ),
+                true => Some(shared.unique_draft(&draft, &id).await?),
                 false => None,
             };
             let create = move |conn: &mut _| {
@@ -280,11 +276,7 @@ impl Handler<UpdateFilm> for MovieRepository {
         let now = films::now();
         in_request(async move {
             let wanted = match refuse_same {
-                true => Some(
-                    shared
-                        .unique(draft.title(), draft.release_year(), &id)
-                        .await?,
-                ),
+                true => Some(shared.unique_draft(&draft, &id).await?),
                 false => None,
             };
             let update = move |conn: &mut _| {
@@ -453,6 +445,11 @@ fn other_than(id: &FilmId, films: Vec<Film>) -> Option<FilmId> {
 }
 
 impl Shared {
+    /// The title and year of a draft, which the film `id` is to have and no other.
+    async fn unique_draft(&self, draft: &FilmDraft, id: &FilmId) -> Result<Unique, Error> {
+        self.unique(draft.title(), draft.release_year(), id).await
+    }
+
     /// The title and year that the film `id` is to have and no other.
     async fn unique(&self, title: &str, year: &str, id: &FilmId) -> Result<Unique, Error> {
         let (title, year) = (title.to_owned(), year.to_owned());

@@ -81,16 +81,7 @@ const SAME_LIMIT: usize = 20;
 ///
 /// If the database fails.
 pub fn find_same(conn: &mut DbConnection, same_title: &str, year: &str) -> QueryResult<Vec<Film>> {
-    let listed = movies
-        .select((id, title))
-        .order((created_at.desc(), id.desc()));
-    let listed = match year {
-        "" => listed
-            .filter(release_year.is_null().or(release_year.eq("")))
-            .load(conn)?,
-        year => listed.filter(release_year.eq(year)).load(conn)?,
-    };
-    same_of(conn, listed, same_title)
+    find_titled(conn, same_title, Some(year))
 }
 
 /// Returns films that have the same title ([`title_key`]) and may be of that year, because either has none, the newest
@@ -104,23 +95,26 @@ pub fn find_same_without_year(
     same_title: &str,
     year: &str,
 ) -> QueryResult<Vec<Film>> {
+    // The films without a year, or all for one that has none itself.
+    find_titled(conn, same_title, (!year.is_empty()).then_some(""))
+}
+
+/// Films of a year that have a title; an empty year is that of the films without one, and none is any.
+fn find_titled(
+    conn: &mut DbConnection,
+    same_title: &str,
+    year: Option<&str>,
+) -> QueryResult<Vec<Film>> {
     let listed = movies
         .select((id, title))
         .order((created_at.desc(), id.desc()));
-    let listed = match year {
-        "" => listed.load(conn)?,
-        _ => listed
+    let listed: Vec<(String, String)> = match year {
+        None => listed.load(conn)?,
+        Some("") => listed
             .filter(release_year.is_null().or(release_year.eq("")))
             .load(conn)?,
+        Some(year) => listed.filter(release_year.eq(year)).load(conn)?,
     };
-    same_of(conn, listed, same_title)
-}
-
-fn same_of(
-    conn: &mut DbConnection,
-    listed: Vec<(String, String)>,
-    same_title: &str,
-) -> QueryResult<Vec<Film>> {
     let key = title_key(same_title);
     let same: Vec<String> = listed
         .into_iter()
