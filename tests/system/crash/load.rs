@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,11 +16,12 @@ use proto::recommendations::{
     recommendations_client::RecommendationsClient,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
     films::{CROWD_PULLER, Film, draw_keyword},
@@ -60,7 +62,10 @@ pub(super) async fn gather_crowd(addresses: &GrpcAddresses, ledger: &SharedLedge
                 user_id,
                 keyword: CROWD_PULLER.to_owned(),
             };
-            calls.spawn(async move { timely(service.create_preference(request)).await });
+            calls.spawn(async move {
+                let call = service.create_preference(request);
+                timeout(DEADLINE, call).await.expect("an answer")
+            });
         }
         while let Some(ended) = calls.join_next().await {
             ended.expect("no panic").expect("no program is killed yet");
@@ -157,9 +162,21 @@ impl Line {
         self.channel.clone()
     }
 
-    /// What is known of a call after its answer.
-    fn judge<T>(&mut self, answer: Result<T, Status>) -> Answer<T> {
-        match answer {
+    /// What is known of a call after its answer, or after the end of the connection on which it was made.
+    async fn outcome<T>(&mut self, call: impl Future<Output = Result<T, Status>>) -> Answer<T> {
+        let mut call = pin!(call);
+        let mut answer = timeout(DEADLINE, &mut call).await;
+        if let (Err(_), Some(channel)) = (&answer, self.channel.clone()) {
+            // hyper keeps a call for ever that is handed over in the moment in which its connection ends, until the
+            // next one shows it that there is none (hyperium/hyper#4122). On a connection that lives it shows nothing.
+            let mut health = HealthClient::new(channel);
+            let next = health.check(HealthCheckRequest::default());
+            drop(timeout(DEADLINE, next).await);
+            answer = timeout(Duration::from_secs(1), call).await;
+        }
+        match answer.unwrap_or_else(|_| {
+            panic!("a call was neither answered nor cut off within {DEADLINE:?}")
+        }) {
             Ok(answer) => Answer::Acknowledged(answer),
             Err(status) if status.code() == Code::NotFound => Answer::NotFound,
             // The connection broke: who was to answer is dead.
@@ -233,8 +250,7 @@ impl Client {
             ..Default::default()
         };
         let ticket = open(&self.ledger).film(&name).states.begin(Some(film));
-        let answer = timely(catalog.create_movie(request)).await;
-        let answer = self.catalog.judge(answer);
+        let answer = self.catalog.outcome(catalog.create_movie(request)).await;
         let mut ledger = open(&self.ledger);
         let record = ledger.film(&name);
         answer.note(&mut record.states, ticket);
@@ -256,8 +272,7 @@ impl Client {
             ..Default::default()
         };
         let ticket = open(&self.ledger).film(&name).states.begin(Some(film));
-        let answer = timely(catalog.update_movie(request)).await;
-        let answer = self.catalog.judge(answer);
+        let answer = self.catalog.outcome(catalog.update_movie(request)).await;
         self.note_film(&name, ticket, &answer);
         Some(())
     }
@@ -266,8 +281,10 @@ impl Client {
         let mut catalog = CatalogClient::new(self.catalog.channel().await?);
         let (name, id) = open(&self.ledger).some_film(&mut self.random)?;
         let ticket = open(&self.ledger).film(&name).states.begin(None);
-        let answer = timely(catalog.delete_movie(DeleteMovieRequest { id })).await;
-        let answer = self.catalog.judge(answer);
+        let answer = self
+            .catalog
+            .outcome(catalog.delete_movie(DeleteMovieRequest { id }))
+            .await;
         self.note_film(&name, ticket, &answer);
         Some(())
     }
@@ -291,8 +308,9 @@ impl Client {
             keyword: keyword.to_owned(),
         };
         let ticket = self.begin_preference(keyword, true);
-        let answer = timely(service.create_preference(request)).await;
-        self.note_preference(keyword, ticket, answer);
+        let call = service.create_preference(request);
+        let answer = self.recommendations.outcome(call).await;
+        answer.note(open(&self.ledger).preference(self.user, keyword), ticket);
         Some(())
     }
 
@@ -304,8 +322,9 @@ impl Client {
             keyword: keyword.to_owned(),
         };
         let ticket = self.begin_preference(keyword, false);
-        let answer = timely(service.delete_preference(request)).await;
-        self.note_preference(keyword, ticket, answer);
+        let call = service.delete_preference(request);
+        let answer = self.recommendations.outcome(call).await;
+        answer.note(open(&self.ledger).preference(self.user, keyword), ticket);
         Some(())
     }
 
@@ -313,22 +332,5 @@ impl Client {
         open(&self.ledger)
             .preference(self.user, keyword)
             .begin(state)
-    }
-
-    fn note_preference<T>(
-        &mut self,
-        keyword: &'static str,
-        ticket: Ticket,
-        answer: Result<T, Status>,
-    ) {
-        let answer = self.recommendations.judge(answer);
-        answer.note(open(&self.ledger).preference(self.user, keyword), ticket);
-    }
-}
-
-async fn timely<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(answer) => answer,
-        Err(_) => panic!("a call was neither answered nor cut off within {DEADLINE:?}"),
     }
 }
