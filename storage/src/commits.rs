@@ -218,12 +218,10 @@ pub(crate) fn count_transaction(
         return Ok(None);
     }
     let number = marquee_commits::number;
-    update(marquee_commits::table)
-        .set(number.eq(number + 1))
-        .execute(conn)?;
+    let count = update(marquee_commits::table).set(number.eq(number + 1));
+    let count = count.returning(number).get_result(conn)?;
     *changes += 1;
-    let count = marquee_commits::table.select(number);
-    count.first(conn).map(Some)
+    Ok(Some(count))
 }
 
 #[cfg(test)]

@@ -94,6 +94,10 @@ impl BacklogWorker {
                 let (reporter, what) = (self.guard.reporter(), "cannot work off the backlog");
                 match &error {
                     Error::Storage(error) => error.report(&reporter, what),
+                    // That is part of a start, and the matcher says what it is at.
+                    Error::NotReady(reason) => {
+                        reporter.hindered(format_args!("{what}: {reason}"));
+                    }
                     error => reporter.degraded(format_args!("{what}: {error}")),
                 }
                 self.backoff.next_delay()
