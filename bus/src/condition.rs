@@ -151,8 +151,8 @@ impl Condition {
             return;
         }
         match troubles.news() {
-            Some(reason) => self.work.is_gone(reason),
-            None => self.work.is_there(),
+            Some(reason) => self.work.unavailable(reason),
+            None => self.work.available(),
         }
         if let Some(reason) = troubles.reason() {
             self.reporter.hindered(reason);

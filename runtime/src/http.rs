@@ -34,7 +34,7 @@ use tracing::Instrument;
 use tracked_body::TrackedBody;
 
 use crate::{
-    places::Places,
+    connection_limit::ConnectionLimit,
     request_id::{REQUEST_ID_HEADER, RequestId},
 };
 
@@ -150,7 +150,7 @@ where
                 data.insert(BoundTo(address.ip()));
             })
             .h1(application);
-        let places = Places::new(connections);
+        let places = ConnectionLimit::new(connections);
         fn_service(move |socket: TcpStream| {
             let places = places.clone();
             async move {

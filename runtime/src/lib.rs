@@ -11,6 +11,7 @@
 //!
 //! Start reading at [`Supervisor`].
 
+mod connection_limit;
 mod error_code;
 mod files;
 pub mod grpc;
@@ -18,7 +19,6 @@ pub mod health_check;
 pub mod http;
 mod memory;
 pub mod ops;
-mod places;
 pub mod process;
 pub mod program;
 pub mod request_id;

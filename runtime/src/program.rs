@@ -135,7 +135,8 @@ fn command<P: Program>() -> clap::Command {
         .about(P::ABOUT)
         .long_about(P::ABOUT)
         // Flags may stand behind `health`, too.
-        .mut_args(|argument| argument.global(true))
+        // A negative number is refused under the name of its setting.
+        .mut_args(|argument| argument.global(true).allow_negative_numbers(true))
 }
 
 async fn run<P: Program>(

@@ -73,7 +73,11 @@ fn filter(wanted: &str) -> Result<EnvFilter, String> {
             ));
         }
     }
-    EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|error| error.to_string())
+    EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|error| {
+        let is_wrong = |word: &&str| EnvFilter::try_new(word).is_err();
+        let wrong = wanted.split(',').map(str::trim).find(is_wrong);
+        format!("`{}`: {error}", wrong.unwrap_or(wanted))
+    })
 }
 
 /// For how long the same trouble is not told again.
@@ -150,8 +154,13 @@ mod tests {
             loud.contains("async_nats=debug") && !loud.contains("async_nats=off"),
             "{loud}"
         );
-        for wrong in ["warning", "info,inf", "bridge=loud"] {
-            assert!(filter(wrong).is_err(), "{wrong}");
+        for (wanted, wrong) in [
+            ("warning", "`warning`"),
+            ("info,inf", "`inf`"),
+            ("info, bridge=loud", "`bridge=loud`"),
+        ] {
+            let reason = filter(wanted).unwrap_err();
+            assert!(reason.starts_with(wrong), "{wanted}: {reason}");
         }
     }
 

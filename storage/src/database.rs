@@ -211,7 +211,7 @@ impl Database {
     /// Notes what the error says of the database itself: that it does not answer, or is damaged.
     fn noticed(&self, error: Error) -> Error {
         match &error {
-            Error::Deadline(_) => self.dependency.is_gone(&error),
+            Error::Deadline(_) => self.dependency.unavailable(&error),
             Error::Query(cause) => self.target.look_at(cause),
             _ => {}
         }

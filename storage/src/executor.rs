@@ -147,12 +147,12 @@ impl Writer {
         let outcome = commit_group(&mut session, group);
         match &session.unwritable {
             Some(reason) => {
-                self.writable.is_gone(reason);
+                self.writable.unavailable(reason);
                 self.guard
                     .hindered(format_args!("the database cannot be written to: {reason}"));
             }
             None => {
-                self.writable.is_there();
+                self.writable.available();
                 self.guard.ready();
             }
         }
@@ -171,11 +171,11 @@ impl Writer {
 fn connect(pool: &DbPool, dependency: &Dependency) -> Result<Pooled, String> {
     match pool.get() {
         Ok(session) => {
-            dependency.is_there();
+            dependency.available();
             Ok(session)
         }
         Err(error) => {
-            dependency.is_gone(&error);
+            dependency.unavailable(&error);
             Err(format!("the database is unavailable: {error}"))
         }
     }

@@ -80,15 +80,19 @@ async fn a_bad_value_is_refused_before_anything_is_made() {
 
 #[tokio::test]
 async fn a_flag_outdoes_the_environment_and_is_checked_alike() {
-    let folder = TempDir::new().unwrap();
-    let mut program = Program::start_with(
-        "marquee",
-        folder.path(),
-        &addresses("marquee"),
-        &["--event-bus", "amqp://127.0.0.1"],
-    );
-    let refusal = Refusal::of(&mut program).await;
-    refusal.is_about_value("EVENT_BUS").unwrap();
+    for (flag, setting, value) in [
+        ("--event-bus", "EVENT_BUS", "amqp://127.0.0.1"),
+        ("--live-pages", "LIVE_PAGES", "-1"),
+        ("--http-keep-alive", "HTTP_KEEP_ALIVE", "-1"),
+        ("--event-max-age", "EVENT_MAX_AGE", "-1"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let settings = addresses("marquee");
+        let flags = [flag, value];
+        let mut program = Program::start_with("marquee", folder.path(), &settings, &flags);
+        let refusal = Refusal::of(&mut program).await;
+        refusal.is_about_value(setting).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub struct PagesConfig {
     /// and kept in the data folder].
     #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub secret_key: Option<SecretKey>,
-    /// How many open pages of this process may be told of recommendations as they come.
+    /// How many open pages of this process may be told of recommendations as they come; 0 for none.
     #[arg(long, env, value_name = "NUMBER", default_value_t = 1_000)]
     pub live_pages: usize,
     /// The path under which a proxy shows the pages, as in /films [default: the root, or what the proxy

@@ -9,16 +9,16 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use crate::places::UnderWay;
+use crate::connection_limit::ActivityGuard;
 
 /// The body, and its call.
 pub(super) struct AnswerBody {
     body: Body,
-    _under_way: Option<UnderWay>,
+    _under_way: Option<ActivityGuard>,
 }
 
 impl AnswerBody {
-    pub(super) fn new(body: Body, under_way: Option<UnderWay>) -> Self {
+    pub(super) fn new(body: Body, under_way: Option<ActivityGuard>) -> Self {
         Self {
             body,
             _under_way: under_way,

@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use super::{GrpcLimits, acting, answer_body::AnswerBody};
 use crate::{
-    places::Tab,
+    connection_limit::Activity,
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Reporter,
@@ -122,7 +122,7 @@ where
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let id = RequestId::of_headers(request.headers());
-        let under_way = request.extensions().get().map(Tab::begin);
+        let under_way = request.extensions().get().map(Activity::begin);
         let path = request.uri().path();
         let counter = (!is_of_the_server(path)).then(|| self.reporter.clone());
         let span = tracing::info_span!("call", rpc = path, request_id = %id);

@@ -61,13 +61,13 @@ impl ServiceClient {
     }
 
     /// Notes that the service was needed and is available.
-    pub fn is_there(&self) {
-        self.dependency.is_there();
+    pub fn available(&self) {
+        self.dependency.available();
     }
 
     /// Notes that the service was needed and did not answer in time.
-    pub fn is_late(&self, deadline: Duration) {
-        self.dependency.is_gone(format_args!(
+    pub fn late(&self, deadline: Duration) {
+        self.dependency.unavailable(format_args!(
             "{}: no answer within {deadline:?}",
             self.address
         ));
@@ -75,8 +75,8 @@ impl ServiceClient {
 
     /// Notes that the service was needed and is unavailable, as `status` says. The log names the address
     /// that was tried, and the cause.
-    pub fn is_gone(&self, status: &Status) {
-        self.dependency.is_gone(self.absence(status));
+    pub fn unavailable(&self, status: &Status) {
+        self.dependency.unavailable(self.absence(status));
     }
 
     fn absence(&self, status: &Status) -> String {
@@ -106,8 +106,8 @@ impl ServiceClient {
             ))),
         };
         match &answer {
-            Err(status) if is_unavailable(status) => self.is_gone(status),
-            _ => self.dependency.is_there(),
+            Err(status) if is_unavailable(status) => self.unavailable(status),
+            _ => self.dependency.available(),
         }
         answer.map(Response::into_inner)
     }

@@ -19,7 +19,7 @@ use tokio::{
 use tonic::transport::server::Connected;
 
 use super::GrpcLimits;
-use crate::places::{HeldPlace, Places, Tab};
+use crate::connection_limit::{Activity, ConnectionLimit, ConnectionPermit};
 
 /// The length of what an HTTP/2 client sends first.
 const PREFACE_LEN: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -31,7 +31,7 @@ pub(super) fn accepted(
     listener: TcpListener,
     limits: GrpcLimits,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Places::new(limits.connections);
+    let places = ConnectionLimit::new(limits.connections);
     stream::unfold((listener, places), move |(listener, places)| async move {
         let stream = loop {
             match listener.accept().await {
@@ -75,7 +75,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 pub(super) struct Connection {
     stream: TcpStream,
     preface: Option<Preface>,
-    place: HeldPlace,
+    place: ConnectionPermit,
 }
 
 #[derive(Debug)]
@@ -143,9 +143,9 @@ impl AsyncWrite for Connection {
 
 impl Connected for Connection {
     /// Where the calls of the connection are put down.
-    type ConnectInfo = Tab;
+    type ConnectInfo = Activity;
 
-    fn connect_info(&self) -> Tab {
-        self.place.tab().clone()
+    fn connect_info(&self) -> Activity {
+        self.place.activity().clone()
     }
 }

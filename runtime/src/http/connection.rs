@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{bare_answer, request_framing::RequestFraming};
-use crate::places::{HeldPlace, UnderWay};
+use crate::connection_limit::{ActivityGuard, ConnectionPermit};
 
 /// How many requests of a connection wait, parsed, for the one that is worked on.
 const REQUESTS_AHEAD: u64 = 8;
@@ -33,14 +33,14 @@ pub(super) struct RequestGate {
     /// How many requests the application has been given.
     taken: Cell<u64>,
     /// The requests that it has not been given yet.
-    coming: RefCell<VecDeque<UnderWay>>,
+    coming: RefCell<VecDeque<ActivityGuard>>,
     /// The task of the connection, if it waits for the gate.
     waiting: RefCell<Option<Waker>>,
 }
 
 impl RequestGate {
     /// The application has been given a request, which is under way until it is answered.
-    pub(super) fn take(&self) -> Option<UnderWay> {
+    pub(super) fn take(&self) -> Option<ActivityGuard> {
         self.taken.set(self.taken.get() + 1);
         self.wake();
         self.coming.borrow_mut().pop_front()
@@ -61,7 +61,7 @@ impl RequestGate {
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     socket: S,
-    place: HeldPlace,
+    place: ConnectionPermit,
     gate: Rc<RequestGate>,
     framing: RequestFraming,
     /// What has come and is not handed over yet.
@@ -69,14 +69,14 @@ pub(super) struct Connection<S> {
     /// How long a client may take nothing of its answers.
     write_deadline: Duration,
     /// Runs while the client takes nothing; an answer is under way meanwhile.
-    stalled: Option<(Pin<Box<Sleep>>, UnderWay)>,
+    stalled: Option<(Pin<Box<Sleep>>, ActivityGuard)>,
     /// A bare answer on its way, with its headers: how long it was without them.
     bare: Option<(BytesMut, usize)>,
 }
 
 impl<S> Connection<S> {
     /// A connection over `socket` at `place`, whose client may take nothing for as long as `write_deadline`.
-    pub(super) fn new(socket: S, place: HeldPlace, write_deadline: Duration) -> Self {
+    pub(super) fn new(socket: S, place: ConnectionPermit, write_deadline: Duration) -> Self {
         Self {
             socket,
             place,
@@ -105,7 +105,7 @@ impl<S> Connection<S> {
         let before = self.framing.heads();
         let handed = self.framing.advance(bytes, most_heads);
         let mut coming = self.gate.coming.borrow_mut();
-        coming.extend((before..self.framing.heads()).map(|_| self.place.tab().begin()));
+        coming.extend((before..self.framing.heads()).map(|_| self.place.activity().begin()));
         handed
     }
 }
@@ -119,10 +119,10 @@ impl<S: AsyncWrite + Unpin> Connection<S> {
             }
             return Poll::Ready(written);
         }
-        let (deadline, tab) = (self.write_deadline, self.place.tab());
+        let (deadline, activity) = (self.write_deadline, self.place.activity());
         let (stalled, _) = self
             .stalled
-            .get_or_insert_with(|| (Box::pin(sleep(deadline)), tab.begin()));
+            .get_or_insert_with(|| (Box::pin(sleep(deadline)), activity.begin()));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

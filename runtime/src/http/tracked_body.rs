@@ -8,16 +8,16 @@ use std::{
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::Bytes;
 
-use crate::places::UnderWay;
+use crate::connection_limit::ActivityGuard;
 
 /// The body, and its request.
 pub(super) struct TrackedBody {
     body: BoxBody,
-    _under_way: Option<UnderWay>,
+    _under_way: Option<ActivityGuard>,
 }
 
 impl TrackedBody {
-    pub(super) fn new(body: impl MessageBody + 'static, under_way: Option<UnderWay>) -> Self {
+    pub(super) fn new(body: impl MessageBody + 'static, under_way: Option<ActivityGuard>) -> Self {
         Self {
             body: body.boxed(),
             _under_way: under_way,

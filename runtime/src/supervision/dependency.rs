@@ -54,8 +54,8 @@ impl Dependency {
     }
 
     /// The dependency was needed and unavailable.
-    pub fn is_gone(&self, reason: impl fmt::Display) {
-        let is_news = lock(&self.presence).is_gone(Instant::now());
+    pub fn unavailable(&self, reason: impl fmt::Display) {
+        let is_news = lock(&self.presence).unavailable(Instant::now());
         if is_news {
             // Not in the name of the request that happens to notice it.
             tracing::warn!(parent: None, "{}: {reason}", self.gone);
@@ -63,8 +63,8 @@ impl Dependency {
     }
 
     /// The dependency was needed and available.
-    pub fn is_there(&self) {
-        let is_news = lock(&self.presence).is_there(Instant::now());
+    pub fn available(&self) {
+        let is_news = lock(&self.presence).available(Instant::now());
         if let Some(absence) = is_news {
             let seconds = absence.as_secs();
             tracing::info!(parent: None, seconds, "{} after {seconds} s", self.back);
@@ -82,7 +82,7 @@ impl Presence {
     }
 
     /// Whether that is worth a line.
-    fn is_gone(&mut self, now: Instant) -> bool {
+    fn unavailable(&mut self, now: Instant) -> bool {
         let since = *self.gone_since.get_or_insert(now);
         let is_confirmed = now.duration_since(since) >= CONFIRMED;
         let is_news = !self.is_told && is_confirmed && now >= self.quiet_until;
@@ -91,7 +91,7 @@ impl Presence {
     }
 
     /// For how long it was gone, if that was told.
-    fn is_there(&mut self, now: Instant) -> Option<Duration> {
+    fn available(&mut self, now: Instant) -> Option<Duration> {
         let since = self.gone_since.take()?;
         std::mem::take(&mut self.is_told).then(|| {
             self.quiet_until = now + RESPITE;
@@ -111,35 +111,35 @@ mod tests {
         let begin = Instant::now();
         let mut presence = Presence::at_start(begin);
         let gone = begin + START;
-        assert!(!presence.is_gone(gone), "not confirmed yet");
-        assert!(presence.is_gone(gone + CONFIRMED));
-        assert!(!presence.is_gone(gone + CONFIRMED * 2), "told already");
+        assert!(!presence.unavailable(gone), "not confirmed yet");
+        assert!(presence.unavailable(gone + CONFIRMED));
+        assert!(!presence.unavailable(gone + CONFIRMED * 2), "told already");
         let back = gone + CONFIRMED * 3;
-        assert_eq!(presence.is_there(back), Some(CONFIRMED * 3));
-        assert_eq!(presence.is_there(back), None, "told already");
+        assert_eq!(presence.available(back), Some(CONFIRMED * 3));
+        assert_eq!(presence.available(back), None, "told already");
 
-        assert!(!presence.is_gone(back), "a new absence");
+        assert!(!presence.unavailable(back), "a new absence");
         assert!(
-            !presence.is_gone(back + RESPITE - MOMENT),
+            !presence.unavailable(back + RESPITE - MOMENT),
             "too soon after the last"
         );
-        assert!(presence.is_gone(back + RESPITE));
+        assert!(presence.unavailable(back + RESPITE));
     }
 
     #[test]
     fn one_call_that_failed_and_a_slow_start_are_no_absence() {
         let begin = Instant::now();
         let mut presence = Presence::at_start(begin);
-        assert!(!presence.is_gone(begin));
+        assert!(!presence.unavailable(begin));
         assert!(
-            !presence.is_gone(begin + START - MOMENT),
+            !presence.unavailable(begin + START - MOMENT),
             "it may still start"
         );
-        assert_eq!(presence.is_there(begin + START), None);
-        assert!(!presence.is_gone(begin + START));
-        assert_eq!(presence.is_there(begin + START + CONFIRMED), None);
+        assert_eq!(presence.available(begin + START), None);
+        assert!(!presence.unavailable(begin + START));
+        assert_eq!(presence.available(begin + START + CONFIRMED), None);
         assert!(
-            !presence.is_gone(begin + START + CONFIRMED * 2),
+            !presence.unavailable(begin + START + CONFIRMED * 2),
             "a new one"
         );
     }

@@ -67,7 +67,7 @@ impl ServiceClient {
     ) -> Result<T, Error> {
         match tokio::time::timeout(deadline, call).await {
             Ok(Ok(response)) => {
-                self.client.is_there();
+                self.client.available();
                 Ok(response.into_inner())
             }
             Ok(Err(status)) => {
@@ -78,7 +78,7 @@ impl ServiceClient {
             }
             Err(_) => {
                 if self.service == Service::Recommendations {
-                    self.client.is_late(deadline);
+                    self.client.late(deadline);
                 }
                 tracing::debug!(call = name, "{name} was not answered in time");
                 Err(Error::ServiceUnavailable(self.service))
@@ -145,15 +145,15 @@ impl ServiceClient {
 
     /// Tells the log, in the end, that the service is there.
     pub(crate) fn reached(&self) {
-        self.client.is_there();
+        self.client.available();
     }
 
     /// Tells the log, in the end, whether the service can be reached.
     pub(crate) fn note(&self, status: &Status) {
         if is_unavailable(status) {
-            self.client.is_gone(status);
+            self.client.unavailable(status);
         } else {
-            self.client.is_there();
+            self.client.available();
         }
     }
 }

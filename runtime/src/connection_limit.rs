@@ -21,9 +21,9 @@ use tokio::{sync::Notify, time::timeout};
 /// an answer to be sent.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// The places of one server. Clones share them.
+/// How many connections one server has at once. Clones share the places.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimit {
     limit: usize,
     shared: Arc<Shared>,
 }
@@ -60,23 +60,23 @@ struct Notice {
 
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct HeldPlace {
-    tab: Tab,
+pub(crate) struct ConnectionPermit {
+    activity: Activity,
     notice: Arc<Notice>,
 }
 
-/// Where it is put down what is under way for a connection.
+/// What is under way for the client of a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Tab {
+pub(crate) struct Activity {
     shared: Arc<Shared>,
     place: u64,
 }
 
 /// Something that a client asked for, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct UnderWay(Tab);
+pub(crate) struct ActivityGuard(Activity);
 
-impl Places {
+impl ConnectionLimit {
     /// As many places as `limit`, at least one.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Places {
     }
 
     /// Waits for a place. An idle connection has to give way if there is none.
-    pub(crate) async fn take(&self) -> HeldPlace {
+    pub(crate) async fn take(&self) -> ConnectionPermit {
         loop {
             if let Some(place) = self.free_place() {
                 return place;
@@ -97,7 +97,7 @@ impl Places {
         }
     }
 
-    fn free_place(&self) -> Option<HeldPlace> {
+    fn free_place(&self) -> Option<ConnectionPermit> {
         let mut table = self.shared.table();
         if table.taken.len() >= self.limit {
             return None;
@@ -112,8 +112,8 @@ impl Places {
         table.taken.insert(place, occupied);
         table.comes_to_rest(place);
         let shared = self.shared.clone();
-        Some(HeldPlace {
-            tab: Tab { shared, place },
+        Some(ConnectionPermit {
+            activity: Activity { shared, place },
             notice,
         })
     }
@@ -198,10 +198,10 @@ impl Table {
     }
 }
 
-impl HeldPlace {
-    /// Where it is put down what is under way for the connection.
-    pub(crate) fn tab(&self) -> &Tab {
-        &self.tab
+impl ConnectionPermit {
+    /// What is under way for its client.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Whether the connection, of whose client nothing new has come, has to close. If not, its task is woken when it has to.
@@ -213,30 +213,30 @@ impl HeldPlace {
     /// Something has come from the client, which may be the beginning of a request: a notice comes too late, and the next
     /// one goes to another connection.
     pub(crate) fn heard(&self) {
-        let Tab { shared, place } = &self.tab;
+        let Activity { shared, place } = &self.activity;
         shared.table().is_heard(*place);
     }
 }
 
-impl Drop for HeldPlace {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let Tab { shared, place } = &self.tab;
+        let Activity { shared, place } = &self.activity;
         shared.table().leave(*place);
         shared.freed.notify_one();
     }
 }
 
-impl Tab {
+impl Activity {
     /// Something is under way for the client.
-    pub(crate) fn begin(&self) -> UnderWay {
+    pub(crate) fn begin(&self) -> ActivityGuard {
         self.shared.table().begin(self.place);
-        UnderWay(self.clone())
+        ActivityGuard(self.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
-        let Tab { shared, place } = &self.0;
+        let Activity { shared, place } = &self.0;
         shared.table().end(*place);
     }
 }
@@ -247,11 +247,11 @@ mod tests {
 
     use super::*;
 
-    fn has_notice(place: &HeldPlace) -> bool {
+    fn has_notice(place: &ConnectionPermit) -> bool {
         place.gives_way(&Context::from_waker(&noop_waker()))
     }
 
-    fn rested(places: &Places) {
+    fn rested(places: &ConnectionLimit) {
         for (since, _) in places.shared.table().idle.values_mut() {
             *since -= GRACE;
         }
@@ -259,11 +259,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_that_has_been_idle_for_longest_gives_way() {
-        let places = Places::new(3);
+        let places = ConnectionLimit::new(3);
         let (first, second) = (places.take().await, places.take().await);
         let third = places.take().await;
-        drop(first.tab().begin());
-        let call = third.tab().begin();
+        drop(first.activity().begin());
+        let call = third.activity().begin();
         assert!(places.take().now_or_never().is_none());
         let all = [&first, &second, &third];
         assert_eq!(all.map(has_notice), [false; 3], "they have just come");
@@ -288,7 +288,7 @@ mod tests {
         rested(&places);
         assert!(places.take().now_or_never().is_none());
         assert!(has_notice(&first) && !has_notice(&fourth) && !has_notice(&third));
-        let request = first.tab().begin();
+        let request = first.activity().begin();
         assert!(!has_notice(&first), "it works again");
         rested(&places);
         assert!(places.take().now_or_never().is_none());
@@ -302,14 +302,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_whose_request_has_begun_to_come_gets_no_notice() {
-        let places = Places::new(2);
+        let places = ConnectionLimit::new(2);
         let (first, second) = (places.take().await, places.take().await);
         rested(&places);
         first.heard();
         assert!(places.take().now_or_never().is_none());
         assert!(has_notice(&second) && !has_notice(&first));
         // What comes while a call is under way does not make it idle.
-        let call = first.tab().begin();
+        let call = first.activity().begin();
         first.heard();
         assert_eq!(places.shared.table().idle.len(), 0);
         drop(call);
@@ -318,9 +318,9 @@ mod tests {
 
     #[tokio::test]
     async fn several_calls_of_a_connection_have_to_end_before_it_is_idle() {
-        let places = Places::new(1);
+        let places = ConnectionLimit::new(1);
         let place = places.take().await;
-        let calls = [place.tab().begin(), place.tab().begin()];
+        let calls = [place.activity().begin(), place.activity().begin()];
         let [first, second] = calls;
         drop(first);
         rested(&places);
