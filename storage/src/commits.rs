@@ -206,6 +206,49 @@ pub(crate) fn count(conn: &mut SqliteConnection) -> QueryResult<i64> {
     Ok(count.first(conn).optional()?.unwrap_or(0))
 }
 
+/// Where the count is: the number of the page that has all of its table. `None` in a database that was never counted in.
+pub(crate) fn page(conn: &mut SqliteConnection) -> QueryResult<Option<u32>> {
+    #[derive(diesel::QueryableByName)]
+    struct Root {
+        #[diesel(sql_type = BigInt)]
+        rootpage: i64,
+    }
+    let root = sql_query("SELECT rootpage FROM sqlite_schema WHERE name = 'marquee_commits'");
+    let root: Option<Root> = root.get_result(conn).optional()?;
+    Ok(root.and_then(|root| u32::try_from(root.rootpage).ok()))
+}
+
+/// Reads the count from its page: a leaf with one row of one integer, as
+/// <https://sqlite.org/fileformat2.html#b_tree_pages> describes. `None` if the page is none.
+pub(crate) fn count_on_page(page: &[u8]) -> Option<i64> {
+    const LEAF_OF_A_TABLE: u8 = 13;
+    const ROWS: usize = 3;
+    const FIRST_ROW: usize = 8;
+    let number = |at: usize| Some(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?));
+    if *page.first()? != LEAF_OF_A_TABLE || number(ROWS)? != 1 {
+        return None;
+    }
+    let row = page.get(usize::from(number(FIRST_ROW)?)..)?;
+    // How long the row is, its id, how long its header is, and the kind of its only column. Each takes a byte here.
+    let &[_, 1, 2, kind, ..] = row else {
+        return None;
+    };
+    let len = match kind {
+        1..=4 => usize::from(kind),
+        5 => 6,
+        6 => 8,
+        8 | 9 => return Some(i64::from(kind == 9)),
+        _ => return None,
+    };
+    let digits = row.get(4..4 + len)?;
+    let sign = i64::from(*digits.first()? as i8).signum().min(0);
+    Some(
+        digits
+            .iter()
+            .fold(sign, |sum, digit| sum << 8 | i64::from(*digit)),
+    )
+}
+
 /// Counts the transaction that is under way, if rows were changed in it since `changes`. Returns the
 /// number that its commit has.
 pub(crate) fn count_transaction(
@@ -227,6 +270,36 @@ pub(crate) fn count_transaction(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_count_is_read_from_its_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counted.db");
+        let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        make_table(&mut conn).unwrap();
+        let root = page(&mut conn).unwrap().unwrap() as usize;
+        for number in [
+            0,
+            1,
+            2,
+            127,
+            128,
+            70_000,
+            1 << 31,
+            1 << 40,
+            i64::MAX,
+            -1,
+            -70_000,
+        ] {
+            let set = format!("UPDATE marquee_commits SET number = {number}");
+            conn.batch_execute(&set).unwrap();
+            let file = fs::read(&path).unwrap();
+            let page = &file[(root - 1) * 4_096..root * 4_096];
+            assert_eq!(count_on_page(page), Some(number));
+            assert_eq!(count_on_page(&page[..7]), None);
+        }
+        assert_eq!(count_on_page(&fs::read(&path).unwrap()[..4_096]), None);
+    }
 
     #[test]
     fn a_note_is_written_over_the_one_before_and_half_a_line_says_nothing() {

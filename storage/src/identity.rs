@@ -17,6 +17,7 @@ use crate::{
     marker::Marker,
     migrations::BoxedError,
     sqlite_file::{Found, SqliteFile},
+    sqlite_log,
 };
 
 /// Looks at the files, and whether the database is the one that the marker means. Returns its
@@ -30,6 +31,8 @@ pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String
     let Found::Database(marker) = &found else {
         return Ok((found, None));
     };
+    let look = || check_log_belongs(file);
+    look().or_else(|_| look()).or_else(|_| look())?;
     let identity = match open_notes(file) {
         None => {
             read(file, Access::Write)
@@ -63,6 +66,31 @@ struct Identity {
 /// What was noted of a database that was not stopped cleanly.
 fn open_notes(file: &SqliteFile) -> Option<Acknowledged> {
     file.commits().read().filter(|said| said.commits > 0)
+}
+
+/// Looks whether the log was begun after all that the main file has: SQLite would write the log of a newer database into an older
+/// copy of it, and leave neither. What cannot be read is judged by others.
+fn check_log_belongs(file: &SqliteFile) -> Result<(), String> {
+    if file.log_is_empty()? || file.has_journal() {
+        return Ok(());
+    }
+    // A program that has the database open may move the log into the main file meanwhile, never back.
+    let first_count = |page| commits::count_on_page(&sqlite_log::first_of(&file.log(), page)?);
+    let Ok((_, mut main)) = read(file, Access::ReadMainFile) else {
+        return Ok(());
+    };
+    let (Ok(Some(page)), Ok(count)) = (commits::page(&mut main), commits::count(&mut main)) else {
+        return Ok(());
+    };
+    match first_count(page) {
+        Some(first) if first > count + 1 => Err(format!(
+            "the database `{name}` is older than its log `{log}`, which would destroy it: put the database back that was here, or              restore a backup {without}",
+            name = file.path().display(),
+            log = file.log().display(),
+            without = file.without_its_files(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Looks whether the database has every commit that was acknowledged. Returns its identity; changes nothing

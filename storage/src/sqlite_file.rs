@@ -59,10 +59,19 @@ impl SqliteFile {
     pub(crate) fn refuses(&self, error: &dyn fmt::Display) -> String {
         let (name, error) = (self.path.display(), error.to_string());
         if is_damage(&error) {
-            format!("the database `{name}` is damaged ({error}): restore it from a backup")
+            format!(
+                "the database `{name}` is damaged ({error}): restore it from a backup {}",
+                self.without_its_files()
+            )
         } else {
             format!("cannot open the file `{name}`: {error}")
         }
+    }
+
+    /// How a backup has to be restored.
+    pub(crate) fn without_its_files(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().display();
+        format!("with `{name}-wal`, `{name}-shm` and `{name}.commits` moved away")
     }
 
     /// The marker of the database.
@@ -123,12 +132,12 @@ impl SqliteFile {
             }
         };
         let (log, marker_path) = (log.display(), self.marker());
-        let marker_path = marker_path.path().display();
+        let (marker_path, without) = (marker_path.path().display(), self.without_its_files());
         match (marker, log_len) {
             (None, 0) => Ok(Found::Nothing),
             (None, _) => Err(format!(
                 "the database `{name}` is {state}, but its log `{log}` is there and may hold what was written: restore the database from \
-                 a backup, or move the log away to begin with an empty database"
+                 a backup {without}, or move the log away to begin with an empty database"
             )),
             (Some(_), 0) => Err(format!(
                 "the database `{name}` is {state}, though `{marker_path}` says that there was one: restore it from a backup, or delete \
@@ -136,7 +145,8 @@ impl SqliteFile {
             )),
             (Some(_), _) => Err(format!(
                 "the database `{name}` is {state}, though `{marker_path}` says that there was one, and its log `{log}` may hold what was \
-                 written: restore it from a backup, or delete `{marker_path}` and move the log away to begin with an empty database"
+                 written: restore it from a backup {without}, or delete `{marker_path}` and move the log away to begin with an empty \
+                 database"
             )),
         }
     }
@@ -171,7 +181,8 @@ impl SqliteFile {
         // With a log the file may be behind its own header.
         match pages_missing(&header, file_len) {
             Some((has, of)) => Err(format!(
-                "the database `{name}` is cut off after {has} of {of} bytes: restore it from a backup"
+                "the database `{name}` is cut off after {has} of {of} bytes: restore it from a backup {}",
+                self.without_its_files()
             )),
             None => Ok(()),
         }

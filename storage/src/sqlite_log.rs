@@ -57,6 +57,29 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads a page as the first transaction in the log that changed it left it. `None` if there is none, or if the log cannot be read.
+pub(crate) fn first_of(path: &Path, number: u32) -> Option<Vec<u8>> {
+    let mut reader = BufReader::new(File::open(path).ok()?);
+    let mut header = [0; HEADER_LEN];
+    reader.read_exact(&mut header).ok()?;
+    let log = Log::begin(&header)?;
+    let mut frame = vec![0; FRAME_HEADER_LEN + log.page_size];
+    let mut found = None;
+    loop {
+        reader.read_exact(&mut frame).ok()?;
+        if (big_endian(&frame, 8), big_endian(&frame, 12)) != log.salts {
+            return None;
+        }
+        if big_endian(&frame, 0) == number {
+            found = frame.get(FRAME_HEADER_LEN..).map(<[u8]>::to_vec);
+        }
+        // The last frame of a transaction tells how many pages the database has after it.
+        if big_endian(&frame, 4) != 0 && found.is_some() {
+            return found;
+        }
+    }
+}
+
 /// Reads until the buffer is full; false if the file ends before.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<bool> {
     match reader.read_exact(buffer) {

@@ -3,7 +3,9 @@
 //! Films that this replica saves arrive with their words. As long as they follow on each other in the
 //! order of changes the index takes them as they come; otherwise the list of changes is read.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration,
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
@@ -339,16 +341,15 @@ async fn index_of_preferences(database: Database) -> Result<Index, storage::Erro
     };
     let mut page = read(i32::MIN).await;
     while let rows = page.done().await?
-        && let Some(last) = rows.last()
+        && let Some(last) = rows.last_id()
     {
-        page = read(last.id).await;
+        page = read(last).await;
         index = beside(move || {
-            for row in rows {
-                let normal = row
-                    .normal
-                    .unwrap_or_else(|| Keyword::normal_of(&row.keyword));
+            for (user, keyword, normal) in rows.iter() {
+                let normal =
+                    normal.map_or_else(|| Cow::Owned(Keyword::normal_of(keyword)), Cow::Borrowed);
                 // What older deployments stored may be no keyword; it matches nothing.
-                let _ = index.follow_normal(UserId(row.user), &row.keyword, &normal);
+                let _ = index.follow_normal(user, keyword, &normal);
             }
             index
         })

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::prelude::*;
+use diesel::{connection::DefaultLoadingMode, prelude::*};
 use proto::UserId;
 use storage::DbConnection;
 
@@ -99,14 +99,70 @@ pub struct Stored {
     pub normal: Option<String>,
 }
 
+/// Some preferences in the order of their ids, with all their texts in one piece of memory: a million of them that one thread
+/// asks for and another gives back take longer than the reading.
+#[derive(Debug, Default)]
+pub struct Page {
+    rows: Vec<PageRow>,
+    texts: String,
+}
+
+#[derive(Debug)]
+struct PageRow {
+    id: i32,
+    user: UserId,
+    /// Where the keyword ends in the texts. It begins where the row before ends.
+    keyword_end: usize,
+    /// Where its normal form ends, which follows the keyword.
+    normal_end: Option<usize>,
+}
+
+impl Page {
+    /// The id of the last preference, unless there is none.
+    pub fn last_id(&self) -> Option<i32> {
+        self.rows.last().map(|row| row.id)
+    }
+
+    /// The user of each, the keyword as it was first typed, and its normal form unless an older program stored it.
+    pub fn iter(&self) -> impl Iterator<Item = (UserId, &str, Option<&str>)> {
+        let mut begin = 0;
+        self.rows.iter().map(move |row| {
+            let text = |begin, end| self.texts.get(begin..end).unwrap_or_default();
+            let keyword = text(begin, row.keyword_end);
+            let normal = row.normal_end.map(|end| text(row.keyword_end, end));
+            begin = row.normal_end.unwrap_or(row.keyword_end);
+            (row.user, keyword, normal)
+        })
+    }
+
+    fn push(&mut self, stored: &Stored) {
+        self.texts.push_str(&stored.keyword);
+        let keyword_end = self.texts.len();
+        let normal_end = stored.normal.as_ref().map(|normal| {
+            self.texts.push_str(normal);
+            self.texts.len()
+        });
+        self.rows.push(PageRow {
+            id: stored.id,
+            user: UserId(stored.user),
+            keyword_end,
+            normal_end,
+        });
+    }
+}
+
 /// The first `limit` preferences with an id above `after`.
-pub fn page_after(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResult<Vec<Stored>> {
-    prefs::table
+pub fn page_after(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResult<Page> {
+    let query = prefs::table
         .filter(prefs::id.gt(after))
         .order(prefs::id)
         .limit(limit)
-        .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal))
-        .load(conn)
+        .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal));
+    let mut page = Page::default();
+    for stored in query.load_iter::<Stored, DefaultLoadingMode>(conn)? {
+        page.push(&stored?);
+    }
+    Ok(page)
 }
 
 /// How many keywords `user` follows.
@@ -230,4 +286,33 @@ fn normalise_rows(conn: &mut DbConnection, rows: &[Stored]) -> QueryResult<()> {
             .execute(conn)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_gives_back_each_of_its_texts() {
+        let rows = [
+            (7, "Köln", Some("koln")),
+            (-1, "", None),
+            (2, "a  B", None),
+            (i32::MAX, "x", Some("")),
+            (3, "the end", Some("end")),
+        ];
+        let mut page = Page::default();
+        assert_eq!((page.last_id(), page.iter().count()), (None, 0));
+        for (id, (user, keyword, normal)) in (1..).zip(rows) {
+            page.push(&Stored {
+                id,
+                user,
+                keyword: keyword.to_owned(),
+                normal: normal.map(str::to_owned),
+            });
+        }
+        let read: Vec<_> = page.iter().map(|(user, k, n)| (user.0, k, n)).collect();
+        assert_eq!(read, rows);
+        assert_eq!(page.last_id(), Some(5));
+    }
 }

@@ -64,6 +64,21 @@ impl Crashed {
         copy
     }
 
+    /// The files as they are when a program has opened the database, added notes, and is killed.
+    fn goes_on_and_crashes(&self, ids: std::ops::Range<i64>) -> Self {
+        let mut image = None;
+        in_system(async {
+            let (database, supervisor) = start(&self.path("")).await;
+            for id in ids {
+                database.write(move |conn| insert(conn, id)).await.unwrap();
+            }
+            image = Some(self.copy());
+            drop(database);
+            supervisor.stop(std::time::Duration::from_secs(5)).await;
+        });
+        image.unwrap()
+    }
+
     fn read_main(&self) -> Vec<u8> {
         fs::read(self.path("")).unwrap()
     }
@@ -243,6 +258,42 @@ fn an_older_copy_in_place_of_a_crashed_database_is_refused_until_it_is_meant() {
     assert_eq!(stopped.noted(), 0);
     fs::copy(older.path(""), stopped.path("")).unwrap();
     assert_eq!(stopped.notes(), 2);
+}
+
+#[test]
+fn an_older_copy_under_the_log_of_a_newer_database_is_refused() {
+    let crashed = Crashed::new();
+    assert_eq!(crashed.notes(), 5);
+    let older = crashed.copy();
+    let newer = crashed.goes_on_and_crashes(5..9);
+    // In the log there is all that came after the copy was made: together they are the newer database.
+    let together = newer.copy();
+    fs::copy(older.path(""), together.path("")).unwrap();
+    assert_eq!(together.notes(), 9);
+
+    assert_eq!(newer.notes(), 9);
+    let newest = newer.goes_on_and_crashes(9..12);
+    for is_noted in [true, false] {
+        let mixed = newest.copy();
+        fs::copy(older.path(""), mixed.path("")).unwrap();
+        if !is_noted {
+            fs::remove_file(mixed.path(".commits")).unwrap();
+        }
+        let said = mixed.refusal();
+        for file in [
+            "older than its log",
+            "`notes.db-wal`",
+            "`notes.db-shm`",
+            "`notes.db.commits`",
+        ] {
+            assert!(said.contains(file), "{said}");
+        }
+        for suffix in ["-wal", "-shm", ".commits"] {
+            let _ = fs::remove_file(mixed.path(suffix));
+        }
+        assert_eq!(mixed.notes(), 5);
+    }
+    assert_eq!(newest.notes(), 12);
 }
 
 #[test]
