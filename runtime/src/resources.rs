@@ -9,8 +9,10 @@ use crate::process::Fault;
 
 /// The fewest descriptors with which a program starts.
 const FEWEST: u64 = 256;
-/// What is kept back for databases, logs, listeners, brokers and operators.
+/// What is kept back for databases, logs, listeners, brokers and operators; and of all descriptors one of so many, for connections
+/// that are accepted only to be closed.
 const RESERVE: u64 = 128;
+const ACCEPTED: u64 = 16;
 /// More connections than this are of no use to one process.
 const MOST_CONNECTIONS: u64 = 16_384;
 
@@ -53,10 +55,16 @@ pub enum Share {
     Broker,
 }
 
+fn reserve() -> u64 {
+    RESERVE + descriptors() / ACCEPTED
+}
+
 impl Share {
     /// How many connections there may be.
     pub fn connections(self) -> usize {
-        let all = descriptors().saturating_sub(RESERVE).min(MOST_CONNECTIONS);
+        let all = descriptors()
+            .saturating_sub(reserve())
+            .min(MOST_CONNECTIONS);
         let share = match self {
             Self::Pages => all / 2,
             Self::Grpc => all / 8,
@@ -74,6 +82,6 @@ mod tests {
     fn all_shares_together_leave_the_reserve() {
         let shares = [Share::Pages, Share::Grpc, Share::Grpc, Share::Broker];
         let all: usize = shares.map(Share::connections).iter().sum();
-        assert!(all as u64 + RESERVE <= descriptors());
+        assert!(all as u64 + reserve() <= descriptors());
     }
 }

@@ -35,6 +35,35 @@ async fn the_header_keeps_its_order_in_every_width() {
     system.stop().await;
 }
 
+/// How high the header is without a badge and with the widest one, and whether the page is wider than its window.
+const HEIGHTS: &str = "
+    const [badge, header] = ['#badge', 'header.top'].map((name) => document.querySelector(name));
+    const height = (text) => {
+      badge.hidden = text === '';
+      badge.querySelector('#badge-count').textContent = text;
+      return Math.round(header.getBoundingClientRect().height);
+    };
+    return [height(''), height('99+'), document.documentElement.scrollWidth > innerWidth];";
+
+#[tokio::test]
+async fn a_badge_moves_nothing_below_the_header() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    for width in [
+        320, 340, 360, 400, 480, 577, 580, 600, 640, 704, 720, 768, 1280,
+    ] {
+        visitor.resize((width, 800)).await;
+        visitor.open("/").await;
+        let heights = visitor.ask(HEIGHTS).await;
+        assert_eq!(heights[0], heights[1], "{width} pixels: {heights}");
+        assert_eq!(heights[2], false, "{width} pixels: {heights}");
+    }
+    visitor.leave().await;
+    system.stop().await;
+}
+
 #[tokio::test]
 async fn the_first_cover_begins_within_the_first_third_of_a_phone() {
     let mut system = System::plain().await;

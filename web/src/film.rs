@@ -18,7 +18,7 @@ use super::{
     page_error::PageError,
     request_context::{DEADLINE, RequestContext},
     url,
-    views::{FilmFormView, FilmView, Place, genre_names},
+    views::{FilmFormView, FilmView, Place, genre_names, title_and_year},
 };
 use crate::{
     Error,
@@ -82,7 +82,7 @@ pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpRe
         user: context.visitor.user(),
         fields: fields.clone(),
         // Scripts of old deployments add what they are told to, each time.
-        refuse_same: id.is_some() && form.get("another").is_none(),
+        refuse_same: id.is_some() && !is_meant_twice(&form),
         id,
     };
     let created = context.site.app.catalog.ask(create, DEADLINE).await;
@@ -131,7 +131,7 @@ pub(super) async fn update(
         fields: fields.clone(),
         expected_version: version(&form),
         // Scripts of old deployments do what they are told to.
-        refuse_same: form.get("csrf").is_some() && form.get("another").is_none(),
+        refuse_same: form.get("csrf").is_some() && !is_meant_twice(&form),
     };
     let updated = context.site.app.catalog.ask(update, DEADLINE).await;
     let error = match updated.unwrap_or_else(|e| Err(e.into())) {
@@ -261,6 +261,12 @@ fn id_of(form: &Form) -> Option<FilmId> {
         .take(16)
         .fold(0, |id, byte| (id << 8) | u128::from(*byte));
     Some(FilmId::new(random))
+}
+
+/// Whether the form agrees to a second film of this title and year, and not of those that it had before it was changed.
+fn is_meant_twice(form: &Form) -> bool {
+    let fields = title_and_year(&form.text("title"), &form.text("release_year"));
+    form.get("another") == Some(fields.as_str())
 }
 
 /// The version that a form edits.

@@ -16,7 +16,7 @@ use super::{
 };
 
 pub(super) use film::{FilmCard, FilmView, MarkView, Why};
-pub(super) use film_form::FilmFormView;
+pub(super) use film_form::{FilmFormView, title_and_year};
 pub(super) use filter::Filter;
 pub(super) use following::{FollowingView, PREVIEW_SIZE, Preview};
 pub(super) use wall::{FilmsView, RecommendedView, genre_names};

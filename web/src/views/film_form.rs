@@ -1,7 +1,7 @@
 //! The form in which films are added and edited. It is shown again with what was typed and what is
 //! wrong with it.
 
-use proto::FilmId;
+use proto::{FilmId, text::title_key};
 use serde::Serialize;
 
 use crate::{
@@ -9,6 +9,11 @@ use crate::{
     actors::catalog_gateway::{Film, FilmFields},
     url,
 };
+
+/// What films of one title and year have in common, however these are spelled.
+pub(crate) fn title_and_year(title: &str, release_year: &str) -> String {
+    format!("{} {}", title_key(title), release_year.trim())
+}
 
 /// A field of a form.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +46,8 @@ pub(crate) struct FilmFormView {
     version: Option<i64>,
     /// The film that has the same title and year, if the form asks whether to add another.
     same: Option<String>,
+    /// The title and year that sending the form again agrees to have twice.
+    another: Option<String>,
     /// The film as it is now, if it was edited meanwhile.
     meanwhile: Option<String>,
     problems: Vec<Field>,
@@ -112,6 +119,7 @@ impl FilmFormView {
             new_id: None,
             version: None,
             same: None,
+            another: None,
             meanwhile: None,
             problems: Vec::new(),
             title: field("title", "Title", "", &fields.title, 255),
@@ -163,6 +171,7 @@ impl FilmFormView {
     /// Asks whether there is to be a second film of this title and year.
     pub(crate) fn asking(mut self, same: &FilmId) -> Self {
         self.same = Some(url::film(same));
+        self.another = Some(title_and_year(&self.title.value, &self.release_year.value));
         self.submit = match self.new_id {
             Some(_) => "Add another one",
             None => "Save it as another one",

@@ -137,6 +137,8 @@ pub(crate) struct RecommendedView {
     pager: Pager,
     fragment: String,
     unavailable: bool,
+    /// Films may come without another keyword.
+    unsettled: bool,
 }
 
 impl RecommendedView {
@@ -144,6 +146,7 @@ impl RecommendedView {
     pub(crate) fn unsettled(self) -> Self {
         Self {
             count: String::new(),
+            unsettled: true,
             ..self
         }
     }
@@ -155,6 +158,7 @@ impl RecommendedView {
             pager: Pager::new("/recommendations", &Filter::default(), page, last),
             fragment: Filter::default().url("/recommendations", page, "list"),
             unavailable: false,
+            unsettled: total > 0,
         }
     }
 

@@ -403,6 +403,11 @@ async fn an_edit_and_an_undo_ask_before_they_make_a_second_film_of_a_title_and_y
         asked.text()
     );
     assert_eq!(site.catalog.films()[1].title, "Heet");
+    // Who agrees to a second film of one name has not agreed to one of another name.
+    browser.add_film("Ronin", "1998", "Action", "").await;
+    let renamed = [("title", "ronin"), ("release_year", "1998")];
+    let asked_again = send(&browser, &edit, &form_of(&asked.body, &renamed)).await;
+    assert_eq!(asked_again.status, 409);
     let saved = send(&browser, &edit, &form_of(&asked.body, &typed)).await;
     assert_eq!(saved.status, 303);
     assert_eq!(site.catalog.films()[1].title, "Heat!");
@@ -421,11 +426,11 @@ async fn an_edit_and_an_undo_ask_before_they_make_a_second_film_of_a_title_and_y
     let restore = format!("{heat}/restore");
     let asked = send(&browser, &restore, &form_of(&page.body, &[])).await;
     assert_eq!((asked.status, asked.location()), (303, other.as_str()));
-    assert_eq!(site.catalog.films().len(), 1);
+    assert_eq!(site.catalog.films().len(), 2);
     let page = browser.get(&other).await;
     assert!(page.body.contains("Bring it back as another film"));
     let form = form_of(&page.body, &[]);
     let undone = send(&browser, &restore, &form).await;
     assert_eq!((undone.status, undone.location()), (303, heat.as_str()));
-    assert_eq!(site.catalog.films().len(), 2);
+    assert_eq!(site.catalog.films().len(), 3);
 }

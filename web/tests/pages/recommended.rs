@@ -214,3 +214,13 @@ async fn numbers_are_left_out_until_they_are_settled() {
         page.text()
     );
 }
+
+#[tokio::test]
+async fn nobody_is_told_to_follow_a_keyword_while_films_are_being_matched() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    site.recommendations.be_unsettled();
+    let page = browser.get("/recommendations").await.text();
+    assert!(page.contains("They appear here in a moment."), "{page}");
+    assert!(!page.contains("No film yet"), "{page}");
+}

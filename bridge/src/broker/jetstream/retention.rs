@@ -69,6 +69,8 @@ fn nanos(age: Duration) -> Option<i64> {
 pub(super) struct Lag {
     next_check: Instant,
     warned: Option<Instant>,
+    /// The warning was of a loss, and not of one to come.
+    told_of_loss: bool,
     /// The lost messages that the log has counted.
     lost: u64,
     lost_at: Option<Instant>,
@@ -81,6 +83,7 @@ impl Lag {
         Lag {
             next_check: now,
             warned: None,
+            told_of_loss: false,
             lost: 0,
             lost_at: None,
             counted: false,
@@ -110,8 +113,11 @@ impl Stream {
             .lag
             .warned
             .is_none_or(|warned| now >= warned + WARNING_INTERVAL);
+        // That it may soon come to a loss is no news of the loss.
+        let due = due || (lost > 0 && !self.lag.told_of_loss);
         if (lost > 0 || behind.is_some()) && due {
             self.lag.warned = Some(now);
+            self.lag.told_of_loss = lost > 0;
             self.lag.lost = self.state.lost;
             tracing::warn!(
                 stream = self.state.config.name,
