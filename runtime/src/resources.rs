@@ -9,9 +9,9 @@ use crate::process::Fault;
 
 /// The fewest descriptors with which a program starts.
 const FEWEST: u64 = 256;
-/// What is kept back for databases, logs, listeners, brokers and operators; and of all descriptors one of so many, for connections
-/// that are accepted only to be closed.
+/// What is kept back for databases, logs, listeners, brokers and operators.
 const RESERVE: u64 = 128;
+/// One of so many descriptors is kept back for connections that are accepted only to be closed.
 const ACCEPTED: u64 = 16;
 /// More connections than this are of no use to one process.
 const MOST_CONNECTIONS: u64 = 16_384;

@@ -192,14 +192,7 @@ pub(crate) fn make_table(conn: &mut SqliteConnection) -> QueryResult<()> {
 
 /// Reads the count; 0 in a database that was never counted in.
 pub(crate) fn count(conn: &mut SqliteConnection) -> QueryResult<i64> {
-    #[derive(diesel::QueryableByName)]
-    struct Number {
-        #[diesel(sql_type = BigInt)]
-        number: i64,
-    }
-    let table = "SELECT COUNT(*) AS number FROM sqlite_schema WHERE name = 'marquee_commits'";
-    let tables: Number = sql_query(table).get_result(conn)?;
-    if tables.number == 0 {
+    if page(conn)?.is_none() {
         return Ok(0);
     }
     let count = marquee_commits::table.select(marquee_commits::number);

@@ -31,8 +31,7 @@ pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String
     let Found::Database(marker) = &found else {
         return Ok((found, None));
     };
-    let look = || check_log_belongs(file);
-    look().or_else(|_| look()).or_else(|_| look())?;
+    check_log_belongs(file)?;
     let identity = match open_notes(file) {
         None => {
             read(file, Access::Write)
@@ -74,16 +73,18 @@ fn check_log_belongs(file: &SqliteFile) -> Result<(), String> {
     if file.log_is_empty()? || file.has_journal() {
         return Ok(());
     }
-    // A program that has the database open may move the log into the main file meanwhile, never back.
-    let first_count = |page| commits::count_on_page(&sqlite_log::first_of(&file.log(), page)?);
     let Ok((_, mut main)) = read(file, Access::ReadMainFile) else {
         return Ok(());
     };
-    let (Ok(Some(page)), Ok(count)) = (commits::page(&mut main), commits::count(&mut main)) else {
+    let Ok(Some(page)) = commits::page(&mut main) else {
         return Ok(());
     };
-    match first_count(page) {
-        Some(first) if first > count + 1 => Err(format!(
+    let first = sqlite_log::first_of(&file.log(), page);
+    let first = first.and_then(|page| commits::count_on_page(&page));
+    // After the log: a program that has the database open may move that into the main file meanwhile, and never back.
+    let count = commits::count(&mut main);
+    match (first, count) {
+        (Some(first), Ok(count)) if first > count + 1 => Err(format!(
             "the database `{name}` is older than its log `{log}`, which would destroy it: put the database back that was here, or              restore a backup {without}",
             name = file.path().display(),
             log = file.log().display(),
