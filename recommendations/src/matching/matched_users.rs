@@ -9,6 +9,9 @@ use super::id_set::IdSet;
 /// A bit per possible user is worth it up to this many bits a member; past that the members are sorted.
 const BITS_PER_MEMBER: usize = 1024;
 
+/// How many users of 64 are written without asking whether there are as many.
+const AT_ONCE: usize = 2;
+
 /// The number of a user in sets: numbers are in the order of the users' ids, of which older deployments may have given
 /// negative ones.
 pub(super) fn number(user: UserId) -> u32 {
@@ -37,43 +40,54 @@ impl MatchedUsers {
     ) -> Vec<UserId> {
         match Range::of(sets.clone()) {
             Some(range) => {
-                let count = self.mark(sets, &range);
-                self.marked(&range, count)
+                self.mark(sets, &range);
+                self.marked(&range)
             }
             None => self.sorted(sets).iter().copied().map(user).collect(),
         }
     }
 
-    /// Sets the bit of each user; returns how many are set.
-    fn mark<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>, range: &Range) -> usize {
+    /// Sets the bit of each user.
+    fn mark<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>, range: &Range) {
         self.bits.clear();
         self.bits.resize(range.words, 0);
-        let mut count = 0;
         for set in sets {
             set.for_each(|number| {
                 let bit = number.wrapping_sub(range.first);
                 if let Some(word) = self.bits.get_mut(bit as usize / 64) {
-                    let mask = 1 << (bit % 64);
-                    count += usize::from(*word & mask == 0);
-                    *word |= mask;
+                    *word |= 1 << (bit % 64);
                 }
             });
         }
-        count
     }
 
-    /// The users whose bits are set, of which there are `count`.
-    fn marked(&self, range: &Range, count: usize) -> Vec<UserId> {
-        let mut users = Vec::with_capacity(count);
-        // Counted by hand: a range would step past the greatest id after the last word.
-        for (place, word) in (0_u32..).zip(&self.bits) {
-            let first = range.first + place * 64;
-            let mut rest = *word;
+    /// The users whose bits are set.
+    ///
+    /// A loop that ends with the last bit of a word ends where no processor expects it, and that took longer than all else. So
+    /// the first [`AT_ONCE`] places are written for every word, and those that were none are written over.
+    fn marked(&self, range: &Range) -> Vec<UserId> {
+        let mut users = vec![UserId(0); range.members + AT_ONCE];
+        let mut count = 0;
+        let mut put = |first: UserId, rest: &mut u64| {
+            // With the highest bit set there is a place to write, too, when there is no user.
+            let bit = (*rest | 1 << 63).trailing_zeros();
+            if let Some(place) = users.get_mut(count) {
+                *place = UserId(first.0.wrapping_add_unsigned(bit));
+            }
+            count += usize::from(*rest != 0);
+            *rest &= rest.wrapping_sub(1);
+        };
+        let first = (0..).map(|place: u32| user(range.first.wrapping_add(place.wrapping_mul(64))));
+        for (first, &word) in first.zip(&self.bits) {
+            let mut rest = word;
+            for _ in 0..AT_ONCE {
+                put(first, &mut rest);
+            }
             while rest != 0 {
-                users.push(user(first + rest.trailing_zeros()));
-                rest &= rest - 1;
+                put(first, &mut rest);
             }
         }
+        users.truncate(count);
         users
     }
 
@@ -119,6 +133,8 @@ impl Bounds {
 struct Range {
     first: u32,
     words: usize,
+    /// How many users there are at most.
+    members: usize,
 }
 
 impl Range {
@@ -142,7 +158,11 @@ impl Range {
     fn within(members: usize, bounds: Bounds) -> Option<Range> {
         let first = bounds.first;
         let words = bounds.last.checked_sub(first)? as usize / 64 + 1;
-        (words * 64 <= members * BITS_PER_MEMBER).then_some(Range { first, words })
+        (words * 64 <= members * BITS_PER_MEMBER).then_some(Range {
+            first,
+            words,
+            members,
+        })
     }
 }
 
