@@ -15,6 +15,11 @@ use crate::{
 const REASONS_NAMED: usize = 3;
 /// How many genres a caption has room for.
 const GENRES_NAMED: usize = 2;
+/// The least and the greatest rating.
+const MIN_RATING: f64 = 0.0;
+const MAX_RATING: f64 = 10.0;
+/// How many decimals of a rating are shown at most.
+const MOST_DECIMALS: usize = 3;
 
 /// Why a film is recommended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,7 +140,7 @@ impl FilmCard {
             year: film.release_year.clone(),
             genre: film.genre.clone(),
             first_genres: first_genres(&film.genre, ""),
-            rating: film.rating.map(one_decimal),
+            rating: film.rating.map(shown_rating),
             because: reasons(why.keywords),
             because_more: why.more,
             recommended: film.is_recommended,
@@ -163,7 +168,7 @@ impl FilmCard {
             year: film.release_year.clone(),
             genre: film.genre.clone(),
             first_genres: first_genres(&film.genre, ""),
-            rating: film.rating.map(one_decimal),
+            rating: film.rating.map(shown_rating),
             because: reasons(why.keywords),
             because_more: why.more,
             recommended: true,
@@ -228,9 +233,23 @@ fn first_genres(genre: &str, chosen: &str) -> String {
     named.join(", ")
 }
 
-/// Ratings stand beside each other: 8 and 8.1 are shown alike.
-fn one_decimal(rating: f64) -> String {
-    format!("{rating:.1}")
+/// Ratings stand beside each other: 8 and 8.1 are shown alike, with one decimal. A rating that is
+/// nearly 0 or nearly 10 has as many as are needed to tell it from those.
+fn shown_rating(rating: f64) -> String {
+    let is_end = |rating: f64| rating == MIN_RATING || rating == MAX_RATING;
+    for decimals in 1..=MOST_DECIMALS {
+        let shown = format!("{rating:.decimals$}");
+        let is_false = !is_end(rating) && shown.parse().is_ok_and(is_end);
+        if !is_false {
+            // A negative zero is zero.
+            return shown.trim_start_matches('-').to_owned();
+        }
+    }
+    if rating < MAX_RATING / 2.0 {
+        "nearly 0".to_owned()
+    } else {
+        "nearly 10".to_owned()
+    }
 }
 
 fn day(time: NaiveDateTime) -> String {
@@ -262,6 +281,30 @@ mod tests {
         let genre = "Crime, Noir, Драма, Straße";
         assert_eq!(first_genres(genre, "ДРАМА"), "Драма, Crime");
         assert_eq!(first_genres(genre, "STRASSE"), "Straße, Crime");
+    }
+
+    #[test]
+    fn a_rating_is_rounded_but_never_to_the_least_or_the_greatest() {
+        for (rating, shown) in [
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (0.05, "0.1"),
+            (0.04, "0.04"),
+            (0.004, "0.004"),
+            (0.0004, "nearly 0"),
+            (1e-18, "nearly 0"),
+            (8.0, "8.0"),
+            (8.1, "8.1"),
+            (8.14, "8.1"),
+            (8.16, "8.2"),
+            (9.94, "9.9"),
+            (9.96, "9.96"),
+            (9.996, "9.996"),
+            (9.9996, "nearly 10"),
+            (10.0, "10.0"),
+        ] {
+            assert_eq!(shown_rating(rating), shown, "{rating}");
+        }
     }
 
     #[test]
