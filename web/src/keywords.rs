@@ -1,6 +1,8 @@
 //! Keywords as a visitor types them: several at once, with commas between them, and some that match
 //! half of the catalog.
 
+use proto::text::fold;
+
 /// How many keywords are taken at once.
 const MOST: usize = 10;
 /// A keyword that matches more than one film in so many is common.
@@ -14,7 +16,8 @@ const FEW_FILMS: i32 = 100;
 pub(super) struct TooMany;
 
 /// The keywords in a text: what stands between commas, but not commas within quotation marks, which
-/// belong to the exact words. At least one, which may be empty.
+/// belong to the exact words. A keyword that is typed in several spellings is one, in the first of them. At
+/// least one, which may be empty.
 pub(super) fn split(typed: &str) -> Result<Vec<String>, TooMany> {
     // Without its partner a quotation mark encloses nothing.
     let has_pairs = typed.matches('"').count().is_multiple_of(2);
@@ -25,7 +28,7 @@ pub(super) fn split(typed: &str) -> Result<Vec<String>, TooMany> {
     });
     let mut keywords: Vec<String> = Vec::new();
     for part in parts.map(str::trim) {
-        if !part.is_empty() && !keywords.iter().any(|known| known == part) {
+        if !part.is_empty() && !keywords.iter().any(|known| is_same(known, part)) {
             keywords.push(part.to_owned());
         }
     }
@@ -34,6 +37,11 @@ pub(super) fn split(typed: &str) -> Result<Vec<String>, TooMany> {
         1..=MOST => Ok(keywords),
         _ => Err(TooMany),
     }
+}
+
+/// Whether two keywords differ in their spelling alone. Within quotation marks capitals count: `"US"` is not `"us"`.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || !one.contains('"') && fold(one) == fold(other)
 }
 
 /// Whether a keyword matches so many of the known films that its user would hardly mean it.
@@ -54,6 +62,9 @@ mod tests {
                 &["heist", "time travel", "robot"],
             ),
             (",heist,, heist,", &["heist"]),
+            ("heist, HEIST, Heist", &["heist"]),
+            ("Time  Travel, time travel", &["Time  Travel"]),
+            ("\"US\", \"us\", us", &["\"US\"", "\"us\"", "us"]),
             ("\"crash, bang\", heist", &["\"crash, bang\"", "heist"]),
             ("5\" screen, heist", &["5\" screen", "heist"]),
             (" , ", &[""]),

@@ -50,7 +50,22 @@ async fn a_keyword_is_followed_with_its_films_and_stopped() {
         browser.get("/preferences").await.flash(),
         Some("You follow heist already.")
     );
-    assert_eq!(site.recommendations.keywords(1), ["heist"]);
+    for (typed, told) in [
+        ("heist, HEIST", "You follow heist already."),
+        (
+            "Robot, robot",
+            "You follow Robot now. No film matches it yet.",
+        ),
+    ] {
+        browser
+            .submit("/preferences", "/preferences/add", &[("keyword", typed)])
+            .await;
+        assert_eq!(browser.get("/preferences").await.flash(), Some(told));
+    }
+    assert_eq!(site.recommendations.keywords(1), ["heist", "Robot"]);
+    browser
+        .submit("/preferences", "/preferences/delete/Robot", &[])
+        .await;
 
     let stopped = browser
         .submit("/preferences", "/preferences/delete/heist", &[])
