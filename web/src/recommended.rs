@@ -53,17 +53,20 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
 
 fn view(recommended: Recommended, page: i64, is_unsettled: bool) -> RecommendedView {
     let total = i64::from(recommended.total);
-    let films = with_reasons(recommended.films, is_unsettled);
+    let listed = recommended.films.len();
+    let films = with_reasons(recommended);
+    // The numbers may have settled after the films were listed.
+    let is_unsettled = is_unsettled || films.len() < listed;
     let view = RecommendedView::new(&films, total, page, last_page(total));
     if is_unsettled { view.unsettled() } else { view }
 }
 
 /// Leaves out the films without a reason: their keyword is no longer followed, and the service has yet
 /// to take them from the list. Older services give no reasons at all.
-fn with_reasons(mut films: Vec<RecommendedFilm>, is_unsettled: bool) -> Vec<RecommendedFilm> {
-    let has_reason = |film: &RecommendedFilm| !film.matched_keywords.is_empty();
-    if is_unsettled || films.iter().any(has_reason) {
-        films.retain(has_reason);
+fn with_reasons(recommended: Recommended) -> Vec<RecommendedFilm> {
+    let mut films = recommended.films;
+    if recommended.gives_reasons {
+        films.retain(|film| !film.matched_keywords.is_empty());
     }
     films
 }
@@ -107,10 +110,10 @@ async fn page(context: &RequestContext, user: UserId) -> Result<(i64, Recommende
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{templates::templates, views::Layout};
 
-    #[test]
-    fn a_film_without_a_reason_is_left_out_unless_no_film_ever_has_one() {
-        let film = |id: &str, keywords: &[&str]| RecommendedFilm {
+    fn film(id: &str, keywords: &[&str]) -> RecommendedFilm {
+        RecommendedFilm {
             id: id.parse().unwrap(),
             title: String::new(),
             description: String::new(),
@@ -118,18 +121,38 @@ mod tests {
             rating: None,
             release_year: String::new(),
             matched_keywords: keywords.iter().map(|&keyword| keyword.into()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_page_does_not_say_that_there_is_no_film_while_films_without_a_reason_are_left_out() {
+        let left_out = Recommended {
+            films: vec![film("a", &[])],
+            total: 1,
+            gives_reasons: true,
         };
-        let shown = |films: &[RecommendedFilm], is_unsettled| {
-            let films = with_reasons(films.to_vec(), is_unsettled);
-            films
-                .iter()
-                .map(|film| film.id.to_string())
-                .collect::<String>()
+        let layout = Layout::new(Place::ForYou, None, None, String::new());
+        let view = view(left_out, 1, false);
+        let page = templates().recommendations(&layout, &view, Part::List);
+        let page = page.unwrap();
+        assert!(page.contains("They appear here in a moment."), "{page}");
+    }
+
+    #[test]
+    fn a_film_without_a_reason_is_left_out_unless_the_service_gives_none() {
+        let shown = |films: &[RecommendedFilm], gives_reasons| {
+            let films = with_reasons(Recommended {
+                films: films.to_vec(),
+                total: 3,
+                gives_reasons,
+            });
+            let ids = films.iter().map(|film| film.id.to_string());
+            ids.collect::<String>()
         };
         let some = [film("a", &["heist"]), film("b", &[]), film("c", &["x"])];
-        assert_eq!(shown(&some, false), "ac");
+        assert_eq!(shown(&some, true), "ac");
         let none = [film("a", &[]), film("b", &[])];
-        assert_eq!(shown(&none, false), "ab");
         assert_eq!(shown(&none, true), "");
+        assert_eq!(shown(&none, false), "ab");
     }
 }

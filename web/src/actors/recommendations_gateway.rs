@@ -69,6 +69,8 @@ pub struct Recommended {
     pub films: Vec<RecommendedFilm>,
     /// How many there are in all.
     pub total: i32,
+    /// Whether the service gives a reason for each film; older ones give none.
+    pub gives_reasons: bool,
 }
 
 /// Some of the films that a keyword matches, newest first.
@@ -458,6 +460,8 @@ impl Handler<GetRecommended> for RecommendationsGateway {
             Ok(Recommended {
                 films,
                 total: total.max(seen),
+                // The number and the reasons came with one release.
+                gives_reasons: total > 0,
             })
         })
     }
