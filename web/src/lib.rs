@@ -54,7 +54,7 @@ pub use visitor::{Visitor, VisitorSource};
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::Key,
-    http::{Method, header::LOCATION},
+    http::header::LOCATION,
     middleware::{Compress, from_fn},
     web::{self, ServiceConfig},
 };
@@ -85,18 +85,17 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
     );
 }
 
-/// Answers a path that no page has. A page asked for with slashes at its end is shown without them; a form that is
-/// posted there is not: a keyword may end in a slash.
+/// Answers a path that no page has. One with slashes at its end leads to the page without them. (Forms that are posted
+/// there are taken as they are: see [`routes`].)
 async fn without_slash(request: HttpRequest) -> Result<HttpResponse, PageError> {
     let path = request.path();
     let trimmed = path.trim_end_matches('/');
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     // `//evil.example/` and `/\evil.example/` would lead to another site.
     let is_plain = trimmed
         .strip_prefix('/')
         .is_some_and(|rest| !rest.starts_with(['/', '\\']));
     let is_page = request.resource_map().has_resource(trimmed);
-    if !is_read || !is_plain || !is_page || trimmed.len() == path.len() {
+    if !is_plain || !is_page || trimmed.len() == path.len() {
         return Err(PageError::NoSuchPage);
     }
     let query = request.uri().query().map(|query| format!("?{query}"));
@@ -107,18 +106,29 @@ async fn without_slash(request: HttpRequest) -> Result<HttpResponse, PageError> 
 }
 
 fn routes(cfg: &mut ServiceConfig) {
-    /// Adds a resource that is read, and perhaps posted to. Other methods are answered 405.
+    /// Adds a resource that is read, and perhaps posted to. Other methods are answered 405. A form that is posted with
+    /// slashes at the end of the path is taken, too, because programs that post follow no redirect, or follow it with a
+    /// `Referer` and are then asked for a token.
     macro_rules! resource {
-        ($path:expr, get: $get:path $(, post: $post:path)?) => {
+        ($path:literal, get: $get:path $(, post: $post:path)?) => {
             cfg.service(
                 web::resource($path)
                     .route(web::get().to($get))
                     .route(web::head().to($get))
                     $(.route(web::post().to($post)))?,
-            )
+            );
+            $(resource!(slashes $path, $post);)?
         };
-        ($path:expr, post: $post:path) => {
-            cfg.service(web::resource($path).route(web::post().to($post)))
+        ($path:literal, post: $post:path) => {
+            cfg.service(web::resource($path).route(web::post().to($post)));
+            resource!(slashes $path, $post);
+        };
+        (slashes $path:literal, $post:path) => {
+            cfg.service(
+                web::resource(concat!($path, "{slashes:/+}"))
+                    .route(web::post().to($post))
+                    .default_service(web::to(without_slash)),
+            )
         };
     }
     resource!("/", get: films::list);

@@ -1,5 +1,6 @@
 //! The pages behind a proxy, and under names that are not theirs.
 
+use reqwest::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -57,31 +58,89 @@ async fn another_sites_name_in_the_request_line_is_refused() {
     }
 }
 
+/// A path of each page, from the table of routes, and whether a form is posted there. A keyword at the end of a path may
+/// end in a slash itself.
+fn paths() -> Vec<(String, bool)> {
+    let routes = include_str!("../../src/lib.rs")
+        .split("resource!(\"/")
+        .skip(1);
+    let paths = routes.map(|route| {
+        let (path, handlers) = route.split_once('"').unwrap();
+        let is_posted_to = handlers.split(';').next().unwrap().contains("post:");
+        (format!("/{path}"), is_posted_to)
+    });
+    paths
+        .filter(|(path, _)| path != "/" && !path.contains("{keyword"))
+        .map(|(path, is_posted_to)| {
+            let path = path.replace("{id}", "x").replace("{name}", "live.js");
+            (path, is_posted_to)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_form_that_is_posted_with_a_slash_at_the_end_is_answered_alike() {
+    let site = Site::start().await;
+    let post = async |path: String| {
+        // Each is a program without cookies.
+        let browser = site.browser();
+        let request = browser.request(|client, url| client.post(url), &path);
+        let answer = Page::of(request.form(&[("a", "b")]).send().await.unwrap()).await;
+        (answer.status, answer.location().to_owned())
+    };
+    let forms: Vec<_> = paths().into_iter().filter(|(_, posted)| *posted).collect();
+    assert!(forms.len() > 5, "{forms:?}");
+    for (path, _) in forms {
+        let expected = post(path.clone()).await;
+        assert!(
+            ![404, 405].contains(&expected.0) || path.contains("/x/"),
+            "{path}"
+        );
+        for slashes in ["/", "//", "/?a=b"] {
+            assert_eq!(
+                post(format!("{path}{slashes}")).await,
+                expected,
+                "{path}{slashes}"
+            );
+        }
+    }
+    // A program follows and stops a keyword that ends in a slash.
+    let client = reqwest::Client::new();
+    for (path, keywords) in [
+        ("/preferences/add/", &["heist/"][..]),
+        ("/preferences/delete/heist%2F", &[]),
+    ] {
+        let request = client.post(format!("{}{path}", site.url));
+        let answer = request.form(&[("keyword", "heist/")]).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(site.recommendations.keywords(1), keywords);
+    }
+}
+
 #[tokio::test]
 async fn every_page_is_found_with_a_slash_at_its_end() {
     let site = Site::start().await;
     let browser = site.browser();
-    for path in [
-        "/movie/new",
-        "/movie/x",
-        "/movie/x/edit",
-        "/movie/x/cover.svg",
-        "/preferences",
-        "/recommendations",
-        "/recommendations/events",
-        "/assets/live.js",
-        "/favicon.ico",
-    ] {
+    let paths = paths();
+    assert!(paths.len() > 12, "{paths:?}");
+    for (path, is_posted_to) in paths {
         for (asked, shown) in [
-            (format!("{path}/"), path.to_owned()),
+            (format!("{path}/"), path.clone()),
             (format!("{path}//?a=b"), format!("{path}?a=b")),
         ] {
-            let page = browser.get(&asked).await;
-            assert_eq!(
-                (page.status, page.location()),
-                (308, shown.as_str()),
-                "{asked}"
-            );
+            for method in [Method::GET, Method::HEAD, Method::POST] {
+                if is_posted_to && method == Method::POST {
+                    continue;
+                }
+                let request =
+                    browser.request(|client, url| client.request(method.clone(), url), &asked);
+                let answer = Page::of(request.send().await.unwrap()).await;
+                assert_eq!(
+                    (answer.status, answer.location()),
+                    (308, shown.as_str()),
+                    "{method} {asked}"
+                );
+            }
         }
     }
     // Never to another site.
