@@ -36,15 +36,39 @@ const REFRESH: bool = false;
 
 type Row = (i64, Option<String>, Option<i32>, Option<String>, String);
 
-/// The first piece of work with an id above `after`, and its id.
-pub fn next(conn: &mut DbConnection, after: i64) -> QueryResult<Option<(i64, Work)>> {
-    let row: Option<Row> = backlog::table
+/// The work on films that waits with ids above `after`, at most `limit` pieces, each with its id.
+pub fn films_after(
+    conn: &mut DbConnection,
+    after: i64,
+    limit: i64,
+) -> QueryResult<Vec<(i64, Work)>> {
+    let rows: Vec<Row> = backlog::table
+        .filter(backlog::film_id.is_not_null())
         .filter(backlog::id.gt(after))
         .order(backlog::id)
+        .limit(limit)
         .select(COLUMNS)
-        .first(conn)
-        .optional()?;
-    Ok(row.map(|row| (row.0, work(row))))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.0, work(row))).collect())
+}
+
+/// The work on preferences that waits after the keyword `after` of `user`, at most `limit` pieces, each with its id.
+///
+/// They are in the order of their index, so that the films that wait, which can be very many, are not read over.
+pub fn preferences_after(
+    conn: &mut DbConnection,
+    (user, after): (UserId, &str),
+    limit: i64,
+) -> QueryResult<Vec<(i64, Work)>> {
+    let is_later = backlog::user_id.gt(user.0).or(backlog::keyword.gt(after));
+    let rows: Vec<Row> = backlog::table
+        .filter(backlog::user_id.ge(user.0))
+        .filter(is_later)
+        .order((backlog::user_id, backlog::keyword))
+        .limit(limit)
+        .select(COLUMNS)
+        .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.0, work(row))).collect())
 }
 
 /// Whether work on a keyword of `user` waits.

@@ -136,3 +136,44 @@ fn a_keyword_for_many_films_is_finished_after_its_replica_died() {
         next.stop().await;
     });
 }
+
+/// After a change of the rules of matching all films wait to be matched again.
+#[test]
+fn a_new_preference_is_finished_while_most_films_wait_to_be_matched_again() {
+    const FILMS: usize = 120;
+    on_every_database("fan_out_order", async |database| {
+        let setup = Replica::start(&database, &leaves_the_rest()).await;
+        for number in 0..FILMS {
+            let id = format!("f{number:03}");
+            setup.save(film(&id, "Night Train", 1)).await;
+        }
+        occupy_lease(&setup).await;
+        // What the films' second matching will find: user 1.
+        for statement in [
+            "INSERT INTO prefs (user_id, keyword, normal, created_at)
+                VALUES (1, 'night', 'night', '2026-01-01 00:00:00')",
+            "INSERT INTO backlog (film_id, position, refresh, created_at)
+                SELECT film_id, '-2147483648', FALSE, '2026-01-01 00:00:00' FROM films",
+        ] {
+            setup.execute(statement).await;
+        }
+        setup.stop().await;
+
+        let dies = Replica::start(&database, &leaves_the_rest()).await;
+        dies.follow(2, "train").await;
+        assert_eq!(dies.rows().await.len(), 10);
+        dies.stop().await;
+
+        let next = Replica::start(&database, &takes_over()).await;
+        next.until_backlog_is_empty().await;
+        assert_eq!(next.consistent().await.len(), 2 * FILMS);
+        // A row's number tells when it was written.
+        let before = "SELECT COUNT(*) AS number FROM recommendations WHERE user_id = 1
+            AND id < (SELECT MAX(id) FROM recommendations WHERE user_id = 2)";
+        let films_matched = next.number(before).await as usize;
+        assert!(films_matched < FILMS / 2, "{films_matched} came first");
+        let steps = (FILMS - 10) / 10;
+        assert!(films_matched >= steps - 1, "the films have a share");
+        next.stop().await;
+    });
+}

@@ -1,0 +1,121 @@
+//! What the backlog worker says while it cannot work off the backlog: on `/system` always, in the log only if nothing else tells it.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use diesel::{RunQueryDsl, sql_query};
+use recommendations::{
+    store,
+    system::Engine,
+};
+use runtime::{Process, Supervisor, supervision::Health};
+use storage::Database;
+
+use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
+
+/// The log of a test.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The lines of the worker.
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains("backlog-worker"));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+/// What the worker says of itself, and how many rounds it has begun.
+fn worker(process: &Process) -> (Health, u64) {
+    let actors = process.registry.actors().into_iter();
+    let mut workers = actors.filter(|actor| actor.name == "backlog-worker");
+    let worker = workers.next().expect("there is a backlog worker");
+    (worker.health, worker.handled)
+}
+
+async fn until_hindered(process: &Process, reason: &str) {
+    until(reason, async || {
+        let health = worker(process).0;
+        matches!(health, Health::Degraded(text) if text.contains(reason))
+    })
+    .await;
+}
+
+async fn execute(database: &Database, statement: &'static str) {
+    let write = move |conn: &mut _| sql_query(statement).execute(conn);
+    database.write(write).await.unwrap();
+}
+
+#[test]
+fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it() {
+    on_every_database("backlog_says", async |file| {
+        let mut tuning = small_steps();
+        tuning.lease = never_takes_over();
+        let setup = Replica::start(&file, &tuning).await;
+        setup.save(film("f1", "Train", 1)).await;
+        setup
+            .execute(
+                "INSERT INTO backlog (film_id, position, refresh, created_at)
+                    VALUES ('f1', '-2147483648', FALSE, '2026-01-01 00:00:00')",
+            )
+            .await;
+        setup.execute("UPDATE leases SET holder = ''").await;
+        setup.stop().await;
+
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let _log = tracing::subscriber::set_default(subscriber.finish());
+        // While there is only one subscriber, tracing turns a line off for all threads if a thread without it, such as the matcher's,
+        // is the first to write the line.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let process = Process::new();
+        let supervisor = Supervisor::new("recommendations", &process);
+        let group = supervisor.group("database");
+        let (url, migrations) = (file.url(), store::migrations());
+        let database = Database::open(&group, "db", "DATABASE_URL", url, migrations);
+        let database = database.await.unwrap();
+
+        // The matcher cannot read the preferences, and says so.
+        execute(&database, "ALTER TABLE prefs RENAME TO kept_prefs").await;
+        let _engine = Engine::start(&supervisor, &database, &small_steps(), "me".into()).await;
+        until_hindered(&process, "the preferences are still being read").await;
+        assert_eq!(log.lines(), [""; 0]);
+
+        // Nobody else looks at the backlog.
+        execute(&database, "ALTER TABLE backlog RENAME TO kept_backlog").await;
+        until_hindered(&process, "cannot work off the backlog: the query failed").await;
+        let (_, rounds) = worker(&process);
+        until("it has tried again", async || {
+            worker(&process).1 >= rounds + 2
+        })
+        .await;
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].contains("WARN"), "{lines:#?}");
+        assert!(lines[0].contains("cannot work off the backlog"));
+
+        execute(&database, "ALTER TABLE kept_backlog RENAME TO backlog").await;
+        execute(&database, "ALTER TABLE kept_prefs RENAME TO prefs").await;
+        until("it is back", async || {
+            worker(&process).0 == Health::Ready && log.lines().len() == 2
+        })
+        .await;
+        assert!(log.lines()[1].contains("backlog-worker is back"));
+        supervisor.stop(std::time::Duration::from_secs(5)).await;
+    });
+}
