@@ -211,9 +211,8 @@ impl Round {
     /// Does a step of each preference whose turn it is; returns how many were tried.
     async fn do_preferences(&mut self) -> Result<usize, Error> {
         let (user, keyword) = self.preference.clone();
-        let next = move |conn: &mut _| {
-            backlog::preferences_after(conn, (user, &keyword), PREFERENCES)
-        };
+        let next =
+            move |conn: &mut _| backlog::preferences_after(conn, (user, &keyword), PREFERENCES);
         let mut waiting = self.duty.database.read(next).await?;
         self.preference = match waiting.last() {
             Some((_, Work::Preference { user, keyword, .. }))

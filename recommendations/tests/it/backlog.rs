@@ -6,10 +6,7 @@ use std::{
 };
 
 use diesel::{RunQueryDsl, sql_query};
-use recommendations::{
-    store,
-    system::Engine,
-};
+use recommendations::{store, system::Engine};
 use runtime::{Process, Supervisor, supervision::Health};
 use storage::Database;
 
