@@ -97,6 +97,7 @@ impl Served {
     async fn settled(&self) -> usize {
         let mut before = usize::MAX;
         loop {
+            // That no further request is taken shows by nothing but time.
             tokio::time::sleep(Duration::from_millis(300)).await;
             let now = self.given();
             if now == before && now > 0 {

@@ -19,6 +19,7 @@ use runtime::{
     AskError, ChildGuard, Fault, Handle, Place, Process, RequestId, RestartPolicy, Supervisor,
     supervision::{ActorState, ActorStatus, Requested, in_request},
 };
+use testkit::eventually;
 use tracing::{Instrument, Span};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -149,15 +150,6 @@ fn policy() -> RestartPolicy {
     }
 }
 
-/// Waits until `done`, for at most the deadline.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !done().await {
-        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
 fn report(process: &Process, name: &str) -> ActorStatus {
     let mut actors = process.registry.actors().into_iter();
     actors.find(|a| a.name == name).unwrap()
@@ -168,7 +160,7 @@ where
     A: Actor + Handler<Requested<Count>>,
     A::Context: actix::dev::ToEnvelope<A, Requested<Count>>,
 {
-    until("the actor is back", async || {
+    eventually("the actor is back", async || {
         handle.ask(Count, DEADLINE).await == Ok(1)
     })
     .await;
@@ -207,7 +199,7 @@ async fn a_panic_of_a_blocking_actor_is_contained() {
     let crashed = handle.ask(Panic, DEADLINE).await;
     assert_eq!(crashed, Err(AskError::Crashed("victim".into())));
     // Its other thread may go on answering until the death is noticed.
-    until("both threads are replaced", async || {
+    eventually("both threads are replaced", async || {
         let report = report(&process, "victim");
         (report.state, report.restarts) == (ActorState::Running, 1)
     })
@@ -215,7 +207,7 @@ async fn a_panic_of_a_blocking_actor_is_contained() {
     comes_back(&handle).await;
 
     handle.ask(Stop, DEADLINE).await.unwrap();
-    until("the restart is counted", async || {
+    eventually("the restart is counted", async || {
         report(&process, "victim").restarts == 2
     })
     .await;
@@ -270,7 +262,7 @@ async fn an_actor_is_at_no_moment_ready_before_it_says_so() {
         let is_ready = |name| report(&process, name).not_ready_reason().is_none();
         for restarts in 0..2 {
             // It has not had its turn yet when this is first asked.
-            until("it has started", async || {
+            eventually("it has started", async || {
                 let reason = report(&process, "waiting").not_ready_reason();
                 reason.expect("not ready") == "waiting for its cue"
             })
@@ -278,12 +270,12 @@ async fn an_actor_is_at_no_moment_ready_before_it_says_so() {
             waiting.ask(Cue, DEADLINE).await.unwrap();
             assert!(is_ready("waiting"));
             let _ = waiting.ask(Panic, DEADLINE).await;
-            until("the death is noticed", async || {
+            eventually("the death is noticed", async || {
                 report(&process, "waiting").restarts > restarts
             })
             .await;
         }
-        until("an actor that waits for nothing is ready", async || {
+        eventually("an actor that waits for nothing is ready", async || {
             is_ready("plain")
         })
         .await;
@@ -322,7 +314,7 @@ async fn an_ask_fails_at_once_while_the_actor_is_down_and_in_time_when_it_hangs(
     assert_eq!(hung, Err(AskError::Deadline("victim".into())));
 
     let _ = handle.ask(Panic, DEADLINE).await;
-    until("the death is noticed", async || {
+    eventually("the death is noticed", async || {
         report(&process, "victim").state == ActorState::Restarting
     })
     .await;

@@ -27,6 +27,7 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !holds().await {
         assert!(Instant::now() < end, "waited in vain until {what}");
+        // Until the next question.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

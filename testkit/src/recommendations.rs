@@ -262,6 +262,7 @@ impl Calls {
         let decide = |verdict: &mut Verdict| verdict(&told);
         let verdict = self.verdict.lock().unwrap().as_mut().map(decide);
         if let Some(Ok(delay)) = verdict {
+            // The answer takes as long as the test decided.
             tokio::time::sleep(delay).await;
         }
         let mut state = self.state();

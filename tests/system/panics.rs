@@ -144,6 +144,7 @@ async fn an_actor_that_cannot_be_kept_alive_ends_the_program() {
     let (matcher, program) = (matcher.unwrap(), system.ops_addr());
     let again = tokio::spawn(async move {
         while matcher.make_panic(program).await.is_ok() {
+            // An actor that has not been restarted yet cannot panic.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });

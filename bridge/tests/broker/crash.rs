@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use bridge::broker::{Access, BrokerConfig, serve};
 use futures::StreamExt;
+use testkit::eventually;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +75,30 @@ impl BrokerProcess {
     async fn context(&self) -> jetstream::Context {
         jetstream::new(async_nats::connect(&self.addr).await.unwrap())
     }
+
+    /// A context, and a token that is cancelled when the client has read the broker's last word.
+    async fn watched_context(&self) -> (jetstream::Context, CancellationToken) {
+        let dead = CancellationToken::new();
+        let disconnected = dead.clone();
+        let options = ConnectOptions::new().event_callback(move |event| {
+            if event == async_nats::Event::Disconnected {
+                disconnected.cancel();
+            }
+            std::future::ready(())
+        });
+        let client = options.connect(&self.addr).await.unwrap();
+        (jetstream::new(client), dead)
+    }
+}
+
+/// The answer of a broker; none if it is dead and has not answered.
+async fn unless_dead<T>(dead: &CancellationToken, answer: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        // What it said before it died counts.
+        biased;
+        answer = answer => Some(answer),
+        () = dead.cancelled() => None,
+    }
 }
 
 async fn prepare(context: &jetstream::Context) -> PullConsumer {
@@ -101,7 +129,12 @@ struct Known {
 }
 
 /// Publishes until the broker is dead. Returns the numbers that were acknowledged.
-async fn publish(context: jetstream::Context, from: u64, dead: CancellationToken) -> Vec<u64> {
+async fn publish(
+    context: jetstream::Context,
+    from: u64,
+    dead: CancellationToken,
+    progress: Arc<AtomicU64>,
+) -> Vec<u64> {
     let mut published = Vec::new();
     for start in (from..).step_by(10) {
         let mut acks = Vec::new();
@@ -115,28 +148,36 @@ async fn publish(context: jetstream::Context, from: u64, dead: CancellationToken
             ));
         }
         for (number, ack) in acks {
-            match dead.run_until_cancelled(ack.into_future()).await {
+            match unless_dead(&dead, ack.into_future()).await {
                 Some(Ok(_)) => published.push(number),
                 _ => return published,
             }
+            progress.fetch_add(1, Ordering::Relaxed);
         }
     }
     published
 }
 
 /// Consumes until the broker is dead.
-async fn consume(consumer: PullConsumer, mut known: Known, dead: CancellationToken) -> Known {
+async fn consume(
+    consumer: PullConsumer,
+    mut known: Known,
+    dead: CancellationToken,
+    progress: Arc<AtomicU64>,
+) -> Known {
     let mut messages = consumer.messages().await.unwrap();
-    while let Some(Some(Ok(message))) = dead.run_until_cancelled(messages.next()).await {
+    while let Some(Some(Ok(message))) = unless_dead(&dead, messages.next()).await {
         let number = number(&message);
         assert!(
             !known.confirmed.contains(&number),
             "{number} was confirmed as done and came again"
         );
         known.acknowledged.insert(number);
-        if let Some(Ok(())) = dead.run_until_cancelled(message.double_ack()).await {
-            known.confirmed.insert(number);
-        }
+        match unless_dead(&dead, message.double_ack()).await {
+            Some(Ok(())) => known.confirmed.insert(number),
+            _ => return known,
+        };
+        progress.fetch_add(1, Ordering::Relaxed);
     }
     known
 }
@@ -154,25 +195,27 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut known = Known::default();
     for round in 0..4 {
         let broker = BrokerProcess::start(dir.path());
-        let context = broker.context().await;
+        let (context, dead) = broker.watched_context().await;
         let consumer = prepare(&context).await;
-        let dead = CancellationToken::new();
-        let publishing = tokio::spawn(publish(context, round * 1_000_000, dead.clone()));
-        let consuming = tokio::spawn(consume(consumer, known, dead.clone()));
-        tokio::time::sleep(Duration::from_millis(300 + 137 * round)).await;
+        let [acknowledged, confirmed] = [0, 1].map(|_| Arc::<AtomicU64>::default());
+        let publishing = publish(
+            context,
+            round * 1_000_000,
+            dead.clone(),
+            acknowledged.clone(),
+        );
+        let publishing = tokio::spawn(publishing);
+        let consuming = tokio::spawn(consume(consumer, known, dead, confirmed.clone()));
+        let enough = async || {
+            acknowledged.load(Ordering::Relaxed) > 100 + 137 * round
+                && confirmed.load(Ordering::Relaxed) > 20 + 17 * round
+        };
+        eventually("enough is acknowledged and confirmed", enough).await;
         broker.kill();
-        // What the broker said last still gets to be heard.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        dead.cancel();
         let published = within(publishing).await.unwrap();
         known = within(consuming).await.unwrap();
         known.published.extend(published);
     }
-    let counts = (known.published.len(), known.confirmed.len());
-    assert!(
-        counts.0 > 100 && counts.1 > 20,
-        "{counts:?} were published and confirmed"
-    );
 
     let broker = BrokerProcess::start(dir.path());
     let consumer = prepare(&broker.context().await).await;

@@ -1,16 +1,15 @@
 //! What streams keep that set no limit of their own, and that no consumer loses messages in silence.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats, Retention};
 use futures::StreamExt;
+use testkit::{LIMIT, eventually};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-use crate::server::LONG;
 
 struct Running {
     dir: tempfile::TempDir,
@@ -84,17 +83,11 @@ fn bytes_in(dir: &Path) -> u64 {
 }
 
 async fn acknowledge(consumer: &PullConsumer, count: usize) {
-    let mut messages = consumer.messages().await.unwrap();
+    // Takes no more than these: what is taken and not acknowledged is not delivered again for half a minute.
+    let batch = consumer.batch().max_messages(count).expires(LIMIT);
+    let mut messages = batch.messages().await.unwrap();
     for _ in 0..count {
         messages.next().await.unwrap().unwrap().ack().await.unwrap();
-    }
-}
-
-async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < LONG, "waited too long until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -137,12 +130,12 @@ async fn what_every_durable_consumer_has_acknowledged_goes_after_a_while() {
     broker.publish(2000).await;
     acknowledge(&consumer, 2000).await;
     acknowledge(&late, 500).await;
-    eventually("what both have acknowledged to go", async || {
+    eventually("what both have acknowledged is gone", async || {
         stream.info().await.unwrap().state.messages == 1500
     })
     .await;
     acknowledge(&late, 1500).await;
-    eventually("the disk to be given back", async || {
+    eventually("the disk is given back", async || {
         stream.info().await.unwrap().state.messages == 0 && broker.disk_bytes() < 300_000
     })
     .await;
@@ -161,24 +154,24 @@ async fn a_durable_consumer_that_is_behind_is_told_of_before_it_loses_anything()
     let broker = Running::start(retention, 10_000).await;
     let (mut stream, consumer) = broker.stream().await;
     broker.publish(90).await;
-    eventually("it to be told", async || {
+    eventually("the lag is reported", async || {
         broker.stats.lagging_streams() == 1
     })
     .await;
     assert_eq!(stream.info().await.unwrap().state.messages, 90);
     acknowledge(&consumer, 90).await;
-    eventually("it to be well again", async || {
+    eventually("no lag is reported", async || {
         broker.stats.lagging_streams() == 0
     })
     .await;
     broker.publish(200).await;
-    eventually("the loss to be told", async || {
+    eventually("the loss is reported", async || {
         broker.stats.lagging_streams() == 1
     })
     .await;
     acknowledge(&consumer, 96).await;
     broker.context.delete_stream("S").await.unwrap();
-    eventually("it to be gone", async || {
+    eventually("the stream is gone", async || {
         broker.stats.lagging_streams() == 0
     })
     .await;

@@ -1,13 +1,14 @@
 //! Streams: publishing with acknowledgements, their life, their limits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::stream::{self, DiscardPolicy, Stream};
+use async_nats::jetstream::stream::{self, DiscardPolicy};
 use futures::TryStreamExt;
+use testkit::eventually;
 
 use crate::messages::publish;
-use crate::server::{LONG, on_each_server};
+use crate::server::on_each_server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_are_acknowledged_with_their_sequence() {
@@ -194,14 +195,6 @@ async fn old_messages_give_way_or_new_ones_are_refused() {
     .await;
 }
 
-async fn wait_until_empty(stream: &mut Stream) {
-    let deadline = Instant::now() + LONG;
-    while stream.info().await.unwrap().state.messages > 0 {
-        assert!(Instant::now() < deadline, "old messages stayed");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_grow_old_and_are_purged_and_deleted() {
     on_each_server(async |server| {
@@ -211,7 +204,10 @@ async fn messages_grow_old_and_are_purged_and_deleted() {
         };
         let (context, mut stream) = server.stream_with("age", config).await;
         publish(&context, &format!("{}.a", server.name("age")), 1..=5).await;
-        wait_until_empty(&mut stream).await;
+        eventually("old messages are gone", async || {
+            stream.info().await.unwrap().state.messages == 0
+        })
+        .await;
         assert_eq!(stream.info().await.unwrap().state.last_sequence, 5);
 
         let (context, mut stream) = server.stream("purge").await;

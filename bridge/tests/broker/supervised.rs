@@ -35,9 +35,8 @@ async fn counted(process: &Process) {
         "bytes received",
         "bytes delivered",
     ];
-    while !names.iter().all(|name| is_counted(name)) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let all = async || names.iter().all(|name| is_counted(name));
+    testkit::eventually("all is counted", all).await;
 }
 
 #[actix::test]
@@ -69,7 +68,7 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
             .unwrap();
         assert_eq!(ack.sequence, expected);
         assert_eq!((stats.streams(), stats.connections()), (1, 1));
-        within(counted(&process)).await;
+        counted(&process).await;
         supervisor.stop(LONG).await;
     }
 }

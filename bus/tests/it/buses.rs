@@ -1,6 +1,6 @@
 //! The buses that the suite runs over, and how each of them is interrupted.
 
-use std::{cell::RefCell, future, net::SocketAddr, time::Duration};
+use std::{cell::RefCell, future, net::SocketAddr};
 
 use bridge::broker::{Access, Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
 use bus::BusUrl;
@@ -11,13 +11,10 @@ use rdkafka::{
     producer::DefaultProducerContext,
 };
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use testkit::eventually;
+use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{proxy::Proxy, scene::LIMIT};
+use crate::proxy::Proxy;
 
 /// A bus to test against.
 pub(crate) struct Bus {
@@ -123,10 +120,10 @@ impl Bus {
                 // The smallest event has more bytes than this.
                 config.max_bytes = 1;
                 jetstream.update_stream(&config).await.unwrap();
-                let emptied = async || stream.get_info().await.unwrap().state.messages == 0;
-                while !emptied().await {
-                    sleep(Duration::from_millis(10)).await;
-                }
+                eventually("the stream is empty", async || {
+                    stream.get_info().await.unwrap().state.messages == 0
+                })
+                .await;
                 (config.max_messages, config.max_bytes) = limits;
                 jetstream.update_stream(&config).await.unwrap();
             }
@@ -189,19 +186,19 @@ impl Embedded {
     }
 
     async fn serve(&self, listener: TcpListener) {
-        let begun = Instant::now();
-        let broker = loop {
+        let mut opened = None;
+        eventually("the data folder is free", async || {
             let config = BrokerConfig::new(self.data.path(), Access::Open);
             match EmbeddedBroker::open(config, BrokerStats::default()).await {
-                Ok(broker) => break broker,
+                Ok(broker) => opened = Some(broker),
                 // The threads of one that crashed may still be about to end.
-                Err(BrokerError::InUse(_)) if begun.elapsed() < LIMIT => {
-                    sleep(Duration::from_millis(10)).await;
-                }
+                Err(BrokerError::InUse(_)) => {}
                 Err(error) => panic!("the broker does not start: {error}"),
             }
-        };
-        let serving = broker.serve(listener, future::pending());
+            opened.is_some()
+        })
+        .await;
+        let serving = opened.unwrap().serve(listener, future::pending());
         let running = tokio::spawn(async move { serving.await.unwrap() });
         self.running.replace(Some(running));
     }

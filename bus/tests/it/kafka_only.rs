@@ -2,19 +2,23 @@
 //! librdkafka does not recover from by itself.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bus::BusUrl;
 use rdkafka::{
-    ClientConfig, Message,
+    ClientConfig, ClientContext, Message,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
-    consumer::{Consumer, StreamConsumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
     mocking::MockCluster,
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
+use testkit::eventually;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
@@ -22,10 +26,23 @@ use crate::{
     scene::{Recorder, Scene, wait_until},
 };
 
+/// Counts the partitions that a consumer has.
+#[derive(Clone, Default)]
+struct Assigned(Arc<AtomicUsize>);
+
+impl ClientContext for Assigned {}
+
+impl ConsumerContext for Assigned {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        let partitions = consumer.assignment().unwrap();
+        self.0.store(partitions.count(), Ordering::Relaxed);
+    }
+}
+
 /// A consumer of the scene's group that knows nothing of ours.
 struct Peer {
-    assigned: Arc<Mutex<usize>>,
-    received: Arc<Mutex<usize>>,
+    assigned: Assigned,
+    received: Arc<AtomicUsize>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -35,30 +52,29 @@ impl Peer {
         let BusUrl::Kafka(brokers) = &scene.bus.url else {
             panic!("the bus is no Kafka")
         };
-        let consumer: StreamConsumer = ClientConfig::new()
+        let assigned = Assigned::default();
+        let consumer: StreamConsumer<Assigned> = ClientConfig::new()
             .set("bootstrap.servers", brokers.join(","))
             .set("group.id", format!("group.of-{}", scene.topic))
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", assignor)
             .set("session.timeout.ms", "6000")
             .set("topic.metadata.refresh.interval.ms", "500")
-            .create()
+            .create_with_context(assigned.clone())
             .unwrap();
         consumer.subscribe(&[&scene.topic]).unwrap();
-        let (assigned, received) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let received = Arc::new(AtomicUsize::new(0));
         let (stop, mut stopped) = oneshot::channel();
-        let (sees, counts) = (assigned.clone(), received.clone());
+        let counts = received.clone();
         let running = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     message = consumer.recv() => if let Ok(message) = message {
                         assert!(message.payload().is_some());
-                        *counts.lock().unwrap() += 1;
+                        counts.fetch_add(1, Ordering::Relaxed);
                     },
-                    () = tokio::time::sleep(Duration::from_millis(20)) => {}
                     _ = &mut stopped => break,
                 }
-                *sees.lock().unwrap() = consumer.assignment().unwrap().count();
             }
             // Dropping it leaves the group, which blocks.
             tokio::task::spawn_blocking(move || drop(consumer))
@@ -74,11 +90,11 @@ impl Peer {
     }
 
     fn assigned(&self) -> usize {
-        *self.assigned.lock().unwrap()
+        self.assigned.0.load(Ordering::Relaxed)
     }
 
     fn received(&self) -> usize {
-        *self.received.lock().unwrap()
+        self.received.load(Ordering::Relaxed)
     }
 
     async fn leave(self) {
@@ -93,18 +109,18 @@ async fn share_and_take_over(scene: &Scene<'_>, recorder: &Arc<Recorder>, peer: 
     let before = recorder.done().len();
     let shared = || recorder.done().len() > before && peer.received() > 0 && peer.assigned() < 3;
     let mut number = 0;
-    while !shared() {
-        assert!(number < 600, "the group is not shared");
+    eventually("the group is shared", async || {
         let events = scene.events(number, number + 1);
         producer.publish(events).await.unwrap();
         number += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        shared()
+    })
+    .await;
     assert!(!scene.is_degraded());
     peer.leave().await;
-    let events = scene.events(1_000, 1_020);
+    let events = scene.events(10_000, 10_020);
     producer.publish(events).await.unwrap();
-    let rest = || (0..5).all(|key| recorder.numbers_of(&key.to_string()).contains(&1_019));
+    let rest = || (0..5).all(|key| recorder.numbers_of(&key.to_string()).contains(&10_019));
     wait_until("ours has all partitions", rest).await;
     assert!(!scene.is_degraded());
 }
@@ -312,8 +328,7 @@ async fn a_topic_has_limits_that_an_operator_can_change() {
     producer.publish(changed.events(1, 2)).await.unwrap();
     let expected = ["3600000", "10000000", "2500000", "2000000"];
     // The limits are set beside the work.
-    while limits().await != expected {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let set = async || limits().await == expected;
+    eventually("the limits are set", set).await;
     changed.stop().await;
 }

@@ -11,15 +11,9 @@ use std::{
 use async_trait::async_trait;
 use bus::{Consumer, Event, EventHandler, Producer, Retention, Subscription, Verdict, consume};
 use runtime::{Group, Process, Supervisor, supervision::ActorStatus};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::sync::watch;
 
 use crate::buses::Bus;
-
-/// Nothing that is waited for takes longer, joins of consumer groups and redelivery included.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A service of its own on a bus, with a topic that no other test uses.
 pub(crate) struct Scene<'a> {
@@ -254,9 +248,5 @@ impl EventHandler for Recorder {
 }
 
 pub(crate) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LIMIT, "waited too long until {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
+    testkit::eventually(what, async || condition()).await;
 }

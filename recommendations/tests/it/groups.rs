@@ -42,6 +42,7 @@ async fn save_together(replica: &Replica, films: Vec<FilmUpdate>) -> Vec<Result<
         // The matcher is on a thread of its own, and this one sends nothing but these questions.
         for _ in 0..200 {
             tokio::task::yield_now().await;
+            // What waits for the writer cannot be counted from here.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         go.send(()).unwrap();

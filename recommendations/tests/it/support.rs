@@ -309,6 +309,7 @@ pub(crate) fn title_matches(title: &str, keyword: &str) -> bool {
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let waiting = async {
         while !condition().await {
+            // Until the next question.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

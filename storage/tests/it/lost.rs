@@ -159,9 +159,8 @@ impl Crashed {
             drop(database);
             supervisor.stop(std::time::Duration::from_secs(5)).await;
             // The pool closes its connections in its own time, and the last one takes the log away.
-            while self.path("-wal").exists() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
+            let closed = async || !self.path("-wal").exists();
+            testkit::eventually("the database is closed", closed).await;
         });
         notes
     }

@@ -152,6 +152,7 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
             return answer;
         }
         assert!(Instant::now() < until, "waited {PATIENCE:?} for {what}");
+        // Until the next question.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

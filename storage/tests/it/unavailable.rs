@@ -86,6 +86,7 @@ fn a_service_that_starts_before_its_server_waits_for_it() {
         let url = relay.url.clone();
         let opens = async { open(&supervisor, &url).await.map(drop) };
         let comes_back = async {
+            // Attempts to connect are refused meanwhile; nothing shows how many.
             tokio::time::sleep(Duration::from_millis(500)).await;
             relay.repair().await;
         };

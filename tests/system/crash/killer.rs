@@ -34,6 +34,7 @@ impl Killer {
             system.all_ready().await;
         }
         let moment = self.instant(3.0);
+        // Programs die at any moment, not at one that they are waited for.
         tokio::time::sleep(moment).await;
         let programs = system.programs_at_work();
         let victims = self.victims(&programs);
@@ -47,6 +48,7 @@ impl Killer {
         } else {
             Duration::ZERO
         };
+        // Others work meanwhile without the victims.
         tokio::time::sleep(pause).await;
         for name in &victims {
             system.launch(name);
@@ -57,6 +59,7 @@ impl Killer {
         );
         if let Some(name) = stalled {
             let moment = self.instant(3.0);
+            // Goes on at any moment, too.
             tokio::time::sleep(moment).await;
             system.program(name).signal("CONT");
             done += &format!(", with {name} at a standstill until {moment:.1?} later");

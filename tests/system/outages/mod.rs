@@ -25,6 +25,7 @@ fn heist(title: &str) -> Film<'_> {
 
 /// Goes on for a while, during which pages are asked for all the time.
 async fn endure(visitors: &Visitors, outage: Duration) {
+    // What is tested is that it lasts long.
     tokio::time::sleep(outage).await;
     visitors.see(20).await;
 }

@@ -56,6 +56,7 @@ async fn stand_still(server: String, victims: &[(&str, Duration)]) {
         let (errors, taken) = (visitors.errors(), visitors.taken());
         system.program(victim).signal("STOP");
         if *victim == "catalog" {
+            // The outage lasts this long; without the catalog no page can be asked for.
             tokio::time::sleep(*time).await;
         } else {
             endure(&visitors, *time).await;

@@ -37,6 +37,7 @@ pub(crate) async fn eventually<T>(
                 Ok(answer) => return answer,
                 Err(instead) => seen = instead,
             }
+            // Until the next question.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -55,6 +55,7 @@ async fn count(matcher: &runtime::Handle<Matcher>, keyword: &str) -> Option<usiz
 async fn eventually(condition: impl AsyncFn() -> bool) {
     let wait = async {
         while !condition().await {
+            // Until the next question.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

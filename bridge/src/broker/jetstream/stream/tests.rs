@@ -137,12 +137,11 @@ async fn nothing_is_acknowledged_before_it_is_written() {
 
 /// The sync thread lets go of the folder a moment after its last handle is gone.
 async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        match recover_all(dir, 1 << 20, Retention::UNLIMITED) {
-            Ok(recovered) => return recovered,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let mut recovered = None;
+    testkit::eventually("the folder is free", async || {
+        recovered = recover_all(dir, 1 << 20, Retention::UNLIMITED).ok();
+        recovered.is_some()
+    })
+    .await;
+    recovered.unwrap()
 }
