@@ -179,25 +179,176 @@ mod tests {
             .collect()
     }
 
+    /// Loops in the files of actors that are allowed: in which file, how their line begins, and why.
+    const LOOPS: [(&str, &str, &str); 5] = [
+        (
+            "catalog/src/actors/status_consumer.rs",
+            "while let Err(error) = self.reconciler.ask(",
+            "the handler's: its consumer is degraded until the flags are compared",
+        ),
+        (
+            "recommendations/src/actors/backlog_worker.rs",
+            "while ",
+            "a round, which ends after the last piece of work that there is",
+        ),
+        (
+            "recommendations/src/actors/matcher.rs",
+            "while let",
+            "the building of the index, which ends with the table",
+        ),
+        (
+            "runtime/src/supervision/supervisor.rs",
+            "while self.with_child(",
+            "the caller's, who waits for a stop within a deadline",
+        ),
+        (
+            "web/src/actors/recommendations_gateway.rs",
+            "changes.for_each(tell)",
+            "a task of its own: what the stream brings is a message to the actor, and so is its end",
+        ),
+    ];
+
+    /// The loops of a file that wait: `loop`, a `while` that awaits, and a stream that is followed.
+    fn waiting_loops(text: &str) -> Vec<&str> {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let mut found = vec![];
+        let mut place = 0;
+        for line in code.split_inclusive('\n') {
+            let rest = &code[place..];
+            place += line.len();
+            let statement = line.trim_start();
+            let indent = &line[..line.len() - statement.len()];
+            // Before the word may stand a label, or what the loop's value is given to.
+            let begins = |word: &str| {
+                let mut words = statement.split_whitespace();
+                !statement.starts_with("//") && words.any(|other| other == word)
+            };
+            let end = format!("\n{indent}}}");
+            let whole = &rest[..rest.find(&end).unwrap_or(rest.len())];
+            let follows = ["for_each(", "for_each_concurrent(", "fold("];
+            let is_waiting = match statement {
+                _ if begins("loop") => true,
+                _ if begins("while") => whole.contains(".await"),
+                _ if follows.iter().any(|name| statement.contains(name)) => {
+                    let call = rest.split(';').next().unwrap_or_default();
+                    call.contains(".await")
+                }
+                _ => false,
+            };
+            if is_waiting {
+                found.push(statement.trim_end());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_loop_that_waits_is_found() {
+        let text = "
+fn work(&mut self) {
+    // Goes on while there is more.
+    while self.step() {
+        count += 1;
+    }
+    let outcome = loop {
+        self.step();
+    };
+    while let Some(message) = inbox.recv().await {
+        message.handle();
+    }
+    'messages: while let Some(message) = inbox.recv().await
+        && message.is_good()
+    {
+        message.handle();
+    }
+    while self.is_held() {
+        self.step().await;
+    }
+    stream
+        .for_each(tell)
+        .await;
+    names.iter().for_each(drop);
+}
+
+#[cfg(test)]
+mod tests {
+    fn wait() {
+        loop {}
+    }
+}
+";
+        let found = waiting_loops(text);
+        let expected = [
+            "let outcome = loop {",
+            "while let Some(message) = inbox.recv().await {",
+            "'messages: while let Some(message) = inbox.recv().await",
+            "while self.is_held() {",
+            ".for_each(tell)",
+        ];
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn no_actor_loops() {
-        let actors = |path: &Path| {
-            let text = fs::read_to_string(path).unwrap();
-            text.contains("impl Actor for ").then_some(text)
-        };
         let mut files = vec![];
         for folder in FLOORS[..4].concat() {
             sources(&root().join(folder).join("src"), &mut files);
         }
-        let actors: Vec<_> = files
-            .iter()
-            .filter_map(|path| Some((path, actors(path)?)))
-            .collect();
-        assert!(actors.len() > 15, "only {} actors were found", actors.len());
-        for (path, text) in actors {
-            let loops = text.contains("loop {");
-            assert!(!loops, "the actor in {} loops", path.display());
+        let (mut actors, mut found) = (0, vec![]);
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap();
+            let is_actor = text.contains("impl Actor for ");
+            actors += usize::from(is_actor);
+            let is_among_actors = path.iter().any(|folder| folder == "actors");
+            if is_actor || is_among_actors && !path.ends_with("tests.rs") {
+                let path = path.strip_prefix(root()).unwrap().display().to_string();
+                let loops = waiting_loops(&text).into_iter();
+                found.extend(loops.map(|line| (path.clone(), line.to_owned())));
+            }
         }
+        assert!(actors > 15, "only {actors} actors were found");
+        let is_allowed = |(path, line): &(String, String)| {
+            let mut allowed = LOOPS.iter();
+            allowed.any(|(file, begin, _)| path == file && line.starts_with(begin))
+        };
+        let (allowed, wrong): (Vec<_>, Vec<_>) = found.into_iter().partition(is_allowed);
+        assert!(wrong.is_empty(), "actors loop: {wrong:#?}");
+        for (file, begin, _) in LOOPS {
+            let mut used = allowed.iter();
+            let is_used = used.any(|(path, line)| path == file && line.starts_with(begin));
+            assert!(is_used, "{file} has no such loop any more: {begin}");
+        }
+    }
+
+    /// Tests wait for a condition; one that waits for a time says why.
+    #[test]
+    fn tests_that_wait_for_a_time_say_why() {
+        let mut files = vec![];
+        sources(root(), &mut files);
+        let (mut sleeps, mut silent) = (0, vec![]);
+        for path in files {
+            let folders = path.strip_prefix(root()).unwrap();
+            let is_test = folders
+                .iter()
+                .any(|part| part == "tests" || part == TESTKIT || part == "tests.rs");
+            if !is_test || folders.ends_with("tests/house.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let mut before = "";
+            for line in text.lines().map(str::trim) {
+                if line.contains("sleep(") {
+                    sleeps += 1;
+                    let is_explained = before.starts_with("// ");
+                    if !is_explained {
+                        silent.push(format!("{}: {line}", folders.display()));
+                    }
+                }
+                before = line;
+            }
+        }
+        assert!(sleeps > 5, "only {sleeps} were found");
+        assert!(silent.is_empty(), "no reason is given: {silent:#?}");
     }
 
     #[test]

@@ -12,9 +12,11 @@ use crate::{changes::Changes, films::genres};
 /// How often it looks.
 pub const PAUSE: Duration = Duration::from_secs(20);
 
-/// The actor that lists the genres of films. Each [`Wake`] is a look, one at a time.
+/// The actor that lists the genres of films. Each [`Wake`] is a step of a look, one at a time.
 pub struct GenreLister {
     database: Database,
+    /// The last film that this look has brought up to date; none before its first step.
+    last: Option<String>,
     changes: Changes,
     pause: Duration,
     backoff: Backoff,
@@ -26,6 +28,7 @@ impl GenreLister {
     pub fn new(database: Database, changes: Changes, pause: Duration, guard: ChildGuard) -> Self {
         Self {
             database,
+            last: None,
             changes,
             pause,
             backoff: Backoff::new(pause, pause * 8),
@@ -33,15 +36,23 @@ impl GenreLister {
         }
     }
 
-    fn looked(&mut self, listed: Result<u64, storage::Error>, context: &mut Context<Self>) {
-        self.guard.reporter().handled(1);
+    /// Plans the next step after one that listed the genres of these films, or the next look.
+    fn stepped(
+        &mut self,
+        listed: Result<Vec<String>, storage::Error>,
+        context: &mut Context<Self>,
+    ) {
+        self.last = None;
         let delay = match listed {
-            Ok(listed) => {
+            Ok(mut films) if !films.is_empty() => {
+                let count = films.len() as u64;
+                self.guard.reporter().count("films listed", count);
+                self.changes.announce();
+                self.last = films.pop();
+                return context.notify(Wake);
+            }
+            Ok(_) => {
                 self.backoff.reset();
-                if listed > 0 {
-                    self.guard.reporter().count("films listed", listed);
-                    self.changes.announce();
-                }
                 self.pause
             }
             Err(error) => {
@@ -49,6 +60,7 @@ impl GenreLister {
                 self.backoff.next_delay()
             }
         };
+        self.guard.reporter().handled(1);
         context.notify_later(Wake, delay);
     }
 }
@@ -66,22 +78,23 @@ impl Handler<Wake> for GenreLister {
     type Result = ();
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
-        let looking = list(self.database.clone()).into_actor(self);
-        context.spawn(looking.map(|listed, lister, context| lister.looked(listed, context)));
+        let step = list_some(self.database.clone(), self.last.clone()).into_actor(self);
+        context.spawn(step.map(|listed, lister, context| lister.stepped(listed, context)));
     }
 }
 
-/// Lists the genres of all films that have others than those listed; returns how many films that were.
-async fn list(database: Database) -> Result<u64, storage::Error> {
-    if !database.read(genres::any_unlisted).await? {
-        return Ok(0);
-    }
-    let (mut after, mut listed) = (Some(String::new()), 0);
-    while let Some(from) = after {
-        let some = database.write(move |conn| genres::list_some(conn, &from));
-        let ids = some.await?;
-        listed += ids.len() as u64;
-        after = ids.into_iter().next_back();
-    }
-    Ok(listed)
+/// Lists the genres of the next films after `last` that have others than those listed; returns the
+/// films' ids in order. A look begins with none, and ends when there are no more.
+async fn list_some(
+    database: Database,
+    last: Option<String>,
+) -> Result<Vec<String>, storage::Error> {
+    let after = match last {
+        Some(last) => last,
+        None if database.read(genres::any_unlisted).await? => String::new(),
+        None => return Ok(Vec::new()),
+    };
+    database
+        .write(move |conn| genres::list_some(conn, &after))
+        .await
 }
