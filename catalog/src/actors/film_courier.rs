@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     mem,
     panic::AssertUnwindSafe,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,19 +12,17 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
 use futures::FutureExt;
-use proto::recommendations::RemoveFilmRequest;
-use runtime::{ChildGuard, Reporter, Wake, grpc::request, supervision::panic_message};
+use runtime::{ChildGuard, Reporter, Wake, supervision::panic_message};
 use storage::{Database, DbConnection};
-use tonic::{Code, Request};
 
 pub use crate::delivery::Pace;
 use crate::{
-    delivery::{Docket, Outcome, film_update},
+    delivery::{Docket, Outcome},
     films::{
         FilmId,
         outbox::{self, Batch, News},
     },
-    recommendations::RecommendationsClient,
+    recommendations::{Recipient, RecommendationsClient},
 };
 
 /// How many rows of the outbox are read at once.
@@ -68,7 +67,7 @@ pub struct FilmCourier {
 #[derive(Clone)]
 struct Route {
     database: Database,
-    recommendations: RecommendationsClient,
+    recommendations: Arc<dyn Recipient>,
     pace: Pace,
     reporter: Reporter,
 }
@@ -81,6 +80,15 @@ impl FilmCourier {
     pub fn new(
         database: Database,
         recommendations: RecommendationsClient,
+        pace: Pace,
+        guard: ChildGuard,
+    ) -> Self {
+        Self::to(Arc::new(recommendations), database, pace, guard)
+    }
+
+    fn to(
+        recommendations: Arc<dyn Recipient>,
+        database: Database,
         pace: Pace,
         guard: ChildGuard,
     ) -> Self {
@@ -291,9 +299,9 @@ impl Route {
     }
 
     /// Brings one film's news there, and settles its rows.
-    async fn deliver(mut self, news: News) -> (FilmId, Outcome) {
+    async fn deliver(self, news: News) -> (FilmId, Outcome) {
         let (id, version) = (news.film_id().clone(), news.version());
-        let outcome = self.call(news).await;
+        let outcome = self.recommendations.tell(news, self.pace.deadline).await;
         let settled = match &outcome {
             Outcome::Delivered => {
                 let id = id.clone();
@@ -320,127 +328,7 @@ impl Route {
             }
         }
     }
-
-    async fn call(&mut self, news: News) -> Outcome {
-        #[cfg(test)]
-        tests::panic_at(news.film_id());
-        let sent = match news {
-            News::Saved(film) => {
-                let request = self.request(film_update(*film));
-                let call = self.recommendations.calls.process_film_update(request);
-                let client = &self.recommendations.client;
-                client.call(self.pace.deadline, call).await.map(drop)
-            }
-            News::Deleted { id, version } => {
-                let removal = RemoveFilmRequest {
-                    film_id: id.to_string(),
-                    version: Some(version),
-                };
-                let request = self.request(removal);
-                let call = self.recommendations.calls.remove_film(request);
-                let client = &self.recommendations.client;
-                let sent = client.call(self.pace.deadline, call).await.map(drop);
-                if sent
-                    .as_ref()
-                    .is_err_and(|status| status.code() == Code::Unimplemented)
-                {
-                    tracing::warn!(film_id = %id, "the recommendations service is too old to be told that film {id} is deleted");
-                    return Outcome::Delivered;
-                }
-                sent
-            }
-        };
-        sent.map_or_else(|status| Outcome::of(&status), |()| Outcome::Delivered)
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = request(message);
-        // Tells the other side, too, when the answer is not waited for any more.
-        request.set_timeout(self.pace.deadline);
-        request
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use runtime::{Place, Process, Supervisor};
-    use storage::testing::databases;
-    use testkit::{FakeRecommendations, eventually};
-
-    use super::*;
-    use crate::films::{self, FilmDraft, FilmFields, Moment, writing};
-
-    thread_local! {
-        /// The film at which deliveries panic, and how often they do.
-        static POISON: RefCell<Option<(FilmId, u32)>> = const { RefCell::new(None) };
-    }
-
-    pub(super) fn panic_at(film: &FilmId) {
-        let panics = POISON.with_borrow_mut(|poison| match poison {
-            Some((id, left)) if id == film && *left > 0 => {
-                *left -= 1;
-                true
-            }
-            _ => false,
-        });
-        if panics {
-            panic!("made to panic by a test");
-        }
-    }
-
-    #[actix_web::test]
-    async fn a_panic_in_a_delivery_loses_no_film_and_holds_up_no_other() {
-        for db in databases("courier-panic") {
-            let recommender = FakeRecommendations::start();
-            let process = Process::new();
-            let supervisor = Supervisor::new("catalog", &process);
-            let group = supervisor.group("outgoing");
-            let steps = films::migrations();
-            let opened = Database::open(&group, "movies", "test", db.url(), steps);
-            let database = opened.await.unwrap();
-            let ids: Vec<FilmId> = (0..3).map(|_| FilmId::from(uuid::Uuid::new_v4())).collect();
-            let written: Vec<_> = ids.clone();
-            let written = database.write(move |conn| {
-                let draft = FilmDraft::parse(&FilmFields {
-                    title: "Film".into(),
-                    ..FilmFields::default()
-                });
-                let at = Moment::from_micros(1);
-                let draft = draft.unwrap();
-                let films: Vec<_> = written.iter().map(|id| (id, &draft, at)).collect();
-                writing::create_all(conn, &films, at)
-            });
-            written.await.unwrap();
-
-            // More often than a supervisor restarts an actor.
-            let poison = ids.first().unwrap().clone();
-            POISON.set(Some((poison.clone(), 10)));
-            let recommendations =
-                RecommendationsClient::new(&recommender.address().into(), &process);
-            let pace = Pace {
-                first_delay: Duration::from_millis(5),
-                max_delay: Duration::from_millis(20),
-                poll: Duration::from_millis(20),
-                ..Pace::default()
-            };
-            let kept = database.clone();
-            group.supervise("film-courier", Place::Here, move |guard| {
-                FilmCourier::new(kept.clone(), recommendations.clone(), pace, guard)
-            });
-            eventually("the other films are told", async || {
-                recommender.told().len() == 2
-            })
-            .await;
-            eventually("the film is told, too", async || {
-                !recommender.told_of(poison.as_str()).is_empty()
-            })
-            .await;
-            assert!(POISON.with_borrow(|poison| matches!(poison, Some((_, 0)))));
-            let actors = process.registry.actors();
-            assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
-            supervisor.stop(Duration::from_secs(5)).await;
-        }
-    }
-}
+mod tests;
