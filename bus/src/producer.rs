@@ -1,13 +1,10 @@
 //! The supervised actor that publishes, and the handle through which services reach it.
-//!
-//! The queue in front of it is bounded by events and by bytes; beyond that publishers get an error.
+//! Publications wait in a bounded [`queue`] and go to the broker one [`load`] after the other.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod load;
+mod queue;
+
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
@@ -19,15 +16,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::{
+    load::Load,
+    queue::{Queue, QueuePlace},
+};
 use super::{Bus, BusError, Condition, Event, Published, Publisher, publisher, with_dead_letters};
 
 /// How long a publication may take before its publisher is told that the bus is unavailable.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// So much may wait to be published; publishers are told beyond that.
-const QUEUE_EVENTS: usize = 20_000;
-const QUEUE_BYTES: usize = 64 << 20;
-/// So many events are given to the broker together at most.
-const TOGETHER: usize = 2_000;
 /// How often an idle producer looks whether the broker is there, and how often if it may be unavailable.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -76,54 +72,6 @@ impl Producer {
         self.actor
             .ask(publish, DEADLINE + Duration::from_secs(5))
             .await?
-    }
-}
-
-/// How much waits to be published.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Mutex<(usize, usize)>,
-}
-
-impl Queue {
-    fn enter(self: &Arc<Self>, events: &[Event]) -> Result<QueuePlace, BusError> {
-        let bytes = events.iter().map(Event::size).sum();
-        if events.len() > QUEUE_EVENTS || bytes > QUEUE_BYTES {
-            let reason =
-                format!("a batch has {QUEUE_EVENTS} events and {QUEUE_BYTES} bytes at most");
-            return Err(BusError::Refused(reason));
-        }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = (waiting.0 + events.len(), waiting.1 + bytes);
-        if full.0 > QUEUE_EVENTS || full.1 > QUEUE_BYTES {
-            return Err(BusError::QueueFull);
-        }
-        *waiting = full;
-        Ok(QueuePlace {
-            queue: self.clone(),
-            events: events.len(),
-            bytes,
-        })
-    }
-}
-
-/// A place in the queue, given back when dropped.
-#[derive(Debug)]
-struct QueuePlace {
-    queue: Arc<Queue>,
-    events: usize,
-    bytes: usize,
-}
-
-impl Drop for QueuePlace {
-    fn drop(&mut self) {
-        let mut waiting = self
-            .queue
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiting.0 -= self.events;
-        waiting.1 -= self.bytes;
     }
 }
 
@@ -266,7 +214,7 @@ impl ProducerActor {
         while let Some(job) = self.waiting.pop_front_if(|job| load.has_room_for(job)) {
             load.push(job);
         }
-        if !load.events.is_empty() {
+        if !load.is_empty() {
             return self.publish(publisher, load, context);
         }
         self.state = State::Idle(publisher);
@@ -378,176 +326,5 @@ impl ProducerActor {
     }
 }
 
-/// Jobs whose events are published together.
-#[derive(Default)]
-struct Load {
-    events: Vec<Event>,
-    /// How many of `events` are durable or given up.
-    settled: usize,
-    /// The jobs that are not done, each with the index behind its last event.
-    jobs: VecDeque<(usize, Job)>,
-}
-
-impl Load {
-    /// A first job always finds room, however large it is.
-    fn has_room_for(&self, job: &Job) -> bool {
-        self.events.is_empty() || self.events.len() + job.publish.events.len() <= TOGETHER
-    }
-
-    fn push(&mut self, mut job: Job) {
-        self.events.append(&mut job.publish.events);
-        self.jobs.push_back((self.events.len(), job));
-    }
-
-    /// When the oldest job has to be done, if there is one.
-    fn deadline(&self) -> Option<Instant> {
-        self.jobs.front().map(|(_, job)| job.publish.deadline)
-    }
-
-    fn unpublished(&self) -> &[Event] {
-        self.events.get(self.settled..).unwrap_or_default()
-    }
-
-    /// The next `count` events are durable.
-    fn published(&mut self, count: usize) {
-        self.settled += count;
-        while let Some((_, job)) = self.jobs.pop_front_if(|(end, _)| *end <= self.settled) {
-            job.done.send(Ok(())).ok();
-        }
-    }
-
-    /// The next event can never be published: its whole job fails.
-    fn refuse(&mut self, error: BusError) {
-        if let Some((end, job)) = self.jobs.pop_front() {
-            self.settled = end;
-            job.done.send(Err(error)).ok();
-        }
-    }
-
-    /// Leaves jobs whose time is over; their publishers have been told already.
-    fn give_up_expired(&mut self) {
-        let now = Instant::now();
-        while let Some((end, _)) = self
-            .jobs
-            .pop_front_if(|(_, job)| job.publish.deadline <= now)
-        {
-            self.settled = end;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-    use futures::future::join_all;
-    use runtime::{Process, Supervisor};
-
-    use super::*;
-
-    fn event() -> Event {
-        Event {
-            topic: "t".into(),
-            key: "k".into(),
-            payload: vec![0; 100],
-            headers: Vec::new(),
-        }
-    }
-
-    /// A broker that takes everything but, at the third attempt, only the first event. Keeps how many
-    /// events it was given at each attempt.
-    struct Broker(Arc<Mutex<Vec<usize>>>);
-
-    #[async_trait]
-    impl Publisher for Broker {
-        async fn prepare(&mut self, _: &[String]) -> Result<(), BusError> {
-            Ok(())
-        }
-
-        async fn publish(&mut self, events: &[Event]) -> Published {
-            let mut given = self.0.lock().unwrap();
-            given.push(events.len());
-            let is_full = given.len() == 3;
-            Published {
-                durable: if is_full { 1 } else { events.len() },
-                failure: is_full.then(|| BusError::Unavailable("it is full".into())),
-            }
-        }
-
-        async fn probe(&mut self) {}
-    }
-
-    #[actix::test]
-    async fn what_waits_goes_in_one_load_and_the_rest_of_it_again_after_a_failure() {
-        let given = Arc::<Mutex<Vec<usize>>>::default();
-        let broker = given.clone();
-        let supervisor = Supervisor::new("test", &Process::new());
-        let group = supervisor.group("bus");
-        let actor = group.supervise("producer", Place::Here, move |guard| {
-            let condition = Arc::new(Condition::new("producer", guard.reporter()));
-            let broker = Box::new(Broker(broker.clone()));
-            ProducerActor::new(guard, Vec::new(), condition, broker)
-        });
-        let producer = Producer {
-            actor,
-            queue: Arc::default(),
-        };
-        // At its start, when it is idle, and with a failure.
-        for _ in 0..3 {
-            let publications = (0..10).map(|_| producer.publish(vec![event(), event()]));
-            let done = join_all(publications).await;
-            assert!(done.iter().all(Result::is_ok), "{done:?}");
-        }
-        assert_eq!(*given.lock().unwrap(), [20, 20, 20, 19]);
-        supervisor.stop(Duration::from_secs(5)).await;
-    }
-
-    fn job(queue: &Arc<Queue>, count: usize) -> (Job, oneshot::Receiver<Result<(), BusError>>) {
-        let events = vec![event(); count];
-        let (done, outcome) = oneshot::channel();
-        let publish = Publish {
-            _place: queue.enter(&events).unwrap(),
-            events,
-            deadline: Instant::now() + DEADLINE,
-        };
-        (Job { publish, done }, outcome)
-    }
-
-    #[test]
-    fn a_job_is_done_when_its_last_event_is_durable_and_a_refused_one_fails_alone() {
-        let queue = Arc::<Queue>::default();
-        let mut load = Load::default();
-        let mut outcomes = Vec::new();
-        for count in [2, 3, 1] {
-            let (job, outcome) = job(&queue, count);
-            load.push(job);
-            outcomes.push(outcome);
-        }
-        load.published(1);
-        assert!(outcomes[0].try_recv().is_err());
-        load.published(2);
-        assert_eq!(outcomes[0].try_recv(), Ok(Ok(())));
-        assert_eq!(load.unpublished().len(), 3);
-        load.refuse(BusError::Refused("too large".into()));
-        assert!(matches!(
-            outcomes[1].try_recv(),
-            Ok(Err(BusError::Refused(_)))
-        ));
-        assert_eq!(load.unpublished().len(), 1);
-        load.published(1);
-        assert_eq!(outcomes[2].try_recv(), Ok(Ok(())));
-        assert_eq!(load.deadline(), None);
-        assert_eq!(*queue.waiting.lock().unwrap(), (0, 0));
-    }
-
-    #[test]
-    fn the_queue_refuses_more_than_its_limit_until_there_is_room() {
-        let queue = Arc::<Queue>::default();
-        let (first, _outcome) = job(&queue, QUEUE_EVENTS);
-        let event = first.publish.events[..1].to_vec();
-        assert_eq!(queue.enter(&event).unwrap_err(), BusError::QueueFull);
-        drop(first);
-        assert!(queue.enter(&event).is_ok());
-        let many = vec![event[0].clone(); QUEUE_EVENTS + 1];
-        assert!(matches!(queue.enter(&many), Err(BusError::Refused(_))));
-    }
-}
+mod tests;
