@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::consumer_config::{AckPolicy, ConsumerConfig};
-use super::messages::{Filter, Messages};
+use super::filter::Filter;
+use super::messages::Messages;
 
 /// A message that was handed out and waits for its acknowledgement.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@ mod state;
 
 mod chunk;
 mod duplicates;
+mod filter;
 mod messages;
 mod recovery;
 mod retention;

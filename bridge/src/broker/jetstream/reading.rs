@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{self, Result};
+use super::filter::Filter;
 use super::json;
-use super::messages::Filter;
 use super::stream::Stream;
 use crate::broker::headers;
 use crate::broker::store::record::{Record, StoredMessage};

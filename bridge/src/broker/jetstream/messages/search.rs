@@ -1,0 +1,161 @@
+//! Finding messages of a stream: those on wanted subjects, since a time, and those that are to go.
+
+use std::sync::Arc;
+
+use super::super::chunk::Chunk;
+use super::super::filter::Filter;
+use super::super::retention::Limits;
+use super::Messages;
+use crate::broker::subjects;
+
+impl Messages {
+    /// The newest message on a subject or pattern.
+    pub(in crate::broker::jetstream) fn last_on(&self, pattern: &str) -> Option<u64> {
+        if !subjects::has_wildcard(pattern) {
+            return Some(self.subjects.by_name(pattern)?.last);
+        }
+        let matching = self
+            .subjects
+            .iter()
+            .filter(|subject| subjects::matches(pattern, &subject.name));
+        matching.map(|subject| subject.last).max()
+    }
+
+    /// The first message from `from` on whose subject is wanted.
+    pub(in crate::broker::jetstream) fn next_wanted(
+        &self,
+        from: u64,
+        wanted: &Filter,
+    ) -> Option<u64> {
+        match wanted {
+            Filter::All => self
+                .chunks_from(from)
+                .find_map(|chunk| chunk.next_live(from)),
+            Filter::One(name) => {
+                let number = self.subjects.number(name)?;
+                let subject = self.subjects.get(number)?;
+                if subject.count == self.len {
+                    return self.next_wanted(from, &Filter::All);
+                }
+                self.next_on(number, from.max(subject.first))
+            }
+            Filter::Patterns(_) => {
+                let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+                self.range(from)
+                    .find(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)))
+                    .map(|entry| entry.seq)
+            }
+        }
+    }
+
+    fn next_on(&self, subject: u32, from: u64) -> Option<u64> {
+        self.chunks_from(from)
+            .filter(|chunk| chunk.may_hold(subject))
+            .flat_map(Chunk::entries)
+            .find(|entry| entry.seq >= from && entry.subject == subject)
+            .map(|entry| entry.seq)
+    }
+
+    /// How many messages from `from` on are wanted.
+    pub(in crate::broker::jetstream) fn count_wanted(&self, from: u64, wanted: &Filter) -> u64 {
+        let on_wanted: u64 = match wanted {
+            Filter::All => self.len,
+            Filter::One(name) => self.count_on(name),
+            Filter::Patterns(_) => self
+                .subjects
+                .iter()
+                .filter(|subject| wanted.takes(&subject.name))
+                .map(|subject| subject.count)
+                .sum(),
+        };
+        if on_wanted == self.len {
+            return self
+                .chunks_from(from)
+                .map(|chunk| chunk.count_from(from))
+                .sum();
+        }
+        if on_wanted == 0 || from <= self.first_seq() {
+            return on_wanted;
+        }
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+        let taken = self
+            .range(from)
+            .filter(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)));
+        taken.count() as u64
+    }
+
+    /// The first message at or after a time.
+    pub(in crate::broker::jetstream) fn first_since(&self, time: i64) -> Option<u64> {
+        self.range(0)
+            .find(|entry| entry.time >= time)
+            .map(|entry| entry.seq)
+    }
+
+    /// All sequences that a purge with these bounds takes.
+    pub(in crate::broker::jetstream) fn to_purge(
+        &self,
+        filter: &Filter,
+        below: Option<u64>,
+        keep: u64,
+    ) -> Vec<u64> {
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+        let taken = self
+            .range(0)
+            .filter(|entry| name(entry.subject).is_some_and(|name| filter.takes(name)))
+            .map(|entry| entry.seq);
+        let mut taken: Vec<u64> = taken
+            .take_while(|seq| below.is_none_or(|below| *seq < below))
+            .collect();
+        let left = taken
+            .len()
+            .saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+        taken.truncate(left);
+        taken
+    }
+
+    /// The next message that the limits of a stream put out, if any.
+    pub(in crate::broker::jetstream) fn surplus(
+        &self,
+        limits: &Limits,
+        newest: Option<&str>,
+    ) -> Option<u64> {
+        if let Some(max) = limits.max_msgs_per_subject
+            && let Some(number) = newest.and_then(|name| self.subjects.number(name))
+            && let Some(subject) = self.subjects.get(number)
+            && subject.count > max
+        {
+            return self.next_on(number, subject.first);
+        }
+        let too_many = limits.max_msgs.is_some_and(|max| self.len > max);
+        let too_much = limits.max_bytes.is_some_and(|max| self.bytes > max);
+        if limits.discards_old && (too_many || too_much) {
+            self.first.map(|first| first.seq)
+        } else {
+            None
+        }
+    }
+
+    /// A subject that holds more than its share, after that share became smaller.
+    pub(in crate::broker::jetstream) fn crowded_subject(
+        &self,
+        limits: &Limits,
+    ) -> Option<Arc<str>> {
+        let max = limits.max_msgs_per_subject?;
+        self.subjects
+            .iter()
+            .find(|subject| subject.count > max)
+            .map(|subject| Arc::clone(&subject.name))
+    }
+
+    /// The oldest message, if it is from before a time.
+    pub(in crate::broker::jetstream) fn first_before(&self, time: i64) -> Option<u64> {
+        self.first
+            .filter(|first| first.time < time)
+            .map(|first| first.seq)
+    }
+
+    /// When the first message from `seq` on was stored.
+    pub(in crate::broker::jetstream) fn time_from(&self, seq: u64) -> Option<i64> {
+        self.range(seq).next().map(|entry| entry.time)
+    }
+}

@@ -1,0 +1,156 @@
+//! Tests of the index against what a plain list of messages says.
+
+use super::super::filter::Filter;
+use super::*;
+
+fn filled() -> Messages {
+    let mut messages = Messages::default();
+    for (seq, subject) in [(1, "a.x"), (2, "a.y"), (3, "a.x"), (4, "b"), (5, "a.y")] {
+        let position = Position {
+            segment: seq / 3,
+            offset: seq,
+            len: 1,
+        };
+        messages.insert(seq, subject, position, seq as i64 * 10, 100);
+    }
+    messages
+}
+
+#[test]
+fn wanted_messages_are_found_and_counted() {
+    let messages = filled();
+    for (patterns, from, first, count) in [
+        (vec![], 2, Some(2), 4),
+        (vec!["a.x"], 2, Some(3), 1),
+        (vec!["a.x"], 4, None, 0),
+        (vec!["a.*"], 3, Some(3), 2),
+        (vec!["b", "a.y"], 3, Some(4), 2),
+        (vec!["c"], 0, None, 0),
+    ] {
+        let filter = Filter::of(&patterns);
+        assert_eq!(
+            messages.next_wanted(from, &filter),
+            first,
+            "{patterns:?} from {from}"
+        );
+        assert_eq!(
+            messages.count_wanted(from, &filter),
+            count,
+            "{patterns:?} from {from}"
+        );
+    }
+    assert_eq!(
+        (
+            messages.last_on("a.*"),
+            messages.last_on("a.x"),
+            messages.last_on("c")
+        ),
+        (Some(5), Some(3), None)
+    );
+    assert_eq!(messages.first_since(25), Some(3));
+}
+
+#[test]
+fn removals_leave_holes_and_dead_segments() {
+    let mut messages = filled();
+    for seq in [1, 2, 4] {
+        messages.remove(seq).unwrap();
+    }
+    assert!(messages.remove(4).is_none());
+    assert_eq!(
+        (messages.first_seq(), messages.last_seq, messages.bytes),
+        (3, 5, 200)
+    );
+    assert_eq!(
+        (messages.deleted(10), messages.deleted_count()),
+        (vec![4], 1)
+    );
+    assert!(!messages.segment_is_live(0) && messages.segment_is_live(1));
+    assert_eq!(messages.subject_count(), 2);
+    messages.remove(3);
+    messages.remove(5);
+    assert_eq!(
+        (messages.first_seq(), messages.last_seq, messages.len()),
+        (6, 5, 0)
+    );
+}
+
+#[test]
+fn purges_are_bounded_by_filter_sequence_and_count() {
+    let messages = filled();
+    assert_eq!(messages.to_purge(&Filter::All, None, 0), [1, 2, 3, 4, 5]);
+    assert_eq!(messages.to_purge(&Filter::All, Some(3), 0), [1, 2]);
+    assert_eq!(messages.to_purge(&Filter::of(&["a.*"]), None, 1), [1, 2, 3]);
+}
+
+/// What the index was before it was compact, for comparison.
+fn plain(seq: u64) -> (String, Position, u64) {
+    let position = Position {
+        segment: seq / 1000,
+        offset: (seq % 1000) * 250,
+        len: 242,
+    };
+    (format!("s.{}", seq % 7), position, 247)
+}
+
+fn many(count: u64) -> Messages {
+    let mut messages = Messages::default();
+    for seq in 1..=count {
+        let (subject, position, size) = plain(seq);
+        let time = 1_700_000_000_000_000_000 + seq as i64 * 5_700;
+        messages.insert(seq, &subject, position, time, size);
+    }
+    messages
+}
+
+#[test]
+fn a_message_takes_a_few_bytes_of_memory() {
+    let messages = many(100_000);
+    let bytes: usize = messages.chunks.iter().map(Chunk::memory).sum();
+    let each = bytes as f64 / 100_000.0;
+    assert!(each < 8.0, "{each} bytes a message");
+}
+
+#[test]
+fn any_order_of_removals_leaves_the_right_messages() {
+    let mut messages = many(3000);
+    let mut left: std::collections::BTreeMap<u64, String> =
+        (1..=3000).map(|seq| (seq, plain(seq).0)).collect();
+    let mut seed = 7_u64;
+    while left.len() > 5 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let from = (seed >> 33) % 3000;
+        let Some(seq) = left.range(from..).next().map(|(seq, _)| *seq) else {
+            continue;
+        };
+        let subject = left.remove(&seq).unwrap();
+        assert_eq!(messages.remove(seq).as_deref(), Some(&*subject));
+        assert!(!messages.contains(seq) && messages.remove(seq).is_none());
+        if left.len().is_multiple_of(100) {
+            let one = Filter::of(&[&subject]);
+            let on_one = |(_, other): &(&u64, &String)| **other == subject;
+            assert_eq!(messages.first_seq(), *left.keys().next().unwrap());
+            assert_eq!(
+                messages.next_wanted(from, &one),
+                left.range(from..).find(on_one).map(|(seq, _)| *seq)
+            );
+            assert_eq!(
+                messages.count_wanted(from, &one),
+                left.range(from..).filter(on_one).count() as u64
+            );
+            assert_eq!(
+                messages.count_wanted(from, &Filter::All),
+                left.range(from..).count() as u64
+            );
+            assert_eq!(
+                messages.last_on(&subject),
+                left.iter().filter(on_one).map(|(seq, _)| *seq).max()
+            );
+            let seqs: Vec<u64> = messages.range(0).map(|entry| entry.seq).collect();
+            assert_eq!(seqs, left.keys().copied().collect::<Vec<_>>());
+            assert_eq!(messages.bytes, left.len() as u64 * 247);
+            let holes = messages.deleted(usize::MAX).len() as u64;
+            assert_eq!(holes, messages.deleted_count());
+        }
+    }
+}
