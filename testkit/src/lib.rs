@@ -1,7 +1,6 @@
 //! What tests of several crates share: a fake of each gRPC service, in memory, and waiting until a
 //! condition holds. Nothing of it is in a program.
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
     reason = "a test that panics has failed, which is what it is for"
 )]
@@ -14,6 +13,9 @@ pub use catalog::FakeCatalog;
 pub use recommendations::{FakeRecommendations, Told};
 
 use std::time::{Duration, Instant};
+
+/// Why a lock can be taken.
+pub(crate) const UNPOISONED: &str = "no call has panicked while it held the lock";
 
 /// How long a test waits for what it expects.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -23,7 +23,10 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Request, Response, Status, transport::Server};
 
-use crate::server::FakeServer;
+use crate::{UNPOISONED, server::FakeServer};
+
+/// Why there is a version.
+const VERSIONED: &str = "a catalog that is tested gives versions";
 
 /// What a catalog told the service of a film.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +53,8 @@ impl Told {
     /// If the catalog gave none, as old ones do.
     pub fn version(&self) -> i64 {
         match self {
-            Self::Saved(update) => update.version.unwrap(),
-            Self::Removed(removal) => removal.version.unwrap(),
+            Self::Saved(update) => update.version.expect(VERSIONED),
+            Self::Removed(removal) => removal.version.expect(VERSIONED),
         }
     }
 }
@@ -150,7 +153,7 @@ impl FakeRecommendations {
 
     /// From now on `decide` says what becomes of the films that catalogs send.
     pub fn decide_by(&self, decide: impl FnMut(&Told) -> Result<Duration, Code> + Send + 'static) {
-        *self.calls.verdict.lock().unwrap() = Some(Box::new(decide));
+        *self.calls.verdict.lock().expect(UNPOISONED) = Some(Box::new(decide));
     }
 
     /// From now on answers which films are recommended, and for which an event is pending.
@@ -231,7 +234,7 @@ impl FakeRecommendations {
 
 impl Calls {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().expect(UNPOISONED)
     }
 
     fn know(&self, film: FilmUpdate) -> bool {
@@ -260,7 +263,7 @@ impl Calls {
             state.busiest = state.busiest.max(state.busy);
         }
         let decide = |verdict: &mut Verdict| verdict(&told);
-        let verdict = self.verdict.lock().unwrap().as_mut().map(decide);
+        let verdict = self.verdict.lock().expect(UNPOISONED).as_mut().map(decide);
         if let Some(Ok(delay)) = verdict {
             // The answer takes as long as the test decided.
             tokio::time::sleep(delay).await;
@@ -354,7 +357,9 @@ impl Recommendations for Calls {
             offset,
             ..
         } = request.into_inner();
-        let all = self.state().recommended(user_id.parse().unwrap());
+        let user = user_id.parse();
+        let user = user.map_err(|_| Status::invalid_argument("a user is a number"))?;
+        let all = self.state().recommended(user);
         let total = all.len() as i32;
         let page = all
             .into_iter()

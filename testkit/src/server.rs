@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Router;
 
-use crate::LIMIT;
+use crate::{LIMIT, UNPOISONED};
 
 /// A server that can leave and come back. Clones are the same server; the last one ends it.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ fn free_address() -> SocketAddr {
     let start = std::process::id().wrapping_mul(37);
     for _ in 0..COUNT {
         let step = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(FIRST + step % COUNT).unwrap();
+        let port = u16::try_from(FIRST + step % COUNT).expect("no port is above 30,000");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if TcpListener::bind(address).is_ok() {
             return address;
@@ -54,19 +54,22 @@ impl FakeServer {
 
     /// Begins to answer.
     pub(crate) fn serve(&self, router: Router) {
-        let listener = TcpListener::bind(self.address).unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::bind(self.address).expect("the address is free");
+        let made = listener.set_nonblocking(true);
+        made.expect("every socket can be made so");
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
-            .unwrap();
+            .expect("the system has a thread left");
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener);
+            let listener = listener.expect("it does not block, and this is a runtime");
             let incoming = TcpListenerStream::new(listener);
-            router.serve_with_incoming(incoming).await.unwrap();
+            let served = router.serve_with_incoming(incoming).await;
+            served.expect("a server ends only with its runtime");
         });
-        *self.running.0.lock().unwrap() = Some(runtime);
+        *self.running.0.lock().expect(UNPOISONED) = Some(runtime);
     }
 
     /// Ends, with all connections.
@@ -77,10 +80,10 @@ impl FakeServer {
 
 impl Running {
     fn end(&self) {
-        if let Some(runtime) = self.0.lock().unwrap().take() {
+        if let Some(runtime) = self.0.lock().expect(UNPOISONED).take() {
             // Its address has to be free afterwards; where tests run, a runtime may not be waited for.
             let ended = std::thread::spawn(move || runtime.shutdown_timeout(LIMIT));
-            ended.join().unwrap();
+            ended.join().expect("a shutdown does not panic");
         }
     }
 }
