@@ -189,7 +189,7 @@ mod tests {
         (
             "recommendations/src/actors/backlog_worker.rs",
             "while ",
-            "a round, which ends after the last piece of work that there is",
+            "a round, which ends when each film that waits has had a step",
         ),
         (
             "recommendations/src/actors/matcher.rs",
