@@ -173,7 +173,9 @@ impl Matcher {
         };
         matcher.succeeded();
         if news.lost {
-            tracing::warn!("the list of changes was cut off too early; everything is read again");
+            tracing::warn!(
+                "the list of changes was cut off too early, or the database is an older copy; everything is read again"
+            );
             matcher.build(context);
             return;
         }
@@ -319,6 +321,7 @@ impl Handler<FilmsSaved> for Matcher {
 
 /// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
 async fn build(database: Database) -> Built {
+    database.write(sequence::reach_clock).await?;
     let mut after = Some(i32::MIN);
     while let Some(from) = after {
         let normalise = move |conn: &mut _| preferences::normalise(conn, from, PREFERENCES);

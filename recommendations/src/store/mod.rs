@@ -104,6 +104,6 @@ pub fn migrations() -> Migrations {
     Migrations {
         sqlite: SQLITE,
         mysql: MYSQL,
-        fill: None,
+        fill: Some(sequence::reach_clock),
     }
 }

@@ -41,7 +41,8 @@ pub struct News {
     pub through: i64,
     /// There may be more after it.
     pub more: bool,
-    /// The list of changes does not reach back far enough: everything has to be read again.
+    /// The list of changes does not reach back far enough, or the database was replaced by an older copy:
+    /// everything has to be read again.
     pub lost: bool,
 }
 
@@ -55,7 +56,7 @@ pub fn news(
     // Before the list, so that every change up to it is on the list.
     let current = sequence::current(conn)?;
     let (listed, end) = changes::page_after(conn, watermark, limit)?;
-    let lost = changes::lost_after(conn, watermark)?;
+    let lost = current < watermark || changes::lost_after(conn, watermark)?;
     let last = listed.last().map_or(watermark, |(seq, _)| *seq);
     let through = end.unwrap_or(last.max(current));
     let (mut pairs, mut last_of_film) = (BTreeSet::new(), HashMap::new());

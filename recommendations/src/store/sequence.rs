@@ -3,12 +3,27 @@
 use diesel::{prelude::*, result::Error};
 use storage::{DbConnection, each_backend};
 
-use super::schema::sequences::dsl::{name, sequences, value};
+use super::{
+    schema::sequences::dsl::{name, sequences, value},
+    versions,
+};
 
 const CHANGES: &str = "changes";
 const TRIMMED: &str = "trimmed";
 const NORMALISED: &str = "normalised";
 const RULES: &str = "rules";
+
+/// Goes on from the wall clock if the last number is behind it. To be called when a program starts, and when the numbers
+/// have gone back.
+///
+/// A database that was restored from a backup would otherwise give numbers that the events of changes after
+/// the backup have had, and catalogs would take the new events for old ones.
+pub fn reach_clock(conn: &mut DbConnection) -> QueryResult<()> {
+    let now = versions::now().and_utc().timestamp_micros();
+    let behind = sequences.filter(name.eq(CHANGES)).filter(value.lt(now));
+    diesel::update(behind).set(value.eq(now)).execute(conn)?;
+    Ok(())
+}
 
 /// Takes the next `count` numbers, at least one, and returns the first of them.
 ///
