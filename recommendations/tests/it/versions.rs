@@ -151,12 +151,15 @@ fn a_database_that_is_restored_under_a_running_replica_is_read_again() {
         })
         .await;
         let versions = AtomicI64::new(2);
-        until("nobody is recommended what they do not follow", async || {
-            let version = versions.fetch_add(2, Ordering::Relaxed);
-            replica.save(film("f1", "Bus", version)).await;
-            replica.save(film("f1", "Train", version + 1)).await;
-            replica.recommended(2).await.is_empty()
-        })
+        until(
+            "nobody is recommended what they do not follow",
+            async || {
+                let version = versions.fetch_add(2, Ordering::Relaxed);
+                replica.save(film("f1", "Bus", version)).await;
+                replica.save(film("f1", "Train", version + 1)).await;
+                replica.recommended(2).await.is_empty()
+            },
+        )
         .await;
         assert_eq!(replica.recommended(1).await, ["f1"]);
         replica.consistent().await;
