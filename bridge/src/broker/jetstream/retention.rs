@@ -19,6 +19,9 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(300);
 /// For how long a stream counts as degraded after a consumer has lost messages.
 const LOSS_SHOWN: Duration = Duration::from_secs(300);
 
+const WHAT_TO_DO: &str = "let it catch up, raise --broker-max-age or --broker-max-bytes, or delete the consumer if it \
+     is not used";
+
 /// The limits that count for a stream. Ages are nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Limits {
@@ -89,6 +92,27 @@ impl Lag {
             counted: false,
         }
     }
+
+    /// Takes note that so many messages are lost by now, and whether a consumer is near a loss. If the log is due
+    /// a line, returns how many lost messages it has not counted yet.
+    fn due_line(&mut self, lost: u64, is_near_loss: bool, now: Instant) -> Option<u64> {
+        let uncounted = lost - self.lost;
+        if uncounted > 0 {
+            self.lost_at = Some(now);
+        }
+        let is_due = self
+            .warned
+            .is_none_or(|warned| now >= warned + WARNING_INTERVAL);
+        // That it may soon come to a loss is no news of the loss.
+        let is_news = uncounted > 0 && !self.told_of_loss;
+        if !(is_due || is_news) || (uncounted == 0 && !is_near_loss) {
+            return None;
+        }
+        self.warned = Some(now);
+        self.told_of_loss = uncounted > 0;
+        self.lost = lost;
+        Some(uncounted)
+    }
 }
 
 impl Stream {
@@ -98,35 +122,36 @@ impl Stream {
             return;
         }
         self.lag.next_check = now + CHECK_INTERVAL;
-        let lost = self.state.lost - self.lag.lost;
-        if lost > 0 {
-            self.lag.lost_at = Some(now);
+        let mut consumers = self.state.consumers.values();
+        let behind = consumers.find(|consumer| self.is_near_loss(consumer));
+        let stream = &self.state.config.name;
+        match (
+            self.lag.due_line(self.state.lost, behind.is_some(), now),
+            behind,
+        ) {
+            (None, _) | (Some(0), None) => {}
+            (Some(0), Some(Consumer { config, .. })) => {
+                let consumer = &config.name;
+                tracing::warn!(
+                    stream,
+                    consumer,
+                    "the durable consumer {consumer} of the stream {stream} is so far behind that messages which it has \
+                     not acknowledged will soon be dropped: {WHAT_TO_DO}"
+                );
+            }
+            (Some(lost_messages), _) => {
+                let consumer = &self.state.lost_by;
+                tracing::warn!(
+                    stream,
+                    consumer,
+                    lost_messages,
+                    "the durable consumer {consumer} of the stream {stream} is so far behind that {lost_messages} messages \
+                     which it has not acknowledged were dropped: {WHAT_TO_DO}"
+                );
+            }
         }
-        let behind = self
-            .state
-            .consumers
-            .values()
-            .find(|consumer| self.is_near_loss(consumer));
         let shown = |at: Instant| now < at + LOSS_SHOWN;
         let lags = behind.is_some() || self.lag.lost_at.is_some_and(shown);
-        let due = self
-            .lag
-            .warned
-            .is_none_or(|warned| now >= warned + WARNING_INTERVAL);
-        // That it may soon come to a loss is no news of the loss.
-        let due = due || (lost > 0 && !self.lag.told_of_loss);
-        if (lost > 0 || behind.is_some()) && due {
-            self.lag.warned = Some(now);
-            self.lag.told_of_loss = lost > 0;
-            self.lag.lost = self.state.lost;
-            tracing::warn!(
-                stream = self.state.config.name,
-                consumer = behind.map_or("", |consumer| consumer.config.name.as_str()),
-                lost_messages = lost,
-                "a durable consumer is so far behind that messages it has not acknowledged are dropped, or soon will be: \
-                 let it catch up, raise --broker-max-age or --broker-max-bytes, or delete the consumer if it is not used"
-            );
-        }
         self.count_lag(lags);
     }
 
@@ -143,7 +168,8 @@ impl Stream {
     /// When [`Stream::watch_lag`] next has something to do.
     pub(super) fn next_lag_check(&self) -> Option<Instant> {
         let backlog = self.state.consumers.values().any(Consumer::is_behind);
-        (backlog || self.lag.counted).then_some(self.lag.next_check)
+        let is_untold = self.state.lost > self.lag.lost;
+        (backlog || is_untold || self.lag.counted).then_some(self.lag.next_check)
     }
 
     /// Whether the oldest message that a durable consumer waits for is in the last fifth of its time, or
@@ -174,9 +200,21 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
     use serde_json::json;
 
+    use super::super::consumer::SavedConsumer;
+    use super::super::consumer_config::ConsumerConfig;
+    use super::super::state::{Change, State};
     use super::*;
+    use crate::broker::Counters;
+    use crate::broker::router::Router;
+    use crate::broker::store::folder::Folder;
+    use crate::broker::store::log::{Log, Position};
+    use crate::broker::store::syncer::Syncer;
 
     #[test]
     fn a_stream_without_limits_has_those_of_the_server() {
@@ -210,5 +248,111 @@ mod tests {
             limits(json!({"name": "S", "max_age": 100_000_000})).max_bytes,
             None
         );
+    }
+
+    #[test]
+    fn the_log_has_a_line_of_a_first_loss_at_once_and_of_what_follows_once_in_a_while() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut lag = Lag::new(begin);
+        assert_eq!(lag.due_line(0, false, at(0)), None);
+        assert_eq!(lag.due_line(0, true, at(1)), Some(0), "a loss is near");
+        assert_eq!(lag.due_line(0, true, at(2)), None);
+        assert_eq!(lag.due_line(5, true, at(3)), Some(5), "the first loss");
+        assert_eq!(lag.due_line(9, true, at(4)), None);
+        assert_eq!(lag.due_line(9, false, at(302)), None);
+        assert_eq!(lag.due_line(9, false, at(303)), Some(4));
+        assert_eq!(lag.due_line(9, false, at(900)), None, "all is told");
+        assert_eq!(lag.due_line(9, true, at(901)), Some(0), "the next is near");
+        assert_eq!(lag.due_line(10, true, at(902)), Some(1));
+    }
+
+    /// What the log of a test holds.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn take(&self) -> String {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            String::from_utf8(bytes).unwrap()
+        }
+    }
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A stream that keeps ten messages, with two durable consumers: one that takes everything, and one that takes nothing.
+    fn stream_of_ten(data_dir: &Path) -> Stream {
+        let folder = Folder::open(data_dir).unwrap();
+        let config: StreamConfig = json::parse(br#"{"name": "S", "max_msgs": 10}"#).unwrap();
+        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        for (id, name) in [(1, "diligent"), (2, "slow")] {
+            let config = json!({"durable_name": name, "ack_policy": "explicit"});
+            let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
+            let saved = SavedConsumer::new(id, config.checked().unwrap(), 0, 0);
+            state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
+        }
+        let log = Log::create(folder.stream_dir("S"), 1 << 20, state.snapshot()).unwrap();
+        let syncer = Syncer::start(folder).unwrap();
+        let stats = Arc::<Counters>::default();
+        let router = Arc::new(Router::new(Arc::clone(&stats)));
+        Stream::new(state, log, syncer, router, stats)
+    }
+
+    fn store(stream: &mut Stream, count: u64) {
+        for seq in stream.state.messages.last_seq + 1..=stream.state.messages.last_seq + count {
+            let position = Position {
+                segment: 1,
+                offset: seq,
+                len: 1,
+            };
+            stream.state.add(seq, "S", position, json::now(), 100);
+            let diligent = stream.state.consumers.get_mut("diligent").unwrap();
+            let next = diligent.next(&stream.state.messages).unwrap();
+            diligent.handed_out(next, Instant::now());
+            diligent.acknowledge(seq);
+        }
+    }
+
+    #[test]
+    fn the_consumer_that_loses_messages_is_named_before_and_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stream = stream_of_ten(dir.path());
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let _log = tracing::subscriber::set_default(subscriber.finish());
+        let mut now = Instant::now();
+        let mut look = |stream: &mut Stream| {
+            assert!(stream.next_lag_check().is_some_and(|at| at <= now));
+            stream.watch_lag(now);
+            now += CHECK_INTERVAL;
+            lines.take()
+        };
+        store(&mut stream, 5);
+        assert_eq!(look(&mut stream), "");
+        store(&mut stream, 5);
+        let warning = look(&mut stream);
+        assert!(warning.contains("the durable consumer slow of the stream S"));
+        assert!(warning.contains("will soon be dropped"), "{warning}");
+        store(&mut stream, 3);
+        let told = look(&mut stream);
+        assert!(told.contains("the durable consumer slow of the stream S"));
+        assert!(told.contains("3 messages which it has not acknowledged were dropped"));
+        assert!(
+            told.contains("WARN") && told.contains("lost_messages=3"),
+            "{told}"
+        );
+        assert_eq!(look(&mut stream), "");
     }
 }

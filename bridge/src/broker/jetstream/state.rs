@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) limits: Limits,
     /// Messages that were given up before a durable consumer had acknowledged them.
     pub(super) lost: u64,
+    /// The durable consumer that lost the last of them.
+    pub(super) lost_by: String,
     retention: Retention,
 }
 
@@ -63,6 +65,7 @@ impl State {
         State {
             limits: Limits::of(&config, &retention),
             lost: 0,
+            lost_by: String::new(),
             retention,
             config,
             created,
@@ -199,7 +202,10 @@ impl State {
         };
         let mut is_lost = false;
         for consumer in self.consumers.values_mut() {
-            is_lost |= consumer.is_durable() && consumer.awaits(seq, &subject);
+            if consumer.is_durable() && consumer.awaits(seq, &subject) {
+                is_lost = true;
+                self.lost_by.clone_from(&consumer.config.name);
+            }
             consumer.message_removed(seq, &subject);
         }
         self.lost += u64::from(is_lost);
