@@ -6,7 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::{connection::DefaultLoadingMode, prelude::*};
+use diesel::{
+    connection::DefaultLoadingMode,
+    declare_sql_function,
+    prelude::*,
+    sql_types::{Nullable, Text},
+};
 use proto::UserId;
 use storage::DbConnection;
 
@@ -99,6 +104,12 @@ pub struct Stored {
     pub normal: Option<String>,
 }
 
+#[declare_sql_function]
+extern "SQL" {
+    /// The text, or NULL if it is the other one.
+    fn nullif(text: Nullable<Text>, other: Nullable<Text>) -> Nullable<Text>;
+}
+
 /// Some preferences in the order of their ids, with all their texts in one piece of memory: a million of them that one thread
 /// asks for and another gives back take longer than the reading.
 #[derive(Debug, Default)]
@@ -111,11 +122,14 @@ pub struct Page {
 struct PageRow {
     id: i32,
     user: UserId,
-    /// Where the keyword ends in the texts. It begins where the row before ends.
+    /// Where the keyword ends in the texts. It begins where the row before ends, and is empty if it is its normal form.
     keyword_end: usize,
     /// Where its normal form ends, which follows the keyword.
     normal_end: Option<usize>,
 }
+
+/// A row, the user, the keyword unless it is its normal form, and the normal form unless an older program stored it.
+type PageColumns = (i32, i32, Option<String>, Option<String>);
 
 impl Page {
     /// The id of the last preference, unless there is none.
@@ -131,20 +145,23 @@ impl Page {
             let keyword = text(begin, row.keyword_end);
             let normal = row.normal_end.map(|end| text(row.keyword_end, end));
             begin = row.normal_end.unwrap_or(row.keyword_end);
-            (row.user, keyword, normal)
+            match normal {
+                Some(normal) if keyword.is_empty() => (row.user, normal, Some(normal)),
+                normal => (row.user, keyword, normal),
+            }
         })
     }
 
-    fn push(&mut self, stored: &Stored) {
-        self.texts.push_str(&stored.keyword);
+    fn push(&mut self, (id, user, keyword, normal): &PageColumns) {
+        self.texts.push_str(keyword.as_deref().unwrap_or_default());
         let keyword_end = self.texts.len();
-        let normal_end = stored.normal.as_ref().map(|normal| {
+        let normal_end = normal.as_ref().map(|normal| {
             self.texts.push_str(normal);
             self.texts.len()
         });
         self.rows.push(PageRow {
-            id: stored.id,
-            user: UserId(stored.user),
+            id: *id,
+            user: UserId(*user),
             keyword_end,
             normal_end,
         });
@@ -157,10 +174,15 @@ pub fn page_after(conn: &mut DbConnection, after: i32, limit: i64) -> QueryResul
         .filter(prefs::id.gt(after))
         .order(prefs::id)
         .limit(limit)
-        .select((prefs::id, prefs::user_id, prefs::keyword, prefs::normal));
+        .select((
+            prefs::id,
+            prefs::user_id,
+            nullif(prefs::keyword.nullable(), prefs::normal),
+            prefs::normal,
+        ));
     let mut page = Page::default();
-    for stored in query.load_iter::<Stored, DefaultLoadingMode>(conn)? {
-        page.push(&stored?);
+    for columns in query.load_iter::<PageColumns, DefaultLoadingMode>(conn)? {
+        page.push(&columns?);
     }
     Ok(page)
 }
@@ -300,19 +322,16 @@ mod tests {
             (2, "a  B", None),
             (i32::MAX, "x", Some("")),
             (3, "the end", Some("end")),
+            (3, "end", Some("end")),
         ];
         let mut page = Page::default();
         assert_eq!((page.last_id(), page.iter().count()), (None, 0));
         for (id, (user, keyword, normal)) in (1..).zip(rows) {
-            page.push(&Stored {
-                id,
-                user,
-                keyword: keyword.to_owned(),
-                normal: normal.map(str::to_owned),
-            });
+            let keyword = (Some(keyword) != normal).then(|| keyword.to_owned());
+            page.push(&(id, user, keyword, normal.map(str::to_owned)));
         }
         let read: Vec<_> = page.iter().map(|(user, k, n)| (user.0, k, n)).collect();
         assert_eq!(read, rows);
-        assert_eq!(page.last_id(), Some(5));
+        assert_eq!(page.last_id(), Some(6));
     }
 }
