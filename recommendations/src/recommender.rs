@@ -354,6 +354,13 @@ impl Recommender {
         Ok((explained.map_err(|_| storage::Error::Panicked)?, total))
     }
 
+    /// `keyword` in the spelling in which `user` follows it, if the user does.
+    pub async fn followed(&self, user: UserId, keyword: &str) -> Result<Option<String>, Error> {
+        let keyword = keyword.to_owned();
+        let stored = move |conn: &mut _| preferences::stored(conn, user, &keyword);
+        Ok(self.database.read(stored).await?)
+    }
+
     /// `user` has looked at the newest recommendations.
     pub async fn mark_seen(&self, user: UserId) -> Result<(), Error> {
         let now = versions::now();

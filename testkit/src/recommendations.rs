@@ -494,8 +494,17 @@ impl Recommendations for Calls {
         request: Request<MarkFilmsRequest>,
     ) -> Result<Response<MarkFilmsResponse>, Status> {
         self.speak("MarkFilms").await;
-        let MarkFilmsRequest { user_id, film_ids } = request.into_inner();
+        let MarkFilmsRequest {
+            user_id,
+            film_ids,
+            keyword,
+        } = request.into_inner();
         let state = self.state();
+        let same = |followed: &&Preference| {
+            followed.keyword.to_lowercase() == keyword.trim().to_lowercase()
+        };
+        let followed_keyword = state.of(user_id).find(same);
+        let followed_keyword = followed_keyword.map(|followed| followed.keyword.clone());
         let seen = state.looks.get(&user_id).copied().unwrap_or_default();
         let all = state.recommended(user_id);
         let total = all.len() as i32;
@@ -510,6 +519,7 @@ impl Recommendations for Calls {
             total,
             new: Some(new),
             is_unsettled: state.is_unsettled,
+            followed_keyword,
         }))
     }
 

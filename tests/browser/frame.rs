@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Film, System},
+    support::{Film, System, eventually},
     visitor::Visitor,
 };
 
@@ -64,6 +64,11 @@ async fn a_badge_moves_nothing_below_the_header() {
     system.stop().await;
 }
 
+/// A word and a phrase that no line of a phone has room for.
+const LONG_WORD: &str = "supercalifragilisticexpialidociousantidisestablishmentarianism";
+const LONG_PHRASE: &str =
+    "the quick brown fox jumps over the lazy dog and then over twenty more of them, one by one";
+
 #[tokio::test]
 async fn the_first_cover_begins_within_the_first_third_of_a_phone() {
     let mut system = System::plain().await;
@@ -79,21 +84,63 @@ async fn the_first_cover_begins_within_the_first_third_of_a_phone() {
         };
         browser.add(film).await;
     }
-    let height = 740;
-    visitor.resize((360, height)).await;
-    visitor.open("/").await;
-    let top = visitor
-        .ask("return document.querySelector('.cover').getBoundingClientRect().top")
-        .await;
-    let third = f64::from(height) / 3.0;
-    assert!(
-        top.as_f64().is_some_and(|top| top < third),
-        "the first cover begins at {top:?}"
-    );
-    let sideways: Value = visitor
-        .ask("return document.scrollingElement.scrollWidth")
-        .await;
-    assert_eq!(sideways, json!(360));
+    let genre = format!("{LONG_WORD} and {LONG_PHRASE}");
+    let genre: String = genre.chars().take(100).collect();
+    let film = Film {
+        title: LONG_WORD,
+        description: LONG_PHRASE,
+        genre: &genre,
+        release_year: "1994",
+        ..Default::default()
+    };
+    browser.add(film).await;
+    let phrase = LONG_PHRASE.replace(' ', "%20");
+    let (year, genre) = ("/?year=1994", genre.replace(' ', "%20"));
+    let lists = [
+        "/",
+        "/?genre=Drama",
+        "/?genre=Science%20Fiction",
+        &format!("/?genre={genre}"),
+        year,
+        &format!("{year}&genre={genre}"),
+        "/?keyword=fox",
+        "/?keyword=comedy",
+        &format!("/?keyword={LONG_WORD}"),
+        &format!("/?keyword={phrase}"),
+        &format!("/?keyword=%22{phrase}%22"),
+    ];
+    for is_followed in [false, true] {
+        if is_followed {
+            for keyword in ["fox", LONG_WORD, LONG_PHRASE] {
+                system.follow(1, keyword).await;
+            }
+            eventually("the film to be recommended", async || {
+                let recommended = system.recommended_to(1).await?.len();
+                (recommended == 1)
+                    .then_some(())
+                    .ok_or(recommended.to_string())
+            })
+            .await;
+        }
+        for (width, height) in [(360, 640), (390, 844), (360, 740)] {
+            visitor.resize((width, height)).await;
+            for list in lists {
+                visitor.open(list).await;
+                let top = visitor
+                    .ask("return document.querySelector('.cover').getBoundingClientRect().top")
+                    .await;
+                let third = f64::from(height) / 3.0;
+                assert!(
+                    top.as_f64().is_some_and(|top| top < third),
+                    "{list} at {width}x{height}, followed: {is_followed}: the first cover begins at {top:?}"
+                );
+                let sideways: Value = visitor
+                    .ask("return document.scrollingElement.scrollWidth")
+                    .await;
+                assert_eq!(sideways, json!(width), "{list}");
+            }
+        }
+    }
     visitor.leave().await;
     system.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Lists that do not fit on one page, and films of one genre.
 
+use serde_json::json;
+
 use crate::{
     support::{Film, System, eventually},
     visitor::Visitor,
@@ -64,7 +66,7 @@ async fn one_pages_through_the_films_and_filters_them() {
 }
 
 #[tokio::test]
-async fn a_phone_shows_the_chosen_genre_and_begins_no_line_with_a_dot() {
+async fn a_phone_shows_the_chosen_genre() {
     let mut system = System::plain().await;
     let Some(visitor) = Visitor::come(&system).await else {
         return;
@@ -88,20 +90,119 @@ async fn a_phone_shows_the_chosen_genre_and_begins_no_line_with_a_dot() {
         (seen == true).then_some(()).ok_or(seen.to_string())
     })
     .await;
-    let dots = visitor
-        .ask(
-            "const dot = (span, place) => getComputedStyle(span, place).content.includes('·');
-             return [...document.querySelectorAll('.facts > span')].map((span) =>
-                 [dot(span, '::before'), dot(span, '::after') === !!span.nextElementSibling])",
-        )
-        .await;
-    let dots = dots.as_array().unwrap();
-    assert!(!dots.is_empty());
-    assert!(
-        dots.iter()
-            .all(|dot| *dot == serde_json::json!([false, true])),
-        "{dots:?}"
-    );
+    visitor.leave().await;
+    system.stop().await;
+}
+
+/// The facts whose dot is seen at the beginning of a line, or is not seen within one.
+const DOTS: &str = "
+    return [...document.querySelectorAll('.facts')].flatMap((facts) => {
+      const em = parseFloat(getComputedStyle(facts).fontSize);
+      const cut = getComputedStyle(facts).clipPath.match(/^inset\\(.* ([\\d.]+)px\\)$/);
+      const start = facts.getBoundingClientRect().left + parseFloat(cut[1]);
+      const spans = [...facts.children];
+      return spans.filter((span, at) => {
+        const box = span.getBoundingClientRect();
+        const before = getComputedStyle(span, '::before');
+        const dot = box.left + parseFloat(before.insetInlineStart);
+        const begins = at === 0 || spans[at - 1].getBoundingClientRect().bottom <= box.top + 1;
+        const isSeen = dot + parseFloat(before.width) > start + em / 20;
+        const isDot = before.content.includes('·') && before.overflow !== 'visible';
+        return !isDot || isSeen === begins;
+      }).map((span) => facts.textContent);
+    });";
+
+/// The words that are broken between two letters at the end of a line.
+const BROKEN: &str = "
+    const broken = [];
+    for (const text of document.querySelectorAll('.film h2, .facts bdi, .because a, .detail h1, .keys a')) {
+      const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+      for (let node; (node = walker.nextNode()); ) {
+        let last = null;
+        for (let at = 0; at < node.length; at += 1) {
+          const range = document.createRange();
+          range.setStart(node, at);
+          range.setEnd(node, at + 1);
+          const box = [...range.getClientRects()].at(-1);
+          const letter = /^\\p{L}$/u.test(node.data[at]);
+          if (letter && last !== null && box && box.top > last + 2) broken.push(node.data);
+          if (box) last = letter ? box.top : null;
+          else last = null;
+        }
+      }
+    }
+    return broken;";
+
+#[tokio::test]
+async fn no_line_of_a_caption_begins_or_ends_with_a_dot_or_within_a_word() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    visitor.open("/").await;
+    visitor.press("Load").await;
+    visitor.sees("films were added.").await;
+    let browser = system.browser();
+    let word = "Supercalifragilisticexpialidocious";
+    browser.follow("donaudampfschifffahrtsgesellschaft").await;
+    let mut last = String::new();
+    for (title, genre) in [
+        (word, "Science Fiction, Adventure"),
+        (
+            "The Donaudampfschifffahrtsgesellschaft",
+            "Kriminalkomödiendrama, Liebesgeschichte",
+        ),
+        (
+            "Transcontinental Superintelligence: The Americanization of the Philanthropist",
+            "Drama",
+        ),
+        ("Достопримечательность", "Документальный"),
+        ("Mxyzptlkqwrtpsdfghjklmnbvcx", ""),
+    ] {
+        let film = Film {
+            title,
+            genre,
+            rating: "8.1",
+            release_year: "1964",
+            ..Film::default()
+        };
+        last = browser.add(film).await;
+        if title == word {
+            visitor.open(&format!("/movie/{last}")).await;
+            for width in [320, 360, 1024] {
+                visitor.resize((width, 800)).await;
+                assert_eq!(visitor.ask(BROKEN).await, json!([]), "{width} pixels");
+                assert_eq!(visitor.ask(DOTS).await, json!([]), "{width} pixels");
+            }
+        }
+    }
+    eventually("the film to be recommended", async || {
+        let recommended = system.recommended_to(1).await?.len();
+        (recommended == 1)
+            .then_some(())
+            .ok_or(recommended.to_string())
+    })
+    .await;
+    for path in [
+        "/",
+        "/?page=2",
+        "/recommendations",
+        "/preferences",
+        &format!("/movie/{last}"),
+    ] {
+        visitor.open(path).await;
+        for width in [
+            320, 360, 390, 440, 500, 577, 580, 640, 705, 768, 900, 1025, 1280, 1440,
+        ] {
+            visitor.resize((width, 800)).await;
+            assert_eq!(
+                visitor.ask(BROKEN).await,
+                json!([]),
+                "{path}, {width} pixels"
+            );
+            assert_eq!(visitor.ask(DOTS).await, json!([]), "{path}, {width} pixels");
+        }
+    }
     visitor.leave().await;
     system.stop().await;
 }

@@ -20,19 +20,23 @@ use crate::{
     },
 };
 
-/// The longest genre that is looked for, in characters: there is none longer.
+/// The longest genre and the longest year that films have, in characters.
 const LONGEST_GENRE: usize = 100;
-/// The longest year and the longest keyword, in characters.
 const LONGEST_YEAR: usize = 4;
-const LONGEST_KEYWORD: usize = 255;
+/// How much of a text in the address is looked at, in characters: more than any list can be limited to.
+const LONGEST_TEXT: usize = 300;
+/// How many texts that a list is not limited to are told of.
+const MOST_IGNORED: usize = 4;
 /// How long loading the sample may take.
 const SAMPLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// GET `/`: the films, newest first: all, those of a genre or a year, or those that a keyword matches.
 pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageError> {
     let part = Part::of(context.wants_list_only());
+    let (filter, ignored) = filter(&context);
     let key = ListKey {
-        filter: filter(&context),
+        filter,
+        ignored,
         page: context.page(),
         operations: context.reaches_operations(),
     };
@@ -43,7 +47,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         .list(key.clone(), &app.freshness, making)
         .await?;
     let user = context.visitor.user();
-    let asking = marks::of_list(app, user, &list.films);
+    let asking = marks::of_list(app, user, &list.films, &key.filter.keyword);
     let marks = app
         .page_cache
         .marks(user, &list, &app.freshness, asking)
@@ -60,21 +64,26 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
     context.show_list(&list, &marks, part)
 }
 
-/// What the address asks for.
-fn filter(context: &RequestContext) -> Filter {
-    let text = |name: &str, longest: usize| -> String {
-        let text = context.parameter(name);
-        let shown = text.trim().chars().filter(|c| !c.is_control());
-        shown.take(longest).collect()
+/// What the list is limited to, and what the address asks for besides.
+fn filter(context: &RequestContext) -> (Filter, Vec<Filter>) {
+    let asked = |name: &str, limited: fn(&str) -> Filter| {
+        let texts = context.parameters(name).map(|text| {
+            let shown = text.trim().chars().filter(|c| !c.is_control());
+            shown.take(LONGEST_TEXT).collect::<String>()
+        });
+        let filters = texts.filter(|text| !text.is_empty());
+        filters.map(|text| limited(&text)).collect::<Vec<_>>()
     };
-    match text("keyword", LONGEST_KEYWORD) {
-        keyword if keyword.is_empty() => Filter {
-            genre: text("genre", LONGEST_GENRE),
-            year: text("year", LONGEST_YEAR),
-            keyword,
-        },
-        keyword => Filter::of_keyword(&keyword),
-    }
+    let mut keywords = asked("keyword", Filter::of_keyword).into_iter();
+    let mut genres = asked("genre", Filter::of_genre).into_iter();
+    let mut years = asked("year", Filter::of_year).into_iter();
+    let filter = keywords.next().unwrap_or_else(|| Filter {
+        genre: genres.next().unwrap_or_default().genre,
+        ..years.next().unwrap_or_default()
+    });
+    let mut ignored: Vec<_> = keywords.chain(genres).chain(years).collect();
+    ignored.truncate(MOST_IGNORED);
+    (filter, ignored)
 }
 
 /// Makes a list from what the services say now.
@@ -98,6 +107,7 @@ async fn make(
         films.page,
         films.last_page(),
     );
+    view = view.ignoring(&asked.ignored);
     if films.total == 0 && (asked.filter.is_empty() || summary.total == 0) {
         view = view.offering(summary.sample_size);
     }
@@ -126,7 +136,8 @@ async fn make_found(
         total,
         page,
         last_page(total),
-    );
+    )
+    .ignoring(&asked.ignored);
     // Whether they are recommended to others is not known.
     let shown = found.films.into_iter().map(|film| (film.id, false));
     Ok((view, shown.collect()))
@@ -154,6 +165,17 @@ async fn found(app: &AppState, asked: &ListKey) -> Result<(i64, Found), Error> {
 
 /// The page that is asked for, or the last one if there are fewer.
 async fn page(app: &AppState, asked: &ListKey) -> Result<FilmPage, Error> {
+    let is_longer = |text: &str, longest| text.chars().count() > longest;
+    if is_longer(&asked.filter.genre, LONGEST_GENRE) || is_longer(&asked.filter.year, LONGEST_YEAR)
+    {
+        // No film has it, and the catalog refuses such a question.
+        return Ok(FilmPage {
+            films: Vec::new(),
+            total: 0,
+            page: 1,
+            page_size: PAGE_SIZE,
+        });
+    }
     let ask = |page| ListFilms {
         page,
         page_size: PAGE_SIZE,

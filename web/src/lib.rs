@@ -33,6 +33,7 @@ mod visitor;
 mod assets;
 mod covers;
 mod freshness;
+mod hyphens;
 mod marks;
 mod middleware;
 mod page_cache;

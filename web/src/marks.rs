@@ -15,7 +15,7 @@ use crate::{
     actors::recommendations_gateway::{Counts, FilmMarks, GetMarks},
     slots::Slot,
     templates::{Part, templates},
-    views::{Layout, MarkView, Place, Why},
+    views::{FollowMark, Layout, MarkView, Place, Why},
 };
 
 /// How long a page waits for what it only mentions.
@@ -31,6 +31,7 @@ pub(crate) struct Marks {
     badge: String,
     total_text: String,
     note: String,
+    follow: String,
     /// One for each film of the list.
     pub(crate) films: Vec<String>,
     page: OnceLock<Bytes>,
@@ -44,6 +45,7 @@ impl Marks {
             Slot::Badge => &self.badge,
             Slot::Total => &self.total_text,
             Slot::Note => &self.note,
+            Slot::Follow => &self.follow,
             Slot::Mark(place) => self.films.get(place).map_or("", String::as_str),
         }
     }
@@ -59,12 +61,18 @@ impl Marks {
     /// About how many bytes the marks take.
     pub(crate) fn size(&self) -> u32 {
         let films: usize = self.films.iter().map(|mark| mark.len() + 24).sum();
-        let all = films + self.badge.len() + self.total_text.len() + self.note.len() + 256;
+        let all = films
+            + self.badge.len()
+            + self.total_text.len()
+            + self.note.len()
+            + self.follow.len()
+            + 256;
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 
     fn render(
         films: &[(FilmId, bool)],
+        keyword: &str,
         user: Option<UserId>,
         known: Option<&FilmMarks>,
     ) -> Result<Self, tera::Error> {
@@ -95,6 +103,13 @@ impl Marks {
                 templates().note()?
             } else {
                 String::new()
+            },
+            follow: match keyword {
+                "" => String::new(),
+                keyword => {
+                    let followed = known.and_then(|known| known.followed.as_deref());
+                    templates().follow(&FollowMark::new(keyword, followed))?
+                }
             },
             films: marks,
             page: OnceLock::new(),
@@ -130,18 +145,30 @@ pub(crate) fn why(known: &FilmMarks, film: &FilmId) -> Why {
     }
 }
 
-/// Asks for a user's marks in a list. An error holds what is shown when there is no answer in time.
+/// Asks for a user's marks in a list, which may be that of a keyword. An error holds what is shown when there is no answer in time.
 pub(crate) async fn of_list(
     app: &AppState,
     user: Option<UserId>,
     films: &[(FilmId, bool)],
+    keyword: &str,
 ) -> Result<Arc<Marks>, Arc<Marks>> {
-    let ids = films.iter().map(|(film, _)| film.clone()).collect();
     let known = match user {
-        Some(user) => of_films(app, user, ids).await,
+        Some(user) => {
+            let films = films.iter().map(|(film, _)| film.clone()).collect();
+            let keyword = keyword.to_owned();
+            get(
+                app,
+                GetMarks {
+                    user,
+                    films,
+                    keyword,
+                },
+            )
+            .await
+        }
         None => None,
     };
-    let marks = Marks::render(films, user, known.as_ref()).unwrap_or_else(|error| {
+    let marks = Marks::render(films, keyword, user, known.as_ref()).unwrap_or_else(|error| {
         tracing::error!("marks cannot be rendered: {error}");
         Marks::default()
     });
@@ -156,7 +183,19 @@ pub(crate) async fn of_films(
     user: UserId,
     films: Vec<FilmId>,
 ) -> Option<FilmMarks> {
-    let ask = GetMarks { user, films };
+    let keyword = String::new();
+    get(
+        app,
+        GetMarks {
+            user,
+            films,
+            keyword,
+        },
+    )
+    .await
+}
+
+async fn get(app: &AppState, ask: GetMarks) -> Option<FilmMarks> {
     let asked = app.recommendations.ask(ask, DEADLINE).await;
     asked.ok()?.ok()
 }

@@ -44,6 +44,8 @@ const COMPRESSED: u32 = 4_096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ListKey {
     pub(crate) filter: Filter,
+    /// What the address asks for besides; the list is not limited to these.
+    pub(crate) ignored: Vec<Filter>,
     pub(crate) page: i64,
     /// Whether it is for visitors who can reach the pages for operators.
     pub(crate) operations: bool,
@@ -188,6 +190,7 @@ mod tests {
     fn key(page: i64) -> ListKey {
         ListKey {
             filter: Filter::default(),
+            ignored: Vec::new(),
             page,
             operations: false,
         }

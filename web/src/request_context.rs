@@ -78,18 +78,17 @@ impl RequestContext {
         self.visitor.user().ok_or(PageError::NotSignedIn)
     }
 
-    /// The parameters of the address. The first counts where one is given twice.
+    /// A parameter of the address, empty if there is none. The first counts where it is given twice.
     pub(super) fn parameter(&self, name: &str) -> String {
-        web::Query::<Vec<(String, String)>>::from_query(self.request.query_string())
-            .ok()
-            .and_then(|query| {
-                query
-                    .into_inner()
-                    .into_iter()
-                    .find(|(parameter, _)| parameter == name)
-            })
-            .map(|(_, value)| value)
-            .unwrap_or_default()
+        self.parameters(name).next().unwrap_or_default()
+    }
+
+    /// All values of a parameter of the address, in order.
+    pub(super) fn parameters(&self, name: &str) -> impl Iterator<Item = String> {
+        let query = web::Query::<Vec<(String, String)>>::from_query(self.request.query_string());
+        let query = query.map(web::Query::into_inner).unwrap_or_default();
+        let given = query.into_iter().filter(move |(given, _)| given == name);
+        given.map(|(_, value)| value)
     }
 
     /// The page's number in the address, 1 if it is none.

@@ -20,6 +20,8 @@ pub(crate) enum Slot {
     Total,
     /// The note that recommendations are unavailable.
     Note,
+    /// Whether the user follows the keyword of the list.
+    Follow,
     /// Why a film is recommended, by its place in the list.
     Mark(usize),
 }
@@ -30,6 +32,7 @@ impl Slot {
             Self::Badge => "badge".into(),
             Self::Total => "total".into(),
             Self::Note => "note".into(),
+            Self::Follow => "follow".into(),
             Self::Mark(place) => place.to_string(),
         }
     }
@@ -39,6 +42,7 @@ impl Slot {
             "badge" => Some(Self::Badge),
             "total" => Some(Self::Total),
             "note" => Some(Self::Note),
+            "follow" => Some(Self::Follow),
             place => place.parse().ok().map(Self::Mark),
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 
 use serde::Serialize;
-use tera::{Context, Tera};
+use tera::{Context, Kwargs, State, Tera};
 
 use super::{
-    assets,
+    assets, hyphens,
     views::{
-        ErrorView, FilmFormView, FilmView, FilmsView, FollowingView, Layout, MarkView,
+        ErrorView, FilmFormView, FilmView, FilmsView, FollowMark, FollowingView, Layout, MarkView,
         RecommendedView,
     },
 };
@@ -53,6 +53,10 @@ impl Templates {
     fn load() -> Result<Self, tera::Error> {
         let mut tera = Tera::new();
         tera.global_context().insert("asset", &assets::urls());
+        // What may be a long word where there is little room.
+        tera.register_filter("soft", |text: &str, _: Kwargs, _: &State| {
+            hyphens::soften(text)
+        });
         tera.add_raw_templates(embedded![
             "base.html",
             "components.html",
@@ -65,6 +69,7 @@ impl Templates {
             "mark.html",
             "badge.html",
             "note.html",
+            "follow.html",
         ])?;
         Ok(Self(tera))
     }
@@ -103,6 +108,13 @@ impl Templates {
         let mut context = Context::new();
         context.insert("film", view);
         self.0.render("mark.html", &context)
+    }
+
+    /// Whether the user follows the keyword of a list.
+    pub(super) fn follow(&self, view: &FollowMark) -> Rendered {
+        let mut context = Context::new();
+        context.insert("follow", view);
+        self.0.render("follow.html", &context)
     }
 
     /// The number beside For you.

@@ -15,10 +15,10 @@ use super::{
     slots::LayoutSlots,
 };
 
-pub(super) use film::{FilmCard, FilmView, MarkView, Why};
+pub(super) use film::{FilmCard, FilmView, Link, MarkView, Why};
 pub(super) use film_form::{FilmFormView, title_and_year};
 pub(super) use filter::Filter;
-pub(super) use following::{FollowingView, PREVIEW_SIZE, Preview};
+pub(super) use following::{FollowMark, FollowingView, PREVIEW_SIZE, Preview};
 pub(super) use wall::{FilmsView, RecommendedView, genre_names};
 
 /// How many films a page shows: divisible by every likely number of columns.

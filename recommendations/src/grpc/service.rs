@@ -78,6 +78,10 @@ impl RecommendationsService {
     ) -> Result<MarkFilmsResponse, Error> {
         let films = requests::film_ids(&request.film_ids)?;
         let (marked, counts) = self.recommender.marks(user, films).await?;
+        let followed_keyword = match request.keyword.trim() {
+            "" => None,
+            keyword => self.recommender.followed(user, keyword).await?,
+        };
         let marks = marked.into_iter().map(|marked| FilmMark {
             film_id: marked.film.id.to_string(),
             matched_keywords: marked.keywords,
@@ -87,6 +91,7 @@ impl RecommendationsService {
             total: i32::try_from(counts.total).unwrap_or(i32::MAX),
             new: i32::try_from(counts.new).ok(),
             is_unsettled: counts.is_unsettled,
+            followed_keyword,
         })
     }
 

@@ -197,14 +197,18 @@ pub fn count(conn: &mut DbConnection, user: UserId) -> QueryResult<i64> {
 
 /// Whether `user` follows `keyword`, in whatever spelling.
 pub fn exists(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResult<bool> {
+    Ok(stored(conn, user, keyword)?.is_some())
+}
+
+/// `keyword` in the spelling in which `user` follows it.
+pub fn stored(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResult<Option<String>> {
     let same = prefs::normal.eq(Keyword::normal_of(keyword));
-    let id: Option<i32> = prefs::table
+    prefs::table
         .filter(prefs::user_id.eq(user.0))
         .filter(same.or(prefs::keyword.eq(keyword)))
-        .select(prefs::id)
+        .select(prefs::keyword)
         .first(conn)
-        .optional()?;
-    Ok(id.is_some())
+        .optional()
 }
 
 /// Adds a preference that does not exist yet.

@@ -17,9 +17,36 @@ async fn marks(replica: &Replica, user: i32, films: &[&str]) -> Result<MarkFilms
     let request = MarkFilmsRequest {
         user_id: user,
         film_ids: films.iter().map(|&film| film.to_owned()).collect(),
+        keyword: String::new(),
     };
     let marked = replica.service.mark_films(Request::new(request)).await;
     marked.map(tonic::Response::into_inner)
+}
+
+#[test]
+fn a_keyword_is_known_as_the_user_follows_it() {
+    on_every_database("marks_followed", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica.follow(1, "Heist").await;
+        for (user, keyword, followed) in [
+            (1, "Heist", Some("Heist")),
+            (1, " HEIST ", Some("Heist")),
+            (1, "robot", None),
+            (1, "\"heist\"", None),
+            (1, "", None),
+            (2, "Heist", None),
+        ] {
+            let request = MarkFilmsRequest {
+                user_id: user,
+                film_ids: Vec::new(),
+                keyword: keyword.into(),
+            };
+            let marked = replica.service.mark_films(Request::new(request)).await;
+            let marked = marked.unwrap().into_inner();
+            assert_eq!(marked.followed_keyword.as_deref(), followed, "{keyword}");
+        }
+        replica.stop().await;
+    });
 }
 
 #[test]

@@ -187,7 +187,8 @@ fn a_call_on_behalf_of_a_user_is_about_that_user_alone() {
                     mark_films,
                     MarkFilmsRequest {
                         user_id,
-                        film_ids: vec!["f1".into()]
+                        film_ids: vec!["f1".into()],
+                        keyword: String::new(),
                     }
                 ),
                 code_of!(

@@ -100,6 +100,8 @@ pub struct Counts {
 pub struct FilmMarks {
     /// How many films are recommended to the user, these or others.
     pub counts: Counts,
+    /// The keyword that was asked for, as the user follows it; nothing if the user does not, and older services do not say.
+    pub followed: Option<String>,
     reasons: HashMap<FilmId, Vec<String>>,
 }
 
@@ -165,10 +167,13 @@ pub struct GetRecommended {
 /// Asks which of some films are recommended to a user, and why.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<FilmMarks, Error>")]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct GetMarks {
+    /// The user.
     pub user: UserId,
+    /// The films.
     pub films: Vec<FilmId>,
+    /// A keyword of which is asked whether the user follows it, unless it is empty.
+    pub keyword: String,
 }
 
 /// Asks to remember that a user has looked at the newest recommendations.
@@ -470,13 +475,9 @@ impl Handler<GetRecommended> for RecommendationsGateway {
 impl Handler<GetMarks> for RecommendationsGateway {
     type Result = ResponseFuture<Result<FilmMarks, Error>>;
 
-    fn handle(
-        &mut self,
-        GetMarks { user, films }: GetMarks,
-        _: &mut Context<Self>,
-    ) -> Self::Result {
+    fn handle(&mut self, message: GetMarks, _: &mut Context<Self>) -> Self::Result {
         let (calls, client) = self.client();
-        in_request(async move { marks(&calls, client, user, films).await })
+        in_request(async move { marks(&calls, client, message).await })
     }
 }
 
@@ -590,7 +591,12 @@ impl RecommendationsGateway {
     /// Counts what is recommended to the user, and tells the pages.
     fn count(&mut self, user: UserId, total: i32, context: &mut Context<Self>) {
         let (calls, client) = self.client();
-        let counted = async move { marks(&calls, client, user, Vec::new()).await };
+        let ask = GetMarks {
+            user,
+            films: Vec::new(),
+            keyword: String::new(),
+        };
+        let counted = async move { marks(&calls, client, ask).await };
         let counted = counted.into_actor(self);
         let count = context.spawn(counted.map(move |marks, gateway, context| {
             let Some(watched) = gateway.watches.get_mut(&user) else {
@@ -651,12 +657,17 @@ async fn recommended(
 async fn marks(
     calls: &ServiceClient,
     mut client: RecommendationsClient<Channel>,
-    user: UserId,
-    films: Vec<FilmId>,
+    asked: GetMarks,
 ) -> Result<FilmMarks, Error> {
+    let GetMarks {
+        user,
+        films,
+        keyword,
+    } = asked;
     let request = MarkFilmsRequest {
         user_id: user.0,
         film_ids: films.iter().map(FilmId::to_string).collect(),
+        keyword,
     };
     let request = ServiceClient::request(request, Some(user), DEADLINE);
     let call = client.mark_films(request);
@@ -676,6 +687,7 @@ async fn marks(
             new: marked.new.unwrap_or_default(),
             is_unsettled: marked.is_unsettled,
         },
+        followed: marked.followed_keyword,
         reasons: reasons.collect(),
     })
 }
@@ -702,6 +714,7 @@ async fn marks_of_older(
             total: total.max(seen),
             ..Counts::default()
         },
+        followed: None,
     })
 }
 

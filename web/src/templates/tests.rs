@@ -1,6 +1,6 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::views::{FilmCard, Filter, Place, Preview, Why};
+use super::super::views::{FilmCard, Filter, FollowMark, Place, Preview, Why};
 use super::super::{flash::Flash, marks::Marks};
 use super::*;
 use crate::{
@@ -119,7 +119,9 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
         year: text.into(),
         keyword: text.into(),
     };
-    let wall = FilmsView::new(&summary(text), &everything, cards, 36_273, 2, 9);
+    let ignored = [Filter::of_genre(text), Filter::of_keyword(text)];
+    let wall = FilmsView::new(&summary(text), &everything, cards, 36_273, 2, 9).ignoring(&ignored);
+    let no_year = FilmsView::new(&summary(text), &Filter::of_year(text), Vec::new(), 0, 1, 1);
     let no_film = FilmsView::new(&summary(text), &Filter::of_genre(text), Vec::new(), 0, 1, 1);
     let unmarked = no_film.marked(&Marks::unavailable());
     let empty =
@@ -160,6 +162,15 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
         (
             "no film of the genre",
             templates.films(&bare, &no_film, Part::Page),
+        ),
+        ("no year", templates.films(&bare, &no_year, Part::Page)),
+        (
+            "to follow, in a list",
+            templates.follow(&FollowMark::new(text, None)),
+        ),
+        (
+            "followed, in a list",
+            templates.follow(&FollowMark::new(text, Some(text))),
         ),
         (
             "films unavailable",
@@ -262,7 +273,7 @@ fn every_template_renders_with_every_view() {
         let headings = html.matches("<h1").count();
         assert_eq!(
             headings,
-            usize::from(name != "films list" && name != "previews list"),
+            usize::from(!is_list || name == "recommendations list"),
             "{name}"
         );
     }

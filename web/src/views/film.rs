@@ -63,7 +63,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn to_films(text: String, filter: &Filter) -> Self {
+    pub(crate) fn to_films(text: String, filter: &Filter) -> Self {
         Self {
             text,
             url: filter.films(),

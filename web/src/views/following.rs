@@ -25,6 +25,26 @@ pub(crate) struct Followed {
     unsayable: bool,
 }
 
+/// Whether the user follows the keyword of a list.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FollowMark {
+    keyword: String,
+    /// The keyword as the user follows it.
+    followed: Option<String>,
+    /// Where the keyword can be followed.
+    url: String,
+}
+
+impl FollowMark {
+    pub(crate) fn new(keyword: &str, followed: Option<&str>) -> Self {
+        Self {
+            keyword: keyword.to_owned(),
+            followed: followed.map(str::to_owned),
+            url: Filter::of_keyword(keyword).url("/preferences", 1, ""),
+        }
+    }
+}
+
 /// What a keyword matches.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Preview {

@@ -4,10 +4,11 @@
 use proto::genres::folded_genres;
 use serde::Serialize;
 
-use super::{FilmCard, Filter, Pager, count, with_thousands};
+use super::{FilmCard, Filter, Link, Pager, count, with_thousands};
 use crate::{
     actors::{catalog_gateway::Summary, recommendations_gateway::RecommendedFilm},
     marks::Marks,
+    slots::Slot,
 };
 
 /// How many genres are offered as chips, and how many to choose from while typing.
@@ -20,6 +21,8 @@ pub(crate) struct Chip {
     label: String,
     url: String,
     current: bool,
+    /// Whether it is the keyword of the list, beside which stands whether the user follows it.
+    is_keyword: bool,
 }
 
 /// The wall of all films.
@@ -34,8 +37,12 @@ pub(crate) struct FilmsView {
     pager: Pager,
     /// Where a script gets the list anew.
     fragment: String,
-    /// Where the keyword of the list can be followed.
+    /// What stands where the page says whether the user follows the keyword of the list.
     follow: String,
+    /// What the address asks for besides, and a list cannot be limited to at once.
+    ignored: Vec<Link>,
+    /// Whether the year of the list is none.
+    strange_year: bool,
     /// How many films the sample has, where it is offered.
     sample_size: Option<i32>,
     /// Whether the recommendations service does not say which films are for the user.
@@ -62,7 +69,9 @@ impl FilmsView {
                 .collect(),
             pager: Pager::new("/", filter, page, last),
             fragment: filter.url("/", page, "list"),
-            follow: Filter::of_keyword(&filter.keyword).url("/preferences", 1, ""),
+            follow: Slot::Follow.text(),
+            ignored: Vec::new(),
+            strange_year: !filter.year.is_empty() && !is_year(&filter.year),
             sample_size: None,
             unavailable: false,
         }
@@ -72,10 +81,22 @@ impl FilmsView {
     pub(crate) fn marked(&self, marks: &Marks) -> Self {
         let mut view = self.clone();
         view.unavailable = marks.unavailable;
+        view.follow = marks.get(Slot::Follow).to_owned();
         for (film, mark) in view.films.iter_mut().zip(&marks.films) {
             film.slot = Some(mark.clone());
         }
         view
+    }
+
+    /// Says that the list is not limited to these, which the address asks for.
+    pub(crate) fn ignoring(mut self, ignored: &[Filter]) -> Self {
+        let link = |filter: &Filter| {
+            let texts = [&filter.genre, &filter.year, &filter.keyword];
+            let text = texts.into_iter().find(|text| !text.is_empty());
+            Link::to_films(text.cloned().unwrap_or_default(), filter)
+        };
+        self.ignored = ignored.iter().map(link).collect();
+        self
     }
 
     /// Offers to load the sample.
@@ -90,25 +111,16 @@ impl FilmsView {
     }
 }
 
-/// All films, the commonest genres, the one that is chosen if it is none of these, and the year or the
-/// keyword that is chosen.
+/// All films, the year or the keyword that is chosen, the commonest genres, and the one that is chosen if it is none of
+/// these. Another genre keeps the year.
 fn chips(summary: &Summary, filter: &Filter) -> Vec<Chip> {
     let chip = |label: &str, filter: Filter, current: bool| Chip {
         label: label.to_owned(),
         url: filter.films(),
         current,
+        is_keyword: !filter.keyword.is_empty(),
     };
     let mut chips = vec![chip("All", Filter::default(), filter.is_empty())];
-    let mut has_chosen = filter.genre.is_empty();
-    let chosen = folded_genres(&filter.genre);
-    for (genre, _) in summary.genres.iter().take(CHIPS) {
-        let current = folded_genres(genre) == chosen;
-        has_chosen |= current;
-        chips.push(chip(genre, Filter::of_genre(genre), current));
-    }
-    if !has_chosen {
-        chips.push(chip(&filter.genre, Filter::of_genre(&filter.genre), true));
-    }
     for (text, filter) in [
         (&filter.year, Filter::of_year(&filter.year)),
         (&filter.keyword, Filter::of_keyword(&filter.keyword)),
@@ -117,7 +129,27 @@ fn chips(summary: &Summary, filter: &Filter) -> Vec<Chip> {
             chips.push(chip(text, filter, true));
         }
     }
+    let mut has_chosen = filter.genre.is_empty();
+    let chosen = folded_genres(&filter.genre);
+    for (genre, _) in summary.genres.iter().take(CHIPS) {
+        let current = folded_genres(genre) == chosen;
+        has_chosen |= current;
+        let year = if current { "" } else { &filter.year };
+        let filter = Filter {
+            genre: genre.clone(),
+            ..Filter::of_year(year)
+        };
+        chips.push(chip(genre, filter, current));
+    }
+    if !has_chosen {
+        chips.push(chip(&filter.genre, Filter::of_genre(&filter.genre), true));
+    }
     chips
+}
+
+/// Whether a text is a year, as films have it.
+fn is_year(text: &str) -> bool {
+    text.len() == 4 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 pub(crate) fn genre_names(summary: &Summary) -> Vec<String> {
@@ -193,6 +225,30 @@ mod tests {
         assert_eq!(current(""), (3, vec!["All".into()]));
         assert_eq!(current("crime"), (3, vec!["Crime".into()]));
         assert_eq!(current("western"), (4, vec!["western".into()]));
+    }
+
+    #[test]
+    fn another_genre_keeps_the_year() {
+        let summary = Summary {
+            total: 3,
+            genres: vec![("Drama".into(), 2), ("Crime".into(), 1)],
+            sample_size: 0,
+        };
+        let filter = Filter {
+            genre: "Drama".into(),
+            ..Filter::of_year("1994")
+        };
+        let chips = chips(&summary, &filter);
+        let chips = chips.iter().map(|chip| (chip.url.as_str(), chip.current));
+        assert_eq!(
+            chips.collect::<Vec<_>>(),
+            [
+                ("/", false),
+                ("/?year=1994", true),
+                ("/?genre=Drama", true),
+                ("/?genre=Crime&year=1994", false),
+            ]
+        );
     }
 
     #[test]

@@ -299,6 +299,82 @@ async fn the_films_of_a_keyword_a_year_and_a_genre_can_be_opened() {
 }
 
 #[tokio::test]
+async fn what_a_list_is_not_limited_to_is_told() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    for (title, year, genre) in [
+        ("War", "1995", "Crime"),
+        ("War and peace", "1996", "Drama"),
+        ("Heat", "1995", "Crime"),
+    ] {
+        browser.add_film(title, year, genre, "").await;
+    }
+    let rule = "A list is of one genre and one year, or of one keyword.";
+    for (path, films, told) in [
+        ("/?keyword=war&genre=Crime", 2, Some("Crime")),
+        ("/?keyword=war&year=1995", 2, Some("1995")),
+        (
+            "/?genre=Crime&year=1995&keyword=war",
+            2,
+            Some("Crime, 1995"),
+        ),
+        ("/?keyword=war&keyword=heat", 2, Some("heat")),
+        ("/?genre=Crime&genre=Drama", 2, Some("Drama")),
+        ("/?year=1996&year=1995&genre=Drama", 1, Some("1995")),
+        ("/?genre=Crime&year=1995", 2, None),
+        ("/?keyword=war&genre=%20&year=", 2, None),
+        ("/?keyword=&genre=Crime", 2, None),
+    ] {
+        let page = browser.get(path).await;
+        let (body, text) = (&page.body, page.text());
+        assert_eq!(body.matches("data-film=").count(), films, "{path}");
+        match told {
+            Some(told) => {
+                let note = format!("Not applied: {told}. {rule}");
+                assert!(text.contains(&note), "{path}: {text}");
+            }
+            None => assert!(!text.contains(rule), "{path}: {text}"),
+        }
+    }
+    let body = browser.get("/?keyword=war&genre=Crime").await.body;
+    let link = r#"<a href="/?genre=Crime">Crime</a>"#;
+    assert!(body.contains(link), "{body}");
+}
+
+#[tokio::test]
+async fn a_year_that_is_none_and_a_text_that_is_too_long_find_no_film_and_say_so() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    browser.add_film("Heat", "1995", "Crime", "").await;
+    let long = "a".repeat(101);
+    for (path, heading, told) in [
+        ("/?year=abcd", "Films 0 of abcd", "“abcd” is no year."),
+        ("/?year=19955", "Films 0 of 19955", "“19955” is no year."),
+        ("/?year=199", "Films 0 of 199", "“199” is no year."),
+        (
+            "/?year=1995a&genre=Crime",
+            "Films 0 with “Crime” of 1995a",
+            "“1995a” is no year.",
+        ),
+        ("/?year=1994", "Films 0 of 1994", "of the year 1994."),
+        (
+            &format!("/?genre={long}"),
+            &format!("Films 0 with “{long}”"),
+            &format!("No film here has the genre “{long}”."),
+        ),
+        ("/?year=%201995%00", "Films 1 of 1995", "Heat"),
+    ] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200);
+        let text = page.text();
+        assert!(
+            text.contains(heading) && text.contains(told),
+            "{path}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_films_of_a_keyword_go_on_over_several_pages() {
     let site = Site::start().await;
     let browser = site.browser();

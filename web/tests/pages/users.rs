@@ -36,6 +36,42 @@ async fn post(browser: &Browser, path: &str, user: i32, fields: &[(&str, &str)])
 }
 
 #[tokio::test]
+async fn the_list_of_a_keyword_offers_to_follow_it_to_those_who_do_not() {
+    let site = start().await;
+    let browser = site.browser();
+    browser.add_film("War", "1995", "Crime", "").await;
+    let offer = "Follow “war”";
+    let path = "/?keyword=war";
+    let followed = |text: &str| text.contains("You follow “War” To Following");
+    for user in [None, Some(1), Some(2)] {
+        let text = text(&browser, path, user).await;
+        assert!(text.contains(offer) && !followed(&text), "{text}");
+    }
+    post(&browser, "/preferences/add", 1, &[("keyword", "War")]).await;
+    for path in [path, "/?keyword=WAR", "/?keyword=war&page=2"] {
+        let one = text(&browser, path, Some(1)).await;
+        assert!(followed(&one) && !one.contains("Follow “"), "{one}");
+        let link = r#"<a class="chip" href="/preferences">To Following</a>"#;
+        let page = browser.request(|client, url| client.get(url), path);
+        let page = Page::of(page.header("x-user", 1).send().await.unwrap()).await;
+        assert!(page.body.contains(link), "{}", page.body);
+    }
+    for user in [None, Some(2)] {
+        let text = text(&browser, path, user).await;
+        assert!(text.contains(offer) && !followed(&text), "{text}");
+    }
+    post(&browser, "/preferences/delete/War", 1, &[]).await;
+    let one = text(&browser, path, Some(1)).await;
+    assert!(one.contains(offer) && !followed(&one), "{one}");
+    // Also where no film is found, and after something was done, when the page is this visitor's alone.
+    post(&browser, "/preferences/add", 1, &[("keyword", "robot")]).await;
+    for _ in 0..2 {
+        let one = text(&browser, "/?keyword=robot", Some(1)).await;
+        assert!(one.contains("You follow “robot” To Following"), "{one}");
+    }
+}
+
+#[tokio::test]
 async fn each_user_sees_own_marks_on_the_page_that_all_share() {
     let site = start().await;
     let browser = site.browser();
