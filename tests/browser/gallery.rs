@@ -75,7 +75,7 @@ pub(crate) async fn look_over(visitor: &Visitor, name: &str) {
 }
 
 /// Keeps a picture of the whole page.
-async fn picture(visitor: &Visitor, (width, height): (u32, u32), name: &str) {
+pub(crate) async fn picture(visitor: &Visitor, (width, height): (u32, u32), name: &str) {
     let long = visitor
         .ask("return document.scrollingElement.scrollHeight")
         .await;

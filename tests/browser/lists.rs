@@ -95,7 +95,7 @@ async fn a_phone_shows_the_chosen_genre() {
 }
 
 /// The facts whose dot is seen at the beginning of a line, or is not seen within one.
-const DOTS: &str = "
+pub(crate) const DOTS: &str = "
     return [...document.querySelectorAll('.facts')].flatMap((facts) => {
       const em = parseFloat(getComputedStyle(facts).fontSize);
       const cut = getComputedStyle(facts).clipPath.match(/^inset\\(.* ([\\d.]+)px\\)$/);
@@ -113,7 +113,7 @@ const DOTS: &str = "
     });";
 
 /// The words that are broken between two letters at the end of a line.
-const BROKEN: &str = "
+pub(crate) const BROKEN: &str = "
     const broken = [];
     for (const text of document.querySelectorAll('.film h2, .facts bdi, .because a, .detail h1, .keys a')) {
       const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);

@@ -50,3 +50,6 @@ mod frame;
 
 #[cfg(test)]
 mod inside;
+
+#[cfg(test)]
+mod real_films;
