@@ -11,6 +11,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,11 +20,12 @@ use proto::{
     UserId,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
-        GetMovieRequest, GetSummaryRequest, ListMoviesRequest, ListMoviesResponse,
+        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListMoviesRequest, ListMoviesResponse,
         LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
         UpdateMovieRequest, WatchMoviesRequest,
         catalog_client::CatalogClient,
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
+        recommendations_client::RecommendationsClient,
     },
 };
 use runtime::{
@@ -41,7 +43,8 @@ use tokio::{
 use tonic::{
     Code, Request, Response, Status,
     codec::CompressionEncoding,
-    codegen::BoxStream,
+    body::Body,
+    codegen::{BoxStream, Service, http},
     service::Routes,
     transport::{Channel, Endpoint},
 };
@@ -388,6 +391,39 @@ async fn gzip_is_taken_within_the_limit_of_what_it_expands_to() {
     let bomb = client.create_movie(request(8 << 20)).await.unwrap_err();
     let is_too_large = matches!(bomb.code(), Code::OutOfRange | Code::ResourceExhausted);
     assert!(is_too_large, "{bomb:?}");
+    served.stop().await;
+}
+
+/// Sends the calls of any method to `CreateMovie`.
+#[derive(Clone)]
+struct Misdirected(Channel);
+
+impl Service<http::Request<Body>> for Misdirected {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = <Channel as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::poll_ready(&mut self.0, context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        *request.uri_mut() = http::Uri::from_static("/recommendations.Catalog/CreateMovie");
+        Service::call(&mut self.0, request)
+    }
+}
+
+#[actix::test]
+async fn a_request_that_is_no_message_of_its_type_is_the_fault_of_the_caller() {
+    let served = Served::start(GrpcLimits::default());
+    let channel = Endpoint::new(format!("http://{}", served.address)).unwrap();
+    let channel = Misdirected(channel.connect().await.unwrap());
+    // Its first field is a number, where the first of a new film is a text.
+    let request = GetPreferencesRequest { user_id: 7 };
+    let mut client = RecommendationsClient::new(channel);
+    let status = client.get_preferences(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("decode"), "{status:?}");
     served.stop().await;
 }
 

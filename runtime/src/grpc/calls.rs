@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     codegen::{BoxFuture, Service, http},
 };
@@ -135,7 +135,7 @@ where
         let answer = async move {
             let mut response = match admitted {
                 Ok((_place, answer)) => match tokio::time::timeout(deadline, answer).await {
-                    Ok(answer) => answer?,
+                    Ok(answer) => blame_caller(answer?),
                     Err(_) => late(deadline).into_http(),
                 },
                 Err(status) => status.into_http(),
@@ -153,6 +153,20 @@ where
 /// Whether a call is one of health or reflection, which every server answers.
 fn is_of_the_server(path: &str) -> bool {
     path.starts_with("/grpc.")
+}
+
+/// Answers a request that is no message of its type with `INVALID_ARGUMENT`: tonic says `INTERNAL`, which callers take for a fault of the
+/// service. tonic tells no cause besides the words.
+fn blame_caller(response: http::Response<Body>) -> http::Response<Body> {
+    const UNREADABLE: &str = "failed to decode Protobuf message";
+    match Status::from_header_map(response.headers()) {
+        Some(status)
+            if status.code() == Code::Internal && status.message().starts_with(UNREADABLE) =>
+        {
+            Status::invalid_argument(status.message()).into_http()
+        }
+        _ => response,
+    }
 }
 
 fn late(deadline: Duration) -> Status {
