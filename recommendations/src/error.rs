@@ -27,9 +27,6 @@ pub enum Error {
     /// The matcher gave no answer.
     #[error("the matcher gave no answer")]
     Matcher(#[from] AskError),
-    /// The work panicked; the message of the panic is in the log.
-    #[error("the work panicked")]
-    Panicked,
     /// The database did not do its part.
     #[error("the database did not do its part")]
     Storage(#[from] storage::Error),
@@ -45,7 +42,7 @@ impl ServiceError for Error {
             Self::NotReady(_) | Self::Lagging | Self::Matcher(_) => ErrorCode::Unavailable,
             Self::Storage(storage::Error::Full(_)) => ErrorCode::DiskFull,
             Self::Storage(error) if error.is_transient() => ErrorCode::Unavailable,
-            Self::Storage(_) | Self::Panicked => ErrorCode::Internal,
+            Self::Storage(_) => ErrorCode::Internal,
         }
     }
 }

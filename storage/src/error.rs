@@ -21,8 +21,9 @@ pub enum Error {
     /// There was no answer within this time. A write may still be done.
     #[error("the database did not answer within {} s", .0.as_secs())]
     Deadline(Duration),
-    /// The closure panicked; nothing of it was kept.
-    #[error("a query panicked")]
+    /// The closure, or work that a service does between its queries, panicked; nothing of it was kept. The message of the panic is in
+    /// the log.
+    #[error("the work panicked")]
     Panicked,
     /// The database refused, or the closure returned an error; nothing of it was kept.
     #[error("the query failed")]

@@ -16,7 +16,7 @@ use crate::{
     connection::{Access, sqlite_address},
     marker::Marker,
     migrations::BoxedError,
-    sqlite_file::{Found, SqliteFile},
+    sqlite_file::{Found, SqliteFile, look_again},
     sqlite_log,
 };
 
@@ -38,11 +38,7 @@ pub(crate) fn check(file: &SqliteFile) -> Result<(Found, Option<String>), String
                 .map_err(|error| file.refuses(&error))?
                 .0
         }
-        Some(_) => {
-            // A program that has it open may go on while it is looked at.
-            let look = || check_commits(file);
-            look().or_else(|_| look()).or_else(|_| look())?
-        }
+        Some(_) => look_again(|| check_commits(file))?,
     };
     match marker {
         Some(expected) if identity.as_ref() != Some(expected) => Err(format!(

@@ -125,9 +125,7 @@ impl SqliteFile {
             None => "missing",
             Some(0) => "empty",
             Some(file_len) => {
-                // A program that has it open may begin its log again while it is looked at.
-                let look = || self.check_file(file_len, log_len);
-                look().or_else(|_| look()).or_else(|_| look())?;
+                look_again(|| self.check_file(file_len, log_len))?;
                 return Ok(Found::Database(marker));
             }
         };
@@ -225,6 +223,12 @@ impl SqliteFile {
             number: metadata.ino(),
         })
     }
+}
+
+/// Looks at the files of a database up to three times: a program that has them open may go on, or begin its log again, while they are
+/// looked at.
+pub(crate) fn look_again<T, E>(look: impl Fn() -> Result<T, E>) -> Result<T, E> {
+    look().or_else(|_| look()).or_else(|_| look())
 }
 
 /// Opens or creates a file that only this user can read, without following a link or losing what

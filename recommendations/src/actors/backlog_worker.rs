@@ -150,7 +150,7 @@ impl Handler<Wake> for BacklogWorker {
 /// be kept alive any more.
 async fn contained(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
-    done.unwrap_or(Err(Error::Panicked))
+    done.unwrap_or(Err(storage::Error::Panicked.into()))
 }
 
 /// Does a part of each piece of work, so that none waits for another; returns how many there were.
@@ -286,7 +286,8 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("made to panic by a test")
         };
-        assert!(matches!(contained(panics).await, Err(Error::Panicked)));
+        let failed = contained(panics).await;
+        assert!(matches!(failed, Err(Error::Storage(storage::Error::Panicked))));
         assert!(contained(async { Ok(()) }).await.is_ok());
     }
 }
