@@ -8,11 +8,12 @@ use std::{
 };
 
 use diesel::{QueryResult, result::Error as DieselError};
-use runtime::{Dependency, Fault, Group, Handle, supervision::RequestScope};
+use runtime::{Dependency, Fault, Group, Handle, Place, supervision::RequestScope};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     DatabaseUrl, DbConnection, Error, Migrations,
+    damage_checker::DamageChecker,
     executor::{CommitWaiting, Read, Reader, RunRead, Writer},
     group_commit::{Command, Write, WriteQueue},
     migrations,
@@ -110,6 +111,12 @@ impl Database {
             queue: waiting.clone(),
             guard,
         });
+        if target.is_file() {
+            let checked = target.clone();
+            group.supervise(&format!("{name}-checker"), Place::Here, move |guard| {
+                DamageChecker::new(guard, checked.clone())
+            });
+        }
         Self {
             reader,
             writer,

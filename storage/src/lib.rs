@@ -12,6 +12,8 @@
 
 mod commits;
 mod connection;
+mod damage_check;
+mod damage_checker;
 mod database;
 mod error;
 mod executor;

@@ -57,32 +57,54 @@ impl Target {
         }
     }
 
+    /// Whether it is a SQLite file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Takes the database out of use if the error means that its file is damaged.
     pub(crate) fn look_at(&self, error: &DieselError) {
-        let (Some((file, _)), DieselError::DatabaseError(_, info)) = (&self.file, error) else {
-            return;
+        if let DieselError::DatabaseError(_, info) = error
+            && is_damage(info.message())
+        {
+            self.take_out_of_use(info.message());
+        }
+    }
+
+    /// Takes the database out of use because SQLite found damage in its file, as it says in `words`. Returns why, and what to do.
+    pub(crate) fn take_out_of_use(&self, words: &str) -> String {
+        let Some((file, _)) = &self.file else {
+            return words.to_owned();
         };
-        if is_damage(info.message()) {
-            let reason = file.refuses(&info.message());
-            if self.damage.set(reason.clone()).is_ok() {
-                tracing::error!("{reason}");
-            }
+        let reason = file.refuses(&words);
+        if self.damage.set(reason.clone()).is_ok() {
+            tracing::error!("{reason}");
+        }
+        reason
+    }
+
+    /// The SQLite file, unless it is out of use.
+    ///
+    /// # Errors
+    ///
+    /// Why it is out of use.
+    pub(crate) fn usable_file(&self) -> Result<&SqliteFile, String> {
+        let (file, inode) = self.file.as_ref().ok_or("it is no file")?;
+        match self.damage.get() {
+            Some(reason) => Err(reason.clone()),
+            None if file.inode().is_ok_and(|now| now == *inode) => Ok(file),
+            None => Err(format!(
+                "the file `{}` was removed or replaced while the program runs: restart the program, which will say what to do",
+                file.path().display()
+            )),
         }
     }
 
     fn check(&self) -> ConnectionResult<()> {
-        let Some((file, inode)) = &self.file else {
-            return Ok(());
-        };
-        let reason = match self.damage.get() {
-            Some(reason) => reason.clone(),
-            None if file.inode().is_ok_and(|now| now == *inode) => return Ok(()),
-            None => format!(
-                "the file `{}` was removed or replaced while the program runs: restart the program, which will say what to do",
-                file.path().display()
-            ),
-        };
-        Err(ConnectionError::BadConnection(reason))
+        match self.is_file() {
+            true => self.usable_file().map(drop).map_err(ConnectionError::BadConnection),
+            false => Ok(()),
+        }
     }
 }
 

@@ -572,9 +572,8 @@ fn a_database_that_is_cut_off_or_damaged_is_refused() {
     );
 }
 
-#[test]
-fn damage_that_shows_later_takes_the_database_out_of_use() {
-    let folder = tempfile::tempdir().unwrap();
+/// A database of 2,000 notes, in `folder`, with damage behind the pages that a start reads.
+fn damaged_inside(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("notes.db");
     in_system(async {
         let (database, supervisor) = start(&path).await;
@@ -593,6 +592,20 @@ fn damage_that_shows_later_takes_the_database_out_of_use() {
     let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.seek(SeekFrom::Start(len / 4 / 4_096 * 4_096)).unwrap();
     file.write_all(&vec![0xff; 50 * 4_096]).unwrap();
+    path
+}
+
+/// Why the actors are not ready.
+fn not_ready(process: &Process) -> String {
+    let actors = process.registry.actors();
+    let reasons = actors.iter().filter_map(|actor| actor.not_ready_reason());
+    reasons.collect()
+}
+
+#[test]
+fn damage_that_a_query_finds_takes_the_database_out_of_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged_inside(&folder);
     in_system(async {
         let process = Process::new();
         let supervisor = Supervisor::new("storage-test", &process);
@@ -602,13 +615,35 @@ fn damage_that_shows_later_takes_the_database_out_of_use() {
         assert!(matches!(database.read(sum).await, Err(Error::Query(_))));
         let next = database.read(|conn| count(conn, "(SELECT 1)")).await;
         assert!(matches!(next, Err(Error::Unavailable(_))), "{next:?}");
-        let reasons: Vec<String> = process
-            .registry
-            .actors()
-            .iter()
-            .filter_map(|actor| actor.not_ready_reason())
-            .collect();
-        assert!(reasons.concat().contains("damaged"), "{reasons:?}");
+        let reasons = not_ready(&process);
+        assert!(reasons.contains("damaged"), "{reasons}");
+    });
+}
+
+#[test]
+fn damage_is_found_without_a_query_and_takes_the_database_out_of_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged_inside(&folder);
+    in_system(async {
+        let process = Process::new();
+        let supervisor = Supervisor::new("storage-test", &process);
+        let url = DatabaseUrl::Sqlite(path.clone());
+        let database = open(&supervisor, &url).await.unwrap();
+        eventually("the start, which does not wait for it", async || {
+            not_ready(&process).is_empty().then_some(())
+        })
+        .await;
+        let reasons = eventually("the damage is found", async || {
+            Some(not_ready(&process)).filter(|reasons| !reasons.is_empty())
+        })
+        .await;
+        let name = path.display().to_string();
+        for words in ["damaged", "from a backup", &name] {
+            assert!(reasons.contains(words), "{reasons}");
+        }
+        let write = database.write(|conn| insert(conn, 3_000)).await;
+        assert!(matches!(write, Err(Error::Unavailable(_))), "{write:?}");
+        supervisor.stop(std::time::Duration::from_secs(5)).await;
     });
 }
 
