@@ -20,9 +20,9 @@ use proto::{
     UserId,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
-        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListMoviesRequest, ListMoviesResponse,
-        LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
-        UpdateMovieRequest, WatchMoviesRequest,
+        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListMoviesRequest,
+        ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged,
+        RestoreMovieRequest, Summary, UpdateMovieRequest, WatchMoviesRequest,
         catalog_client::CatalogClient,
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
         recommendations_client::RecommendationsClient,
@@ -42,8 +42,8 @@ use tokio::{
 };
 use tonic::{
     Code, Request, Response, Status,
-    codec::CompressionEncoding,
     body::Body,
+    codec::CompressionEncoding,
     codegen::{BoxStream, Service, http},
     service::Routes,
     transport::{Channel, Endpoint},

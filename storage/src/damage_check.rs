@@ -66,12 +66,16 @@ pub(crate) fn check(path: &Path, stop: &AtomicBool) -> Checked {
 /// What a line of the check says of damage, in one line. That rows break a rule of their table, which older programs may have allowed,
 /// is no damage.
 fn damage(finding: &str) -> Option<String> {
-    let is_rule = finding.contains(" value in ") || finding.starts_with("CHECK constraint failed in ");
+    let is_rule =
+        finding.contains(" value in ") || finding.starts_with("CHECK constraint failed in ");
     if finding == "ok" || is_rule {
         return None;
     }
     let lines = finding.lines().filter(|line| !line.starts_with("***"));
-    Some(format!("malformed: {}", lines.collect::<Vec<_>>().join(", ")))
+    Some(format!(
+        "malformed: {}",
+        lines.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// A connection of its own, closed when dropped.

@@ -102,7 +102,10 @@ impl Target {
 
     fn check(&self) -> ConnectionResult<()> {
         match self.is_file() {
-            true => self.usable_file().map(drop).map_err(ConnectionError::BadConnection),
+            true => self
+                .usable_file()
+                .map(drop)
+                .map_err(ConnectionError::BadConnection),
             false => Ok(()),
         }
     }

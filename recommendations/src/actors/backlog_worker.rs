@@ -287,7 +287,10 @@ mod tests {
             panic!("made to panic by a test")
         };
         let failed = contained(panics).await;
-        assert!(matches!(failed, Err(Error::Storage(storage::Error::Panicked))));
+        assert!(matches!(
+            failed,
+            Err(Error::Storage(storage::Error::Panicked))
+        ));
         assert!(contained(async { Ok(()) }).await.is_ok());
     }
 }
