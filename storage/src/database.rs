@@ -215,11 +215,14 @@ impl Database {
             .map_err(|error| self.noticed(error))
     }
 
-    /// Notes what the error says of the database itself: that it does not answer, or is damaged.
+    /// Notes what the error says of the database itself: that it does not answer, is damaged, or lacks a table.
     fn noticed(&self, error: Error) -> Error {
         match &error {
             Error::Deadline(_) => self.dependency.unavailable(&error),
-            Error::Query(cause) => self.target.look_at(cause),
+            Error::Query(cause) => {
+                self.target.look_at(cause);
+                self.target.lost_table.look_at(cause);
+            }
             _ => {}
         }
         error

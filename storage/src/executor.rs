@@ -97,7 +97,10 @@ impl Handler<RunRead> for Reader {
                 return read.refuse(Error::Unavailable(None));
             }
         };
-        self.guard.ready();
+        match session.lost_table() {
+            Some(reason) => self.guard.not_ready(reason),
+            None => self.guard.ready(),
+        }
         match catch_unwind(AssertUnwindSafe(|| read.run(&mut session.conn))) {
             Ok(true) => {}
             Ok(false) => session.broken = true,

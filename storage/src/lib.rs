@@ -19,6 +19,7 @@ mod error;
 mod executor;
 mod group_commit;
 mod identity;
+mod lost_table;
 mod marker;
 mod migrations;
 mod mysql;

@@ -18,6 +18,7 @@ use diesel::{
 use crate::{
     DatabaseUrl, DbConnection,
     commits::{self, CommitNotes},
+    lost_table::LostTable,
     sqlite_file::{Inode, SqliteFile, is_damage},
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Target {
     /// Where the commits of a SQLite file are noted.
     notes: Option<CommitNotes>,
     damage: OnceLock<String>,
+    pub(crate) lost_table: LostTable,
 }
 
 impl Target {
@@ -54,6 +56,7 @@ impl Target {
             notes: file.as_ref().and_then(|(file, _)| file.commits().open()),
             file,
             damage: OnceLock::new(),
+            lost_table: LostTable::default(),
         }
     }
 
@@ -137,6 +140,15 @@ impl Session {
             DbConnection::Sqlite(conn) => commits::count_transaction(conn, &mut self.changes),
             DbConnection::Mysql(_) => Ok(None),
         }
+    }
+
+    /// Why the database cannot serve, if one of its tables is missing.
+    pub(crate) fn lost_table(&mut self) -> Option<String> {
+        let table = self.target.lost_table.still_missing(&mut self.conn)?;
+        let url = &self.target.url;
+        Some(format!(
+            "the database {url} has lost its table `{table}`: stop the program and restore a backup"
+        ))
     }
 
     /// Notes a commit before its writers are answered, so that its loss is noticed.

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::{
     replicas::SERVICES,
-    support::{count, eventually, in_system, insert, open, outside},
+    support::{count, eventually, in_system, insert, open, outside, over_each},
 };
 
 /// A folder with `notes.db` as a crash leaves it: one note in the main file, others in the log.
@@ -644,6 +644,44 @@ fn damage_is_found_without_a_query_and_takes_the_database_out_of_use() {
         let write = database.write(|conn| insert(conn, 3_000)).await;
         assert!(matches!(write, Err(Error::Unavailable(_))), "{write:?}");
         supervisor.stop(std::time::Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn a_database_that_has_lost_a_table_is_not_ready_until_the_table_is_back() {
+    over_each("loses_a_table", async |opened| {
+        let tables = async |sql| outside(&opened.test, |conn| conn.batch_execute(sql).unwrap());
+        let notes = async || opened.database.read(|conn| count(conn, "notes")).await;
+        let not_ready = || {
+            let actors = opened.process.registry.actors();
+            let reasons = actors.iter().filter_map(|actor| actor.not_ready_reason());
+            reasons.collect::<String>()
+        };
+        opened.note(1).await.unwrap();
+        tables("ALTER TABLE notes RENAME TO elsewhere").await;
+        for _ in 0..2 {
+            let read = notes().await;
+            assert!(matches!(read, Err(Error::Query(_))), "{read:?}");
+        }
+        let reasons = not_ready();
+        let url = opened.test.url().to_string();
+        for words in [&url, "has lost its table `notes`", "restore a backup"] {
+            assert!(reasons.contains(words), "{reasons}");
+        }
+        // What other tables have is no sign that this one is back.
+        let other = opened.database.read(|conn| count(conn, "elsewhere"));
+        assert_eq!(other.await.unwrap(), 1);
+        assert_ne!(not_ready(), "");
+        tables("ALTER TABLE elsewhere RENAME TO notes").await;
+        assert_eq!(notes().await.unwrap(), 1);
+        assert_eq!(not_ready(), "");
+
+        tables("DROP TABLE notes").await;
+        let written = opened.note(2).await;
+        assert!(matches!(written, Err(Error::Query(_))), "{written:?}");
+        assert!(notes().await.is_err());
+        assert_ne!(not_ready(), "");
+        opened.close().await;
     });
 }
 
