@@ -127,7 +127,7 @@ fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
         event
             .headers
             .iter()
-            .filter(|(name, _)| name != REASON_HEADER)
+            .filter(|(name, _)| !OURS.contains(&name.as_str()))
             .cloned(),
     );
     if letter.check().is_ok() {
@@ -175,6 +175,23 @@ mod tests {
         assert_eq!(letter.header("marquee-origin-partition"), Some("2"));
         assert_eq!(letter.header("marquee-origin-offset"), Some("77"));
         assert_eq!(letter.header("marquee-version"), Some("5"));
+    }
+
+    /// An operator may have put a dead letter back into its topic; a peer may send anything.
+    #[test]
+    fn what_an_event_says_of_itself_in_our_headers_is_replaced() {
+        let mut again = event();
+        again
+            .headers
+            .extend(OURS.map(|name| (name.into(), "of old".into())));
+        let mut letter = dead_letter(&again, ORIGIN, "why");
+        letter.payload = vec![7; 1_000];
+        assert!(shrink(&mut letter));
+        for name in OURS {
+            let mut same = letter.headers.iter().filter(|(other, _)| other == name);
+            assert_ne!(same.next().unwrap().1, "of old", "{name}");
+            assert_eq!(same.next(), None, "{name}");
+        }
     }
 
     #[test]
