@@ -64,6 +64,64 @@ async fn a_badge_moves_nothing_below_the_header() {
     system.stop().await;
 }
 
+/// What of the footer stands beside its sentence, where not all of it does; what of a heading begins a line further in
+/// than the heading; and the fields of a form that stand beside each other at different heights.
+const LINES: &str = "
+    const box = (element) => element.getBoundingClientRect();
+    const foot = [...document.querySelectorAll('.foot > p')].filter((part) => box(part).height > 0);
+    const [sentence] = foot;
+    const beside = foot.filter((part) => box(part).top < box(sentence).bottom);
+    const heading = document.querySelector('h1');
+    const counts = [...heading.querySelectorAll('.count')].filter((count) => {
+      const [first] = count.getClientRects();
+      const before = count.previousElementSibling?.getClientRects();
+      const begins = before && first.top > [...before].at(-1).bottom - 2;
+      return begins && first.left > box(heading).left + 1;
+    });
+    const [year, rating] = document.querySelectorAll('.pair input');
+    const isAslant = rating && box(year).top !== box(rating).top && box(year).left !== box(rating).left;
+    return [
+      ...(beside.length === foot.length ? [] : beside.slice(1)), ...counts, ...(isAslant ? [rating] : []),
+    ].map((part) => part.outerHTML.slice(0, 90));";
+
+#[tokio::test]
+async fn what_has_not_room_in_one_line_is_in_order_on_the_next() {
+    let mut system = System::plain().await;
+    let Some(visitor) = Visitor::come(&system).await else {
+        return;
+    };
+    let browser = system.browser();
+    browser.follow("fox").await;
+    browser
+        .add(Film {
+            title: "The fox and the fox",
+            release_year: "1994",
+            ..Default::default()
+        })
+        .await;
+    visitor.open("/").await;
+    for theme in ["Dark theme", "Light theme"] {
+        for path in [
+            "/",
+            "/?keyword=fox&year=1994",
+            "/recommendations",
+            "/preferences",
+            "/movie/new",
+        ] {
+            visitor.open(path).await;
+            for width in [320, 360, 480, 577, 580, 640, 720, 768, 900, 960, 1024, 1440] {
+                visitor.resize((width, 800)).await;
+                let wrong = visitor.ask(LINES).await;
+                assert_eq!(wrong, json!([]), "{path}, {width} pixels, before {theme}");
+            }
+        }
+        // From now on the footer also leads back to the theme of the system.
+        visitor.press(theme).await;
+    }
+    visitor.leave().await;
+    system.stop().await;
+}
+
 /// A word and a phrase that no line of a phone has room for.
 const LONG_WORD: &str = "supercalifragilisticexpialidociousantidisestablishmentarianism";
 const LONG_PHRASE: &str =
