@@ -9,6 +9,9 @@ mod support;
 mod repository;
 
 #[cfg(test)]
+mod lists;
+
+#[cfg(test)]
 mod courier;
 
 #[cfg(test)]
