@@ -82,6 +82,10 @@ impl Handler<Wake> for DamageChecker {
     type Result = ();
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
+        if let Some(reason) = self.target.damage() {
+            // A query has found it.
+            return self.guard.blocked(reason);
+        }
         let (target, stop) = (self.target.clone(), self.stop.clone());
         let check = tokio::task::spawn_blocking(move || match target.usable_file() {
             Ok(file) => damage_check::check(file.path(), &stop),

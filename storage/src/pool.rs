@@ -86,6 +86,11 @@ impl Target {
         reason
     }
 
+    /// What damage was found, and what to do.
+    pub(crate) fn damage(&self) -> Option<&String> {
+        self.damage.get()
+    }
+
     /// The SQLite file, unless it is out of use.
     ///
     /// # Errors

@@ -613,10 +613,12 @@ fn damage_that_a_query_finds_takes_the_database_out_of_use() {
         let database = open(&supervisor, &url).await.unwrap();
         let sum = |conn: &mut _| count(conn, "notes WHERE word <> 'x'");
         assert!(matches!(database.read(sum).await, Err(Error::Query(_))));
+        eventually("a reason, without another query", async || {
+            not_ready(&process).contains("damaged").then_some(())
+        })
+        .await;
         let next = database.read(|conn| count(conn, "(SELECT 1)")).await;
         assert!(matches!(next, Err(Error::Unavailable(_))), "{next:?}");
-        let reasons = not_ready(&process);
-        assert!(reasons.contains("damaged"), "{reasons}");
     });
 }
 
