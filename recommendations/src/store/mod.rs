@@ -33,6 +33,8 @@ pub mod changes;
 
 pub mod films;
 
+mod film_rows;
+
 pub mod versions;
 
 pub mod preferences;

@@ -1,0 +1,198 @@
+//! What changes recommendations: films that catalogs send and delete, preferences that come and go, and the rest of both in the backlog.
+//!
+//! Each of them asks the matcher, runs one transaction with its answer, and asks again if the answer was too old.
+
+use std::sync::Arc;
+
+use diesel::QueryResult;
+use proto::{FilmId, UserId};
+use storage::{Command, DbConnection};
+
+use super::{LAG_TRIES, Recommender};
+use crate::{
+    actors::matcher::FilmsSaved,
+    error::Error,
+    matching::{FilmWords, Keyword},
+    store::{
+        backlog::Work,
+        films::{self, FilmFacts},
+        reconcile::{self, FilmToSave, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
+    },
+};
+
+impl Recommender {
+    /// A catalog sent a film.
+    pub async fn save_film(
+        &self,
+        id: &FilmId,
+        facts: FilmFacts,
+        version: Option<i64>,
+    ) -> Result<(), Error> {
+        let (facts, words) = analyse(facts).await?;
+        for _ in 0..LAG_TRIES {
+            let film = FilmToSave {
+                id: id.clone(),
+                facts: facts.clone(),
+                version,
+                words: words.clone(),
+                seen: self.users_matching(&words).await?,
+            };
+            let save = SaveFilm {
+                film,
+                terms: self.terms(),
+                recommender: self.clone(),
+            };
+            match self.database.perform(save).await?.outcome {
+                Outcome::Lagging => self.wait_for_matcher().await,
+                _ => return Ok(()),
+            }
+        }
+        Err(Error::Lagging)
+    }
+
+    /// A catalog deleted a film; tells whether it was known.
+    pub async fn remove_film(&self, id: &FilmId, version: Option<i64>) -> Result<bool, Error> {
+        let (id, terms) = (id.clone(), self.terms());
+        let remove = move |conn: &mut _| reconcile::remove_film(conn, &id, version, &terms);
+        let (known, outcome) = self.database.write(remove).await?;
+        self.settled(outcome)?;
+        Ok(known)
+    }
+
+    /// `user` begins to follow `keyword`; tells whether the user did not follow it before.
+    pub async fn follow(&self, user: UserId, keyword: &Keyword) -> Result<bool, Error> {
+        for _ in 0..LAG_TRIES {
+            let seen = self.films_matching(keyword).await?;
+            let (text, terms) = (keyword.text().to_owned(), self.terms());
+            let add =
+                move |conn: &mut _| reconcile::add_preference(conn, user, &text, &seen, &terms);
+            if let Some(changed) = self.settled(self.database.write(add).await?)? {
+                return Ok(changed);
+            }
+            self.wait_for_matcher().await;
+        }
+        Err(Error::Lagging)
+    }
+
+    /// `user` stops to follow the keyword `text`; tells whether the user did follow it.
+    pub async fn stop_following(&self, user: UserId, text: &str) -> Result<bool, Error> {
+        let keyword = Keyword::parse(text).ok();
+        for _ in 0..LAG_TRIES {
+            let seen = match &keyword {
+                Some(keyword) => self.films_matching(keyword).await?,
+                // What older deployments stored may be no keyword; it never matched anything.
+                None => Seen {
+                    found: Arc::default(),
+                    watermark: i64::MAX,
+                },
+            };
+            let (text, terms) = (text.to_owned(), self.terms());
+            let delete =
+                move |conn: &mut _| reconcile::delete_preference(conn, user, &text, &seen, &terms);
+            if let Some(changed) = self.settled(self.database.write(delete).await?)? {
+                return Ok(changed);
+            }
+            self.wait_for_matcher().await;
+        }
+        Err(Error::Lagging)
+    }
+
+    /// Goes on with a piece of work in the backlog, as far as one transaction goes.
+    pub async fn go_on(&self, id: i64, work: &Work) -> Result<(), Error> {
+        for _ in 0..LAG_TRIES {
+            let outcome = match work {
+                Work::Film { film, .. } => self.go_on_with_film(id, film).await?,
+                Work::Preference { keyword, .. } => self.go_on_with_keyword(id, keyword).await?,
+            };
+            if self.settled(outcome)?.is_some() {
+                return Ok(());
+            }
+            self.wait_for_matcher().await;
+        }
+        Err(Error::Lagging)
+    }
+
+    async fn go_on_with_film(&self, id: i64, film: &FilmId) -> Result<Outcome, Error> {
+        let film = film.clone();
+        let find = move |conn: &mut _| films::find(conn, &film);
+        let film = self.database.read(find).await?;
+        let facts = film.filter(|film| !film.deleted).map(|film| film.facts);
+        let (facts, words) = analyse(facts.unwrap_or_default()).await?;
+        let seen = self.users_matching(&words).await?;
+        let terms = self.terms();
+        let go_on =
+            move |conn: &mut _| reconcile::continue_film(conn, id, &facts, &words, &seen, &terms);
+        Ok(self.database.write(go_on).await?)
+    }
+
+    async fn go_on_with_keyword(&self, id: i64, text: &str) -> Result<Outcome, Error> {
+        let seen = match Keyword::parse(text) {
+            Ok(keyword) => self.films_matching(&keyword).await?,
+            Err(_) => Seen {
+                found: Arc::default(),
+                watermark: i64::MAX,
+            },
+        };
+        let terms = self.terms();
+        let go_on = move |conn: &mut _| reconcile::continue_preference(conn, id, &seen, &terms);
+        Ok(self.database.write(go_on).await?)
+    }
+}
+
+/// Saves a film, together with the others that wait to be saved.
+struct SaveFilm {
+    film: FilmToSave,
+    terms: Terms,
+    recommender: Recommender,
+}
+
+impl Command for SaveFilm {
+    type Answer = Saved;
+
+    fn run(conn: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<Saved>> {
+        let films: Vec<&FilmToSave> = commands.iter().map(|command| &command.film).collect();
+        match commands.last() {
+            // The times of those that came earlier are not later.
+            Some(last) => reconcile::save_films(conn, &films, &last.terms),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn committed(done: &[(&Self, &Saved)]) {
+        let (Some((first, first_saved)), Some((_, last_saved))) = (done.first(), done.last())
+        else {
+            return;
+        };
+        let Recommender {
+            signals, matcher, ..
+        } = &first.recommender;
+        let mut films = Vec::with_capacity(done.len());
+        for (command, saved) in done {
+            if let Outcome::Changed(effects) = &saved.outcome {
+                signals.committed(effects);
+                let film = &command.film;
+                films.push((saved.seq, film.id.clone(), film.words.clone()));
+            }
+        }
+        // If it cannot be told it finds the changes by itself.
+        let _ = matcher.tell(FilmsSaved {
+            after: first_saved.seq - 1,
+            through: last_saved.seq + NUMBERS_OF_FILM - 1,
+            films,
+        });
+    }
+}
+
+/// Cuts a film into words, off the threads that serve calls: it may be 64 KiB of text.
+async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), Error> {
+    const SHORT: usize = 4_096;
+    if facts.description.len() + facts.keywords.len() < SHORT {
+        let words = facts.words();
+        return Ok((Arc::new(facts), Arc::new(words)));
+    }
+    let analysed = tokio::task::spawn_blocking(move || {
+        let words = facts.words();
+        (Arc::new(facts), Arc::new(words))
+    });
+    Ok(analysed.await.map_err(|_| storage::Error::Panicked)?)
+}
