@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::matching::folding::unified;
 
 /// The folded words of a text.
 fn words(text: &str) -> Vec<String> {
