@@ -202,7 +202,7 @@ mod tests {
             "the caller's, who waits for a stop within a deadline",
         ),
         (
-            "web/src/actors/recommendations_gateway.rs",
+            "web/src/actors/recommendations_gateway/user_watches.rs",
             "changes.for_each(tell)",
             "a task of its own: what the stream brings is a message to the actor, and so is its end",
         ),

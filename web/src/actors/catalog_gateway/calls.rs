@@ -1,0 +1,231 @@
+//! The calls of the catalog: a message that the pages send is one of them.
+
+use std::time::Duration;
+
+use actix::{Context, Handler, ResponseFuture};
+use proto::recommendations::{
+    CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest, ListMoviesRequest,
+    LoadSampleRequest, RestoreMovieRequest, UpdateMovieRequest,
+};
+use runtime::supervision::in_request;
+
+use super::{
+    CatalogGateway, CreateFilm, DEADLINE, DeleteFilm, Film, FilmPage, GetFilm, GetSummary,
+    ListFilms, LoadSample, RestoreFilm, Summary, UpdateFilm,
+    wire::{film, rating},
+};
+use crate::{actors::ServiceClient, error::Error};
+
+/// How long the catalog may take to load the sample.
+const SAMPLE_DEADLINE: Duration = Duration::from_secs(20);
+
+impl Handler<ListFilms> for CatalogGateway {
+    type Result = ResponseFuture<Result<FilmPage, Error>>;
+
+    fn handle(&mut self, message: ListFilms, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = ListMoviesRequest {
+                page: i32::try_from(message.page).unwrap_or(i32::MAX),
+                page_size: i32::try_from(message.page_size).unwrap_or(i32::MAX),
+                genre: message.genre,
+                without_descriptions: true,
+                release_year: message.year,
+            };
+            let request = ServiceClient::request(request, None, DEADLINE);
+            let page = calls
+                .call("ListMovies", DEADLINE, client.list_movies(request))
+                .await?;
+            Ok(FilmPage {
+                films: page.movies.into_iter().filter_map(film).collect(),
+                total: page.total.into(),
+                page: page.page.into(),
+                page_size: page.page_size.into(),
+            })
+        })
+    }
+}
+
+impl Handler<GetFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(&mut self, GetFilm(id): GetFilm, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = GetMovieRequest { id: id.to_string() };
+            let request = ServiceClient::request(request, None, DEADLINE);
+            let movie = calls
+                .call("GetMovie", DEADLINE, client.get_movie(request))
+                .await?;
+            film(movie).ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<CreateFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(&mut self, message: CreateFilm, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let CreateFilm {
+                user,
+                fields,
+                id,
+                refuse_same,
+            } = message;
+            let request = CreateMovieRequest {
+                exact_rating: rating(&fields.rating),
+                rating: rating(&fields.rating).unwrap_or_default(),
+                title: fields.title,
+                description: fields.description,
+                genre: fields.genre,
+                release_year: fields.release_year,
+                id: id.map(|id| id.to_string()),
+                refuse_same_title_and_year: refuse_same,
+            };
+            let request = ServiceClient::request(request, user, DEADLINE);
+            let written = calls
+                .call("CreateMovie", DEADLINE, client.create_movie(request))
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let movie = written?;
+            film(movie).ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<UpdateFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(&mut self, message: UpdateFilm, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let UpdateFilm {
+                user,
+                id,
+                fields,
+                expected_version,
+                refuse_same,
+            } = message;
+            let request = UpdateMovieRequest {
+                id: id.to_string(),
+                exact_rating: rating(&fields.rating),
+                rating: rating(&fields.rating).unwrap_or_default(),
+                title: fields.title,
+                description: fields.description,
+                genre: fields.genre,
+                release_year: fields.release_year,
+                expected_version,
+                refuse_same_title_and_year: refuse_same,
+            };
+            let request = ServiceClient::request(request, user, DEADLINE);
+            let written = calls
+                .call("UpdateMovie", DEADLINE, client.update_movie(request))
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let movie = written?;
+            film(movie).ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<DeleteFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<(), Error>>;
+
+    fn handle(
+        &mut self,
+        DeleteFilm { user, id }: DeleteFilm,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = DeleteMovieRequest { id: id.to_string() };
+            let request = ServiceClient::request(request, user, DEADLINE);
+            let written = calls
+                .call("DeleteMovie", DEADLINE, client.delete_movie(request))
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            written?;
+            Ok(())
+        })
+    }
+}
+
+impl Handler<RestoreFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(&mut self, message: RestoreFilm, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let RestoreFilm {
+                user,
+                id,
+                refuse_same,
+            } = message;
+            let request = RestoreMovieRequest {
+                id: id.to_string(),
+                refuse_same_title_and_year: refuse_same,
+            };
+            let request = ServiceClient::request(request, user, DEADLINE);
+            let call = client.restore_movie(request);
+            let restored = calls.call("RestoreMovie", DEADLINE, call).await;
+            freshness.films_changed();
+            film(restored?).ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<GetSummary> for CatalogGateway {
+    type Result = ResponseFuture<Result<Summary, Error>>;
+
+    fn handle(&mut self, _: GetSummary, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = ServiceClient::request(GetSummaryRequest {}, None, DEADLINE);
+            let summary = calls
+                .call("GetSummary", DEADLINE, client.get_summary(request))
+                .await?;
+            let genres = summary.genres.into_iter();
+            Ok(Summary {
+                total: summary.total,
+                genres: genres.map(|genre| (genre.genre, genre.movies)).collect(),
+                sample_size: summary.sample_size,
+            })
+        })
+    }
+}
+
+impl Handler<LoadSample> for CatalogGateway {
+    type Result = ResponseFuture<Result<i32, Error>>;
+
+    fn handle(&mut self, LoadSample { user }: LoadSample, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = ServiceClient::request(LoadSampleRequest {}, user, SAMPLE_DEADLINE);
+            let written = calls
+                .call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request))
+                .await;
+            // Also after an error: a write that was not answered in time may still have been done.
+            freshness.films_changed();
+            let loaded = written?;
+            Ok(loaded.added)
+        })
+    }
+}

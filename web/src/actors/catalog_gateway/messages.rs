@@ -1,0 +1,154 @@
+//! What the pages ask of the catalog, and what it answers.
+
+use actix::Message;
+use chrono::NaiveDateTime;
+use proto::{FilmId, UserId};
+
+use crate::error::Error;
+
+/// A film. Texts that were never given are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Film {
+    /// Its identity.
+    pub id: FilmId,
+    /// Its title.
+    pub title: String,
+    /// What it is about; empty in lists.
+    pub description: String,
+    /// One or several genres with commas between them.
+    pub genre: String,
+    /// From 0 to 10.
+    pub rating: Option<f64>,
+    /// Four digits.
+    pub release_year: String,
+    /// When it was added, UTC.
+    pub created_at: NaiveDateTime,
+    /// When it was last edited, UTC.
+    pub updated_at: NaiveDateTime,
+    /// Whether it is recommended to at least one user.
+    pub is_recommended: bool,
+    /// Grows with each edit; older catalogs do not tell it.
+    pub version: Option<i64>,
+}
+
+/// What a person typed into the form of a film.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the form's fields say it all")]
+pub struct FilmFields {
+    pub title: String,
+    pub description: String,
+    pub genre: String,
+    pub rating: String,
+    pub release_year: String,
+}
+
+/// One page of the films, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilmPage {
+    /// The films of the page; none beyond the last page.
+    pub films: Vec<Film>,
+    /// How many films all pages hold together.
+    pub total: i64,
+    /// The page's number, from 1.
+    pub page: i64,
+    /// How many films a full page holds.
+    pub page_size: i64,
+}
+
+impl FilmPage {
+    /// The number of the last page, at least 1.
+    pub fn last_page(&self) -> i64 {
+        ((self.total + self.page_size - 1) / self.page_size.max(1)).max(1)
+    }
+}
+
+/// What the catalog holds, in figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many films there are.
+    pub total: i64,
+    /// Each genre with the number of its films, the commonest first.
+    pub genres: Vec<(String, i64)>,
+    /// How many films the sample has.
+    pub sample_size: i32,
+}
+
+/// Asks for one page of the films, without descriptions.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FilmPage, Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ListFilms {
+    pub page: i64,
+    pub page_size: i64,
+    /// Only films of this genre, unless it is empty.
+    pub genre: String,
+    /// Only films of this year, unless it is empty.
+    pub year: String,
+}
+
+/// Asks for one film.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+pub struct GetFilm(pub FilmId);
+
+/// Asks to add a film; answered when it is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+pub struct CreateFilm {
+    /// Who adds it.
+    pub user: Option<UserId>,
+    /// What is said about it.
+    pub fields: FilmFields,
+    /// Its id. If a film of that id exists and says the same, the answer is that film.
+    pub id: Option<FilmId>,
+    /// Whether to refuse it if another film has the same title and year.
+    pub refuse_same: bool,
+}
+
+/// Asks to replace what is said about a film; answered when it is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+pub struct UpdateFilm {
+    /// Who edits it.
+    pub user: Option<UserId>,
+    /// Which film.
+    pub id: FilmId,
+    /// What is said about it now.
+    pub fields: FilmFields,
+    /// The version that the editor saw.
+    pub expected_version: Option<i64>,
+    /// Whether to refuse a title and year that it does not have yet, and another film has.
+    pub refuse_same: bool,
+}
+
+/// Asks to delete a film; answered when that is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct DeleteFilm {
+    pub user: Option<UserId>,
+    pub id: FilmId,
+}
+
+/// Asks to bring back a film that was deleted a short while ago; answered when it is on disk.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RestoreFilm {
+    pub user: Option<UserId>,
+    pub id: FilmId,
+    pub refuse_same: bool,
+}
+
+/// Asks for the catalog's figures.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Summary, Error>")]
+pub struct GetSummary;
+
+/// Asks to add the sample to an empty catalog; answers how many films were added.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<i32, Error>")]
+pub struct LoadSample {
+    /// Who loads it.
+    pub user: Option<UserId>,
+}
