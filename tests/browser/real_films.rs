@@ -1,5 +1,5 @@
 //! Tens of thousands of real films, whose titles nobody made up to fit. `LOAD_FILMS` names a folder with files of them, as
-//! for the benches; without it this is skipped.
+//! for the benches. It takes minutes, and is run only when it is asked for.
 
 use std::{env, fs, path::Path};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     gallery::picture,
     lists::{BROKEN, DOTS},
-    support::{System, eventually, skip},
+    support::{System, eventually},
     visitor::Visitor,
 };
 
@@ -59,10 +59,9 @@ fn read(folder: &Path) -> Vec<CreateMovieRequest> {
 }
 
 #[tokio::test]
+#[ignore = "needs real films: see LOAD_FILMS"]
 async fn real_films_fit_into_the_pages_of_every_width() {
-    let Some(folder) = env::var_os("LOAD_FILMS") else {
-        return skip("no real films: see LOAD_FILMS");
-    };
+    let folder = env::var_os("LOAD_FILMS").expect("LOAD_FILMS names a folder with films");
     let mut system = System::plain().await;
     let Some(visitor) = Visitor::come(&system).await else {
         return;
