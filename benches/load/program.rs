@@ -28,6 +28,10 @@ pub(crate) struct Program {
     pub(crate) start: Duration,
 }
 
+/// How long it is left alone before it is asked again whether it can serve: each question is a connection, and asked every millisecond
+/// they took a sixth of both processors from a start.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
+
 impl Program {
     /// Starts the program over the data in `folder` and waits until it can serve.
     pub(crate) async fn start(folder: &Path) -> Self {
@@ -54,7 +58,7 @@ impl Program {
         };
         while !is_ready(http).await {
             assert!(begun.elapsed() < PATIENCE, "the program does not get ready");
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(BETWEEN_QUESTIONS).await;
         }
         program.start = begun.elapsed();
         program
