@@ -28,7 +28,7 @@ fn user(number: u32) -> UserId {
 pub(super) struct MatchedUsers {
     /// A bit for each user of a range of ids.
     bits: Vec<u64>,
-    /// The members when they lie too far apart for bits.
+    /// The members, and behind them what is of no use any more.
     list: Vec<u32>,
 }
 
@@ -38,13 +38,14 @@ impl MatchedUsers {
         &mut self,
         sets: impl Iterator<Item = &'a IdSet> + Clone,
     ) -> Vec<UserId> {
-        match Range::of(sets.clone()) {
+        let numbers = match Range::of(sets.clone()) {
             Some(range) => {
                 self.mark(sets, &range);
                 self.marked(&range)
             }
-            None => self.sorted(sets).iter().copied().map(user).collect(),
-        }
+            None => self.sorted(sets),
+        };
+        numbers.iter().copied().map(user).collect()
     }
 
     /// Sets the bit of each user.
@@ -61,24 +62,28 @@ impl MatchedUsers {
         }
     }
 
-    /// The users whose bits are set.
+    /// The numbers whose bits are set.
     ///
     /// A loop that ends with the last bit of a word ends where no processor expects it, and that took longer than all else. So
     /// the first [`AT_ONCE`] places are written for every word, and those that were none are written over.
-    fn marked(&self, range: &Range) -> Vec<UserId> {
-        let mut users = vec![UserId(0); range.members + AT_ONCE];
+    fn marked(&mut self, range: &Range) -> &[u32] {
+        let most = range.members.min(range.words * 64) + AT_ONCE;
+        if self.list.len() < most {
+            self.list.resize(most, 0);
+        }
         let mut count = 0;
-        let mut put = |first: UserId, rest: &mut u64| {
+        let mut put = |first: u32, rest: &mut u64| {
             // With the highest bit set there is a place to write, too, when there is no user.
             let bit = (*rest | 1 << 63).trailing_zeros();
-            if let Some(place) = users.get_mut(count) {
-                *place = UserId(first.0.wrapping_add_unsigned(bit));
+            if let Some(place) = self.list.get_mut(count) {
+                *place = first.wrapping_add(bit);
             }
             count += usize::from(*rest != 0);
             *rest &= rest.wrapping_sub(1);
         };
-        let first = (0..).map(|place: u32| user(range.first.wrapping_add(place.wrapping_mul(64))));
-        for (first, &word) in first.zip(&self.bits) {
+        // Counted by hand: a range would step past the greatest id after the last word.
+        let mut first = range.first;
+        for &word in &self.bits {
             let mut rest = word;
             for _ in 0..AT_ONCE {
                 put(first, &mut rest);
@@ -86,9 +91,9 @@ impl MatchedUsers {
             while rest != 0 {
                 put(first, &mut rest);
             }
+            first = first.wrapping_add(64);
         }
-        users.truncate(count);
-        users
+        self.list.get(..count).unwrap_or_default()
     }
 
     fn sorted<'a>(&mut self, sets: impl Iterator<Item = &'a IdSet>) -> &[u32] {
