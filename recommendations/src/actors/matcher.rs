@@ -46,6 +46,8 @@ pub struct Matcher {
     index: Index,
     /// The number of the last change that the index has; none until it was built.
     watermark: Option<i64>,
+    /// The highest number that it has seen when its place in the list was lost.
+    seen: i64,
     /// Something is being read, or will be read again after a failed build: never two at once, or
     /// the older would take the place of the newer and its changes be passed over.
     reading: bool,
@@ -107,6 +109,7 @@ impl Matcher {
             database,
             index: Index::new(),
             watermark: None,
+            seen: 0,
             reading: false,
             asked_again: false,
             saved: BTreeMap::new(),
@@ -116,7 +119,8 @@ impl Matcher {
 
     fn build(&mut self, context: &mut Context<Self>) {
         self.reading = true;
-        let built: Pin<Box<dyn Future<Output = Built>>> = Box::pin(build(self.database.clone()));
+        let built: Pin<Box<dyn Future<Output = Built>>> =
+            Box::pin(build(self.database.clone(), self.seen));
         context.spawn(built.into_actor(self).map(Self::take_over));
     }
 
@@ -176,6 +180,14 @@ impl Matcher {
             tracing::warn!(
                 "the list of changes was cut off too early, or the database is an older copy; everything is read again"
             );
+            // What it would answer is of a database that may be gone, and nothing corrects that.
+            matcher.seen = matcher
+                .watermark
+                .take()
+                .max(Some(matcher.seen))
+                .unwrap_or_default();
+            matcher.saved.clear();
+            matcher.guard.starting(NotReady);
             matcher.build(context);
             return;
         }
@@ -319,9 +331,11 @@ impl Handler<FilmsSaved> for Matcher {
     }
 }
 
-/// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before.
-async fn build(database: Database) -> Built {
-    database.write(sequence::reach_clock).await?;
+/// Reads everything. What is committed meanwhile may be read or not: the watermark was taken before. No number up to `seen` is given
+/// again.
+async fn build(database: Database, seen: i64) -> Built {
+    let raise = move |conn: &mut _| sequence::raise(conn, seen);
+    database.write(raise).await?;
     let mut after = Some(i32::MIN);
     while let Some(from) = after {
         let normalise = move |conn: &mut _| preferences::normalise(conn, from, PREFERENCES);

@@ -16,7 +16,7 @@ use crate::{
     store::{
         backlog::Work,
         films::{self, FilmFacts},
-        reconcile::{self, FilmToSave, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
+        reconcile::{self, FilmToSave, NO_KEYWORD, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
     },
 };
 
@@ -83,7 +83,7 @@ impl Recommender {
                 // What older deployments stored may be no keyword; it never matched anything.
                 None => Seen {
                     found: Arc::default(),
-                    watermark: i64::MAX,
+                    watermark: NO_KEYWORD,
                 },
             };
             let (text, terms) = (text.to_owned(), self.terms());
@@ -130,7 +130,7 @@ impl Recommender {
             Ok(keyword) => self.films_matching(&keyword).await?,
             Err(_) => Seen {
                 found: Arc::default(),
-                watermark: i64::MAX,
+                watermark: NO_KEYWORD,
             },
         };
         let terms = self.terms();

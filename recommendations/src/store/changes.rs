@@ -9,6 +9,8 @@ use super::{NewRow, schema::changes, sequence};
 
 const FILM: &str = "film";
 const PREFERENCE: &str = "preference";
+/// Numbers that were passed over, from the one that the keyword names to that of the row, both not included.
+const GAP: &str = "gap";
 
 /// Something that changed. How it is now has to be looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,37 @@ pub fn record_preference(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Puts down that the numbers between `from` and `to` were passed over.
+pub(super) fn record_gap(
+    conn: &mut DbConnection,
+    from: i64,
+    to: i64,
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    diesel::insert_into(changes::table)
+        .values((
+            changes::seq.eq(to),
+            changes::kind.eq(GAP),
+            changes::keyword.eq(from.to_string()),
+            changes::created_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Whether this database has never given number `seq`, as a copy of it that is gone has.
+pub(super) fn is_passed_over(conn: &mut DbConnection, seq: i64) -> QueryResult<bool> {
+    let from: Option<String> = changes::table
+        .filter(changes::seq.gt(seq))
+        .filter(changes::kind.eq(GAP))
+        .order(changes::seq)
+        .select(changes::keyword.assume_not_null())
+        .first(conn)
+        .optional()?;
+    let from = from.and_then(|from| from.parse::<i64>().ok());
+    Ok(from.is_some_and(|from| from < seq))
 }
 
 /// A change with its number.
@@ -142,10 +175,12 @@ pub fn user_changes_after(
     Ok(typed.collect())
 }
 
-/// Whether changes after number `seq` may have been cut off, so that the list has a gap. To be
-/// asked after the list was read.
+/// Whether the list does not lead on from number `seq`: changes after it may have been cut off, or it is a number of a copy of the
+/// database that is gone. To be asked after the list was read.
 pub fn lost_after(conn: &mut DbConnection, seq: i64) -> QueryResult<bool> {
-    Ok(sequence::trimmed(conn)? > seq)
+    Ok(sequence::trimmed(conn)? > seq
+        || sequence::current(conn)? < seq
+        || is_passed_over(conn, seq)?)
 }
 
 /// Cuts off all changes but the newest `keep`; returns how many went.

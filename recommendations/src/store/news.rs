@@ -56,7 +56,7 @@ pub fn news(
     // Before the list, so that every change up to it is on the list.
     let current = sequence::current(conn)?;
     let (listed, end) = changes::page_after(conn, watermark, limit)?;
-    let lost = current < watermark || changes::lost_after(conn, watermark)?;
+    let lost = changes::lost_after(conn, watermark)?;
     let last = listed.last().map_or(watermark, |(seq, _)| *seq);
     let through = end.unwrap_or(last.max(current));
     let (mut pairs, mut last_of_film) = (BTreeSet::new(), HashMap::new());

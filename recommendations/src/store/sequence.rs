@@ -4,6 +4,7 @@ use diesel::{prelude::*, result::Error};
 use storage::{DbConnection, each_backend};
 
 use super::{
+    changes,
     schema::sequences::dsl::{name, sequences, value},
     versions,
 };
@@ -13,16 +14,28 @@ const TRIMMED: &str = "trimmed";
 const NORMALISED: &str = "normalised";
 const RULES: &str = "rules";
 
-/// Goes on from the wall clock if the last number is behind it. To be called when a program starts, and when the numbers
-/// have gone back.
+/// Raises the last number to the wall clock, and above `seen`, a number that was given earlier. To be called in a transaction when a
+/// program starts, and when the numbers have gone back.
 ///
 /// A database that was restored from a backup would otherwise give numbers that the events of changes after
-/// the backup have had, and catalogs would take the new events for old ones.
-pub fn reach_clock(conn: &mut DbConnection) -> QueryResult<()> {
-    let now = versions::now().and_utc().timestamp_micros();
-    let behind = sequences.filter(name.eq(CHANGES)).filter(value.lt(now));
-    diesel::update(behind).set(value.eq(now)).execute(conn)?;
+/// the backup have had, and catalogs would take the new events for old ones. The list of changes tells which numbers were
+/// passed over: a replica whose last number is one of them knows changes that are gone.
+pub fn raise(conn: &mut DbConnection, seen: i64) -> QueryResult<()> {
+    // Before anything is read, as by all who take a number.
+    advance(conn, 0)?;
+    let (last, now) = (current(conn)?, versions::now());
+    let reached = now.and_utc().timestamp_micros();
+    let reached = reached.max(seen.saturating_add(1));
+    if last < reached {
+        changes::record_gap(conn, last, reached, now)?;
+        set(conn, CHANGES, reached)?;
+    }
     Ok(())
+}
+
+/// As [`raise`], for the start of a program.
+pub(super) fn reach_clock(conn: &mut DbConnection) -> QueryResult<()> {
+    conn.transaction(|conn| raise(conn, 0))
 }
 
 /// Takes the next `count` numbers, at least one, and returns the first of them.

@@ -1,10 +1,12 @@
 //! Updates may come late, twice, or without a version.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeSet;
 
-use diesel::connection::SimpleConnection;
-use proto::recommendations::FilmUpdate;
-use recommendations::system::Tuning;
+use diesel::{Connection, QueryResult, RunQueryDsl, connection::SimpleConnection, sql_query};
+use proto::recommendations::{FilmUpdate, recommendations_server::Recommendations};
+use recommendations::{store, system::Tuning};
+use storage::testing::TestDatabase;
+use tonic::Request;
 
 use crate::support::{Replica, blocking, film, on_every_database, until};
 
@@ -87,18 +89,28 @@ fn an_update_without_a_version_counts_as_it_comes() {
     });
 }
 
-/// Puts an older copy in place of the database: without films, and without the preferences of others than user 1.
-async fn restore(replica: &Replica, backup: i64) {
-    for restored in [
-        "DELETE FROM outbox",
-        "DELETE FROM recommendations",
-        "DELETE FROM films",
-        "DELETE FROM prefs WHERE user_id <> 1",
-        &format!("DELETE FROM changes WHERE seq > {backup}"),
-        &format!("UPDATE sequences SET value = {backup} WHERE name = 'changes'"),
-    ] {
-        replica.execute(restored).await;
-    }
+/// Puts an older copy in place of the database, at once: without films, and without the preferences of others than user 1. If
+/// `starts`, another replica has started over it before anybody looks.
+fn restore(database: &TestDatabase, backup: i64, starts: bool) {
+    blocking(database, move |conn| {
+        let restored: QueryResult<()> = conn.transaction(|conn| {
+            for restored in [
+                &format!("UPDATE sequences SET value = {backup} WHERE name = 'changes'"),
+                "DELETE FROM outbox",
+                "DELETE FROM recommendations",
+                "DELETE FROM films",
+                "DELETE FROM prefs WHERE user_id <> 1",
+                &format!("DELETE FROM changes WHERE seq > {backup}"),
+            ] {
+                sql_query(restored).execute(conn)?;
+            }
+            match store::migrations().fill {
+                Some(fill) if starts => fill(conn),
+                _ => Ok(()),
+            }
+        });
+        restored.unwrap();
+    });
 }
 
 /// The numbers that the events of later changes had are not given again.
@@ -113,7 +125,7 @@ fn a_database_that_was_restored_from_a_backup_gives_no_number_twice() {
         }
         let published = replica.events().await.last().unwrap().seq;
         assert!(published > backup);
-        restore(&replica, backup).await;
+        restore(&database, backup, false);
         replica.stop().await;
 
         let replica = Replica::start(&database, &Tuning::default()).await;
@@ -135,34 +147,60 @@ fn a_database_that_was_restored_from_a_backup_gives_no_number_twice() {
     });
 }
 
-/// As a dump that is loaded into a server's database while the program runs.
+/// As a dump that is loaded into a server's database while the programs run.
 #[test]
-fn a_database_that_is_restored_under_a_running_replica_is_read_again() {
-    on_every_database("versions_restored_under", async |database| {
-        let replica = Replica::start(&database, &Tuning::default()).await;
-        replica.follow(1, "train").await;
-        let backup = replica.number(LAST_NUMBER).await;
-        replica.follow(2, "train").await;
-        replica.save(film("f1", "Train", 1)).await;
-        let published = replica.events().await.last().unwrap().seq;
-        restore(&replica, backup).await;
-        until("the numbers are above those before", async || {
-            replica.number(LAST_NUMBER).await > published
-        })
-        .await;
-        let versions = AtomicI64::new(2);
-        until(
-            "nobody is recommended what they do not follow",
-            async || {
-                let version = versions.fetch_add(2, Ordering::Relaxed);
-                replica.save(film("f1", "Bus", version)).await;
-                replica.save(film("f1", "Train", version + 1)).await;
-                replica.recommended(2).await.is_empty()
-            },
-        )
-        .await;
-        assert_eq!(replica.recommended(1).await, ["f1"]);
-        replica.consistent().await;
-        replica.stop().await;
-    });
+fn a_database_that_is_restored_under_running_replicas_is_read_again_by_each() {
+    for starts in [false, true] {
+        on_every_database("versions_restored_under", async |database| {
+            let replica = Replica::start(&database, &Tuning::default()).await;
+            let other = Replica::start(&database, &Tuning::default()).await;
+            replica.follow(1, "train").await;
+            let backup = replica.number(LAST_NUMBER).await;
+            replica.follow(2, "train").await;
+            replica.save(film("f1", "Train", 1)).await;
+            let published = replica.events().await.last().unwrap().seq;
+            let knows = async |replica: &Replica, films| {
+                replica.keywords(1).await == [("train".to_owned(), Some(films))]
+            };
+            for replica in [&replica, &other] {
+                until("the film is known", async || knows(replica, 1).await).await;
+            }
+            restore(&database, backup, starts);
+            for replica in [&replica, &other] {
+                until("it is read again", async || knows(replica, 0).await).await;
+            }
+            assert!(replica.number(LAST_NUMBER).await > published);
+            for (replica, id) in [(&replica, "f1"), (&other, "f2")] {
+                replica.save(film(id, "Train", 2)).await;
+            }
+            assert_eq!(replica.recommended(1).await, ["f2", "f1"]);
+            assert!(other.recommended(2).await.is_empty());
+            replica.consistent().await;
+            other.stop().await;
+            replica.stop().await;
+        });
+    }
+}
+
+/// Nothing would correct later what is written by preferences that are gone.
+#[test]
+fn a_film_that_is_saved_while_a_restored_database_is_read_again_is_for_those_who_follow() {
+    for starts in [false, true] {
+        on_every_database("versions_restored_save", async |database| {
+            let replica = Replica::start(&database, &Tuning::default()).await;
+            replica.follow(1, "train").await;
+            let backup = replica.number(LAST_NUMBER).await;
+            replica.follow(2, "train").await;
+            replica.save(film("f1", "Train", 1)).await;
+            restore(&database, backup, starts);
+            until("the film is saved", async || {
+                let film = Request::new(film("f1", "Train", 2));
+                replica.service.process_film_update(film).await.is_ok()
+            })
+            .await;
+            let expected = BTreeSet::from([(1, "f1".to_owned())]);
+            assert_eq!(replica.consistent().await, expected);
+            replica.stop().await;
+        });
+    }
 }

@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Corrections {
     /// Answers older than this cannot be corrected.
     reaches_back_to: i64,
+    /// Answers that are not older than this were made from a copy of the database that is gone.
+    reaches_to: i64,
     /// The numbers of the changes and their users, in order.
     changes: Vec<(i64, UserId)>,
     /// The keywords of those users, as they are now.
@@ -35,6 +37,7 @@ impl Corrections {
     ) -> QueryResult<Self> {
         let mut corrections = Self {
             reaches_back_to: place.trimmed,
+            reaches_to: place.first,
             changes: Vec::new(),
             keywords: HashMap::new(),
         };
@@ -43,7 +46,7 @@ impl Corrections {
         }
         let lag = terms.limits.lag;
         corrections.changes = changes::user_changes_after(conn, oldest, lag as i64 + 1)?;
-        if corrections.changes.len() > lag {
+        if corrections.changes.len() > lag || changes::is_passed_over(conn, oldest)? {
             corrections.reaches_back_to = i64::MAX;
             return Ok(corrections);
         }
@@ -62,7 +65,7 @@ impl Corrections {
         words: &FilmWords,
         seen: &'a Seen<Vec<UserId>>,
     ) -> Option<Cow<'a, [UserId]>> {
-        if self.reaches_back_to > seen.watermark {
+        if !(self.reaches_back_to..self.reaches_to).contains(&seen.watermark) {
             return None;
         }
         let mut users = Cow::Borrowed(&*seen.found);

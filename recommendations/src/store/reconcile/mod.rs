@@ -33,6 +33,9 @@ pub struct Seen<T> {
     pub watermark: i64,
 }
 
+/// The watermark of an answer that no change makes old: what is no keyword matches nothing.
+pub const NO_KEYWORD: i64 = i64::MAX;
+
 /// How much one transaction does at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use proto::{FilmId, UserId};
 use storage::DbConnection;
 
-use super::{Effects, Outcome, Seen, Terms};
+use super::{Effects, NO_KEYWORD, Outcome, Seen, Terms};
 use crate::{
     matching::{Keyword, matches},
     store::{
@@ -86,12 +86,15 @@ pub fn continue_preference(
     settle(conn, user, &keyword, &after, seen, &changed, terms)
 }
 
-/// The films that changed after the number `watermark`, or `None` if they are more than `lag`.
+/// The films that changed after the number `watermark`, or `None` if they are more than `lag`, or cannot be told.
 pub fn changed_films(
     conn: &mut DbConnection,
     watermark: i64,
     lag: usize,
 ) -> QueryResult<Option<HashSet<FilmId>>> {
+    if watermark == NO_KEYWORD {
+        return Ok(Some(HashSet::new()));
+    }
     let changed = changes::films_after(conn, watermark, lag as i64 + 1)?;
     if changed.len() > lag || changes::lost_after(conn, watermark)? {
         return Ok(None);
