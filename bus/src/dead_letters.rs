@@ -84,10 +84,7 @@ fn shrink(letter: &mut Event) -> bool {
     let whole = letter.payload.len();
     let count = letter.headers.len();
     if whole > 0 {
-        if letter.header(TRUNCATED_HEADER).is_none() {
-            let header = (TRUNCATED_HEADER.into(), whole.to_string());
-            letter.headers.push(header);
-        }
+        say_it_is_cut(letter);
         letter.payload.truncate(whole / 2);
         return true;
     }
@@ -103,7 +100,8 @@ fn shrink(letter: &mut Event) -> bool {
 /// `event` as a dead letter: the same key, payload and headers, and why it is one.
 ///
 /// What comes from other producers can be so large that it does not fit with the further headers;
-/// it is cut then, for it must not stop those behind it.
+/// it is cut then, for it must not stop those behind it. An event that was cut before, as a dead letter that was put back, still
+/// says how large it was at first.
 fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
     let one_line = |text: &str, max: usize| -> String {
         text.chars()
@@ -122,6 +120,9 @@ fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
         key: event.key.clone(),
         payload: event.payload.clone(),
     };
+    if let Some(whole) = cut_from(event) {
+        letter.headers.push((TRUNCATED_HEADER.into(), whole));
+    }
     let ours = letter.headers.len();
     letter.headers.extend(
         event
@@ -137,11 +138,24 @@ fn dead_letter(event: &Event, origin: Position, reason: &str) -> Event {
     letter.headers.truncate(ours);
     let room = MAX_EVENT_BYTES.saturating_sub(letter.size() - letter.payload.len() + 100);
     if letter.payload.len() > room {
-        let whole = letter.payload.len().to_string();
-        letter.headers.push((TRUNCATED_HEADER.into(), whole));
+        say_it_is_cut(&mut letter);
         letter.payload.truncate(room);
     }
     letter
+}
+
+/// Says how large the payload is before it is cut, unless it was cut before.
+fn say_it_is_cut(letter: &mut Event) {
+    if letter.header(TRUNCATED_HEADER).is_none() {
+        let whole = letter.payload.len().to_string();
+        letter.headers.push((TRUNCATED_HEADER.into(), whole));
+    }
+}
+
+/// How large an event says that it was before it was cut, if that may be so: any producer may send the header.
+fn cut_from(event: &Event) -> Option<String> {
+    let said = event.header(TRUNCATED_HEADER)?.parse::<usize>().ok()?;
+    (said > event.payload.len()).then(|| said.to_string())
 }
 
 #[cfg(test)]
@@ -192,6 +206,34 @@ mod tests {
             assert_ne!(same.next().unwrap().1, "of old", "{name}");
             assert_eq!(same.next(), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_event_that_was_cut_before_still_says_how_large_it_was() {
+        let cut = |said: &str, len| Event {
+            payload: vec![7; len],
+            headers: vec![("marquee-truncated-from".into(), said.into())],
+            ..event()
+        };
+        let kept = |event| {
+            let letter = dead_letter(&event, ORIGIN, "why");
+            assert_eq!(letter.check(), Ok(()));
+            let headers = letter.headers.into_iter();
+            let ours = headers.filter(|(name, _)| name == "marquee-truncated-from");
+            let said: Vec<_> = ours.map(|(_, said)| said).collect();
+            (said, letter.payload.len())
+        };
+        assert_eq!(kept(cut("590", 295)), (vec!["590".to_owned()], 295));
+        for said in ["", "many", "-1", "295", "100"] {
+            assert_eq!(kept(cut(said, 295)), (vec![], 295), "{said}");
+        }
+        let (said, len) = kept(cut("9000000", MAX_EVENT_BYTES));
+        assert_eq!(said, ["9000000"], "it is cut once more");
+        assert!(len < MAX_EVENT_BYTES);
+
+        let mut letter = dead_letter(&cut("590", 295), ORIGIN, "why");
+        while shrink(&mut letter) {}
+        assert_eq!(letter.header("marquee-truncated-from"), Some("590"));
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub(super) async fn show(
     };
     let (film, known) = futures::join!(get(&context, &id), known);
     let why = known.as_ref().map(|known| marks::why(known, &id));
-    let view = FilmView::new(&film?, why.unwrap_or_default());
+    let mut film = film?;
+    // Right after an edit the catalog's flag may still be that of before, so the page gives the user's own reasons only.
+    film.is_recommended &= !context.is_told_something();
+    let view = FilmView::new(&film, why.unwrap_or_default());
     let recommended = known.map(|known| known.counts);
     context.show(
         StatusCode::OK,

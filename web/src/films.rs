@@ -1,7 +1,7 @@
 //! The list of all films, with the marks of those that are for the visitor.
 
 use actix_web::{HttpResponse, http::StatusCode};
-use proto::FilmId;
+use proto::{FilmId, genres::folded_genres, text::fold};
 
 use super::{
     form::Form,
@@ -27,6 +27,8 @@ const LONGEST_YEAR: usize = 4;
 const LONGEST_TEXT: usize = 300;
 /// How many texts that a list is not limited to are told of.
 const MOST_IGNORED: usize = 4;
+/// How many texts are compared with those that the list is limited to.
+const MOST_COMPARED: usize = 8;
 /// How long loading the sample may take.
 const SAMPLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -81,9 +83,18 @@ fn filter(context: &RequestContext) -> (Filter, Vec<Filter>) {
         genre: genres.next().unwrap_or_default().genre,
         ..years.next().unwrap_or_default()
     });
-    let mut ignored: Vec<_> = keywords.chain(genres).chain(years).collect();
-    ignored.truncate(MOST_IGNORED);
+    let ignored = keywords.chain(genres).chain(years);
+    let ignored = ignored.take(MOST_COMPARED);
+    let ignored = ignored.filter(|ignored| !is_same(ignored, &filter));
+    let ignored = ignored.take(MOST_IGNORED).collect();
     (filter, ignored)
+}
+
+/// Whether a list that is limited to `filter` is limited to the one text of `other`, in whatever spelling.
+fn is_same(other: &Filter, filter: &Filter) -> bool {
+    fold(&other.keyword) == fold(&filter.keyword)
+        && (other.genre.is_empty() || folded_genres(&other.genre) == folded_genres(&filter.genre))
+        && (other.year.is_empty() || other.year == filter.year)
 }
 
 /// Makes a list from what the services say now.

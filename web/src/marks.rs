@@ -104,12 +104,12 @@ impl Marks {
             } else {
                 String::new()
             },
-            follow: match keyword {
-                "" => String::new(),
-                keyword => {
-                    let followed = known.and_then(|known| known.followed.as_deref());
-                    templates().follow(&FollowMark::new(keyword, followed))?
-                }
+            // A keyword that the user may follow already is not offered.
+            follow: if keyword.is_empty() || unavailable {
+                String::new()
+            } else {
+                let followed = known.and_then(|known| known.followed.as_deref());
+                templates().follow(&FollowMark::new(keyword, followed))?
             },
             films: marks,
             page: OnceLock::new(),

@@ -156,7 +156,8 @@ fn is_of_the_server(path: &str) -> bool {
 }
 
 /// Answers a request that is no message of its type with `INVALID_ARGUMENT`: tonic says `INTERNAL`, which callers take for a fault of the
-/// service. tonic tells no cause besides the words.
+/// service. tonic tells no cause besides the words. A handler that passed on such an `INTERNAL` of another service would blame its caller, too;
+/// none does: handlers make their answers from errors of their own.
 fn blame_caller(response: http::Response<Body>) -> http::Response<Body> {
     const UNREADABLE: &str = "failed to decode Protobuf message";
     match Status::from_header_map(response.headers()) {

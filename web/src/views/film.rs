@@ -241,8 +241,11 @@ fn shown_rating(rating: f64) -> String {
         let shown = format!("{rating:.decimals$}");
         let is_false = !is_end(rating) && shown.parse().is_ok_and(is_end);
         if !is_false {
-            // A negative zero is zero.
-            return shown.trim_start_matches('-').to_owned();
+            // Only a zero loses its sign: films of older deployments may have ratings below zero.
+            return match shown.strip_prefix('-') {
+                Some(zero) if zero.parse() == Ok(0.0) => zero.to_owned(),
+                _ => shown,
+            };
         }
     }
     if rating < MAX_RATING / 2.0 {
@@ -288,6 +291,10 @@ mod tests {
         for (rating, shown) in [
             (0.0, "0.0"),
             (-0.0, "0.0"),
+            (-0.5, "-0.5"),
+            (-0.04, "-0.04"),
+            (-0.0004, "nearly 0"),
+            (-10.0, "-10.0"),
             (0.05, "0.1"),
             (0.04, "0.04"),
             (0.004, "0.004"),

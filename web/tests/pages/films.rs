@@ -1,6 +1,6 @@
 //! The wall of films, one film, its cover.
 
-use crate::site::Site;
+use crate::site::{Site, eventually};
 
 #[tokio::test]
 async fn an_empty_catalogue_offers_the_sample_and_loads_it() {
@@ -324,6 +324,11 @@ async fn what_a_list_is_not_limited_to_is_told() {
         ("/?genre=Crime&year=1995", 2, None),
         ("/?keyword=war&genre=%20&year=", 2, None),
         ("/?keyword=&genre=Crime", 2, None),
+        ("/?genre=Crime&genre=crime", 2, None),
+        ("/?genre=Crime&genre=CRIME&genre=Drama", 2, Some("Drama")),
+        ("/?year=1995&year=1995&genre=crime", 2, None),
+        ("/?keyword=war&keyword=WAR", 2, None),
+        ("/?keyword=war&keyword=War&genre=crime", 2, Some("crime")),
     ] {
         let page = browser.get(path).await;
         let (body, text) = (&page.body, page.text());
@@ -339,6 +344,42 @@ async fn what_a_list_is_not_limited_to_is_told() {
     let body = browser.get("/?keyword=war&genre=Crime").await.body;
     let link = r#"<a href="/?genre=Crime">Crime</a>"#;
     assert!(body.contains(link), "{body}");
+}
+
+#[tokio::test]
+async fn the_page_after_an_edit_does_not_say_that_the_film_is_recommended_to_others() {
+    let site = Site::start().await;
+    let browser = site.browser();
+    site.recommendations.follow(1, "heist");
+    let film = browser.add_film("Heat", "1995", "Crime", "A heist.").await;
+    eventually("the film is recommended", async || {
+        let page = browser.get(&film).await;
+        page.text().contains("because you follow heist")
+    })
+    .await;
+    let edit = format!("{film}/edit");
+    let fields = [
+        ("title", "Heat"),
+        ("release_year", "1995"),
+        ("description", "A robbery."),
+    ];
+    let edited = browser.submit(&edit, &edit, &fields).await;
+    assert_eq!(edited.location(), film);
+    // The catalog has not heard of it yet.
+    let id = film.strip_prefix("/movie/").unwrap();
+    site.catalog
+        .edit(id, |film| film.is_recommended = Some(true));
+    let page = browser.get(&film).await;
+    assert_eq!(page.flash(), Some("Heat was edited."));
+    let text = page.text();
+    assert!(!text.contains("recommended"), "{text}");
+    site.catalog
+        .edit(id, |film| film.is_recommended = Some(true));
+    let text = browser.get(&film).await.text();
+    assert!(
+        text.contains("This film is recommended to others."),
+        "{text}"
+    );
 }
 
 #[tokio::test]

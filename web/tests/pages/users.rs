@@ -72,6 +72,25 @@ async fn the_list_of_a_keyword_offers_to_follow_it_to_those_who_do_not() {
 }
 
 #[tokio::test]
+async fn a_keyword_is_not_offered_while_it_is_unknown_whether_it_is_followed() {
+    let site = start().await;
+    let browser = site.browser();
+    browser.add_film("War", "1995", "Crime", "").await;
+    let path = "/?keyword=war";
+    site.recommendations.follow(2, "war");
+    let one = text(&browser, path, Some(1)).await;
+    assert!(one.contains("Follow “war”"), "{one}");
+    // The list is kept, and whether the other user follows the keyword cannot be asked.
+    site.recommendations.fall_silent();
+    let two = text(&browser, path, Some(2)).await;
+    let unavailable = "Recommendations are unavailable at the moment.";
+    assert!(two.contains("War") && two.contains(unavailable), "{two}");
+    assert!(!two.contains("ollow “"), "{two}");
+    let visitor = text(&browser, path, None).await;
+    assert!(visitor.contains("Follow “war”"), "{visitor}");
+}
+
+#[tokio::test]
 async fn each_user_sees_own_marks_on_the_page_that_all_share() {
     let site = start().await;
     let browser = site.browser();

@@ -139,15 +139,16 @@ impl Stream {
                      not acknowledged will soon be dropped: {WHAT_TO_DO}"
                 );
             }
-            (Some(lost_messages), _) => {
-                let consumer = &self.state.lost_by;
-                tracing::warn!(
-                    stream,
-                    consumer,
-                    lost_messages,
-                    "the durable consumer {consumer} of the stream {stream} is so far behind that {lost_messages} messages \
-                     which it has not acknowledged were dropped: {WHAT_TO_DO}"
-                );
+            (Some(_), _) => {
+                for (consumer, lost_messages) in std::mem::take(&mut self.state.lost_by) {
+                    tracing::warn!(
+                        stream,
+                        consumer,
+                        lost_messages,
+                        "the durable consumer {consumer} of the stream {stream} is so far behind that {lost_messages} messages \
+                         which it has not acknowledged were dropped: {WHAT_TO_DO}"
+                    );
+                }
             }
         }
         let shown = |at: Instant| now < at + LOSS_SHOWN;
@@ -272,6 +273,17 @@ mod tests {
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Lines {
+        /// Takes what this thread logs.
+        fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+            let lines = Self::default();
+            let writer = lines.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || writer.clone());
+            let guard = tracing::subscriber::set_default(subscriber.finish());
+            (lines, guard)
+        }
+
         fn take(&self) -> String {
             let bytes = std::mem::take(&mut *self.0.lock().unwrap());
             String::from_utf8(bytes).unwrap()
@@ -289,12 +301,17 @@ mod tests {
         }
     }
 
-    /// A stream that keeps ten messages, with two durable consumers: one that takes everything, and one that takes nothing.
-    fn stream_of_ten(data_dir: &Path) -> Stream {
+    /// The number and the name of the consumers of a test.
+    const DILIGENT: (u32, &str) = (1, "diligent");
+    const SLOW: (u32, &str) = (2, "slow");
+    const ASLEEP: (u32, &str) = (3, "asleep");
+
+    /// A stream that keeps ten messages, with durable consumers, of which "diligent" takes everything and others nothing.
+    fn stream_of_ten(data_dir: &Path, consumers: &[(u32, &str)]) -> Stream {
         let folder = Folder::open(data_dir).unwrap();
         let config: StreamConfig = json::parse(br#"{"name": "S", "max_msgs": 10}"#).unwrap();
         let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
-        for (id, name) in [(1, "diligent"), (2, "slow")] {
+        for (id, name) in consumers.iter().copied() {
             let config = json!({"durable_name": name, "ack_policy": "explicit"});
             let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
             let saved = SavedConsumer::new(id, config.checked().unwrap(), 0, 0);
@@ -315,23 +332,23 @@ mod tests {
                 len: 1,
             };
             stream.state.add(seq, "S", position, json::now(), 100);
-            let diligent = stream.state.consumers.get_mut("diligent").unwrap();
-            let next = diligent.next(&stream.state.messages).unwrap();
-            diligent.handed_out(next, Instant::now());
-            diligent.acknowledge(seq);
+            take_one(stream, "diligent");
         }
+    }
+
+    fn take_one(stream: &mut Stream, consumer: &str) {
+        let consumer = stream.state.consumers.get_mut(consumer).unwrap();
+        let next = consumer.next(&stream.state.messages).unwrap();
+        let seq = next.seq;
+        consumer.handed_out(next, Instant::now());
+        consumer.acknowledge(seq);
     }
 
     #[test]
     fn the_consumer_that_loses_messages_is_named_before_and_after() {
         let dir = tempfile::tempdir().unwrap();
-        let mut stream = stream_of_ten(dir.path());
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone());
-        let _log = tracing::subscriber::set_default(subscriber.finish());
+        let mut stream = stream_of_ten(dir.path(), &[DILIGENT, SLOW]);
+        let (lines, _log) = Lines::of_this_thread();
         let mut now = Instant::now();
         let mut look = |stream: &mut Stream| {
             assert!(stream.next_lag_check().is_some_and(|at| at <= now));
@@ -354,5 +371,37 @@ mod tests {
             "{told}"
         );
         assert_eq!(look(&mut stream), "");
+    }
+
+    #[test]
+    fn each_consumer_that_loses_messages_is_named_with_its_own_losses_unless_it_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stream = stream_of_ten(dir.path(), &[DILIGENT, SLOW, ASLEEP]);
+        let (lines, _log) = Lines::of_this_thread();
+        let begin = Instant::now();
+        store(&mut stream, 12);
+        for _ in 0..3 {
+            take_one(&mut stream, "slow");
+        }
+        store(&mut stream, 5);
+        stream.watch_lag(begin);
+        let told = lines.take();
+        let told: Vec<_> = told.lines().collect();
+        assert_eq!(told.len(), 2, "{told:#?}");
+        for (line, (consumer, lost)) in told.iter().zip([("asleep", 7), ("slow", 4)]) {
+            let said = format!(
+                "the durable consumer {consumer} of the stream S is so far behind that {lost} messages"
+            );
+            assert!(line.contains(&said), "{line}");
+            assert!(line.contains(&format!("lost_messages={lost}")), "{line}");
+        }
+
+        store(&mut stream, 2);
+        let deleted = Change::ConsumerDeleted("slow".into());
+        stream.state.apply(deleted, begin);
+        stream.watch_lag(begin + WARNING_INTERVAL);
+        let told = lines.take();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("asleep") && told.contains("lost_messages=2"));
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct State {
     pub(super) limits: Limits,
     /// Messages that were given up before a durable consumer had acknowledged them.
     pub(super) lost: u64,
-    /// The durable consumer that lost the last of them.
-    pub(super) lost_by: String,
+    /// Of these, how many each durable consumer lost since they were last told. A deleted consumer is not among them.
+    pub(super) lost_by: BTreeMap<String, u64>,
     retention: Retention,
 }
 
@@ -65,7 +65,7 @@ impl State {
         State {
             limits: Limits::of(&config, &retention),
             lost: 0,
-            lost_by: String::new(),
+            lost_by: BTreeMap::new(),
             retention,
             config,
             created,
@@ -204,7 +204,10 @@ impl State {
         for consumer in self.consumers.values_mut() {
             if consumer.is_durable() && consumer.awaits(seq, &subject) {
                 is_lost = true;
-                self.lost_by.clone_from(&consumer.config.name);
+                *self
+                    .lost_by
+                    .entry(consumer.config.name.clone())
+                    .or_default() += 1;
             }
             consumer.message_removed(seq, &subject);
         }
@@ -224,6 +227,7 @@ impl State {
     /// Counts what cannot be counted while a log is replayed.
     pub(super) fn end_replay(&mut self) {
         self.lost = 0;
+        self.lost_by.clear();
         for consumer in self.consumers.values_mut() {
             consumer.recount(&self.messages);
         }
@@ -286,6 +290,7 @@ impl State {
             }
             Change::ConsumerDeleted(name) => {
                 self.consumers.remove(&name);
+                self.lost_by.remove(&name);
             }
         }
     }
