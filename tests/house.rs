@@ -189,7 +189,7 @@ mod tests {
         (
             "recommendations/src/actors/backlog_worker.rs",
             "while ",
-            "a round, which ends when each film that waits has had a step",
+            "a round, which ends when nothing waits but what has failed, and reports and trims as it lasts",
         ),
         (
             "recommendations/src/actors/matcher.rs",

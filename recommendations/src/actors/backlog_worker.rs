@@ -36,6 +36,9 @@ const FILMS_BETWEEN_PREFERENCES: i64 = 1;
 /// How often it looks for work of other replicas, and whether it holds the lease.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// After what time without another failure what has failed has another try in the same round.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often the list of changes is cut, and to which length.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 const KEPT_CHANGES: i64 = 100_000;
@@ -45,6 +48,7 @@ pub struct BacklogWorker {
     guard: ChildGuard,
     duty: Duty,
     backoff: Backoff,
+    /// When the list of changes was cut last.
     trimmed: Instant,
     /// A round is under way; asked for another, it begins one right after it.
     is_busy: bool,
@@ -59,6 +63,7 @@ struct Duty {
     database: Database,
     recommender: Recommender,
     held: Held,
+    reporter: Reporter,
 }
 
 impl BacklogWorker {
@@ -69,12 +74,14 @@ impl BacklogWorker {
         recommender: Recommender,
         held: Held,
     ) -> Self {
+        let reporter = guard.reporter();
         Self {
             guard,
             duty: Duty {
                 database,
                 recommender,
                 held,
+                reporter,
             },
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             trimmed: Instant::now(),
@@ -91,8 +98,9 @@ impl BacklogWorker {
         self.timer = Some(context.notify_later(Wake, delay));
     }
 
-    fn conclude(&mut self, round: Result<usize, Error>, context: &mut Context<Self>) {
+    fn conclude(&mut self, (round, trimmed): Concluded, context: &mut Context<Self>) {
         self.is_busy = false;
+        self.trimmed = trimmed;
         let asked_again = std::mem::take(&mut self.asked_again);
         let delay = match round {
             Ok(done) => {
@@ -135,11 +143,7 @@ impl Handler<Wake> for BacklogWorker {
             return self.wake_after(LOOK_INTERVAL, context);
         }
         self.is_busy = true;
-        let trims = self.trimmed.elapsed() >= TRIM_INTERVAL;
-        if trims {
-            self.trimmed = Instant::now();
-        }
-        let round = go_round(self.duty.clone(), trims)
+        let round = go_round(self.duty.clone(), self.trimmed)
             .into_actor(self)
             .map(|round, worker, context| worker.conclude(round, context));
         context.spawn(round);
@@ -153,59 +157,96 @@ async fn contained(work: impl Future<Output = Result<(), Error>>) -> Result<(), 
     done.unwrap_or(Err(storage::Error::Panicked.into()))
 }
 
-/// Does a part of each piece of work, so that none waits for another; returns how many there were.
-async fn go_round(duty: Duty, trims: bool) -> Result<usize, Error> {
-    let mut round = Round::new(duty);
-    round.go().await?;
-    if trims {
-        let database = &round.duty.database;
-        let trimming = database.write(|conn| changes::trim(conn, KEPT_CHANGES));
-        if let Err(error) = trimming.await {
-            tracing::warn!(%error, "the list of changes could not be cut: {error}");
-        }
-    }
-    match round.failure {
-        Some(error) => Err(error),
-        None => Ok(round.done),
-    }
+/// How many steps a round has done, or why not all of them; and when the list of changes was cut last.
+type Concluded = (Result<usize, Error>, Instant);
+
+/// Works until nothing waits but what has failed.
+async fn go_round(duty: Duty, trimmed: Instant) -> Concluded {
+    let mut round = Round::new(duty, trimmed);
+    let gone = round.go().await;
+    let concluded = match (gone, round.failure) {
+        (Err(error), _) | (Ok(()), Some(error)) => Err(error),
+        (Ok(()), None) => Ok(round.done),
+    };
+    (concluded, round.trimmed)
 }
 
-/// How far a round has come. It ends when each film has had a step; preferences have one after the other as long as it lasts.
+/// How far a round has come. It ends when nothing waits but pieces of work that have failed, and lasts as long as new ones come: so
+/// failures are reported and the list of changes is cut while it lasts. A piece of which a step is done is a new one, with a new id.
 struct Round {
     duty: Duty,
+    trimmed: Instant,
     /// The last preference and the last film that had a step.
     preference: (UserId, String),
     film: i64,
+    /// How many preferences had a step since the first of them.
+    tried: usize,
     /// How many steps were done.
     done: usize,
-    /// Preferences whose step failed have no other in this round.
+    /// Preferences whose step failed: they are passed over.
     failed: HashSet<i64>,
+    failed_at: Instant,
     failure: Option<Error>,
 }
 
 impl Round {
-    fn new(duty: Duty) -> Self {
+    fn new(duty: Duty, trimmed: Instant) -> Self {
         Self {
             duty,
+            trimmed,
             preference: BEFORE_ALL,
             film: 0,
+            tried: 0,
             done: 0,
             failed: HashSet::new(),
+            failed_at: Instant::now(),
             failure: None,
         }
     }
 
     async fn go(&mut self) -> Result<(), Error> {
         while self.duty.held.is_held() {
-            let limit = match self.do_preferences().await? {
+            self.trim().await;
+            let tried = self.do_preferences().await?;
+            let limit = match tried {
                 0 => FILMS,
                 _ => FILMS_BETWEEN_PREFERENCES,
             };
-            if self.do_films(limit).await? == 0 {
+            let films = self.do_films(limit).await?;
+            self.tried += tried;
+            if self.preference != BEFORE_ALL {
+                continue;
+            }
+            // All preferences had their turn.
+            if films == 0 && self.tried == 0 {
                 break;
             }
+            self.tried = 0;
+            self.forgive(films == 0);
         }
         Ok(())
+    }
+
+    /// Has what failed tried again, if that was long ago; films only when there is no other.
+    fn forgive(&mut self, films_too: bool) {
+        if self.failure.is_none() || self.failed_at.elapsed() < RETRY_INTERVAL {
+            return;
+        }
+        self.failed.clear();
+        if films_too {
+            self.film = 0;
+        }
+    }
+
+    async fn trim(&mut self) {
+        if self.trimmed.elapsed() < TRIM_INTERVAL {
+            return;
+        }
+        self.trimmed = Instant::now();
+        let trim = |conn: &mut _| changes::trim(conn, KEPT_CHANGES);
+        if let Err(error) = self.duty.database.write(trim).await {
+            tracing::warn!(%error, "the list of changes could not be cut: {error}");
+        }
     }
 
     /// Does a step of each preference whose turn it is; returns how many were tried.
@@ -255,6 +296,8 @@ impl Round {
                 true
             }
             Err(error) => {
+                report(&self.duty.reporter, &error);
+                self.failed_at = Instant::now();
                 self.failure = Some(error);
                 false
             }

@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use recommendations::{lease::LeaseTimes, system::Tuning};
+use storage::DatabaseUrl;
 
-use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
+use crate::support::{
+    Replica, blocking, film, never_takes_over, on_every_database, small_steps, until,
+};
 
 /// Small steps, and no lease: what is left to the background stays there.
 fn leaves_the_rest() -> Tuning {
@@ -174,6 +178,54 @@ fn a_new_preference_is_finished_while_most_films_wait_to_be_matched_again() {
         assert!(films_matched < FILMS / 2, "{films_matched} came first");
         let steps = (FILMS - 10) / 10;
         assert!(films_matched >= steps - 1, "the films have a share");
+        next.stop().await;
+    });
+}
+
+/// More of them than the worker takes at once, and before all others in the order of users.
+#[test]
+fn preferences_that_fail_hold_up_no_other_and_no_film() {
+    const FAILING: i32 = 40;
+    const LAST: &str = "SELECT COUNT(*) AS number FROM recommendations WHERE user_id = 40";
+    on_every_database("fan_out_fails", async |database| {
+        let setup = Replica::start(&database, &leaves_the_rest()).await;
+        occupy_lease(&setup).await;
+        for number in 0..35 {
+            let id = format!("f{number:02}");
+            setup.save(film(&id, "Night Train", 1)).await;
+        }
+        for user in 0..=FAILING {
+            setup.follow(user, "train").await;
+        }
+        assert_eq!(setup.backlog().await, i64::from(FAILING) + 1);
+        setup.save(film("g", "Train", 1)).await;
+        let fails = match database.url() {
+            DatabaseUrl::Sqlite(_) => {
+                "CREATE TRIGGER fails BEFORE INSERT ON recommendations
+                    WHEN NEW.user_id < 40 AND NEW.film_id < 'g'
+                    BEGIN SELECT RAISE(ABORT, 'it fails'); END"
+            }
+            DatabaseUrl::Mysql(_) => {
+                "CREATE TRIGGER fails BEFORE INSERT ON recommendations FOR EACH ROW
+                    IF NEW.user_id < 40 AND NEW.film_id < 'g'
+                    THEN SIGNAL SQLSTATE '45000'; END IF"
+            }
+        };
+        let change = |statement: &'static str| {
+            blocking(&database, move |conn| conn.batch_execute(statement)).unwrap();
+        };
+        change(fails);
+        setup.stop().await;
+
+        let next = Replica::start(&database, &takes_over()).await;
+        until("what does not fail is finished", async || {
+            next.number(LAST).await == 36 && next.backlog().await == i64::from(FAILING)
+        })
+        .await;
+        assert_eq!(next.rows().await.len(), 40 * 11 + 36);
+        change("DROP TRIGGER fails");
+        next.until_backlog_is_empty().await;
+        assert_eq!(next.consistent().await.len(), 41 * 36);
         next.stop().await;
     });
 }
