@@ -54,10 +54,21 @@ impl Default for Rate {
 #[rtype(result = "()")]
 pub struct CompareAllFlags;
 
-/// Asks which version recommendations has reached. `None` if it does not answer.
+/// Asks which version recommendations has reached.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Option<i64>")]
+#[rtype(result = "Reached")]
 pub struct ReachedVersion;
+
+/// Which version recommendations has reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// This one.
+    Version(i64),
+    /// The recommendations service does not know the question.
+    Unknown,
+    /// It cannot be asked, for this reason.
+    Unavailable(String),
+}
 
 /// The actor, which compares a page of films with each [`Wake`]. Recommendations services that do not know the
 /// question are asked again in the next round.
@@ -229,15 +240,16 @@ impl Handler<CompareAllFlags> for FlagReconciler {
 }
 
 impl Handler<ReachedVersion> for FlagReconciler {
-    type Result = ResponseFuture<Option<i64>>;
+    type Result = ResponseFuture<Reached>;
 
     fn handle(&mut self, _: ReachedVersion, _: &mut Context<Self>) -> Self::Result {
         let recommendations = self.recommendations.clone();
         in_request(async move {
-            truths(recommendations, Vec::new())
-                .await
-                .ok()
-                .map(|answer| answer.0)
+            match truths(recommendations, Vec::new()).await {
+                Ok((version, _)) => Reached::Version(version),
+                Err(Trouble::Unknown) => Reached::Unknown,
+                Err(Trouble::Unavailable(reason)) => Reached::Unavailable(reason),
+            }
         })
     }
 }

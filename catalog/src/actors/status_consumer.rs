@@ -1,6 +1,6 @@
 //! Consumes the status events: reads them, has the repository apply them, and acknowledges after its
-//! answer. A version that recommendations cannot have reached makes an event a dead letter, for it
-//! would freeze the film's flag.
+//! answer. A version that recommendations has not reached makes an event a dead letter, for it would freeze the film's flag;
+//! such an event waits while recommendations cannot be asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use proto::events::{RecommendationStatus, STATUS_GROUP, STATUS_TOPIC, VERSION_HE
 use runtime::{Group, Handle};
 
 use super::{
-    flag_reconciler::{CompareAllFlags, FlagReconciler, ReachedVersion},
+    flag_reconciler::{CompareAllFlags, FlagReconciler, Reached, ReachedVersion},
     movie_repository::{ApplyFlags, MovieRepository},
 };
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     flags::Applied,
 };
 
-/// How far a version may be ahead of this machine's clock while recommendations cannot be asked which one
-/// it has reached: the clocks of two machines differ.
+/// How far a version may be ahead of this machine's clock without recommendations having told which one it has reached: the clocks of
+/// two machines differ.
 const CLOCK_TOLERANCE_MICROS: i64 = 15 * 60 * 1_000_000;
 /// How long the repository may take; the database has its own, shorter deadline.
 const APPLY_DEADLINE: Duration = Duration::from_secs(25);
@@ -55,28 +55,40 @@ impl StatusHandler {
         Self { films, reconciler }
     }
 
-    /// Reads `events`; the errors say why they are dead letters.
-    async fn read(&self, events: &[Event]) -> Vec<Result<Flag, String>> {
-        let mut flags: Vec<Result<Flag, String>> = events.iter().map(flag).collect();
+    /// Reads `events`; the errors are the verdicts on those that are not to be applied now.
+    async fn read(&self, events: &[Event]) -> Vec<Result<Flag, Verdict>> {
+        let read = events
+            .iter()
+            .map(|event| flag(event).map_err(Verdict::DeadLetter));
+        let mut flags: Vec<Result<Flag, Verdict>> = read.collect();
         let now = films::now().micros();
-        let mut limit = now;
-        let is_beyond = |flag: &Result<Flag, String>, limit| {
+        let is_beyond = |flag: &Result<Flag, Verdict>, limit| {
             let version = flag.as_ref().ok().and_then(|flag| flag.version);
             version.is_some_and(|version| version > limit)
         };
-        if flags.iter().any(|flag| is_beyond(flag, limit)) {
-            // A database that was made while its clock was ahead counts from there. All others are behind the
-            // clock, so that this is asked for next to no event.
-            let reached = self.reconciler.ask(ReachedVersion, REACHED_DEADLINE).await;
-            limit = match reached.ok().flatten() {
-                Some(reached) => now.max(reached),
-                None => now + CLOCK_TOLERANCE_MICROS,
-            };
+        if !flags.iter().any(|flag| is_beyond(flag, now)) {
+            return flags;
         }
+        // A database that was started while its clock was ahead counts from there. All others are behind the clock, so that this is
+        // asked for next to no event.
+        let tolerated = now + CLOCK_TOLERANCE_MICROS;
+        let reached = self.reconciler.ask(ReachedVersion, REACHED_DEADLINE).await;
+        let reached = reached.unwrap_or_else(|error| Reached::Unavailable(error.to_string()));
+        let unreached = Verdict::DeadLetter(format!(
+            "the header {VERSION_HEADER} is a version that recommendations has not reached"
+        ));
+        let (limit, verdict) = match reached {
+            Reached::Version(reached) => (now.max(reached), unreached),
+            Reached::Unknown => (tolerated, unreached),
+            Reached::Unavailable(reason) => {
+                let reason = format!(
+                    "the header {VERSION_HEADER} is ahead of the clock, and recommendations cannot be asked: {reason}"
+                );
+                (tolerated, Verdict::Retry(reason))
+            }
+        };
         for flag in flags.iter_mut().filter(|flag| is_beyond(flag, limit)) {
-            *flag = Err(format!(
-                "the header {VERSION_HEADER} is a version that recommendations has not reached"
-            ));
+            *flag = Err(verdict.clone());
         }
         flags
     }
@@ -93,7 +105,7 @@ impl EventHandler for StatusHandler {
         };
         let mut applied = applied.into_iter();
         let verdicts = read.into_iter().map(|flag| match flag {
-            Err(reason) => Verdict::DeadLetter(reason),
+            Err(verdict) => verdict,
             Ok(_) => match applied.next() {
                 Some(Applied::Done) => Verdict::Done,
                 Some(Applied::Never(reason)) => Verdict::DeadLetter(reason),
