@@ -53,6 +53,10 @@ impl DamageChecker {
                 // The log tells it already.
                 self.guard.blocked(self.target.take_out_of_use(&words));
             }
+            Checked::Leaks(words) => {
+                self.guard.reporter().handled(1);
+                self.guard.degraded(self.target.leaks(&words));
+            }
             Checked::Failed(reason) => {
                 self.guard.degraded(format_args!(
                     "the database could not be checked for damage: {reason}"

@@ -18,7 +18,7 @@ use diesel::{
 use crate::{
     DatabaseUrl, DbConnection,
     commits::{self, CommitNotes},
-    lost_table::LostTable,
+    lost_table::{Lost, LostTable},
     sqlite_file::{Inode, SqliteFile, is_damage},
 };
 
@@ -86,6 +86,14 @@ impl Target {
         reason
     }
 
+    /// That SQLite found pages which belong to no table, as it says in `words`, and what to do. The database stays in use.
+    pub(crate) fn leaks(&self, words: &str) -> String {
+        match &self.file {
+            Some((file, _)) => file.leaks(words),
+            None => words.to_owned(),
+        }
+    }
+
     /// What damage was found, and what to do.
     pub(crate) fn damage(&self) -> Option<&String> {
         self.damage.get()
@@ -147,12 +155,15 @@ impl Session {
         }
     }
 
-    /// Why the database cannot serve, if one of its tables is missing.
+    /// Why the database cannot serve, if one of its tables is missing, or all of it.
     pub(crate) fn lost_table(&mut self) -> Option<String> {
-        let table = self.target.lost_table.still_missing(&mut self.conn)?;
         let url = &self.target.url;
+        let loss = match self.target.lost_table.still_missing(&mut self.conn)? {
+            Lost::Table(table) => format!("has lost its table `{table}`"),
+            Lost::Database(_) => "is not on its server any more".into(),
+        };
         Some(format!(
-            "the database {url} has lost its table `{table}`: stop the program and restore a backup"
+            "the database {url} {loss}: stop the program and restore a backup"
         ))
     }
 

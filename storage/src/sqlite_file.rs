@@ -68,6 +68,15 @@ impl SqliteFile {
         }
     }
 
+    /// Says in a sentence that the database has pages which belong to no table, and how to free them.
+    pub(crate) fn leaks(&self, words: &str) -> String {
+        let name = self.path.display();
+        format!(
+            "the database `{name}` is whole, but has pages that belong to no table ({words}): stop the program, copy the database, and run \
+             `sqlite3 {name} VACUUM`"
+        )
+    }
+
     /// How a backup has to be restored.
     pub(crate) fn without_its_files(&self) -> String {
         let name = self.path.file_name().unwrap_or_default().display();

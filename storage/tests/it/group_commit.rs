@@ -18,7 +18,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use futures::{FutureExt, future::join_all};
-use storage::{Database, DbConnection, Error};
+use storage::{Command, Database, DbConnection, Error};
 use tokio::task::JoinHandle;
 
 use crate::support::{count, eventually, insert, outside, over_each};
@@ -238,13 +238,27 @@ fn a_write_that_fails_in_a_group_fails_alone() {
     });
 }
 
+/// Writes a note. Those that wait are written by one statement.
+struct Note(i64);
+
+impl Command for Note {
+    type Answer = ();
+
+    fn run(conn: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<()>> {
+        let rows = commands.iter().map(|Note(id)| format!("({id}, 'word')"));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        sql_query(format!("INSERT INTO notes (id, word) VALUES {rows}")).execute(conn)?;
+        Ok(vec![(); commands.len()])
+    }
+}
+
 #[test]
 fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
     over_each("full", async |opened| {
         let obstacle = Obstacle::before(&opened.database).await;
         let writes = (1..=5_000).map(|id| {
             let database = opened.database.clone();
-            async move { database.write(move |conn| insert(conn, id)).await }
+            async move { database.perform(Note(id)).await }
         });
         let mut writes = Box::pin(join_all(writes));
         assert!(
@@ -253,21 +267,23 @@ fn a_queue_that_is_full_refuses_and_loses_nothing_that_it_took() {
         );
         obstacle.remove().await;
         let outcomes = writes.await;
-        let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        let refused = outcomes
-            .iter()
-            .filter(|outcome| matches!(outcome, Err(Error::Overloaded)))
-            .count();
-        assert_eq!(
-            done + refused,
-            5_000,
-            "{:?}",
-            outcomes
-                .iter()
-                .find(|outcome| kind(outcome) == "unavailable")
+        let (mut done, mut late, mut refused) = (0, 0, 0);
+        for outcome in &outcomes {
+            match outcome {
+                Ok(()) => done += 1,
+                // A slow machine: its writes may still be done.
+                Err(Error::Deadline(_)) => late += 1,
+                Err(Error::Overloaded) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(refused > 0, "nothing was refused");
+        assert!(done + late >= 1_000, "only {refused} were not taken");
+        let there = opened.notes_outside();
+        assert!(
+            (done..=done + late).contains(&there),
+            "{done} are done, {late} may be, {there} are there"
         );
-        assert!(done >= 1_000, "only {done} were taken");
-        assert_eq!(opened.notes_outside(), i64::try_from(done).unwrap());
         opened.close().await;
     });
 }

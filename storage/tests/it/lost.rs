@@ -11,7 +11,7 @@ use diesel::{
     Connection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection,
     sql_query,
 };
-use runtime::{Fault, Process, Supervisor};
+use runtime::{Fault, Process, Supervisor, supervision::Health};
 use storage::{
     Database, DatabaseUrl, Error, Migrations,
     testing::{TestDatabase, databases},
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::{
     replicas::SERVICES,
-    support::{count, eventually, in_system, insert, open, outside, over_each},
+    support::{count, eventually, in_system, insert, open, outside, over_each, over_mysql},
 };
 
 /// A folder with `notes.db` as a crash leaves it: one note in the main file, others in the log.
@@ -613,12 +613,10 @@ fn damage_that_a_query_finds_takes_the_database_out_of_use() {
         let database = open(&supervisor, &url).await.unwrap();
         let sum = |conn: &mut _| count(conn, "notes WHERE word <> 'x'");
         assert!(matches!(database.read(sum).await, Err(Error::Query(_))));
-        eventually("a reason, without another query", async || {
-            not_ready(&process).contains("damaged").then_some(())
-        })
-        .await;
+        // At once: two seconds after the start the damage is found without a query, too.
         let next = database.read(|conn| count(conn, "(SELECT 1)")).await;
         assert!(matches!(next, Err(Error::Unavailable(_))), "{next:?}");
+        assert!(not_ready(&process).contains("damaged"));
     });
 }
 
@@ -684,6 +682,90 @@ fn a_database_that_has_lost_a_table_is_not_ready_until_the_table_is_back() {
         assert!(notes().await.is_err());
         assert_ne!(not_ready(), "");
         opened.close().await;
+    });
+}
+
+#[test]
+fn a_database_that_was_dropped_on_its_server_is_not_ready_until_it_is_back() {
+    over_mysql("dropped", async |opened| {
+        let url = opened.test.url().to_string();
+        let (_, name) = url.rsplit_once('/').unwrap();
+        let server = TestDatabase::mysql("admin_of_dropped").unwrap();
+        let on_server = |sql: String| outside(&server, |conn| conn.batch_execute(&sql).unwrap());
+        let notes = async || opened.database.read(|conn| count(conn, "notes")).await;
+        opened.note(1).await.unwrap();
+        assert_eq!(notes().await.unwrap(), 1);
+
+        on_server(format!("DROP DATABASE {name}"));
+        for _ in 0..8 {
+            notes().await.unwrap_err();
+        }
+        let reasons = not_ready(&opened.process);
+        assert!(reasons.contains(&url), "{reasons}");
+        assert!(reasons.contains("restore a backup"), "{reasons}");
+        opened.note(2).await.unwrap_err();
+
+        on_server(format!(
+            "CREATE DATABASE {name} CHARACTER SET utf8mb4;
+             CREATE TABLE {name}.notes (id BIGINT NOT NULL PRIMARY KEY, word VARCHAR(255) NOT NULL)"
+        ));
+        eventually("reads to work again", async || {
+            let is_back = notes().await.is_ok() && not_ready(&opened.process).is_empty();
+            is_back.then_some(())
+        })
+        .await;
+        eventually("writes to work again", async || opened.note(3).await.ok()).await;
+        assert_eq!(notes().await.unwrap(), 1);
+        opened.close().await;
+    });
+}
+
+/// A database that SQLite finds nothing wrong with but the count of its free pages.
+#[test]
+fn a_database_with_pages_that_belong_to_no_table_stays_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.db");
+    in_system(async {
+        let (database, supervisor) = start(&path).await;
+        let fill = |conn: &mut storage::DbConnection| {
+            conn.batch_execute(
+                "CREATE TABLE notes (id BIGINT NOT NULL PRIMARY KEY, word TEXT NOT NULL);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+                 INSERT INTO notes SELECT i, hex(randomblob(500)) FROM n;
+                 DELETE FROM notes WHERE id > 1000;",
+            )
+        };
+        database.write(fill).await.unwrap();
+        drop(database);
+        supervisor.stop(std::time::Duration::from_secs(5)).await;
+    });
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let count_of_free_pages = 36;
+    file.seek(SeekFrom::Start(count_of_free_pages)).unwrap();
+    file.write_all(&7_u32.to_be_bytes()).unwrap();
+    in_system(async {
+        let process = Process::new();
+        let supervisor = Supervisor::new("storage-test", &process);
+        let url = DatabaseUrl::Sqlite(path.clone());
+        let database = open(&supervisor, &url).await.unwrap();
+        let health = eventually("the check", async || {
+            let actors = process.registry.actors();
+            let mut checkers = actors.iter().filter(|actor| actor.name == "notes-checker");
+            let checker = checkers.next()?;
+            (checker.handled > 0).then(|| checker.health.clone())
+        })
+        .await;
+        let Health::Degraded(words) = &health else {
+            panic!("{health:?}");
+        };
+        for part in [path.to_str().unwrap(), "Freelist: size is ", "VACUUM"] {
+            assert!(words.contains(part), "{words}");
+        }
+        assert_eq!(not_ready(&process), "");
+        let notes = database.read(|conn| count(conn, "notes")).await;
+        assert_eq!(notes.unwrap(), 1_000);
+        database.write(|conn| insert(conn, 3_000)).await.unwrap();
+        supervisor.stop(std::time::Duration::from_secs(5)).await;
     });
 }
 
