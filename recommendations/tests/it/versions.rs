@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use diesel::{Connection, QueryResult, RunQueryDsl, connection::SimpleConnection, sql_query};
 use proto::recommendations::{FilmUpdate, recommendations_server::Recommendations};
-use recommendations::{store, system::Tuning};
-use storage::testing::TestDatabase;
+use recommendations::{
+    store::{self, sequence},
+    system::Tuning,
+};
+use storage::{DbConnection, testing::TestDatabase};
 use tonic::Request;
 
 use crate::support::{Replica, blocking, film, on_every_database, until};
@@ -203,4 +206,31 @@ fn a_film_that_is_saved_while_a_restored_database_is_read_again_is_for_those_who
             replica.stop().await;
         });
     }
+}
+
+/// As one that is paused does.
+#[test]
+fn a_replica_that_holds_the_order_keeps_no_other_from_starting() {
+    let Some(database) = TestDatabase::mysql("versions_held") else {
+        return;
+    };
+    database.migrate(store::migrations());
+    let last = |conn: &mut DbConnection| sequence::current(conn).unwrap();
+    let mut held = database.connect().unwrap();
+    let before = last(&mut held);
+    let committed: QueryResult<()> = held.transaction(|held| {
+        sequence::take(held, 1)?;
+        let mut starts = database.connect().unwrap();
+        starts.batch_execute("SET SESSION innodb_lock_wait_timeout = 1")?;
+        let fill = store::migrations().fill.unwrap();
+        fill(&mut starts)?;
+        assert_eq!(last(&mut starts), before);
+        Ok(())
+    });
+    committed.unwrap();
+    actix::System::new().block_on(async {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        assert!(replica.number(LAST_NUMBER).await > before + 1);
+        replica.stop().await;
+    });
 }
