@@ -93,7 +93,7 @@ pub(super) fn keyword(text: &str) -> Result<Keyword, Error> {
     Keyword::parse(text).map_err(|error| invalid(error.to_string()))
 }
 
-/// A keyword to be deleted: also what older deployments accepted.
+/// A keyword that may be stored: also what older deployments accepted.
 pub(super) fn stored_keyword(text: &str) -> Result<&str, Error> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > 255 {

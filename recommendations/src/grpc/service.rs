@@ -77,10 +77,14 @@ impl RecommendationsService {
         request: MarkFilmsRequest,
     ) -> Result<MarkFilmsResponse, Error> {
         let films = requests::film_ids(&request.film_ids)?;
-        let (marked, counts) = self.recommender.marks(user, films).await?;
-        let followed_keyword = match request.keyword.trim() {
+        let keyword = match request.keyword.trim() {
             "" => None,
-            keyword => self.recommender.followed(user, keyword).await?,
+            keyword => Some(requests::stored_keyword(keyword)?),
+        };
+        let (marked, counts) = self.recommender.marks(user, films).await?;
+        let followed_keyword = match keyword {
+            Some(keyword) => self.recommender.followed(user, keyword).await?,
+            None => None,
         };
         let marks = marked.into_iter().map(|marked| FilmMark {
             film_id: marked.film.id.to_string(),

@@ -2,7 +2,7 @@
 
 use proto::recommendations::{
     CreatePreferenceRequest, DeletePreferenceRequest, FilmUpdate, GetPreferencesRequest,
-    RecommendationsRequest, RemoveFilmRequest, WatchRecommendationsRequest,
+    MarkFilmsRequest, RecommendationsRequest, RemoveFilmRequest, WatchRecommendationsRequest,
     recommendations_server::Recommendations,
 };
 use recommendations::system::Tuning;
@@ -51,6 +51,15 @@ fn bad_requests_are_refused_with_what_is_accepted() {
                 invalid(sentence)
             );
         }
+        let request = MarkFilmsRequest {
+            user_id: 1,
+            film_ids: Vec::new(),
+            keyword: "x".repeat(256),
+        };
+        assert_eq!(
+            refusal(service.mark_films(Request::new(request)).await),
+            invalid("keyword must have 1 to 255 characters")
+        );
         let request = Request::new(GetPreferencesRequest { user_id: -5 });
         assert_eq!(
             refusal(service.get_preferences(request).await),
