@@ -182,10 +182,8 @@ impl Matcher {
             );
             // What it would answer is of a database that may be gone, and nothing corrects that.
             matcher.seen = matcher
-                .watermark
-                .take()
-                .max(Some(matcher.seen))
-                .unwrap_or_default();
+                .seen
+                .max(matcher.watermark.take().unwrap_or_default());
             matcher.saved.clear();
             matcher.guard.starting(NotReady);
             matcher.build(context);

@@ -14,10 +14,21 @@ use super::{
     ListFilms, LoadSample, RestoreFilm, Summary, UpdateFilm,
     wire::{film, rating},
 };
-use crate::{actors::ServiceClient, error::Error};
+use crate::{actors::ServiceClient, error::Error, freshness::Freshness};
 
 /// How long the catalog may take to load the sample.
 const SAMPLE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a write is answered with. What was kept of films is old then, also after an error: a write that was not answered in time may
+/// still have been done.
+async fn written<T>(
+    freshness: &Freshness,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let answer = call.await;
+    freshness.films_changed();
+    answer
+}
 
 impl Handler<ListFilms> for CatalogGateway {
     type Result = ResponseFuture<Result<FilmPage, Error>>;
@@ -89,12 +100,11 @@ impl Handler<CreateFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let written = calls
-                .call("CreateMovie", DEADLINE, client.create_movie(request))
-                .await;
-            // Also after an error: a write that was not answered in time may still have been done.
-            freshness.films_changed();
-            let movie = written?;
+            let movie = written(
+                &freshness,
+                calls.call("CreateMovie", DEADLINE, client.create_movie(request)),
+            )
+            .await?;
             film(movie).ok_or(Error::NotFound)
         })
     }
@@ -127,12 +137,11 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let written = calls
-                .call("UpdateMovie", DEADLINE, client.update_movie(request))
-                .await;
-            // Also after an error: a write that was not answered in time may still have been done.
-            freshness.films_changed();
-            let movie = written?;
+            let movie = written(
+                &freshness,
+                calls.call("UpdateMovie", DEADLINE, client.update_movie(request)),
+            )
+            .await?;
             film(movie).ok_or(Error::NotFound)
         })
     }
@@ -152,12 +161,11 @@ impl Handler<DeleteFilm> for CatalogGateway {
             let (calls, mut client) = client?;
             let request = DeleteMovieRequest { id: id.to_string() };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let written = calls
-                .call("DeleteMovie", DEADLINE, client.delete_movie(request))
-                .await;
-            // Also after an error: a write that was not answered in time may still have been done.
-            freshness.films_changed();
-            written?;
+            written(
+                &freshness,
+                calls.call("DeleteMovie", DEADLINE, client.delete_movie(request)),
+            )
+            .await?;
             Ok(())
         })
     }
@@ -181,10 +189,12 @@ impl Handler<RestoreFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
-            let call = client.restore_movie(request);
-            let restored = calls.call("RestoreMovie", DEADLINE, call).await;
-            freshness.films_changed();
-            film(restored?).ok_or(Error::NotFound)
+            let movie = written(
+                &freshness,
+                calls.call("RestoreMovie", DEADLINE, client.restore_movie(request)),
+            )
+            .await?;
+            film(movie).ok_or(Error::NotFound)
         })
     }
 }
@@ -219,12 +229,11 @@ impl Handler<LoadSample> for CatalogGateway {
         in_request(async move {
             let (calls, mut client) = client?;
             let request = ServiceClient::request(LoadSampleRequest {}, user, SAMPLE_DEADLINE);
-            let written = calls
-                .call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request))
-                .await;
-            // Also after an error: a write that was not answered in time may still have been done.
-            freshness.films_changed();
-            let loaded = written?;
+            let loaded = written(
+                &freshness,
+                calls.call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request)),
+            )
+            .await?;
             Ok(loaded.added)
         })
     }
