@@ -69,7 +69,7 @@ impl Program for Config {
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let supervisor = Supervisor::new("bridge", &process);
 
-    let access = Access::Token(config.token()?);
+    let access = Access::Token(config.token()?.into());
     let broker = BrokerConfig {
         retention: config.retention.retention(),
         ..BrokerConfig::new(config.data_dir.join("broker"), access)

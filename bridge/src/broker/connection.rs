@@ -19,6 +19,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Password;
 use super::admission::Place;
 use super::outbound::Outbound;
 use super::protocol::{self, Message, Operation};
@@ -105,7 +106,7 @@ fn greeting(
         "port": local.map_or(0, |local| local.port()),
         "headers": true,
         "max_payload": shared.config.max_payload,
-        "auth_required": matches!(shared.config.access, Access::Token(_)),
+        "auth_required": shared.config.access.is_restricted(),
         "jetstream": true,
         "client_id": client_id,
         "client_ip": peer.ip().to_string(),
@@ -207,8 +208,12 @@ impl Connection {
     /// would follow need not be taken in.
     fn check_first_byte(&self, input: &BytesMut) -> Result<(), &'static str> {
         let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
-        match (&self.shared.config.access, input.first()) {
-            (Access::Token(_), Some(byte)) if !self.place.is_admitted() && !introduces(byte) => {
+        match input.first() {
+            Some(byte)
+                if self.shared.config.access.is_restricted()
+                    && !self.place.is_admitted()
+                    && !introduces(byte) =>
+            {
                 Err(self.refused())
             }
             _ => Ok(()),
@@ -223,10 +228,11 @@ impl Connection {
     fn is_authorized(&self, shown: Option<&str>) -> bool {
         match &self.shared.config.access {
             Access::Open => true,
-            Access::Token(token) => {
+            Access::Token(Password::Plain(token)) => {
                 let shown = shown.unwrap_or_default().as_bytes();
                 shown.ct_eq(token.expose().as_bytes()).into()
             }
+            Access::Token(Password::Bcrypt(_)) | Access::Users(_) => false,
         }
     }
 

@@ -11,7 +11,9 @@
 //! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS, push
 //! consumers, memory streams, mirrors and sources, work-queue and interest retention.
 
+pub mod access;
 pub mod actor;
+pub mod tls;
 
 mod admission;
 mod connection;
@@ -29,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use runtime::settings::Token;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -40,20 +41,14 @@ use admission::Admission;
 use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
+use tls::TlsSettings;
+
+pub use access::Access;
 
 /// How long clients have to take what is queued for them when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long streams have to write what no client waits for when the broker stops.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
-
-/// Which clients a broker serves.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Those that show this token.
-    Token(Token),
-    /// All of them. No setting of a program leads here: it is for tests and benchmarks.
-    Open,
-}
 
 /// What streams keep that set no limit of their own. Zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,6 +77,8 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// Which clients are served.
     pub access: Access,
+    /// How clients and the broker speak TLS; `None` when they do not.
+    pub tls: Option<TlsSettings>,
     /// How long a client may take to introduce itself.
     pub connect_deadline: Duration,
     /// How many clients may be connected that have not introduced themselves; the oldest of them
@@ -109,6 +106,7 @@ impl BrokerConfig {
         BrokerConfig {
             data_dir: data_dir.into(),
             access,
+            tls: None,
             connect_deadline: Duration::from_secs(5),
             max_unauthenticated: 128,
             server_name: "marquee".to_owned(),
