@@ -7,6 +7,7 @@ mod stream;
 
 mod batch;
 mod effects;
+mod consumer_requests;
 mod publish;
 mod reading;
 mod requests;
