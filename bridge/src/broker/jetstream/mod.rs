@@ -6,8 +6,8 @@ mod api;
 mod stream;
 
 mod batch;
-mod effects;
 mod consumer_requests;
+mod effects;
 mod publish;
 mod reading;
 mod requests;
