@@ -33,8 +33,8 @@ mod tests {
             "web",
             &["storage", "bus", "diesel", "rdkafka", "async-nats"],
         ),
-        // The broker knows nothing of films.
-        ("bridge", &["bus", "proto", "storage"]),
+        // Broker and relay know nothing of films.
+        ("bridge", &["proto", "storage"]),
         // Services link no pages.
         ("catalog", &["actix-web", "tera"]),
         ("recommendations", &["actix-web", "tera"]),

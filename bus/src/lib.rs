@@ -38,6 +38,8 @@
 //!
 //! Start reading at [`Event`], then `producer` and `consumer`.
 
+pub mod clients;
+
 mod batch_worker;
 mod condition;
 mod consumer;

@@ -17,7 +17,7 @@ pub(super) const UNREACHABLE: &str = "no broker of Kafka can be reached";
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Settings that all clients share.
-pub(super) fn config(brokers: &[String], name: &str) -> ClientConfig {
+pub fn config(brokers: &[String], name: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers.join(","))
@@ -70,14 +70,14 @@ pub(super) async fn look_for_broker(
 }
 
 /// Runs what blocks where it may.
-pub(super) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BusError> {
     tokio::task::spawn_blocking(work).await.map_err(unavailable)
 }
 
 /// Ends a client, which blocks, on a thread of its own: it can be too late for the runtime's.
-pub(super) fn drop_elsewhere<T: Send + 'static>(client: T) {
+pub fn drop_elsewhere<T: Send + 'static>(client: T) {
     let dropping = std::thread::Builder::new()
         .name("kafka-close".into())
         .spawn(move || drop(client));

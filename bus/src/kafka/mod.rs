@@ -5,5 +5,6 @@ mod client;
 mod consumer;
 mod publisher;
 
+pub use client::{blocking, config, drop_elsewhere};
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;

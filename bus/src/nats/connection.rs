@@ -177,7 +177,7 @@ impl Connection {
 }
 
 /// Options with what the client shows the servers; the client itself ignores what is in their URLs.
-fn credentials(servers: &NatsServers) -> ConnectOptions {
+pub fn credentials(servers: &NatsServers) -> ConnectOptions {
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let url = servers.urls.iter().find(|url| !url.username().is_empty());
     match (url, servers.token_file.clone()) {

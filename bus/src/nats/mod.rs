@@ -4,6 +4,7 @@ mod connection;
 mod consumer;
 mod publisher;
 
+pub use connection::credentials;
 pub(super) use consumer::NatsSource;
 pub(super) use publisher::NatsPublisher;
 

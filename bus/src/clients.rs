@@ -1,0 +1,6 @@
+//! What other users of the same brokers need: the settings of clients, and how to end one.
+
+pub use crate::{
+    kafka::{blocking, config as kafka_config, drop_elsewhere},
+    nats::credentials as nats_credentials,
+};
