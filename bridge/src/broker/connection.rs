@@ -3,11 +3,10 @@
 //! Before a client has introduced itself with the right token it costs a few kilobytes, gets no answer
 //! and has a deadline, as with nats-server.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use serde::Deserialize;
@@ -21,22 +20,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Password;
 use super::admission::Place;
+use super::clients::{Client, Introduction};
 use super::outbound::Outbound;
-use super::protocol::{self, Message, Operation};
+use super::protocol::{self, Limits, Message, Operation};
 use super::router::Subscription;
 use super::{Access, Shared, subjects};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub(super) const SERVER_VERSION: &str = "2.10.29";
-/// A silent client is asked this often whether it is there, and cut off when it twice does not say.
-const PING_INTERVAL: Duration = Duration::from_secs(120);
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 const READ_BUFFER: usize = 64 << 10;
-/// Holds the longest line that introduces a client.
-const FIRST_READ_BUFFER: usize = protocol::MAX_CONTROL_LINE + 512;
+/// Holds what introduces most clients.
+const FIRST_READ_BUFFER: usize = 4096 + 512;
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
-const MAX_SUBSCRIPTIONS: usize = 100_000;
 /// How many bytes of memory the subscriptions of one client may take.
 const MAX_SUBSCRIPTION_BYTES: usize = 32 << 20;
 const MIN_SWEEP: usize = 1024;
@@ -50,6 +46,9 @@ struct ConnectOptions {
     echo: Option<bool>,
     headers: Option<bool>,
     no_responders: Option<bool>,
+    name: Option<String>,
+    lang: Option<String>,
+    version: Option<String>,
 }
 
 /// Serves one client until it leaves, misbehaves or the broker stops.
@@ -68,18 +67,25 @@ pub(super) async fn serve(
         .outputs
         .open(client_id, shared.config.max_pending_bytes);
     outbound.send(greeting(&shared, client_id, peer, local).as_bytes());
-    let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound)));
+    let writer = tokio::spawn(write_all(
+        writer,
+        Arc::clone(&outbound),
+        shared.config.write_deadline,
+    ));
+    let client = Arc::new(Client::new(Arc::clone(&outbound), peer));
+    shared.stats.clients.insert(Arc::clone(&client));
     let mut connection = Connection {
+        client,
         outbound: Arc::clone(&outbound),
         shared: Arc::clone(&shared),
         place,
         peer,
-        subscriptions: HashMap::new(),
         subscription_bytes: 0,
         sweep_at: MIN_SWEEP,
         verbose: true,
         pedantic: true,
         no_responders: false,
+        pinged: None,
         unanswered_pings: 0,
     };
     if let Err(reason) = connection.read_all(reader, stop).await {
@@ -107,17 +113,17 @@ fn greeting(
         "headers": true,
         "max_payload": shared.config.max_payload,
         "auth_required": shared.config.access.is_restricted(),
-        "jetstream": true,
+        "jetstream": shared.jetstream.is_some(),
         "client_id": client_id,
         "client_ip": peer.ip().to_string(),
     });
     format!("INFO {info} \r\n")
 }
 
-async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>) {
+async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>, deadline: Duration) {
     while let Some(bytes) = outbound.next().await {
         let written = tokio::select! {
-            written = timeout(WRITE_DEADLINE, writer.write_all(&bytes)) => matches!(written, Ok(Ok(()))),
+            written = timeout(deadline, writer.write_all(&bytes)) => matches!(written, Ok(Ok(()))),
             () = outbound.is_cut_off() => false,
         };
         outbound.written();
@@ -126,29 +132,32 @@ async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>) {
             return;
         }
     }
-    let _ = timeout(WRITE_DEADLINE, writer.shutdown()).await;
+    let _ = timeout(deadline, writer.shutdown()).await;
 }
 
 struct Connection {
+    client: Arc<Client>,
     outbound: Arc<Outbound>,
     shared: Arc<Shared>,
     place: Place,
     peer: SocketAddr,
-    subscriptions: HashMap<Box<str>, Arc<Subscription>>,
     subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     sweep_at: usize,
     verbose: bool,
     pedantic: bool,
     no_responders: bool,
+    /// When the last question was asked whether the client is there.
+    pinged: Option<Instant>,
     unanswered_pings: u32,
 }
 
 // However a connection ends, its queue is not filled any more.
 impl Drop for Connection {
     fn drop(&mut self) {
-        for subscription in self.subscriptions.values() {
-            self.shared.router.unsubscribe(subscription);
+        self.shared.stats.clients.remove(self.outbound.client_id);
+        for (_, subscription) in self.client.subscriptions().drain() {
+            self.shared.router.unsubscribe(&subscription);
         }
         self.outbound.close();
     }
@@ -164,7 +173,8 @@ impl Connection {
         let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
         let introduced = sleep(self.shared.config.connect_deadline);
         tokio::pin!(introduced);
-        let mut pings = interval_at(tokio::time::Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        let every = self.shared.config.ping_interval;
+        let mut pings = interval_at(tokio::time::Instant::now() + every, every);
         loop {
             tokio::select! {
                 read = reader.read_buf(&mut input) => match read {
@@ -176,10 +186,11 @@ impl Connection {
                 () = self.place.lost() => return Err(TOO_MANY_CONNECTIONS),
                 () = stop.cancelled() => return Err("Server Shutdown"),
                 _ = pings.tick() => {
-                    if self.unanswered_pings >= 2 {
+                    if self.unanswered_pings >= self.shared.config.ping_max {
                         return Err("Stale Connection");
                     }
                     self.unanswered_pings += 1;
+                    self.pinged = Some(Instant::now());
                     self.outbound.send(b"PING\r\n");
                 }
             }
@@ -191,9 +202,14 @@ impl Connection {
 
     async fn handle_all(&mut self, input: &mut BytesMut) -> Result<(), &'static str> {
         self.unanswered_pings = 0;
+        self.client.is_active();
+        let limits = Limits {
+            control_line: self.shared.config.max_control_line,
+            payload: self.shared.config.max_payload,
+        };
         loop {
             self.check_first_byte(input)?;
-            match protocol::parse(input, self.shared.config.max_payload) {
+            match protocol::parse(input, limits) {
                 Ok(Some(operation)) => self.handle(operation).await?,
                 Ok(None) => return Ok(()),
                 Err(error) => {
@@ -249,7 +265,12 @@ impl Connection {
                 self.outbound.send(b"PONG\r\n");
                 return Ok(());
             }
-            Operation::Pong => return Ok(()),
+            Operation::Pong => {
+                if let Some(pinged) = self.pinged.take() {
+                    self.client.answered_ping_after(pinged.elapsed());
+                }
+                return Ok(());
+            }
             Operation::Subscribe {
                 subject,
                 queue,
@@ -287,6 +308,12 @@ impl Connection {
             .echo
             .store(options.echo.unwrap_or(true), Ordering::Relaxed);
         self.outbound.headers.store(headers, Ordering::Relaxed);
+        self.client.introduce(Introduction {
+            name: options.name.unwrap_or_default(),
+            lang: options.lang.unwrap_or_default(),
+            version: options.version.unwrap_or_default(),
+            user: None,
+        });
         Ok(())
     }
 
@@ -307,17 +334,13 @@ impl Connection {
             self.outbound.send(error.as_bytes());
             return Ok(());
         }
-        if self.subscriptions.len() >= self.sweep_at {
-            self.subscriptions
-                .retain(|_, subscription| !subscription.is_spent());
-            self.sweep_at = MIN_SWEEP.max(self.subscriptions.len() * 2);
-            self.subscription_bytes = self
-                .subscriptions
-                .values()
-                .map(|subscription| subscription.memory())
-                .sum();
+        let mut subscriptions = self.client.subscriptions();
+        if subscriptions.len() >= self.sweep_at {
+            subscriptions.retain(|_, subscription| !subscription.is_spent());
+            self.sweep_at = MIN_SWEEP.max(subscriptions.len() * 2);
+            self.subscription_bytes = subscriptions.values().map(|other| other.memory()).sum();
         }
-        if self.subscriptions.contains_key(&sid) {
+        if subscriptions.contains_key(&sid) {
             return Ok(());
         }
         let subscription = Arc::new(Subscription {
@@ -329,18 +352,19 @@ impl Connection {
             delivered: AtomicU64::new(0),
         });
         self.subscription_bytes += subscription.memory();
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS
+        if subscriptions.len() >= self.shared.config.max_subscriptions
             || self.subscription_bytes > MAX_SUBSCRIPTION_BYTES
         {
             return Err("maximum subscriptions exceeded");
         }
         self.shared.router.subscribe(Arc::clone(&subscription));
-        self.subscriptions.insert(sid, subscription);
+        subscriptions.insert(sid, subscription);
         Ok(())
     }
 
     fn unsubscribe(&mut self, sid: &str, after: Option<u64>) {
-        let Some(subscription) = self.subscriptions.get(sid) else {
+        let mut subscriptions = self.client.subscriptions();
+        let Some(subscription) = subscriptions.get(sid) else {
             return;
         };
         if let Some(after) = after {
@@ -351,7 +375,7 @@ impl Connection {
         }
         self.shared.router.unsubscribe(subscription);
         self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
-        self.subscriptions.remove(sid);
+        subscriptions.remove(sid);
     }
 
     async fn publish(&self, message: Message) {
@@ -370,9 +394,13 @@ impl Connection {
             .stats
             .bytes_in
             .fetch_add(bytes, Ordering::Relaxed);
+        self.client.published(1, bytes);
         let heard = self.shared.router.publish(&delivery, Some(&self.outbound));
         let reply = message.reply.clone().filter(|_| self.no_responders);
-        let stored = self.shared.jetstream.accept(message).await;
+        let stored = match &self.shared.jetstream {
+            Some(jetstream) => jetstream.accept(message).await,
+            None => false,
+        };
         if !heard
             && !stored
             && let Some(reply) = reply

@@ -16,19 +16,22 @@ pub mod actor;
 pub mod tls;
 
 mod admission;
+mod clients;
+mod config;
 mod connection;
 mod headers;
 mod jetstream;
 mod outbound;
 mod protocol;
 mod router;
+mod stats;
 mod store;
 mod subjects;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -37,102 +40,21 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use access::Access;
+pub use clients::{ClientInfo, SubscriptionInfo};
+pub use config::{BrokerConfig, JetStreamSettings, Retention};
+pub use stats::BrokerStats;
+
 use admission::Admission;
 use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
-use tls::TlsSettings;
-
-pub use access::Access;
+use stats::Counters;
 
 /// How long clients have to take what is queued for them when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long streams have to write what no client waits for when the broker stops.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
-
-/// What streams keep that set no limit of their own. Zero is no limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retention {
-    /// How long messages are kept.
-    pub max_age: Duration,
-    /// How many bytes of messages a stream keeps.
-    pub max_bytes: u64,
-    /// How long messages are kept that every durable consumer has acknowledged.
-    pub keep_acknowledged: Duration,
-}
-
-impl Retention {
-    /// Everything is kept.
-    pub const UNLIMITED: Self = Retention {
-        max_age: Duration::ZERO,
-        max_bytes: 0,
-        keep_acknowledged: Duration::ZERO,
-    };
-}
-
-/// What a broker is given.
-#[derive(Clone, Debug)]
-pub struct BrokerConfig {
-    /// The folder that holds the streams; made when absent, used by one broker at a time.
-    pub data_dir: PathBuf,
-    /// Which clients are served.
-    pub access: Access,
-    /// How clients and the broker speak TLS; `None` when they do not.
-    pub tls: Option<TlsSettings>,
-    /// How long a client may take to introduce itself.
-    pub connect_deadline: Duration,
-    /// How many clients may be connected that have not introduced themselves; the oldest of them
-    /// makes room for the next.
-    pub max_unauthenticated: usize,
-    /// The name that clients are shown.
-    pub server_name: String,
-    /// The largest message, headers included, in bytes.
-    pub max_payload: usize,
-    /// How many clients may be connected that have introduced themselves.
-    pub max_connections: usize,
-    /// How many bytes may wait for one client before it is cut off.
-    pub max_pending_bytes: usize,
-    /// How many bytes may wait for all clients together; the client with the most is cut off first.
-    pub max_pending_bytes_total: usize,
-    /// What streams keep that set no limit of their own.
-    pub retention: Retention,
-    /// The size at which a stream starts its next file, in bytes.
-    pub segment_bytes: u64,
-}
-
-impl BrokerConfig {
-    /// The settings every deployment so far uses, for a data folder.
-    pub fn new(data_dir: impl Into<PathBuf>, access: Access) -> Self {
-        BrokerConfig {
-            data_dir: data_dir.into(),
-            access,
-            tls: None,
-            connect_deadline: Duration::from_secs(5),
-            max_unauthenticated: 128,
-            server_name: "marquee".to_owned(),
-            max_payload: 1 << 20,
-            max_connections: 4096,
-            max_pending_bytes: 64 << 20,
-            max_pending_bytes_total: 256 << 20,
-            retention: Retention {
-                max_age: Duration::from_secs(7 * 24 * 3600),
-                max_bytes: 1 << 30,
-                keep_acknowledged: Duration::from_secs(300),
-            },
-            segment_bytes: 16 << 20,
-        }
-    }
-
-    /// The same settings for a process that can spare so many `connections`: all clients together
-    /// take no more.
-    #[must_use]
-    pub fn within(mut self, connections: usize) -> Self {
-        self.max_unauthenticated = self.max_unauthenticated.min(connections / 4).max(1);
-        let rest = connections.saturating_sub(self.max_unauthenticated);
-        self.max_connections = self.max_connections.min(rest).max(1);
-        self
-    }
-}
 
 /// Why a broker did not start, or stopped.
 #[derive(Debug, Error)]
@@ -156,78 +78,13 @@ pub enum BrokerError {
     Crashed(String),
 }
 
-/// Counters of a running broker, for health pages; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerStats {
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    connections: AtomicUsize,
-    accepted: AtomicU64,
-    messages_in: AtomicU64,
-    messages_out: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    streams: AtomicUsize,
-    failing_streams: AtomicUsize,
-    lagging_streams: AtomicUsize,
-}
-
-impl BrokerStats {
-    /// Clients connected now.
-    pub fn connections(&self) -> usize {
-        self.counters.connections.load(Ordering::Relaxed)
-    }
-
-    /// Clients that have connected since the start.
-    pub fn accepted(&self) -> u64 {
-        self.counters.accepted.load(Ordering::Relaxed)
-    }
-
-    /// Messages that clients published since the start.
-    pub fn messages_in(&self) -> u64 {
-        self.counters.messages_in.load(Ordering::Relaxed)
-    }
-
-    /// Messages handed to clients since the start.
-    pub fn messages_out(&self) -> u64 {
-        self.counters.messages_out.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the messages that clients published since the start.
-    pub fn bytes_in(&self) -> u64 {
-        self.counters.bytes_in.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the messages handed to clients since the start.
-    pub fn bytes_out(&self) -> u64 {
-        self.counters.bytes_out.load(Ordering::Relaxed)
-    }
-
-    /// Streams of which a durable consumer is about to lose messages that it has not acknowledged, or has lost some lately.
-    pub fn lagging_streams(&self) -> usize {
-        self.counters.lagging_streams.load(Ordering::Relaxed)
-    }
-
-    /// Streams kept now.
-    pub fn streams(&self) -> usize {
-        self.counters.streams.load(Ordering::Relaxed)
-    }
-
-    /// Streams whose last write failed, for want of room for instance; they refuse messages until a write succeeds.
-    pub fn failing_streams(&self) -> usize {
-        self.counters.failing_streams.load(Ordering::Relaxed)
-    }
-}
-
 /// What all connections of one broker share.
 struct Shared {
     config: BrokerConfig,
     server_id: String,
     router: Arc<Router>,
-    jetstream: JetStream,
+    /// None where the broker keeps no streams.
+    jetstream: Option<JetStream>,
     admission: Arc<Admission>,
     outputs: Arc<OutputBudget>,
     stats: Arc<Counters>,
@@ -264,18 +121,26 @@ impl Broker {
     pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
         let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
         let mut streams = JoinSet::new();
-        let jetstream = JetStream::open(
-            &config,
-            Arc::clone(&router),
-            Arc::clone(&stats.counters),
-            &mut streams,
-        )
-        .await?;
+        let jetstream = match config.jetstream {
+            Some(_) => Some(
+                JetStream::open(
+                    &config,
+                    Arc::clone(&router),
+                    Arc::clone(&stats.counters),
+                    &mut streams,
+                )
+                .await?,
+            ),
+            None => None,
+        };
         let server_id = format!("M{:055X}", rand::random::<u128>());
         let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),
-            outputs: Arc::new(OutputBudget::new(config.max_pending_bytes_total)),
+            outputs: Arc::new(OutputBudget::new(
+                config.max_pending_bytes_total,
+                Arc::clone(&stats.counters),
+            )),
             config,
             server_id,
             router,
@@ -338,7 +203,9 @@ impl Broker {
         .await;
         clients.shutdown().await;
         self.shared.stats.connections.store(0, Ordering::Relaxed);
-        self.shared.jetstream.stop();
+        if let Some(jetstream) = &self.shared.jetstream {
+            jetstream.stop();
+        }
         let flushed = timeout(FLUSH_DEADLINE, async {
             while self.streams.join_next().await.is_some() {}
         })
@@ -365,21 +232,4 @@ fn is_passing(error: &io::Error) -> bool {
                 | io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::Interrupted
         )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_clients_together_stay_within_what_the_process_can_spare() {
-        let clients = |connections| {
-            let config = BrokerConfig::new("data", Access::Open).within(connections);
-            (config.max_unauthenticated, config.max_connections)
-        };
-        assert_eq!(clients(100_000), (128, 4_096));
-        assert_eq!(clients(1_000), (128, 872));
-        assert_eq!(clients(224), (56, 168));
-        assert_eq!(clients(8), (2, 6));
-    }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{Delivery, write_error};
+use super::stats::Counters;
 
 /// Deliveries that can wait (pull consumers) wait while a client has this much unread.
 const CONGESTED_BYTES: usize = 4 << 20;
@@ -21,14 +22,16 @@ const CONGESTED_BYTES: usize = 4 << 20;
 pub(super) struct OutputBudget {
     limit: usize,
     queued: AtomicUsize,
+    stats: Arc<Counters>,
     clients: Mutex<HashMap<u64, Weak<Outbound>>>,
 }
 
 impl OutputBudget {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, stats: Arc<Counters>) -> Self {
         OutputBudget {
             limit,
             queued: AtomicUsize::new(0),
+            stats,
             clients: Mutex::default(),
         }
     }
@@ -88,29 +91,41 @@ struct Waiting {
     /// Bytes that the writer has taken and not written yet.
     in_flight: usize,
     closed: bool,
+    sent: Sent,
+}
+
+/// What a client was handed so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
 }
 
 impl Outbound {
     /// A queue with a budget of its own.
     #[cfg(test)]
     pub(super) fn new(client_id: u64, limit: usize) -> Arc<Self> {
-        Arc::new(OutputBudget::new(usize::MAX)).open(client_id, limit)
+        Arc::new(OutputBudget::new(usize::MAX, Arc::default())).open(client_id, limit)
     }
 
     /// Queues a message; false when the client is gone.
     pub(super) fn deliver(&self, delivery: &Delivery<'_>, sid: &str) -> bool {
         let with_headers = self.headers.load(Ordering::Relaxed);
-        self.push(|bytes| delivery.write(bytes, sid, with_headers))
+        self.push(|waiting| {
+            delivery.write(&mut waiting.bytes, sid, with_headers);
+            waiting.sent.messages += 1;
+            waiting.sent.bytes += delivery.size() as u64;
+        })
     }
 
     /// Queues protocol text; false when the client is gone.
     pub(super) fn send(&self, text: &[u8]) -> bool {
-        self.push(|bytes| bytes.extend_from_slice(text))
+        self.push(|waiting| waiting.bytes.extend_from_slice(text))
     }
 
     /// Queues an error and ends the connection once it is written.
     pub(super) fn fail(&self, message: &str) {
-        self.push(|bytes| write_error(bytes, message));
+        self.push(|waiting| write_error(&mut waiting.bytes, message));
         self.close();
     }
 
@@ -161,13 +176,13 @@ impl Outbound {
         self.cut_off.cancelled().await;
     }
 
-    fn push(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
+    fn push(&self, write: impl FnOnce(&mut Waiting)) -> bool {
         let mut waiting = self.lock();
         if waiting.closed {
             return false;
         }
         let before = waiting.bytes.len();
-        write(&mut waiting.bytes);
+        write(&mut waiting);
         let added = waiting.bytes.len() - before;
         let queued = self.budget.queued.fetch_add(added, Ordering::Relaxed) + added;
         if waiting.bytes.len() + waiting.in_flight > self.limit {
@@ -187,6 +202,10 @@ impl Outbound {
         waiting.bytes = BytesMut::new();
         write_error(&mut waiting.bytes, "Slow Consumer");
         waiting.closed = true;
+        self.budget
+            .stats
+            .slow_consumers
+            .fetch_add(1, Ordering::Relaxed);
         let budget = &self.budget.queued;
         budget.fetch_add(waiting.bytes.len(), Ordering::Relaxed);
         budget.fetch_sub(dropped, Ordering::Relaxed);
@@ -216,7 +235,11 @@ impl Outbound {
         true
     }
 
-    fn queued(&self) -> usize {
+    pub(super) fn sent(&self) -> Sent {
+        self.lock().sent
+    }
+
+    pub(super) fn queued(&self) -> usize {
         let waiting = self.lock();
         waiting.bytes.len() + waiting.in_flight
     }
@@ -268,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_client_with_the_most_is_cut_off_when_all_have_too_much() {
-        let budget = Arc::new(OutputBudget::new(100));
+        let budget = Arc::new(OutputBudget::new(100, Arc::default()));
         let [small, big, mid] = [1, 2, 3].map(|id| budget.open(id, 1000));
         assert!(small.send(&[b'x'; 20]) && big.send(&[b'x'; 50]));
         big.next().await.unwrap();

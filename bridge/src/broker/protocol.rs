@@ -3,8 +3,14 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The longest line a client may send before its payload.
-pub(super) const MAX_CONTROL_LINE: usize = 4096;
+/// What a client may send at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of a line before its payload.
+    pub(super) control_line: usize,
+    /// Bytes of a message, headers included.
+    pub(super) payload: usize,
+}
 
 /// One operation of a client.
 #[derive(Debug, PartialEq)]
@@ -49,14 +55,14 @@ pub(super) enum ProtocolError {
 /// Takes the next complete operation off the front of `input`; `None` when more bytes are needed.
 pub(super) fn parse(
     input: &mut BytesMut,
-    max_payload: usize,
+    limits: Limits,
 ) -> Result<Option<Operation>, ProtocolError> {
     let Some(end) = input
         .iter()
-        .take(MAX_CONTROL_LINE)
+        .take(limits.control_line)
         .position(|byte| *byte == b'\n')
     else {
-        return if input.len() >= MAX_CONTROL_LINE {
+        return if input.len() >= limits.control_line {
             Err(ProtocolError::ControlLine)
         } else {
             Ok(None)
@@ -69,8 +75,8 @@ pub(super) fn parse(
     let (verb, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let words = Words::of(arguments);
     let operation = match verb.to_ascii_uppercase().as_str() {
-        "PUB" => return publish(input, end + 1, words.publish(false)?, max_payload),
-        "HPUB" => return publish(input, end + 1, words.publish(true)?, max_payload),
+        "PUB" => return publish(input, end + 1, words.publish(false)?, limits.payload),
+        "HPUB" => return publish(input, end + 1, words.publish(true)?, limits.payload),
         "PING" => Operation::Ping,
         "PONG" => Operation::Pong,
         "SUB" => words.subscribe()?,
@@ -253,10 +259,15 @@ pub(super) fn write_error(out: &mut BytesMut, message: &str) {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        control_line: 4096,
+        payload: 100,
+    };
+
     fn all(input: &str) -> Result<Vec<Operation>, ProtocolError> {
         let mut input = BytesMut::from(input);
         let mut operations = Vec::new();
-        while let Some(operation) = parse(&mut input, 100)? {
+        while let Some(operation) = parse(&mut input, LIMITS)? {
             operations.push(operation);
         }
         assert!(input.is_empty(), "left over: {input:?}");
@@ -317,7 +328,7 @@ mod tests {
         let mut operations = Vec::new();
         for byte in sent {
             input.put_u8(*byte);
-            while let Some(operation) = parse(&mut input, 100).unwrap() {
+            while let Some(operation) = parse(&mut input, LIMITS).unwrap() {
                 operations.push(operation);
             }
         }
@@ -349,7 +360,7 @@ mod tests {
             assert_eq!(all(input), Err(expected), "{input}");
         }
         assert_eq!(
-            all(&"x".repeat(MAX_CONTROL_LINE)),
+            all(&"x".repeat(LIMITS.control_line)),
             Err(ProtocolError::ControlLine)
         );
     }

@@ -63,14 +63,20 @@ impl Router {
     }
 
     pub(super) fn subscribe(&self, subscription: Arc<Subscription>) {
+        self.stats
+            .subscriptions_made
+            .fetch_add(1, Ordering::Relaxed);
         let subject = subscription.subject.clone();
         self.write().insert(&subject, subscription);
     }
 
     pub(super) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        self.write().remove(&subscription.subject, |other| {
+        let ended = self.write().remove(&subscription.subject, |other| {
             Arc::ptr_eq(other, subscription)
         });
+        self.stats
+            .subscriptions_ended
+            .fetch_add(ended as u64, Ordering::Relaxed);
     }
 
     /// Whether any subscriber would get a message on this subject.

@@ -125,10 +125,10 @@ impl<T> SubjectTrie<T> {
         node.here.push(value);
     }
 
-    /// Takes out what stands under exactly this pattern and is `gone`.
-    pub(super) fn remove(&mut self, pattern: &str, gone: impl Fn(&T) -> bool) {
+    /// Takes out what stands under exactly this pattern and is `gone`; says how much that was.
+    pub(super) fn remove(&mut self, pattern: &str, gone: impl Fn(&T) -> bool) -> usize {
         let tokens: Vec<&str> = pattern.split('.').collect();
-        self.root.remove(&tokens, &gone);
+        self.root.remove(&tokens, &gone)
     }
 
     /// Calls `found` with every value whose pattern the subject matches.
@@ -147,25 +147,27 @@ impl<T> Node<T> {
         self.words.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
     }
 
-    fn remove(&mut self, tokens: &[&str], gone: &impl Fn(&T) -> bool) {
+    fn remove(&mut self, tokens: &[&str], gone: &impl Fn(&T) -> bool) -> usize {
         match tokens {
-            [] => self.here.retain(|value| !gone(value)),
-            [">"] => self.rest.retain(|value| !gone(value)),
+            [] => remove_from(&mut self.here, gone),
+            [">"] => remove_from(&mut self.rest, gone),
             ["*", others @ ..] => {
-                if let Some(any) = &mut self.any {
-                    any.remove(others, gone);
-                    if any.is_empty() {
-                        self.any = None;
-                    }
+                let Some(any) = &mut self.any else { return 0 };
+                let removed = any.remove(others, gone);
+                if any.is_empty() {
+                    self.any = None;
                 }
+                removed
             }
             [word, others @ ..] => {
-                if let Some(node) = self.words.get_mut(*word) {
-                    node.remove(others, gone);
-                    if node.is_empty() {
-                        self.words.remove(*word);
-                    }
+                let Some(node) = self.words.get_mut(*word) else {
+                    return 0;
+                };
+                let removed = node.remove(others, gone);
+                if node.is_empty() {
+                    self.words.remove(*word);
                 }
+                removed
             }
         }
     }
@@ -196,6 +198,12 @@ impl<T> Node<T> {
                 .get(token)
                 .is_some_and(|node| node.has_match(others))
     }
+}
+
+fn remove_from<T>(values: &mut Vec<T>, gone: &impl Fn(&T) -> bool) -> usize {
+    let before = values.len();
+    values.retain(|value| !gone(value));
+    before - values.len()
 }
 
 fn first_token(subject: &str) -> (&str, Option<&str>) {
@@ -275,7 +283,8 @@ mod tests {
             assert_eq!(trie.has_match(subject), !wanted.is_empty());
         }
         for pattern in patterns {
-            trie.remove(pattern, |value| *value == pattern);
+            assert_eq!(trie.remove(pattern, |value| *value == pattern), 1);
+            assert_eq!(trie.remove(pattern, |value| *value == pattern), 0);
         }
         assert!(trie.root.is_empty());
     }

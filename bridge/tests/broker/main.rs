@@ -15,6 +15,7 @@ mod core;
 mod crash;
 mod embedded;
 mod messages;
+mod monitoring;
 mod retention;
 mod server;
 mod streams;

@@ -1,0 +1,221 @@
+//! The clients that are connected, for monitoring: what each has said about itself, sent and received.
+//!
+//! A record is written by its own connection alone, and read by nobody on the way of a message.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::outbound::Outbound;
+use super::router::Subscription;
+
+/// What is known of a connected client.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// The number of the connection, counted from the broker's start.
+    pub id: u64,
+    /// Where the client connects from.
+    pub address: SocketAddr,
+    /// When it connected.
+    pub started: SystemTime,
+    /// When it last said something.
+    pub last_activity: SystemTime,
+    /// How long it has been connected.
+    pub uptime: Duration,
+    /// How long it took to answer the last ping, once it has answered one.
+    pub round_trip: Option<Duration>,
+    /// How many bytes wait for it.
+    pub pending_bytes: usize,
+    /// Messages that it published.
+    pub messages_in: u64,
+    /// Messages handed to it.
+    pub messages_out: u64,
+    /// Bytes of the messages that it published.
+    pub bytes_in: u64,
+    /// Bytes of the messages handed to it.
+    pub bytes_out: u64,
+    /// How many subscriptions it has.
+    pub subscriptions: usize,
+    /// The name that it gave itself.
+    pub name: String,
+    /// The language that its library is written in.
+    pub lang: String,
+    /// The version of its library.
+    pub version: String,
+    /// The user that it showed to be, where there are users.
+    pub user: Option<String>,
+}
+
+/// One subscription of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscriptionInfo {
+    /// The connection that has it.
+    pub client_id: u64,
+    /// The subject, with its wildcards.
+    pub subject: String,
+    /// The queue group.
+    pub queue: Option<String>,
+    /// The client's name for it.
+    pub sid: String,
+    /// After how many messages it ends by itself.
+    pub max: Option<u64>,
+    /// How many messages it has had.
+    pub delivered: u64,
+}
+
+/// What a client has said about itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Introduction {
+    pub(super) name: String,
+    pub(super) lang: String,
+    pub(super) version: String,
+    pub(super) user: Option<String>,
+}
+
+/// All clients, by the number of their connection.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    connected: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+impl Clients {
+    pub(super) fn insert(&self, client: Arc<Client>) {
+        self.lock().insert(client.outbound.client_id, client);
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Client>> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The record of one client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) outbound: Arc<Outbound>,
+    address: SocketAddr,
+    started: SystemTime,
+    clock: Instant,
+    /// In nanoseconds since the start.
+    last_activity: AtomicU64,
+    /// In nanoseconds; zero before the first answer.
+    round_trip: AtomicU64,
+    messages_in: AtomicU64,
+    bytes_in: AtomicU64,
+    introduction: Mutex<Introduction>,
+    subscriptions: Mutex<HashMap<Box<str>, Arc<Subscription>>>,
+}
+
+impl Client {
+    pub(super) fn new(outbound: Arc<Outbound>, address: SocketAddr) -> Self {
+        Client {
+            outbound,
+            address,
+            started: SystemTime::now(),
+            clock: Instant::now(),
+            last_activity: AtomicU64::new(0),
+            round_trip: AtomicU64::new(0),
+            messages_in: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            introduction: Mutex::default(),
+            subscriptions: Mutex::default(),
+        }
+    }
+
+    pub(super) fn introduce(&self, introduction: Introduction) {
+        *self
+            .introduction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = introduction;
+    }
+
+    /// Takes note that the client said something.
+    pub(super) fn is_active(&self) {
+        self.last_activity
+            .store(nanos(self.clock.elapsed()), Ordering::Relaxed);
+    }
+
+    /// Takes note of what the client published.
+    pub(super) fn published(&self, messages: u64, bytes: u64) {
+        self.messages_in.fetch_add(messages, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered_ping_after(&self, round_trip: Duration) {
+        self.round_trip
+            .store(nanos(round_trip).max(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn subscriptions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Subscription>>> {
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn info(&self) -> ClientInfo {
+        let introduction = self
+            .introduction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let sent = self.outbound.sent();
+        let active = Duration::from_nanos(self.last_activity.load(Ordering::Relaxed));
+        let round_trip = self.round_trip.load(Ordering::Relaxed);
+        ClientInfo {
+            id: self.outbound.client_id,
+            address: self.address,
+            started: self.started,
+            last_activity: self.started + active,
+            uptime: self.clock.elapsed(),
+            round_trip: (round_trip > 0).then(|| Duration::from_nanos(round_trip)),
+            pending_bytes: self.outbound.queued(),
+            messages_in: self.messages_in.load(Ordering::Relaxed),
+            messages_out: sent.messages,
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: sent.bytes,
+            subscriptions: self.live_subscriptions().len(),
+            name: introduction.name,
+            lang: introduction.lang,
+            version: introduction.version,
+            user: introduction.user,
+        }
+    }
+
+    pub(super) fn live_subscriptions(&self) -> Vec<SubscriptionInfo> {
+        let subscriptions = self.subscriptions();
+        let live = subscriptions
+            .values()
+            .filter(|subscription| !subscription.is_spent());
+        live.map(|subscription| {
+            let max = subscription.limit.load(Ordering::Relaxed);
+            SubscriptionInfo {
+                client_id: self.outbound.client_id,
+                subject: subscription.subject.to_string(),
+                queue: subscription.queue.as_deref().map(str::to_owned),
+                sid: subscription.sid.to_string(),
+                max: (max < u64::MAX).then_some(max),
+                delivered: subscription.delivered.load(Ordering::Relaxed),
+            }
+        })
+        .collect()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,103 @@
+//! Counters of a running broker, and who is connected to it: for health pages and monitoring.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::clients::{ClientInfo, Clients, SubscriptionInfo};
+
+/// Counters of a running broker, for health pages; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerStats {
+    pub(super) counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) clients: Clients,
+    pub(super) connections: AtomicUsize,
+    pub(super) accepted: AtomicU64,
+    pub(super) messages_in: AtomicU64,
+    pub(super) messages_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) streams: AtomicUsize,
+    pub(super) failing_streams: AtomicUsize,
+    pub(super) lagging_streams: AtomicUsize,
+    pub(super) slow_consumers: AtomicU64,
+    pub(super) subscriptions_made: AtomicU64,
+    pub(super) subscriptions_ended: AtomicU64,
+}
+
+impl BrokerStats {
+    /// Clients connected now.
+    pub fn connections(&self) -> usize {
+        self.counters.connections.load(Ordering::Relaxed)
+    }
+
+    /// Clients that have connected since the start.
+    pub fn accepted(&self) -> u64 {
+        self.counters.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Messages that clients published since the start.
+    pub fn messages_in(&self) -> u64 {
+        self.counters.messages_in.load(Ordering::Relaxed)
+    }
+
+    /// Messages handed to clients since the start.
+    pub fn messages_out(&self) -> u64 {
+        self.counters.messages_out.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the messages that clients published since the start.
+    pub fn bytes_in(&self) -> u64 {
+        self.counters.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the messages handed to clients since the start.
+    pub fn bytes_out(&self) -> u64 {
+        self.counters.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Streams of which a durable consumer is about to lose messages that it has not acknowledged, or has lost some lately.
+    pub fn lagging_streams(&self) -> usize {
+        self.counters.lagging_streams.load(Ordering::Relaxed)
+    }
+
+    /// Streams kept now.
+    pub fn streams(&self) -> usize {
+        self.counters.streams.load(Ordering::Relaxed)
+    }
+
+    /// Streams whose last write failed, for want of room for instance; they refuse messages until a write succeeds.
+    pub fn failing_streams(&self) -> usize {
+        self.counters.failing_streams.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were cut off because they did not read what waited for them.
+    pub fn slow_consumers(&self) -> u64 {
+        self.counters.slow_consumers.load(Ordering::Relaxed)
+    }
+
+    /// The clients that are connected, in the order in which they came.
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        let clients = self.counters.clients.all();
+        clients.iter().map(|client| client.info()).collect()
+    }
+
+    /// The subscriptions of one client, in no order; none when it is gone.
+    pub fn subscriptions_of(&self, client_id: u64) -> Vec<SubscriptionInfo> {
+        let client = self.counters.clients.get(client_id);
+        client.map_or_else(Vec::new, |client| client.live_subscriptions())
+    }
+
+    /// How many subscriptions were made since the start.
+    pub fn subscriptions_made(&self) -> u64 {
+        self.counters.subscriptions_made.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have ended.
+    pub fn subscriptions_ended(&self) -> u64 {
+        self.counters.subscriptions_ended.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,66 @@
+//! What a broker tells of the clients that are connected.
+
+use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats};
+use tokio::net::TcpListener;
+
+use crate::server::{settle, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_lists_its_clients_and_their_subscriptions() {
+    let dir = tempfile::tempdir().unwrap();
+    let stats = BrokerStats::default();
+    let config = BrokerConfig::new(dir.path(), Access::Open);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let broker = Broker::open(config, stats.clone()).await.unwrap();
+    let serving = tokio::spawn(broker.serve(listener, std::future::pending()));
+
+    let options = async_nats::ConnectOptions::new().name("lister");
+    let client = within(options.connect(addr)).await.unwrap();
+    let mut workers = client
+        .queue_subscribe("hello.*", "workers".into())
+        .await
+        .unwrap();
+    workers.unsubscribe_after(7).await.unwrap();
+    client.publish("hello.you", "12345".into()).await.unwrap();
+    settle(&client).await;
+
+    let listed = stats.clients();
+    assert_eq!(listed.len(), 1);
+    let info = &listed[0];
+    assert_eq!((info.name.as_str(), info.lang.as_str()), ("lister", "rust"));
+    assert!(info.address.ip().is_loopback() && !info.version.is_empty());
+    assert_eq!((info.messages_in, info.messages_out), (2, 2));
+    assert!(info.bytes_in >= 14 && info.last_activity >= info.started);
+    let subscriptions = stats.subscriptions_of(info.id);
+    let hello = subscriptions
+        .iter()
+        .find(|subscription| subscription.subject == "hello.*")
+        .unwrap();
+    assert_eq!(hello.queue.as_deref(), Some("workers"));
+    assert_eq!((hello.max, hello.delivered), (Some(7), 1));
+    assert_eq!(stats.subscriptions_made(), info.subscriptions as u64);
+
+    drop((client, workers));
+    testkit::eventually("the client is gone", async || stats.clients().is_empty()).await;
+    assert_eq!(stats.subscriptions_made(), stats.subscriptions_ended());
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_jetstream_a_broker_keeps_nothing_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        jetstream: None,
+        ..BrokerConfig::new(dir.path().join("none"), Access::Open)
+    };
+    let broker = crate::server::Embedded::start_with(config).await;
+    let client = broker.client().await;
+    let error = client
+        .request("$JS.API.INFO", "".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
+    assert!(!dir.path().join("none").exists());
+    broker.stop().await;
+}
