@@ -56,10 +56,7 @@ async fn without_jetstream_a_broker_keeps_nothing_and_says_so() {
     };
     let broker = crate::server::Embedded::start_with(config).await;
     let client = broker.client().await;
-    let error = client
-        .request("$JS.API.INFO", "".into())
-        .await
-        .unwrap_err();
+    let error = client.request("$JS.API.INFO", "".into()).await.unwrap_err();
     assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
     assert!(!dir.path().join("none").exists());
     broker.stop().await;
