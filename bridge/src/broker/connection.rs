@@ -24,10 +24,12 @@ use super::clients::{Client, Introduction};
 use super::outbound::Outbound;
 use super::protocol::{self, Limits, Message, Operation};
 use super::router::Subscription;
-use super::{Access, Shared, subjects};
+use super::{Access, Shared, parser, subjects};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub(super) const SERVER_VERSION: &str = "2.10.29";
+/// How many bytes a client has to take within the write deadline.
+const WRITE_PIECE: usize = 1 << 20;
 const READ_BUFFER: usize = 64 << 10;
 /// Holds what introduces most clients.
 const FIRST_READ_BUFFER: usize = 4096 + 512;
@@ -121,15 +123,19 @@ fn greeting(
 }
 
 async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>, deadline: Duration) {
-    while let Some(bytes) = outbound.next().await {
-        let written = tokio::select! {
-            written = timeout(deadline, writer.write_all(&bytes)) => matches!(written, Ok(Ok(()))),
-            () = outbound.is_cut_off() => false,
-        };
-        outbound.written();
-        if !written {
-            outbound.close();
-            return;
+    while let Some(mut bytes) = outbound.next().await {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(WRITE_PIECE));
+            let written = tokio::select! {
+                written = timeout(deadline, writer.write_all(&piece)) => matches!(written, Ok(Ok(()))),
+                () = outbound.is_cut_off() => false,
+            };
+            if !written {
+                outbound.written(piece.len() + bytes.len());
+                outbound.close();
+                return;
+            }
+            outbound.written(piece.len());
         }
     }
     let _ = timeout(deadline, writer.shutdown()).await;
@@ -209,11 +215,15 @@ impl Connection {
         };
         loop {
             self.check_first_byte(input)?;
-            match protocol::parse(input, limits) {
+            match parser::parse(input, limits) {
                 Ok(Some(operation)) => self.handle(operation).await?,
                 Ok(None) => return Ok(()),
-                Err(error) => {
+                Err(error) if error.is_told() => {
                     self.outbound.fail(&error.to_string());
+                    return Ok(());
+                }
+                Err(_) => {
+                    self.outbound.close();
                     return Ok(());
                 }
             }
@@ -276,6 +286,7 @@ impl Connection {
                 queue,
                 sid,
             } => self.subscribe(subject, queue, sid)?,
+            Operation::Nothing => return Ok(()),
             Operation::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
             Operation::Publish(message) => {
                 if self.pedantic && !subjects::is_literal(&message.subject) {

@@ -22,6 +22,7 @@ mod connection;
 mod headers;
 mod jetstream;
 mod outbound;
+mod parser;
 mod protocol;
 mod router;
 mod stats;

@@ -46,6 +46,7 @@ impl OutputBudget {
             budget: Arc::clone(self),
             waiting: Mutex::default(),
             filled: Notify::new(),
+            room: Notify::new(),
             closed: Notify::new(),
             cut_off: CancellationToken::new(),
         });
@@ -81,8 +82,20 @@ pub(super) struct Outbound {
     budget: Arc<OutputBudget>,
     waiting: Mutex<Waiting>,
     filled: Notify,
+    /// Told when the client has caught up again, or is gone.
+    room: Notify,
     closed: Notify,
     cut_off: CancellationToken,
+}
+
+/// What became of something for a client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Queued {
+    /// The client is gone.
+    Gone,
+    Yes,
+    /// It is queued, and so much is that whoever sends more should wait a little.
+    Behind,
 }
 
 #[derive(Debug, Default)]
@@ -108,8 +121,8 @@ impl Outbound {
         Arc::new(OutputBudget::new(usize::MAX, Arc::default())).open(client_id, limit)
     }
 
-    /// Queues a message; false when the client is gone.
-    pub(super) fn deliver(&self, delivery: &Delivery<'_>, sid: &str) -> bool {
+    /// Queues a message.
+    pub(super) fn deliver(&self, delivery: &Delivery<'_>, sid: &str) -> Queued {
         let with_headers = self.headers.load(Ordering::Relaxed);
         self.push(|waiting| {
             delivery.write(&mut waiting.bytes, sid, with_headers);
@@ -120,7 +133,7 @@ impl Outbound {
 
     /// Queues protocol text; false when the client is gone.
     pub(super) fn send(&self, text: &[u8]) -> bool {
-        self.push(|waiting| waiting.bytes.extend_from_slice(text))
+        self.push(|waiting| waiting.bytes.extend_from_slice(text)) != Queued::Gone
     }
 
     /// Queues an error and ends the connection once it is written.
@@ -133,6 +146,7 @@ impl Outbound {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_one();
+        self.room.notify_waiters();
         self.closed.notify_one();
     }
 
@@ -165,10 +179,41 @@ impl Outbound {
         }
     }
 
-    /// Takes note that the bytes that were taken last are with the client, or given up.
-    pub(super) fn written(&self) {
-        let written = std::mem::take(&mut self.lock().in_flight);
+    /// Takes note that so many of the bytes that were taken last are with the client, or given up.
+    pub(super) fn written(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        let written = bytes.min(waiting.in_flight);
+        waiting.in_flight -= written;
         self.budget.queued.fetch_sub(written, Ordering::Relaxed);
+        let is_behind = self.is_behind(&waiting);
+        drop(waiting);
+        if !is_behind {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Waits until the client has caught up, or is gone.
+    #[cfg_attr(not(test), expect(dead_code, reason = "publishers will wait for it"))]
+    pub(super) async fn caught_up(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let waiting = self.lock();
+                if waiting.closed || !self.is_behind(&waiting) {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Whether three quarters of what may wait do: for this client, or for all of them.
+    fn is_behind(&self, waiting: &Waiting) -> bool {
+        let queued = waiting.bytes.len() + waiting.in_flight;
+        let queued_for_all = self.budget.queued.load(Ordering::Relaxed);
+        queued > self.limit / 4 * 3 || queued_for_all > self.budget.limit / 4 * 3
     }
 
     /// Waits until what was taken is no longer worth writing.
@@ -176,10 +221,10 @@ impl Outbound {
         self.cut_off.cancelled().await;
     }
 
-    fn push(&self, write: impl FnOnce(&mut Waiting)) -> bool {
+    fn push(&self, write: impl FnOnce(&mut Waiting)) -> Queued {
         let mut waiting = self.lock();
         if waiting.closed {
-            return false;
+            return Queued::Gone;
         }
         let before = waiting.bytes.len();
         write(&mut waiting);
@@ -188,33 +233,37 @@ impl Outbound {
         if waiting.bytes.len() + waiting.in_flight > self.limit {
             self.give_up(&mut waiting);
         }
+        let is_behind = self.is_behind(&waiting);
         drop(waiting);
         self.filled.notify_one();
         if queued > self.budget.limit {
             self.budget.relieve();
         }
-        true
+        if is_behind {
+            Queued::Behind
+        } else {
+            Queued::Yes
+        }
     }
 
-    /// Drops what waits for a client that does not read. The reason is all that is still worth sending.
+    /// Drops what waits for a client that does not read. It is not told: it would read the reason long after, and clients take an
+    /// error for final where they come back from a connection that is closed.
     fn give_up(&self, waiting: &mut Waiting) {
         let dropped = waiting.bytes.len();
         waiting.bytes = BytesMut::new();
-        write_error(&mut waiting.bytes, "Slow Consumer");
         waiting.closed = true;
         self.budget
             .stats
             .slow_consumers
             .fetch_add(1, Ordering::Relaxed);
-        let budget = &self.budget.queued;
-        budget.fetch_add(waiting.bytes.len(), Ordering::Relaxed);
-        budget.fetch_sub(dropped, Ordering::Relaxed);
+        self.budget.queued.fetch_sub(dropped, Ordering::Relaxed);
         tracing::warn!(
             client_id = self.client_id,
             dropped_bytes = dropped,
             "closing a client that does not read its messages"
         );
         self.closed.notify_one();
+        self.room.notify_waiters();
     }
 
     /// Drops also what is being written; false when there is nothing to drop.
@@ -223,7 +272,6 @@ impl Outbound {
         let in_flight = std::mem::take(&mut waiting.in_flight);
         self.budget.queued.fetch_sub(in_flight, Ordering::Relaxed);
         if waiting.closed {
-            // What is left of it is the reason.
             return in_flight > 0;
         }
         self.give_up(&mut waiting);
@@ -263,13 +311,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_does_not_read_is_told_and_cut_off() {
+    async fn a_client_that_does_not_read_is_cut_off() {
         let outbound = Outbound::new(1, 10);
         assert!(outbound.send(b"12345"));
         assert!(outbound.send(b"678901"));
         assert!(!outbound.send(b"more"));
         outbound.closed().await;
-        assert_eq!(outbound.next().await.unwrap(), "-ERR 'Slow Consumer'\r\n");
         assert!(outbound.next().await.is_none());
     }
 
@@ -284,7 +331,7 @@ mod tests {
         let outbound = Outbound::new(1, 10);
         outbound.send(b"12345678");
         outbound.next().await.unwrap();
-        outbound.written();
+        outbound.written(8);
         outbound.send(b"1234");
         assert_eq!(outbound.next().await.unwrap(), "1234");
     }
@@ -298,10 +345,37 @@ mod tests {
         assert!(mid.send(&[b'x'; 40]), "110 bytes are too many");
         big.is_cut_off().await;
         assert!(!big.send(b"more") && small.send(b"more") && mid.send(b"more"));
-        assert_eq!(big.next().await.unwrap(), "-ERR 'Slow Consumer'\r\n");
-        big.written();
+        assert!(big.next().await.is_none());
+        big.written(50);
         drop((small, big, mid));
         assert_eq!(budget.queued.load(Ordering::Relaxed), 0);
         assert!(budget.clients().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_sends_to_a_client_that_is_behind_learns_of_it_and_can_wait() {
+        let outbound = Outbound::new(1, 100);
+        let delivery = |payload| Delivery {
+            subject: "a",
+            reply: None,
+            headers: &[],
+            payload,
+        };
+        assert_eq!(outbound.deliver(&delivery(&[b'x'; 10]), "1"), Queued::Yes);
+        assert_eq!(outbound.deliver(&delivery(&[b'x'; 50]), "1"), Queued::Behind);
+        let taken = outbound.next().await.unwrap();
+        let waiting = tokio::spawn({
+            let outbound = Arc::clone(&outbound);
+            async move { outbound.caught_up().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        outbound.written(taken.len() / 2);
+        waiting.await.unwrap();
+        outbound.written(taken.len());
+        assert_eq!(outbound.deliver(&delivery(b"x"), "1"), Queued::Yes);
+        outbound.close();
+        assert_eq!(outbound.deliver(&delivery(b"x"), "1"), Queued::Gone);
+        outbound.caught_up().await;
     }
 }

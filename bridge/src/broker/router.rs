@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rand::RngExt;
 
-use super::outbound::Outbound;
+use super::outbound::{Outbound, Queued};
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
 use super::{Counters, headers, subjects};
@@ -198,7 +198,7 @@ fn give(
     if count >= limit {
         spent.push(Arc::clone(subscription));
     }
-    count <= limit && subscription.client.deliver(delivery, &subscription.sid)
+    count <= limit && subscription.client.deliver(delivery, &subscription.sid) != Queued::Gone
 }
 
 #[cfg(test)]
