@@ -362,7 +362,10 @@ mod tests {
             payload,
         };
         assert_eq!(outbound.deliver(&delivery(&[b'x'; 10]), "1"), Queued::Yes);
-        assert_eq!(outbound.deliver(&delivery(&[b'x'; 50]), "1"), Queued::Behind);
+        assert_eq!(
+            outbound.deliver(&delivery(&[b'x'; 50]), "1"),
+            Queued::Behind
+        );
         let taken = outbound.next().await.unwrap();
         let waiting = tokio::spawn({
             let outbound = Arc::clone(&outbound);

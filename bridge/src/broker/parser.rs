@@ -166,7 +166,9 @@ impl<'a> Words<'a> {
             words: [""; 5],
             count: 0,
         };
-        let found = line.split([' ', '\t', '\r']).filter(|word| !word.is_empty());
+        let found = line
+            .split([' ', '\t', '\r'])
+            .filter(|word| !word.is_empty());
         for (place, word) in words.words.iter_mut().zip(found) {
             *place = word;
             words.count += 1;
@@ -374,7 +376,12 @@ mod tests {
             all("INFO {}\r\n+OK\r\nPINGx\r\n").unwrap(),
             [Operation::Nothing, Operation::Nothing, Operation::Ping]
         );
-        for text in ["UNSUB 1 0", "UNSUB 1 x", "UNSUB 1 -1", "UNSUB\t1 9999999999"] {
+        for text in [
+            "UNSUB 1 0",
+            "UNSUB 1 x",
+            "UNSUB 1 -1",
+            "UNSUB\t1 9999999999",
+        ] {
             let at_once = Operation::Unsubscribe {
                 sid: "1".into(),
                 after: None,
