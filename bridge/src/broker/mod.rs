@@ -8,8 +8,8 @@
 //! and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands its changes, a batch
 //! at a time, to [`store`], and shows them to no client before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS, push
-//! consumers, memory streams, mirrors and sources, work-queue and interest retention.
+//! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS,
+//! memory streams, mirrors and sources, work-queue and interest retention.
 
 pub mod access;
 pub mod actor;
@@ -20,6 +20,7 @@ mod clients;
 mod config;
 mod connection;
 mod headers;
+mod interest;
 mod jetstream;
 mod outbound;
 mod parser;

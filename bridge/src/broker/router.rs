@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rand::RngExt;
+use tokio::sync::Notify;
 
+use super::interest::{InterestWatch, InterestWatches};
 use super::outbound::{Outbound, Queued};
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
@@ -51,6 +53,7 @@ pub(super) enum Handover {
 #[derive(Debug, Default)]
 pub(super) struct Router {
     subscriptions: RwLock<SubjectTrie<Arc<Subscription>>>,
+    watches: Arc<InterestWatches>,
     stats: Arc<Counters>,
 }
 
@@ -58,6 +61,7 @@ impl Router {
     pub(super) fn new(stats: Arc<Counters>) -> Self {
         Router {
             subscriptions: RwLock::default(),
+            watches: Arc::default(),
             stats,
         }
     }
@@ -68,6 +72,7 @@ impl Router {
             .fetch_add(1, Ordering::Relaxed);
         let subject = subscription.subject.clone();
         self.write().insert(&subject, subscription);
+        self.watches.changed(&subject);
     }
 
     pub(super) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
@@ -77,6 +82,12 @@ impl Router {
         self.stats
             .subscriptions_ended
             .fetch_add(ended as u64, Ordering::Relaxed);
+        self.watches.changed(&subscription.subject);
+    }
+
+    /// Tells `watcher` from now on when a subscriber of `subject` may have come or gone.
+    pub(super) fn watch_interest(&self, subject: &str, watcher: Arc<Notify>) -> InterestWatch {
+        self.watches.watch(subject, watcher)
     }
 
     /// Whether any subscriber would get a message on this subject.

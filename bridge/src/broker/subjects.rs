@@ -67,6 +67,20 @@ pub(super) fn overlap(left: &str, right: &str) -> bool {
     }
 }
 
+/// Whether each subject that matches `narrow` matches `wide` too.
+pub(super) fn is_subset(narrow: &str, wide: &str) -> bool {
+    let mut tokens = narrow.split('.');
+    for wanted in wide.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(token)) if token != ">" => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
 fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\0'
 }
@@ -302,6 +316,22 @@ mod tests {
             ("a.b", "a", false),
         ] {
             assert_eq!(matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn subsets() {
+        for (narrow, wide, expected) in [
+            ("a.b", "a.*", true),
+            ("a.*", "a.*", true),
+            ("a.>", "a.*", false),
+            ("a.b.>", "a.>", true),
+            ("a.*", "*.b", false),
+            ("a", "a.>", false),
+            (">", ">", true),
+            ("*.b", "a.*", false),
+        ] {
+            assert_eq!(is_subset(narrow, wide), expected, "{narrow} in {wide}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What only the embedded broker promises: restarts, refusals, bounds.
 
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull, push};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use bridge::broker::{Access, BrokerConfig, BrokerError, serve};
 use futures::{StreamExt, TryStreamExt};
@@ -186,16 +186,7 @@ async fn what_is_not_supported_is_refused_by_name() {
         let error = context.create_stream(config).await.unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
-    let stream = context.create_stream(events()).await.unwrap();
-    let push = push::Config {
-        deliver_subject: "x".into(),
-        ..push::Config::default()
-    };
-    let error = stream.create_consumer(push).await.unwrap_err().to_string();
-    assert!(
-        error.contains("push consumers are not supported"),
-        "{error}"
-    );
+    context.create_stream(events()).await.unwrap();
     let error = context
         .request::<_, _, serde_json::Value>("STREAM.SNAPSHOT.events", &())
         .await

@@ -16,6 +16,7 @@ mod crash;
 mod embedded;
 mod messages;
 mod monitoring;
+mod push;
 mod retention;
 mod server;
 mod streams;

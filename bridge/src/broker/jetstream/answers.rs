@@ -1,13 +1,16 @@
 //! Answers of the API: who gets them, and the descriptions of streams and consumers that go into them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, Progress};
+use super::deliver::Waiting;
 use super::error::Result;
 use super::json;
+use super::push::Push;
 use super::state::State;
 use super::stream_config::StreamConfig;
 use crate::broker::router::Router;
@@ -103,22 +106,49 @@ pub(super) fn describe_stream(
     })
 }
 
-/// A consumer as the API describes it.
-pub(super) fn describe_consumer(stream: &str, consumer: &Consumer, num_waiting: usize) -> Value {
-    let progress = |progress: Progress| json!({"consumer_seq": progress.consumer_seq, "stream_seq": progress.stream_seq});
-    json!({
+/// A consumer as the API describes it, with what its clients wait for.
+pub(super) fn describe_consumer(
+    stream: &str,
+    consumer: &Consumer,
+    waiting: Option<&Waiting>,
+) -> Value {
+    let progress = |progress: Progress, last: Option<i64>| {
+        let mut progress =
+            json!({"consumer_seq": progress.consumer_seq, "stream_seq": progress.stream_seq});
+        if let Some(last) = last {
+            json::set(&mut progress, "last_active", json::time(last));
+        }
+        progress
+    };
+    let mut info = json!({
         "stream_name": stream,
         "name": consumer.config.name,
         "created": json::time(consumer.created),
         "config": consumer.config,
-        "delivered": progress(consumer.delivered),
-        "ack_floor": progress(consumer.ack_floor),
+        "delivered": progress(consumer.delivered, consumer.last_delivery),
+        "ack_floor": progress(consumer.ack_floor, consumer.last_ack),
         "num_ack_pending": consumer.num_ack_pending(),
         "num_redelivered": consumer.num_redelivered(),
-        "num_waiting": num_waiting,
+        "num_waiting": waiting.map_or(0, |waiting| waiting.pulls.len()),
         "num_pending": consumer.num_pending,
         "ts": json::time(json::now()),
-    })
+    });
+    if waiting
+        .and_then(|waiting| waiting.push.as_ref())
+        .is_some_and(Push::is_active)
+    {
+        json::set(&mut info, "push_bound", true);
+    }
+    if let Some(left) = consumer.config.pause_left(json::now()) {
+        json::set(&mut info, "paused", true);
+        json::set(&mut info, "pause_remaining", nanos(left));
+    }
+    info
+}
+
+/// A duration as the API has it.
+pub(super) fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// One page of a list, as the API's lists are: its members under `name`.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Responder, describe_config, describe_stream, page};
+use super::consumer_requests::NamesInSubject;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
@@ -318,13 +319,25 @@ fn about_stream<'a>(
         "STREAM.MSG.GET" => ("stream_msg_get_response", Request::GetMessage(body)),
         "STREAM.MSG.DELETE" => ("stream_msg_delete_response", Request::DeleteMessage(body)),
         "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE" => {
-            let (name, filter) = match rest.split_once('.') {
+            let (consumer, filter) = match rest.split_once('.') {
                 Some((name, filter)) => (Some(name.to_owned()), Some(filter.to_owned())),
                 None => (Some(rest.to_owned()).filter(|name| !name.is_empty()), None),
             };
+            let names = NamesInSubject {
+                consumer,
+                filter,
+                is_durable: operation == "CONSUMER.DURABLE.CREATE",
+            };
             (
                 "consumer_create_response",
-                Request::CreateConsumer { name, filter, body },
+                Request::CreateConsumer { names, body },
+            )
+        }
+        "CONSUMER.PAUSE" => {
+            let name = consumer();
+            (
+                "consumer_pause_response",
+                Request::PauseConsumer { name, body },
             )
         }
         "CONSUMER.INFO" => ("consumer_info_response", Request::ConsumerInfo(consumer())),
@@ -368,11 +381,11 @@ mod tests {
         let (stream, _, request) =
             about_stream("CONSUMER.CREATE", "S.d.ev.>", Bytes::new()).unwrap();
         assert_eq!(stream, "S");
-        let Request::CreateConsumer { name, filter, .. } = request else {
+        let Request::CreateConsumer { names, .. } = request else {
             panic!("{request:?}")
         };
         assert_eq!(
-            (name.as_deref(), filter.as_deref()),
+            (names.consumer.as_deref(), names.filter.as_deref()),
             (Some("d"), Some("ev.>"))
         );
     }

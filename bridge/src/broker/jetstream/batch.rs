@@ -1,6 +1,7 @@
 //! What a stream gathers for its next write, and what happens when that write is done.
 
 use bytes::BytesMut;
+use serde_json::Value;
 
 use super::answers::Responder;
 use super::state::Change;
@@ -30,6 +31,8 @@ pub(super) enum Effect {
     },
     /// Tell a client that its acknowledgement counts.
     Confirm { inbox: Box<str> },
+    /// Answer who asked for what is before it in the batch.
+    Answer { answer: Value, responder: Responder },
     /// Take over a change, and answer who asked for it.
     Change {
         change: Change,

@@ -1,11 +1,15 @@
 //! One consumer's progress through its stream, as a plain state machine: what to hand out next, what waits for its
 //! acknowledgement, what is due again. It knows nothing of clients, disks or clocks.
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::saved::SavedConsumer;
+use super::beginning::Beginning;
 use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::filter::Filter;
 use super::messages::Messages;
@@ -40,6 +44,7 @@ pub(super) struct Consumer {
     pub(super) created: i64,
     pub(super) config: ConsumerConfig,
     filter: Filter,
+    beginning: Beginning,
     pub(super) delivered: Progress,
     pub(super) ack_floor: Progress,
     /// Wanted messages that were never handed out.
@@ -47,36 +52,18 @@ pub(super) struct Consumer {
     pending: BTreeMap<u64, Pending>,
     due: BTreeSet<(Instant, u64)>,
     again: BTreeSet<u64>,
+    /// What was given up since it was last asked for.
+    exhausted: Vec<Exhausted>,
+    /// When it last handed out and was last acknowledged a message, in nanoseconds since 1970.
+    pub(super) last_delivery: Option<i64>,
+    pub(super) last_ack: Option<i64>,
 }
 
-/// What is kept of a consumer across restarts.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct SavedConsumer {
-    pub(super) id: u32,
-    pub(super) created: i64,
-    pub(super) config: ConsumerConfig,
-    pub(super) delivered: Progress,
-    pub(super) ack_floor: Progress,
-    /// Stream sequence, consumer sequence and deliveries of what waits for its acknowledgement.
-    pending: Vec<(u64, u64, u32)>,
-}
-
-impl SavedConsumer {
-    /// A new consumer that starts behind stream sequence `start_after`.
-    pub(super) fn new(id: u32, config: ConsumerConfig, created: i64, start_after: u64) -> Self {
-        let start = Progress {
-            consumer_seq: 0,
-            stream_seq: start_after,
-        };
-        SavedConsumer {
-            id,
-            created,
-            config,
-            delivered: start,
-            ack_floor: start,
-            pending: Vec::new(),
-        }
-    }
+/// A message that was handed out as often as may be, in vain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Exhausted {
+    pub(super) seq: u64,
+    pub(super) deliveries: u32,
 }
 
 impl Consumer {
@@ -96,13 +83,18 @@ impl Consumer {
             created: saved.created,
             config: saved.config,
             filter,
+            beginning: saved.beginning,
             delivered: saved.delivered,
             ack_floor: saved.ack_floor,
             num_pending: 0,
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
+            exhausted: Vec::new(),
+            last_delivery: None,
+            last_ack: None,
         };
+        consumer.beginning.retain(|seq| messages.contains(seq));
         for (seq, consumer_seq, deliveries) in saved.pending {
             if messages.contains(seq) {
                 consumer.wait_for_ack(seq, consumer_seq, deliveries, now);
@@ -123,6 +115,7 @@ impl Consumer {
             delivered: self.delivered,
             ack_floor: self.ack_floor,
             pending: pending.collect(),
+            beginning: self.beginning.clone(),
         }
     }
 
@@ -135,7 +128,20 @@ impl Consumer {
 
     /// Counts the wanted messages that were never handed out.
     pub(super) fn recount(&mut self, messages: &Messages) {
-        self.num_pending = messages.count_wanted(self.delivered.stream_seq + 1, &self.filter);
+        let from = self.delivered.stream_seq + 1;
+        let behind = messages.count_wanted(self.beginning.behind(from), &self.filter);
+        self.num_pending = self.beginning.count(from) + behind;
+    }
+
+    fn next_wanted(&self, messages: &Messages) -> Option<u64> {
+        let from = self.delivered.stream_seq + 1;
+        let listed = self.beginning.next(from);
+        listed.or_else(|| messages.next_wanted(self.beginning.behind(from), &self.filter))
+    }
+
+    fn wants(&self, seq: u64, subject: &str) -> bool {
+        let is_listed = self.beginning.contains(seq);
+        is_listed || (!self.beginning.covers(seq) && self.filter.takes(subject))
     }
 
     /// Whether it outlives its clients.
@@ -151,7 +157,7 @@ impl Consumer {
     /// Whether it wants a message and has not acknowledged it.
     pub(super) fn awaits(&self, seq: u64, subject: &str) -> bool {
         self.pending.contains_key(&seq)
-            || (seq > self.delivered.stream_seq && self.filter.takes(subject))
+            || (seq > self.delivered.stream_seq && self.wants(seq, subject))
     }
 
     /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.
@@ -164,14 +170,33 @@ impl Consumer {
                         deliveries: pending.deliveries + 1,
                     });
                 }
-                _ => self.settle(seq),
+                _ => self.exhaust(seq),
             }
         }
-        if self.num_pending == 0 || self.pending.len() >= self.config.max_ack_pending() {
+        if self.num_pending == 0 || self.is_stalled() {
             return None;
         }
-        let seq = messages.next_wanted(self.delivered.stream_seq + 1, &self.filter)?;
+        let seq = self.next_wanted(messages)?;
         Some(Next { seq, deliveries: 1 })
+    }
+
+    /// Whether it hands out nothing new because too much is unacknowledged.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.pending.len() >= self.config.max_ack_pending()
+    }
+
+    /// Gives a message up that was handed out as often as may be.
+    fn exhaust(&mut self, seq: u64) {
+        if let Some(Pending { deliveries, .. }) = self.pending.get(&seq) {
+            let deliveries = *deliveries;
+            self.exhausted.push(Exhausted { seq, deliveries });
+        }
+        self.settle(seq);
+    }
+
+    /// What was given up since the last call.
+    pub(super) fn take_exhausted(&mut self) -> Vec<Exhausted> {
+        std::mem::take(&mut self.exhausted)
     }
 
     /// Takes note that a message is being handed out. Returns its consumer sequence.
@@ -181,6 +206,9 @@ impl Consumer {
         if next.deliveries == 1 {
             self.delivered.stream_seq = next.seq;
             self.num_pending = self.num_pending.saturating_sub(1);
+            if !self.beginning.is_none() && !self.beginning.covers(next.seq) {
+                self.beginning = Beginning::default();
+            }
         }
         self.again.remove(&next.seq);
         if self.config.ack_policy == AckPolicy::None {
@@ -199,10 +227,7 @@ impl Consumer {
         messages: &Messages,
         now: Instant,
     ) {
-        while let Some(next) = messages
-            .next_wanted(self.delivered.stream_seq + 1, &self.filter)
-            .filter(|next| *next <= seq)
-        {
+        while let Some(next) = self.next_wanted(messages).filter(|next| *next <= seq) {
             self.handed_out(
                 Next {
                     seq: next,
@@ -274,7 +299,14 @@ impl Consumer {
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some((_, seq)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.pop_first();
-            self.again.insert(seq);
+            match self.pending.get(&seq) {
+                Some(pending) if pending.deliveries >= self.config.max_deliver() => {
+                    self.exhaust(seq);
+                }
+                _ => {
+                    self.again.insert(seq);
+                }
+            }
         }
     }
 
@@ -285,18 +317,32 @@ impl Consumer {
 
     /// A message entered the stream.
     pub(super) fn message_added(&mut self, seq: u64, subject: &str) {
-        if seq > self.delivered.stream_seq && self.filter.takes(subject) {
+        if seq > self.delivered.stream_seq && self.wants(seq, subject) {
             self.num_pending += 1;
         }
     }
 
     /// A message left the stream.
     pub(super) fn message_removed(&mut self, seq: u64, subject: &str) {
+        let was_next = seq > self.delivered.stream_seq && self.wants(seq, subject);
+        self.beginning.remove(seq);
         if self.pending.contains_key(&seq) {
             self.settle(seq);
-        } else if seq > self.delivered.stream_seq && self.filter.takes(subject) {
+        } else if was_next {
             self.num_pending = self.num_pending.saturating_sub(1);
         }
+    }
+
+    /// When a message was handed out that waits for its acknowledgement, as far as that is known.
+    pub(super) fn handed_out_at(&self, seq: u64) -> Option<Instant> {
+        let pending = self.pending.get(&seq)?;
+        pending
+            .due
+            .checked_sub(self.config.ack_wait(pending.deliveries))
+    }
+
+    pub(super) fn is_pending(&self, seq: u64) -> bool {
+        self.pending.contains_key(&seq)
     }
 
     pub(super) fn num_ack_pending(&self) -> usize {

@@ -1,15 +1,21 @@
-//! Serving a stream's consumers: requests for messages, the messages handed out, the acknowledgements that come back.
+//! Serving a stream's consumers: the messages handed out to the clients that ask or listen for them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::acks::{self, Verdict};
-use super::batch::{Batch, Effect};
+use tokio::sync::Notify;
+
+use super::advisories;
 use super::consumer::{Consumer, Next, Progress};
-use super::pulls::{Pull, PullRequest, Pulls};
+use super::json;
+use super::pace::Pace;
+use super::pulls::{Pull, Pulls};
+use super::push::Push;
+use super::state::State;
 use super::stream::Stream;
 use crate::broker::headers;
 use crate::broker::protocol::Delivery;
-use crate::broker::router::Handover;
+use crate::broker::router::{Handover, Router};
 use crate::broker::store::record::{Record, StoredMessage};
 
 /// How many messages one consumer gets before the others, and the publishers, have their turn.
@@ -23,6 +29,9 @@ const READ_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) pulls: Pulls,
+    /// Where a push consumer delivers to.
+    pub(super) push: Option<Push>,
+    pace: Pace,
     /// The progress that stands in the log.
     noted: Progress,
     pub(super) last_active: Instant,
@@ -32,14 +41,33 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(
+        state: &State,
+        consumer: &Consumer,
+        router: &Router,
+        watcher: &Arc<Notify>,
+        now: Instant,
+    ) -> Self {
+        let config = &consumer.config;
         Waiting {
             pulls: Pulls::default(),
+            push: Push::new(&state.config.name, config, router, watcher, now),
+            pace: Pace::of(config, state.messages.last_seq, now),
             noted: Progress::default(),
             last_active: now,
             paused_until: None,
             more: false,
         }
+    }
+
+    /// Whether a client asks or listens for messages.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.pulls.is_empty() || self.push.as_ref().is_some_and(Push::is_ready)
+    }
+
+    /// Whether a client holds on to the consumer.
+    pub(super) fn is_used(&self) -> bool {
+        !self.pulls.is_empty() || self.push.as_ref().is_some_and(Push::is_active)
     }
 }
 
@@ -53,96 +81,12 @@ enum Step {
 }
 
 impl Stream {
-    /// Takes a request for messages.
-    pub(super) fn pull(&mut self, name: &str, body: &[u8], inbox: &str) {
-        let now = Instant::now();
-        let Some(consumer) = self.state.consumers.get_mut(name) else {
-            return self.router.answer_no_responders(inbox);
-        };
-        let request = PullRequest::parse(body).map_err(str::to_owned);
-        let pull = match request.and_then(|request| request.into_pull(inbox, &consumer.config, now))
-        {
-            Ok(pull) => pull,
-            Err(status) => return self.router.answer(inbox, &headers::status(&status), &[]),
-        };
-        consumer.expire(now);
-        if pull.is_immediate() && consumer.available() == 0 {
-            return self
-                .router
-                .answer(inbox, &headers::status("404 No Messages"), &[]);
-        }
-        if pull.is_immediate() && consumer.num_ack_pending() >= consumer.config.max_ack_pending() {
-            return self
-                .router
-                .answer(inbox, &headers::status("409 Exceeded MaxAckPending"), &[]);
-        }
-        let max_waiting = usize::try_from(consumer.config.max_waiting).unwrap_or(usize::MAX);
-        let waiting = self
-            .waiting
-            .entry(name.to_owned())
-            .or_insert_with(|| Waiting::new(now));
-        waiting.last_active = now;
-        if waiting.pulls.len() >= max_waiting {
-            let router = &self.router;
-            waiting
-                .pulls
-                .retain(|pull| router.has_interest(&pull.inbox));
-        }
-        if waiting.pulls.len() >= max_waiting {
-            return self
-                .router
-                .answer(inbox, &headers::status("409 Exceeded MaxWaiting"), &[]);
-        }
-        waiting.pulls.push(pull);
-    }
-
-    /// Takes an acknowledgement. When the client asks for confirmation, it gets it once the acknowledgement is on disk.
-    pub(super) fn acknowledge(
-        &mut self,
-        name: &str,
-        seq: u64,
-        body: &[u8],
-        inbox: Option<Box<str>>,
-    ) {
-        let now = Instant::now();
-        let Some(consumer) = self.state.consumers.get_mut(name) else {
-            if let Some(inbox) = inbox {
-                self.router.answer_no_responders(&inbox);
-            }
-            return;
-        };
-        let Some(verdict) = acks::parse_body(body) else {
-            return;
-        };
-        if let Some(waiting) = self.waiting.get_mut(name) {
-            waiting.last_active = now;
-        }
-        let known = seq <= consumer.delivered.stream_seq;
-        let mut inbox = inbox;
-        match verdict {
-            Verdict::Done => settle(&mut self.batch, consumer, seq),
-            Verdict::Again(delay) => {
-                consumer.reject(seq, delay.and_then(|delay| now.checked_add(delay)))
-            }
-            Verdict::Working => consumer.extend(seq, now),
-            Verdict::DoneAndNext(rest) => {
-                settle(&mut self.batch, consumer, seq);
-                if let Some(inbox) = inbox.take() {
-                    self.pull(name, body.get(rest..).unwrap_or_default(), &inbox);
-                }
-            }
-        }
-        if let Some(inbox) = inbox.filter(|_| known) {
-            self.batch.effects.push(Effect::Confirm { inbox });
-        }
-    }
-
     /// Hands out what can be handed out.
-    pub(super) async fn serve_pulls(&mut self, now: Instant) {
+    pub(super) async fn serve_consumers(&mut self, now: Instant) {
         let names: Vec<String> = self
             .waiting
             .iter()
-            .filter(|(_, waiting)| !waiting.pulls.is_empty())
+            .filter(|(_, waiting)| waiting.is_asked())
             .map(|(name, _)| name.clone())
             .collect();
         for name in names {
@@ -185,16 +129,12 @@ impl Stream {
                 consumer_seq,
             });
         }
-        if more || waiting.paused_until.is_some() {
+        if more || waiting.paused_until.is_some() || consumer.is_stalled() {
             return;
         }
         for pull in waiting.pulls.take_satisfied() {
-            if pull.is_immediate() {
-                self.router
-                    .answer(&pull.inbox, &headers::status("404 No Messages"), &[]);
-            } else {
-                end_pull(&self.router, &pull, "408 Request Timeout");
-            }
+            self.router
+                .answer(&pull.inbox, &headers::status("404 No Messages"), &[]);
         }
     }
 
@@ -211,10 +151,17 @@ impl Stream {
             }
             waiting.paused_until = None;
         }
-        if waiting.pulls.is_empty() {
+        if !waiting.is_asked() {
             return Step::Idle;
         }
-        let Some(next) = consumer.next(&self.state.messages) else {
+        if let Some(left) = consumer.config.pause_left(json::now()) {
+            return Step::Pause(left);
+        }
+        let next = consumer.next(&self.state.messages);
+        for what in consumer.take_exhausted() {
+            advisories::exhausted(&self.router, &self.state.config.name, name, what);
+        }
+        let Some(next) = next else {
             return Step::Idle;
         };
         match self.body(next.seq).await {
@@ -235,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// Offers a message to the requests in turn, until one takes it.
+    /// Offers a message to the client that listens, or to the requests in turn until one takes it.
     fn offer(&mut self, name: &str, next: Next, message: &StoredMessage, now: Instant) -> Step {
         let (Some(waiting), Some(consumer)) = (
             self.waiting.get_mut(name),
@@ -266,35 +213,63 @@ impl Stream {
         let bytes =
             (message.subject.len() + ack.len() + delivery.headers.len() + delivery.payload.len())
                 as u64;
-        while let Some(mut pull) = waiting.pulls.pop() {
-            if pull.is_too_small_for(bytes) {
-                end_pull(&self.router, &pull, "409 Message Size Exceeds MaxBytes");
-                continue;
+        if let Some(wait) = waiting.pace.wait(next.seq, message.time, bytes, now) {
+            return Step::Pause(wait);
+        }
+        let outcome = match &mut waiting.push {
+            Some(push) => push.deliver(&self.router, &delivery, bytes, now),
+            None => hand_to_a_pull(&mut waiting.pulls, &self.router, &delivery, bytes, now),
+        };
+        match outcome {
+            Handover::NobodyThere => return Step::Idle,
+            Handover::Congested => return Step::Pause(CONGESTION_PAUSE),
+            Handover::Delivered => {}
+        }
+        waiting.pace.sent(next.seq, message.time, bytes, now);
+        waiting.last_active = now;
+        consumer.handed_out(next, now);
+        consumer.last_delivery = Some(json::now());
+        if next.deliveries > 1 {
+            self.batch.push(&Record::Attempts {
+                consumer: consumer.id,
+                seq: next.seq,
+                count: next.deliveries,
+            });
+        }
+        Step::HandedOut
+    }
+}
+
+/// Offers a message to the requests in turn, until one takes it.
+fn hand_to_a_pull(
+    pulls: &mut Pulls,
+    router: &Router,
+    delivery: &Delivery<'_>,
+    bytes: u64,
+    now: Instant,
+) -> Handover {
+    while let Some(mut pull) = pulls.pop() {
+        if pull.is_too_small_for(bytes) {
+            end_pull(router, &pull, "409 Message Size Exceeds MaxBytes");
+            continue;
+        }
+        match router.hand_over(&pull.inbox, delivery) {
+            Handover::NobodyThere => {}
+            Handover::Congested => {
+                pulls.put_back(pull);
+                return Handover::Congested;
             }
-            match self.router.hand_over(&pull.inbox, &delivery) {
-                Handover::NobodyThere => {}
-                Handover::Congested => {
-                    waiting.pulls.put_back(pull);
-                    return Step::Pause(CONGESTION_PAUSE);
+            Handover::Delivered => {
+                if !pull.got(bytes, now) {
+                    pulls.push(pull);
+                } else if pull.bytes_left.is_some_and(|left| left > 0) {
+                    end_pull(router, &pull, "409 Batch Completed");
                 }
-                Handover::Delivered => {
-                    if !pull.got(bytes, now) {
-                        waiting.pulls.push(pull);
-                    }
-                    consumer.handed_out(next, now);
-                    if next.deliveries > 1 {
-                        self.batch.push(&Record::Attempts {
-                            consumer: consumer.id,
-                            seq: next.seq,
-                            count: next.deliveries,
-                        });
-                    }
-                    return Step::HandedOut;
-                }
+                return Handover::Delivered;
             }
         }
-        Step::Idle
     }
+    Handover::NobodyThere
 }
 
 /// Where the acknowledgement of a message is to be sent; it also tells the client about the message.
@@ -310,16 +285,8 @@ fn ack_subject(stream: &str, consumer: &Consumer, next: Next, time: i64) -> Stri
     )
 }
 
-fn settle(batch: &mut Batch, consumer: &mut Consumer, seq: u64) {
-    for seq in consumer.acknowledge(seq) {
-        batch.push(&Record::Done {
-            consumer: consumer.id,
-            seq,
-        });
-    }
-}
-
-pub(super) fn end_pull(router: &crate::broker::router::Router, pull: &Pull, status: &str) {
+/// Tells a client that its request ends, and how much of it was not served.
+pub(super) fn end_pull(router: &Router, pull: &Pull, status: &str) {
     let leftover = pull.leftover();
     let leftover: Vec<(&str, &str)> = leftover
         .iter()

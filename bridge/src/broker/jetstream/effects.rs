@@ -7,13 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answers::{Responder, describe_consumer, describe_stream};
+use super::answers::{Responder, describe_stream};
 use super::batch::{Batch, Effect};
-use super::deliver::Waiting;
 use super::error;
 use super::state::Change;
 use super::stream::Stream;
-use crate::broker::headers;
 use crate::broker::store::log::Position;
 use crate::broker::store::write::Written;
 
@@ -109,6 +107,7 @@ impl Stream {
                 self.router.answer(&inbox, &[], ack.to_string().as_bytes());
             }
             Effect::Confirm { inbox } => self.router.answer(&inbox, &[], &[]),
+            Effect::Answer { answer, responder } => responder.send(Ok(answer)),
             Effect::Change {
                 change,
                 created,
@@ -140,26 +139,12 @@ impl Stream {
     fn take_change(&mut self, change: Change, created: bool, responder: Responder, now: Instant) {
         let consumer = match &change {
             Change::ConsumerSaved(saved) => Some(saved.config.name.clone()),
-            Change::ConsumerDeleted(name) => {
-                self.end_pulls(name);
-                None
-            }
+            Change::ConsumerDeleted(name) => Some(name.clone()),
             Change::Configured(_) => None,
         };
-        let deleted = matches!(change, Change::ConsumerDeleted(_));
         self.state.apply(change, now);
-        let answer = match consumer.and_then(|name| self.state.consumers.get(&name)) {
-            Some(consumer) => {
-                self.waiting
-                    .entry(consumer.config.name.clone())
-                    .or_insert_with(|| Waiting::new(now));
-                let mut answer = describe_consumer(&self.state.config.name, consumer, 0);
-                if created && let Some(answer) = answer.as_object_mut() {
-                    answer.insert("did_create".to_owned(), true.into());
-                }
-                answer
-            }
-            None if deleted => json!({"success": true}),
+        let answer = match consumer {
+            Some(name) => self.consumer_changed(&name, created, now),
             None => describe_stream(&self.state, false, None),
         };
         responder.send(Ok(answer));
@@ -179,6 +164,7 @@ impl Stream {
                 // Unconfirmed, the client asks again.
                 Effect::Confirm { .. } => {}
                 Effect::Change { responder, .. }
+                | Effect::Answer { responder, .. }
                 | Effect::Remove { responder, .. }
                 | Effect::RemoveBelow { responder, .. } => {
                     responder.send(Err(refusal.clone()));
@@ -191,15 +177,5 @@ impl Stream {
         let answer = json!({"error": refusal, "stream": self.state.config.name, "seq": 0});
         self.router
             .answer(inbox, &[], answer.to_string().as_bytes());
-    }
-
-    /// Tells those who wait for a consumer's messages that there will be none.
-    pub(super) fn end_pulls(&mut self, consumer: &str) {
-        if let Some(mut waiting) = self.waiting.remove(consumer) {
-            for pull in waiting.pulls.drain() {
-                self.router
-                    .answer(&pull.inbox, &headers::status("409 Consumer Deleted"), &[]);
-            }
-        }
     }
 }

@@ -42,7 +42,7 @@ pub(super) const CONSUMER_DOES_NOT_EXIST: ApiError = fixed(400, 10149, "consumer
 pub(super) const TOO_MANY_CONSUMERS: ApiError =
     fixed(400, 10026, "maximum consumers limit reached");
 pub(super) const BAD_DURABLE_NAME: ApiError =
-    fixed(400, 10103, "durable name can not contain `.`, `*`, `>`");
+    fixed(400, 10103, "durable name can not contain '.', '*', '>'");
 pub(super) const NAME_MISMATCH: ApiError = fixed(
     400,
     10017,
@@ -51,12 +51,12 @@ pub(super) const NAME_MISMATCH: ApiError = fixed(
 pub(super) const NAMES_DIFFER: ApiError = fixed(
     400,
     10132,
-    "consumer durable and name have to be equal if both are provided",
+    "Consumer Durable and Name have to be equal if both are provided",
 );
 pub(super) const FILTER_MISMATCH: ApiError = fixed(
     400,
     10131,
-    "consumer create request did not match filtered subject from create subject",
+    "Consumer create request did not match filtered subject from create subject",
 );
 pub(super) const TWO_KINDS_OF_FILTER: ApiError = fixed(
     400,
@@ -70,11 +70,6 @@ pub(super) const EMPTY_FILTER: ApiError = fixed(
     10139,
     "consumer filter in FilterSubjects cannot be empty",
 );
-pub(super) const FILTER_NOT_SUBSET: ApiError = fixed(
-    400,
-    10093,
-    "consumer filter subject is not a valid subset of the interest subjects",
-);
 pub(super) const BACKOFF_TOO_LONG: ApiError = fixed(
     400,
     10116,
@@ -84,6 +79,99 @@ pub(super) const PULL_WITH_RATE_LIMIT: ApiError = fixed(
     400,
     10086,
     "consumer in pull mode can not have rate limit set",
+);
+pub(super) const NAME_WITH_PATH_SEPARATORS: ApiError =
+    fixed(400, 10127, "Consumer name can not contain path separators");
+pub(super) const NAME_IN_USE: ApiError = fixed(400, 10013, "consumer name already in use");
+pub(super) const DURABLE_NOT_IN_SUBJECT: ApiError = fixed(
+    400,
+    10016,
+    "consumer expected to be durable but no durable name set in subject",
+);
+pub(super) const DURABLE_NOT_SET: ApiError = fixed(
+    400,
+    10018,
+    "consumer expected to be durable but a durable name was not set",
+);
+pub(super) const EPHEMERAL_WITH_DURABLE: ApiError = fixed(
+    400,
+    10020,
+    "consumer expected to be ephemeral but a durable name was set in request",
+);
+pub(super) const FILTERS_IN_SUBJECT: ApiError = fixed(
+    400,
+    10137,
+    "consumer with multiple subject filters cannot use subject based API",
+);
+pub(super) const DELIVER_TO_WILDCARDS: ApiError =
+    fixed(400, 10079, "consumer deliver subject has wildcards");
+pub(super) const BAD_DELIVER_SUBJECT: ApiError =
+    fixed(400, 10112, "invalid push consumer deliver subject");
+pub(super) const DELIVER_CYCLE: ApiError =
+    fixed(400, 10081, "consumer deliver subject forms a cycle");
+pub(super) const PUSH_WITH_MAX_WAITING: ApiError =
+    fixed(400, 10080, "consumer in push mode can not set max waiting");
+pub(super) const MAX_ACK_PENDING_WITHOUT_ACKS: ApiError = fixed(
+    400,
+    10082,
+    "consumer requires ack policy for max ack pending",
+);
+pub(super) const SMALL_HEARTBEAT: ApiError =
+    fixed(400, 10083, "consumer idle heartbeat needs to be >= 100ms");
+pub(super) const PULL_WITH_HEARTBEAT: ApiError = fixed(
+    400,
+    10088,
+    "consumer idle heartbeat requires a push based consumer",
+);
+pub(super) const PULL_WITH_FLOW_CONTROL: ApiError = fixed(
+    400,
+    10089,
+    "consumer flow control requires a push based consumer",
+);
+pub(super) const FLOW_CONTROL_WITHOUT_HEARTBEAT: ApiError = fixed(
+    400,
+    10108,
+    "consumer with flow control also needs heartbeats",
+);
+pub(super) const DIRECT_PULL: ApiError =
+    fixed(400, 10090, "consumer direct requires a push based consumer");
+pub(super) const DIRECT_DURABLE: ApiError =
+    fixed(400, 10091, "consumer direct requires an ephemeral consumer");
+pub(super) const SMALL_MAX_EXPIRES: ApiError = fixed(
+    400,
+    10115,
+    "consumer max request expires needs to be >= 1ms",
+);
+pub(super) const NEGATIVE_ACK_WAIT: ApiError =
+    fixed(400, 10183, "consumer ack wait needs to be positive");
+pub(super) const NEGATIVE_BACKOFF: ApiError =
+    fixed(400, 10184, "consumer backoff needs to be positive");
+pub(super) const METADATA_TOO_LONG: ApiError = fixed(
+    400,
+    10135,
+    "consumer metadata exceeds maximum size of 128KB",
+);
+pub(super) const WORKQUEUE_WITHOUT_ACKS: ApiError =
+    fixed(400, 10098, "workqueue stream requires explicit ack");
+pub(super) const WORKQUEUE_PULL_WITHOUT_ACKS: ApiError = fixed(
+    400,
+    10084,
+    "consumer in pull mode requires explicit ack policy on workqueue stream",
+);
+pub(super) const WORKQUEUE_UNFILTERED: ApiError = fixed(
+    400,
+    10099,
+    "multiple non-filtered consumers not allowed on workqueue stream",
+);
+pub(super) const WORKQUEUE_NOT_UNIQUE: ApiError = fixed(
+    400,
+    10100,
+    "filtered consumer not unique on workqueue stream",
+);
+pub(super) const WORKQUEUE_NOT_ALL: ApiError = fixed(
+    400,
+    10101,
+    "consumer must be deliver all on workqueue stream",
 );
 pub(super) const NO_MESSAGE: ApiError = fixed(404, 10037, "no message found");
 pub(super) const WRONG_LAST_ID: u16 = 10070;
@@ -124,6 +212,35 @@ pub(super) fn consumer_config(why: impl Into<Cow<'static, str>>) -> ApiError {
         err_code: 10012,
         description: why.into(),
     }
+}
+
+fn of_consumer(err_code: u16, description: String) -> ApiError {
+    ApiError {
+        code: 400,
+        err_code,
+        description: description.into(),
+    }
+}
+
+/// Where a consumer is to start and what else it says about that do not go together.
+pub(super) fn bad_policy(why: String) -> ApiError {
+    of_consumer(10094, why)
+}
+
+pub(super) fn bad_sampling(frequency: &str) -> ApiError {
+    of_consumer(
+        10095,
+        format!(
+            "failed to parse consumer sampling configuration: strconv.Atoi: parsing \"{frequency}\": invalid syntax"
+        ),
+    )
+}
+
+pub(super) fn description_too_long(max: usize) -> ApiError {
+    of_consumer(
+        10107,
+        format!("consumer description is too long, maximum allowed is {max}"),
+    )
 }
 
 pub(super) fn wrong_last(err_code: u16, what: &str, actual: impl std::fmt::Display) -> ApiError {

@@ -56,6 +56,13 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// Adds a member to an object.
+pub(super) fn set(object: &mut Value, name: &str, member: impl Into<Value>) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), member.into());
+    }
+}
+
 /// Whether a setting says no more than its absence would.
 pub(super) fn is_unset(value: &Value) -> bool {
     match value {

@@ -22,17 +22,24 @@ mod recovery;
 mod retention;
 mod subject_table;
 
+mod beginning;
 mod consumer;
 
 mod acks;
 mod cache;
 mod deliver;
+mod flow;
+mod pace;
 mod pulls;
+mod push;
 mod timers;
 
+mod advisories;
 mod answers;
+mod consumer_checks;
 mod consumer_config;
 mod error;
+mod go_duration;
 mod json;
 mod stream_config;
 
@@ -252,6 +259,9 @@ impl JetStream {
             if subject.starts_with("ACK.") {
                 return self.acknowledge(message).await;
             }
+            if let Some(names) = subject.strip_prefix("FC.") {
+                return self.flow_control(names, &message.subject).await;
+            }
             if subject.starts_with("API.") {
                 return self.request(message).await;
             }
@@ -273,12 +283,23 @@ impl JetStream {
         let Some(stream) = self.streams.by_name(ack.stream) else {
             return false;
         };
-        let consumer = ack.consumer.into();
         let command = Command::Acknowledge {
-            consumer,
-            seq: ack.seq,
+            subject: message.subject.clone(),
             body: message.payload,
             inbox: message.reply,
+        };
+        stream.commands.send(command).await.is_ok()
+    }
+
+    async fn flow_control(&self, names: &str, subject: &str) -> bool {
+        let mut names = names.split('.');
+        let stream = names.next().and_then(|name| self.streams.by_name(name));
+        let (Some(stream), Some(consumer)) = (stream, names.next()) else {
+            return false;
+        };
+        let command = Command::FlowControl {
+            consumer: consumer.into(),
+            subject: subject.into(),
         };
         stream.commands.send(command).await.is_ok()
     }

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::consumer_config::{ConsumerConfig, nanos_to_duration};
+use super::deliver::Waiting;
+use super::go_duration;
 use super::json;
+use super::stream::Stream;
+use crate::broker::headers;
 
 /// The body of a pull request.
 #[derive(Debug, Default, Deserialize)]
@@ -24,17 +28,17 @@ pub(super) struct PullRequest {
 }
 
 impl PullRequest {
-    /// Reads a body: JSON, a bare number of messages, or nothing for one message.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, &'static str> {
-        const BAD: &str = "400 Bad Request";
-        let text = std::str::from_utf8(body).map_err(|_| BAD)?.trim();
-        match text.parse() {
-            Ok(batch) => Ok(PullRequest {
-                batch,
-                ..PullRequest::default()
-            }),
-            Err(_) => json::parse(body).map_err(|_| BAD),
+    /// Reads a body: JSON, or a bare number of messages; anything else asks for one message.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        let body = body.trim_ascii();
+        if body.starts_with(b"{") {
+            return json::parse(body).map_err(|_| "400 Bad Request - invalid JSON".to_owned());
         }
+        let text = std::str::from_utf8(body).unwrap_or_default();
+        Ok(PullRequest {
+            batch: text.parse().unwrap_or(1),
+            ..PullRequest::default()
+        })
     }
 
     /// Checks a request against the limits of its consumer. The error is a status for the requester.
@@ -44,6 +48,14 @@ impl PullRequest {
         config: &ConsumerConfig,
         now: Instant,
     ) -> Result<Pull, String> {
+        let heartbeat =
+            Some(nanos_to_duration(self.idle_heartbeat)).filter(|heartbeat| !heartbeat.is_zero());
+        let expires = Some(nanos_to_duration(self.expires)).filter(|expires| !expires.is_zero());
+        if let Some(heartbeat) = heartbeat
+            && expires.is_none_or(|expires| heartbeat * 2 > expires)
+        {
+            return Err("400 Bad Request - heartbeat value too large".to_owned());
+        }
         if config.max_batch > 0 && self.batch > config.max_batch {
             return Err(format!(
                 "409 Exceeded MaxRequestBatch of {}",
@@ -52,8 +64,8 @@ impl PullRequest {
         }
         if config.max_expires > 0 && self.expires > config.max_expires {
             return Err(format!(
-                "409 Exceeded MaxRequestExpires of {:?}",
-                nanos_to_duration(config.max_expires)
+                "409 Exceeded MaxRequestExpires of {}",
+                go_duration::format(nanos_to_duration(config.max_expires))
             ));
         }
         if config.max_bytes > 0 && self.max_bytes > config.max_bytes {
@@ -61,14 +73,6 @@ impl PullRequest {
                 "409 Exceeded MaxRequestMaxBytes of {}",
                 config.max_bytes
             ));
-        }
-        let heartbeat =
-            Some(nanos_to_duration(self.idle_heartbeat)).filter(|heartbeat| !heartbeat.is_zero());
-        let expires = Some(nanos_to_duration(self.expires)).filter(|expires| !expires.is_zero());
-        if let Some(heartbeat) = heartbeat
-            && expires.is_none_or(|expires| heartbeat * 2 > expires)
-        {
-            return Err("400 Bad Request - heartbeat value too large".to_owned());
         }
         Ok(Pull {
             inbox: inbox.into(),
@@ -103,6 +107,11 @@ impl Pull {
     /// Whether it wants an answer even when there is nothing.
     pub(super) fn is_immediate(&self) -> bool {
         self.no_wait && self.expires.is_none()
+    }
+
+    /// Whether it hears heartbeats while it waits.
+    fn has_heartbeat(&self) -> bool {
+        self.heartbeat.is_some()
     }
 
     /// Whether a message of this size is more than it takes.
@@ -168,6 +177,12 @@ impl Pulls {
         self.waiting.drain(..)
     }
 
+    /// How many messages all requests together still take.
+    fn messages_left(&self) -> u64 {
+        let left = self.waiting.iter().map(|pull| pull.messages_left);
+        left.fold(0, u64::saturating_add)
+    }
+
     /// Takes out the requests whose time is up.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Pull> {
         self.take(|pull| pull.expires.is_some_and(|expires| expires <= now))
@@ -211,6 +226,63 @@ impl Pulls {
     }
 }
 
+impl Stream {
+    /// Takes a request for messages.
+    pub(super) fn pull(&mut self, name: &str, body: &[u8], inbox: &str) {
+        if let Err(status) = self.take_pull(name, body, inbox) {
+            self.router.answer(inbox, &headers::status(&status), &[]);
+        }
+    }
+
+    /// Takes a request for messages, or tells the status to answer it with.
+    fn take_pull(&mut self, name: &str, body: &[u8], inbox: &str) -> Result<(), String> {
+        let now = Instant::now();
+        let Some(consumer) = self.state.consumers.get_mut(name) else {
+            return Err("503".to_owned());
+        };
+        if consumer.config.is_push() {
+            return Err("409 Consumer is push based".to_owned());
+        }
+        let request = PullRequest::parse(body)?;
+        let pull = request.into_pull(inbox, &consumer.config, now)?;
+        consumer.expire(now);
+        let available = consumer.available();
+        let max_waiting = usize::try_from(consumer.config.max_waiting).unwrap_or(usize::MAX);
+        if !self.waiting.contains_key(name)
+            && let Some(consumer) = self.state.consumers.get(name)
+        {
+            let waiting = Waiting::new(&self.state, consumer, &self.router, &self.interest, now);
+            self.waiting.insert(name.to_owned(), waiting);
+        }
+        let Some(waiting) = self.waiting.get_mut(name) else {
+            return Err("503".to_owned());
+        };
+        waiting.last_active = now;
+        if pull.is_immediate() && available == 0 {
+            return Err("404 No Messages".to_owned());
+        }
+        let is_full = waiting.pulls.len() >= max_waiting;
+        if is_full || (pull.no_wait && available > 0) {
+            let router = &self.router;
+            waiting
+                .pulls
+                .retain(|pull| router.has_interest(&pull.inbox));
+        }
+        if pull.no_wait && available > 0 && available < waiting.pulls.messages_left() {
+            return Err("408 Requests Pending".to_owned());
+        }
+        if waiting.pulls.len() < max_waiting {
+            waiting.pulls.push(pull);
+            return Ok(());
+        }
+        // A client that is to hear heartbeats misses them; an answer would have it ask again at once.
+        if pull.has_heartbeat() {
+            return Ok(());
+        }
+        Err("409 Exceeded MaxWaiting".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,11 +301,12 @@ mod tests {
             (r#"{"batch": 7}"#, 7),
             ("{}", 1),
             (r#"{"batch":3,"expires":null}"#, 3),
+            ("five", 1),
         ] {
             assert_eq!(pull(body, now).unwrap().messages_left, batch, "{body}");
         }
         for (body, error) in [
-            ("five", "400 Bad Request"),
+            ("{", "400 Bad Request - invalid JSON"),
             ("101", "409 Exceeded MaxRequestBatch of 100"),
             (
                 r#"{"idle_heartbeat": 6, "expires": 10}"#,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::answers::{Responder, describe_stream};
 use super::batch::Effect;
+use super::consumer_requests::NamesInSubject;
 use super::error::{self, Result};
 use super::filter::Filter;
 use super::json;
@@ -28,12 +29,8 @@ pub(super) enum Request {
     Purge(Bytes),
     GetMessage(Bytes),
     DeleteMessage(Bytes),
-    /// The name and the filter that the request's subject holds, and its body.
-    CreateConsumer {
-        name: Option<String>,
-        filter: Option<String>,
-        body: Bytes,
-    },
+    CreateConsumer { names: NamesInSubject, body: Bytes },
+    PauseConsumer { name: String, body: Bytes },
     ConsumerInfo(String),
     ConsumerNames(Bytes),
     ConsumerList(Bytes),
@@ -79,8 +76,11 @@ impl Stream {
             Request::Purge(body) => return self.purge(&body, responder),
             Request::GetMessage(body) => self.get_message(&body).await,
             Request::DeleteMessage(body) => return self.delete_message(&body, responder),
-            Request::CreateConsumer { name, filter, body } => {
-                return self.create_consumer(name, filter, &body, responder);
+            Request::CreateConsumer { names, body } => {
+                return self.create_consumer(names, &body, responder);
+            }
+            Request::PauseConsumer { name, body } => {
+                return self.pause_consumer(&name, &body, responder);
             }
             Request::ConsumerInfo(name) => self.consumer_info(&name),
             Request::ConsumerNames(body) => self.consumer_names(&body),

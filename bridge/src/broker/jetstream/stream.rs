@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::answers::Responder;
 use super::batch::Batch;
@@ -48,10 +48,14 @@ pub(super) enum Command {
         inbox: Box<str>,
     },
     Acknowledge {
-        consumer: Box<str>,
-        seq: u64,
+        subject: Box<str>,
         body: Bytes,
         inbox: Option<Box<str>>,
+    },
+    /// A push consumer's client has what it was sent before the request that was to be answered to `subject`.
+    FlowControl {
+        consumer: Box<str>,
+        subject: Box<str>,
     },
     DirectGet {
         subject: Option<Box<str>>,
@@ -74,6 +78,9 @@ pub(super) struct Stream {
     pub(super) router: Arc<Router>,
     pub(super) cache: Cache,
     pub(super) waiting: HashMap<String, Waiting>,
+    /// Told when a client of a push consumer may have come or gone.
+    pub(super) interest: Arc<Notify>,
+    pub(super) interest_changed: bool,
     pub(super) batch: Batch,
     /// The batch that is being written, with its bytes.
     pub(super) writing: Option<(Batch, Bytes)>,
@@ -103,6 +110,8 @@ impl Stream {
             router,
             cache: Cache::default(),
             waiting: HashMap::new(),
+            interest: Arc::default(),
+            interest_changed: false,
             batch: Batch::default(),
             writing: None,
             outcome: None,
@@ -129,11 +138,12 @@ impl Stream {
                         self.handle(command).await;
                     }
                 }
+                () = self.interest.notified() => self.interest_changed = true,
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             let now = Instant::now();
             self.tend(now);
-            self.serve_pulls(now).await;
+            self.serve_consumers(now).await;
             self.write(now);
         }
         self.count_lag(false);
@@ -149,11 +159,16 @@ impl Stream {
                 inbox,
             } => self.pull(&consumer, &body, &inbox),
             Command::Acknowledge {
-                consumer,
-                seq,
+                subject,
                 body,
                 inbox,
-            } => self.acknowledge(&consumer, seq, &body, inbox),
+            } => self.acknowledge(&subject, &body, inbox),
+            Command::FlowControl { consumer, subject } => {
+                let waiting = self.waiting.get_mut(&*consumer);
+                if let Some(push) = waiting.and_then(|waiting| waiting.push.as_mut()) {
+                    push.answered(&subject);
+                }
+            }
             Command::DirectGet {
                 subject,
                 body,

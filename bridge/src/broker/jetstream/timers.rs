@@ -2,58 +2,69 @@
 
 use std::time::Instant;
 
+use super::advisories;
 use super::answers::Responder;
 use super::batch::Effect;
-use super::consumer::Progress;
-use super::consumer_config::nanos_to_duration;
 use super::deliver::{Waiting, end_pull};
+use super::push::{Push, idle_heartbeat};
 use super::state::{self, Change};
 use super::stream::Stream;
-use crate::broker::headers;
 use crate::broker::store::record::Record;
 
 impl Stream {
     /// Ends requests whose time is up, sends heartbeats, makes late messages due again, drops consumers that are not used.
     pub(super) fn tend_consumers(&mut self, now: Instant) {
         let mut unused = Vec::new();
+        let interest_changed = std::mem::take(&mut self.interest_changed);
+        self.wait_for_clients(now);
+        let (router, stream) = (&self.router, &self.state.config.name);
         for (name, consumer) in &mut self.state.consumers {
             consumer.expire(now);
-            let waiting = self
-                .waiting
-                .entry(name.clone())
-                .or_insert_with(|| Waiting::new(now));
+            for what in consumer.take_exhausted() {
+                advisories::exhausted(router, stream, name, what);
+            }
+            let Some(waiting) = self.waiting.get_mut(name) else {
+                continue;
+            };
             for pull in waiting.pulls.take_expired(now) {
-                end_pull(&self.router, &pull, "408 Request Timeout");
+                end_pull(router, &pull, "408 Request Timeout");
             }
             for inbox in waiting.pulls.take_heartbeats(now) {
-                let Progress {
-                    consumer_seq,
-                    stream_seq,
-                } = consumer.delivered;
-                let progress = [
-                    ("Nats-Last-Consumer", &*consumer_seq.to_string()),
-                    ("Nats-Last-Stream", &*stream_seq.to_string()),
-                ];
-                self.router.answer(
-                    &inbox,
-                    &headers::with_status("100 Idle Heartbeat", &progress),
-                    &[],
-                );
+                router.answer(&inbox, &idle_heartbeat(consumer.delivered, None), &[]);
             }
-            let threshold = nanos_to_duration(consumer.config.inactive_threshold);
-            if !threshold.is_zero() && now >= waiting.last_active + threshold {
-                let router = &self.router;
+            if let Some(push) = &mut waiting.push {
+                if interest_changed && push.look(router, now) {
+                    waiting.last_active = now;
+                }
+                push.beat(router, consumer.delivered, now);
+            }
+            let limit = consumer.config.unused_limit();
+            if !limit.is_zero() && now >= waiting.last_active + limit {
                 waiting
                     .pulls
                     .retain(|pull| router.has_interest(&pull.inbox));
                 waiting.last_active = now;
-                if waiting.pulls.is_empty() {
+                if !waiting.is_used() {
                     unused.push(name.clone());
                 }
             }
         }
         for name in unused {
             self.forget_consumer(name);
+        }
+    }
+
+    /// Makes room for the clients of consumers that have none yet.
+    fn wait_for_clients(&mut self, now: Instant) {
+        if self.waiting.len() == self.state.consumers.len() {
+            return;
+        }
+        for (name, consumer) in &self.state.consumers {
+            if !self.waiting.contains_key(name) {
+                let waiting =
+                    Waiting::new(&self.state, consumer, &self.router, &self.interest, now);
+                self.waiting.insert(name.clone(), waiting);
+            }
         }
     }
 
@@ -76,17 +87,19 @@ impl Stream {
         });
     }
 
-    /// When [`Stream::tend_consumers`] or [`Stream::serve_pulls`] next has something to do.
+    /// When [`Stream::tend_consumers`] or [`Stream::serve_consumers`] next has something to do.
     pub(super) fn next_consumer_due(&self, now: Instant) -> Option<Instant> {
         let due_of = |(name, waiting): (&String, &Waiting)| {
             let consumer = self.state.consumers.get(name)?;
-            let threshold = nanos_to_duration(consumer.config.inactive_threshold);
-            let unused = (!threshold.is_zero()).then(|| waiting.last_active + threshold);
-            let asked = !waiting.pulls.is_empty();
+            let limit = consumer.config.unused_limit();
+            let is_pushed = waiting.push.as_ref().is_some_and(Push::is_active);
+            let unused = (!limit.is_zero() && !is_pushed).then(|| waiting.last_active + limit);
+            let asked = waiting.is_asked();
             let more = (asked && waiting.more).then_some(now);
             let paused = waiting.paused_until.filter(|_| asked);
             let dues = [
                 waiting.pulls.next_due(),
+                waiting.push.as_ref().and_then(Push::next_due),
                 paused,
                 unused,
                 more,

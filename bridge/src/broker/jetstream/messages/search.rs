@@ -21,6 +21,15 @@ impl Messages {
         matching.map(|subject| subject.last).max()
     }
 
+    /// The newest message on each subject that is wanted.
+    pub(in crate::broker::jetstream) fn last_on_each(&self, wanted: &Filter) -> Vec<u64> {
+        let subjects = self.subjects.iter();
+        subjects
+            .filter(|subject| wanted.takes(&subject.name))
+            .map(|subject| subject.last)
+            .collect()
+    }
+
     /// The first message from `from` on whose subject is wanted.
     pub(in crate::broker::jetstream) fn next_wanted(
         &self,

@@ -1,0 +1,393 @@
+//! What a consumer's configuration may say, alone and beside its stream's, and what of it may change later.
+
+use std::time::Duration;
+
+use super::consumer_config::{
+    AckPolicy, ConsumerConfig, DeliverPolicy, UNLIMITED, nanos_to_duration,
+};
+use super::error::{self, Result};
+use super::json::{self, is_unset};
+use super::stream_config::StreamConfig;
+use crate::broker::subjects;
+
+const MAX_BACKOFF: usize = 1000;
+const MAX_FILTERS: usize = 1000;
+const MAX_DESCRIPTION: usize = 4096;
+const MAX_METADATA: usize = 128 << 10;
+const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
+const MIN_MAX_EXPIRES: Duration = Duration::from_millis(1);
+
+impl ConsumerConfig {
+    /// Refuses what is wrong, or not supported, and fills in what is absent.
+    pub(super) fn checked(mut self) -> Result<Self> {
+        if !self.durable_name.is_empty() && !self.name.is_empty() && self.durable_name != self.name
+        {
+            return Err(error::NAMES_DIFFER);
+        }
+        if self.name.is_empty() {
+            self.name = self.durable_name.clone();
+        }
+        if self.name.is_empty() {
+            self.name = format!("{:022x}", rand::random::<u128>() >> 40);
+        }
+        if self.name.contains(['/', '\\']) {
+            return Err(error::NAME_WITH_PATH_SEPARATORS);
+        }
+        if !subjects::is_valid_name(&self.name) {
+            return Err(error::BAD_DURABLE_NAME);
+        }
+        self.fill_in();
+        self.refuse_unsupported()?;
+        self.check_acknowledging()?;
+        self.check_texts()?;
+        if self.is_push() {
+            self.check_push()?;
+        } else {
+            self.check_pull()?;
+        }
+        self.check_filters()?;
+        self.check_start()?;
+        self.check_sampling()?;
+        if self.flow_control && self.idle_heartbeat == 0 {
+            return Err(error::FLOW_CONTROL_WITHOUT_HEARTBEAT);
+        }
+        Ok(self)
+    }
+
+    /// Refuses what does not go with the stream.
+    pub(super) fn check_against(&self, stream: &StreamConfig) -> Result<()> {
+        let forms_cycle = |own: &String| subjects::is_subset(&self.deliver_subject, own);
+        if self.is_push() && stream.subjects.iter().any(forms_cycle) {
+            return Err(error::DELIVER_CYCLE);
+        }
+        Ok(())
+    }
+
+    fn refuse_unsupported(&mut self) -> Result<()> {
+        if !matches!(self.num_replicas, 0 | 1) {
+            return Err(error::REPLICAS);
+        }
+        self.other.retain(|_, value| !is_unset(value));
+        match self.other.keys().next() {
+            Some(name) => Err(error::consumer_config(format!(
+                "setting `{name}` is not supported"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_acknowledging(&self) -> Result<()> {
+        if self.backoff.iter().any(|wait| *wait < 0) {
+            return Err(error::NEGATIVE_BACKOFF);
+        }
+        if self.ack_wait < 0 {
+            return Err(error::NEGATIVE_ACK_WAIT);
+        }
+        let waits = self.backoff.len();
+        let is_too_long = i64::try_from(waits).is_ok_and(|waits| waits > self.max_deliver);
+        if waits > MAX_BACKOFF || (self.max_deliver != UNLIMITED && waits > 0 && is_too_long) {
+            return Err(error::BACKOFF_TOO_LONG);
+        }
+        Ok(())
+    }
+
+    fn check_texts(&self) -> Result<()> {
+        if self.description.len() > MAX_DESCRIPTION {
+            return Err(error::description_too_long(MAX_DESCRIPTION));
+        }
+        let pairs = self.metadata.iter();
+        let metadata: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        if metadata > MAX_METADATA {
+            return Err(error::METADATA_TOO_LONG);
+        }
+        Ok(())
+    }
+
+    fn check_push(&self) -> Result<()> {
+        if subjects::has_wildcard(&self.deliver_subject) {
+            return Err(error::DELIVER_TO_WILDCARDS);
+        }
+        if !subjects::is_valid_pattern(&self.deliver_subject) {
+            return Err(error::BAD_DELIVER_SUBJECT);
+        }
+        if self.max_waiting != 0 {
+            return Err(error::PUSH_WITH_MAX_WAITING);
+        }
+        if self.max_ack_pending > 0 && self.ack_policy == AckPolicy::None {
+            return Err(error::MAX_ACK_PENDING_WITHOUT_ACKS);
+        }
+        if self.idle_heartbeat > 0 && nanos_to_duration(self.idle_heartbeat) < MIN_HEARTBEAT {
+            return Err(error::SMALL_HEARTBEAT);
+        }
+        if self.direct && !self.durable_name.is_empty() {
+            return Err(error::DIRECT_DURABLE);
+        }
+        Ok(())
+    }
+
+    fn check_pull(&self) -> Result<()> {
+        if self.rate_limit_bps > 0 {
+            return Err(error::PULL_WITH_RATE_LIMIT);
+        }
+        if self.idle_heartbeat > 0 {
+            return Err(error::PULL_WITH_HEARTBEAT);
+        }
+        if self.flow_control {
+            return Err(error::PULL_WITH_FLOW_CONTROL);
+        }
+        if self.max_expires != 0 && nanos_to_duration(self.max_expires) < MIN_MAX_EXPIRES {
+            return Err(error::SMALL_MAX_EXPIRES);
+        }
+        if self.direct {
+            return Err(error::DIRECT_PULL);
+        }
+        Ok(())
+    }
+
+    fn check_filters(&self) -> Result<()> {
+        if !self.filter_subject.is_empty() && !self.filter_subjects.is_empty() {
+            return Err(error::TWO_KINDS_OF_FILTER);
+        }
+        if self.filter_subjects.len() > MAX_FILTERS {
+            return Err(error::consumer_config("too many filter subjects"));
+        }
+        let filters = self.filters();
+        if filters.iter().any(String::is_empty) {
+            return Err(error::EMPTY_FILTER);
+        }
+        for (place, filter) in filters.iter().enumerate() {
+            if !subjects::is_valid_pattern(filter) {
+                return Err(error::stream_config("bad subject"));
+            }
+            let includes = |other: &String| {
+                subjects::is_subset(filter, other) || subjects::is_subset(other, filter)
+            };
+            if filters.iter().take(place).any(includes) {
+                return Err(error::FILTERS_OVERLAP);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_start(&self) -> Result<()> {
+        let policy = match self.deliver_policy {
+            DeliverPolicy::All => "all",
+            DeliverPolicy::Last => "last",
+            DeliverPolicy::New => "new",
+            DeliverPolicy::LastPerSubject => "last per subject",
+            DeliverPolicy::ByStartSequence => "by start sequence",
+            DeliverPolicy::ByStartTime => "by start time",
+        };
+        let not_set = |what| {
+            error::bad_policy(format!(
+                "consumer delivery policy is deliver {policy}, but optional {what} is not set"
+            ))
+        };
+        let also_set = |what| {
+            error::bad_policy(format!(
+                "consumer delivery policy is deliver {policy}, but optional start {what} is also set"
+            ))
+        };
+        let by_seq = self.deliver_policy == DeliverPolicy::ByStartSequence;
+        let by_time = self.deliver_policy == DeliverPolicy::ByStartTime;
+        if by_seq && self.opt_start_seq == 0 {
+            return Err(not_set("start sequence"));
+        }
+        if by_time && self.opt_start_time.is_empty() {
+            return Err(not_set("start time"));
+        }
+        if !by_seq && self.opt_start_seq > 0 {
+            return Err(also_set("sequence"));
+        }
+        if !by_time && !self.opt_start_time.is_empty() {
+            return Err(also_set("time"));
+        }
+        if self.opt_start_seq > i64::MAX.unsigned_abs() {
+            return Err(error::bad_policy("start sequence is too large".to_owned()));
+        }
+        let times = [&self.opt_start_time, &self.pause_until];
+        let is_bad = |time: &&String| !time.is_empty() && json::parse_time(time).is_none();
+        if times.into_iter().any(|time| is_bad(&time)) {
+            return Err(error::INVALID_JSON);
+        }
+        if self.deliver_policy == DeliverPolicy::LastPerSubject && self.filters().is_empty() {
+            return Err(not_set("filter subject"));
+        }
+        Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<()> {
+        if self.sample_freq.is_empty() || self.sampled_percent().is_some() {
+            Ok(())
+        } else {
+            Err(error::bad_sampling(&self.sample_freq))
+        }
+    }
+
+    /// Whether this may take the place of `current`.
+    pub(super) fn check_update_of(&self, current: &ConsumerConfig) -> Result<()> {
+        let time = |config: &ConsumerConfig| json::parse_time(&config.opt_start_time);
+        let fixed = [
+            (
+                self.deliver_policy == current.deliver_policy,
+                "deliver policy",
+            ),
+            (self.mem_storage == current.mem_storage, "storage type"),
+            (self.direct == current.direct, "direct"),
+            (
+                self.opt_start_seq == current.opt_start_seq,
+                "start sequence",
+            ),
+            (time(self) == time(current), "start time"),
+            (self.ack_policy == current.ack_policy, "ack policy"),
+            (self.replay_policy == current.replay_policy, "replay policy"),
+            (self.idle_heartbeat == current.idle_heartbeat, "heart beats"),
+            (self.flow_control == current.flow_control, "flow control"),
+            (self.max_waiting == current.max_waiting, "max waiting"),
+            (self.durable_name == current.durable_name, "durable name"),
+        ];
+        match (current.is_push(), self.is_push()) {
+            (false, true) => {
+                return Err(error::consumer_config(
+                    "can not update pull consumer to push based",
+                ));
+            }
+            (true, false) => {
+                return Err(error::consumer_config(
+                    "can not update push consumer to pull based",
+                ));
+            }
+            _ => {}
+        }
+        match fixed.iter().find(|(same, _)| !same) {
+            Some((_, what)) => Err(error::consumer_config(format!("{what} can not be updated"))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::consumer_config::ReplayPolicy;
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn check(value: &Value) -> Result<ConsumerConfig> {
+        json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked()
+    }
+
+    #[test]
+    fn absent_settings_get_the_servers_defaults() {
+        let config = check(&json!({"durable_name": "d", "ack_policy": "explicit"})).unwrap();
+        assert_eq!(config.name, "d");
+        assert_eq!(
+            (
+                config.ack_wait,
+                config.max_deliver,
+                config.max_ack_pending,
+                config.max_waiting
+            ),
+            (30 * SECOND, -1, 1000, 512)
+        );
+        assert_eq!(config.unused_limit(), Duration::ZERO);
+        let ephemeral = check(&json!({"deliver_subject": "x"})).unwrap();
+        assert_eq!((ephemeral.name.len(), ephemeral.max_waiting), (22, 0));
+        assert_eq!(ephemeral.unused_limit(), Duration::from_secs(5));
+        assert_eq!(ephemeral.replay_policy, ReplayPolicy::Instant);
+    }
+
+    #[test]
+    fn the_waits_of_a_backoff_follow_the_deliveries() {
+        let config =
+            check(&json!({"durable_name": "d", "ack_policy": "explicit", "backoff": [1, 2, 3]}))
+                .unwrap();
+        let waits: Vec<_> = (1..=5)
+            .map(|deliveries| config.ack_wait(deliveries).as_nanos())
+            .collect();
+        assert_eq!(waits, [1, 2, 3, 3, 3]);
+    }
+
+    #[test]
+    fn what_is_wrong_or_not_supported_is_refused_with_its_code() {
+        let cases = [
+            (json!({"durable_name": "a.b"}), 10103),
+            (json!({"durable_name": "a/b"}), 10127),
+            (json!({"durable_name": "a", "name": "b"}), 10132),
+            (json!({"filter_subject": "b..c"}), 10052),
+            (json!({"filter_subjects": ["a.b", "a.*"]}), 10138),
+            (json!({"filter_subjects": ["a.b", ""]}), 10139),
+            (
+                json!({"filter_subject": "a.b", "filter_subjects": ["a.c"]}),
+                10136,
+            ),
+            (json!({"deliver_policy": "by_start_sequence"}), 10094),
+            (json!({"deliver_policy": "by_start_time"}), 10094),
+            (json!({"deliver_policy": "all", "opt_start_seq": 3}), 10094),
+            (json!({"deliver_policy": "last_per_subject"}), 10094),
+            (json!({"replay_policy": "backwards"}), 10025),
+            (json!({"num_replicas": 3}), 10074),
+            (json!({"sourcing": true}), 10012),
+            (json!({"backoff": [1, 2, 3], "max_deliver": 2}), 10116),
+            (json!({"backoff": [-1]}), 10184),
+            (json!({"ack_wait": -1}), 10183),
+            (json!({"sample_freq": "often"}), 10095),
+            (json!({"rate_limit_bps": 1}), 10086),
+            (json!({"idle_heartbeat": SECOND}), 10088),
+            (json!({"flow_control": true}), 10089),
+            (json!({"direct": true}), 10090),
+            (json!({"max_expires": 5}), 10115),
+            (json!({"deliver_subject": "x.*"}), 10079),
+            (json!({"deliver_subject": "x..y"}), 10112),
+            (json!({"deliver_subject": "x", "max_waiting": 5}), 10080),
+            (json!({"deliver_subject": "x", "max_ack_pending": 5}), 10082),
+            (json!({"deliver_subject": "x", "idle_heartbeat": 5}), 10083),
+            (json!({"deliver_subject": "x", "flow_control": true}), 10108),
+            (
+                json!({"deliver_subject": "x", "direct": true, "durable_name": "d"}),
+                10091,
+            ),
+        ];
+        for (config, code) in cases {
+            let refusal = check(&config).expect_err(&config.to_string());
+            let refusal = json!(refusal);
+            assert_eq!(refusal["err_code"], code, "{config}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_does_not_deliver_into_its_own_stream() {
+        let stream: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["s.>"]}"#).unwrap();
+        let inside = check(&json!({"deliver_subject": "s.a"})).unwrap();
+        assert_eq!(inside.check_against(&stream), Err(error::DELIVER_CYCLE));
+        let outside = check(&json!({"deliver_subject": "t.a"})).unwrap();
+        assert_eq!(outside.check_against(&stream), Ok(()));
+    }
+
+    #[test]
+    fn what_may_not_change_is_named() {
+        let current = check(&json!({"durable_name": "d", "deliver_subject": "x"})).unwrap();
+        for (change, what) in [
+            (json!({"deliver_policy": "new"}), "deliver policy"),
+            (json!({"ack_policy": "explicit"}), "ack policy"),
+            (json!({"replay_policy": "original"}), "replay policy"),
+            (json!({"idle_heartbeat": SECOND}), "heart beats"),
+            (
+                json!({"deliver_subject": ""}),
+                "push consumer to pull based",
+            ),
+        ] {
+            let mut config = json!({"durable_name": "d", "deliver_subject": "x"});
+            for (name, value) in change.as_object().unwrap() {
+                config[name] = value.clone();
+            }
+            let refusal = check(&config).unwrap().check_update_of(&current);
+            let refusal = json!(refusal.unwrap_err()).to_string();
+            assert!(refusal.contains(what), "{refusal}");
+        }
+        let allowed = json!({"durable_name": "d", "deliver_subject": "y", "max_deliver": 4});
+        assert_eq!(check(&allowed).unwrap().check_update_of(&current), Ok(()));
+    }
+}
