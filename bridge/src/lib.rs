@@ -6,8 +6,12 @@
 //! [`run`] is the program `bridge`; [`system`] holds the supervision tree. Start reading there.
 
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod system;
+
+mod monitor;
+mod nats_config;
 
 pub use config::Config;
 pub use system::{Listeners, run};

@@ -28,7 +28,7 @@ use actix_web::{
 };
 use clap::Args;
 use connection::{Connection, RequestGate};
-pub use foreign_host::is_foreign;
+pub use foreign_host::{is_foreign, refuse as refuse_foreign};
 use tokio::net::TcpStream;
 use tracing::Instrument;
 use tracked_body::TrackedBody;

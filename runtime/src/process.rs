@@ -173,7 +173,11 @@ impl Service {
     }
 
     /// Starts `run` on a new thread with so many workers beside it, without actors to wait for.
-    pub(crate) fn spawn<F>(
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread.
+    pub fn spawn<F>(
         name: &'static str,
         process: &Process,
         workers: usize,

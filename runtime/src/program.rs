@@ -105,6 +105,21 @@ struct Cli<P: Args> {
     command: Option<Command>,
 }
 
+/// Runs a program that reads its own settings: `main` gets the shutdown that begins on SIGINT or SIGTERM.
+pub fn main_of<F>(main: impl FnOnce(Shutdown) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), Fault>>,
+{
+    files::keep_private();
+    memory::tune();
+    process::main(main)
+}
+
+/// Gives free memory back to the system now and then, without end.
+pub async fn give_back_memory() {
+    memory::give_back().await;
+}
+
 /// Runs the program `P`.
 pub fn main<P: Program>() -> ExitCode {
     let (cli, exposed): (Cli<P>, _) = match settings::parse(command::<P>()) {
@@ -114,9 +129,7 @@ pub fn main<P: Program>() -> ExitCode {
     if cli.command == Some(Command::Health) {
         return process::main(async |_| health_check::ask(cli.settings.health_addr()));
     }
-    files::keep_private();
-    memory::tune();
-    process::main(|stop| run(cli.settings, cli.log, exposed, stop))
+    main_of(|stop| run(cli.settings, cli.log, exposed, stop))
 }
 
 /// Starts `services`, none of which is forgotten by who asks meanwhile whether the process can serve.

@@ -21,7 +21,7 @@ const MOST_CONNECTIONS: u64 = 16_384;
 /// # Errors
 ///
 /// [`Fault::Failed`] if that is too little to run on.
-pub(crate) fn raise_descriptors() -> Result<(), Fault> {
+pub fn raise_descriptors() -> Result<(), Fault> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -53,6 +53,8 @@ pub enum Share {
     Grpc,
     /// The clients of the broker: a quarter.
     Broker,
+    /// The clients of a broker that is the only service of its process: three quarters.
+    BrokerAlone,
 }
 
 fn reserve() -> u64 {
@@ -69,6 +71,7 @@ impl Share {
             Self::Pages => all / 2,
             Self::Grpc => all / 8,
             Self::Broker => all / 4,
+            Self::BrokerAlone => all / 4 * 3,
         };
         usize::try_from(share.max(8)).unwrap_or(usize::MAX)
     }

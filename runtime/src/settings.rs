@@ -116,7 +116,15 @@ pub fn name(flag: &str) -> String {
 ///
 /// [`Fault::BadSetting`] if another program has the port or the address is not this machine's.
 pub fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
-    let setting = name(flag);
+    listen(&name(flag), address)
+}
+
+/// Listens on `address`, the value of a setting that the operator knows as `setting`.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
     let listener = TcpListener::bind(address).map_err(|error| {
         let reason = match error.kind() {
             ErrorKind::AddrInUse => format!("{address} is taken by another program"),
@@ -124,11 +132,11 @@ pub fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Fault> {
             ErrorKind::PermissionDenied => format!("{address} may not be used by this user"),
             _ => format!("cannot listen on {address}: {error}"),
         };
-        Fault::bad_setting(&setting, reason)
+        Fault::bad_setting(setting, reason)
     })?;
     listener
         .set_nonblocking(true)
-        .map_err(|error| Fault::bad_setting(&setting, error))?;
+        .map_err(|error| Fault::bad_setting(setting, error))?;
     Ok(listener)
 }
 

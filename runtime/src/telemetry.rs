@@ -55,12 +55,17 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().try_init(),
     };
+    log_panics();
+    Ok(())
+}
+
+/// Makes a panic a line of the log.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let message = crate::supervision::panic_message(info.payload());
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panicked at {location}: {message}");
     }));
-    Ok(())
 }
 
 fn filter(wanted: &str) -> Result<EnvFilter, String> {

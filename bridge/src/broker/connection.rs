@@ -27,7 +27,7 @@ use super::router::Subscription;
 use super::{Access, Shared, parser, subjects};
 
 /// The version whose protocol this is; clients switch features on by it.
-pub(super) const SERVER_VERSION: &str = "2.10.29";
+pub const SERVER_VERSION: &str = "2.10.29";
 /// How many bytes a client has to take within the write deadline.
 const WRITE_PIECE: usize = 1 << 20;
 const READ_BUFFER: usize = 64 << 10;

@@ -45,7 +45,9 @@ use tokio_util::sync::CancellationToken;
 pub use access::Access;
 pub use clients::{ClientInfo, SubscriptionInfo};
 pub use config::{BrokerConfig, JetStreamSettings, Retention};
+pub use connection::SERVER_VERSION;
 pub use stats::BrokerStats;
+pub use subjects::matches as subject_matches;
 
 use admission::Admission;
 use jetstream::JetStream;
@@ -135,7 +137,7 @@ impl Broker {
             ),
             None => None,
         };
-        let server_id = format!("M{:055X}", rand::random::<u128>());
+        let server_id = stats.server_id().to_owned();
         let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),

@@ -1,7 +1,7 @@
 //! Counters of a running broker, and who is connected to it: for health pages and monitoring.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::clients::{ClientInfo, Clients, SubscriptionInfo};
 
@@ -13,6 +13,7 @@ pub struct BrokerStats {
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    server_id: OnceLock<String>,
     pub(super) clients: Clients,
     pub(super) connections: AtomicUsize,
     pub(super) accepted: AtomicU64,
@@ -29,6 +30,12 @@ pub(super) struct Counters {
 }
 
 impl BrokerStats {
+    /// The id of the server, which it keeps when the broker restarts.
+    pub fn server_id(&self) -> &str {
+        let new = || format!("M{:055X}", rand::random::<u128>());
+        self.counters.server_id.get_or_init(new)
+    }
+
     /// Clients connected now.
     pub fn connections(&self) -> usize {
         self.counters.connections.load(Ordering::Relaxed)

@@ -42,7 +42,7 @@ pub(super) fn is_valid_name(name: &str) -> bool {
 }
 
 /// Whether a literal subject matches a pattern.
-pub(super) fn matches(pattern: &str, subject: &str) -> bool {
+pub fn matches(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in pattern.split('.') {
         match (wanted, tokens.next()) {

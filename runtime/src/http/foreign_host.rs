@@ -48,7 +48,11 @@ pub(crate) fn address_of(name: &str) -> Option<IpAddr> {
 }
 
 /// Refuses, on a server without pages, what was sent to a name that may be another site's.
-pub(crate) async fn refuse(
+///
+/// # Errors
+///
+/// What the application returns instead of a response.
+pub async fn refuse(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

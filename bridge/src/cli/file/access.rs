@@ -1,0 +1,258 @@
+//! Who may connect: `authorization`, and the users of `accounts`, of which there may be one.
+
+use std::time::Duration;
+
+use super::jetstream::enabled_word;
+use super::{Problems, Read, Reading, duration, each};
+use crate::broker::access::{Identity, Password, Permissions, Responses, SubjectList, User};
+use crate::cli::settings::AccessSettings;
+use crate::nats_config::{self, ConfigError, Map, Node, Value};
+
+pub(super) fn authorization(map: &Map, access: &mut AccessSettings, problems: &mut Problems) {
+    let mut default_permissions = None;
+    let mut listed = None;
+    each(map, problems, |key, node, problems| {
+        match key {
+            "user" | "username" => access.user = Some(node.string()?.to_owned()),
+            "pass" | "password" => access.password = Some(node.string()?.to_owned()),
+            "token" => access.token = Some(node.string()?.to_owned()),
+            "timeout" => access.timeout = Some(duration(node)?),
+            "users" => listed = Some(node.clone()),
+            "default_permission" | "default_permissions" | "permissions" => {
+                default_permissions = Some(permissions(node, problems)?);
+            }
+            "auth_callout" | "auth_hook" | "proxy_required" => return Ok(Reading::Unsupported),
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    if let Some(listed) = listed {
+        users(&listed, default_permissions.as_ref(), access, problems);
+    }
+}
+
+/// The users of the accounts. Accounts part the subjects of their users, which this broker does not: there may be one
+/// whose users are clients, and the server's own, which has none here.
+pub(super) fn accounts(
+    node: &Node,
+    access: &mut AccessSettings,
+    problems: &mut Problems,
+) -> Result<(), ConfigError> {
+    let with_users: Vec<_> = node
+        .map()?
+        .iter()
+        .filter(|(name, account, _)| !is_system(name, account))
+        .map(|(_, account, _)| account)
+        .collect();
+    if let [_, second, ..] = with_users.as_slice() {
+        let reason = "more than one account is not supported by this broker, which does not part their subjects";
+        return Err(second.place.error(reason));
+    }
+    for account in with_users {
+        match &account.value {
+            Value::Map(map) => one_account(map, access, problems),
+            Value::Array(_) => users(account, None, access, problems),
+            _ => {
+                return Err(account
+                    .place
+                    .error("expected a map of the account's settings"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_system(name: &str, account: &Node) -> bool {
+    let has_users = account.map().is_ok_and(|map| {
+        map.iter()
+            .any(|(key, ..)| key.eq_ignore_ascii_case("users"))
+    });
+    name == "$SYS" || (name.eq_ignore_ascii_case("SYS") && !has_users)
+}
+
+fn one_account(map: &Map, access: &mut AccessSettings, problems: &mut Problems) {
+    let mut default_permissions = None;
+    let mut listed = None;
+    each(map, problems, |key, node, problems| {
+        match key {
+            "users" => listed = Some(node.clone()),
+            "default_permissions" => default_permissions = Some(permissions(node, problems)?),
+            "jetstream" => return jetstream(node),
+            "nkey" | "imports" | "exports" | "mappings" | "maps" | "limits" | "msg_trace"
+            | "trace_dest" => {
+                return Ok(Reading::Unsupported);
+            }
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    if let Some(listed) = listed {
+        users(&listed, default_permissions.as_ref(), access, problems);
+    }
+}
+
+/// An account has JetStream if the server has it: what would limit it is refused.
+fn jetstream(node: &Node) -> Read {
+    match &node.value {
+        Value::Bool(true) => Ok(Reading::Done),
+        Value::String(word) if enabled_word(word, node)? => Ok(Reading::Done),
+        Value::Map(map) if map.iter().next().is_none() => Ok(Reading::Done),
+        _ => Ok(Reading::Unsupported),
+    }
+}
+
+fn users(
+    node: &Node,
+    default: Option<&Permissions>,
+    access: &mut AccessSettings,
+    problems: &mut Problems,
+) {
+    let listed = match node.array() {
+        Ok(listed) => listed,
+        Err(error) => return problems.0.push(error),
+    };
+    for node in listed {
+        match user(node, default, problems) {
+            Ok(user) => add(user, node, access, problems),
+            Err(error) => problems.0.push(error),
+        }
+    }
+    // An empty list still means that clients have to be one of its users.
+    access.users.get_or_insert_default();
+}
+
+fn add(user: User, node: &Node, access: &mut AccessSettings, problems: &mut Problems) {
+    let known = access.users.get_or_insert_default();
+    let name = user.identity.name();
+    if known.iter().any(|other| other.identity.name() == name) {
+        return problems.0.push(
+            node.place
+                .error(format!("the user `{name}` is there twice")),
+        );
+    }
+    known.push(user);
+}
+
+fn user(
+    node: &Node,
+    default: Option<&Permissions>,
+    problems: &mut Problems,
+) -> Result<User, ConfigError> {
+    let (mut name, mut password, mut nkey, mut own) = (None, None, None, None);
+    each(node.map()?, problems, |key, node, problems| {
+        match key {
+            "user" | "username" => name = Some(node.string()?.to_owned()),
+            "pass" | "password" => password = Some(node.string()?.to_owned()),
+            "nkey" => nkey = Some(node.string()?.to_owned()),
+            "permission" | "permissions" | "authorization" => {
+                own = Some(permissions(node, problems)?)
+            }
+            "allowed_connection_types" | "connection_types" | "clients" => {
+                return connection_types(node);
+            }
+            "proxy_required" => return Ok(Reading::Unsupported),
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    let identity = match (name, nkey) {
+        (Some(_), Some(_)) => return Err(node.place.error("a user has either a name or an nkey")),
+        (None, None) => return Err(node.place.error("a user needs a name or an nkey")),
+        (None, Some(_)) if password.is_some() => {
+            return Err(node.place.error("a user with an nkey has no password"));
+        }
+        (None, Some(nkey)) => Identity::Nkey(nkey),
+        (Some(name), None) => Identity::Password {
+            name,
+            password: Password::new(&password.unwrap_or_default()),
+        },
+    };
+    Ok(User {
+        identity,
+        permissions: own.or_else(|| default.cloned()).unwrap_or_default(),
+    })
+}
+
+/// All connections are of the standard kind here.
+fn connection_types(node: &Node) -> Read {
+    let kinds = node.strings()?;
+    let has_standard = kinds
+        .iter()
+        .any(|kind| kind.eq_ignore_ascii_case("STANDARD"));
+    Ok(if has_standard {
+        Reading::Done
+    } else {
+        Reading::Unsupported
+    })
+}
+
+fn permissions(node: &Node, problems: &mut Problems) -> Result<Permissions, ConfigError> {
+    let mut permissions = Permissions::default();
+    each(node.map()?, problems, |key, node, problems| {
+        match key {
+            "pub" | "publish" | "import" => permissions.publish = subjects(node, problems)?,
+            "sub" | "subscribe" | "export" => permissions.subscribe = subjects(node, problems)?,
+            "allow_responses" | "publish_allow_responses" => {
+                permissions.allow_responses = responses(node, problems)?;
+            }
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    // Who may answer may publish nothing else, unless it is said.
+    if permissions.allow_responses.is_some() && permissions.publish.allow.is_none() {
+        permissions.publish.allow = Some(Vec::new());
+    }
+    Ok(permissions)
+}
+
+/// Subjects that are allowed, or a map of those that are allowed and denied.
+fn subjects(node: &Node, problems: &mut Problems) -> Result<SubjectList, ConfigError> {
+    let Value::Map(map) = &node.value else {
+        return Ok(SubjectList {
+            allow: Some(node.strings()?),
+            deny: Vec::new(),
+        });
+    };
+    let mut list = SubjectList::default();
+    each(map, problems, |key, node, _| {
+        match key {
+            "allow" => list.allow = Some(node.strings()?),
+            "deny" => list.deny = node.strings()?,
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    Ok(list)
+}
+
+fn responses(node: &Node, problems: &mut Problems) -> Result<Option<Responses>, ConfigError> {
+    let map = match &node.value {
+        Value::Bool(allowed) => return Ok(allowed.then(Responses::default)),
+        _ => node.map()?,
+    };
+    let mut responses = Responses::default();
+    each(map, problems, |key, node, _| {
+        match key {
+            "max" | "max_msgs" | "max_messages" | "max_responses" => {
+                responses.max = node.integer()?
+            }
+            "expires" | "expiration" | "ttl" => responses.expires = expires(node)?,
+            _ => return Ok(Reading::Unknown),
+        }
+        Ok(Reading::Done)
+    });
+    Ok(Some(responses))
+}
+
+/// A negative duration is no limit.
+fn expires(node: &Node) -> Result<Duration, ConfigError> {
+    let negative = match &node.value {
+        Value::String(text) => text.strip_prefix('-').and_then(nats_config::duration),
+        _ => None,
+    };
+    match negative {
+        Some(_) => Ok(Duration::MAX),
+        None => duration(node),
+    }
+}

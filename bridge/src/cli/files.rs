@@ -1,0 +1,84 @@
+//! The files by which others find a server: its process id and its ports.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use runtime::Fault;
+use runtime::settings::reachable;
+use serde_json::json;
+
+/// Files that are removed when the server ends.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    written: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Writes the process id.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(super) fn write_pid(&mut self, path: &Path) -> Result<(), Fault> {
+        self.write("-pid", path, &std::process::id().to_string())
+    }
+
+    /// Writes the addresses, as JSON, into a file with the process id in its name.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(super) fn write_ports(
+        &mut self,
+        folder: &Path,
+        clients: SocketAddr,
+        monitoring: Option<SocketAddr>,
+        uses_tls: bool,
+    ) -> Result<(), Fault> {
+        let scheme = if uses_tls { "tls" } else { "nats" };
+        let mut ports = json!({ "nats": urls(scheme, clients) });
+        if let (Some(monitoring), Some(ports)) = (monitoring, ports.as_object_mut()) {
+            ports.insert("monitoring".to_owned(), json!(urls("http", monitoring)));
+        }
+        // Tools look for this name.
+        let path = folder.join(format!("nats-server_{}.ports", std::process::id()));
+        self.write("-ports_file_dir", &path, &ports.to_string())
+    }
+
+    /// A reader sees all of a file or none of it.
+    fn write(&mut self, setting: &str, path: &Path, text: &str) -> Result<(), Fault> {
+        let replace = || -> io::Result<()> {
+            let mut temporary = path.as_os_str().to_owned();
+            temporary.push(".tmp");
+            fs::write(&temporary, text)?;
+            fs::rename(&temporary, path)
+        };
+        replace().map_err(|error| {
+            Fault::bad_setting(
+                setting,
+                format!("cannot write `{}`: {error}", path.display()),
+            )
+        })?;
+        self.written.push(path.to_owned());
+        Ok(())
+    }
+}
+
+fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
+    let shown = match address.ip() {
+        IpAddr::V4(_) | IpAddr::V6(_) if address.ip().is_unspecified() => reachable(address),
+        _ => address,
+    };
+    vec![format!("{scheme}://{shown}")]
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in &self.written {
+            // It may be gone already.
+            let _ = fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Runs a server: the broker under its supervisor, the monitoring beside it, and the signals that change it.
+
+use std::fs::DirBuilder;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use runtime::process::{self, Service};
+use runtime::settings::listen as listen_on;
+use runtime::{Fault, Place, Process, Shutdown, Supervisor, ops, program, resources};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::files::Files;
+use super::flags::Flags;
+use super::log::Log;
+use super::settings::Settings;
+use crate::broker::actor::Broker;
+use crate::broker::{BrokerConfig, BrokerStats, SERVER_VERSION};
+use crate::monitor::{self, Monitor};
+
+/// How often is looked whether the broker is ready, while it starts.
+const READY_CHECK: Duration = Duration::from_millis(5);
+
+/// Checks what can be checked without starting anything.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] for what is wrong.
+pub(super) fn check(settings: &Settings) -> Result<(), Fault> {
+    settings.client_addr()?;
+    settings.http_addr()?;
+    settings.broker(&store_dir(settings)).map(drop)
+}
+
+/// Runs a server until `stop` begins or it fails.
+///
+/// # Errors
+///
+/// If a setting is wrong, an address is taken, or the broker cannot be kept alive.
+pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Result<(), Fault> {
+    let log = Log::start(&settings.log)?;
+    resources::raise_descriptors()?;
+    let store_dir = store_dir(&settings);
+    let config = settings.broker(&store_dir)?;
+    let clients = listen("-port", settings.client_addr()?)?;
+    let monitoring = match settings.http_addr()? {
+        Some(address) => Some(listen("-http_port", address)?),
+        None => None,
+    };
+    greet(
+        &config,
+        &settings,
+        monitoring.as_ref().map(|(_, address)| *address),
+    );
+    let mut files = Files::default();
+    if let Some(path) = &settings.pid_file {
+        files.write_pid(path)?;
+    }
+    if config.jetstream.is_some() {
+        make_store_dir(&store_dir, &settings)?;
+    }
+
+    let process = Process::new();
+    let stats = BrokerStats::default();
+    let mut services = Vec::new();
+    let (listener, address) = clients;
+    services.push(start_broker(
+        listener,
+        config.clone(),
+        stats.clone(),
+        &process,
+    )?);
+    if let Some((listener, http)) = &monitoring {
+        let monitor = Monitor::new(
+            stats,
+            config.clone(),
+            address,
+            *http,
+            settings.monitoring.base_path.clone(),
+        );
+        services.push(monitor::start(
+            monitor,
+            listener.try_clone().map_err(failed)?,
+            &process,
+        )?);
+    }
+    let signals = Signals::new()?;
+    let ready = async {
+        until_ready(&process).await;
+        if let Some(folder) = &settings.ports_file_dir {
+            let monitoring = monitoring.as_ref().map(|(_, address)| *address);
+            files.write_ports(folder, address, monitoring, config.tls.is_some())?;
+        }
+        tracing::info!("Listening for client connections on {address}");
+        if config.tls.is_some() {
+            tracing::info!("TLS required for client connections");
+        }
+        tracing::info!("Server is ready");
+        signals.obey(&log, &settings, &flags).await;
+        Ok(())
+    };
+    let trimming = tokio::spawn(program::give_back_memory());
+    let mut serving = std::pin::pin!(process::run_until_stopped(services, stop));
+    let outcome = tokio::select! {
+        outcome = &mut serving => outcome,
+        // It ends only when it fails.
+        Err(fault) = ready => Err(fault),
+    };
+    trimming.abort();
+    tracing::info!("Server Exiting..");
+    outcome
+}
+
+fn start_broker(
+    listener: TcpListener,
+    config: BrokerConfig,
+    stats: BrokerStats,
+    process: &Process,
+) -> Result<Service, Fault> {
+    Service::start("broker", &process.sibling(), move |process| async move {
+        let supervisor = Supervisor::new("broker", &process);
+        let _broker =
+            supervisor
+                .group("messaging")
+                .supervise("broker", Place::Here, move |guard| {
+                    Broker::new(listener.try_clone(), config.clone(), stats.clone(), guard)
+                });
+        let outcome = ops::until_stopped(&supervisor, &process).await;
+        supervisor.stop(process.shutdown.time_left()).await;
+        outcome
+    })
+}
+
+/// Waits until every actor can serve.
+async fn until_ready(process: &Process) {
+    loop {
+        let actors = process.registry.actors();
+        let all_ready = actors
+            .iter()
+            .all(|actor| actor.not_ready_reason().is_none());
+        if !actors.is_empty() && all_ready && process.registry.starting().is_empty() {
+            return;
+        }
+        tokio::time::sleep(READY_CHECK).await;
+    }
+}
+
+/// The first lines of the log, which tools read.
+fn greet(config: &BrokerConfig, settings: &Settings, monitoring: Option<SocketAddr>) {
+    tracing::info!("Starting nats-server");
+    tracing::info!("  Version:  {SERVER_VERSION}");
+    tracing::info!("  Name:     {}", config.server_name);
+    if settings.access.token.is_none() && config.access.is_restricted() {
+        tracing::debug!("clients have to be one of the users");
+    }
+    if let Some(address) = monitoring {
+        tracing::info!("Starting http monitor on {address}");
+    }
+    if config.jetstream.is_some() {
+        let folder = config.data_dir.display();
+        tracing::info!("Starting JetStream");
+        tracing::info!("---------------- JETSTREAM ----------------");
+        tracing::info!("  Store Directory: \"{folder}\"");
+        tracing::info!("-------------------------------------------");
+    }
+}
+
+/// Where streams are stored: in the folder that is set, or in one of this user's below that for temporary files.
+fn store_dir(settings: &Settings) -> PathBuf {
+    let folder = settings.jetstream.store_dir.clone().unwrap_or_else(|| {
+        let user = rustix::process::geteuid().as_raw();
+        std::env::temp_dir().join(format!("nats-{user}"))
+    });
+    folder.join("jetstream")
+}
+
+/// Makes the folder for the streams. One that holds those of nats-server is refused: they would seem to be lost.
+fn make_store_dir(folder: &Path, settings: &Settings) -> Result<(), Fault> {
+    if folder.join("$G").exists() || folder.join("$SYS").exists() {
+        let reason = format!(
+            "`{}` holds streams of nats-server, which this broker does not read: choose another folder",
+            folder.display()
+        );
+        return Err(Fault::bad_setting("-store_dir", reason));
+    }
+    let fault = |reason: String| {
+        Fault::bad_setting(
+            "-store_dir",
+            format!("cannot use `{}`: {reason}", folder.display()),
+        )
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| fault(error.to_string()))?;
+    let is_default = settings.jetstream.store_dir.is_none();
+    let metadata = folder.parent().unwrap_or(folder).symlink_metadata();
+    let metadata = metadata.map_err(|error| fault(error.to_string()))?;
+    // Another user may have made what is in the folder of all users.
+    if is_default && (!metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw()) {
+        return Err(fault("it is another user's".to_owned()));
+    }
+    Ok(())
+}
+
+fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
+    let listener = listen_on(setting, address)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn failed(error: std::io::Error) -> Fault {
+    Fault::Failed(error.to_string())
+}
+
+/// The signals that change a server that runs.
+struct Signals {
+    reopen: Signal,
+    reload: Signal,
+    lame_duck: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Fault> {
+        let wait_for = |kind| signal(kind).map_err(failed);
+        Ok(Signals {
+            reopen: wait_for(SignalKind::user_defined1())?,
+            reload: wait_for(SignalKind::hangup())?,
+            lame_duck: wait_for(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn obey(mut self, log: &Log, settings: &Settings, flags: &Flags) {
+        loop {
+            tokio::select! {
+                Some(()) = self.reopen.recv() => log.reopen(),
+                Some(()) = self.reload.recv() => reload(log, settings, flags),
+                Some(()) = self.lame_duck.recv() => tracing::warn!("lame duck mode is not there yet"),
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Reads the settings again and takes over what can change while the server runs.
+fn reload(log: &Log, _before: &Settings, flags: &Flags) {
+    match Settings::read(flags) {
+        Ok(settings) => {
+            log.set_level(&settings.log);
+            tracing::info!("Reloaded server configuration");
+        }
+        Err(fault) => tracing::error!("Failed to reload server configuration: {fault}"),
+    }
+}

@@ -1,0 +1,428 @@
+//! The settings of one server: those of the configuration file, and the flags, which go before them.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use runtime::Fault;
+use runtime::resources::Share;
+
+use super::file;
+use super::flags::Flags;
+use crate::broker::access::{Identity, Password, User, Users};
+use crate::broker::tls::{HandshakeFirst, TlsSettings};
+use crate::broker::{Access, BrokerConfig, JetStreamSettings as JetStreamLimits, Retention};
+
+/// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 4222;
+/// How long a client may take to introduce itself.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// How many clients may be connected, if the process may have as many files open.
+const MAX_CONNECTIONS: usize = 65_536;
+
+/// What a server is told.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) server_name: Option<String>,
+    pub(super) allow_unauthenticated: bool,
+    pub(super) monitoring: Monitoring,
+    pub(super) log: LogSettings,
+    pub(super) pid_file: Option<PathBuf>,
+    pub(super) ports_file_dir: Option<PathBuf>,
+    pub(super) access: AccessSettings,
+    pub(super) tls: Option<TlsOptions>,
+    pub(super) allow_non_tls: bool,
+    pub(super) jetstream: JetStreamSettings,
+    pub(super) limits: Limits,
+}
+
+/// Where a person or a tool looks at the server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Monitoring {
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) base_path: String,
+}
+
+/// What is logged, and where.
+#[derive(Clone, Debug)]
+pub(super) struct LogSettings {
+    pub(super) file: Option<PathBuf>,
+    /// The size at which a new file is started; `None` for no limit.
+    pub(super) size_limit: Option<u64>,
+    /// How many older files are kept; `None` for all.
+    pub(super) kept_files: Option<usize>,
+    pub(super) debug: bool,
+    pub(super) trace: bool,
+    pub(super) time: bool,
+    pub(super) utc: bool,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AccessSettings {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) users: Option<Vec<User>>,
+    pub(super) no_auth_user: Option<String>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// The options of TLS, not yet checked together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TlsOptions {
+    pub(super) cert_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) verify: bool,
+    pub(super) handshake_first: Option<HandshakeFirst>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Whether there are streams, where, and how much they may take.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JetStreamSettings {
+    pub(super) enabled: bool,
+    pub(super) store_dir: Option<PathBuf>,
+    pub(super) max_memory: Option<u64>,
+    pub(super) max_store: Option<u64>,
+}
+
+/// Limits; what is `None` is as the broker has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) max_payload: Option<usize>,
+    pub(super) max_control_line: Option<usize>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_subscriptions: Option<usize>,
+    pub(super) max_pending: Option<usize>,
+    pub(super) write_deadline: Option<Duration>,
+    pub(super) ping_interval: Option<Duration>,
+    pub(super) ping_max: Option<u32>,
+    pub(super) lame_duck_duration: Option<Duration>,
+    pub(super) lame_duck_grace_period: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            host: DEFAULT_HOST.to_owned(),
+            port: DEFAULT_PORT,
+            server_name: None,
+            allow_unauthenticated: false,
+            monitoring: Monitoring::default(),
+            log: LogSettings {
+                file: None,
+                size_limit: None,
+                kept_files: None,
+                debug: false,
+                trace: false,
+                time: true,
+                utc: false,
+            },
+            pid_file: None,
+            ports_file_dir: None,
+            access: AccessSettings::default(),
+            tls: None,
+            allow_non_tls: false,
+            jetstream: JetStreamSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the configuration file that the flags name, if they do, and the flags.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong in the file, or the first flag that is wrong.
+    pub(super) fn read(flags: &Flags) -> Result<Self, Fault> {
+        let mut settings = Settings::default();
+        if let Some(config) = flags.value("config") {
+            file::read(Path::new(config), &mut settings)
+                .map_err(|errors| Fault::bad_setting("-config", errors.join("\n")))?;
+        }
+        settings.apply(flags)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn apply(&mut self, flags: &Flags) -> Result<(), Fault> {
+        let text = |name: &str| flags.value(name).map(str::to_owned);
+        let path = |name: &str| flags.value(name).map(PathBuf::from);
+        if let Some(host) = text("addr") {
+            self.host = host;
+        }
+        if let Some(port) = flags.value("port") {
+            self.port = port_flag("-port", port)?;
+        }
+        if let Some(port) = flags.value("http_port") {
+            self.monitoring.port = Some(port_flag("-http_port", port)?);
+        }
+        self.server_name = text("server_name").or_else(|| self.server_name.take());
+        self.pid_file = path("pid").or_else(|| self.pid_file.take());
+        self.ports_file_dir = path("ports_file_dir").or_else(|| self.ports_file_dir.take());
+        self.allow_unauthenticated |= flags.is_on("allow_unauthenticated");
+        self.apply_to_log(flags)?;
+        self.jetstream.enabled |= flags.is_on("jetstream");
+        self.jetstream.store_dir = path("store_dir").or_else(|| self.jetstream.store_dir.take());
+        if let Some(token) = text("auth") {
+            self.access.replace();
+            self.access.token = Some(token);
+        }
+        if let Some(user) = text("user") {
+            self.access.replace();
+            self.access.user = Some(user);
+        }
+        if let Some(password) = text("pass") {
+            self.access.password = Some(password);
+        }
+        if flags.is_on("tls") || flags.is_on("tlsverify") || flags.value("tlscert").is_some() {
+            let tls = self.tls.get_or_insert_default();
+            tls.cert_file = path("tlscert").or_else(|| tls.cert_file.take());
+            tls.key_file = path("tlskey").or_else(|| tls.key_file.take());
+            tls.ca_file = path("tlscacert").or_else(|| tls.ca_file.take());
+            tls.verify |= flags.is_on("tlsverify");
+        }
+        Ok(())
+    }
+
+    fn apply_to_log(&mut self, flags: &Flags) -> Result<(), Fault> {
+        let log = &mut self.log;
+        if let Some(file) = flags.value("log") {
+            log.file = Some(PathBuf::from(file));
+        }
+        if let Some(limit) = flags.value("log_size_limit") {
+            let limit = limit.parse();
+            let limit = limit.map_err(|_| {
+                Fault::bad_setting("-log_size_limit", "a number of bytes is needed")
+            })?;
+            log.size_limit = Some(limit).filter(|limit| *limit > 0);
+        }
+        let both = flags.is_on("DV") || flags.is_on("DVV");
+        log.debug = flags.switch("debug").unwrap_or(log.debug) || both;
+        log.trace = flags.switch("trace").unwrap_or(log.trace) || both || flags.is_on("VV");
+        log.time = flags.switch("logtime").unwrap_or(log.time);
+        log.utc = flags.switch("logtime_utc").unwrap_or(log.utc);
+        Ok(())
+    }
+
+    /// What makes sense only together.
+    fn check(&self) -> Result<(), Fault> {
+        if self
+            .server_name
+            .as_ref()
+            .is_some_and(|name| name.contains(' '))
+        {
+            return Err(Fault::bad_setting(
+                "server_name",
+                "the server name cannot contain spaces",
+            ));
+        }
+        self.access()?;
+        self.tls()?;
+        Ok(())
+    }
+
+    /// Who may connect.
+    ///
+    /// # Errors
+    ///
+    /// If two ways of authorization are mixed, or a user is named that is not there.
+    pub(super) fn access(&self) -> Result<Access, Fault> {
+        let fault = |reason: String| Err(Fault::bad_setting("authorization", reason));
+        let given = &self.access;
+        if given.token.is_some() && (given.user.is_some() || given.password.is_some()) {
+            return fault("a token and a user or a password cannot both be set".to_owned());
+        }
+        if given.users.is_some() && (given.token.is_some() || given.user.is_some()) {
+            return fault("users cannot be set beside a single user or a token".to_owned());
+        }
+        let no_auth_user = given.no_auth_user.clone();
+        if let Some(name) = &no_auth_user {
+            let mut users = given.users.iter().flatten();
+            if !users.any(|user| user.identity.name() == name) {
+                return fault(format!("`no_auth_user`: there is no user `{name}`"));
+            }
+        }
+        if let Some(token) = &given.token {
+            return Ok(Access::Token(Password::new(token)));
+        }
+        let users = match (&given.users, &given.user, &given.password) {
+            (Some(users), _, _) => users.clone(),
+            (None, None, None) => return Ok(Access::Open),
+            // A password alone is the password of the user without a name, as in nats-server.
+            (None, user, password) => vec![User {
+                identity: Identity::Password {
+                    name: user.clone().unwrap_or_default(),
+                    password: Password::new(password.as_deref().unwrap_or_default()),
+                },
+                permissions: Default::default(),
+            }],
+        };
+        Ok(Access::Users(Users {
+            users,
+            no_auth_user,
+        }))
+    }
+
+    /// TLS of the clients' connections.
+    ///
+    /// # Errors
+    ///
+    /// If the certificate or the key is missing, or clients are verified without an authority.
+    pub(super) fn tls(&self) -> Result<Option<TlsSettings>, Fault> {
+        let Some(options) = &self.tls else {
+            return Ok(None);
+        };
+        let needed = |file: &Option<PathBuf>, flag: &str, what: &str| match file {
+            Some(file) => Ok(file.clone()),
+            None => Err(Fault::bad_setting(flag, format!("TLS needs {what}"))),
+        };
+        let cert_file = needed(
+            &options.cert_file,
+            "-tlscert, tls.cert_file",
+            "a certificate",
+        )?;
+        let key_file = needed(
+            &options.key_file,
+            "-tlskey, tls.key_file",
+            "the key of the certificate",
+        )?;
+        let default = TlsSettings::new(cert_file, key_file);
+        Ok(Some(TlsSettings {
+            ca_file: options.ca_file.clone(),
+            verify: options.verify,
+            handshake_first: options.handshake_first.unwrap_or(default.handshake_first),
+            timeout: options.timeout.unwrap_or(default.timeout),
+            allow_non_tls: self.allow_non_tls,
+            ..default
+        }))
+    }
+
+    /// The address for clients.
+    ///
+    /// # Errors
+    ///
+    /// If the host has no address, or others than this machine can reach it and need to show nothing, unless
+    /// a setting says that this is meant.
+    pub(super) fn client_addr(&self) -> Result<SocketAddr, Fault> {
+        let address = resolve("-addr", &self.host, self.port)?;
+        let is_checked = self.access()?.is_restricted()
+            || self
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.verify && !self.allow_non_tls);
+        if !address.ip().to_canonical().is_loopback() && !is_checked && !self.allow_unauthenticated
+        {
+            let reason = format!(
+                "{address} can be reached from other machines, and clients need to show nothing: set a token, a user or \
+                 users, or listen on 127.0.0.1, or set `allow_unauthenticated` if this is meant"
+            );
+            return Err(Fault::bad_setting("-addr", reason));
+        }
+        Ok(address)
+    }
+
+    /// The address for monitoring, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the host has no address.
+    pub(super) fn http_addr(&self) -> Result<Option<SocketAddr>, Fault> {
+        let Some(port) = self.monitoring.port else {
+            return Ok(None);
+        };
+        let host = self.monitoring.host.as_ref().unwrap_or(&self.host);
+        resolve("-http_port", host, port).map(Some)
+    }
+
+    /// What the broker is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::access`] and [`Settings::tls`].
+    pub(super) fn broker(&self, store_dir: &Path) -> Result<BrokerConfig, Fault> {
+        let default = BrokerConfig::new(store_dir, self.access()?);
+        let limits = &self.limits;
+        let jetstream = &self.jetstream;
+        Ok(BrokerConfig {
+            tls: self.tls()?,
+            connect_deadline: self.access.timeout.unwrap_or(CONNECT_DEADLINE),
+            server_name: self.server_name.clone().unwrap_or(default.server_name),
+            max_payload: limits.max_payload.unwrap_or(default.max_payload),
+            max_control_line: limits.max_control_line.unwrap_or(default.max_control_line),
+            max_connections: limits.max_connections.unwrap_or(MAX_CONNECTIONS),
+            max_subscriptions: limits
+                .max_subscriptions
+                .unwrap_or(default.max_subscriptions),
+            max_pending_bytes: limits.max_pending.unwrap_or(default.max_pending_bytes),
+            write_deadline: limits.write_deadline.unwrap_or(default.write_deadline),
+            ping_interval: limits.ping_interval.unwrap_or(default.ping_interval),
+            ping_max: limits.ping_max.unwrap_or(default.ping_max),
+            lame_duck_duration: limits
+                .lame_duck_duration
+                .unwrap_or(default.lame_duck_duration),
+            lame_duck_grace_period: limits
+                .lame_duck_grace_period
+                .unwrap_or(default.lame_duck_grace_period),
+            jetstream: jetstream.enabled.then_some(JetStreamLimits {
+                max_memory: jetstream.max_memory,
+                max_store: jetstream.max_store,
+            }),
+            retention: Retention::UNLIMITED,
+            ..default
+        }
+        .within(Share::BrokerAlone.connections()))
+    }
+}
+
+impl AccessSettings {
+    /// Makes room for what a flag says.
+    fn replace(&mut self) {
+        let timeout = self.timeout;
+        *self = AccessSettings {
+            timeout,
+            ..AccessSettings::default()
+        };
+    }
+}
+
+fn port_flag(flag: &str, text: &str) -> Result<u16, Fault> {
+    let port = text.parse::<i64>().ok().and_then(port);
+    port.ok_or_else(|| {
+        Fault::bad_setting(
+            flag,
+            "a port is a number up to 65535, or -1 for any that is free",
+        )
+    })
+}
+
+/// A port as nats-server has it: -1 is any.
+pub(super) fn port(number: i64) -> Option<u16> {
+    match number {
+        -1 => Some(0),
+        _ => u16::try_from(number).ok(),
+    }
+}
+
+fn resolve(setting: &str, host: &str, port: u16) -> Result<SocketAddr, Fault> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let found = (host, port).to_socket_addrs().ok();
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    // nats-server, too, prefers an address of the kind that everyone has.
+    let best = found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(found.first());
+    best.copied()
+        .ok_or_else(|| Fault::bad_setting(setting, format!("the host `{host}` has no address")))
+}

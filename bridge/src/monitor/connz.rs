@@ -1,0 +1,171 @@
+//! `/connz`: the clients that are connected.
+
+use std::cmp::Reverse;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::query::Query;
+use super::{Monitor, time, uptime};
+use crate::broker::{ClientInfo, SubscriptionInfo};
+
+/// How much is told of subscriptions.
+#[derive(Clone, Copy, PartialEq)]
+enum Subscriptions {
+    Counted,
+    Named,
+    Described,
+}
+
+pub(super) fn connz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
+    let page = query.page()?;
+    let subscriptions = match query.text("subs") {
+        Some("detail") => Subscriptions::Described,
+        _ if query.switch("subs")? => Subscriptions::Named,
+        _ => Subscriptions::Counted,
+    };
+    let with_users = query.switch("auth")?;
+    let mut clients = match query.text("state") {
+        None | Some("open" | "any" | "all") => monitor.stats.clients(),
+        // Those that have left are not remembered.
+        Some("closed") => Vec::new(),
+        Some(_) => return Err("`state` is open, closed or any".to_owned()),
+    };
+    if let Some(cid) = query.number("cid")? {
+        clients.retain(|client| client.id == cid);
+    }
+    if let (true, Some(user)) = (with_users, query.text("user")) {
+        clients.retain(|client| client.user.as_deref() == Some(user));
+    }
+    sort(&mut clients, query.text("sort").unwrap_or("cid"))?;
+    let total = clients.len();
+    let shown: Vec<_> = clients
+        .iter()
+        .skip(page.offset)
+        .take(page.limit)
+        .map(|client| describe(monitor, client, subscriptions, with_users))
+        .collect();
+    Ok(monitor.answer(json!({
+        "num_connections": shown.len(),
+        "total": total,
+        "offset": page.offset,
+        "limit": page.limit,
+        "connections": shown,
+    })))
+}
+
+/// Sorts by number, or by something else, the largest first.
+fn sort(clients: &mut [ClientInfo], by: &str) -> Result<(), String> {
+    match by {
+        "cid" | "start" => clients.sort_by_key(|client| client.id),
+        "subs" => clients.sort_by_key(|client| Reverse(client.subscriptions)),
+        "pending" => clients.sort_by_key(|client| Reverse(client.pending_bytes)),
+        "msgs_to" => clients.sort_by_key(|client| Reverse(client.messages_out)),
+        "msgs_from" => clients.sort_by_key(|client| Reverse(client.messages_in)),
+        "bytes_to" => clients.sort_by_key(|client| Reverse(client.bytes_out)),
+        "bytes_from" => clients.sort_by_key(|client| Reverse(client.bytes_in)),
+        "last" => clients.sort_by_key(|client| Reverse(client.last_activity)),
+        "idle" => clients.sort_by_key(|client| client.last_activity),
+        "uptime" => clients.sort_by_key(|client| Reverse(client.uptime)),
+        "rtt" => clients.sort_by_key(|client| Reverse(client.round_trip)),
+        _ => return Err(format!("invalid sorting option: {by}")),
+    }
+    Ok(())
+}
+
+fn describe(
+    monitor: &Monitor,
+    client: &ClientInfo,
+    subscriptions: Subscriptions,
+    with_user: bool,
+) -> Value {
+    let idle = SystemTime::now().duration_since(client.last_activity);
+    let mut described = json!({
+        "cid": client.id,
+        "kind": "Client",
+        "type": "nats",
+        "ip": client.address.ip().to_string(),
+        "port": client.address.port(),
+        "start": time(client.started),
+        "last_activity": time(client.last_activity),
+        "uptime": uptime(client.uptime),
+        "idle": uptime(idle.unwrap_or_default()),
+        "pending_bytes": client.pending_bytes,
+        "in_msgs": client.messages_in,
+        "out_msgs": client.messages_out,
+        "in_bytes": client.bytes_in,
+        "out_bytes": client.bytes_out,
+        "subscriptions": client.subscriptions,
+    });
+    let mut set = |name: &str, value: Value| {
+        if let Some(map) = described.as_object_mut() {
+            map.insert(name.to_owned(), value);
+        }
+    };
+    // What is not known is not there, as with nats-server.
+    for (name, text) in [
+        ("name", &client.name),
+        ("lang", &client.lang),
+        ("version", &client.version),
+    ] {
+        if !text.is_empty() {
+            set(name, json!(text));
+        }
+    }
+    if let Some(round_trip) = client.round_trip {
+        set("rtt", json!(short(round_trip)));
+    }
+    if with_user {
+        set("account", json!("$G"));
+        if let Some(user) = &client.user {
+            set("authorized_user", json!(user));
+        }
+    }
+    if subscriptions == Subscriptions::Counted {
+        return described;
+    }
+    let mut own = monitor.stats.subscriptions_of(client.id);
+    own.sort_by(|a, b| a.subject.cmp(&b.subject).then_with(|| a.sid.cmp(&b.sid)));
+    if own.is_empty() {
+        return described;
+    }
+    match subscriptions {
+        Subscriptions::Described => {
+            let details: Vec<_> = own.iter().map(detail).collect();
+            set("subscriptions_list_detail", json!(details));
+        }
+        _ => {
+            let subjects: Vec<_> = own
+                .iter()
+                .map(|subscription| &subscription.subject)
+                .collect();
+            set("subscriptions_list", json!(subjects));
+        }
+    }
+    described
+}
+
+/// One subscription.
+pub(super) fn detail(subscription: &SubscriptionInfo) -> Value {
+    let mut detail = json!({
+        "account": "$G",
+        "subject": subscription.subject,
+        "sid": subscription.sid,
+        "msgs": subscription.delivered,
+        "cid": subscription.client_id,
+    });
+    if let Some(map) = detail.as_object_mut() {
+        if let Some(queue) = &subscription.queue {
+            map.insert("qgroup".to_owned(), json!(queue));
+        }
+        if let Some(max) = subscription.max {
+            map.insert("max".to_owned(), json!(max));
+        }
+    }
+    detail
+}
+
+/// A short duration as Go writes it, such as `1.25ms`.
+fn short(duration: Duration) -> String {
+    format!("{duration:?}")
+}

@@ -1,0 +1,129 @@
+//! `/varz`: what the server is, how it is set, and how much it has done.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::{Monitor, jsz, time, uptime};
+use crate::broker::SERVER_VERSION;
+
+/// In what the system counts the time of processes, on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub(super) fn varz(monitor: &Monitor) -> Value {
+    let (stats, config) = (&monitor.stats, &monitor.config);
+    let requests = monitor
+        .requests
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .clone();
+    let mut answer = monitor.answer(json!({
+        "server_name": config.server_name,
+        "version": SERVER_VERSION,
+        "proto": 1,
+        "go": "",
+        "host": monitor.clients.ip().to_string(),
+        "port": monitor.clients.port(),
+        "max_connections": config.max_connections,
+        "max_subscriptions": config.max_subscriptions,
+        "ping_interval": nanos(config.ping_interval),
+        "ping_max": config.ping_max,
+        "http_host": monitor.http.ip().to_string(),
+        "http_port": monitor.http.port(),
+        "http_base_path": monitor.base_path,
+        "https_port": 0,
+        "auth_timeout": config.connect_deadline.as_secs_f64(),
+        "max_control_line": config.max_control_line,
+        "max_payload": config.max_payload,
+        "max_pending": config.max_pending_bytes,
+        "cluster": {},
+        "gateway": {},
+        "leaf": {},
+        "mqtt": {},
+        "websocket": {},
+        "jetstream": {},
+        "write_deadline": nanos(config.write_deadline),
+    }));
+    let mut set = |name: &str, value: Value| {
+        if let Some(map) = answer.as_object_mut() {
+            map.insert(name.to_owned(), value);
+        }
+    };
+    let done = json!({
+        "start": time(monitor.started),
+        "uptime": uptime(monitor.clock.elapsed()),
+        "mem": resident_memory(),
+        "cores": cores(),
+        "cpu": cpu(monitor.started),
+        "connections": stats.connections(),
+        "total_connections": stats.accepted(),
+        "routes": 0,
+        "remotes": 0,
+        "leafnodes": 0,
+        "in_msgs": stats.messages_in(),
+        "out_msgs": stats.messages_out(),
+        "in_bytes": stats.bytes_in(),
+        "out_bytes": stats.bytes_out(),
+        "slow_consumers": stats.slow_consumers(),
+        "subscriptions": stats.subscriptions_made().saturating_sub(stats.subscriptions_ended()),
+        "http_req_stats": requests,
+        "config_load_time": time(monitor.started),
+        "slow_consumer_stats": {
+            "clients": stats.slow_consumers(),
+            "routes": 0,
+            "gateways": 0,
+            "leafs": 0,
+        },
+    });
+    for (name, value) in done.as_object().into_iter().flatten() {
+        set(name, value.clone());
+    }
+    // What is off is not there, as with nats-server.
+    if config.access.is_restricted() {
+        set("auth_required", json!(true));
+    }
+    if let Some(tls) = &config.tls {
+        set("tls_required", json!(!tls.allow_non_tls));
+        set("tls_verify", json!(tls.verify));
+        set("tls_timeout", json!(tls.timeout.as_secs_f64()));
+    }
+    if config.jetstream.is_some() {
+        set("jetstream", json!({ "config": jsz::config(monitor) }));
+    }
+    answer
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The memory that the process takes, in bytes; 0 where the system does not tell.
+fn resident_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+/// How much of a processor the process has taken since the start, in per cent.
+fn cpu(started: SystemTime) -> f64 {
+    let ticks = fs::read_to_string("/proc/self/stat").ok().and_then(|text| {
+        // The name of the program, in parentheses, may hold anything.
+        let (_, fields) = text.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace().skip(11);
+        let user = fields.next()?.parse::<u64>().ok()?;
+        Some(user + fields.next()?.parse::<u64>().ok()?)
+    });
+    let used = ticks.unwrap_or(0) as f64 / TICKS_PER_SECOND;
+    let lived = started.elapsed().unwrap_or_default().as_secs_f64();
+    if lived > 0.0 {
+        (used / lived * 1000.0).round() / 10.0
+    } else {
+        0.0
+    }
+}
