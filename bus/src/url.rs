@@ -18,7 +18,7 @@ pub enum BusUrl {
     Kafka(Vec<String>),
 }
 
-/// Servers of NATS, and where the token for them is if it is not in their URLs.
+/// Servers of NATS, and where the token for them is if it is not in their URLs. `Debug` shows none of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsServers {
     pub(crate) urls: Vec<Url>,
@@ -27,8 +27,21 @@ pub struct NatsServers {
 }
 
 impl NatsServers {
-    fn has_credentials(&self) -> bool {
+    /// Where they are, with the credentials of the URLs.
+    pub fn urls(&self) -> &[Url] {
+        &self.urls
+    }
+
+    /// Whether a URL holds a token, or a user with a password.
+    pub fn has_credentials(&self) -> bool {
         self.urls.iter().any(|url| !url.username().is_empty())
+    }
+
+    /// Reads the token from `file` each time a connection is made.
+    #[must_use]
+    pub fn with_token_file(mut self, file: PathBuf) -> Self {
+        self.token_file = Some(file);
+        self
     }
 
     fn are_on_this_machine(&self) -> bool {
@@ -144,6 +157,12 @@ impl fmt::Display for BusUrl {
             }
             Self::Kafka(brokers) => write!(f, "kafka://{}", brokers.join(",")),
         }
+    }
+}
+
+impl fmt::Debug for NatsServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NatsServers({})", BusUrl::Nats(self.clone()))
     }
 }
 

@@ -9,4 +9,4 @@ pub(super) use consumer::NatsSource;
 pub(super) use publisher::NatsPublisher;
 
 /// The header that carries an event's key.
-const KEY_HEADER: &str = "marquee-key";
+pub const KEY_HEADER: &str = "marquee-key";

@@ -1,0 +1,170 @@
+//! What a route tells of itself: how much it carries, how far behind it is, and whether it is stuck.
+//!
+//! The engines hold a [`RouteReport`] and say what happens; whoever shows it takes a [`RouteStatus`].
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::mapping::Direction;
+
+/// What one route reports. Clones report to the same place.
+#[derive(Debug, Clone)]
+pub struct RouteReport(Arc<Report>);
+
+#[derive(Debug)]
+struct Report {
+    name: String,
+    direction: Direction,
+    counters: Counters,
+    lag: AtomicU64,
+    stuck: Mutex<Option<(String, Instant)>>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: AtomicU64,
+    received_bytes: AtomicU64,
+    delivered: AtomicU64,
+    skipped: AtomicU64,
+    retried: AtomicU64,
+    dead_letters: AtomicU64,
+}
+
+/// A route as it is at this moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Messages read.
+    pub received: u64,
+    /// Bytes of them.
+    pub received_bytes: u64,
+    /// Messages that the other side has durably.
+    pub delivered: u64,
+    /// Messages that had been in one of the clusters before.
+    pub skipped: u64,
+    /// Attempts that failed and were made again.
+    pub retried: u64,
+    /// Messages that went to the dead letters.
+    pub dead_letters: u64,
+    /// Messages that wait at the side that is read.
+    pub lag: u64,
+    /// Why it is stuck, and for how long.
+    pub stuck: Option<(String, Duration)>,
+}
+
+impl RouteReport {
+    /// A report of a route that has done nothing yet.
+    pub fn new(name: &str, direction: Direction) -> Self {
+        Self(Arc::new(Report {
+            name: name.to_owned(),
+            direction,
+            counters: Counters::default(),
+            lag: AtomicU64::new(0),
+            stuck: Mutex::default(),
+        }))
+    }
+
+    /// Messages were read.
+    pub fn received(&self, messages: u64, bytes: u64) {
+        let counters = &self.0.counters;
+        counters.received.fetch_add(messages, Ordering::Relaxed);
+        counters.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The other side has messages durably; `latency` is how long the first of them was on its way.
+    pub fn delivered(&self, messages: u64, latency: Duration) {
+        let _ = latency;
+        self.0.counters.delivered.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages had been in one of the clusters before and go no further.
+    pub fn skipped(&self, messages: u64) {
+        self.0.counters.skipped.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// An attempt failed and is made again.
+    pub fn retried(&self) {
+        self.0.counters.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message went to the dead letters.
+    pub fn dead_letter(&self) {
+        self.0.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many messages wait at the side that is read.
+    pub fn lag(&self, messages: u64) {
+        self.0.lag.store(messages, Ordering::Relaxed);
+    }
+
+    /// The route cannot go on, for this reason. It stays so until [`moving`](Self::moving).
+    pub fn stuck(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        let mut stuck = lock(&self.0.stuck);
+        let since = stuck.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        *stuck = Some((reason, since));
+    }
+
+    /// The route goes on.
+    pub fn moving(&self) {
+        *lock(&self.0.stuck) = None;
+    }
+
+    /// The route as it is now.
+    pub fn status(&self) -> RouteStatus {
+        let Report {
+            name,
+            direction,
+            counters,
+            lag,
+            stuck,
+        } = &*self.0;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RouteStatus {
+            name: name.clone(),
+            direction: *direction,
+            received: count(&counters.received),
+            received_bytes: count(&counters.received_bytes),
+            delivered: count(&counters.delivered),
+            skipped: count(&counters.skipped),
+            retried: count(&counters.retried),
+            dead_letters: count(&counters.dead_letters),
+            lag: count(lag),
+            stuck: lock(stuck)
+                .as_ref()
+                .map(|(reason, since)| (reason.clone(), since.elapsed())),
+        }
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_stuck_until_it_moves() {
+        let report = RouteReport::new("films", Direction::KafkaToNats);
+        report.received(3, 30);
+        report.delivered(2, Duration::from_millis(5));
+        report.stuck("no stream has the subject");
+        report.clone().lag(7);
+        let status = report.status();
+        assert_eq!((status.received, status.delivered, status.lag), (3, 2, 7));
+        assert_eq!(status.stuck.unwrap().0, "no stream has the subject");
+        report.moving();
+        assert_eq!(report.status().stuck, None);
+    }
+}
