@@ -271,7 +271,10 @@ impl RouteLimits {
             return Err(bad("max_in_flight", "a number from 1 to 65536 is needed"));
         }
         if !(65_536..=1 << 30).contains(&self.max_in_flight_bytes) {
-            return Err(bad("max_in_flight_bytes", "a size from 64KiB to 1GiB is needed"));
+            return Err(bad(
+                "max_in_flight_bytes",
+                "a size from 64KiB to 1GiB is needed",
+            ));
         }
         if !(1..=1_000).contains(&self.max_attempts) {
             return Err(bad("max_attempts", "a number from 1 to 1000 is needed"));
@@ -297,7 +300,8 @@ impl KafkaCluster {
         };
         for (property, value) in &properties {
             if RESERVED_PROPERTIES.contains(&property.as_str()) {
-                let reason = format!("`{property}` is for the relay to set, whose promise depends on it");
+                let reason =
+                    format!("`{property}` is for the relay to set, whose promise depends on it");
                 return Err(bad("properties", reason));
             }
             if property.contains('\0') || value.contains('\0') {
@@ -328,7 +332,10 @@ impl NatsCluster {
             .map_err(|error: bus::BusUrlError| bad("url", error.to_string()))?;
         let id = cluster_id(id, name, &parsed.to_string())?;
         let BusUrl::Nats(mut servers) = parsed else {
-            return Err(bad("url", "it is no server of NATS; give `nats://host:port`"));
+            return Err(bad(
+                "url",
+                "it is no server of NATS; give `nats://host:port`",
+            ));
         };
         if let Some(file) = token_file {
             if servers.has_credentials() {
@@ -459,7 +466,10 @@ impl OneRoute {
             (Cluster::Nats(nats), Cluster::Kafka(kafka)) => {
                 settings.route(Direction::NatsToKafka, &kafka, &nats)
             }
-            _ => Err(bad("to", "a route leads from Kafka to NATS or from NATS to Kafka")),
+            _ => Err(bad(
+                "to",
+                "a route leads from Kafka to NATS or from NATS to Kafka",
+            )),
         };
         Ok(RelayConfig {
             routes: vec![route.map_err(flag)?],

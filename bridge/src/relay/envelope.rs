@@ -116,7 +116,17 @@ mod tests {
         for name in ["marquee-id", "X-Y", "a", "natsy"] {
             assert!(is_plain_name(name), "{name}");
         }
-        for name in ["", "a b", "a:", "é", "Nats-Rollup", "nats-msg-id", "status", "Marquee-Relay-Path", "marquee-kafka-record"] {
+        for name in [
+            "",
+            "a b",
+            "a:",
+            "é",
+            "Nats-Rollup",
+            "nats-msg-id",
+            "status",
+            "Marquee-Relay-Path",
+            "marquee-kafka-record",
+        ] {
             assert!(!is_plain_name(name), "{name}");
         }
         for value in ["", "a b", "a\tb", "é"] {

@@ -134,7 +134,10 @@ mod tests {
     #[test]
     fn what_needs_no_escape_stays_as_it_is() {
         for (text, escaped) in [
-            ("film_recommendation_status_updates", "film_recommendation_status_updates"),
+            (
+                "film_recommendation_status_updates",
+                "film_recommendation_status_updates",
+            ),
             ("user_added_data_feed", "user_added_data_feed"),
             ("a b", "a b"),
             ("50%", "50_25"),

@@ -43,7 +43,10 @@ impl KeySource {
         if let Some(name) = text.strip_prefix("header:") {
             return match is_plain_name(name) {
                 true => Ok(Self::Header(name.to_owned())),
-                false => Err(format!("`{}` is no name of a header for a key", shown(name))),
+                false => Err(format!(
+                    "`{}` is no name of a header for a key",
+                    shown(name)
+                )),
             };
         }
         if let Some(field) = text.strip_prefix("json:") {
@@ -157,7 +160,15 @@ mod tests {
 
     #[test]
     fn a_source_that_makes_no_sense_is_refused() {
-        for text in ["", "id", "header:", "header:Nats-Msg-Id", "header:a b", "json:", "{id"] {
+        for text in [
+            "",
+            "id",
+            "header:",
+            "header:Nats-Msg-Id",
+            "header:a b",
+            "json:",
+            "{id",
+        ] {
             assert!(KeySource::parse(text).is_err(), "{text}");
         }
         let template = KeySource::parse("film-{id}").unwrap();

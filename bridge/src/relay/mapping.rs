@@ -132,18 +132,25 @@ impl Mapping {
             Direction::NatsToKafka => (&self.subject, &self.topic, "topic"),
         };
         if to.has_wildcard() {
-            let reason = "a wildcard without a name cannot be written; give it a name, as in `{rest...}`";
+            let reason =
+                "a wildcard without a name cannot be written; give it a name, as in `{rest...}`";
             return bad(side, reason.into());
         }
         let is_known = |name: &str| from.names().any(|known| known == name);
         for name in to.names() {
             let is_key = direction == Direction::KafkaToNats && name == KEY_CAPTURE;
             if !is_key && !is_known(name) {
-                return bad(side, format!("`{{{name}}}` is not captured at the other side"));
+                return bad(
+                    side,
+                    format!("`{{{name}}}` is not captured at the other side"),
+                );
             }
             // A tail may hold dots, and one token may not.
             if from.tail() == Some(name) && to.tail() != Some(name) {
-                return bad(side, format!("`{{{name}...}}` of the other side does not fit into `{{{name}}}`"));
+                return bad(
+                    side,
+                    format!("`{{{name}...}}` of the other side does not fit into `{{{name}}}`"),
+                );
             }
         }
         match (direction, &self.key) {
@@ -154,7 +161,8 @@ impl Mapping {
             (Direction::KafkaToNats, KeySource::Template(_) | KeySource::Field(_))
                 if has_key_setting =>
             {
-                let reason = "a record of Kafka has a key already; `header:NAME` says which header takes it";
+                let reason =
+                    "a record of Kafka has a key already; `header:NAME` says which header takes it";
                 bad("key", reason.into())
             }
             (Direction::KafkaToNats, _) => Ok(()),
@@ -213,7 +221,8 @@ impl Mapping {
             }
         }
         let as_given = plain.get(first..).unwrap_or_default();
-        let is_said = as_given.len() == entries.len() && as_given.is_sorted_by_key(|(name, _)| name);
+        let is_said =
+            as_given.len() == entries.len() && as_given.is_sorted_by_key(|(name, _)| name);
         if !is_said {
             envelope.headers = Some(entries);
         }

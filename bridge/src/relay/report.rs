@@ -82,12 +82,18 @@ impl RouteReport {
     /// The other side has messages durably; `latency` is how long the first of them was on its way.
     pub fn delivered(&self, messages: u64, latency: Duration) {
         let _ = latency;
-        self.0.counters.delivered.fetch_add(messages, Ordering::Relaxed);
+        self.0
+            .counters
+            .delivered
+            .fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Messages had been in one of the clusters before and go no further.
     pub fn skipped(&self, messages: u64) {
-        self.0.counters.skipped.fetch_add(messages, Ordering::Relaxed);
+        self.0
+            .counters
+            .skipped
+            .fetch_add(messages, Ordering::Relaxed);
     }
 
     /// An attempt failed and is made again.
@@ -109,7 +115,9 @@ impl RouteReport {
     pub fn stuck(&self, reason: impl Into<String>) {
         let reason = reason.into();
         let mut stuck = lock(&self.0.stuck);
-        let since = stuck.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        let since = stuck
+            .as_ref()
+            .map_or_else(Instant::now, |(_, since)| *since);
         *stuck = Some((reason, since));
     }
 

@@ -39,7 +39,10 @@ enum Segment {
         suffix: String,
     },
     /// All that is left, which may hold dots.
-    Tail { prefix: String, name: Option<String> },
+    Tail {
+        prefix: String,
+        name: Option<String>,
+    },
 }
 
 /// Which names a template is for.
@@ -126,7 +129,12 @@ impl Template {
                     suffix,
                 } => {
                     rest = behind;
-                    (name, token.strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?)
+                    (
+                        name,
+                        token
+                            .strip_prefix(prefix.as_str())?
+                            .strip_suffix(suffix.as_str())?,
+                    )
                 }
                 Segment::Tail { prefix, name } => {
                     rest = None;
@@ -250,7 +258,9 @@ fn segment(kind: Kind, text: &str) -> Result<Segment, String> {
         return Ok(Segment::Literal(text.to_owned()));
     };
     if kind == Kind::Subject && !(prefix.is_empty() && suffix.is_empty()) {
-        return Err(format!("a capture is a whole token of a subject, unlike in `{text}`"));
+        return Err(format!(
+            "a capture is a whole token of a subject, unlike in `{text}`"
+        ));
     }
     let prefix = prefix.to_owned();
     let (name, is_tail) = match name.strip_suffix("...") {
@@ -326,7 +336,10 @@ pub(super) fn check_topic(topic: &str) -> Result<(), String> {
 
 /// The beginning of a text, on one line.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(120).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(120)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 #[cfg(test)]
@@ -344,11 +357,31 @@ mod tests {
     #[test]
     fn a_template_reads_what_it_wrote() {
         for (subjects, topics, subject_text, topic_text) in [
-            ("films.{id}.updated", "films-{id}", "films.7.updated", "films-7"),
-            ("films.{rest...}", "films-{rest...}", "films.a.b_c", "films-a.b_c"),
+            (
+                "films.{id}.updated",
+                "films-{id}",
+                "films.7.updated",
+                "films-7",
+            ),
+            (
+                "films.{rest...}",
+                "films-{rest...}",
+                "films.a.b_c",
+                "films-a.b_c",
+            ),
             ("a.{x}.{y}", "{y}.b-{x}-c", "a.1%.é", "_c3_a9.b-1_25-c"),
-            ("film_updates", "film_updates", "film_updates", "film_updates"),
-            ("{all...}", "{all...}", "movieverse.events", "movieverse.events"),
+            (
+                "film_updates",
+                "film_updates",
+                "film_updates",
+                "film_updates",
+            ),
+            (
+                "{all...}",
+                "{all...}",
+                "movieverse.events",
+                "movieverse.events",
+            ),
         ] {
             let (subjects, topics) = (subject(subjects), topic(topics));
             let captures = subjects.captures(subject_text).unwrap();
@@ -361,7 +394,15 @@ mod tests {
     #[test]
     fn a_text_that_does_not_match_captures_nothing() {
         for (pattern, texts) in [
-            ("films.{id}.updated", &["films.7", "films.7.updated.x", "films..updated", "x.7.updated"][..]),
+            (
+                "films.{id}.updated",
+                &[
+                    "films.7",
+                    "films.7.updated.x",
+                    "films..updated",
+                    "x.7.updated",
+                ][..],
+            ),
             ("films.>", &["films", "films.", "film.x"]),
             ("films", &["films.x", "film", ""]),
         ] {

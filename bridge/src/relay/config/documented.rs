@@ -1,7 +1,9 @@
 //! The routes that are shipped: the documented topics, each both ways, in routes of their own so that one that is stuck
 //! holds up no other.
 
-use super::{BadRelay, BadSetting, Direction, KafkaCluster, NatsCluster, RelayConfig, RouteSettings};
+use super::{
+    BadRelay, BadSetting, Direction, KafkaCluster, NatsCluster, RelayConfig, RouteSettings,
+};
 
 /// The topics of the wire contract, which are also the subjects.
 pub const DOCUMENTED_TOPICS: [&str; 5] = [

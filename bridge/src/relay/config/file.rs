@@ -110,7 +110,9 @@ pub fn read(path: &Path) -> Result<RelayConfig, BadRelay> {
         .read_to_string(&mut text)
         .map_err(|error| unreadable(error.to_string()))?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(unreadable(format!("it has more than {MAX_FILE_BYTES} bytes")));
+        return Err(unreadable(format!(
+            "it has more than {MAX_FILE_BYTES} bytes"
+        )));
     }
     parse(&text, path.parent().unwrap_or(Path::new("")))
 }
@@ -124,7 +126,11 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<RelayConfig, BadRelay> 
     for (name, raw) in &raw.kafka {
         let cluster = raw.cluster(name);
         let cluster = cluster.map_err(|BadSetting { setting, reason }| {
-            source.wrong(raw.place(setting), &format!("kafka.{name}.{setting}"), reason)
+            source.wrong(
+                raw.place(setting),
+                &format!("kafka.{name}.{setting}"),
+                reason,
+            )
         })?;
         kafka.insert(name.as_str(), cluster);
     }
@@ -132,12 +138,19 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<RelayConfig, BadRelay> 
     for (name, raw) in &raw.nats {
         let cluster = raw.cluster(name, folder);
         let cluster = cluster.map_err(|BadSetting { setting, reason }| {
-            source.wrong(raw.place(setting), &format!("nats.{name}.{setting}"), reason)
+            source.wrong(
+                raw.place(setting),
+                &format!("nats.{name}.{setting}"),
+                reason,
+            )
         })?;
         nats.insert(name.as_str(), cluster);
     }
     let mut ids = HashSet::new();
-    let all = kafka.values().map(|k| &k.id).chain(nats.values().map(|n| &n.id));
+    let all = kafka
+        .values()
+        .map(|k| &k.id)
+        .chain(nats.values().map(|n| &n.id));
     for id in all {
         if !ids.insert(id) {
             let reason = format!("two clusters have the id `{id}`");
@@ -158,7 +171,10 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<RelayConfig, BadRelay> 
                 }
                 Some(other) => Err(bad(
                     "name",
-                    format!("the route `{}` carries the same messages to the same place", other.name),
+                    format!(
+                        "the route `{}` carries the same messages to the same place",
+                        other.name
+                    ),
                 )),
             }
         });
@@ -176,8 +192,7 @@ fn is_same(one: &RouteConfig, other: &RouteConfig) -> bool {
         let sides = (route.kafka.id.clone(), route.nats.id.clone());
         (sides, route.mapping.subjects(), route.mapping.topics())
     };
-    one.name == other.name
-        || one.direction == other.direction && carries(one) == carries(other)
+    one.name == other.name || one.direction == other.direction && carries(one) == carries(other)
 }
 
 /// A sentence of the parser without the value that it may quote.
@@ -251,11 +266,17 @@ impl RawRoute {
         nats: &BTreeMap<&str, NatsCluster>,
     ) -> Result<RouteConfig, BadSetting> {
         let kafka_of = |setting, text: &str| match text.strip_prefix("kafka.") {
-            Some(name) => kafka.get(name).map(Some).ok_or_else(|| absent(setting, text)),
+            Some(name) => kafka
+                .get(name)
+                .map(Some)
+                .ok_or_else(|| absent(setting, text)),
             None => Ok(None),
         };
         let nats_of = |setting, text: &str| match text.strip_prefix("nats.") {
-            Some(name) => nats.get(name).map(Some).ok_or_else(|| absent(setting, text)),
+            Some(name) => nats
+                .get(name)
+                .map(Some)
+                .ok_or_else(|| absent(setting, text)),
             None => Ok(None),
         };
         let (from, to) = (self.from.get_ref(), self.to.get_ref());

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::*;
 use super::file::parse;
+use super::*;
 
 const FILE: &str = r#"
 [kafka.main]
@@ -74,29 +74,113 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
     for (was, is, said) in [
         ("stream =", "streem =", "line 19: unknown field `streem`"),
         ("[nats.edge]", "[nets.edge]", "line 6: unknown field `nets`"),
-        ("max_attempts = 9", "max_attempts = \"secret\"", "line 23: i64 is needed"),
-        ("max_attempts = 9", "max_attempts = 0", "line 23: `routes.max_attempts`: a number from 1 to 1000"),
-        ("\"1MiB\"", "\"1MB\"", "line 22: `routes.max_in_flight_bytes`: a size is needed"),
-        ("\"1MiB\"", "5", "line 22: `routes.max_in_flight_bytes`: a size from 64KiB"),
-        ("k1:9092,k2", "k1:x", "line 3: `kafka.main.brokers`: `k1:x` is no host"),
-        ("nats://n1,n2:4223", "kafka://n1", "line 8: `nats.edge.url`: it is no server of NATS"),
-        ("nats://n1,n2:4223", "nats://secret@n1", "line 9: `nats.edge.token_file`: the URL has credentials"),
+        (
+            "max_attempts = 9",
+            "max_attempts = \"secret\"",
+            "line 23: i64 is needed",
+        ),
+        (
+            "max_attempts = 9",
+            "max_attempts = 0",
+            "line 23: `routes.max_attempts`: a number from 1 to 1000",
+        ),
+        (
+            "\"1MiB\"",
+            "\"1MB\"",
+            "line 22: `routes.max_in_flight_bytes`: a size is needed",
+        ),
+        (
+            "\"1MiB\"",
+            "5",
+            "line 22: `routes.max_in_flight_bytes`: a size from 64KiB",
+        ),
+        (
+            "k1:9092,k2",
+            "k1:x",
+            "line 3: `kafka.main.brokers`: `k1:x` is no host",
+        ),
+        (
+            "nats://n1,n2:4223",
+            "kafka://n1",
+            "line 8: `nats.edge.url`: it is no server of NATS",
+        ),
+        (
+            "nats://n1,n2:4223",
+            "nats://secret@n1",
+            "line 9: `nats.edge.token_file`: the URL has credentials",
+        ),
         ("edge-7", "a,b", "line 7: `nats.edge.id`: 1 to 100"),
-        ("\"fetch.wait.max.ms\" = 5", "acks = 1", "line 4: `kafka.main.properties`: `acks` is for the relay"),
-        ("films-{id}", "films-{x}", "line 16: `routes.topic`: `{x}` is not captured"),
-        ("films-{id}", "films-*", "line 16: `routes.topic`: `*` cannot stand in it"),
-        ("films.{id}.updated", "films.{id", "line 15: `routes.subject`: `{id` has no closing brace"),
-        ("key = \"{id}\"", "key = \"{x}\"", "line 17: `routes.key`: the subject has no `{x}`"),
-        ("at-least-once", "most", "line 18: `routes.delivery`: `most` is neither"),
-        ("\"FILMS\"", "\"a.b\"", "line 19: `routes.stream`: `a.b` is no name of a stream"),
-        ("dead.films", "dead.>", "line 20: `routes.dead_letters`: `dead.>` is no subject"),
-        ("dead.films", "films.x.updated", "line 20: `routes.dead_letters`: `films.x.updated` is read by the route"),
-        ("from = \"nats.edge\"", "from = \"nats.x\"", "line 13: `routes.from`: `nats.x` is no cluster"),
-        ("from = \"nats.edge\"", "from = \"kafka.main\"", "line 14: `routes.to`: a route leads"),
-        ("name = \"ratings\"", "name = \"films\"", "line 26: `routes.name`: another route has this name"),
-        ("name = \"films\"", "name = \"a b\"", "line 12: `routes.name`: a name is"),
+        (
+            "\"fetch.wait.max.ms\" = 5",
+            "acks = 1",
+            "line 4: `kafka.main.properties`: `acks` is for the relay",
+        ),
+        (
+            "films-{id}",
+            "films-{x}",
+            "line 16: `routes.topic`: `{x}` is not captured",
+        ),
+        (
+            "films-{id}",
+            "films-*",
+            "line 16: `routes.topic`: `*` cannot stand in it",
+        ),
+        (
+            "films.{id}.updated",
+            "films.{id",
+            "line 15: `routes.subject`: `{id` has no closing brace",
+        ),
+        (
+            "key = \"{id}\"",
+            "key = \"{x}\"",
+            "line 17: `routes.key`: the subject has no `{x}`",
+        ),
+        (
+            "at-least-once",
+            "most",
+            "line 18: `routes.delivery`: `most` is neither",
+        ),
+        (
+            "\"FILMS\"",
+            "\"a.b\"",
+            "line 19: `routes.stream`: `a.b` is no name of a stream",
+        ),
+        (
+            "dead.films",
+            "dead.>",
+            "line 20: `routes.dead_letters`: `dead.>` is no subject",
+        ),
+        (
+            "dead.films",
+            "films.x.updated",
+            "line 20: `routes.dead_letters`: `films.x.updated` is read by the route",
+        ),
+        (
+            "from = \"nats.edge\"",
+            "from = \"nats.x\"",
+            "line 13: `routes.from`: `nats.x` is no cluster",
+        ),
+        (
+            "from = \"nats.edge\"",
+            "from = \"kafka.main\"",
+            "line 14: `routes.to`: a route leads",
+        ),
+        (
+            "name = \"ratings\"",
+            "name = \"films\"",
+            "line 26: `routes.name`: another route has this name",
+        ),
+        (
+            "name = \"films\"",
+            "name = \"a b\"",
+            "line 12: `routes.name`: a name is",
+        ),
         ("[kafka.main]\nbrokers", "[kafka.main\nbrokers", "line 2: "),
-        ("topic = \"ratings\"\n", "", "line 25: missing field `topic`"),
+        (
+            "topic = \"ratings\"\n",
+            "",
+            "line 25: missing field `topic`",
+        ),
     ] {
         assert!(FILE.contains(was), "{was}");
         let refusal = read(&FILE.replacen(was, is, 1)).unwrap_err();
@@ -104,7 +188,9 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
         assert!(!refusal.contains("secret"), "{refusal}");
         assert!(!refusal.contains('\n'), "{refusal}");
     }
-    let twice = FILE.to_owned() + &FILE[FILE.rfind("[[routes]]").unwrap()..].replace("\"ratings\"\nfrom", "\"again\"\nfrom");
+    let twice = FILE.to_owned()
+        + &FILE[FILE.rfind("[[routes]]").unwrap()..]
+            .replace("\"ratings\"\nfrom", "\"again\"\nfrom");
     let refusal = read(&twice).unwrap_err();
     assert!(refusal.contains("carries the same messages"), "{refusal}");
     assert!(read("").unwrap_err().contains("1 to 256 routes"));
@@ -113,12 +199,20 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let refusal = super::read(Path::new("/there/is/no/relay.toml")).unwrap_err();
-    assert!(refusal.to_string().contains("cannot read `/there/is/no/relay.toml`"));
+    assert!(
+        refusal
+            .to_string()
+            .contains("cannot read `/there/is/no/relay.toml`")
+    );
 }
 
 #[test]
 fn the_ids_of_clusters_differ_by_their_addresses() {
-    let id = |brokers: &str| KafkaCluster::new("main", None, brokers, BTreeMap::new()).unwrap().id;
+    let id = |brokers: &str| {
+        KafkaCluster::new("main", None, brokers, BTreeMap::new())
+            .unwrap()
+            .id
+    };
     assert_eq!(id("a:9092"), id("a"));
     assert_ne!(id("a"), id("b"));
     assert!(is_cluster_id(&id("a")));
@@ -141,11 +235,41 @@ fn one_route_needs_no_file() {
     assert_eq!(routes[0].dead_letters, "relay.route.dlq");
     assert!(!format!("{routes:?}").contains("secret"));
     for (change, said) in [
-        (OneRoute { to: None, ..one.clone() }, "`--to`: it is needed"),
-        (OneRoute { to: Some("nats://n2".into()), ..one.clone() }, "`--to`: a route leads"),
-        (OneRoute { to: Some("kafka://".into()), ..one.clone() }, "`--to`: "),
-        (OneRoute { topic: Some("a b".into()), ..one.clone() }, "`--topic`: ` ` cannot stand"),
-        (OneRoute { key: Some("x".into()), ..one.clone() }, "`--key`: it is neither"),
+        (
+            OneRoute {
+                to: None,
+                ..one.clone()
+            },
+            "`--to`: it is needed",
+        ),
+        (
+            OneRoute {
+                to: Some("nats://n2".into()),
+                ..one.clone()
+            },
+            "`--to`: a route leads",
+        ),
+        (
+            OneRoute {
+                to: Some("kafka://".into()),
+                ..one.clone()
+            },
+            "`--to`: ",
+        ),
+        (
+            OneRoute {
+                topic: Some("a b".into()),
+                ..one.clone()
+            },
+            "`--topic`: ` ` cannot stand",
+        ),
+        (
+            OneRoute {
+                key: Some("x".into()),
+                ..one.clone()
+            },
+            "`--key`: it is neither",
+        ),
     ] {
         let refusal = change.relay().unwrap_err().to_string();
         assert!(refusal.starts_with(said), "{refusal}");

@@ -50,7 +50,10 @@ fn message() -> NatsRecord {
 }
 
 fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
-    headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
+    headers
+        .iter()
+        .map(|(n, v)| ((*n).into(), (*v).into()))
+        .collect()
 }
 
 /// Without what relays add.
@@ -73,7 +76,10 @@ fn an_event_of_the_bus_is_read_at_the_other_side_as_if_it_was_published_there() 
         ("marquee-key", "f1"),
         ("marquee-version", "5"),
         ("marquee-id", "x"),
-        (RECORD_HEADER, r#"{"timestamp":1700000000000,"headers":["marquee-version","marquee-id"]}"#),
+        (
+            RECORD_HEADER,
+            r#"{"timestamp":1700000000000,"headers":["marquee-version","marquee-id"]}"#,
+        ),
         (PATH_HEADER, "kafka-a"),
     ]);
     assert_eq!(relayed.headers, expected);
@@ -94,16 +100,35 @@ fn an_event_of_the_bus_is_read_at_the_other_side_as_if_it_was_published_there() 
 #[test]
 fn an_order_to_a_server_acts_in_no_second_broker() {
     let mut rollup = message();
-    rollup.headers = pairs(&[("Nats-Rollup", "all"), ("Nats-Msg-Id", "7"), ("Status", "503")]);
+    rollup.headers = pairs(&[
+        ("Nats-Rollup", "all"),
+        ("Nats-Msg-Id", "7"),
+        ("Status", "503"),
+    ]);
     let relayed = to_kafka(&rollup);
     let back = mapping(Direction::KafkaToNats, "films", "films", None);
-    let back = Mapping { source: "a".into(), target: "b".into(), ..back };
+    let back = Mapping {
+        source: "a".into(),
+        target: "b".into(),
+        ..back
+    };
     let back = record(back.to_nats(&relayed).unwrap());
     let names: Vec<_> = back.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [RECORD_HEADER, PATH_HEADER]);
     let again = mapping(Direction::NatsToKafka, "films", "films", None);
-    let again = Mapping { source: "c".into(), target: "d".into(), ..again };
-    let again = record(again.to_kafka(&NatsRecord { headers: back.headers[..1].to_vec(), ..back }).unwrap());
+    let again = Mapping {
+        source: "c".into(),
+        target: "d".into(),
+        ..again
+    };
+    let again = record(
+        again
+            .to_kafka(&NatsRecord {
+                headers: back.headers[..1].to_vec(),
+                ..back
+            })
+            .unwrap(),
+    );
     assert_eq!(without_ours(again).headers, without_ours(relayed).headers);
 }
 
@@ -120,7 +145,11 @@ fn the_id_that_the_relay_published_by_is_no_header_of_the_message() {
 #[test]
 fn a_message_goes_no_further_where_it_has_been() {
     let there = mapping(Direction::KafkaToNats, "films", "films", None);
-    let back = Mapping { source: "nats".into(), target: "kafka-a".into(), ..there.clone() };
+    let back = Mapping {
+        source: "nats".into(),
+        target: "kafka-a".into(),
+        ..there.clone()
+    };
     let relayed = record(there.to_nats(&film()).unwrap());
     assert_eq!(back.to_kafka(&relayed), Ok(Mapped::Skip));
     let elsewhere = to_kafka(&relayed);
@@ -143,11 +172,23 @@ fn a_key_comes_from_where_the_route_says() {
     ] {
         let mapping = mapping(Direction::NatsToKafka, "films.{id}.updated", "films", key);
         let relayed = record(mapping.to_kafka(&film).unwrap());
-        assert_eq!(relayed.key.as_deref(), expected.map(str::as_bytes), "{key:?}");
+        assert_eq!(
+            relayed.key.as_deref(),
+            expected.map(str::as_bytes),
+            "{key:?}"
+        );
     }
-    let mapping = mapping(Direction::NatsToKafka, "films.{id}.updated", "films", Some("json:no"));
+    let mapping = mapping(
+        Direction::NatsToKafka,
+        "films.{id}.updated",
+        "films",
+        Some("json:no"),
+    );
     let refusal = mapping.to_kafka(&film).unwrap_err().to_string();
-    assert_eq!(refusal, "it has no key: the field `/no` of the payload is absent");
+    assert_eq!(
+        refusal,
+        "it has no key: the field `/no` of the payload is absent"
+    );
 }
 
 #[test]
@@ -159,9 +200,16 @@ fn what_cannot_be_mapped_says_why() {
         there.to_nats(&film).unwrap_err().to_string()
     };
     assert_eq!(refusal("films"), "`films` is not what the route reads");
-    assert_eq!(refusal("x-a..b"), "it has no place at the other side: `x.a..b` is no subject");
+    assert_eq!(
+        refusal("x-a..b"),
+        "it has no place at the other side: `x.a..b` is no subject"
+    );
     let back = mapping(Direction::NatsToKafka, "films", "films", None);
-    for (name, value) in [(RECORD_HEADER, "{"), (RECORD_HEADER, r#"{"key":{"base64":"%"}}"#), (PATH_HEADER, ",")] {
+    for (name, value) in [
+        (RECORD_HEADER, "{"),
+        (RECORD_HEADER, r#"{"key":{"base64":"%"}}"#),
+        (PATH_HEADER, ","),
+    ] {
         let mut message = message();
         message.headers = pairs(&[(name, value)]);
         let refusal = back.to_kafka(&message).unwrap_err().to_string();
@@ -209,9 +257,15 @@ fn kafka_header() -> impl Strategy<Value = (String, Option<Bytes>)> {
     let name = prop_oneof![
         "[a-c]{1}".boxed(),
         "[ -~é\n]{0,4}".boxed(),
-        proptest::sample::select(vec!["marquee-key", "Nats-Rollup", RECORD_HEADER, "Status", "x-id"])
-            .prop_map(str::to_owned)
-            .boxed(),
+        proptest::sample::select(vec![
+            "marquee-key",
+            "Nats-Rollup",
+            RECORD_HEADER,
+            "Status",
+            "x-id"
+        ])
+        .prop_map(str::to_owned)
+        .boxed(),
     ];
     (name, option::of(bytes()))
 }
@@ -239,22 +293,33 @@ fn nats_record() -> impl Strategy<Value = NatsRecord> {
         prop_oneof!["[a-c]{1}", "[!-9;-~]{1,5}", Just("marquee-key".to_owned())],
         "([!-~é]([ -~é\t]{0,4}[!-~é])?)?",
     );
-    let header = header.prop_filter("it is an order to a server", |(name, _)| is_plain_name(name));
-    ("[a-f0-9_%é-]{1,6}(\\.[a-f0-9_%~-]{1,6}){0,2}", vec(header, 0..6), bytes()).prop_map(
-        |(subject, headers, payload)| NatsRecord {
+    let header = header.prop_filter("it is an order to a server", |(name, _)| {
+        is_plain_name(name)
+    });
+    (
+        "[a-f0-9_%é-]{1,6}(\\.[a-f0-9_%~-]{1,6}){0,2}",
+        vec(header, 0..6),
+        bytes(),
+    )
+        .prop_map(|(subject, headers, payload)| NatsRecord {
             subject,
             headers,
             payload,
             timestamp_ms: Some(7),
             sequence: 0,
-        },
-    )
+        })
 }
 
 /// Templates and keys that lose nothing, with the prefix that a subject and a topic of them has.
 const WHOLE: [(&str, &str, Option<&str>, &str, &str); 4] = [
     ("{all...}", "{all...}", None, "", ""),
-    ("films.{rest...}", "films_{rest...}", Some("header:X-Id"), "films.", "films_"),
+    (
+        "films.{rest...}",
+        "films_{rest...}",
+        Some("header:X-Id"),
+        "films.",
+        "films_",
+    ),
     ("x.{key}.{rest...}", "x-{rest...}", None, "x.k.", "x-"),
     ("{rest...}", "{rest...}", Some("none"), "", ""),
 ];
