@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod advisories;
 mod bounds;
 mod consumers;
 mod core;
@@ -19,5 +20,6 @@ mod monitoring;
 mod push;
 mod retention;
 mod server;
+mod statuses;
 mod streams;
 mod supervised;
