@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::settings::Token;
+use thiserror::Error;
+
+use super::authentication::Authenticator;
 
 /// Which clients a broker serves.
 #[derive(Clone, Debug)]
@@ -26,6 +29,34 @@ impl Access {
     pub fn is_restricted(&self) -> bool {
         !matches!(self, Access::Open)
     }
+
+    /// Says what is wrong with the settings, before anything uses them.
+    ///
+    /// # Errors
+    /// When a subject, a key or a hash is none, or a user is there twice or not at all.
+    pub fn check(&self) -> Result<(), AccessError> {
+        Authenticator::new(self).map(|_| ())
+    }
+}
+
+/// What is wrong with the users of a broker.
+#[derive(Debug, Error, PartialEq)]
+pub enum AccessError {
+    /// A permission is about something that is not a subject.
+    #[error("subject `{0}` is not a valid subject")]
+    Subject(String),
+    /// Two users have the same name or key.
+    #[error("duplicate user `{0}`")]
+    Duplicate(String),
+    /// The user of clients that show nothing does not exist.
+    #[error("no_auth_user `{0}` is none of the users")]
+    NoSuchUser(String),
+    /// The key of a user is something else.
+    #[error("`{0}` is not a valid public nkey for a user")]
+    Nkey(String),
+    /// A password looks like a bcrypt hash and is none.
+    #[error("the bcrypt hash of `{0}` is not a valid one")]
+    Hash(String),
 }
 
 /// The users of a broker.

@@ -65,7 +65,7 @@ impl Admission {
         }
     }
 
-    /// Tells the log, once in a while, that clients show a wrong token or none.
+    /// Tells the log, once in a while, that clients show nothing or something wrong. What they show is not in it.
     pub(super) fn warn_of_refusal(&self, peer: std::net::SocketAddr) {
         let mut state = self.lock();
         state.refused += 1;
@@ -77,8 +77,8 @@ impl Admission {
             tracing::warn!(
                 %peer,
                 refused = state.refused,
-                "refusing a client that does not show the broker's token: it needs NATS_TOKEN, or EVENT_BUS=nats://TOKEN@host:port; \
-                 a generated token is in the file `broker_token` of the data folder"
+                "refusing a client that does not show the broker's token, or a user with its password or key: a service needs NATS_TOKEN, \
+                 or EVENT_BUS=nats://TOKEN@host:port; a generated token is in the file `broker_token` of the data folder"
             );
         }
     }

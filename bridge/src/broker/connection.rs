@@ -5,26 +5,26 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::access::Password;
 use super::admission::Place;
+use super::authentication::{Credentials, Identified};
 use super::clients::{Client, Introduction};
 use super::outbound::Outbound;
+use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Message, Operation};
 use super::router::Subscription;
-use super::{Access, Shared, parser, subjects};
+use super::{Shared, parser, permissions, subjects};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub const SERVER_VERSION: &str = "2.10.29";
@@ -34,6 +34,7 @@ const READ_BUFFER: usize = 64 << 10;
 /// Holds what introduces most clients.
 const FIRST_READ_BUFFER: usize = 4096 + 512;
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
+const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
 const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
 /// How many bytes of memory the subscriptions of one client may take.
 const MAX_SUBSCRIPTION_BYTES: usize = 32 << 20;
@@ -42,7 +43,6 @@ const MIN_SWEEP: usize = 1024;
 /// What a client says about itself. What is absent (or null) counts as true, as in every server in the field.
 #[derive(Default, Deserialize)]
 struct ConnectOptions {
-    auth_token: Option<String>,
     verbose: Option<bool>,
     pedantic: Option<bool>,
     echo: Option<bool>,
@@ -68,7 +68,8 @@ pub(super) async fn serve(
     let outbound = shared
         .outputs
         .open(client_id, shared.config.max_pending_bytes);
-    outbound.send(greeting(&shared, client_id, peer, local).as_bytes());
+    let nonce = shared.authenticator.nonce();
+    outbound.send(greeting(&shared, client_id, peer, local, nonce.as_deref()).as_bytes());
     let writer = tokio::spawn(write_all(
         writer,
         Arc::clone(&outbound),
@@ -82,6 +83,8 @@ pub(super) async fn serve(
         shared: Arc::clone(&shared),
         place,
         peer,
+        nonce,
+        identity: None,
         subscription_bytes: 0,
         sweep_at: MIN_SWEEP,
         verbose: true,
@@ -90,7 +93,11 @@ pub(super) async fn serve(
         pinged: None,
         unanswered_pings: 0,
     };
-    if let Err(reason) = connection.read_all(reader, stop).await {
+    let outcome = match connection.let_in_if_open() {
+        Ok(()) => connection.read_all(reader, stop).await,
+        Err(reason) => Err(reason),
+    };
+    if let Err(reason) = outcome {
         tracing::debug!(client_id, %peer, reason, "closing a client");
         outbound.fail(reason);
     }
@@ -103,8 +110,9 @@ fn greeting(
     client_id: u64,
     peer: SocketAddr,
     local: Option<SocketAddr>,
+    nonce: Option<&str>,
 ) -> String {
-    let info = json!({
+    let mut info = json!({
         "server_id": shared.server_id,
         "server_name": shared.config.server_name,
         "version": SERVER_VERSION,
@@ -114,11 +122,14 @@ fn greeting(
         "port": local.map_or(0, |local| local.port()),
         "headers": true,
         "max_payload": shared.config.max_payload,
-        "auth_required": shared.config.access.is_restricted(),
+        "auth_required": shared.authenticator.is_required(),
         "jetstream": shared.jetstream.is_some(),
         "client_id": client_id,
         "client_ip": peer.ip().to_string(),
     });
+    if let (Some(info), Some(nonce)) = (info.as_object_mut(), nonce) {
+        info.insert("nonce".to_owned(), nonce.into());
+    }
     format!("INFO {info} \r\n")
 }
 
@@ -147,6 +158,10 @@ struct Connection {
     shared: Arc<Shared>,
     place: Place,
     peer: SocketAddr,
+    /// What the client is given to sign.
+    nonce: Option<String>,
+    /// Who the client is, once it has said so.
+    identity: Option<Identified>,
     subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     sweep_at: usize,
@@ -162,9 +177,7 @@ struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.shared.stats.clients.remove(self.outbound.client_id);
-        for (_, subscription) in self.client.subscriptions().drain() {
-            self.shared.router.unsubscribe(&subscription);
-        }
+        self.unsubscribe_all();
         self.outbound.close();
     }
 }
@@ -188,7 +201,7 @@ impl Connection {
                     Ok(_) => self.handle_all(&mut input).await?,
                 },
                 () = outbound.closed() => return Ok(()),
-                () = &mut introduced, if !self.place.is_admitted() => return Err("Authentication Timeout"),
+                () = &mut introduced, if !self.place.is_admitted() => return Err(AUTHENTICATION_TIMEOUT),
                 () = self.place.lost() => return Err(TOO_MANY_CONNECTIONS),
                 () = stop.cancelled() => return Err("Server Shutdown"),
                 _ = pings.tick() => {
@@ -230,20 +243,35 @@ impl Connection {
         }
     }
 
-    /// Refuses a client that does anything before it has introduced itself, at the first byte: what
-    /// would follow need not be taken in.
-    fn check_first_byte(&self, input: &BytesMut) -> Result<(), &'static str> {
-        let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
-        match input.first() {
-            Some(byte)
-                if self.shared.config.access.is_restricted()
-                    && !self.place.is_admitted()
-                    && !introduces(byte) =>
-            {
-                Err(self.refused())
-            }
-            _ => Ok(()),
+    /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
+    fn let_in_if_open(&mut self) -> Result<(), &'static str> {
+        if self.shared.authenticator.is_open() {
+            self.identity = self.shared.authenticator.guest();
+            self.admit()?;
         }
+        Ok(())
+    }
+
+    fn admit(&mut self) -> Result<(), &'static str> {
+        if self.place.admit() {
+            Ok(())
+        } else {
+            Err(TOO_MANY_CONNECTIONS)
+        }
+    }
+
+    /// Refuses a client that does anything before it has introduced itself, at the first byte: what
+    /// would follow need not be taken in. Where such clients are some user's, it now is that user.
+    fn check_first_byte(&mut self, input: &BytesMut) -> Result<(), &'static str> {
+        let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
+        if self.identity.is_some() || input.first().is_none_or(introduces) {
+            return Ok(());
+        }
+        self.identity = self.shared.authenticator.guest();
+        if self.identity.is_none() {
+            return Err(self.refused());
+        }
+        self.admit()
     }
 
     fn refused(&self) -> &'static str {
@@ -251,26 +279,13 @@ impl Connection {
         AUTHORIZATION_VIOLATION
     }
 
-    fn is_authorized(&self, shown: Option<&str>) -> bool {
-        match &self.shared.config.access {
-            Access::Open => true,
-            Access::Token(Password::Plain(token)) => {
-                let shown = shown.unwrap_or_default().as_bytes();
-                shown.ct_eq(token.expose().as_bytes()).into()
-            }
-            Access::Token(Password::Bcrypt(_)) | Access::Users(_) => false,
-        }
+    fn permissions(&self) -> Option<&Arc<ClientPermissions>> {
+        self.identity.as_ref()?.permissions.as_ref()
     }
 
     async fn handle(&mut self, operation: Operation) -> Result<(), &'static str> {
-        if !self.place.is_admitted()
-            && !matches!(operation, Operation::Connect(_))
-            && !self.place.admit()
-        {
-            return Err(TOO_MANY_CONNECTIONS);
-        }
         match operation {
-            Operation::Connect(options) => self.connect(&options)?,
+            Operation::Connect(options) => self.connect(&options).await?,
             Operation::Ping => {
                 self.outbound.send(b"PONG\r\n");
                 return Ok(());
@@ -285,12 +300,29 @@ impl Connection {
                 subject,
                 queue,
                 sid,
-            } => self.subscribe(subject, queue, sid)?,
+            } => {
+                if let Some(permissions) = self.permissions()
+                    && !permissions.may_subscribe(&subject, queue.as_deref())
+                {
+                    self.violated(&permissions::subscription_violation(
+                        &subject,
+                        queue.as_deref(),
+                    ));
+                    return Ok(());
+                }
+                self.subscribe(subject, queue, sid)?
+            }
             Operation::Nothing => return Ok(()),
             Operation::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
             Operation::Publish(message) => {
                 if self.pedantic && !subjects::is_literal(&message.subject) {
                     self.outbound.send(b"-ERR 'Invalid Publish Subject'\r\n");
+                    return Ok(());
+                }
+                if let Some(permissions) = self.permissions()
+                    && !permissions.may_publish(&message.subject)
+                {
+                    self.violated(&permissions::publish_violation(&message.subject));
                     return Ok(());
                 }
                 self.publish(message).await;
@@ -302,15 +334,31 @@ impl Connection {
         Ok(())
     }
 
-    fn connect(&mut self, options: &[u8]) -> Result<(), &'static str> {
-        let options: ConnectOptions =
-            serde_json::from_slice(options).map_err(|_| "Invalid CONNECT Options")?;
-        if !self.is_authorized(options.auth_token.as_deref()) {
+    /// Tells the client that it may not do something, and the log when it is the first time.
+    fn violated(&self, message: &str) {
+        let mut error = BytesMut::new();
+        protocol::write_error(&mut error, message);
+        self.outbound.send(&error);
+        tracing::debug!(client_id = self.outbound.client_id, peer = %self.peer, message, "refusing what a client may not do");
+    }
+
+    async fn connect(&mut self, options: &[u8]) -> Result<(), &'static str> {
+        const INVALID: &str = "Invalid CONNECT Options";
+        let shown: Credentials = serde_json::from_slice(options).map_err(|_| INVALID)?;
+        let options: ConnectOptions = serde_json::from_slice(options).map_err(|_| INVALID)?;
+        let authenticator = Arc::clone(&self.shared.authenticator);
+        let identified = timeout(
+            self.shared.config.connect_deadline,
+            authenticator.identify(shown, self.nonce.as_deref()),
+        );
+        let Some(identity) = identified.await.map_err(|_| AUTHENTICATION_TIMEOUT)? else {
             return Err(self.refused());
-        }
-        if !self.place.admit() {
-            return Err(TOO_MANY_CONNECTIONS);
-        }
+        };
+        let user = identity.user.as_deref().map(str::to_owned);
+        self.identity = Some(identity);
+        self.admit()?;
+        // Another user would have other permissions.
+        self.unsubscribe_all();
         let headers = options.headers.unwrap_or(false);
         self.verbose = options.verbose.unwrap_or(true);
         self.pedantic = options.pedantic.unwrap_or(true);
@@ -323,7 +371,7 @@ impl Connection {
             name: options.name.unwrap_or_default(),
             lang: options.lang.unwrap_or_default(),
             version: options.version.unwrap_or_default(),
-            user: None,
+            user,
         });
         Ok(())
     }
@@ -354,13 +402,12 @@ impl Connection {
         if subscriptions.contains_key(&sid) {
             return Ok(());
         }
+        let guard = self
+            .permissions()
+            .and_then(|permissions| permissions.guard(&subject, queue.as_deref()));
         let subscription = Arc::new(Subscription {
-            subject,
-            queue,
-            sid: sid.clone(),
-            client: Arc::clone(&self.outbound),
-            limit: AtomicU64::new(u64::MAX),
-            delivered: AtomicU64::new(0),
+            guard,
+            ..Subscription::new(subject, queue, sid.clone(), Arc::clone(&self.outbound))
         });
         self.subscription_bytes += subscription.memory();
         if subscriptions.len() >= self.shared.config.max_subscriptions
@@ -387,6 +434,13 @@ impl Connection {
         self.shared.router.unsubscribe(subscription);
         self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
         subscriptions.remove(sid);
+    }
+
+    fn unsubscribe_all(&mut self) {
+        for (_, subscription) in self.client.subscriptions().drain() {
+            self.shared.router.unsubscribe(&subscription);
+        }
+        self.subscription_bytes = 0;
     }
 
     async fn publish(&self, message: Message) {

@@ -8,14 +8,15 @@
 //! and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands its changes, a batch
 //! at a time, to [`store`], and shows them to no client before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts and users (there is one token), TLS,
-//! memory streams, mirrors and sources, work-queue and interest retention.
+//! Out of scope, and refused with the protocol's own errors: clustering, accounts, TLS, memory streams, mirrors and
+//! sources, work-queue and interest retention.
 
 pub mod access;
 pub mod actor;
 pub mod tls;
 
 mod admission;
+mod authentication;
 mod clients;
 mod config;
 mod connection;
@@ -24,6 +25,7 @@ mod interest;
 mod jetstream;
 mod outbound;
 mod parser;
+mod permissions;
 mod protocol;
 mod router;
 mod stats;
@@ -49,7 +51,9 @@ pub use connection::SERVER_VERSION;
 pub use stats::BrokerStats;
 pub use subjects::matches as subject_matches;
 
+use access::AccessError;
 use admission::Admission;
+use authentication::Authenticator;
 use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
@@ -74,6 +78,9 @@ pub enum BrokerError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The users cannot be as the settings have them.
+    #[error("cannot serve the users of the settings")]
+    Access(#[from] AccessError),
     /// The listening socket failed.
     #[error("cannot accept clients")]
     Listener(#[source] io::Error),
@@ -85,6 +92,7 @@ pub enum BrokerError {
 /// What all connections of one broker share.
 struct Shared {
     config: BrokerConfig,
+    authenticator: Arc<Authenticator>,
     server_id: String,
     router: Arc<Router>,
     /// None where the broker keeps no streams.
@@ -123,6 +131,7 @@ impl Broker {
     /// # Errors
     /// When the data folder is in use or unusable.
     pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
+        let authenticator = Arc::new(Authenticator::new(&config.access)?);
         let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
         let mut streams = JoinSet::new();
         let jetstream = match config.jetstream {
@@ -146,6 +155,7 @@ impl Broker {
                 Arc::clone(&stats.counters),
             )),
             config,
+            authenticator,
             server_id,
             router,
             jetstream,

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::interest::{InterestWatch, InterestWatches};
 use super::outbound::{Outbound, Queued};
+use super::permissions::DeliveryGuard;
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
 use super::{Counters, headers, subjects};
@@ -22,9 +23,29 @@ pub(super) struct Subscription {
     /// How many messages it takes before it ends by itself; `u64::MAX` for no limit.
     pub(super) limit: AtomicU64,
     pub(super) delivered: AtomicU64,
+    /// Looks at each message first, where the client's user may not see all of them.
+    pub(super) guard: Option<DeliveryGuard>,
 }
 
 impl Subscription {
+    /// A subscription without end that takes every message.
+    pub(super) fn new(
+        subject: Box<str>,
+        queue: Option<Box<str>>,
+        sid: Box<str>,
+        client: Arc<Outbound>,
+    ) -> Self {
+        Subscription {
+            subject,
+            queue,
+            sid,
+            client,
+            limit: AtomicU64::new(u64::MAX),
+            delivered: AtomicU64::new(0),
+            guard: None,
+        }
+    }
+
     /// Whether it has had as many messages as it takes.
     pub(super) fn is_spent(&self) -> bool {
         self.delivered.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
@@ -166,7 +187,7 @@ impl Router {
                 return;
             }
             let Some(queue) = subscription.queue.as_deref() else {
-                delivered += u64::from(give(subscription, delivery, spent));
+                delivered += u64::from(give(subscription, subject, delivery, spent));
                 return;
             };
             match groups.iter_mut().find(|(name, _)| *name == queue) {
@@ -181,7 +202,7 @@ impl Router {
                 0
             };
             let mut from_start = members.iter().cycle().skip(start).take(members.len());
-            delivered += u64::from(from_start.any(|member| give(member, delivery, spent)));
+            delivered += u64::from(from_start.any(|member| give(member, subject, delivery, spent)));
         }
         delivered
     }
@@ -201,9 +222,15 @@ impl Router {
 
 fn give(
     subscription: &Arc<Subscription>,
+    subject: &str,
     delivery: &Delivery<'_>,
     spent: &mut Vec<Arc<Subscription>>,
 ) -> bool {
+    if let Some(guard) = &subscription.guard
+        && !guard.lets_through(subject, subscription.queue.as_deref(), delivery.reply)
+    {
+        return false;
+    }
     let count = subscription.delivered.fetch_add(1, Ordering::Relaxed) + 1;
     let limit = subscription.limit.load(Ordering::Relaxed);
     if count >= limit {
@@ -228,12 +255,13 @@ mod tests {
         limit: u64,
     ) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription {
-            subject: subject.into(),
-            queue: queue.map(Into::into),
-            sid: "1".into(),
-            client: Arc::clone(client),
             limit: AtomicU64::new(limit),
-            delivered: AtomicU64::new(0),
+            ..Subscription::new(
+                subject.into(),
+                queue.map(Into::into),
+                "1".into(),
+                Arc::clone(client),
+            )
         });
         router.subscribe(Arc::clone(&subscription));
         subscription

@@ -23,3 +23,4 @@ mod server;
 mod statuses;
 mod streams;
 mod supervised;
+mod users;

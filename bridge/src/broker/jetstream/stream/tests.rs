@@ -1,7 +1,7 @@
 //! Tests of a stream's task: what it answers when the disk is full, and that it answers only after the write.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::recovery::recover_all;
 use super::super::stream_config::StreamConfig;
@@ -32,14 +32,12 @@ impl Bench {
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));
         let client = Outbound::new(1, 1 << 20);
-        router.subscribe(Arc::new(Subscription {
-            subject: INBOX.into(),
-            queue: None,
-            sid: "1".into(),
-            client: Arc::clone(&client),
-            limit: AtomicU64::new(u64::MAX),
-            delivered: AtomicU64::new(0),
-        }));
+        router.subscribe(Arc::new(Subscription::new(
+            INBOX.into(),
+            None,
+            "1".into(),
+            Arc::clone(&client),
+        )));
         let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
         tokio::spawn(
             Stream::new(state, log, syncer.clone(), router, Arc::clone(&stats)).run(receiver),

@@ -1,0 +1,266 @@
+//! Who a client is: what it shows in its CONNECT against the users of the broker.
+//!
+//! Passwords are compared in constant time, and a name that no user has takes as long as one that a user has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use nkeys::{KeyPair, KeyPairType};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use super::access::{Access, AccessError, Identity, Password, User, Users};
+use super::permissions::{ClientPermissions, UserPermissions};
+
+/// What a client shows. Absent, null and empty are the same.
+#[derive(Default, Deserialize)]
+pub(super) struct Credentials {
+    auth_token: Option<String>,
+    user: Option<String>,
+    pass: Option<String>,
+    nkey: Option<String>,
+    sig: Option<String>,
+}
+
+impl Credentials {
+    fn shows_nothing(&self) -> bool {
+        [&self.auth_token, &self.user, &self.pass, &self.nkey]
+            .into_iter()
+            .all(|shown| text(shown).is_empty())
+    }
+}
+
+fn text(shown: &Option<String>) -> &str {
+    shown.as_deref().unwrap_or_default()
+}
+
+/// A client that is known.
+#[derive(Debug)]
+pub(super) struct Identified {
+    /// The name or the public key of its user, if there are users.
+    pub(super) user: Option<Arc<str>>,
+    /// What it may do; `None` for everything.
+    pub(super) permissions: Option<Arc<ClientPermissions>>,
+}
+
+/// Knows the users of a broker.
+#[derive(Debug)]
+pub(super) struct Authenticator {
+    kind: Kind,
+    /// Bcrypt takes a core for a while; clients that show passwords must not take all of them.
+    hashing: Semaphore,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Open,
+    Token(Password),
+    Users(KnownUsers),
+}
+
+#[derive(Debug, Default)]
+struct KnownUsers {
+    by_name: HashMap<Arc<str>, KnownUser>,
+    by_key: HashMap<Arc<str>, KnownUser>,
+    /// The user that a client is which shows nothing.
+    guest: Option<Arc<str>>,
+    /// The password that stands in for that of a user that does not exist.
+    decoy: Option<Password>,
+}
+
+#[derive(Debug)]
+struct KnownUser {
+    name: Arc<str>,
+    password: Option<Password>,
+    permissions: Option<Arc<UserPermissions>>,
+}
+
+impl KnownUser {
+    fn identified(&self) -> Identified {
+        Identified {
+            user: Some(Arc::clone(&self.name)),
+            permissions: self.permissions.clone().map(ClientPermissions::new),
+        }
+    }
+}
+
+impl KnownUsers {
+    fn new(set: &Users) -> Result<Self, AccessError> {
+        let mut known = KnownUsers::default();
+        for user in &set.users {
+            known.add(user)?;
+        }
+        if let Some(guest) = set.no_auth_user.as_deref().filter(|name| !name.is_empty()) {
+            if known.find(guest).is_none() {
+                return Err(AccessError::NoSuchUser(guest.to_owned()));
+            }
+            known.guest = Some(guest.into());
+        }
+        Ok(known)
+    }
+
+    fn add(&mut self, user: &User) -> Result<(), AccessError> {
+        let name: Arc<str> = user.identity.name().into();
+        let (users, password) = match &user.identity {
+            Identity::Password { password, .. } => {
+                check_hash(password, &name)?;
+                // The slowest to check is the one to stand in for others.
+                if self.decoy.is_none() || matches!(password, Password::Bcrypt(_)) {
+                    self.decoy = Some(password.clone());
+                }
+                (&mut self.by_name, Some(password.clone()))
+            }
+            Identity::Nkey(key) => {
+                user_key(key).ok_or_else(|| AccessError::Nkey(key.clone()))?;
+                (&mut self.by_key, None)
+            }
+        };
+        let known = KnownUser {
+            name: Arc::clone(&name),
+            password,
+            permissions: UserPermissions::new(&user.permissions)?,
+        };
+        if users.insert(name, known).is_some() {
+            return Err(AccessError::Duplicate(user.identity.name().to_owned()));
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Option<&KnownUser> {
+        self.by_name.get(name).or_else(|| self.by_key.get(name))
+    }
+
+    fn guest(&self) -> Option<Identified> {
+        let name = self.guest.as_ref()?;
+        self.find(name).map(KnownUser::identified)
+    }
+}
+
+impl Authenticator {
+    pub(super) fn new(access: &Access) -> Result<Self, AccessError> {
+        let kind = match access {
+            Access::Open => Kind::Open,
+            Access::Token(token) => {
+                check_hash(token, "token")?;
+                Kind::Token(token.clone())
+            }
+            Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Authenticator {
+            kind,
+            hashing: Semaphore::new(cores.div_ceil(2)),
+        })
+    }
+
+    /// Whether every client is served.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.kind, Kind::Open)
+    }
+
+    /// Whether a client is told that it has to show something.
+    pub(super) fn is_required(&self) -> bool {
+        match &self.kind {
+            Kind::Open => false,
+            Kind::Token(_) => true,
+            Kind::Users(users) => users.guest.is_none(),
+        }
+    }
+
+    /// What a client is given to sign; `None` where no user signs anything.
+    pub(super) fn nonce(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Users(users) if !users.by_key.is_empty() => {
+                Some(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Who a client is that shows nothing; `None` where that is not enough.
+    pub(super) fn guest(&self) -> Option<Identified> {
+        match &self.kind {
+            Kind::Open => Some(Identified {
+                user: None,
+                permissions: None,
+            }),
+            Kind::Token(_) => None,
+            Kind::Users(users) => users.guest(),
+        }
+    }
+
+    /// Who a client is; `None` when it does not show enough. `nonce` is what it was given to sign.
+    pub(super) async fn identify(
+        &self,
+        shown: Credentials,
+        nonce: Option<&str>,
+    ) -> Option<Identified> {
+        let users = match &self.kind {
+            Kind::Open => return self.guest(),
+            Kind::Token(token) => {
+                let is_right = self.is_right(token, text(&shown.auth_token)).await;
+                return is_right.then_some(Identified {
+                    user: None,
+                    permissions: None,
+                });
+            }
+            Kind::Users(users) => users,
+        };
+        if shown.shows_nothing() {
+            return users.guest();
+        }
+        if !text(&shown.nkey).is_empty() {
+            let user = users.by_key.get(text(&shown.nkey))?;
+            let signed = is_signed(&user.name, nonce?, text(&shown.sig));
+            return signed.then(|| user.identified());
+        }
+        let user = users.by_name.get(text(&shown.user));
+        let password = user.map_or(users.decoy.as_ref(), |user| user.password.as_ref())?;
+        let is_right = self.is_right(password, text(&shown.pass)).await;
+        user.filter(|_| is_right).map(KnownUser::identified)
+    }
+
+    async fn is_right(&self, password: &Password, shown: &str) -> bool {
+        match password {
+            Password::Plain(secret) => shown.as_bytes().ct_eq(secret.expose().as_bytes()).into(),
+            Password::Bcrypt(hash) => {
+                let (shown, hash) = (shown.to_owned(), hash.clone());
+                let Ok(_turn) = self.hashing.acquire().await else {
+                    return false;
+                };
+                tokio::task::spawn_blocking(move || bcrypt::verify(shown, &hash))
+                    .await
+                    .is_ok_and(|checked| checked.unwrap_or(false))
+            }
+        }
+    }
+}
+
+fn check_hash(password: &Password, name: &str) -> Result<(), AccessError> {
+    match password {
+        Password::Bcrypt(hash) if hash.parse::<bcrypt::HashParts>().is_err() => {
+            Err(AccessError::Hash(name.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn user_key(public_key: &str) -> Option<KeyPair> {
+    KeyPair::from_public_key(public_key)
+        .ok()
+        .filter(|key| key.key_pair_type() == KeyPairType::User)
+}
+
+fn is_signed(public_key: &str, nonce: &str, signature: &str) -> bool {
+    let signature = URL_SAFE_NO_PAD
+        .decode(signature)
+        .or_else(|_| STANDARD.decode(signature));
+    match (user_key(public_key), signature) {
+        (Some(key), Ok(signature)) => key.verify(nonce.as_bytes(), &signature).is_ok(),
+        _ => false,
+    }
+}

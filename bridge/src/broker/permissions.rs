@@ -1,0 +1,449 @@
+//! What the user of a client may do: checked at each publish and subscription, and once more at each delivery to a
+//! subscription that could otherwise show a denied subject.
+//!
+//! A user who may do everything has none of these, so that a broker without permissions pays nothing for them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::access::{AccessError, Permissions, Responses, SubjectList};
+use super::subjects::{self, SubjectTrie};
+
+/// How many bytes of reply subjects are kept for one client to answer; the oldest is forgotten for the next.
+const MAX_REPLY_BYTES: usize = 4 << 20;
+/// What a reply subject takes besides its text.
+const REPLY_OVERHEAD: usize = 128;
+
+/// The permissions of one user, ready to be checked.
+#[derive(Debug)]
+pub(super) struct UserPermissions {
+    publish_allow: Option<SubjectTrie<()>>,
+    publish_deny: SubjectTrie<()>,
+    subscribe_allow: Option<Vec<Entry>>,
+    subscribe_deny: Vec<Entry>,
+    /// The same as the list, to be searched at each delivery.
+    deny_by_subject: SubjectTrie<Option<Box<str>>>,
+    responses: Option<Responses>,
+}
+
+/// A subject of a list about subscriptions, for all of them or for those in a queue group alone.
+#[derive(Debug)]
+struct Entry {
+    subject: Box<str>,
+    queue: Option<Box<str>>,
+}
+
+impl UserPermissions {
+    /// The permissions that are set; `None` when they allow everything.
+    pub(super) fn new(set: &Permissions) -> Result<Option<Arc<Self>>, AccessError> {
+        let restricts = |list: &SubjectList| list.allow.is_some() || !list.deny.is_empty();
+        if !restricts(&set.publish) && !restricts(&set.subscribe) && set.allow_responses.is_none() {
+            return Ok(None);
+        }
+        let nothing = Vec::new();
+        let responses = set.allow_responses.map(with_defaults);
+        // Who may only answer may publish nothing else.
+        let publish_allow = set.publish.allow.as_ref().or(responses.map(|_| &nothing));
+        let subscribe_deny = entries(&set.subscribe.deny)?;
+        let mut deny_by_subject = SubjectTrie::default();
+        for entry in &subscribe_deny {
+            deny_by_subject.insert(&entry.subject, entry.queue.clone());
+        }
+        // An empty list of subscriptions denies nothing, as with nats-server.
+        let subscribe_allow = set.subscribe.allow.as_ref().filter(|list| !list.is_empty());
+        Ok(Some(Arc::new(UserPermissions {
+            publish_allow: publish_allow.map(|list| trie(list)).transpose()?,
+            publish_deny: trie(&set.publish.deny)?,
+            subscribe_allow: subscribe_allow.map(|list| entries(list)).transpose()?,
+            subscribe_deny,
+            deny_by_subject,
+            responses,
+        })))
+    }
+
+    fn may_publish(&self, subject: &str) -> bool {
+        self.publish_allow
+            .as_ref()
+            .is_none_or(|allow| allow.has_match(subject))
+            && !self.publish_deny.has_match(subject)
+    }
+
+    fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
+        let allowed = match &self.subscribe_allow {
+            None => true,
+            Some(allow) => {
+                let covering = |entry: &&Entry| subjects::is_subset(subject, &entry.subject);
+                let names_groups = allow
+                    .iter()
+                    .filter(covering)
+                    .any(|entry| entry.queue.is_some());
+                allow.iter().filter(covering).any(|entry| {
+                    match (queue, &entry.queue) {
+                        // Where groups are named, no other group is allowed.
+                        (Some(_), None) => !names_groups,
+                        (Some(queue), Some(allowed)) => is_group(queue, allowed),
+                        (None, queue) => queue.is_none(),
+                    }
+                })
+            }
+        };
+        allowed
+            && !self.subscribe_deny.iter().any(|entry| {
+                subjects::matches(&entry.subject, subject) && concerns(&entry.queue, queue)
+            })
+    }
+
+    /// Whether a subscription could show a message that the user may not see.
+    fn could_show_denied(&self, subject: &str, queue: Option<&str>) -> bool {
+        (queue.is_some() || subjects::has_wildcard(subject))
+            && self
+                .subscribe_deny
+                .iter()
+                .any(|entry| subjects::overlap(&entry.subject, subject))
+    }
+
+    fn is_denied(&self, subject: &str, queue: Option<&str>) -> bool {
+        let mut denied = false;
+        self.deny_by_subject
+            .for_each_match(subject, &mut |group| denied |= concerns(group, queue));
+        denied
+    }
+}
+
+/// Whether an entry about `denied` is about a subscription in `queue`.
+fn concerns(denied: &Option<Box<str>>, queue: Option<&str>) -> bool {
+    match (denied, queue) {
+        (None, _) => true,
+        (Some(denied), Some(queue)) => is_group(queue, denied),
+        (Some(_), None) => false,
+    }
+}
+
+// The names of groups may have wildcards, as subjects have.
+fn is_group(queue: &str, wanted: &str) -> bool {
+    queue == wanted || (subjects::has_wildcard(wanted) && subjects::is_subset(queue, wanted))
+}
+
+fn with_defaults(set: Responses) -> Responses {
+    let default = Responses::default();
+    Responses {
+        max: if set.max == 0 { default.max } else { set.max },
+        expires: if set.expires.is_zero() {
+            default.expires
+        } else {
+            set.expires
+        },
+    }
+}
+
+fn trie(list: &[String]) -> Result<SubjectTrie<()>, AccessError> {
+    let mut trie = SubjectTrie::default();
+    for subject in list {
+        if !subjects::is_valid_pattern(subject) {
+            return Err(AccessError::Subject(subject.clone()));
+        }
+        trie.insert(subject, ());
+    }
+    Ok(trie)
+}
+
+fn entries(list: &[String]) -> Result<Vec<Entry>, AccessError> {
+    list.iter()
+        .map(|text| {
+            let mut words = text.split_ascii_whitespace();
+            let (subject, queue) = (words.next().unwrap_or_default(), words.next());
+            if !subjects::is_valid_pattern(subject) || words.next().is_some() {
+                return Err(AccessError::Subject(text.clone()));
+            }
+            Ok(Entry {
+                subject: subject.into(),
+                queue: queue.map(Into::into),
+            })
+        })
+        .collect()
+}
+
+/// What a client is told that may not publish on a subject.
+pub(super) fn publish_violation(subject: &str) -> String {
+    format!("Permissions Violation for Publish to {subject:?}")
+}
+
+/// What a client is told that may not have a subscription.
+pub(super) fn subscription_violation(subject: &str, queue: Option<&str>) -> String {
+    let group = queue.map_or_else(String::new, |queue| format!(" using queue {queue:?}"));
+    format!("Permissions Violation for Subscription to {subject:?}{group}")
+}
+
+/// What one client may do: what its user may, and to answer the messages that it got.
+#[derive(Debug)]
+pub(super) struct ClientPermissions {
+    user: Arc<UserPermissions>,
+    replies: Mutex<Replies>,
+}
+
+/// The reply subjects of messages that a client got, oldest first, and how often it has answered each.
+#[derive(Debug, Default)]
+struct Replies {
+    by_subject: HashMap<Arc<str>, Reply>,
+    in_order: VecDeque<(Arc<str>, Instant)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Reply {
+    since: Instant,
+    sent: i64,
+}
+
+impl ClientPermissions {
+    pub(super) fn new(user: Arc<UserPermissions>) -> Arc<Self> {
+        Arc::new(ClientPermissions {
+            user,
+            replies: Mutex::default(),
+        })
+    }
+
+    /// Whether the client may publish on this subject. An answer that is allowed counts as sent.
+    pub(super) fn may_publish(&self, subject: &str) -> bool {
+        self.user.may_publish(subject)
+            || self
+                .user
+                .responses
+                .is_some_and(|allowed| self.lock().answer(subject, allowed, Instant::now()))
+    }
+
+    pub(super) fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
+        self.user.may_subscribe(subject, queue)
+    }
+
+    /// What a subscription of the client has to ask at each delivery; `None` for nothing.
+    pub(super) fn guard(
+        self: &Arc<Self>,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Option<DeliveryGuard> {
+        let hides = self.user.could_show_denied(subject, queue);
+        (hides || self.user.responses.is_some()).then(|| DeliveryGuard {
+            client: Arc::clone(self),
+            hides,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Replies> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at each message before a subscription gets it.
+#[derive(Debug)]
+pub(super) struct DeliveryGuard {
+    client: Arc<ClientPermissions>,
+    hides: bool,
+}
+
+impl DeliveryGuard {
+    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
+    pub(super) fn lets_through(
+        &self,
+        subject: &str,
+        queue: Option<&str>,
+        reply: Option<&str>,
+    ) -> bool {
+        let user = &self.client.user;
+        if self.hides && user.is_denied(subject, queue) {
+            return false;
+        }
+        if let (Some(allowed), Some(reply)) = (user.responses, reply)
+            && !user.may_publish(reply)
+        {
+            self.client.lock().expect(reply, allowed, Instant::now());
+        }
+        true
+    }
+}
+
+impl Replies {
+    /// Takes note that the client got a message with this reply subject.
+    fn expect(&mut self, subject: &str, allowed: Responses, now: Instant) {
+        while let Some((oldest, since)) = self.in_order.front()
+            && (self.bytes > MAX_REPLY_BYTES || is_late(*since, allowed.expires, now))
+        {
+            self.bytes -= oldest.len() + REPLY_OVERHEAD;
+            if self
+                .by_subject
+                .get(oldest)
+                .is_some_and(|reply| reply.since == *since)
+            {
+                self.by_subject.remove(oldest);
+            }
+            self.in_order.pop_front();
+        }
+        let subject: Arc<str> = subject.into();
+        self.bytes += subject.len() + REPLY_OVERHEAD;
+        let reply = Reply {
+            since: now,
+            sent: 0,
+        };
+        self.by_subject.insert(Arc::clone(&subject), reply);
+        self.in_order.push_back((subject, now));
+    }
+
+    fn answer(&mut self, subject: &str, allowed: Responses, now: Instant) -> bool {
+        let Some(reply) = self.by_subject.get_mut(subject) else {
+            return false;
+        };
+        reply.sent += 1;
+        let too_many = allowed.max > 0 && reply.sent > allowed.max;
+        if too_many || is_late(reply.since, allowed.expires, now) {
+            self.by_subject.remove(subject);
+            return false;
+        }
+        true
+    }
+}
+
+fn is_late(since: Instant, expires: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) > expires
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(allow: Option<&[&str]>, deny: &[&str]) -> SubjectList {
+        let owned =
+            |subjects: &[&str]| subjects.iter().map(|subject| subject.to_string()).collect();
+        SubjectList {
+            allow: allow.map(owned),
+            deny: owned(deny),
+        }
+    }
+
+    fn client(set: Permissions) -> Arc<ClientPermissions> {
+        ClientPermissions::new(UserPermissions::new(&set).unwrap().unwrap())
+    }
+
+    #[test]
+    fn a_user_without_limits_has_no_permissions_to_check() {
+        assert!(
+            UserPermissions::new(&Permissions::default())
+                .unwrap()
+                .is_none()
+        );
+        for bad in ["", "a..b", "a b c", "a.>.b"] {
+            let set = Permissions {
+                subscribe: list(None, &[bad]),
+                ..Permissions::default()
+            };
+            let error = UserPermissions::new(&set).unwrap_err();
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+    }
+
+    // The same table was asked of nats-server 2.15.1. It differs in `foo.>`, which it allows under `foo.*`.
+    #[test]
+    fn subscriptions_are_allowed_and_denied_as_with_nats_server() {
+        let client = client(Permissions {
+            subscribe: list(
+                Some(&["foo.*", "q.> g1", "r", "r g.*", "bar.>", "d.>"]),
+                &["bar.no", "bar.x.*", "d.q qq"],
+            ),
+            ..Permissions::default()
+        });
+        for (subject, queue, expected) in [
+            ("foo.*", None, true),
+            ("foo.a", Some("any"), true),
+            ("foo.>", None, false),
+            ("*", None, false),
+            (">", None, false),
+            ("bar.*", None, true),
+            ("bar.x.>", None, false),
+            ("bar.x.*", None, false),
+            ("bar.no", None, false),
+            ("q.1", None, false),
+            ("q.1", Some("g1"), true),
+            ("q.1", Some("g2"), false),
+            ("r", None, true),
+            ("r", Some("g.x"), true),
+            ("r", Some("h"), false),
+            ("d.q", None, true),
+            ("d.q", Some("qq"), false),
+            ("d.q", Some("zz"), true),
+            ("d.>", Some("qq"), true),
+        ] {
+            assert_eq!(
+                client.may_subscribe(subject, queue),
+                expected,
+                "{subject} {queue:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wide_subscription_does_not_show_what_is_denied() {
+        let client = client(Permissions {
+            subscribe: list(None, &["bar.no", "d.q qq"]),
+            ..Permissions::default()
+        });
+        assert!(client.guard("bar.yes", None).is_none());
+        assert!(client.guard("foo.*", None).is_none());
+        let wide = client.guard("bar.*", None).unwrap();
+        assert!(wide.lets_through("bar.yes", None, None));
+        assert!(!wide.lets_through("bar.no", None, None));
+        let group = client.guard("d.>", Some("qq")).unwrap();
+        assert!(!group.lets_through("d.q", Some("qq"), None));
+        assert!(group.lets_through("d.q", Some("zz"), None));
+        assert!(group.lets_through("d.r", Some("qq"), None));
+    }
+
+    #[test]
+    fn publishing_is_allowed_and_denied() {
+        let client = client(Permissions {
+            publish: list(Some(&["foo.*", "bar.>"]), &["foo.no"]),
+            ..Permissions::default()
+        });
+        for (subject, expected) in [
+            ("foo.a", true),
+            ("foo.no", false),
+            ("bar.a.b", true),
+            ("foo.a.b", false),
+            ("nope", false),
+        ] {
+            assert_eq!(client.may_publish(subject), expected, "{subject}");
+        }
+    }
+
+    #[test]
+    fn answers_are_allowed_once_and_in_time() {
+        let responder = client(Permissions {
+            publish: list(None, &["secret"]),
+            allow_responses: Some(Responses {
+                max: 0,
+                expires: Duration::ZERO,
+            }),
+            ..Permissions::default()
+        });
+        let guard = responder.guard("requests", None).unwrap();
+        assert!(!responder.may_publish("other"), "it may only answer");
+        assert!(guard.lets_through("requests", None, Some("reply.1")));
+        assert!(responder.may_publish("reply.1"));
+        assert!(!responder.may_publish("reply.1"));
+
+        let allowed = Responses {
+            max: -1,
+            expires: Duration::from_secs(1),
+        };
+        let (mut replies, start) = (Replies::default(), Instant::now());
+        replies.expect("r", allowed, start);
+        assert!((0..5).all(|_| replies.answer("r", allowed, start + Duration::from_secs(1))));
+        assert!(!replies.answer("r", allowed, start + Duration::from_secs(2)));
+        for number in 0..100_000 {
+            replies.expect(&number.to_string(), allowed, start + Duration::from_secs(3));
+        }
+        assert!(replies.bytes <= MAX_REPLY_BYTES + 200);
+        assert_eq!(replies.in_order.len(), replies.by_subject.len());
+        replies.expect("r", allowed, start + Duration::from_secs(9));
+        assert_eq!((replies.in_order.len(), replies.by_subject.len()), (1, 1));
+    }
+}
