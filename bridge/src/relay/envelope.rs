@@ -1,7 +1,7 @@
 //! What the headers of NATS cannot say of a record of Kafka: its time, a key or a header that is no plain text, and the
 //! order of headers. It travels as JSON in one header, and every record that comes from Kafka has it.
 
-use std::str;
+use std::{fmt::Write, str};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
@@ -62,6 +62,29 @@ pub(super) struct Envelope {
     pub(super) headers: Option<Vec<Entry>>,
 }
 
+impl Envelope {
+    /// The value of the header: one line of ASCII, which every client reads as it was sent.
+    pub(super) fn to_header(&self) -> serde_json::Result<String> {
+        let json = serde_json::to_string(self)?;
+        if json.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Ok(json);
+        }
+        let mut line = String::with_capacity(json.len() * 2);
+        for c in json.chars() {
+            if (' '..='~').contains(&c) {
+                line.push(c);
+                continue;
+            }
+            // Such a character stands in a string.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
+        Ok(line)
+    }
+}
+
 /// Whether a header of NATS can have this name without a meaning of its own there.
 pub(super) fn is_plain_name(name: &str) -> bool {
     let begins_with = |prefix: &str| {
@@ -84,7 +107,8 @@ pub(super) fn plain_value(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?;
     let is_trimmed = |c: char| c.is_whitespace() || c == '\u{feff}';
     let is_whole = !text.starts_with(is_trimmed) && !text.ends_with(is_trimmed);
-    (is_whole && !text.chars().any(|c| c.is_control() && c != '\t')).then_some(text)
+    let is_break = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}');
+    (is_whole && !text.contains(is_break)).then_some(text)
 }
 
 #[cfg(test)]
@@ -97,16 +121,16 @@ mod tests {
             timestamp: Some(7),
             ..Envelope::default()
         };
-        let json = |envelope: &Envelope| serde_json::to_string(envelope).unwrap();
+        let json = |envelope: &Envelope| envelope.to_header().unwrap();
         assert_eq!(json(&envelope), r#"{"timestamp":7}"#);
         envelope.key = Some(Coded::of(b"\xff"));
         envelope.tombstone = true;
         envelope.headers = Some(vec![
             Entry::Plain("a".into()),
             Entry::Given("b\n".into(), None),
-            Entry::Given("c".into(), Some(Coded::of(b" "))),
+            Entry::Given("c".into(), Some(Coded::of("\u{7f}🎬".as_bytes()))),
         ]);
-        let text = r#"{"timestamp":7,"key":{"base64":"/w"},"tombstone":true,"headers":["a",["b\n",null],["c"," "]]}"#;
+        let text = r#"{"timestamp":7,"key":{"base64":"/w"},"tombstone":true,"headers":["a",["b\n",null],["c","\u007f\ud83c\udfac"]]}"#;
         assert_eq!(json(&envelope), text);
         assert_eq!(serde_json::from_str::<Envelope>(text).unwrap(), envelope);
     }
@@ -132,7 +156,7 @@ mod tests {
         for value in ["", "a b", "a\tb", "é"] {
             assert_eq!(plain_value(value.as_bytes()), Some(value));
         }
-        for value in [" a", "a ", "a\nb", "\0", "\u{feff}a", "a\u{a0}"] {
+        for value in [" a", "a ", "a\nb", "\0", "\u{feff}a", "a\u{a0}", "a\u{2028}b"] {
             assert_eq!(plain_value(value.as_bytes()), None, "{value:?}");
         }
         assert_eq!(plain_value(b"\xff"), None);

@@ -207,9 +207,10 @@ impl Mapping {
             }
         }
         let first = plain.len();
+        let has_key = first > 0;
         let mut entries = Vec::with_capacity(headers.len());
         for (name, value) in headers {
-            match self.plain_header(name, value.as_deref()) {
+            match self.plain_header(name, value.as_deref(), has_key) {
                 Some(text) => {
                     plain.push((name.clone(), text.to_owned()));
                     entries.push(Entry::Plain(name.clone()));
@@ -226,7 +227,8 @@ impl Mapping {
         if !is_said {
             envelope.headers = Some(entries);
         }
-        let envelope = serde_json::to_string(&envelope)
+        let envelope = envelope
+            .to_header()
             .map_err(|error| MappingError::Envelope(error.to_string()))?;
         plain.push((RECORD_HEADER.to_owned(), envelope));
         plain.push((PATH_HEADER.to_owned(), path));
@@ -239,10 +241,15 @@ impl Mapping {
         }))
     }
 
-    /// The value of a header that can be a plain one of NATS.
-    fn plain_header<'a>(&self, name: &str, value: Option<&'a [u8]>) -> Option<&'a str> {
-        let is_key = name.eq_ignore_ascii_case(&self.key_header)
-            || name.eq_ignore_ascii_case(bus::clients::KEY_HEADER);
+    /// The value of a header that can be a plain one of NATS. The header of the key can only be where the key stands
+    /// before it.
+    fn plain_header<'a>(
+        &self,
+        name: &str,
+        value: Option<&'a [u8]>,
+        has_key: bool,
+    ) -> Option<&'a str> {
+        let is_key = name.eq_ignore_ascii_case(&self.key_header) && !has_key;
         match is_plain_name(name) && !is_key {
             true => plain_value(value?),
             false => None,
@@ -271,10 +278,13 @@ impl Mapping {
             tombstone,
             headers: entries,
         } = envelope.unwrap_or_default();
-        let mut plain = record.headers.iter().filter(|header| !is_ours(header));
-        let mut plain: Vec<_> = plain.by_ref().collect();
-        let is_key = |name: &str| name.eq_ignore_ascii_case(&self.key_header);
-        let key_place = plain.iter().position(|(name, _)| is_key(name));
+        let others = record.headers.iter().filter(|header| !is_ours(header));
+        let mut plain: Vec<_> = others.collect();
+        let place = |is_key: fn(&str, &str) -> bool| {
+            let mut names = plain.iter().map(|(name, _)| name);
+            names.position(|name| is_key(name, &self.key_header))
+        };
+        let key_place = place(|name, key| name == key).or_else(|| place(str::eq_ignore_ascii_case));
         let written = key_place.and_then(|place| plain.get(place));
         let written = written.map(|(_, value)| Bytes::copy_from_slice(value.as_bytes()));
         let key = match (key.map(Coded::bytes), &self.key) {
