@@ -156,7 +156,15 @@ mod tests {
         for value in ["", "a b", "a\tb", "é"] {
             assert_eq!(plain_value(value.as_bytes()), Some(value));
         }
-        for value in [" a", "a ", "a\nb", "\0", "\u{feff}a", "a\u{a0}", "a\u{2028}b"] {
+        for value in [
+            " a",
+            "a ",
+            "a\nb",
+            "\0",
+            "\u{feff}a",
+            "a\u{a0}",
+            "a\u{2028}b",
+        ] {
             assert_eq!(plain_value(value.as_bytes()), None, "{value:?}");
         }
         assert_eq!(plain_value(b"\xff"), None);
