@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,9 +108,12 @@ impl Clients {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) outbound: Arc<Outbound>,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
+    /// Where it connects to.
+    pub(super) local: Option<SocketAddr>,
     started: SystemTime,
     clock: Instant,
+    takes_info: AtomicBool,
     /// In nanoseconds since the start.
     last_activity: AtomicU64,
     /// In nanoseconds; zero before the first answer.
@@ -122,10 +125,16 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(outbound: Arc<Outbound>, address: SocketAddr) -> Self {
+    pub(super) fn new(
+        outbound: Arc<Outbound>,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> Self {
         Client {
             outbound,
             address,
+            local,
+            takes_info: AtomicBool::new(false),
             started: SystemTime::now(),
             clock: Instant::now(),
             last_activity: AtomicU64::new(0),
@@ -148,6 +157,20 @@ impl Client {
     pub(super) fn is_active(&self) {
         self.last_activity
             .store(nanos(self.clock.elapsed()), Ordering::Relaxed);
+    }
+
+    /// When it last did.
+    pub(super) fn last_read(&self) -> Instant {
+        self.clock + Duration::from_nanos(self.last_activity.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client may be told about the broker at any time.
+    pub(super) fn takes_info(&self) -> bool {
+        self.takes_info.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_takes_info(&self) {
+        self.takes_info.store(true, Ordering::Relaxed);
     }
 
     /// Takes note of what the client published.

@@ -193,7 +193,6 @@ impl Outbound {
     }
 
     /// Waits until the client has caught up, or is gone.
-    #[cfg_attr(not(test), expect(dead_code, reason = "publishers will wait for it"))]
     pub(super) async fn caught_up(&self) {
         loop {
             let room = self.room.notified();

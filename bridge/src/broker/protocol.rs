@@ -1,7 +1,6 @@
 //! The client protocol on the wire: the operations of clients, which [`parser`](super::parser) reads, and what the server writes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use thiserror::Error;
 
 /// What a client may send at most.
 #[derive(Clone, Copy, Debug)]
@@ -41,23 +40,36 @@ pub(super) struct Message {
     pub(super) payload: Bytes,
 }
 
+impl Message {
+    /// The message as subscribers get it.
+    pub(super) fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            subject: &self.subject,
+            reply: self.reply.as_deref(),
+            headers: &self.headers,
+            payload: &self.payload,
+        }
+    }
+}
+
 /// What a client did wrong. The connection ends with it.
-#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ProtocolError {
-    #[error("Unknown Protocol Operation")]
     UnknownOperation,
-    #[error("malformed arguments")]
+    /// Arguments that make no sense; of these the client is not told.
     Malformed,
-    #[error("maximum control line exceeded")]
     ControlLine,
-    #[error("Maximum Payload Violation")]
     Payload,
 }
 
 impl ProtocolError {
-    /// Whether the client is told before the connection is closed: of arguments that make no sense it is not.
-    pub(super) fn is_told(self) -> bool {
-        self != ProtocolError::Malformed
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            ProtocolError::UnknownOperation => "Unknown Protocol Operation",
+            ProtocolError::Malformed => "arguments that make no sense",
+            ProtocolError::ControlLine => "maximum control line exceeded",
+            ProtocolError::Payload => "Maximum Payload Violation",
+        }
     }
 }
 

@@ -70,6 +70,22 @@ pub(super) enum Handover {
     Congested,
 }
 
+/// What became of a client's message.
+#[derive(Debug)]
+pub(super) struct Routed {
+    pub(super) is_heard: bool,
+    /// A subscriber that is behind, if one is.
+    pub(super) behind: Option<Arc<Outbound>>,
+}
+
+/// What the hand-over of a message leaves to be done.
+#[derive(Default)]
+struct Aftermath {
+    /// Subscriptions that have had as many messages as they take.
+    spent: Vec<Arc<Subscription>>,
+    behind: Option<Arc<Outbound>>,
+}
+
 /// The subscriptions of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Router {
@@ -117,7 +133,7 @@ impl Router {
     }
 
     /// Gives a message to the subscribers of its subject. `from` is the publishing client.
-    pub(super) fn publish(&self, delivery: &Delivery<'_>, from: Option<&Outbound>) -> bool {
+    pub(super) fn publish(&self, delivery: &Delivery<'_>, from: Option<&Outbound>) -> Routed {
         self.route(delivery.subject, delivery, from)
     }
 
@@ -126,7 +142,7 @@ impl Router {
         if self.is_congested(inbox) {
             return Handover::Congested;
         }
-        if self.route(inbox, delivery, None) {
+        if self.route(inbox, delivery, None).is_heard {
             Handover::Delivered
         } else {
             Handover::NobodyThere
@@ -157,18 +173,45 @@ impl Router {
         congested
     }
 
-    fn route(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>) -> bool {
-        let mut spent = Vec::new();
-        let delivered = self.route_to(subject, delivery, from, &mut spent);
-        for subscription in spent {
+    /// Tells a client that nobody hears what it asked, if it waits for the answer itself.
+    pub(super) fn answer_unheard(&self, inbox: &str, subject: &str, client: &Outbound) {
+        let mut sid = None;
+        self.read().for_each_match(inbox, &mut |subscription| {
+            if subscription.queue.is_none() && subscription.client.client_id == client.client_id {
+                sid = Some(subscription.sid.clone());
+            }
+        });
+        let delivery = Delivery {
+            subject: inbox,
+            reply: None,
+            headers: &headers::with_status("503", &[("Nats-Subject", subject)]),
+            payload: &[],
+        };
+        if let Some(sid) = sid {
+            client.deliver(&delivery, &sid);
+        }
+    }
+
+    fn route(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>) -> Routed {
+        let mut aftermath = Aftermath::default();
+        let delivered = if subjects::is_routable(subject) {
+            self.route_to(subject, delivery, from, &mut aftermath)
+        } else {
+            0
+        };
+        for subscription in aftermath.spent {
             self.unsubscribe(&subscription);
         }
-        self.stats
-            .messages_out
-            .fetch_add(delivered, Ordering::Relaxed);
-        let bytes = delivered * delivery.size() as u64;
-        self.stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-        delivered > 0
+        if delivered > 0 {
+            let stats = &self.stats;
+            stats.messages_out.fetch_add(delivered, Ordering::Relaxed);
+            let bytes = delivered * delivery.size() as u64;
+            stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Routed {
+            is_heard: delivered > 0,
+            behind: aftermath.behind,
+        }
     }
 
     fn route_to(
@@ -176,7 +219,7 @@ impl Router {
         subject: &str,
         delivery: &Delivery<'_>,
         from: Option<&Outbound>,
-        spent: &mut Vec<Arc<Subscription>>,
+        aftermath: &mut Aftermath,
     ) -> u64 {
         let mut delivered = 0;
         let mut groups: Vec<(&str, Vec<&Arc<Subscription>>)> = Vec::new();
@@ -187,7 +230,7 @@ impl Router {
                 return;
             }
             let Some(queue) = subscription.queue.as_deref() else {
-                delivered += u64::from(give(subscription, subject, delivery, spent));
+                delivered += u64::from(give(subscription, subject, delivery, aftermath));
                 return;
             };
             match groups.iter_mut().find(|(name, _)| *name == queue) {
@@ -202,7 +245,7 @@ impl Router {
                 0
             };
             let mut from_start = members.iter().cycle().skip(start).take(members.len());
-            delivered += u64::from(from_start.any(|member| give(member, subject, delivery, spent)));
+            delivered += u64::from(from_start.any(|member| give(member, subject, delivery, aftermath)));
         }
         delivered
     }
@@ -224,7 +267,7 @@ fn give(
     subscription: &Arc<Subscription>,
     subject: &str,
     delivery: &Delivery<'_>,
-    spent: &mut Vec<Arc<Subscription>>,
+    aftermath: &mut Aftermath,
 ) -> bool {
     if let Some(guard) = &subscription.guard
         && !guard.lets_through(subject, subscription.queue.as_deref(), delivery.reply)
@@ -234,9 +277,19 @@ fn give(
     let count = subscription.delivered.fetch_add(1, Ordering::Relaxed) + 1;
     let limit = subscription.limit.load(Ordering::Relaxed);
     if count >= limit {
-        spent.push(Arc::clone(subscription));
+        aftermath.spent.push(Arc::clone(subscription));
     }
-    count <= limit && subscription.client.deliver(delivery, &subscription.sid) != Queued::Gone
+    if count > limit {
+        return false;
+    }
+    match subscription.client.deliver(delivery, &subscription.sid) {
+        Queued::Gone => false,
+        Queued::Yes => true,
+        Queued::Behind => {
+            aftermath.behind = Some(Arc::clone(&subscription.client));
+            true
+        }
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +329,10 @@ mod tests {
         }
     }
 
+    fn publish(router: &Router, subject: &str) -> bool {
+        router.route(subject, &hello(subject), None).is_heard
+    }
+
     fn count(subscription: &Subscription) -> u64 {
         subscription.delivered.load(Ordering::Relaxed)
     }
@@ -291,7 +348,7 @@ mod tests {
         let other = subscribe(&router, &clients[0], "a.b", Some("h"), u64::MAX);
         let plain = subscribe(&router, &clients[0], ">", None, u64::MAX);
         for _ in 0..300 {
-            assert!(router.publish(&hello("a.b"), None));
+            assert!(publish(&router, "a.b"));
         }
         assert_eq!(group.iter().map(|member| count(member)).sum::<u64>(), 300);
         assert!(
@@ -301,7 +358,7 @@ mod tests {
         assert_eq!((count(&other), count(&plain)), (300, 300));
         clients[1].close();
         assert!(
-            router.publish(&hello("a.c"), None),
+            publish(&router, "a.c"),
             "a member that is gone is passed over"
         );
     }
@@ -310,8 +367,8 @@ mod tests {
     fn a_limited_subscription_ends_by_itself() {
         let router = Router::default();
         subscribe(&router, &client(1), "a", None, 2);
-        assert!(router.publish(&hello("a"), None) && router.publish(&hello("a"), None));
-        assert!(!router.publish(&hello("a"), None));
+        assert!(publish(&router, "a") && publish(&router, "a"));
+        assert!(!publish(&router, "a"));
         assert!(!router.has_interest("a"));
     }
 
@@ -321,7 +378,7 @@ mod tests {
         let client = client(1);
         subscribe(&router, &client, "a", None, u64::MAX);
         client.echo.store(false, Ordering::Relaxed);
-        assert!(!router.publish(&hello("a"), Some(&client)));
-        assert!(router.publish(&hello("a"), None));
+        assert!(!router.publish(&hello("a"), Some(&client)).is_heard);
+        assert!(publish(&router, "a"));
     }
 }

@@ -29,6 +29,37 @@ pub(super) fn is_literal(subject: &str) -> bool {
     is_valid_pattern(subject) && !has_wildcard(subject)
 }
 
+/// Whether messages on a subject reach anybody: none of its tokens is empty. Wildcards in it are ordinary words.
+pub(super) fn is_routable(subject: &str) -> bool {
+    let mut is_begin = true;
+    for byte in subject.bytes() {
+        let is_dot = byte == b'.';
+        if is_dot && is_begin {
+            return false;
+        }
+        is_begin = is_dot;
+    }
+    !is_begin
+}
+
+/// Whether only servers of a cluster publish on a subject.
+pub(super) fn is_of_servers(subject: &str) -> bool {
+    match subject.as_bytes().first() {
+        Some(b'_') => subject.starts_with("_GR_."),
+        Some(b'$') => subject.starts_with("$NRG."),
+        _ => false,
+    }
+}
+
+/// Whether only servers ask for answers on a subject.
+pub(super) fn is_reply_of_servers(reply: &str) -> bool {
+    match reply.as_bytes().first() {
+        Some(b'_') => reply.starts_with("_R_.") || reply.starts_with("_GR_."),
+        Some(b'$') => reply.starts_with("$JS.ACK."),
+        _ => false,
+    }
+}
+
 /// Whether a valid pattern holds a wildcard token.
 pub(super) fn has_wildcard(pattern: &str) -> bool {
     pattern.split('.').any(|token| token == "*" || token == ">")
@@ -252,6 +283,16 @@ mod tests {
             assert!(!is_valid_pattern(bad), "{bad}");
         }
         assert!(is_literal("a.b") && !is_literal("a.*") && !is_literal("a."));
+    }
+
+    #[test]
+    fn a_subject_with_an_empty_token_reaches_nobody() {
+        for good in ["a", "a.b", "*", "a.>", ">.a"] {
+            assert!(is_routable(good), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b"] {
+            assert!(!is_routable(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod access;
 mod advisories;
 mod bounds;
+mod bytes;
 mod consumers;
 mod core;
 mod crash;

@@ -1,0 +1,81 @@
+//! INFO: what a client is told of the broker, at first and when something of it changes.
+
+use serde_json::{Map, Value, json};
+
+use super::Shared;
+use super::clients::Client;
+
+/// The version whose protocol this is; clients switch features on by it.
+pub const SERVER_VERSION: &str = "2.10.29";
+/// The account that every client is in.
+pub(super) const ACCOUNT: &str = "$G";
+
+/// Why a client is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Occasion<'a> {
+    /// It has just connected, and may have to sign this.
+    Greeting { nonce: Option<&'a str> },
+    /// It has introduced itself and pinged for the first time.
+    Introduced,
+    /// The broker goes away soon.
+    LameDuck,
+}
+
+/// The line for a client.
+pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> String {
+    let (host, port) = match &shared.config.client_advertise {
+        Some(address) => match address.rsplit_once(':') {
+            Some((host, port)) => (host.to_owned(), port.parse().unwrap_or_default()),
+            None => (address.clone(), client.local.map_or(0, |local| local.port())),
+        },
+        None => client
+            .local
+            .map_or((String::new(), 0), |local| (local.ip().to_string(), local.port())),
+    };
+    let mut info = Map::new();
+    let mut put = |name: &str, value: Value| info.insert(name.to_owned(), value);
+    put("server_id", shared.server_id.as_str().into());
+    put("server_name", shared.config.server_name.as_str().into());
+    put("version", SERVER_VERSION.into());
+    put("proto", 1.into());
+    put("go", "".into());
+    put("host", host.into());
+    put("port", port.into());
+    put("headers", true.into());
+    put("max_payload", shared.config.max_payload.into());
+    put("client_id", client.outbound.client_id.into());
+    put("client_ip", client.address.ip().to_string().into());
+    if shared.jetstream.is_some() {
+        put("jetstream", true.into());
+    }
+    if shared.authenticator.is_required() {
+        put("auth_required", true.into());
+    }
+    match occasion {
+        Occasion::Greeting { nonce: None } => {}
+        Occasion::Greeting { nonce: Some(nonce) } => {
+            put("nonce", nonce.into());
+        }
+        Occasion::Introduced => {
+            put("connect_info", true.into());
+            put("remote_account", ACCOUNT.into());
+        }
+        Occasion::LameDuck => {
+            put("ldm", true.into());
+        }
+    }
+    format!("INFO {} \r\n", Value::Object(info))
+}
+
+/// The answer to a client that asks who it is.
+pub(super) fn user_info(shared: &Shared, user: Option<&str>) -> Value {
+    json!({
+        "server": {
+            "name": shared.config.server_name,
+            "id": shared.server_id,
+            "ver": SERVER_VERSION,
+            "jetstream": shared.jetstream.is_some(),
+        },
+        "data": {"user": user.unwrap_or_default(), "account": ACCOUNT},
+    })
+}

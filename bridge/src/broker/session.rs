@@ -1,0 +1,454 @@
+//! What one client does: it introduces itself, subscribes, publishes and answers pings. Its socket is elsewhere, in
+//! [`connection`](super::connection).
+//!
+//! The order of what it is told is nats-server's: `+OK` comes before the messages that a publication brings about.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rand::RngExt;
+use tokio::time::timeout;
+
+use super::admission::Place;
+use super::authentication::{Credentials, Identified};
+use super::clients::{Client, Introduction};
+use super::greeting::{self, Occasion};
+use super::introduction::{self, ConnectOptions, NotTaken};
+use super::outbound::Outbound;
+use super::permissions::ClientPermissions;
+use super::protocol::{self, Limits, Message, Operation, ProtocolError};
+use super::router::Subscription;
+use super::{Shared, parser, permissions, subjects};
+
+const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
+const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
+/// What a client is told for which there is no place.
+pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
+/// How many bytes of memory the subscriptions of one client may take.
+const MAX_SUBSCRIPTION_BYTES: usize = 32 << 20;
+const MIN_SWEEP: usize = 1024;
+/// How soon a client is pinged for the first time, to learn how far away it is.
+const FIRST_PING: Duration = Duration::from_secs(2);
+/// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
+const STALL: Duration = Duration::from_millis(2);
+const LONGEST_STALL: Duration = Duration::from_millis(10);
+
+/// Why the broker ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Closing {
+    /// The client is told.
+    Told(&'static str),
+    /// It is not: it would not understand, or take for final what is not.
+    Untold(&'static str),
+}
+
+impl From<ProtocolError> for Closing {
+    fn from(error: ProtocolError) -> Self {
+        match error {
+            ProtocolError::Malformed => Closing::Untold(error.text()),
+            _ => Closing::Told(error.text()),
+        }
+    }
+}
+
+impl From<NotTaken> for Closing {
+    fn from(reason: NotTaken) -> Self {
+        match reason {
+            NotTaken::Malformed => Closing::Untold("an introduction that makes no sense"),
+            NotTaken::Refused(reason) => Closing::Told(reason),
+        }
+    }
+}
+
+/// The state of one client.
+pub(super) struct Session {
+    client: Arc<Client>,
+    outbound: Arc<Outbound>,
+    shared: Arc<Shared>,
+    place: Place,
+    /// What the client is given to sign.
+    nonce: Option<String>,
+    /// Who the client is, once it has said so.
+    identity: Option<Identified>,
+    options: ConnectOptions,
+    introduced: bool,
+    subscription_bytes: usize,
+    /// At how many subscriptions those that ended by themselves are looked for.
+    sweep_at: usize,
+    /// When the client last asked for something.
+    last_heard: Instant,
+    /// When it is to be asked whether it is there.
+    next_ping: Instant,
+    /// When it last was.
+    pinged: Option<Instant>,
+    unanswered_pings: u32,
+    /// How long it may still be held up for what it sent at once.
+    patience: Duration,
+}
+
+// However a connection ends, its queue is not filled any more.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.stats.clients.remove(self.outbound.client_id);
+        self.unsubscribe_all();
+        self.outbound.close();
+    }
+}
+
+impl Session {
+    /// Greets a client that has just connected.
+    pub(super) fn begin(client: Arc<Client>, place: Place, shared: Arc<Shared>) -> Self {
+        let nonce = shared.authenticator.nonce();
+        let nonce_shown = nonce.as_deref();
+        let info = greeting::info(&shared, &client, Occasion::Greeting { nonce: nonce_shown });
+        client.outbound.send(info.as_bytes());
+        shared.stats.clients.insert(Arc::clone(&client));
+        let now = Instant::now();
+        Session {
+            outbound: Arc::clone(&client.outbound),
+            next_ping: now + shared.config.ping_interval,
+            client,
+            shared,
+            place,
+            nonce,
+            identity: None,
+            options: ConnectOptions::default(),
+            introduced: false,
+            subscription_bytes: 0,
+            sweep_at: MIN_SWEEP,
+            last_heard: now,
+            pinged: None,
+            unanswered_pings: 0,
+            patience: LONGEST_STALL,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn next_ping(&self) -> Instant {
+        self.next_ping
+    }
+
+    /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
+    pub(super) fn let_in_if_open(&mut self) -> Result<(), Closing> {
+        if self.shared.authenticator.is_open() {
+            self.identity = self.shared.authenticator.guest();
+            self.admit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was read; what is not a whole operation yet stays in `input`.
+    pub(super) async fn handle_all(&mut self, input: &mut BytesMut) -> Result<(), Closing> {
+        self.client.is_active();
+        self.patience = LONGEST_STALL;
+        let limits = Limits {
+            control_line: self.shared.config.max_control_line,
+            payload: self.shared.config.max_payload,
+        };
+        loop {
+            self.check_first_byte(input)?;
+            match parser::parse(input, limits)? {
+                Some(operation) => self.handle(operation).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Asks the client whether it is there, unless it has said something lately.
+    pub(super) fn ping(&mut self) -> Result<(), Closing> {
+        let now = Instant::now();
+        let interval = self.shared.config.ping_interval;
+        self.next_ping = now + interval;
+        if self.pinged.is_some() && now < self.last_heard + interval {
+            return Ok(());
+        }
+        if self.unanswered_pings >= self.shared.config.ping_max {
+            return Err(Closing::Told("Stale Connection"));
+        }
+        self.unanswered_pings += 1;
+        self.pinged = Some(now);
+        self.outbound.send(b"PING\r\n");
+        Ok(())
+    }
+
+    fn admit(&mut self) -> Result<(), Closing> {
+        if self.place.admit() {
+            Ok(())
+        } else {
+            Err(Closing::Told(TOO_MANY_CONNECTIONS))
+        }
+    }
+
+    /// Refuses a client that does anything before it has introduced itself, at the first byte: what
+    /// would follow need not be taken in. Where such clients are some user's, it now is that user.
+    fn check_first_byte(&mut self, input: &BytesMut) -> Result<(), Closing> {
+        let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
+        if self.identity.is_some() || input.first().is_none_or(introduces) {
+            return Ok(());
+        }
+        self.identity = self.shared.authenticator.guest();
+        if self.identity.is_none() {
+            return Err(self.refused());
+        }
+        self.admit()
+    }
+
+    fn refused(&self) -> Closing {
+        self.shared.admission.warn_of_refusal(self.client.address);
+        Closing::Told(AUTHORIZATION_VIOLATION)
+    }
+
+    fn permissions(&self) -> Option<&Arc<ClientPermissions>> {
+        self.identity.as_ref()?.permissions.as_ref()
+    }
+
+    async fn handle(&mut self, operation: Operation) -> Result<(), Closing> {
+        match operation {
+            Operation::Publish(message) => return self.publish(message).await,
+            Operation::Ping => self.pong(),
+            Operation::Pong => {
+                self.unanswered_pings = 0;
+                if let Some(pinged) = self.pinged {
+                    self.client.answered_ping_after(pinged.elapsed());
+                }
+                return Ok(());
+            }
+            Operation::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => self.subscribe(subject, queue, sid),
+            Operation::Unsubscribe { sid, after } => {
+                self.unsubscribe(&sid, after);
+                self.ok();
+            }
+            Operation::Connect(options) => self.connect(&options).await?,
+            Operation::Nothing => {}
+        }
+        self.last_heard = Instant::now();
+        Ok(())
+    }
+
+    fn ok(&self) {
+        if self.options.verbose() {
+            self.outbound.send(b"+OK\r\n");
+        }
+    }
+
+    fn pong(&mut self) {
+        self.outbound.send(b"PONG\r\n");
+        if self.introduced && self.options.takes_info() && !self.client.takes_info() {
+            self.client.set_takes_info();
+            let info = greeting::info(&self.shared, &self.client, Occasion::Introduced);
+            self.outbound.send(info.as_bytes());
+        }
+    }
+
+    /// Tells the client that it may not do something.
+    fn violated(&self, message: &str) {
+        self.tell(message);
+        tracing::debug!(client_id = self.outbound.client_id, peer = %self.client.address, message, "refusing what a client may not do");
+    }
+
+    fn tell(&self, message: &str) {
+        let mut error = BytesMut::new();
+        protocol::write_error(&mut error, message);
+        self.outbound.send(&error);
+    }
+
+    async fn connect(&mut self, said: &[u8]) -> Result<(), Closing> {
+        let said = introduction::read(said)?;
+        let shown: Credentials =
+            serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;
+        self.options.update(said)?;
+        let authenticator = Arc::clone(&self.shared.authenticator);
+        let identified = timeout(
+            self.shared.config.connect_deadline,
+            authenticator.identify(shown, self.nonce.as_deref()),
+        );
+        let identified = identified.await;
+        let Some(identity) = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))? else {
+            return Err(self.refused());
+        };
+        if self.options.asks_for_account() {
+            return Err(Closing::Told(AUTHORIZATION_VIOLATION));
+        }
+        let user = identity.user.as_deref().map(str::to_owned);
+        self.identity = Some(identity);
+        self.admit()?;
+        // Another user would have other permissions.
+        self.unsubscribe_all();
+        self.outbound
+            .echo
+            .store(self.options.echo(), Ordering::Relaxed);
+        self.outbound
+            .headers
+            .store(self.options.headers(), Ordering::Relaxed);
+        let [name, lang, version] = self.options.names();
+        self.client.introduce(Introduction {
+            name,
+            lang,
+            version,
+            user,
+        });
+        self.options.check()?;
+        if !self.introduced {
+            self.introduced = true;
+            let first = FIRST_PING.min(self.shared.config.ping_interval);
+            let spread = rand::rng().random_range(1.0..1.2);
+            self.next_ping = Instant::now() + first.mul_f64(spread);
+        }
+        self.ok();
+        Ok(())
+    }
+
+    fn subscribe(&mut self, subject: Box<str>, queue: Option<Box<str>>, sid: Box<str>) {
+        const OF_SERVERS: &str = "_sys_";
+        let is_allowed = self
+            .permissions()
+            .is_none_or(|permissions| permissions.may_subscribe(&subject, queue.as_deref()));
+        if !is_allowed || queue.as_deref() == Some(OF_SERVERS) {
+            return self.violated(&permissions::subscription_violation(
+                &subject,
+                queue.as_deref(),
+            ));
+        }
+        if subjects::token_count(&subject) > subjects::MAX_TOKENS {
+            return self.violated(&format!(
+                "Permissions Violation for Subscription to \"{subject}\", too many tokens"
+            ));
+        }
+        let mut subscriptions = self.client.subscriptions();
+        if subscriptions.len() >= self.sweep_at {
+            subscriptions.retain(|_, subscription| !subscription.is_spent());
+            self.sweep_at = MIN_SWEEP.max(subscriptions.len() * 2);
+            self.subscription_bytes = subscriptions.values().map(|other| other.memory()).sum();
+        }
+        let guard = self
+            .permissions()
+            .and_then(|permissions| permissions.guard(&subject, queue.as_deref()));
+        let subscription = Arc::new(Subscription {
+            guard,
+            ..Subscription::new(subject, queue, sid.clone(), Arc::clone(&self.outbound))
+        });
+        let memory = subscription.memory();
+        if subscriptions.len() >= self.shared.config.max_subscriptions
+            || self.subscription_bytes + memory > MAX_SUBSCRIPTION_BYTES
+        {
+            return self.tell("maximum subscriptions exceeded");
+        }
+        let is_taken = subscriptions
+            .get(&sid)
+            .is_some_and(|other| !other.is_spent());
+        if !is_taken {
+            if !subjects::is_valid_pattern(&subscription.subject) {
+                return self.tell("Invalid Subject");
+            }
+            self.shared.router.subscribe(Arc::clone(&subscription));
+            self.subscription_bytes += memory;
+            if let Some(spent) = subscriptions.insert(sid, subscription) {
+                self.subscription_bytes -= spent.memory().min(self.subscription_bytes);
+            }
+        }
+        self.ok();
+    }
+
+    fn unsubscribe(&mut self, sid: &str, after: Option<u64>) {
+        let mut subscriptions = self.client.subscriptions();
+        let Some(subscription) = subscriptions.get(sid) else {
+            return;
+        };
+        if let Some(after) = after {
+            subscription.limit.store(after, Ordering::Relaxed);
+            if subscription.delivered.load(Ordering::Relaxed) < after {
+                return;
+            }
+        }
+        self.shared.router.unsubscribe(subscription);
+        self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
+        subscriptions.remove(sid);
+    }
+
+    fn unsubscribe_all(&mut self) {
+        for (_, subscription) in self.client.subscriptions().drain() {
+            self.shared.router.unsubscribe(&subscription);
+        }
+        self.subscription_bytes = 0;
+    }
+
+    async fn publish(&mut self, message: Message) -> Result<(), Closing> {
+        self.last_heard = self.client.last_read();
+        if !message.headers.is_empty() && !self.options.headers() {
+            return Err(Closing::Untold("headers of a client that has none"));
+        }
+        let delivery = message.delivery();
+        let bytes = delivery.size() as u64;
+        let stats = &self.shared.stats;
+        stats.messages_in.fetch_add(1, Ordering::Relaxed);
+        stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.client.published(1, bytes);
+        if self.options.pedantic() && !subjects::is_literal(&message.subject) {
+            self.tell("Invalid Publish Subject");
+        }
+        let is_allowed = self
+            .permissions()
+            .is_none_or(|permissions| permissions.may_publish(&message.subject));
+        if !is_allowed || subjects::is_of_servers(&message.subject) {
+            self.violated(&permissions::publish_violation(&message.subject));
+            return Ok(());
+        }
+        if let Some(reply) = message.reply.as_deref()
+            && subjects::is_reply_of_servers(reply)
+        {
+            self.violated(&format!(
+                "Permissions Violation for Publish with Reply of \"{reply}\""
+            ));
+            return Ok(());
+        }
+        self.ok();
+        let routed = self.shared.router.publish(&delivery, Some(&self.outbound));
+        let mut is_heard = routed.is_heard;
+        let unanswered = message.reply.clone().filter(|_| self.options.no_responders());
+        let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
+        is_heard |= self.is_asked_for_user(&message);
+        if let Some(jetstream) = &self.shared.jetstream {
+            is_heard |= jetstream.accept(message).await;
+        }
+        if let Some((reply, subject)) = unanswered
+            && !is_heard
+        {
+            let router = &self.shared.router;
+            router.answer_unheard(&reply, &subject, &self.outbound);
+        }
+        if let Some(behind) = routed.behind {
+            self.wait_for(&behind).await;
+        }
+        Ok(())
+    }
+
+    /// Answers a client that asks who it is.
+    fn is_asked_for_user(&self, message: &Message) -> bool {
+        if &*message.subject != "$SYS.REQ.USER.INFO" {
+            return false;
+        }
+        let user = self.identity.as_ref().and_then(|known| known.user.as_deref());
+        let answer = greeting::user_info(&self.shared, user);
+        if let Some(inbox) = &message.reply {
+            let router = &self.shared.router;
+            router.answer(inbox, &[], answer.to_string().as_bytes());
+        }
+        true
+    }
+
+    /// Holds the client up a little, so that a subscriber that is behind can catch up instead of being cut off.
+    async fn wait_for(&mut self, behind: &Outbound) {
+        let since = Instant::now();
+        let _ = timeout(STALL.min(self.patience), behind.caught_up()).await;
+        self.patience = self.patience.saturating_sub(since.elapsed());
+    }
+}
