@@ -26,11 +26,14 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     let (host, port) = match &shared.config.client_advertise {
         Some(address) => match address.rsplit_once(':') {
             Some((host, port)) => (host.to_owned(), port.parse().unwrap_or_default()),
-            None => (address.clone(), client.local.map_or(0, |local| local.port())),
+            None => (
+                address.clone(),
+                client.local.map_or(0, |local| local.port()),
+            ),
         },
-        None => client
-            .local
-            .map_or((String::new(), 0), |local| (local.ip().to_string(), local.port())),
+        None => client.local.map_or((String::new(), 0), |local| {
+            (local.ip().to_string(), local.port())
+        }),
     };
     let mut info = Map::new();
     let mut put = |name: &str, value: Value| info.insert(name.to_owned(), value);

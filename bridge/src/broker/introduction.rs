@@ -43,8 +43,7 @@ pub(super) fn read(json: &[u8]) -> Result<Value, NotTaken> {
 impl ConnectOptions {
     /// Takes over what a client says now.
     pub(super) fn update(&mut self, said: Value) -> Result<(), NotTaken> {
-        let said: ConnectOptions =
-            serde_json::from_value(said).map_err(|_| NotTaken::Malformed)?;
+        let said: ConnectOptions = serde_json::from_value(said).map_err(|_| NotTaken::Malformed)?;
         self.verbose = said.verbose.or(self.verbose);
         self.pedantic = said.pedantic.or(self.pedantic);
         self.echo = said.echo.or(self.echo);
@@ -61,7 +60,8 @@ impl ConnectOptions {
 
     /// Whether the client asks for an account of its own: there is one, and that is not asked for.
     pub(super) fn asks_for_account(&self) -> bool {
-        self.new_account.unwrap_or(false) || self.account.as_deref().is_some_and(|name| !name.is_empty())
+        self.new_account.unwrap_or(false)
+            || self.account.as_deref().is_some_and(|name| !name.is_empty())
     }
 
     /// Refuses what the protocol does not have.
@@ -146,11 +146,26 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told_from_what_there_is_not() {
-        for said in ["", "{", "[]", "1", r#"{"verbose":"x"}"#, r#"{"name":1}"#, "{} x"] {
+        for said in [
+            "",
+            "{",
+            "[]",
+            "1",
+            r#"{"verbose":"x"}"#,
+            r#"{"name":1}"#,
+            "{} x",
+        ] {
             assert_eq!(options(&[said]).unwrap_err(), NotTaken::Malformed, "{said}");
         }
-        for said in [r#"{"protocol":2}"#, r#"{"protocol":-1}"#, r#"{"no_responders":true}"#] {
-            assert!(matches!(options(&[said]), Err(NotTaken::Refused(_))), "{said}");
+        for said in [
+            r#"{"protocol":2}"#,
+            r#"{"protocol":-1}"#,
+            r#"{"no_responders":true}"#,
+        ] {
+            assert!(
+                matches!(options(&[said]), Err(NotTaken::Refused(_))),
+                "{said}"
+            );
         }
         assert!(options(&[r#"{"account":"x"}"#]).unwrap().asks_for_account());
     }

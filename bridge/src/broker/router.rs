@@ -245,7 +245,8 @@ impl Router {
                 0
             };
             let mut from_start = members.iter().cycle().skip(start).take(members.len());
-            delivered += u64::from(from_start.any(|member| give(member, subject, delivery, aftermath)));
+            delivered +=
+                u64::from(from_start.any(|member| give(member, subject, delivery, aftermath)));
         }
         delivered
     }

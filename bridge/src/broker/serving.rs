@@ -112,7 +112,10 @@ impl Broker {
         clients: &mut JoinSet<()>,
         mut stop: Pin<&mut S>,
     ) -> Result<Ending, BrokerError> {
-        tracing::info!(clients = clients.len(), "entering lame duck mode: no more clients are accepted");
+        tracing::info!(
+            clients = clients.len(),
+            "entering lame duck mode: no more clients are accepted"
+        );
         let connected = self.shared.stats.clients.all();
         for client in connected.iter().filter(|client| client.takes_info()) {
             let info = greeting::info(&self.shared, client, Occasion::LameDuck);
@@ -163,7 +166,10 @@ impl Broker {
         if let Err(error) = ended {
             tracing::error!(%error, "a client's connection ended with a panic");
         }
-        self.shared.stats.connections.store(clients.len(), Ordering::Relaxed);
+        self.shared
+            .stats
+            .connections
+            .store(clients.len(), Ordering::Relaxed);
     }
 
     /// Lets the clients have what is queued for them, then the streams write what they have.

@@ -413,7 +413,10 @@ impl Session {
         self.ok();
         let routed = self.shared.router.publish(&delivery, Some(&self.outbound));
         let mut is_heard = routed.is_heard;
-        let unanswered = message.reply.clone().filter(|_| self.options.no_responders());
+        let unanswered = message
+            .reply
+            .clone()
+            .filter(|_| self.options.no_responders());
         let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
         is_heard |= self.is_asked_for_user(&message);
         if let Some(jetstream) = &self.shared.jetstream {
@@ -436,7 +439,10 @@ impl Session {
         if &*message.subject != "$SYS.REQ.USER.INFO" {
             return false;
         }
-        let user = self.identity.as_ref().and_then(|known| known.user.as_deref());
+        let user = self
+            .identity
+            .as_ref()
+            .and_then(|known| known.user.as_deref());
         let answer = greeting::user_info(&self.shared, user);
         if let Some(inbox) = &message.reply {
             let router = &self.shared.router;

@@ -5,62 +5,26 @@
 
 /// Before a client has introduced itself.
 pub(crate) const WHAT_BEGINS_A_CONVERSATION: &[(&str, &str)] = &[
-    (
-        "PING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "ping\n",
-        "PONG\r\n",
-    ),
-    (
-        "PINGx\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "PING PING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        " PING\r\n",
-        "-ERR 'Unknown Protocol Operation'\r\n<closed>",
-    ),
-    (
-        "PONG\r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "INFO {}\r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "+OK\r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "-ERR 'x'\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "+O\r\n",
-        "-ERR 'Unknown Protocol Operation'\r\n<closed>",
-    ),
+    ("PING\r\n", "PONG\r\n"),
+    ("ping\n", "PONG\r\n"),
+    ("PINGx\r\n", "PONG\r\n"),
+    ("PING PING\r\n", "PONG\r\n"),
+    (" PING\r\n", "-ERR 'Unknown Protocol Operation'\r\n<closed>"),
+    ("PONG\r\nPING\r\n", "PONG\r\n"),
+    ("INFO {}\r\nPING\r\n", "PONG\r\n"),
+    ("+OK\r\nPING\r\n", "PONG\r\n"),
+    ("-ERR 'x'\r\nPING\r\n", "<closed>"),
+    ("+O\r\n", "-ERR 'Unknown Protocol Operation'\r\n<closed>"),
     (
         "\r\nPING\r\n",
         "-ERR 'Unknown Protocol Operation'\r\n<closed>",
     ),
-    (
-        "\n",
-        "-ERR 'Unknown Protocol Operation'\r\n<closed>",
-    ),
+    ("\n", "-ERR 'Unknown Protocol Operation'\r\n<closed>"),
     (
         "GET / HTTP/1.1\r\n\r\n",
         "-ERR 'Unknown Protocol Operation'\r\n<closed>",
     ),
-    (
-        "R",
-        "-ERR 'Unknown Protocol Operation'\r\n<closed>",
-    ),
+    ("R", "-ERR 'Unknown Protocol Operation'\r\n<closed>"),
     (
         "A+ by.a\r\n",
         "-ERR 'Unknown Protocol Operation'\r\n<closed>",
@@ -89,26 +53,11 @@ pub(crate) const WHAT_BEGINS_A_CONVERSATION: &[(&str, &str)] = &[
 
 /// How a client introduces itself.
 pub(crate) const CONNECT: &[(&str, &str)] = &[
-    (
-        "CONNECT\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "CONNECT {\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "CONNECT []\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "CONNECT null\r\nPING\r\n",
-        "+OK\r\nPONG\r\n",
-    ),
-    (
-        "CONNECT {\"verbose\":\"x\"}\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("CONNECT\r\nPING\r\n", "<closed>"),
+    ("CONNECT {\r\nPING\r\n", "<closed>"),
+    ("CONNECT []\r\nPING\r\n", "<closed>"),
+    ("CONNECT null\r\nPING\r\n", "+OK\r\nPONG\r\n"),
+    ("CONNECT {\"verbose\":\"x\"}\r\nPING\r\n", "<closed>"),
     (
         "CONNECT {\"protocol\":2}\r\nPING\r\n",
         "-ERR 'invalid client protocol'\r\n<closed>",
@@ -129,10 +78,7 @@ pub(crate) const CONNECT: &[(&str, &str)] = &[
         "CONNECT {\"auth_token\":\"x\"}\r\nPING\r\n",
         "+OK\r\nPONG\r\n",
     ),
-    (
-        "CONNECT {\"VERBOSE\":false}\r\nPING\r\n",
-        "PONG\r\n",
-    ),
+    ("CONNECT {\"VERBOSE\":false}\r\nPING\r\n", "PONG\r\n"),
     (
         "CONNECT {}\r\nCONNECT {\"verbose\":false}\r\nPING\r\n",
         "+OK\r\nPONG\r\n",
@@ -141,22 +87,10 @@ pub(crate) const CONNECT: &[(&str, &str)] = &[
         "CONNECT {\"verbose\":false}\r\nCONNECT {}\r\nPING\r\n",
         "PONG\r\n",
     ),
-    (
-        "CONNECT{\"verbose\":false}\r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "CONNECT\t{\"verbose\":false}\r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "CONNECT   {\"verbose\":false}   \r\nPING\r\n",
-        "PONG\r\n",
-    ),
-    (
-        "CONNECT {\"verbose\":false} x\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("CONNECT{\"verbose\":false}\r\nPING\r\n", "PONG\r\n"),
+    ("CONNECT\t{\"verbose\":false}\r\nPING\r\n", "PONG\r\n"),
+    ("CONNECT   {\"verbose\":false}   \r\nPING\r\n", "PONG\r\n"),
+    ("CONNECT {\"verbose\":false} x\r\nPING\r\n", "<closed>"),
     (
         "CONNECT {\"verbose\":null,\"echo\":null,\"name\":null}\r\nPING\r\n",
         "+OK\r\nPONG\r\n",
@@ -169,10 +103,7 @@ pub(crate) const CONNECT: &[(&str, &str)] = &[
         "CONNECT {\"verbose\":false,\"unknown\":[1,{\"a\":2}]}\r\nPING\r\n",
         "PONG\r\n",
     ),
-    (
-        "Q|SUB by.a 1\r\nQ|PUB by.a 1\r\nx\r\nPING\r\n",
-        "PONG\r\n",
-    ),
+    ("Q|SUB by.a 1\r\nQ|PUB by.a 1\r\nx\r\nPING\r\n", "PONG\r\n"),
 ];
 
 /// What the switches of CONNECT change.
@@ -185,10 +116,7 @@ pub(crate) const VERBOSE_AND_PEDANTIC: &[(&str, &str)] = &[
         "V|SUB by.a 1\r\nSUB by.a 1\r\nPING\r\n",
         "+OK\r\n+OK\r\n+OK\r\nPONG\r\n",
     ),
-    (
-        "V|UNSUB 9\r\nPING\r\n",
-        "+OK\r\n+OK\r\nPONG\r\n",
-    ),
+    ("V|UNSUB 9\r\nPING\r\n", "+OK\r\n+OK\r\nPONG\r\n"),
     (
         "V|SUB by.a..b 1\r\nPING\r\n",
         "+OK\r\n-ERR 'Invalid Subject'\r\nPONG\r\n",

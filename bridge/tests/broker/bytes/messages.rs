@@ -9,22 +9,10 @@ pub(crate) const SUBSCRIPTIONS: &[(&str, &str)] = &[
         "Q|SUB by.a 1\r\nSUB by.b 1\r\nPUB by.b 0\r\n\r\nPUB by.a 0\r\n\r\nPING\r\n",
         "MSG by.a 1 0\r\n\r\nPONG\r\n",
     ),
-    (
-        "Q|SUB\r\n",
-        "-ERR 'Unknown Protocol Operation'\r\n<closed>",
-    ),
-    (
-        "Q|SUB \r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|SUB by.a\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|SUB by.a by.b c d\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|SUB\r\n", "-ERR 'Unknown Protocol Operation'\r\n<closed>"),
+    ("Q|SUB \r\nPING\r\n", "<closed>"),
+    ("Q|SUB by.a\r\nPING\r\n", "<closed>"),
+    ("Q|SUB by.a by.b c d\r\nPING\r\n", "<closed>"),
     (
         "Q|SUB >.a 1\r\nPING\r\n",
         "-ERR 'Invalid Subject'\r\nPONG\r\n",
@@ -65,10 +53,7 @@ pub(crate) const SUBSCRIPTIONS: &[(&str, &str)] = &[
         "Q|UNSUB\r\nPING\r\n",
         "-ERR 'Unknown Protocol Operation'\r\n<closed>",
     ),
-    (
-        "Q|UNSUB 1 2 3\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|UNSUB 1 2 3\r\nPING\r\n", "<closed>"),
     (
         "Q|SUB by.a 1\r\nUNSUB 1 x\r\nPUB by.a 0\r\n\r\nPING\r\n",
         "PONG\r\n",
@@ -101,10 +86,7 @@ pub(crate) const SUBSCRIPTIONS: &[(&str, &str)] = &[
         "Q|SUB by.a 1\r\nUNSUB 1 1\r\nPUB by.a 0\r\n\r\nSUB by.b 1\r\nPUB by.b 0\r\n\r\nPING\r\n",
         "MSG by.a 1 0\r\n\r\nMSG by.b 1 0\r\n\r\nPONG\r\n",
     ),
-    (
-        "Q|UNSUB  1  \r\nPING\r\n",
-        "PONG\r\n",
-    ),
+    ("Q|UNSUB  1  \r\nPING\r\n", "PONG\r\n"),
     (
         "Q|sub by.a 1\r\npUb by.a 1\r\nx\r\nunsub 1\r\nPING\r\n",
         "MSG by.a 1 1\r\nx\r\nPONG\r\n",
@@ -113,30 +95,12 @@ pub(crate) const SUBSCRIPTIONS: &[(&str, &str)] = &[
 
 /// Publishing.
 pub(crate) const PUBLISHING: &[(&str, &str)] = &[
-    (
-        "Q|PUB by.a\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|PUB by.a by.b c 1\r\nx\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|PUB by.a x\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|PUB by.a -1\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|PUB by.a 1.5\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|PUB by.a +1\r\nx\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|PUB by.a\r\nPING\r\n", "<closed>"),
+    ("Q|PUB by.a by.b c 1\r\nx\r\nPING\r\n", "<closed>"),
+    ("Q|PUB by.a x\r\nPING\r\n", "<closed>"),
+    ("Q|PUB by.a -1\r\nPING\r\n", "<closed>"),
+    ("Q|PUB by.a 1.5\r\nPING\r\n", "<closed>"),
+    ("Q|PUB by.a +1\r\nx\r\nPING\r\n", "<closed>"),
     (
         "Q|PUB by.a 1\r\nxyz\r\nPING\r\n",
         "-ERR 'Unknown Protocol Operation'\r\n<closed>",
@@ -153,10 +117,7 @@ pub(crate) const PUBLISHING: &[(&str, &str)] = &[
         "Q|PUB by.a 1048577\r\nPING\r\n",
         "-ERR 'Maximum Payload Violation'\r\n<closed>",
     ),
-    (
-        "Q|PUB by.a 99999999999\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|PUB by.a 99999999999\r\nPING\r\n", "<closed>"),
     (
         "Q|SUB by.a 1\r\nPUB  by.a   1\t\r\nx\r\nPING\r\n",
         "MSG by.a 1 1\r\nx\r\nPONG\r\n",
@@ -181,10 +142,7 @@ pub(crate) const PUBLISHING: &[(&str, &str)] = &[
         "Q|SUB by.a.* 1\r\nPUB by.a.* 1\r\nx\r\nPUB by.a.> 1\r\ny\r\nPUB by.a.b.* 1\r\nz\r\nPING\r\n",
         "MSG by.a.* 1 1\r\nx\r\nMSG by.a.> 1 1\r\ny\r\nPONG\r\n",
     ),
-    (
-        "Q|PUB .a 1\r\nx\r\nPUB . 1\r\nx\r\nPING\r\n",
-        "PONG\r\n",
-    ),
+    ("Q|PUB .a 1\r\nx\r\nPUB . 1\r\nx\r\nPING\r\n", "PONG\r\n"),
     (
         "Q|PUB by.a _R_.xxx 1\r\nx\r\nPUB _GR_.x 1\r\nx\r\nPUB $NRG.V.x 1\r\nx\r\nPING\r\n",
         "-ERR 'Permissions Violation for Publish with Reply of \"_R_.xxx\"'\r\n-ERR 'Permissions Violation for Publish to \"_GR_.x\"'\r\n-ERR 'Permissions Violation for Publish to \"$NRG.V.x\"'\r\nPONG\r\n",
@@ -213,26 +171,14 @@ pub(crate) const HEADERS: &[(&str, &str)] = &[
         "Q|SUB by.a 1\r\nHPUB by.a 0 1\r\nx\r\nPING\r\n",
         "MSG by.a 1 1\r\nx\r\nPONG\r\n",
     ),
-    (
-        "Q|HPUB by.a 5 4\r\nabcd\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|HPUB by.a 5 4\r\nabcd\r\nPING\r\n", "<closed>"),
     (
         "Q|SUB by.a 1\r\nHPUB by.a 3 4\r\nabcd\r\nPING\r\n",
         "HMSG by.a 1 3 4\r\nabcd\r\nPONG\r\n",
     ),
-    (
-        "Q|HPUB by.a x 4\r\nabcd\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|HPUB by.a 4\r\nPING\r\n",
-        "<closed>",
-    ),
-    (
-        "Q|HPUB by.a by.b c 1 2\r\nPING\r\n",
-        "<closed>",
-    ),
+    ("Q|HPUB by.a x 4\r\nabcd\r\nPING\r\n", "<closed>"),
+    ("Q|HPUB by.a 4\r\nPING\r\n", "<closed>"),
+    ("Q|HPUB by.a by.b c 1 2\r\nPING\r\n", "<closed>"),
     (
         "Q|SUB by.a 1\r\nHPUB by.a 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\n",
         "HMSG by.a 1 12 12\r\nNATS/1.0\r\n\r\n\r\nPONG\r\n",
@@ -253,10 +199,7 @@ pub(crate) const NO_RESPONDERS: &[(&str, &str)] = &[
         "Q|SUB by.in.* 5\r\nPUB by.nobody by.in.x 1\r\nx\r\nPING\r\n",
         "HMSG by.in.x 5 41 41\r\nNATS/1.0 503\r\nNats-Subject: by.nobody\r\n\r\n\r\nPONG\r\n",
     ),
-    (
-        "Q|PUB by.nobody by.in.x 1\r\nx\r\nPING\r\n",
-        "PONG\r\n",
-    ),
+    ("Q|PUB by.nobody by.in.x 1\r\nx\r\nPING\r\n", "PONG\r\n"),
     (
         "Q|SUB by.in.* q 5\r\nPUB by.nobody by.in.x 1\r\nx\r\nPING\r\n",
         "PONG\r\n",

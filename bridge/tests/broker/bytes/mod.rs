@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::server::{Server, on_each_server, within};
 
-const QUIET: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
+const QUIET: &str =
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 const VERBOSE: &str = "CONNECT {\"verbose\":true,\"headers\":true}\r\n";
 const PEDANTIC: &str = "CONNECT {\"verbose\":false,\"pedantic\":true,\"headers\":true}\r\n";
 const CLOSED: &str = "<closed>";
@@ -58,7 +59,9 @@ async fn compare(cases: &[(&str, &str)], prefix: &str) {
             let hearing = heard(&server, &say, expected);
             match tokio::time::timeout(std::time::Duration::from_secs(2), hearing).await {
                 Ok(heard) if heard == *expected => {}
-                outcome => wrong.push(format!("{say:?}\n  wanted {expected:?}\n  heard {outcome:?}")),
+                outcome => wrong.push(format!(
+                    "{say:?}\n  wanted {expected:?}\n  heard {outcome:?}"
+                )),
             }
         }
         assert!(wrong.is_empty(), "{}: {}", server.url, wrong.join("\n"));
