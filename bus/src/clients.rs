@@ -2,5 +2,5 @@
 
 pub use crate::{
     kafka::{blocking, config as kafka_config, drop_elsewhere},
-    nats::{KEY_HEADER, credentials as nats_credentials},
+    nats::{KEY_HEADER, addresses as nats_addresses, credentials as nats_credentials},
 };

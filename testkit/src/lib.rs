@@ -6,10 +6,12 @@
 )]
 
 mod catalog;
+mod proxy;
 mod recommendations;
 mod server;
 
 pub use catalog::FakeCatalog;
+pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
 
 use std::time::{Duration, Instant};

@@ -179,6 +179,11 @@ impl Mapping {
         vec![self.topic.topic_subscription()]
     }
 
+    /// Whether a topic is one of the route's.
+    pub fn has_topic(&self, topic: &str) -> bool {
+        self.topic.captures(topic).is_some()
+    }
+
     /// A record of Kafka as a message of NATS.
     ///
     /// # Errors

@@ -49,6 +49,11 @@ impl KafkaRecord {
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
 
+    /// The partition with its cluster, as the ids of its records begin.
+    pub fn lane(cluster: &str, topic: &str, partition: i32) -> String {
+        format!("{MESSAGE_ID_PREFIX}{cluster}/{topic}/{partition}")
+    }
+
     /// The `Nats-Msg-Id` by which JetStream drops a second copy of this record. `cluster` is the id of the Kafka
     /// cluster. The time tells a record apart from the one that had its place before the topic was deleted and
     /// created again.
@@ -61,7 +66,7 @@ impl KafkaRecord {
             ..
         } = self;
         let time = timestamp_ms.unwrap_or(-1);
-        format!("{MESSAGE_ID_PREFIX}{cluster}/{topic}/{partition}/{offset}/{time}")
+        format!("{}/{offset}/{time}", Self::lane(cluster, topic, *partition))
     }
 }
 

@@ -72,6 +72,11 @@ impl RouteReport {
         }))
     }
 
+    /// The route's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// Messages were read.
     pub fn received(&self, messages: u64, bytes: u64) {
         let counters = &self.0.counters;

@@ -1,7 +1,7 @@
 //! A connection to NATS that reconnects by itself, and what it shows the server: credentials of the
 //! URL, or the token that the embedded broker keeps in the data folder.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{
     Auth, Client, ConnectErrorKind, ConnectOptions, ServerAddr,
@@ -48,12 +48,7 @@ impl Connection {
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
         let options = credentials(servers);
-        let servers: Vec<ServerAddr> = servers
-            .urls
-            .iter()
-            .cloned()
-            .map(|url| ServerAddr::from_url(url).map_err(unavailable))
-            .collect::<Result<_, _>>()?;
+        let servers = addresses(servers).map_err(unavailable)?;
         let (link, watched) = watch::channel(Link::default());
         let link = Arc::new(link);
         let condition = condition.clone();
@@ -174,6 +169,20 @@ impl Connection {
         })?;
         Ok(name)
     }
+}
+
+/// The servers as the client takes them.
+///
+/// # Errors
+///
+/// If one of the URLs is none that the client knows.
+pub fn addresses(servers: &NatsServers) -> io::Result<Vec<ServerAddr>> {
+    servers
+        .urls
+        .iter()
+        .cloned()
+        .map(ServerAddr::from_url)
+        .collect()
 }
 
 /// Options with what the client shows the servers; the client itself ignores what is in their URLs.

@@ -4,7 +4,7 @@ mod connection;
 mod consumer;
 mod publisher;
 
-pub use connection::credentials;
+pub use connection::{addresses, credentials};
 pub(super) use consumer::NatsSource;
 pub(super) use publisher::NatsPublisher;
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use testkit::eventually;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::proxy::Proxy;
+use testkit::Proxy;
 
 /// A bus to test against.
 pub(crate) struct Bus {

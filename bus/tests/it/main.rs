@@ -12,7 +12,6 @@ mod buses;
 mod cases;
 mod kafka_only;
 mod nats_only;
-mod proxy;
 mod scene;
 mod token;
 

@@ -128,11 +128,11 @@ where
 }
 
 /// Has an actor take all its messages through a handle, in the scope of the request for whose sake they are
-/// sent.
+/// sent. An actor with type parameters has them before it: `requested!([T: Send,] Worker<T>)`.
 #[macro_export]
 macro_rules! requested {
-    ($actor:ty) => {
-        impl<M> ::actix::Handler<$crate::supervision::Requested<M>> for $actor
+    ([$($parameters:tt)*] $actor:ty) => {
+        impl<$($parameters)* M> ::actix::Handler<$crate::supervision::Requested<M>> for $actor
         where
             M: ::actix::Message,
             Self: ::actix::Handler<M>,
@@ -147,6 +147,9 @@ macro_rules! requested {
                 requested.handle(|message| ::actix::Handler::<M>::handle(self, message, context))
             }
         }
+    };
+    ($actor:ty) => {
+        $crate::requested!([] $actor);
     };
 }
 

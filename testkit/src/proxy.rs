@@ -1,4 +1,4 @@
-//! A relay in front of a broker, so that the broker can be made unreachable.
+//! A proxy in front of a broker, so that the broker can be made unreachable.
 
 use std::{io, net::SocketAddr};
 
@@ -9,13 +9,19 @@ use tokio::{
 };
 
 /// A broker's address that can be made unreachable and reachable again, though the broker is not ours.
-pub(crate) struct Proxy {
+#[derive(Debug)]
+pub struct Proxy {
     address: SocketAddr,
     up: watch::Sender<bool>,
 }
 
 impl Proxy {
-    pub(crate) async fn to(target: String) -> io::Result<Self> {
+    /// Listens on loopback for whoever wants to reach `target`.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be had.
+    pub async fn to(target: String) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (up, is_up) = watch::channel(true);
@@ -23,32 +29,38 @@ impl Proxy {
         Ok(Self { address, up })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Cuts all connections, and takes no more.
-    pub(crate) fn down(&self) {
+    pub fn down(&self) {
         self.up.send_replace(false);
     }
 
-    pub(crate) fn up(&self) {
+    /// Passes on connections again.
+    pub fn up(&self) {
         self.up.send_replace(true);
     }
 }
 
 async fn serve(listener: TcpListener, is_up: watch::Receiver<bool>, target: String) {
-    let address = listener.local_addr().unwrap();
+    let Ok(address) = listener.local_addr() else {
+        return;
+    };
     let mut listener = Some(listener);
     let mut change = is_up.clone();
     loop {
         let listening = match listener.take() {
             Some(listening) => listening,
-            None => TcpListener::bind(address).await.unwrap(),
+            None => match TcpListener::bind(address).await {
+                Ok(listening) => listening,
+                Err(_) => return,
+            },
         };
         let accepting = async {
-            loop {
-                let (client, _) = listening.accept().await.unwrap();
+            while let Ok((client, _)) = listening.accept().await {
                 tokio::spawn(pass_on(client, target.clone(), is_up.clone()));
             }
         };

@@ -1,0 +1,144 @@
+//! What all clients of Kafka share here: a context that hears of rebalances, and settings.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Statistics, TopicPartitionList,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use tokio::sync::Notify;
+
+use super::super::{config::KafkaCluster, flow::Interruption};
+
+/// Settings of every client of `cluster`, with what the operator sets on top.
+pub(super) fn settings(cluster: &KafkaCluster, name: &str) -> ClientConfig {
+    let mut config = bus::clients::kafka_config(&cluster.brokers, name);
+    config.set("allow.auto.create.topics", "false");
+    for (name, value) in &cluster.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Makes a consumer that is a member of `group`, whose offsets are committed when they are stored.
+pub(super) fn member(
+    cluster: &KafkaCluster,
+    name: &str,
+    group: &str,
+) -> Result<Arc<StreamConsumer<Member>>, KafkaError> {
+    let mut config = settings(cluster, name);
+    config
+        .set("group.id", group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "500")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "range,roundrobin")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("statistics.interval.ms", "2000")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", "16384");
+    let consumer = StreamConsumer::from_config_and_context(&config, Member::default())?;
+    Ok(Arc::new(consumer))
+}
+
+/// Whether librdkafka recovers from an error by itself.
+pub(super) fn is_transient(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(BrokerTransportFailure | AllBrokersDown | Resolve | OperationTimedOut)
+    )
+}
+
+/// Runs what blocks where it may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, Interruption> {
+    let done = bus::clients::blocking(work).await;
+    done.map_err(Interruption::unavailable)?
+        .map_err(Interruption::unavailable)
+}
+
+/// Receives what librdkafka reports of a member of a group.
+pub(super) struct Member {
+    /// Counts the times that partitions were assigned or revoked.
+    pub(super) changes: AtomicU64,
+    pub(super) changed: Notify,
+    /// How many records wait in the partitions that are assigned; -1 as long as it is not known.
+    lag: AtomicI64,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self {
+            changes: AtomicU64::new(0),
+            changed: Notify::new(),
+            lag: AtomicI64::new(-1),
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// How many records wait, as of a few seconds ago.
+    pub(super) fn lag(&self) -> Option<u64> {
+        u64::try_from(self.lag.load(Ordering::Relaxed)).ok()
+    }
+}
+
+impl ClientContext for Member {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics
+            .topics
+            .values()
+            .flat_map(|topic| topic.partitions.values());
+        // Partitions of other members have no lag, -1.
+        let lags = partitions
+            .map(|partition| partition.consumer_lag)
+            .filter(|lag| *lag >= 0);
+        self.lag.store(lags.sum(), Ordering::Relaxed);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(_) = rebalance {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(_) = rebalance {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+/// The partitions that a member has; none after it was shut out of its group.
+pub(super) fn assignment(consumer: &StreamConsumer<Member>) -> TopicPartitionList {
+    consumer
+        .assignment()
+        .unwrap_or_else(|_| TopicPartitionList::new())
+}

@@ -1,0 +1,202 @@
+//! Which instance of a route that reads from NATS is the active one: the member of a consumer group that is given the
+//! only partition of a topic without records. The marks of the route are kept with that partition's offset, and a member
+//! that was shut out of the group cannot change them any more.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{CommitMode, Consumer, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        config::KafkaCluster,
+        flow::{Interruption, Marks},
+    },
+    client::{Member, assignment, blocking, is_transient, member, settings},
+    source::metadata,
+};
+
+/// The topic whose partition is leased. It stays empty.
+const TOPIC: &str = "marquee-relay-leases";
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a wait for the broker is at most before it is looked whether the lease is still held.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The lease of a route.
+pub(in super::super) struct Lease {
+    cluster: KafkaCluster,
+    name: String,
+    group: String,
+    held: Option<Held>,
+}
+
+/// A member that is, or wants to be, the active one.
+struct Held {
+    consumer: Arc<StreamConsumer<Member>>,
+    changes: u64,
+    polling: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.polling.abort();
+        bus::clients::drop_elsewhere(self.consumer.clone());
+    }
+}
+
+impl Lease {
+    pub(in super::super) fn new(cluster: KafkaCluster, name: &str, group: &str) -> Self {
+        Self {
+            cluster,
+            name: format!("{name}-lease"),
+            group: group.into(),
+            held: None,
+        }
+    }
+
+    /// Waits until this instance is the active one. Returns the marks that were kept last.
+    pub(in super::super) async fn acquire(&mut self) -> Result<Option<Marks>, Interruption> {
+        let acquired = self.acquired().await;
+        if let Err(Interruption::Unavailable(_)) = &acquired {
+            self.held = None;
+        }
+        acquired
+    }
+
+    async fn acquired(&mut self) -> Result<Option<Marks>, Interruption> {
+        if self.held.is_none() {
+            self.held = Some(self.join().await?);
+        }
+        let Some(held) = &mut self.held else {
+            return Err(Interruption::Rebalanced);
+        };
+        let member = held.consumer.context().clone();
+        loop {
+            if held.polling.is_finished() {
+                return Err(Interruption::unavailable("the lease cannot be had"));
+            }
+            held.changes = member.changes();
+            if assignment(&held.consumer).count() > 0 {
+                break;
+            }
+            timeout(POLL_INTERVAL, member.changed.notified()).await.ok();
+        }
+        let consumer = held.consumer.clone();
+        let read = move || consumer.committed_offsets(partition(0, "")?, ANSWER_DEADLINE);
+        let committed = blocking(read).await?;
+        let kept = committed
+            .elements()
+            .first()
+            .map(|e| e.metadata().to_owned());
+        Ok(kept.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    async fn join(&self) -> Result<Held, Interruption> {
+        create_topic(&self.cluster, &self.name).await?;
+        let consumer =
+            member(&self.cluster, &self.name, &self.group).map_err(Interruption::unavailable)?;
+        consumer
+            .subscribe(&[TOPIC])
+            .map_err(Interruption::unavailable)?;
+        let polled = consumer.clone();
+        let polling = tokio::spawn(async move {
+            loop {
+                if let Err(error) = polled.recv().await
+                    && !is_transient(&error)
+                {
+                    tracing::debug!(target: "librdkafka", %error, "a lease is given up: {error}");
+                    return;
+                }
+            }
+        });
+        Ok(Held {
+            consumer,
+            changes: 0,
+            polling,
+        })
+    }
+
+    /// Whether this instance is still the active one, as far as it knows.
+    pub(in super::super) fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            !held.polling.is_finished() && held.consumer.context().changes() == held.changes
+        })
+    }
+
+    /// A way to keep marks that outlives a call.
+    pub(in super::super) fn keeper(&self) -> Option<MarksKeeper> {
+        let consumer = self.held.as_ref()?.consumer.clone();
+        Some(MarksKeeper { consumer })
+    }
+
+    /// Gives the lease to another instance.
+    pub(in super::super) async fn give_up(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.polling.abort();
+            let consumer = held.consumer.clone();
+            drop(held);
+            bus::clients::blocking(move || drop(consumer)).await.ok();
+        }
+    }
+}
+
+/// Keeps the marks of a route for whichever instance is the active one next.
+#[derive(Clone)]
+pub(in super::super) struct MarksKeeper {
+    consumer: Arc<StreamConsumer<Member>>,
+}
+
+impl MarksKeeper {
+    /// Keeps `marks`; an instance that is not the active one any more is refused.
+    pub(in super::super) async fn keep(&self, marks: &Marks) -> Result<(), Interruption> {
+        let (consumer, marks) = (self.consumer.clone(), metadata(marks));
+        blocking(move || consumer.commit(&partition(0, &marks)?, CommitMode::Sync)).await
+    }
+}
+
+fn partition(offset: i64, metadata: &str) -> Result<TopicPartitionList, KafkaError> {
+    let mut offsets = TopicPartitionList::new();
+    let mut element = offsets.add_partition(TOPIC, 0);
+    element.set_offset(Offset::Offset(offset))?;
+    element.set_metadata(metadata);
+    Ok(offsets)
+}
+
+async fn create_topic(cluster: &KafkaCluster, name: &str) -> Result<(), Interruption> {
+    let client: AdminClient<DefaultClientContext> = settings(cluster, name)
+        .create()
+        .map_err(Interruption::unavailable)?;
+    let client = Arc::new(client);
+    let asked = client.clone();
+    let present = blocking(move || {
+        let metadata = asked.inner().fetch_metadata(Some(TOPIC), ANSWER_DEADLINE)?;
+        let mut topics = metadata.topics().iter();
+        Ok(topics.any(|topic| topic.error().is_none() && !topic.partitions().is_empty()))
+    });
+    if present.await? {
+        bus::clients::drop_elsewhere(client);
+        return Ok(());
+    }
+    let options = AdminOptions::new()
+        .request_timeout(Some(ANSWER_DEADLINE))
+        .operation_timeout(Some(ANSWER_DEADLINE));
+    let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(-1));
+    let created = client.create_topics([&topic], &options).await;
+    bus::clients::drop_elsewhere(client);
+    match created
+        .map_err(Interruption::unavailable)?
+        .into_iter()
+        .next()
+    {
+        Some(Err((topic, error))) if error != RDKafkaErrorCode::TopicAlreadyExists => Err(
+            Interruption::Unavailable(format!("the topic `{topic}` cannot be created: {error}")),
+        ),
+        _ => Ok(()),
+    }
+}

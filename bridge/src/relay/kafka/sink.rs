@@ -1,0 +1,223 @@
+//! Writes to topics by an idempotent producer.
+//!
+//! What librdkafka has it writes in order. A record that cannot be written for [`MESSAGE_TIMEOUT_MS`] ends the producer and
+//! all records behind it (`enable.gapless.guarantee`): none overtakes. The limit is shorter than a group takes to give the
+//! lease of a paused instance to another one, so that such an instance writes nothing when it wakes up.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer, PurgeConfig, future_producer::Delivery},
+};
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        config::KafkaCluster,
+        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, Sink, Written},
+        record::KafkaRecord,
+    },
+    client::{blocking, settings},
+    recall::{ID_HEADER, part, recall},
+};
+
+const MESSAGE_TIMEOUT_MS: &str = "5000";
+/// How long a batch may take.
+const WRITE_DEADLINE: Duration = Duration::from_secs(8);
+/// How long a broker may take to answer whether it is there.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Whether a topic is one that a route writes to.
+pub(in super::super) type IsTarget = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Writes the records of a route.
+pub(in super::super) struct KafkaSink {
+    cluster: KafkaCluster,
+    name: String,
+    is_target: IsTarget,
+    producer: Option<FutureProducer>,
+    marks: Arc<Mutex<Marks>>,
+}
+
+impl KafkaSink {
+    pub(in super::super) fn new(cluster: KafkaCluster, name: &str, is_target: IsTarget) -> Self {
+        Self {
+            cluster,
+            name: name.into(),
+            is_target,
+            producer: None,
+            marks: Arc::default(),
+        }
+    }
+
+    /// Ends the producer without writing what it has.
+    fn discard(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            bus::clients::drop_elsewhere(producer);
+        }
+    }
+}
+
+#[async_trait]
+impl Sink<KafkaRecord> for KafkaSink {
+    async fn prepare(&mut self) -> Result<(), Interruption> {
+        self.discard();
+        let mut config = settings(&self.cluster, &self.name);
+        config
+            .set("enable.idempotence", "true")
+            .set("enable.gapless.guarantee", "true")
+            .set("acks", "all")
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("queue.buffering.max.messages", "500000")
+            .set("queue.buffering.max.kbytes", "262144");
+        let producer: FutureProducer = config.create().map_err(Interruption::unavailable)?;
+        let asked = producer.clone();
+        let answered = blocking(move || {
+            // One that is not asked for is enough: all topics of a large cluster would be many.
+            asked
+                .client()
+                .fetch_metadata(Some("marquee-relay-leases"), ANSWER_DEADLINE)
+        });
+        answered.await?;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    async fn recall(&mut self, marks: Option<Marks>) -> Result<Recalled, Interruption> {
+        let (cluster, name) = (self.cluster.clone(), self.name.clone());
+        let is_target = self.is_target.clone();
+        let read = move || recall(&cluster, &name, |topic| is_target(topic), marks.as_ref());
+        let recalled = blocking(read).await?;
+        *lock(&self.marks) = recalled.marks.clone();
+        Ok(recalled)
+    }
+
+    fn write(
+        &mut self,
+        batch: Vec<Outgoing<KafkaRecord>>,
+    ) -> BoxFuture<'static, Result<Written, NotWritten>> {
+        let Some(producer) = &self.producer else {
+            let failed = NotWritten::by(Interruption::unavailable("Kafka is not connected"));
+            return Box::pin(async { Err(failed) });
+        };
+        let before = Arc::new(lock(&self.marks).clone());
+        let mut refused = Vec::new();
+        let mut failure = None;
+        let mut deliveries = Vec::with_capacity(batch.len());
+        for (index, output) in batch.iter().enumerate() {
+            match producer.send_result(record(output)) {
+                Ok(delivery) => deliveries.push((index, delivery)),
+                Err((error, _)) if is_refusal(&error) => refused.push((index, error.to_string())),
+                Err((error, _)) => {
+                    failure = Some(Interruption::unavailable(error));
+                    break;
+                }
+            }
+        }
+        let marks = self.marks.clone();
+        Box::pin(async move {
+            let waiting = async {
+                for (index, delivery) in deliveries {
+                    match delivery.await {
+                        Ok(Ok(Delivery {
+                            partition, offset, ..
+                        })) => {
+                            let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
+                            let end = u64::try_from(offset + 1).unwrap_or_default();
+                            lock(&marks).advance(&part(topic, partition), end);
+                        }
+                        Ok(Err((error, _))) if is_refusal(&error) => {
+                            refused.push((index, error.to_string()));
+                        }
+                        Ok(Err((error, _))) => {
+                            failure.get_or_insert(Interruption::unavailable(error));
+                        }
+                        Err(_) => {
+                            failure.get_or_insert(Interruption::unavailable("the producer ended"));
+                        }
+                    }
+                }
+            };
+            if timeout(WRITE_DEADLINE, waiting).await.is_err() {
+                failure = Some(Interruption::unavailable("Kafka does not answer in time"));
+            }
+            match failure {
+                None => Ok(Written {
+                    refused,
+                    before,
+                    marks: Arc::new(lock(&marks).clone()),
+                }),
+                Some(interruption) => Err(NotWritten {
+                    refused,
+                    interruption,
+                }),
+            }
+        })
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+fn lock(marks: &Mutex<Marks>) -> std::sync::MutexGuard<'_, Marks> {
+    marks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the broker will never take this record, whatever becomes of others.
+fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        InvalidMessage, InvalidMessageSize, InvalidRecord, InvalidTimestamp, InvalidTopic,
+        MessageSizeTooLarge,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            MessageSizeTooLarge
+                | InvalidMessage
+                | InvalidMessageSize
+                | InvalidRecord
+                | InvalidTimestamp
+                | InvalidTopic
+        )
+    )
+}
+
+fn record(output: &Outgoing<KafkaRecord>) -> FutureRecord<'_, [u8], [u8]> {
+    let record = &output.record;
+    let headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1);
+    let headers = record
+        .headers
+        .iter()
+        .fold(headers, |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: value.as_deref(),
+            })
+        });
+    let headers = headers.insert(Header {
+        key: ID_HEADER,
+        value: Some(&output.id),
+    });
+    FutureRecord {
+        topic: &record.topic,
+        partition: None,
+        payload: record.value.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: record.timestamp_ms,
+        headers: Some(headers),
+    }
+}

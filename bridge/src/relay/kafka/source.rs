@@ -1,0 +1,361 @@
+//! Reads topics as a member of a consumer group.
+//!
+//! A session has the partitions that the member is given; whenever they change, another session begins. An offset is
+//! committed together with the marks of the output, so that whoever has the partition next knows where to look for what
+//! was written and not committed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
+};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    super::{
+        config::KafkaCluster,
+        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source},
+        record::KafkaRecord,
+    },
+    client::{Member, assignment, blocking, is_transient, member},
+};
+
+/// The most records and bytes of a batch.
+const MAX_RECORDS: usize = 500;
+const MAX_BYTES: usize = 1 << 20;
+/// How long the broker may take to tell which offsets are committed.
+const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
+/// Without a connection for so long the session ends.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// More metadata a broker does not take with an offset.
+pub(super) const MAX_METADATA: usize = 4_000;
+
+/// Reads the topics of a route.
+pub(in super::super) struct KafkaSource {
+    cluster: KafkaCluster,
+    name: String,
+    group: String,
+    topics: Vec<String>,
+    consumer: Option<Arc<StreamConsumer<Member>>>,
+    /// The number of changes of the assignment when the session began.
+    changes: u64,
+    /// Records that arrived while the session was being prepared.
+    stash: Vec<KafkaRecord>,
+}
+
+impl KafkaSource {
+    pub(in super::super) fn new(
+        cluster: KafkaCluster,
+        name: &str,
+        group: &str,
+        topics: Vec<String>,
+    ) -> Self {
+        Self {
+            cluster,
+            name: name.into(),
+            group: group.into(),
+            topics,
+            consumer: None,
+            changes: 0,
+            stash: Vec::new(),
+        }
+    }
+
+    /// Waits until the member has partitions.
+    async fn assigned(&mut self) -> Result<Arc<StreamConsumer<Member>>, Interruption> {
+        let consumer = match &self.consumer {
+            Some(consumer) => consumer.clone(),
+            None => {
+                let consumer = member(&self.cluster, &self.name, &self.group)
+                    .map_err(Interruption::unavailable)?;
+                let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
+                consumer
+                    .subscribe(&topics)
+                    .map_err(Interruption::unavailable)?;
+                self.consumer.insert(consumer).clone()
+            }
+        };
+        let mut failing_since = None;
+        loop {
+            self.changes = consumer.context().changes();
+            if assignment(&consumer).count() > 0 {
+                return Ok(consumer);
+            }
+            self.receive(&consumer, &mut failing_since, Duration::from_millis(200))
+                .await?;
+        }
+    }
+
+    /// Waits for a record for at most `patience`.
+    async fn receive(
+        &mut self,
+        consumer: &StreamConsumer<Member>,
+        failing_since: &mut Option<Instant>,
+        patience: Duration,
+    ) -> Result<(), Interruption> {
+        match timeout(patience, consumer.recv()).await {
+            Ok(Ok(message)) => {
+                *failing_since = None;
+                self.stash.push(record(&message));
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                let since = *failing_since.get_or_insert_with(Instant::now);
+                check(error, since.elapsed() > PATIENCE)
+            }
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether the session can go on after an error.
+fn check(error: KafkaError, is_too_long: bool) -> Result<(), Interruption> {
+    tracing::debug!(target: "librdkafka", %error, "a consumer reports: {error}");
+    if is_transient(&error) && !is_too_long {
+        return Ok(());
+    }
+    Err(match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            Interruption::Unavailable("there is no such topic yet".into())
+        }
+        _ => Interruption::unavailable(error),
+    })
+}
+
+#[async_trait]
+impl Source<KafkaRecord> for KafkaSource {
+    async fn open(&mut self) -> Result<Opened, Interruption> {
+        let assigned = self.assigned().await;
+        let consumer = self.or_discard(assigned)?;
+        let mine = assignment(&consumer);
+        let asked = consumer.clone();
+        let rewind = move || {
+            let committed = asked.committed_offsets(mine, OFFSETS_DEADLINE)?;
+            let mut begin = TopicPartitionList::new();
+            for element in committed.elements() {
+                let offset = match element.offset() {
+                    Offset::Offset(offset) => Offset::Offset(offset),
+                    _ => Offset::Beginning,
+                };
+                begin.add_partition_offset(element.topic(), element.partition(), offset)?;
+            }
+            // What the session before has read and not acknowledged is read again.
+            asked.seek_partitions(begin, OFFSETS_DEADLINE)?;
+            Ok(committed)
+        };
+        let committed = self.or_discard(blocking(rewind).await)?;
+        self.stash.clear();
+        let mut opened = Opened::default();
+        for element in committed.elements() {
+            let lane = KafkaRecord::lane(&self.cluster.id, element.topic(), element.partition());
+            let Offset::Offset(offset) = element.offset() else {
+                opened.begins.insert(lane, 0);
+                continue;
+            };
+            let begin = u64::try_from(offset).unwrap_or_default();
+            opened.begins.insert(lane, begin);
+            // Another program may have committed here: without marks nothing can be looked for.
+            let Ok(marks) = serde_json::from_str::<Marks>(element.metadata()) else {
+                continue;
+            };
+            opened
+                .kept
+                .get_or_insert_with(|| marks.clone())
+                .lower(&marks);
+        }
+        Ok(opened)
+    }
+
+    async fn keep(&mut self, marks: &Marks) -> Result<(), Interruption> {
+        let Some(consumer) = self.consumer.clone() else {
+            return Err(Interruption::Rebalanced);
+        };
+        let mine = assignment(&consumer);
+        let marks = metadata(marks);
+        let commit = move || {
+            let committed = consumer.committed_offsets(mine, OFFSETS_DEADLINE)?;
+            let mut offsets = TopicPartitionList::new();
+            for element in committed.elements() {
+                // The oldest record is where a group begins that has committed nothing.
+                let offset = match element.offset() {
+                    Offset::Offset(offset) => offset,
+                    _ => {
+                        let (topic, partition) = (element.topic(), element.partition());
+                        consumer
+                            .fetch_watermarks(topic, partition, OFFSETS_DEADLINE)?
+                            .0
+                    }
+                };
+                add(
+                    &mut offsets,
+                    element.topic(),
+                    element.partition(),
+                    offset,
+                    &marks,
+                )?;
+            }
+            consumer.commit(&offsets, CommitMode::Sync)
+        };
+        let committed = blocking(commit).await;
+        self.or_discard(committed)
+    }
+
+    async fn fetch(&mut self) -> Result<Fetched<KafkaRecord>, Interruption> {
+        let fetched = self.next().await;
+        self.or_discard(fetched)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.consumer.as_ref()?.context().lag()
+    }
+
+    /// The member stays in its group: leaving it would only have the partitions shared out again.
+    async fn rewind(&mut self) {
+        self.stash.clear();
+    }
+
+    async fn close(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            // Leaving the group commits what is stored.
+            bus::clients::blocking(move || drop(consumer)).await.ok();
+        }
+    }
+}
+
+impl KafkaSource {
+    async fn next(&mut self) -> Result<Fetched<KafkaRecord>, Interruption> {
+        let Some(consumer) = self.consumer.clone() else {
+            return Err(Interruption::Rebalanced);
+        };
+        let mut failing_since = None;
+        while self.stash.is_empty() {
+            self.receive(&consumer, &mut failing_since, Duration::from_secs(1))
+                .await?;
+            if consumer.context().changes() != self.changes {
+                return Err(Interruption::Rebalanced);
+            }
+        }
+        let mut bytes: usize = self.stash.iter().map(KafkaRecord::size).sum();
+        while self.stash.len() < MAX_RECORDS && bytes < MAX_BYTES {
+            match consumer.recv().now_or_never() {
+                Some(Ok(message)) => {
+                    let record = record(&message);
+                    bytes += record.size();
+                    self.stash.push(record);
+                }
+                Some(Err(error)) => check(error, false)?,
+                None => break,
+            }
+        }
+        if consumer.context().changes() != self.changes {
+            return Err(Interruption::Rebalanced);
+        }
+        let records = std::mem::take(&mut self.stash);
+        let mut reached = HashMap::new();
+        for record in &records {
+            reached.insert((record.topic.clone(), record.partition), record.offset + 1);
+        }
+        let incoming = |record: KafkaRecord| Incoming {
+            id: record.message_id(&self.cluster.id),
+            record,
+        };
+        Ok(Fetched {
+            records: records.into_iter().map(incoming).collect(),
+            receipt: Box::new(Offsets { consumer, reached }),
+        })
+    }
+
+    /// Ends the client after an error: librdkafka recovers from little by itself.
+    fn or_discard<T>(&mut self, done: Result<T, Interruption>) -> Result<T, Interruption> {
+        if let Err(Interruption::Unavailable(_)) = &done {
+            self.stash.clear();
+            if let Some(consumer) = self.consumer.take() {
+                bus::clients::drop_elsewhere(consumer);
+            }
+        }
+        done
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            bus::clients::drop_elsewhere(consumer);
+        }
+    }
+}
+
+/// The offsets behind a batch.
+struct Offsets {
+    consumer: Arc<StreamConsumer<Member>>,
+    reached: HashMap<(String, i32), i64>,
+}
+
+#[async_trait]
+impl Receipt for Offsets {
+    async fn acknowledge(self: Box<Self>, marks: &Marks) {
+        let marks = metadata(marks);
+        let mut offsets = TopicPartitionList::new();
+        let mut stored = Ok(());
+        for ((topic, partition), offset) in &self.reached {
+            stored = stored.and_then(|()| add(&mut offsets, topic, *partition, *offset, &marks));
+        }
+        let stored = stored.and_then(|()| self.consumer.store_offsets(&offsets));
+        if let Err(error) = stored {
+            // The partition is revoked: its next owner reads the records again.
+            tracing::debug!(target: "librdkafka", %error, "an offset is not stored: {error}");
+        }
+    }
+}
+
+fn add(
+    offsets: &mut TopicPartitionList,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    metadata: &str,
+) -> Result<(), KafkaError> {
+    let mut element = offsets.add_partition(topic, partition);
+    element.set_offset(Offset::Offset(offset))?;
+    element.set_metadata(metadata);
+    Ok(())
+}
+
+/// Marks as they are kept with an offset; none if they are too many.
+pub(super) fn metadata(marks: &Marks) -> String {
+    let text = serde_json::to_string(marks).unwrap_or_default();
+    if text.len() > MAX_METADATA {
+        tracing::debug!(
+            bytes = text.len(),
+            "the marks of a route are too many to be kept"
+        );
+        return String::new();
+    }
+    text
+}
+
+fn record(message: &BorrowedMessage<'_>) -> KafkaRecord {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    KafkaRecord {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: message.payload().map(Bytes::copy_from_slice),
+        headers: headers
+            .map(|header| {
+                (
+                    header.key.to_owned(),
+                    header.value.map(Bytes::copy_from_slice),
+                )
+            })
+            .collect(),
+        timestamp_ms: message.timestamp().to_millis(),
+    }
+}

@@ -1,0 +1,413 @@
+//! Publishes to JetStream. One subscription receives the confirmations of all publications, and a task a session keeps
+//! those of one key apart: of each key one publication is on its way.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use async_trait::async_trait;
+use futures::{StreamExt, future::BoxFuture};
+use serde::Deserialize;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{
+        config::NatsCluster,
+        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, Sink, Written},
+        mapping::MESSAGE_ID_HEADER,
+        record::NatsRecord,
+        window::KeyedWindow,
+    },
+    connection::Connection,
+    recall::recall,
+};
+
+/// How long a publication may wait for its confirmation.
+const CONFIRM_DEADLINE: Duration = Duration::from_secs(6);
+/// How many publications may be on their way at a time.
+const MAX_ON_THEIR_WAY: usize = 4_096;
+/// How many batches may wait for the session's task.
+const MAX_BATCHES: usize = 4_096;
+/// The error of a stream that takes no message of that size, however often it is sent.
+const MESSAGE_TOO_LARGE: u64 = 10_054;
+
+/// Publishes the messages of a route.
+pub(in super::super) struct NatsSink {
+    cluster: NatsCluster,
+    name: String,
+    /// The subjects that are published to, with wildcards.
+    subject: String,
+    session: Option<Session>,
+}
+
+struct Session {
+    connection: Connection,
+    batches: mpsc::Sender<Batch>,
+    marks: Arc<Mutex<Marks>>,
+    over: CancellationToken,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
+struct Batch {
+    outputs: Vec<Outgoing<NatsRecord>>,
+    before: Arc<Marks>,
+    reply: oneshot::Sender<Result<Written, NotWritten>>,
+}
+
+impl NatsSink {
+    pub(in super::super) fn new(cluster: NatsCluster, name: &str, subject: &str) -> Self {
+        Self {
+            cluster,
+            name: name.into(),
+            subject: subject.into(),
+            session: None,
+        }
+    }
+}
+
+#[async_trait]
+impl Sink<NatsRecord> for NatsSink {
+    async fn prepare(&mut self) -> Result<(), Interruption> {
+        self.session = None;
+        let connection = Connection::open(&self.cluster, &self.name).await?;
+        let (batches, received) = mpsc::channel(MAX_BATCHES);
+        let marks = Arc::<Mutex<Marks>>::default();
+        let over = CancellationToken::new();
+        let inbox = connection.client.new_inbox();
+        let confirmations = connection.client.subscribe(format!("{inbox}.*"));
+        let confirmations = confirmations.await.map_err(Interruption::unavailable)?;
+        let publishing = Publishing {
+            connection: connection.clone(),
+            inbox,
+            marks: marks.clone(),
+            batches: HashMap::new(),
+            next_batch: 0,
+            window: KeyedWindow::new(),
+            on_their_way: HashMap::new(),
+            ready: VecDeque::new(),
+            next: 0,
+        };
+        let stopped = over.clone();
+        tokio::spawn(async move {
+            let run = publishing.run(received, confirmations);
+            stopped.run_until_cancelled(run).await;
+        });
+        self.session = Some(Session {
+            connection,
+            batches,
+            marks,
+            over,
+        });
+        Ok(())
+    }
+
+    async fn recall(&mut self, marks: Option<Marks>) -> Result<Recalled, Interruption> {
+        let Some(session) = &self.session else {
+            return Err(Interruption::unavailable("NATS is not connected"));
+        };
+        let recalled = recall(&session.connection, &self.subject, marks.as_ref()).await?;
+        *lock(&session.marks) = recalled.marks.clone();
+        Ok(recalled)
+    }
+
+    fn write(
+        &mut self,
+        outputs: Vec<Outgoing<NatsRecord>>,
+    ) -> BoxFuture<'static, Result<Written, NotWritten>> {
+        let failed = |reason: &str| NotWritten::by(Interruption::unavailable(reason));
+        let Some(session) = &self.session else {
+            let failed = failed("NATS is not connected");
+            return Box::pin(async { Err(failed) });
+        };
+        let (reply, written) = oneshot::channel();
+        let batch = Batch {
+            outputs,
+            before: Arc::new(lock(&session.marks).clone()),
+            reply,
+        };
+        let sent = session.batches.try_send(batch);
+        Box::pin(async move {
+            if sent.is_err() {
+                return Err(failed("the session with NATS is over"));
+            }
+            let over = |_| Err(failed("the session with NATS is over"));
+            written.await.unwrap_or_else(over)
+        })
+    }
+}
+
+fn lock(marks: &Mutex<Marks>) -> std::sync::MutexGuard<'_, Marks> {
+    marks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A batch of which something is on its way.
+struct Unconfirmed {
+    left: usize,
+    refused: Vec<(usize, String)>,
+    before: Arc<Marks>,
+    reply: oneshot::Sender<Result<Written, NotWritten>>,
+}
+
+/// An output in its batch.
+struct Publication {
+    batch: u64,
+    index: usize,
+    output: Outgoing<NatsRecord>,
+}
+
+/// What is kept of a publication that is on its way.
+struct OnItsWay {
+    batch: u64,
+    index: usize,
+    order: Option<u64>,
+    since: Instant,
+}
+
+/// The task of a session.
+struct Publishing {
+    connection: Connection,
+    inbox: String,
+    marks: Arc<Mutex<Marks>>,
+    batches: HashMap<u64, Unconfirmed>,
+    next_batch: u64,
+    window: KeyedWindow<Publication>,
+    on_their_way: HashMap<u64, OnItsWay>,
+    /// What may be published now.
+    ready: VecDeque<Publication>,
+    next: u64,
+}
+
+/// What a server says of a publication.
+#[derive(Deserialize)]
+struct Confirmation {
+    stream: Option<String>,
+    seq: Option<u64>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct ApiError {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+impl Publishing {
+    async fn run(
+        mut self,
+        mut received: mpsc::Receiver<Batch>,
+        mut confirmations: async_nats::Subscriber,
+    ) {
+        let mut ticks = interval(CONFIRM_DEADLINE / 6);
+        let connection = self.connection.clone();
+        let lost = connection.lost();
+        tokio::pin!(lost);
+        let interruption = loop {
+            let has_room = self.on_their_way.len() < MAX_ON_THEIR_WAY;
+            let done = tokio::select! {
+                Some(batch) = received.recv(), if has_room => self.begin(batch).await,
+                Some(confirmation) = confirmations.next() => self.confirm(&confirmation).await,
+                _ = ticks.tick() => self.check_deadline(),
+                interruption = &mut lost => Err(interruption),
+                else => return,
+            };
+            if let Err(interruption) = done {
+                break interruption;
+            }
+        };
+        for batch in std::mem::take(&mut self.batches).into_values() {
+            let failed = NotWritten {
+                refused: batch.refused,
+                interruption: interruption.clone(),
+            };
+            batch.reply.send(Err(failed)).ok();
+        }
+    }
+
+    async fn begin(&mut self, batch: Batch) -> Result<(), Interruption> {
+        let number = self.next_batch;
+        self.next_batch += 1;
+        let unconfirmed = Unconfirmed {
+            left: batch.outputs.len(),
+            refused: Vec::new(),
+            before: batch.before,
+            reply: batch.reply,
+        };
+        self.batches.insert(number, unconfirmed);
+        if batch.outputs.is_empty() {
+            self.settle(number);
+        }
+        for (index, output) in batch.outputs.into_iter().enumerate() {
+            let order = output.order;
+            let publication = Publication {
+                batch: number,
+                index,
+                output,
+            };
+            self.ready.extend(self.window.enter(order, publication));
+        }
+        self.publish_ready().await
+    }
+
+    async fn publish_ready(&mut self) -> Result<(), Interruption> {
+        while let Some(publication) = self.ready.pop_front() {
+            let Publication {
+                batch,
+                index,
+                output,
+            } = publication;
+            let size = output.record.size() + output.record.subject.len();
+            let headers = headers(&output);
+            let too_large = size > self.connection.client.max_payload();
+            let headers = match headers {
+                Ok(headers) if !too_large => headers,
+                unfit => {
+                    let reason = match unfit {
+                        Err(reason) => reason,
+                        Ok(_) => format!("its {size} bytes are more than the server takes"),
+                    };
+                    self.done(batch, index, output.order, Some(reason));
+                    continue;
+                }
+            };
+            let number = self.next;
+            self.next += 1;
+            let on_its_way = OnItsWay {
+                batch,
+                index,
+                order: output.order,
+                since: Instant::now(),
+            };
+            self.on_their_way.insert(number, on_its_way);
+            let published = self.connection.client.publish_with_reply_and_headers(
+                output.record.subject,
+                format!("{}.{number}", self.inbox),
+                headers,
+                output.record.payload,
+            );
+            published.await.map_err(Interruption::unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn confirm(&mut self, message: &async_nats::Message) -> Result<(), Interruption> {
+        let number = message.subject.rsplit('.').next();
+        let number: Option<u64> = number.and_then(|number| number.parse().ok());
+        let Some(publication) = number.and_then(|number| self.on_their_way.remove(&number)) else {
+            return Ok(());
+        };
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            let reason = "no stream of NATS has the subject that is published to";
+            return Err(Interruption::unavailable(reason));
+        }
+        let confirmation = serde_json::from_slice::<Confirmation>(&message.payload);
+        let confirmation = confirmation.map_err(|error| {
+            Interruption::Unavailable(format!("NATS confirms by something unknown: {error}"))
+        })?;
+        let OnItsWay {
+            batch,
+            index,
+            order,
+            ..
+        } = publication;
+        match confirmation {
+            Confirmation {
+                error:
+                    Some(ApiError {
+                        err_code: MESSAGE_TOO_LARGE,
+                        description,
+                    }),
+                ..
+            } => self.done(batch, index, order, Some(description)),
+            Confirmation {
+                error: Some(error), ..
+            } => return Err(Interruption::Unavailable(error.description)),
+            Confirmation {
+                stream: Some(stream),
+                seq: Some(sequence),
+                ..
+            } => {
+                lock(&self.marks).advance(&stream, sequence);
+                self.done(batch, index, order, None);
+            }
+            _ => {
+                return Err(Interruption::unavailable(
+                    "NATS confirms without a sequence",
+                ));
+            }
+        }
+        self.publish_ready().await
+    }
+
+    /// A publication is confirmed, or refused for ever.
+    fn done(&mut self, batch: u64, index: usize, order: Option<u64>, refusal: Option<String>) {
+        self.ready.extend(self.window.confirm(order));
+        let Some(unconfirmed) = self.batches.get_mut(&batch) else {
+            return;
+        };
+        unconfirmed.left -= 1;
+        unconfirmed
+            .refused
+            .extend(refusal.map(|reason| (index, reason)));
+        if unconfirmed.left == 0 {
+            self.settle(batch);
+        }
+    }
+
+    /// All of a batch is confirmed or refused.
+    fn settle(&mut self, batch: u64) {
+        let Some(batch) = self.batches.remove(&batch) else {
+            return;
+        };
+        let written = Written {
+            refused: batch.refused,
+            before: batch.before,
+            marks: Arc::new(lock(&self.marks).clone()),
+        };
+        batch.reply.send(Ok(written)).ok();
+    }
+
+    fn check_deadline(&self) -> Result<(), Interruption> {
+        let oldest = self.on_their_way.values().map(|p| p.since).min();
+        match oldest {
+            Some(since) if since.elapsed() > CONFIRM_DEADLINE => Err(Interruption::unavailable(
+                "NATS does not confirm a publication in time",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn headers(output: &Outgoing<NatsRecord>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let mut append = |name: &str, value: &str| {
+        let parsed = HeaderName::from_str(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let (parsed_name, parsed_value) =
+            parsed.ok_or_else(|| format!("its header `{name}` is none"))?;
+        headers.append(parsed_name, parsed_value);
+        Ok::<_, String>(())
+    };
+    append(MESSAGE_ID_HEADER, &output.id)?;
+    for (name, value) in &output.record.headers {
+        if !name.eq_ignore_ascii_case(MESSAGE_ID_HEADER) {
+            append(name, value)?;
+        }
+    }
+    Ok(headers)
+}

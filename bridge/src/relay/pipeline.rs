@@ -1,0 +1,308 @@
+//! The actor between the ends of a route: it maps inputs to outputs in their order, leaves out what the sink has
+//! already, and moves what can never be written to the dead letters.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use runtime::{ChildGuard, Handle};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    direction::{Flow, Mapped},
+    flow::{Incoming, Interruption, Marks, NotWritten, Written, lane},
+    mapping::Mapping,
+    report::RouteReport,
+    sink_actor::{ASK_DEADLINE, Outcome, SinkActor, Write, WriteAlone},
+};
+
+/// How long the sink may take for a batch; longer than it gives itself.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// How many inputs are remembered that are done although their session failed.
+const MAX_DEAD: usize = 10_000;
+
+/// Begins a session in which the outputs of some inputs are written already.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Begin {
+    pub(super) session: u64,
+    pub(super) written: HashSet<String>,
+    /// The last position of each lane that is among them.
+    pub(super) unacknowledged: HashMap<String, u64>,
+}
+
+/// Inputs, the `number`th batch of their session, counted from 0.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Received<I: Send + 'static> {
+    pub(super) session: u64,
+    pub(super) number: u64,
+    pub(super) inputs: Vec<Incoming<I>>,
+    /// Is dropped if the actor fails.
+    pub(super) reply: oneshot::Sender<Result<Passed, Interruption>>,
+}
+
+/// All inputs of a batch are durable at the other end, among the dead letters, or to be left out.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// Whether later inputs are written already: the marks have to stay where they are.
+    pub(super) is_behind: bool,
+    /// A mark before all outputs of the batch and of later ones.
+    pub(super) before: Arc<Marks>,
+    /// How far the output is written.
+    pub(super) marks: Arc<Marks>,
+}
+
+/// Where inputs go that can never be written.
+pub(super) struct DeadLetters<F: Flow> {
+    pub(super) writer: Handle<SinkActor<F::Input>>,
+    /// The topic or subject.
+    pub(super) place: String,
+}
+
+impl<F: Flow> Clone for DeadLetters<F> {
+    fn clone(&self) -> Self {
+        Self {
+            writer: self.writer.clone(),
+            place: self.place.clone(),
+        }
+    }
+}
+
+/// The actor.
+pub(super) struct Pipeline<F: Flow> {
+    mapping: Arc<Mapping>,
+    sink: Handle<SinkActor<F::Output>>,
+    dead_letters: DeadLetters<F>,
+    report: RouteReport,
+    session: Option<(u64, u64)>,
+    /// Inputs of this session whose outputs are written already.
+    written: HashSet<String>,
+    /// The last position of each lane of which they are.
+    unacknowledged: HashMap<String, u64>,
+    /// Inputs that became dead letters in sessions that failed.
+    dead: HashSet<String>,
+    guard: ChildGuard,
+}
+
+runtime::requested!([F: Flow,] Pipeline<F>);
+
+impl<F: Flow> Pipeline<F> {
+    pub(super) fn new(
+        mapping: Arc<Mapping>,
+        sink: Handle<SinkActor<F::Output>>,
+        dead_letters: DeadLetters<F>,
+        report: RouteReport,
+        guard: ChildGuard,
+    ) -> Self {
+        Self {
+            mapping,
+            sink,
+            dead_letters,
+            report,
+            session: None,
+            written: HashSet::new(),
+            unacknowledged: HashMap::new(),
+            dead: HashSet::new(),
+            guard,
+        }
+    }
+
+    /// Maps `inputs`. Returns the outputs, the index of the input of each, and the inputs that cannot be mapped.
+    fn map(&mut self, inputs: &[Incoming<F::Input>]) -> MappedBatch<F> {
+        let mut batch = MappedBatch {
+            outputs: Vec::with_capacity(inputs.len()),
+            origins: Vec::with_capacity(inputs.len()),
+            poison: Vec::new(),
+        };
+        for (index, input) in inputs.iter().enumerate() {
+            if !self.unacknowledged.is_empty()
+                && let Some((lane, position)) = lane(&input.id)
+                && self
+                    .unacknowledged
+                    .get(lane)
+                    .is_some_and(|last| position >= *last)
+            {
+                self.unacknowledged.remove(lane);
+            }
+            if self.written.remove(&input.id) {
+                // It was delivered before a crash, or before a confirmation was lost.
+
+                continue;
+            }
+            if self.dead.contains(&input.id) {
+                continue;
+            }
+            match F::map(&self.mapping, input) {
+                Ok(Mapped::Output(output)) => {
+                    batch.outputs.push(output);
+                    batch.origins.push(index);
+                }
+                Ok(Mapped::Loop) => self.report.skipped(1),
+                Err(reason) => batch.poison.push((index, reason)),
+            }
+        }
+        batch
+    }
+}
+
+struct MappedBatch<F: Flow> {
+    outputs: Vec<super::flow::Outgoing<F::Output>>,
+    origins: Vec<usize>,
+    poison: Vec<(usize, String)>,
+}
+
+impl<F: Flow> Actor for Pipeline<F> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        self.guard.ready();
+    }
+}
+
+impl<F: Flow> Handler<Begin> for Pipeline<F> {
+    type Result = ();
+
+    fn handle(&mut self, begin: Begin, _: &mut Self::Context) {
+        self.session = Some((begin.session, 0));
+        self.written = begin.written;
+        self.unacknowledged = begin.unacknowledged;
+    }
+}
+
+impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
+    type Result = ();
+
+    fn handle(&mut self, received: Received<F::Input>, context: &mut Self::Context) {
+        let Received {
+            session,
+            number,
+            inputs,
+            reply,
+        } = received;
+        if self.session != Some((session, number)) {
+            let over = Interruption::Unavailable("the session is over".into());
+            reply.send(Err(over)).ok();
+            return;
+        }
+        self.session = Some((session, number + 1));
+        let MappedBatch {
+            outputs,
+            origins,
+            mut poison,
+        } = self.map(&inputs);
+        let is_behind = !self.unacknowledged.is_empty();
+        let (written, confirmation) = oneshot::channel();
+        let write = Write {
+            session,
+            number,
+            batch: outputs,
+            reply: written,
+        };
+        // The sink sees batches in the order of this mailbox.
+        let told = self.sink.tell(write);
+        let dead_letters = self.dead_letters.clone();
+        let confirmed = async move {
+            let outcome = match told {
+                Ok(()) => confirmed(confirmation).await,
+                Err(error) => Err(NotWritten::by(Interruption::unavailable(error))),
+            };
+            let (refused, outcome) = match outcome {
+                Ok(Written {
+                    refused,
+                    before,
+                    marks,
+                }) => (
+                    refused,
+                    Ok(Passed {
+                        is_behind,
+                        before,
+                        marks,
+                    }),
+                ),
+                Err(NotWritten {
+                    refused,
+                    interruption,
+                }) => (refused, Err(interruption)),
+            };
+            let refused = refused.into_iter();
+            poison
+                .extend(refused.filter_map(|(index, reason)| Some((*origins.get(index)?, reason))));
+            let buried = bury::<F>(&dead_letters, inputs, poison).await;
+            (buried, outcome)
+        };
+        context.spawn(
+            confirmed
+                .into_actor(self)
+                .map(move |(buried, outcome), actor, _| {
+                    let outcome = match buried {
+                        Ok(buried) => {
+                            for _ in &buried {
+                                actor.report.dead_letter();
+                            }
+                            if outcome.is_err() && actor.dead.len() + buried.len() <= MAX_DEAD {
+                                // They come again with the others of the batch.
+                                actor.dead.extend(buried);
+                            }
+                            outcome
+                        }
+                        Err(interruption) => Err(interruption),
+                    };
+                    reply.send(outcome).ok();
+                }),
+        );
+    }
+}
+
+async fn confirmed(confirmation: oneshot::Receiver<Outcome>) -> Outcome {
+    let failed = |reason: &str| Err(NotWritten::by(Interruption::Unavailable(reason.into())));
+    match timeout(WRITE_DEADLINE, confirmation).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => failed("the sink is being restarted"),
+        Err(_) => failed("the sink does not confirm in time"),
+    }
+}
+
+/// Moves inputs to the dead letters, each with its reason. Returns their ids when they are durable there.
+async fn bury<F: Flow>(
+    dead_letters: &DeadLetters<F>,
+    inputs: Vec<Incoming<F::Input>>,
+    poison: Vec<(usize, String)>,
+) -> Result<Vec<String>, Interruption> {
+    if poison.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids = Vec::with_capacity(poison.len());
+    let mut batch = Vec::with_capacity(poison.len());
+    for (index, reason) in poison {
+        let Some(input) = inputs.get(index) else {
+            continue;
+        };
+        tracing::warn!(
+            input = input.id,
+            reason,
+            "`{}` becomes a dead letter: {reason}",
+            input.id
+        );
+        ids.push(input.id.clone());
+        batch.push(F::dead_letter(input, &dead_letters.place, &reason));
+    }
+    let outcome = dead_letters
+        .writer
+        .ask(WriteAlone { batch }, ASK_DEADLINE)
+        .await;
+    match outcome.map_err(Interruption::unavailable)? {
+        Ok(Written { refused, .. }) => match refused.into_iter().next() {
+            None => Ok(ids),
+            Some((_, reason)) => Err(Interruption::Unavailable(format!(
+                "a dead letter is refused: {reason}"
+            ))),
+        },
+        Err(NotWritten { interruption, .. }) => Err(Interruption::Unavailable(format!(
+            "dead letters cannot be written: {interruption}"
+        ))),
+    }
+}

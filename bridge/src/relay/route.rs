@@ -1,0 +1,148 @@
+//! A route: a source, a pipeline and a sink, with a second sink for dead letters; each is a supervised actor.
+
+use std::sync::Arc;
+
+use runtime::{Group, Place, Supervisor};
+
+use super::{
+    config::{RelayConfig, RouteConfig},
+    direction::{Flow, KafkaToNats, NatsToKafka},
+    flow::{Sink, Source},
+    kafka::{KafkaSink, KafkaSource, Lease},
+    mapping::Direction,
+    nats::{NatsSink, NatsSource, Reading},
+    pipeline::{DeadLetters, Pipeline},
+    record::{KafkaRecord, NatsRecord},
+    report::RouteReport,
+    sink_actor::SinkActor,
+    source_actor::{Limits, SourceActor},
+};
+
+/// Starts all routes of a relay, each in a group of its own. Returns what they report.
+pub fn start(supervisor: &Supervisor, config: &RelayConfig) -> Vec<RouteReport> {
+    let start = |route: &RouteConfig| {
+        let report = RouteReport::new(&route.name, route.direction);
+        let group = supervisor.group(&format!("route-{}", route.name));
+        match route.direction {
+            Direction::KafkaToNats => start_route::<KafkaToNats>(&group, route, &report),
+            Direction::NatsToKafka => start_route::<NatsToKafka>(&group, route, &report),
+        }
+        report
+    };
+    config.routes.iter().map(start).collect()
+}
+
+/// What a direction reads from and writes to.
+trait Ends: Flow {
+    fn source(route: &RouteConfig, name: &str) -> Box<dyn Source<Self::Input>>;
+    fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<Self::Output>>;
+    fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<Self::Input>>;
+}
+
+impl Ends for KafkaToNats {
+    fn source(route: &RouteConfig, name: &str) -> Box<dyn Source<KafkaRecord>> {
+        let topics = route.mapping.topics();
+        let group = member_name(route);
+        Box::new(KafkaSource::new(route.kafka.clone(), name, &group, topics))
+    }
+
+    fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<NatsRecord>> {
+        let subject = route.mapping.subjects().into_iter().next();
+        let subject = subject.unwrap_or_default();
+        Box::new(NatsSink::new(route.nats.clone(), name, &subject))
+    }
+
+    fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
+        kafka_sink(route, name, {
+            let place = route.dead_letters.clone();
+            move |topic| topic == place
+        })
+    }
+}
+
+impl Ends for NatsToKafka {
+    fn source(route: &RouteConfig, name: &str) -> Box<dyn Source<NatsRecord>> {
+        let durable = member_name(route);
+        let lease = Lease::new(route.kafka.clone(), name, &durable);
+        let reading = Reading {
+            cluster: route.nats.clone(),
+            stream: route.stream.clone(),
+            subjects: route.mapping.subjects(),
+            durable,
+            max_in_flight: route.limits.max_in_flight,
+        };
+        Box::new(NatsSource::new(reading, lease))
+    }
+
+    fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
+        let mapping = route.mapping.clone();
+        kafka_sink(route, name, move |topic| mapping.has_topic(topic))
+    }
+
+    fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<NatsRecord>> {
+        Box::new(NatsSink::new(route.nats.clone(), name, &route.dead_letters))
+    }
+}
+
+fn kafka_sink(
+    route: &RouteConfig,
+    name: &str,
+    is_target: impl Fn(&str) -> bool + Send + Sync + 'static,
+) -> Box<dyn Sink<KafkaRecord>> {
+    Box::new(KafkaSink::new(
+        route.kafka.clone(),
+        name,
+        Arc::new(is_target),
+    ))
+}
+
+/// The name by which all instances of a route are known to the brokers.
+fn member_name(route: &RouteConfig) -> String {
+    format!("marquee-relay-{}", route.name)
+}
+
+fn start_route<F: Ends>(group: &Group, route: &RouteConfig, report: &RouteReport) {
+    let config = Arc::new(route.clone());
+    let name = |part: &str| format!("{}-{part}", route.name);
+
+    let (made, part) = (config.clone(), name("dead-letters"));
+    let writer = group.supervise(&part.clone(), Place::OwnArbiter, move |guard| {
+        SinkActor::new(F::dead_letters(&made, &part), guard)
+    });
+    let (made, part) = (config.clone(), name("sink"));
+    let sink = group.supervise(&part.clone(), Place::OwnArbiter, move |guard| {
+        SinkActor::new(F::sink(&made, &part), guard)
+    });
+    let mapping = Arc::new(route.mapping.clone());
+    let (to, told) = (sink.clone(), report.clone());
+    let dead_letters = DeadLetters {
+        writer,
+        place: route.dead_letters.clone(),
+    };
+    let pipeline = group.supervise(&name("pipeline"), Place::OwnArbiter, move |guard| {
+        let dead_letters = dead_letters.clone();
+        Pipeline::<F>::new(
+            mapping.clone(),
+            to.clone(),
+            dead_letters,
+            told.clone(),
+            guard,
+        )
+    });
+    let limits = Limits {
+        records: route.limits.max_in_flight,
+        bytes: route.limits.max_in_flight_bytes,
+    };
+    let (told, part) = (report.clone(), name("source"));
+    group.supervise(&part.clone(), Place::OwnArbiter, move |guard| {
+        let source = F::source(&config, &part);
+        SourceActor::<F>::new(
+            source,
+            pipeline.clone(),
+            sink.clone(),
+            told.clone(),
+            limits,
+            guard,
+        )
+    });
+}

@@ -1,0 +1,321 @@
+//! What holds for a relay between any two brokers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures::future::join_all;
+use testkit::eventually;
+
+use crate::{
+    kafka::{self, Read, send},
+    scene::Pair,
+};
+
+/// How many records a test sends, and of how many keys.
+const RECORDS: usize = 300;
+const KEYS: usize = 7;
+
+const TO_NATS: &str = r#"
+[[routes]]
+name = "PREFIX-there"
+from = "kafka.k"
+to = "nats.n"
+topic = "PREFIX-topic"
+subject = "PREFIX-subject"
+"#;
+
+const TO_KAFKA: &str = r#"
+[[routes]]
+name = "PREFIX-back"
+from = "nats.n"
+to = "kafka.k"
+subject = "PREFIX-subject"
+topic = "PREFIX-topic"
+"#;
+
+fn key(number: usize) -> String {
+    format!("key-{}", number % KEYS)
+}
+
+fn record(number: usize) -> Read {
+    Read {
+        key: Some(key(number).into()),
+        value: Some(number.to_string().into()),
+        headers: Vec::new(),
+        timestamp: None,
+    }
+}
+
+/// Sends records to Kafka from as many tasks as there are keys, those of each key in order.
+async fn send_all(pair: &Pair, numbers: std::ops::Range<usize>) {
+    let producer = pair.kafka.producer();
+    let topic = pair.name("topic");
+    let of_key = |rest: usize| {
+        let (producer, topic, mut numbers) = (producer.clone(), topic.clone(), numbers.clone());
+        async move {
+            for number in numbers.by_ref().filter(|number| number % KEYS == rest) {
+                send(&producer, &topic, &record(number)).await;
+            }
+        }
+    };
+    join_all((0..KEYS).map(of_key)).await;
+}
+
+/// Publishes messages to NATS, each acknowledged before the next one of its key.
+async fn publish_all(pair: &Pair, numbers: std::ops::Range<usize>) {
+    let jetstream = pair.nats.jetstream().await;
+    let subject = pair.name("subject");
+    let of_key = |rest: usize| {
+        let (jetstream, subject, mut numbers) = (&jetstream, &subject, numbers.clone());
+        async move {
+            for number in numbers.by_ref().filter(|number| number % KEYS == rest) {
+                let mut headers = HeaderMap::new();
+                headers.insert("marquee-key", key(number));
+                let payload = number.to_string().into();
+                let sent = jetstream.publish_with_headers(subject.clone(), headers, payload);
+                sent.await.unwrap().await.unwrap();
+            }
+        }
+    };
+    join_all((0..KEYS).map(of_key)).await;
+}
+
+/// Fails unless every number is there once, and those of each key in order.
+fn assert_once_and_in_order(all: impl Iterator<Item = (String, usize)>, count: usize) {
+    let mut of_keys: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (key, number) in all {
+        of_keys.entry(key).or_default().push(number);
+    }
+    let expected = (0..KEYS).map(|rest| {
+        let numbers = (0..count).filter(|number| number % KEYS == rest);
+        (key(rest), numbers.collect::<Vec<_>>())
+    });
+    assert_eq!(of_keys, expected.collect());
+}
+
+async fn assert_nats_has(pair: &Pair, count: usize) {
+    eventually("all records are in the stream", async || {
+        pair.nats.count(&pair.name("stream")).await >= count as u64
+    })
+    .await;
+    let all = pair.nats.read(&pair.name("stream")).await;
+    let numbers = all.iter().map(|message| {
+        let key = message.headers.get("marquee-key").unwrap().to_string();
+        let number = std::str::from_utf8(&message.payload).unwrap();
+        (key, number.parse().unwrap())
+    });
+    assert_once_and_in_order(numbers, count);
+}
+
+async fn assert_kafka_has(pair: &Pair, count: usize) {
+    let mut all = Vec::new();
+    eventually("all messages are in the topic", async || {
+        all = pair.kafka.read(&pair.name("topic")).await;
+        all.len() >= count
+    })
+    .await;
+    let text = |bytes: &Option<Bytes>| String::from_utf8(bytes.clone().unwrap().into()).unwrap();
+    let numbers = all
+        .iter()
+        .map(|read| (text(&read.key), text(&read.value).parse().unwrap()));
+    assert_once_and_in_order(numbers, count);
+}
+
+async fn provide(pair: &Pair) {
+    pair.kafka.create_topic(&pair.name("topic")).await;
+    let (stream, subject) = (pair.name("stream"), pair.name("subject"));
+    pair.nats.create_stream(&stream, &subject).await;
+}
+
+pub(crate) async fn records_of_kafka_arrive_at_nats_once_and_in_order(pair: Pair) {
+    provide(&pair).await;
+    send_all(&pair, 0..RECORDS / 2).await;
+    let relay = pair.relay(TO_NATS);
+    send_all(&pair, RECORDS / 2..RECORDS).await;
+    assert_nats_has(&pair, RECORDS).await;
+    let status = relay.reports[0].status();
+    assert_eq!((status.received, status.delivered), (300, 300));
+    relay.stop().await;
+}
+
+pub(crate) async fn messages_of_nats_arrive_at_kafka_once_and_in_order(pair: Pair) {
+    provide(&pair).await;
+    publish_all(&pair, 0..RECORDS / 2).await;
+    let relay = pair.relay(TO_KAFKA);
+    publish_all(&pair, RECORDS / 2..RECORDS).await;
+    assert_kafka_has(&pair, RECORDS).await;
+    relay.stop().await;
+}
+
+/// Both directions of one pair of names: what came from Kafka does not go back, and the other way round.
+pub(crate) async fn what_goes_there_and_back_is_the_same(pair: Pair) {
+    provide(&pair).await;
+    let there = pair.name("topic-back");
+    pair.kafka.create_topic(&there).await;
+    // To Kafka again, but to another topic of another cluster, as far as the relay knows.
+    let relay = pair.relay(
+        r#"
+[kafka.other]
+brokers = "BROKERS"
+[[routes]]
+name = "PREFIX-there"
+from = "kafka.k"
+to = "nats.n"
+topic = "PREFIX-topic"
+subject = "PREFIX-subject"
+[[routes]]
+name = "PREFIX-back"
+from = "nats.n"
+to = "kafka.other"
+subject = "PREFIX-subject"
+topic = "PREFIX-topic-back"
+[[routes]]
+name = "PREFIX-loop"
+from = "nats.n"
+to = "kafka.k"
+subject = "PREFIX-subject"
+topic = "PREFIX-topic"
+"#
+        .replace("BROKERS", &pair.kafka.brokers)
+        .as_str(),
+    );
+    let plain = |name: &str, value: &[u8]| (name.to_owned(), Some(Bytes::copy_from_slice(value)));
+    let odd = vec![
+        record(1),
+        Read {
+            key: None,
+            value: None,
+            headers: vec![plain("b", b"2"), plain("a", b"1"), plain("b", b"\xff\x00")],
+            timestamp: Some(1_700_000_000_123),
+        },
+        Read {
+            key: Some(Bytes::new()),
+            value: Some(Bytes::new()),
+            headers: vec![
+                ("null".to_owned(), None),
+                plain("line\r\nbreak: x", b"a\r\nb"),
+            ],
+            timestamp: Some(1),
+        },
+        Read {
+            key: Some(Bytes::from_static(b"\x00\xff key")),
+            value: Some(Bytes::from_static(b"\x00")),
+            headers: vec![plain("", b""), plain("Nats-Msg-Id", b"mine")],
+            timestamp: Some(1_700_000_000_124),
+        },
+    ];
+    let producer = pair.kafka.producer();
+    for record in &odd {
+        send(&producer, &pair.name("topic"), record).await;
+    }
+    let mut back = Vec::new();
+    eventually("all came back", async || {
+        back = pair.kafka.read(&there).await;
+        back.len() >= odd.len()
+    })
+    .await;
+    for sent in &odd {
+        let same = back
+            .iter()
+            .find(|read| (&read.key, &read.value) == (&sent.key, &sent.value));
+        let mut same = same.unwrap().clone();
+        same.headers
+            .retain(|(name, _)| !name.starts_with("Marquee-Relay-"));
+        if sent.timestamp.is_none() {
+            same.timestamp = None;
+        }
+        assert_eq!(&same, sent);
+    }
+    assert_eq!(back.len(), odd.len());
+    // Each was looked at by the route that would close the circle.
+    eventually("what closes a circle is left out", async || {
+        relay.reports[2].status().skipped == odd.len() as u64
+    })
+    .await;
+    assert_eq!(pair.kafka.read(&pair.name("topic")).await.len(), odd.len());
+    relay.stop().await;
+}
+
+pub(crate) async fn nothing_is_lost_while_nats_is_unavailable(pair: Pair) {
+    provide(&pair).await;
+    let relay = pair.relay(TO_NATS);
+    send_all(&pair, 0..RECORDS / 3).await;
+    for third in 1..3 {
+        pair.nats.become_unavailable().await;
+        send_all(&pair, third * RECORDS / 3..(third + 1) * RECORDS / 3).await;
+        pair.nats.come_back().await;
+    }
+    assert_nats_has(&pair, RECORDS).await;
+    relay.stop().await;
+}
+
+pub(crate) async fn nothing_is_lost_while_the_relay_is_stopped_again_and_again(pair: Pair) {
+    provide(&pair).await;
+    let is_done = Arc::new(AtomicBool::new(false));
+    let (done, pair) = (is_done.clone(), &pair);
+    let restarting = async move {
+        while !done.load(Ordering::Relaxed) {
+            let relay = pair.relay(TO_NATS);
+            let before = pair.nats.count(&pair.name("stream")).await;
+            eventually("the relay has begun, or there is no more", async || {
+                done.load(Ordering::Relaxed) || pair.nats.count(&pair.name("stream")).await > before
+            })
+            .await;
+            relay.stop().await;
+        }
+    };
+    let sending = async move {
+        for tenth in 0..10 {
+            send_all(pair, tenth * RECORDS / 10..(tenth + 1) * RECORDS / 10).await;
+        }
+        is_done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(restarting, sending);
+    let relay = pair.relay(TO_NATS);
+    assert_nats_has(pair, RECORDS).await;
+    relay.stop().await;
+}
+
+pub(crate) async fn a_record_that_cannot_be_mapped_becomes_a_dead_letter(pair: Pair) {
+    provide(&pair).await;
+    let dead = pair.name("topic.dlq");
+    pair.kafka.create_topic(&dead).await;
+    let relay = pair.relay(TO_NATS);
+    let producer = pair.kafka.producer();
+    let poison = kafka::Read {
+        headers: vec![("Marquee-Relay-Path".to_owned(), Some("no,,path".into()))],
+        ..record(0)
+    };
+    send(&producer, &pair.name("topic"), &poison).await;
+    send_all(&pair, 0..KEYS).await;
+    assert_nats_has(&pair, KEYS).await;
+    let mut letters = Vec::new();
+    eventually("the poison is among the dead letters", async || {
+        letters = pair.kafka.read(&dead).await;
+        !letters.is_empty()
+    })
+    .await;
+    assert_eq!(
+        (&letters[0].key, &letters[0].value),
+        (&poison.key, &poison.value)
+    );
+    let reason = letters[0]
+        .headers
+        .iter()
+        .find(|(name, _)| name == "marquee-reason");
+    let reason = reason.unwrap().1.clone().unwrap();
+    assert!(
+        String::from_utf8(reason.into())
+            .unwrap()
+            .contains("Marquee-Relay-Path")
+    );
+    assert_eq!(relay.reports[0].status().dead_letters, 1);
+    relay.stop().await;
+}

@@ -1,0 +1,144 @@
+//! Kafka as the tests have it: a mock cluster in this process, or a real one that the environment names.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, Headers, OwnedHeaders},
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, FutureProducer, FutureRecord},
+};
+
+/// How many partitions the topics of tests have.
+pub(crate) const PARTITIONS: i32 = 3;
+
+/// A Kafka.
+pub(crate) struct Kafka {
+    pub(crate) brokers: String,
+    mock: Option<MockCluster<'static, DefaultProducerContext>>,
+}
+
+/// A record as a test reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) key: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
+    pub(crate) headers: Vec<(String, Option<Bytes>)>,
+    pub(crate) timestamp: Option<i64>,
+}
+
+impl Kafka {
+    pub(crate) fn mock() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        // It cannot be asked to make a topic.
+        cluster.create_topic("marquee-relay-leases", 1, 1).unwrap();
+        Self {
+            brokers: cluster.bootstrap_servers(),
+            mock: Some(cluster),
+        }
+    }
+
+    pub(crate) fn real(brokers: String) -> Self {
+        Self {
+            brokers,
+            mock: None,
+        }
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    pub(crate) async fn create_topic(&self, topic: &str) {
+        if let Some(mock) = &self.mock {
+            return mock.create_topic(topic, PARTITIONS, 1).unwrap();
+        }
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let topic = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+        let created = admin.create_topics([&topic], &AdminOptions::new()).await;
+        created.unwrap()[0].as_ref().unwrap();
+    }
+
+    pub(crate) fn producer(&self) -> FutureProducer {
+        let mut config = self.config();
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "1");
+        config.create().unwrap()
+    }
+
+    /// All records of a topic, those of each partition in order.
+    pub(crate) async fn read(&self, topic: &str) -> Vec<Read> {
+        let (mut config, topic) = (self.config(), topic.to_owned());
+        let read = move || {
+            config
+                .set("group.id", "test-reader")
+                .set("enable.auto.commit", "false")
+                .set("fetch.wait.max.ms", "10")
+                .set("enable.partition.eof", "true");
+            let consumer: BaseConsumer = config.create().unwrap();
+            let mut all = Vec::new();
+            for partition in 0..PARTITIONS {
+                let limit = Duration::from_secs(10);
+                let (first, end) = consumer.fetch_watermarks(&topic, partition, limit).unwrap();
+                let mut from = TopicPartitionList::new();
+                let begin = Offset::Offset(first);
+                from.add_partition_offset(&topic, partition, begin).unwrap();
+                consumer.assign(&from).unwrap();
+                let mut at = first;
+                while at < end {
+                    match consumer.poll(limit) {
+                        Some(Ok(message)) => {
+                            at = message.offset() + 1;
+                            all.push(of(&message));
+                        }
+                        Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => break,
+                        other => panic!("the topic cannot be read: {other:?}"),
+                    }
+                }
+            }
+            all
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+}
+
+fn of(message: &impl Message) -> Read {
+    let copy = Bytes::copy_from_slice;
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Read {
+        key: message.key().map(copy),
+        value: message.payload().map(copy),
+        headers: headers
+            .map(|header| (header.key.to_owned(), header.value.map(copy)))
+            .collect(),
+        timestamp: message.timestamp().to_millis(),
+    }
+}
+
+/// Sends a record and waits until the broker has it.
+pub(crate) async fn send(producer: &FutureProducer, topic: &str, record: &Read) {
+    let headers = record.headers.iter();
+    let headers = headers.fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: value.as_deref(),
+        })
+    });
+    let record: FutureRecord<'_, [u8], [u8]> = FutureRecord {
+        topic,
+        partition: None,
+        payload: record.value.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: record.timestamp,
+        headers: Some(headers),
+    };
+    let sent = producer.send(record, Duration::from_secs(20)).await;
+    sent.map_err(|(error, _)| error).unwrap();
+}

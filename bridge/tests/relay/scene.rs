@@ -1,0 +1,90 @@
+//! Two brokers, names that no other test uses there, and a relay that can be stopped and started.
+
+use std::{fs, time::Duration};
+
+use bridge::relay::{config, report::RouteReport, route};
+use runtime::{Process, Supervisor};
+
+use crate::{kafka::Kafka, nats::Nats};
+
+/// Two brokers.
+pub(crate) struct Pair {
+    pub(crate) kafka: Kafka,
+    pub(crate) nats: Nats,
+    /// Begins the names of this test.
+    pub(crate) prefix: String,
+}
+
+impl Pair {
+    /// `None` if the environment does not name the real servers that are wanted.
+    pub(crate) async fn of(real_kafka: bool, real_nats: bool) -> Option<Self> {
+        let kafka = match real_kafka {
+            true => Kafka::real(server("TEST_KAFKA_BROKERS")?),
+            false => Kafka::mock(),
+        };
+        let nats = match real_nats {
+            true => Nats::real(&server("TEST_NATS_URL")?).await,
+            false => Nats::embedded().await,
+        };
+        Some(Self {
+            kafka,
+            nats,
+            prefix: format!("t{:08x}", rand::random::<u32>()),
+        })
+    }
+
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Starts a relay with `routes`, in which `PREFIX` stands for the prefix.
+    pub(crate) fn relay(&self, routes: &str) -> Relay {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.toml");
+        let text = format!(
+            "[kafka.k]\nbrokers = \"{}\"\n[nats.n]\nurl = \"{}\"\n{}",
+            self.kafka.brokers,
+            self.nats.url(),
+            routes.replace("PREFIX", &self.prefix)
+        );
+        fs::write(&path, text).unwrap();
+        let config = config::read(&path).unwrap();
+        let process = Process::new();
+        let supervisor = Supervisor::new("relay", &process);
+        let reports = route::start(&supervisor, &config);
+        Relay {
+            process,
+            supervisor,
+            reports,
+        }
+    }
+}
+
+/// A relay that runs.
+pub(crate) struct Relay {
+    pub(crate) process: Process,
+    supervisor: Supervisor,
+    pub(crate) reports: Vec<RouteReport>,
+}
+
+impl Relay {
+    pub(crate) async fn stop(self) {
+        self.supervisor.stop(Duration::from_secs(10)).await;
+        let actors = self.process.registry.actors();
+        assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
+    }
+}
+
+/// The server that the environment names; without one the test is skipped, which CI forbids.
+fn server(variable: &str) -> Option<String> {
+    let server = std::env::var(variable).ok();
+    if server.is_none() {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        assert!(
+            std::env::var_os("CI_REQUIRE_SERVERS").is_none(),
+            "{variable} is not set"
+        );
+        eprintln!("SKIPPED {test}: {variable} is not set");
+    }
+    server
+}
