@@ -18,6 +18,7 @@ mod crash;
 mod embedded;
 mod messages;
 mod monitoring;
+mod priorities;
 mod push;
 mod retention;
 mod server;

@@ -8,7 +8,7 @@ use crate::push::{ask, make, next};
 use crate::server::{on_each_server, settle};
 
 /// A client's requests to one consumer, and what comes of them.
-struct Requests {
+pub(crate) struct Requests {
     client: Client,
     subject: String,
     inbox: String,
@@ -16,7 +16,7 @@ struct Requests {
 }
 
 impl Requests {
-    async fn to(client: &Client, stream: &str, config: Value) -> Self {
+    pub(crate) async fn to(client: &Client, stream: &str, config: Value) -> Self {
         let made = make(client, stream, config.clone()).await;
         assert_eq!(made["error"], Value::Null);
         let inbox = client.new_inbox();
@@ -31,7 +31,7 @@ impl Requests {
         }
     }
 
-    async fn send(&self, body: &str) {
+    pub(crate) async fn send(&self, body: &str) {
         let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
         let sent = self
             .client
@@ -39,19 +39,19 @@ impl Requests {
         sent.await.unwrap();
     }
 
-    async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         next(&mut self.answers).await
     }
 
     /// What a request is answered with at once: code, text, and what is left of it.
-    async fn status(&mut self, body: &str) -> (u16, String, Option<(String, String)>) {
+    pub(crate) async fn status(&mut self, body: &str) -> (u16, String, Option<(String, String)>) {
         self.send(body).await;
         let message = self.next().await;
         status(&message)
     }
 }
 
-fn status(message: &Message) -> (u16, String, Option<(String, String)>) {
+pub(crate) fn status(message: &Message) -> (u16, String, Option<(String, String)>) {
     let header = |name| {
         let headers = message.headers.as_ref()?;
         Some(headers.get(name)?.to_string())

@@ -48,6 +48,26 @@ pub(super) fn exhausted(router: &Router, stream: &str, consumer: &str, what: Exh
     );
 }
 
+/// Tells that a client takes all messages of a consumer from now on.
+pub(super) fn pinned(router: &Router, stream: &str, consumer: &str, group: &str, pin: &str) {
+    publish(
+        router,
+        &format!("$JS.EVENT.ADVISORY.CONSUMER.PINNED.{stream}.{consumer}"),
+        "advisory.v1.consumer_group_pinned",
+        &json!({"stream": stream, "consumer": consumer, "group": group, "pinned_id": pin}),
+    );
+}
+
+/// Tells that no client takes all messages of a consumer any more.
+pub(super) fn unpinned(router: &Router, stream: &str, consumer: &str, group: &str, reason: &str) {
+    publish(
+        router,
+        &format!("$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.{stream}.{consumer}"),
+        "advisory.v1.consumer_group_unpinned",
+        &json!({"stream": stream, "consumer": consumer, "group": group, "reason": reason}),
+    );
+}
+
 impl Stream {
     /// Tells that a consumer was made or deleted.
     pub(super) fn advise_of_consumer(&self, consumer: &str, action: &str) {

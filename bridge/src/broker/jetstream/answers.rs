@@ -10,6 +10,7 @@ use super::consumer::{Consumer, Progress};
 use super::deliver::Waiting;
 use super::error::Result;
 use super::json;
+use super::priority;
 use super::push::Push;
 use super::state::State;
 use super::stream_config::StreamConfig;
@@ -26,13 +27,26 @@ pub(super) enum Responder {
     },
     /// Another part of the broker.
     Internal(oneshot::Sender<Result<Value>>),
+    /// Another one, with a member more if the answer is no refusal.
+    With(Box<Responder>, &'static str, Value),
 }
 
 impl Responder {
+    /// Has an answer say this too.
+    pub(super) fn with(self, name: &'static str, member: Value) -> Self {
+        Responder::With(Box::new(self), name, member)
+    }
+
     pub(super) fn send(self, result: Result<Value>) {
         match self {
             Responder::Internal(waiting) => {
                 let _ = waiting.send(result);
+            }
+            Responder::With(responder, name, member) => {
+                responder.send(result.map(|mut answer| {
+                    json::set(&mut answer, name, member);
+                    answer
+                }));
             }
             Responder::Client {
                 router,
@@ -138,6 +152,9 @@ pub(super) fn describe_consumer(
         .is_some_and(Push::is_active)
     {
         json::set(&mut info, "push_bound", true);
+    }
+    if let Some(groups) = priority::describe(consumer, waiting) {
+        json::set(&mut info, "priority_groups", groups);
     }
     if let Some(left) = consumer.config.pause_left(json::now()) {
         json::set(&mut info, "paused", true);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Responder, describe_config, describe_stream, page};
-use super::consumer_requests::NamesInSubject;
+use super::consumer_requests::about_consumer;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
@@ -312,42 +312,15 @@ fn about_stream<'a>(
     body: Bytes,
 ) -> Result<(&'a str, &'static str, Request)> {
     let (stream, rest) = names.split_once('.').unwrap_or((names, ""));
-    let consumer = || rest.to_owned();
     let (kind, request) = match operation {
         "STREAM.INFO" => ("stream_info_response", Request::Info(body)),
         "STREAM.PURGE" => ("stream_purge_response", Request::Purge(body)),
         "STREAM.MSG.GET" => ("stream_msg_get_response", Request::GetMessage(body)),
         "STREAM.MSG.DELETE" => ("stream_msg_delete_response", Request::DeleteMessage(body)),
-        "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE" => {
-            let (consumer, filter) = match rest.split_once('.') {
-                Some((name, filter)) => (Some(name.to_owned()), Some(filter.to_owned())),
-                None => (Some(rest.to_owned()).filter(|name| !name.is_empty()), None),
-            };
-            let names = NamesInSubject {
-                consumer,
-                filter,
-                is_durable: operation == "CONSUMER.DURABLE.CREATE",
-            };
-            (
-                "consumer_create_response",
-                Request::CreateConsumer { names, body },
-            )
-        }
-        "CONSUMER.PAUSE" => {
-            let name = consumer();
-            (
-                "consumer_pause_response",
-                Request::PauseConsumer { name, body },
-            )
-        }
-        "CONSUMER.INFO" => ("consumer_info_response", Request::ConsumerInfo(consumer())),
-        "CONSUMER.NAMES" => ("consumer_names_response", Request::ConsumerNames(body)),
-        "CONSUMER.LIST" => ("consumer_list_response", Request::ConsumerList(body)),
-        "CONSUMER.DELETE" => (
-            "consumer_delete_response",
-            Request::DeleteConsumer(consumer()),
-        ),
-        _ => return Err(not_supported(operation)),
+        _ => match about_consumer(operation, rest, body) {
+            Some(about) => about,
+            None => return Err(not_supported(operation)),
+        },
     };
     Ok((stream, kind, request))
 }

@@ -7,11 +7,13 @@ use super::consumer_config::{
 };
 use super::error::{self, Result};
 use super::json::{self, is_unset};
+use super::priority::{PriorityPolicy, is_valid_group};
 use super::stream_config::StreamConfig;
 use crate::broker::subjects;
 
 const MAX_BACKOFF: usize = 1000;
 const MAX_FILTERS: usize = 1000;
+const MAX_GROUPS: usize = 1000;
 const MAX_DESCRIPTION: usize = 4096;
 const MAX_METADATA: usize = 128 << 10;
 const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
@@ -48,6 +50,7 @@ impl ConsumerConfig {
         self.check_filters()?;
         self.check_start()?;
         self.check_sampling()?;
+        self.check_priority()?;
         if self.flow_control && self.idle_heartbeat == 0 {
             return Err(error::FLOW_CONTROL_WITHOUT_HEARTBEAT);
         }
@@ -224,6 +227,30 @@ impl ConsumerConfig {
         }
     }
 
+    fn check_priority(&self) -> Result<()> {
+        let groups = &self.priority_groups;
+        if self.priority_policy == PriorityPolicy::None {
+            return match (groups.is_empty(), self.priority_timeout) {
+                (false, _) => Err(error::GROUPS_WITHOUT_PRIORITY),
+                (true, 1..) => Err(error::TIMEOUT_WITHOUT_PRIORITY),
+                (true, _) => Ok(()),
+            };
+        }
+        if self.is_push() {
+            return Err(error::PUSH_WITH_GROUPS);
+        }
+        if groups.is_empty() || groups.len() > MAX_GROUPS {
+            return Err(error::PRIORITY_WITHOUT_GROUP);
+        }
+        if groups.iter().any(String::is_empty) {
+            return Err(error::EMPTY_GROUP);
+        }
+        if !groups.iter().all(|group| is_valid_group(group)) {
+            return Err(error::BAD_GROUP);
+        }
+        Ok(())
+    }
+
     /// Whether this may take the place of `current`.
     pub(super) fn check_update_of(&self, current: &ConsumerConfig) -> Result<()> {
         let time = |config: &ConsumerConfig| json::parse_time(&config.opt_start_time);
@@ -267,127 +294,4 @@ impl ConsumerConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::super::consumer_config::ReplayPolicy;
-    use super::*;
-
-    const SECOND: i64 = 1_000_000_000;
-
-    fn check(value: &Value) -> Result<ConsumerConfig> {
-        json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked()
-    }
-
-    #[test]
-    fn absent_settings_get_the_servers_defaults() {
-        let config = check(&json!({"durable_name": "d", "ack_policy": "explicit"})).unwrap();
-        assert_eq!(config.name, "d");
-        assert_eq!(
-            (
-                config.ack_wait,
-                config.max_deliver,
-                config.max_ack_pending,
-                config.max_waiting
-            ),
-            (30 * SECOND, -1, 1000, 512)
-        );
-        assert_eq!(config.unused_limit(), Duration::ZERO);
-        let ephemeral = check(&json!({"deliver_subject": "x"})).unwrap();
-        assert_eq!((ephemeral.name.len(), ephemeral.max_waiting), (22, 0));
-        assert_eq!(ephemeral.unused_limit(), Duration::from_secs(5));
-        assert_eq!(ephemeral.replay_policy, ReplayPolicy::Instant);
-    }
-
-    #[test]
-    fn the_waits_of_a_backoff_follow_the_deliveries() {
-        let config =
-            check(&json!({"durable_name": "d", "ack_policy": "explicit", "backoff": [1, 2, 3]}))
-                .unwrap();
-        let waits: Vec<_> = (1..=5)
-            .map(|deliveries| config.ack_wait(deliveries).as_nanos())
-            .collect();
-        assert_eq!(waits, [1, 2, 3, 3, 3]);
-    }
-
-    #[test]
-    fn what_is_wrong_or_not_supported_is_refused_with_its_code() {
-        let cases = [
-            (json!({"durable_name": "a.b"}), 10103),
-            (json!({"durable_name": "a/b"}), 10127),
-            (json!({"durable_name": "a", "name": "b"}), 10132),
-            (json!({"filter_subject": "b..c"}), 10052),
-            (json!({"filter_subjects": ["a.b", "a.*"]}), 10138),
-            (json!({"filter_subjects": ["a.b", ""]}), 10139),
-            (
-                json!({"filter_subject": "a.b", "filter_subjects": ["a.c"]}),
-                10136,
-            ),
-            (json!({"deliver_policy": "by_start_sequence"}), 10094),
-            (json!({"deliver_policy": "by_start_time"}), 10094),
-            (json!({"deliver_policy": "all", "opt_start_seq": 3}), 10094),
-            (json!({"deliver_policy": "last_per_subject"}), 10094),
-            (json!({"replay_policy": "backwards"}), 10025),
-            (json!({"num_replicas": 3}), 10074),
-            (json!({"sourcing": true}), 10012),
-            (json!({"backoff": [1, 2, 3], "max_deliver": 2}), 10116),
-            (json!({"backoff": [-1]}), 10184),
-            (json!({"ack_wait": -1}), 10183),
-            (json!({"sample_freq": "often"}), 10095),
-            (json!({"rate_limit_bps": 1}), 10086),
-            (json!({"idle_heartbeat": SECOND}), 10088),
-            (json!({"flow_control": true}), 10089),
-            (json!({"direct": true}), 10090),
-            (json!({"max_expires": 5}), 10115),
-            (json!({"deliver_subject": "x.*"}), 10079),
-            (json!({"deliver_subject": "x..y"}), 10112),
-            (json!({"deliver_subject": "x", "max_waiting": 5}), 10080),
-            (json!({"deliver_subject": "x", "max_ack_pending": 5}), 10082),
-            (json!({"deliver_subject": "x", "idle_heartbeat": 5}), 10083),
-            (json!({"deliver_subject": "x", "flow_control": true}), 10108),
-            (
-                json!({"deliver_subject": "x", "direct": true, "durable_name": "d"}),
-                10091,
-            ),
-        ];
-        for (config, code) in cases {
-            let refusal = check(&config).expect_err(&config.to_string());
-            let refusal = json!(refusal);
-            assert_eq!(refusal["err_code"], code, "{config}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn a_consumer_does_not_deliver_into_its_own_stream() {
-        let stream: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["s.>"]}"#).unwrap();
-        let inside = check(&json!({"deliver_subject": "s.a"})).unwrap();
-        assert_eq!(inside.check_against(&stream), Err(error::DELIVER_CYCLE));
-        let outside = check(&json!({"deliver_subject": "t.a"})).unwrap();
-        assert_eq!(outside.check_against(&stream), Ok(()));
-    }
-
-    #[test]
-    fn what_may_not_change_is_named() {
-        let current = check(&json!({"durable_name": "d", "deliver_subject": "x"})).unwrap();
-        for (change, what) in [
-            (json!({"deliver_policy": "new"}), "deliver policy"),
-            (json!({"ack_policy": "explicit"}), "ack policy"),
-            (json!({"replay_policy": "original"}), "replay policy"),
-            (json!({"idle_heartbeat": SECOND}), "heart beats"),
-            (
-                json!({"deliver_subject": ""}),
-                "push consumer to pull based",
-            ),
-        ] {
-            let mut config = json!({"durable_name": "d", "deliver_subject": "x"});
-            for (name, value) in change.as_object().unwrap() {
-                config[name] = value.clone();
-            }
-            let refusal = check(&config).unwrap().check_update_of(&current);
-            let refusal = json!(refusal.unwrap_err()).to_string();
-            assert!(refusal.contains(what), "{refusal}");
-        }
-        let allowed = json!({"durable_name": "d", "deliver_subject": "y", "max_deliver": 4});
-        assert_eq!(check(&allowed).unwrap().check_update_of(&current), Ok(()));
-    }
-}
+mod tests;

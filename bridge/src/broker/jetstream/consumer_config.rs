@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json;
+use super::priority::PriorityPolicy;
 
 pub(super) const UNLIMITED: i64 = -1;
 const SECOND: i64 = 1_000_000_000;
 const DEFAULT_ACK_WAIT: i64 = 30 * SECOND;
 const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 const DEFAULT_MAX_WAITING: i64 = 512;
+const DEFAULT_PRIORITY_TIMEOUT: i64 = 120 * SECOND;
 const EPHEMERAL_UNUSED_LIMIT: Duration = Duration::from_secs(5);
 
 /// A consumer's configuration under the API's names. Durations are nanoseconds.
@@ -85,6 +87,13 @@ pub(in crate::broker) struct ConsumerConfig {
     pub(super) direct: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) pause_until: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) priority_groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) priority_policy: PriorityPolicy,
+    /// After how long a pinned client that does not ask is let go of.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub(super) priority_timeout: i64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     /// Settings that this broker does not know; refused unless they say nothing.
@@ -126,6 +135,10 @@ pub(super) enum ReplayPolicy {
     Original,
 }
 
+fn is_default(policy: &PriorityPolicy) -> bool {
+    *policy == PriorityPolicy::None
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -144,6 +157,7 @@ impl ConsumerConfig {
             &mut self.max_bytes,
             &mut self.idle_heartbeat,
             &mut self.inactive_threshold,
+            &mut self.priority_timeout,
         ] {
             *at_least_none = (*at_least_none).max(0);
         }
@@ -162,6 +176,9 @@ impl ConsumerConfig {
         }
         if let Some(first) = self.backoff.first() {
             self.ack_wait = *first;
+        }
+        if self.priority_policy == PriorityPolicy::PinnedClient && self.priority_timeout == 0 {
+            self.priority_timeout = DEFAULT_PRIORITY_TIMEOUT;
         }
         if !self.is_push() && self.max_waiting == 0 {
             self.max_waiting = DEFAULT_MAX_WAITING;

@@ -2,19 +2,18 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::answers::{Responder, describe_consumer, nanos, page};
-use super::batch::Effect;
+use super::answers::{Responder, describe_consumer, page};
 use super::beginning::Beginning;
 use super::consumer::{Consumer, SavedConsumer};
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
-use super::deliver::Waiting;
 use super::error::{self, Result};
 use super::filter::Filter;
 use super::json;
-use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Offset};
+use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Offset, Request};
 use super::state::Change;
 use super::stream::Stream;
 use super::stream_config::limit;
@@ -33,18 +32,54 @@ pub(super) struct NamesInSubject {
 }
 
 #[derive(Deserialize)]
-struct PauseRequest {
-    #[serde(default)]
-    pause_until: String,
-}
-
-#[derive(Deserialize)]
 struct CreateConsumerRequest {
     #[serde(default)]
     stream_name: String,
     config: ConsumerConfig,
     #[serde(default)]
     action: String,
+}
+
+/// The type of the answer to a request about a stream's consumers, and the request; `None` when there is no such
+/// operation. `names` is what the subject says behind the stream.
+pub(super) fn about_consumer(
+    operation: &str,
+    names: &str,
+    body: Bytes,
+) -> Option<(&'static str, Request)> {
+    let name = names.to_owned();
+    Some(match operation {
+        "CONSUMER.CREATE" | "CONSUMER.DURABLE.CREATE" => {
+            let (consumer, filter) = match names.split_once('.') {
+                Some((name, filter)) => (Some(name.to_owned()), Some(filter.to_owned())),
+                None => (Some(name).filter(|name| !name.is_empty()), None),
+            };
+            let names = NamesInSubject {
+                consumer,
+                filter,
+                is_durable: operation == "CONSUMER.DURABLE.CREATE",
+            };
+            let request = Request::CreateConsumer { names, body };
+            ("consumer_create_response", request)
+        }
+        "CONSUMER.PAUSE" => {
+            let request = Request::PauseConsumer { name, body };
+            ("consumer_pause_response", request)
+        }
+        "CONSUMER.RESET" => {
+            let request = Request::ResetConsumer { name, body };
+            ("consumer_reset_response", request)
+        }
+        "CONSUMER.UNPIN" => {
+            let request = Request::UnpinConsumer { name, body };
+            ("consumer_unpin_response", request)
+        }
+        "CONSUMER.INFO" => ("consumer_info_response", Request::ConsumerInfo(name)),
+        "CONSUMER.NAMES" => ("consumer_names_response", Request::ConsumerNames(body)),
+        "CONSUMER.LIST" => ("consumer_list_response", Request::ConsumerList(body)),
+        "CONSUMER.DELETE" => ("consumer_delete_response", Request::DeleteConsumer(name)),
+        _ => return None,
+    })
 }
 
 impl Stream {
@@ -239,59 +274,6 @@ impl Stream {
         SavedConsumer::new(id, config, json::now(), start_after).with_beginning(beginning)
     }
 
-    /// Takes note of a change of a consumer that is on disk. Returns the answer for who asked for it.
-    pub(super) fn consumer_changed(&mut self, name: &str, created: bool, now: Instant) -> Value {
-        let Some(consumer) = self.state.consumers.get(name) else {
-            self.end_pulls(name);
-            self.advise_of_consumer(name, "delete");
-            return json!({"success": true});
-        };
-        let mut fresh = Waiting::new(&self.state, consumer, &self.router, &self.interest, now);
-        // The requests of a consumer that only changed go on.
-        if let Some(waiting) = self.waiting.remove(name) {
-            fresh.pulls = waiting.pulls;
-        }
-        let waiting = self.waiting.entry(name.to_owned()).or_insert(fresh);
-        let answer = describe_consumer(&self.state.config.name, consumer, Some(waiting));
-        if created {
-            self.advise_of_consumer(name, "create");
-        }
-        answer
-    }
-
-    /// Holds up a consumer's deliveries until a time, or lets them go on.
-    pub(super) fn pause_consumer(&mut self, name: &str, body: &[u8], responder: Responder) {
-        let Some(consumer) = self.state.consumers.get(name) else {
-            return responder.send(Err(error::CONSUMER_NOT_FOUND));
-        };
-        let until = match json::parse(body) {
-            Ok(PauseRequest { pause_until }) if is_never(&pause_until) => String::new(),
-            Ok(PauseRequest { pause_until }) if json::parse_time(&pause_until).is_some() => {
-                pause_until
-            }
-            Ok(_) => return responder.send(Err(error::INVALID_JSON)),
-            Err(refusal) => return responder.send(Err(refusal)),
-        };
-        let mut saved = consumer.save();
-        saved.config.pause_until.clone_from(&until);
-        let left = saved.config.pause_left(json::now());
-        let shown = match until.as_str() {
-            "" => json::time(0),
-            until => until.to_owned(),
-        };
-        let mut answer = json!({"paused": left.is_some(), "pause_until": shown});
-        if let Some(left) = left {
-            json::set(&mut answer, "pause_remaining", nanos(left));
-        }
-        self.advise_of_pause(name, left.is_some(), &until);
-        let (unheard, _) = tokio::sync::oneshot::channel();
-        let change = Change::ConsumerSaved(Box::new(saved));
-        self.change(change, false, Responder::Internal(unheard));
-        self.batch
-            .effects
-            .push(Effect::Answer { answer, responder });
-    }
-
     pub(super) fn consumer_info(&mut self, name: &str) -> Result<Value> {
         if let Some(waiting) = self.waiting.get_mut(name) {
             let router = &self.router;
@@ -325,8 +307,4 @@ impl Stream {
             }
         }
     }
-}
-
-fn is_never(time: &str) -> bool {
-    time.is_empty() || time == json::time(0)
 }

@@ -9,6 +9,7 @@ use super::advisories;
 use super::consumer::{Consumer, Next, Progress};
 use super::json;
 use super::pace::Pace;
+use super::priority::Pin;
 use super::pulls::{Pull, Pulls};
 use super::push::Push;
 use super::state::State;
@@ -31,6 +32,8 @@ pub(super) struct Waiting {
     pub(super) pulls: Pulls,
     /// Where a push consumer delivers to.
     pub(super) push: Option<Push>,
+    /// The client that takes all messages, where there may be one.
+    pub(super) pin: Option<Pin>,
     pace: Pace,
     /// The progress that stands in the log.
     noted: Progress,
@@ -52,6 +55,7 @@ impl Waiting {
         Waiting {
             pulls: Pulls::default(),
             push: Push::new(&state.config.name, config, router, watcher, now),
+            pin: None,
             pace: Pace::of(config, state.messages.last_seq, now),
             noted: Progress::default(),
             last_active: now,
@@ -218,7 +222,10 @@ impl Stream {
         }
         let outcome = match &mut waiting.push {
             Some(push) => push.deliver(&self.router, &delivery, bytes, now),
-            None => hand_to_a_pull(&mut waiting.pulls, &self.router, &delivery, bytes, now),
+            None => {
+                let stream = &self.state.config.name;
+                waiting.hand_to_a_pull(stream, consumer, &self.router, &delivery, bytes, now)
+            }
         };
         match outcome {
             Handover::NobodyThere => return Step::Idle,
@@ -238,38 +245,6 @@ impl Stream {
         }
         Step::HandedOut
     }
-}
-
-/// Offers a message to the requests in turn, until one takes it.
-fn hand_to_a_pull(
-    pulls: &mut Pulls,
-    router: &Router,
-    delivery: &Delivery<'_>,
-    bytes: u64,
-    now: Instant,
-) -> Handover {
-    while let Some(mut pull) = pulls.pop() {
-        if pull.is_too_small_for(bytes) {
-            end_pull(router, &pull, "409 Message Size Exceeds MaxBytes");
-            continue;
-        }
-        match router.hand_over(&pull.inbox, delivery) {
-            Handover::NobodyThere => {}
-            Handover::Congested => {
-                pulls.put_back(pull);
-                return Handover::Congested;
-            }
-            Handover::Delivered => {
-                if !pull.got(bytes, now) {
-                    pulls.push(pull);
-                } else if pull.bytes_left.is_some_and(|left| left > 0) {
-                    end_pull(router, &pull, "409 Batch Completed");
-                }
-                return Handover::Delivered;
-            }
-        }
-    }
-    Handover::NobodyThere
 }
 
 /// Where the acknowledgement of a message is to be sent; it also tells the client about the message.

@@ -146,6 +146,37 @@ pub(super) const NEGATIVE_ACK_WAIT: ApiError =
     fixed(400, 10183, "consumer ack wait needs to be positive");
 pub(super) const NEGATIVE_BACKOFF: ApiError =
     fixed(400, 10184, "consumer backoff needs to be positive");
+pub(super) const PRIORITY_WITHOUT_GROUP: ApiError = fixed(
+    400,
+    10159,
+    "Setting PriorityPolicy requires at least one PriorityGroup to be set",
+);
+pub(super) const UNKNOWN_GROUP: ApiError = fixed(
+    400,
+    10160,
+    "Provided priority group does not exist for this consumer",
+);
+pub(super) const EMPTY_GROUP: ApiError = fixed(400, 10161, "Group name cannot be an empty string");
+pub(super) const BAD_GROUP: ApiError = fixed(
+    400,
+    10162,
+    "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters",
+);
+pub(super) const PUSH_WITH_GROUPS: ApiError = fixed(
+    400,
+    10178,
+    "priority groups can not be used with push consumers",
+);
+pub(super) const GROUPS_WITHOUT_PRIORITY: ApiError = fixed(
+    400,
+    10196,
+    "consumer can not have priority groups when policy is none",
+);
+pub(super) const TIMEOUT_WITHOUT_PRIORITY: ApiError = fixed(
+    400,
+    10197,
+    "PinnedTTL cannot be set when PriorityPolicy is none",
+);
 pub(super) const METADATA_TOO_LONG: ApiError = fixed(
     400,
     10135,
@@ -225,6 +256,10 @@ fn of_consumer(err_code: u16, description: String) -> ApiError {
 /// Where a consumer is to start and what else it says about that do not go together.
 pub(super) fn bad_policy(why: String) -> ApiError {
     of_consumer(10094, why)
+}
+
+pub(super) fn bad_reset(why: &str) -> ApiError {
+    of_consumer(10204, format!("invalid reset: {why}"))
 }
 
 pub(super) fn bad_sampling(frequency: &str) -> ApiError {

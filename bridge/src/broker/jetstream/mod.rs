@@ -6,6 +6,7 @@ mod api;
 mod stream;
 
 mod batch;
+mod consumer_actions;
 mod consumer_requests;
 mod effects;
 mod publish;
@@ -30,6 +31,8 @@ mod cache;
 mod deliver;
 mod flow;
 mod pace;
+mod priority;
+mod pull_request;
 mod pulls;
 mod push;
 mod timers;

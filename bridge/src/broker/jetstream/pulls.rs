@@ -3,104 +3,33 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
-use super::consumer_config::{ConsumerConfig, nanos_to_duration};
-use super::deliver::Waiting;
-use super::go_duration;
-use super::json;
-use super::stream::Stream;
-use crate::broker::headers;
-
-/// The body of a pull request.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct PullRequest {
-    #[serde(default)]
-    batch: i64,
-    #[serde(default)]
-    expires: i64,
-    #[serde(default)]
-    no_wait: bool,
-    #[serde(default)]
-    max_bytes: i64,
-    #[serde(default)]
-    idle_heartbeat: i64,
-}
-
-impl PullRequest {
-    /// Reads a body: JSON, or a bare number of messages; anything else asks for one message.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let body = body.trim_ascii();
-        if body.starts_with(b"{") {
-            return json::parse(body).map_err(|_| "400 Bad Request - invalid JSON".to_owned());
-        }
-        let text = std::str::from_utf8(body).unwrap_or_default();
-        Ok(PullRequest {
-            batch: text.parse().unwrap_or(1),
-            ..PullRequest::default()
-        })
-    }
-
-    /// Checks a request against the limits of its consumer. The error is a status for the requester.
-    pub(super) fn into_pull(
-        self,
-        inbox: &str,
-        config: &ConsumerConfig,
-        now: Instant,
-    ) -> Result<Pull, String> {
-        let heartbeat =
-            Some(nanos_to_duration(self.idle_heartbeat)).filter(|heartbeat| !heartbeat.is_zero());
-        let expires = Some(nanos_to_duration(self.expires)).filter(|expires| !expires.is_zero());
-        if let Some(heartbeat) = heartbeat
-            && expires.is_none_or(|expires| heartbeat * 2 > expires)
-        {
-            return Err("400 Bad Request - heartbeat value too large".to_owned());
-        }
-        if config.max_batch > 0 && self.batch > config.max_batch {
-            return Err(format!(
-                "409 Exceeded MaxRequestBatch of {}",
-                config.max_batch
-            ));
-        }
-        if config.max_expires > 0 && self.expires > config.max_expires {
-            return Err(format!(
-                "409 Exceeded MaxRequestExpires of {}",
-                go_duration::format(nanos_to_duration(config.max_expires))
-            ));
-        }
-        if config.max_bytes > 0 && self.max_bytes > config.max_bytes {
-            return Err(format!(
-                "409 Exceeded MaxRequestMaxBytes of {}",
-                config.max_bytes
-            ));
-        }
-        Ok(Pull {
-            inbox: inbox.into(),
-            messages_left: u64::try_from(self.batch).unwrap_or(0).max(1),
-            bytes_left: u64::try_from(self.max_bytes)
-                .ok()
-                .filter(|bytes| *bytes > 0),
-            got_some: false,
-            no_wait: self.no_wait,
-            expires: expires.and_then(|expires| now.checked_add(expires)),
-            heartbeat,
-            next_heartbeat: heartbeat.map(|heartbeat| now + heartbeat),
-        })
-    }
-}
-
 /// A request that waits.
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) inbox: Box<str>,
     pub(super) messages_left: u64,
     pub(super) bytes_left: Option<u64>,
-    got_some: bool,
+    pub(super) got_some: bool,
     /// Takes what is there; waits only for the first message, and only if it says until when.
-    no_wait: bool,
-    expires: Option<Instant>,
-    heartbeat: Option<Duration>,
-    next_heartbeat: Option<Instant>,
+    pub(super) no_wait: bool,
+    pub(super) expires: Option<Instant>,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) next_heartbeat: Option<Instant>,
+    /// Those with a smaller number come first.
+    pub(super) rank: u8,
+    pub(super) group: Group,
+}
+
+/// What a request says to a consumer with priority groups.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) name: Box<str>,
+    /// It takes messages when at least so many wait, if any number is given.
+    pub(super) min_pending: u64,
+    /// It takes messages when at least so many are unacknowledged, if any number is given.
+    pub(super) min_ack_pending: u64,
+    /// The pin that its client was given.
+    pub(super) pin: Box<str>,
 }
 
 impl Pull {
@@ -110,7 +39,7 @@ impl Pull {
     }
 
     /// Whether it hears heartbeats while it waits.
-    fn has_heartbeat(&self) -> bool {
+    pub(super) fn has_heartbeat(&self) -> bool {
         self.heartbeat.is_some()
     }
 
@@ -156,12 +85,24 @@ impl Pulls {
     }
 
     pub(super) fn push(&mut self, pull: Pull) {
-        self.waiting.push_back(pull);
+        let place = match self.waiting.back() {
+            Some(last) if last.rank > pull.rank => self
+                .waiting
+                .partition_point(|other| other.rank <= pull.rank),
+            _ => self.waiting.len(),
+        };
+        self.waiting.insert(place, pull);
     }
 
     /// The request whose turn it is. Put it back with [`Pulls::push`] if it is not complete.
     pub(super) fn pop(&mut self) -> Option<Pull> {
         self.waiting.pop_front()
+    }
+
+    /// The first request of this kind, as [`Pulls::pop`] has it.
+    pub(super) fn pop_first(&mut self, is_it: impl FnMut(&Pull) -> bool) -> Option<Pull> {
+        let place = self.waiting.iter().position(is_it)?;
+        self.waiting.remove(place)
     }
 
     /// A request that could not be served just now keeps its turn.
@@ -178,7 +119,7 @@ impl Pulls {
     }
 
     /// How many messages all requests together still take.
-    fn messages_left(&self) -> u64 {
+    pub(super) fn messages_left(&self) -> u64 {
         let left = self.waiting.iter().map(|pull| pull.messages_left);
         left.fold(0, u64::saturating_add)
     }
@@ -214,7 +155,8 @@ impl Pulls {
             .min()
     }
 
-    fn take(&mut self, matching: impl Fn(&Pull) -> bool) -> Vec<Pull> {
+    /// Takes out the requests of a kind.
+    pub(super) fn take(&mut self, matching: impl Fn(&Pull) -> bool) -> Vec<Pull> {
         if !self.waiting.iter().any(&matching) {
             return Vec::new();
         }
@@ -226,99 +168,16 @@ impl Pulls {
     }
 }
 
-impl Stream {
-    /// Takes a request for messages.
-    pub(super) fn pull(&mut self, name: &str, body: &[u8], inbox: &str) {
-        if let Err(status) = self.take_pull(name, body, inbox) {
-            self.router.answer(inbox, &headers::status(&status), &[]);
-        }
-    }
-
-    /// Takes a request for messages, or tells the status to answer it with.
-    fn take_pull(&mut self, name: &str, body: &[u8], inbox: &str) -> Result<(), String> {
-        let now = Instant::now();
-        let Some(consumer) = self.state.consumers.get_mut(name) else {
-            return Err("503".to_owned());
-        };
-        if consumer.config.is_push() {
-            return Err("409 Consumer is push based".to_owned());
-        }
-        let request = PullRequest::parse(body)?;
-        let pull = request.into_pull(inbox, &consumer.config, now)?;
-        consumer.expire(now);
-        let available = consumer.available();
-        let max_waiting = usize::try_from(consumer.config.max_waiting).unwrap_or(usize::MAX);
-        if !self.waiting.contains_key(name)
-            && let Some(consumer) = self.state.consumers.get(name)
-        {
-            let waiting = Waiting::new(&self.state, consumer, &self.router, &self.interest, now);
-            self.waiting.insert(name.to_owned(), waiting);
-        }
-        let Some(waiting) = self.waiting.get_mut(name) else {
-            return Err("503".to_owned());
-        };
-        waiting.last_active = now;
-        if pull.is_immediate() && available == 0 {
-            return Err("404 No Messages".to_owned());
-        }
-        let is_full = waiting.pulls.len() >= max_waiting;
-        if is_full || (pull.no_wait && available > 0) {
-            let router = &self.router;
-            waiting
-                .pulls
-                .retain(|pull| router.has_interest(&pull.inbox));
-        }
-        if pull.no_wait && available > 0 && available < waiting.pulls.messages_left() {
-            return Err("408 Requests Pending".to_owned());
-        }
-        if waiting.pulls.len() < max_waiting {
-            waiting.pulls.push(pull);
-            return Ok(());
-        }
-        // A client that is to hear heartbeats misses them; an answer would have it ask again at once.
-        if pull.has_heartbeat() {
-            return Ok(());
-        }
-        Err("409 Exceeded MaxWaiting".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::consumer_config::ConsumerConfig;
+    use super::super::json;
+    use super::super::pull_request::PullRequest;
     use super::*;
 
     fn pull(body: &str, now: Instant) -> Result<Pull, String> {
         let config: ConsumerConfig = json::parse(br#"{"max_batch": 100}"#).unwrap();
         PullRequest::parse(body.as_bytes())?.into_pull("inbox", &config, now)
-    }
-
-    #[test]
-    fn requests_come_in_many_forms() {
-        let now = Instant::now();
-        for (body, batch) in [
-            ("", 1),
-            ("5", 5),
-            (r#"{"batch": 7}"#, 7),
-            ("{}", 1),
-            (r#"{"batch":3,"expires":null}"#, 3),
-            ("five", 1),
-        ] {
-            assert_eq!(pull(body, now).unwrap().messages_left, batch, "{body}");
-        }
-        for (body, error) in [
-            ("{", "400 Bad Request - invalid JSON"),
-            ("101", "409 Exceeded MaxRequestBatch of 100"),
-            (
-                r#"{"idle_heartbeat": 6, "expires": 10}"#,
-                "400 Bad Request - heartbeat value too large",
-            ),
-            (
-                r#"{"idle_heartbeat": 6}"#,
-                "400 Bad Request - heartbeat value too large",
-            ),
-        ] {
-            assert_eq!(pull(body, now).unwrap_err(), error, "{body}");
-        }
     }
 
     #[test]
@@ -351,6 +210,19 @@ mod tests {
             1
         );
         assert!(pulls.is_empty());
+    }
+
+    #[test]
+    fn requests_of_a_better_rank_come_first() {
+        let now = Instant::now();
+        let mut pulls = Pulls::default();
+        for (batch, rank) in [(1, 5), (2, 1), (3, 5), (4, 1)] {
+            let mut pull = pull(&format!(r#"{{"batch": {batch}}}"#), now).unwrap();
+            pull.rank = rank;
+            pulls.push(pull);
+        }
+        let order = std::iter::from_fn(|| pulls.pop().map(|pull| pull.messages_left));
+        assert_eq!(order.collect::<Vec<_>>(), [2, 4, 1, 3]);
     }
 
     #[test]

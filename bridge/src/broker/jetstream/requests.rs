@@ -31,6 +31,8 @@ pub(super) enum Request {
     DeleteMessage(Bytes),
     CreateConsumer { names: NamesInSubject, body: Bytes },
     PauseConsumer { name: String, body: Bytes },
+    ResetConsumer { name: String, body: Bytes },
+    UnpinConsumer { name: String, body: Bytes },
     ConsumerInfo(String),
     ConsumerNames(Bytes),
     ConsumerList(Bytes),
@@ -79,6 +81,10 @@ impl Stream {
             Request::CreateConsumer { names, body } => {
                 return self.create_consumer(names, &body, responder);
             }
+            Request::ResetConsumer { name, body } => {
+                return self.reset_consumer(&name, &body, responder);
+            }
+            Request::UnpinConsumer { name, body } => self.unpin_consumer(&name, &body),
             Request::PauseConsumer { name, body } => {
                 return self.pause_consumer(&name, &body, responder);
             }

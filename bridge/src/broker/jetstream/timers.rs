@@ -38,6 +38,9 @@ impl Stream {
                 }
                 push.beat(router, consumer.delivered, now);
             }
+            if waiting.pin.as_ref().is_some_and(|pin| pin.until <= now) {
+                waiting.unpin(stream, name, router, "timeout");
+            }
             let limit = consumer.config.unused_limit();
             if !limit.is_zero() && now >= waiting.last_active + limit {
                 waiting
@@ -100,6 +103,7 @@ impl Stream {
             let dues = [
                 waiting.pulls.next_due(),
                 waiting.push.as_ref().and_then(Push::next_due),
+                waiting.pin.as_ref().map(|pin| pin.until),
                 paused,
                 unused,
                 more,

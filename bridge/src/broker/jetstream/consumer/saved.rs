@@ -43,6 +43,17 @@ impl SavedConsumer {
         }
     }
 
+    /// Takes back all progress beyond a sequence, which comes next. It is another consumer under the same name then.
+    pub(in crate::broker::jetstream) fn start_anew(&mut self, id: u32, seq: u64) {
+        self.id = id;
+        self.delivered = Progress {
+            consumer_seq: 0,
+            stream_seq: seq.saturating_sub(1),
+        };
+        self.ack_floor = self.delivered;
+        self.pending.clear();
+    }
+
     /// Has it start with a list of messages.
     pub(in crate::broker::jetstream) fn with_beginning(mut self, beginning: Beginning) -> Self {
         self.beginning = beginning;
