@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod greeting;
 mod headers;
+mod inquiry;
 mod interest;
 mod introduction;
 mod jetstream;
@@ -158,6 +159,7 @@ impl Broker {
             jetstream,
             stats: stats.counters,
         });
+        shared.stats.inquiries.connect(&shared);
         Ok(Broker {
             shared,
             streams,

@@ -42,7 +42,11 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     let log = Log::start(&settings.log)?;
     resources::raise_descriptors()?;
     let store_dir = store_dir(&settings);
-    let config = settings.broker(&store_dir)?;
+    let stats = BrokerStats::default();
+    let mut config = settings.broker(&store_dir)?;
+    if settings.server_name.is_none() {
+        config.server_name = stats.server_id().to_owned();
+    }
     let clients = listen("-port", settings.client_addr()?)?;
     let monitoring = match settings.http_addr()? {
         Some(address) => Some(listen("-http_port", address)?),
@@ -62,7 +66,6 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     }
 
     let process = Process::new();
-    let stats = BrokerStats::default();
     let mut services = Vec::new();
     let (listener, address) = clients;
     services.push(start_broker(

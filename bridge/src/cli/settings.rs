@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runtime::Fault;
 use runtime::resources::Share;
+use runtime::telemetry::causes;
 
 use super::file;
 use super::flags::Flags;
@@ -351,7 +352,7 @@ impl Settings {
         let default = BrokerConfig::new(store_dir, self.access()?);
         let limits = &self.limits;
         let jetstream = &self.jetstream;
-        Ok(BrokerConfig {
+        let config = BrokerConfig {
             tls: self.tls()?,
             connect_deadline: self.access.timeout.unwrap_or(CONNECT_DEADLINE),
             server_name: self.server_name.clone().unwrap_or(default.server_name),
@@ -378,7 +379,10 @@ impl Settings {
             retention: Retention::UNLIMITED,
             ..default
         }
-        .within(Share::BrokerAlone.connections()))
+        .within(Share::BrokerAlone.connections());
+        let is_fine = config.check();
+        is_fine.map_err(|error| Fault::bad_setting("authorization", causes(&error)))?;
+        Ok(config)
     }
 }
 

@@ -1,17 +1,76 @@
 //! `/healthz`: whether the server can do its work.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CACHE_CONTROL;
 use serde_json::json;
 
+use super::Monitor;
 use super::query::Query;
-use super::{Monitor, json_answer};
 
-pub(super) async fn healthz(monitor: &Monitor, _query: &Query) -> HttpResponse {
+/// What is wrong, and with which status it is told.
+type Trouble = (StatusCode, String);
+
+pub(super) async fn healthz(monitor: &Monitor, query: &Query) -> HttpResponse {
+    let (status, answer) = match check(monitor, query).await {
+        Ok(()) => (StatusCode::OK, json!({ "status": "ok" })),
+        Err((status, error)) => {
+            let word = match status {
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => "error",
+                _ => "unavailable",
+            };
+            let answer = json!({ "status": word, "status_code": status.as_u16(), "error": error });
+            (status, answer)
+        }
+    };
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(answer.to_string())
+}
+
+async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
+    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
+    let unavailable = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned());
+    let needs_jetstream =
+        query.switch("js-enabled-only").map_err(bad)? || query.switch("js-enabled").map_err(bad)?;
+    if monitor.config.jetstream.is_none() {
+        return if needs_jetstream {
+            Err(unavailable("JetStream is not enabled"))
+        } else {
+            Ok(())
+        };
+    }
+    if query.switch("js-server-only").map_err(bad)? || needs_jetstream {
+        return Ok(());
+    }
     let failing = monitor.stats.failing_streams();
     if failing > 0 {
-        let error = format!("cannot write to {failing} of the streams");
-        let answer = json!({ "status": "unavailable", "status_code": 503, "error": error });
-        return json_answer(&mut HttpResponse::ServiceUnavailable(), &answer);
+        return Err(unavailable(&format!(
+            "cannot write to {failing} of the streams"
+        )));
     }
-    json_answer(&mut HttpResponse::Ok(), &json!({ "status": "ok" }))
+    let (stream, consumer) = (query.text("stream"), query.text("consumer"));
+    match (stream, consumer) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(bad("`consumer` needs the name of its `stream`".to_owned())),
+        (Some(stream), None) => is_there(monitor, &format!("STREAM.INFO.{stream}")).await,
+        (Some(stream), Some(consumer)) => {
+            is_there(monitor, &format!("CONSUMER.INFO.{stream}.{consumer}")).await
+        }
+    }
+}
+
+/// Whether a stream or a consumer is there.
+async fn is_there(monitor: &Monitor, subject: &str) -> Result<(), Trouble> {
+    let unavailable = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "JetStream does not answer".to_owned(),
+    );
+    let answer = monitor.stats.ask_jetstream(subject, &json!({})).await;
+    let error = &answer.ok_or(unavailable)?["error"];
+    match error["description"].as_str() {
+        None => Ok(()),
+        Some(description) => Err((StatusCode::NOT_FOUND, description.to_owned())),
+    }
 }

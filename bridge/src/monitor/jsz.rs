@@ -1,31 +1,164 @@
-//! `/jsz`: the streams.
+//! `/jsz`: the streams and the consumers, as the JetStream API describes them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Monitor;
-use super::query::Query;
+use super::query::{Page, Query};
 
-pub(super) async fn jsz(monitor: &Monitor, _query: &Query) -> Result<Value, String> {
+/// How many pages of a list are asked for, at most: more streams than a broker has fit into them.
+const MAX_PAGES: usize = 100;
+
+/// What a request wants to see of each stream.
+#[derive(Clone, Copy)]
+struct Details {
+    account: bool,
+    streams: bool,
+    consumers: bool,
+    config: bool,
+}
+
+pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
+    let details = Details::of(query)?;
+    let page = query.page()?;
     if monitor.config.jetstream.is_none() {
-        return Ok(monitor.answer(json!({
+        let mut answer = json!({
             "disabled": true,
             "config": { "max_memory": 0, "max_storage": 0 },
-            "memory": 0,
-            "storage": 0,
-            "api": { "total": 0, "errors": 0 },
             "streams": 0,
             "consumers": 0,
             "messages": 0,
             "bytes": 0,
-        })));
+            "total": 0,
+        });
+        merge(&mut answer, statistics(&Value::Null));
+        return Ok(monitor.answer(answer));
     }
-    Ok(monitor.answer(json!({
+    let account = ask(monitor, "INFO", &json!({})).await?;
+    let streams = list(monitor, "STREAM.LIST", "streams").await?;
+    let sum = |field: &str| -> u64 {
+        let states = streams
+            .iter()
+            .filter_map(|stream| stream["state"][field].as_u64());
+        states.sum()
+    };
+    let mut answer = json!({
         "config": config(monitor),
-        "api": { "total": 0, "errors": 0 },
-        "accounts": 1,
-        "streams": monitor.stats.streams(),
+        "streams": streams.len(),
+        "consumers": sum("consumer_count"),
+        "messages": sum("messages"),
+        "bytes": sum("bytes"),
         "total": 1,
-    })))
+    });
+    merge(&mut answer, statistics(&account));
+    merge(&mut answer, json!({ "accounts": 1, "ha_assets": 0 }));
+    if details.account {
+        let described = describe_account(monitor, &account, &streams, details, page).await?;
+        merge(&mut answer, json!({ "account_details": [described] }));
+    }
+    Ok(monitor.answer(answer))
+}
+
+impl Details {
+    fn of(query: &Query) -> Result<Self, String> {
+        let consumers = query.switch("consumers")?;
+        let config = query.switch("config")?;
+        let streams = query.switch("streams")? || consumers || config;
+        // The clients are all of one account.
+        let is_named = query.text("acc").is_some_and(|name| name == "$G");
+        Ok(Details {
+            account: query.switch("accounts")? || streams || is_named,
+            streams,
+            consumers,
+            config,
+        })
+    }
+}
+
+/// How much JetStream takes, and how often it was asked.
+fn statistics(account: &Value) -> Value {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let (tier, api) = (account, &account["api"]);
+    json!({
+        "memory": number(&tier["memory"]),
+        "storage": number(&tier["storage"]),
+        "reserved_memory": number(&tier["reserved_memory"]),
+        "reserved_storage": number(&tier["reserved_storage"]),
+        "api": {
+            "level": number(&api["level"]),
+            "total": number(&api["total"]),
+            "errors": number(&api["errors"]),
+        },
+    })
+}
+
+async fn describe_account(
+    monitor: &Monitor,
+    account: &Value,
+    streams: &[Value],
+    details: Details,
+    page: Page,
+) -> Result<Value, String> {
+    let mut described = json!({ "name": "$G", "id": "$G" });
+    merge(&mut described, statistics(account));
+    if !details.streams {
+        return Ok(described);
+    }
+    let mut shown = Vec::new();
+    for stream in streams.iter().skip(page.offset).take(page.limit) {
+        shown.push(describe_stream(monitor, stream, details).await?);
+    }
+    merge(&mut described, json!({ "stream_detail": shown }));
+    Ok(described)
+}
+
+async fn describe_stream(
+    monitor: &Monitor,
+    stream: &Value,
+    details: Details,
+) -> Result<Value, String> {
+    let name = stream["config"]["name"].as_str().unwrap_or_default();
+    let mut described = json!({
+        "name": name,
+        "created": stream["created"],
+        "state": stream["state"],
+    });
+    if details.config {
+        merge(&mut described, json!({ "config": stream["config"] }));
+    }
+    if details.consumers {
+        let consumers = list(monitor, &format!("CONSUMER.LIST.{name}"), "consumers").await?;
+        merge(&mut described, json!({ "consumer_detail": consumers }));
+    }
+    Ok(described)
+}
+
+/// All entries of a list that comes in pages.
+async fn list(monitor: &Monitor, subject: &str, field: &str) -> Result<Vec<Value>, String> {
+    let mut entries = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let page = ask(monitor, subject, &json!({ "offset": entries.len() })).await?;
+        let more = page[field].as_array().cloned().unwrap_or_default();
+        let total = page["total"]
+            .as_u64()
+            .and_then(|total| usize::try_from(total).ok());
+        let is_last = more.is_empty();
+        entries.extend(more);
+        if is_last || total.is_none_or(|total| entries.len() >= total) {
+            break;
+        }
+    }
+    Ok(entries)
+}
+
+async fn ask(monitor: &Monitor, subject: &str, body: &Value) -> Result<Value, String> {
+    let answer = monitor.stats.ask_jetstream(subject, body).await;
+    answer.ok_or_else(|| "JetStream does not answer".to_owned())
+}
+
+fn merge(into: &mut Value, fields: Value) {
+    if let (Some(into), Value::Object(fields)) = (into.as_object_mut(), fields) {
+        into.extend::<Map<_, _>>(fields);
+    }
 }
 
 /// How JetStream is set.
@@ -36,6 +169,5 @@ pub(super) fn config(monitor: &Monitor) -> Value {
         "max_memory": number(limits.max_memory),
         "max_storage": number(limits.max_store),
         "store_dir": monitor.config.data_dir.to_string_lossy(),
-        "strict": true,
     })
 }

@@ -12,6 +12,7 @@ mod access;
 mod advisories;
 mod bounds;
 mod bytes;
+mod command;
 mod consumers;
 mod core;
 mod crash;

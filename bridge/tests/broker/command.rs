@@ -1,0 +1,369 @@
+//! `bridge broker` as a program: what it prints, which files it leaves, what it answers over HTTP, which signals it obeys.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use async_nats::jetstream::{self, stream};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::server::within;
+
+/// A server of its own process. It ends with the test.
+struct Program {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    /// What it has logged so far.
+    logged: Vec<String>,
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    command.arg("broker").args(arguments).kill_on_drop(true);
+    command
+}
+
+impl Program {
+    /// Starts a server and waits until it says that it is ready.
+    async fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut program = Program {
+            child,
+            log,
+            logged: Vec::new(),
+        };
+        program.wait_for("Server is ready").await;
+        program
+    }
+
+    /// Reads the log up to a line with `words` in it, which it returns.
+    async fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let line = within(self.log.next_line()).await.unwrap();
+            let Some(line) = line else {
+                panic!("the log ended without `{words}`: {:#?}", self.logged)
+            };
+            self.logged.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// What stands behind `words` in the line of the log that has them.
+    fn behind(&self, words: &str) -> &str {
+        let found = self.logged.iter().find_map(|line| line.split_once(words));
+        found
+            .unwrap_or_else(|| panic!("no `{words}` in {:#?}", self.logged))
+            .1
+    }
+
+    fn addr(&self) -> &str {
+        self.behind("Listening for client connections on ")
+    }
+
+    fn pid(&self) -> String {
+        self.child.id().unwrap().to_string()
+    }
+
+    /// Sends it a signal by the program's own command, as `stop`, and waits for its end.
+    async fn end(mut self, signal: &str) -> std::process::ExitStatus {
+        self.signal(signal).await;
+        within(self.child.wait()).await.unwrap()
+    }
+
+    async fn signal(&self, signal: &str) {
+        let sent = command(&["--signal", &format!("{signal}={}", self.pid())]);
+        assert!(output(sent).await.0);
+    }
+}
+
+/// Runs a command to its end: whether it succeeds, and what it prints on both streams.
+async fn output(mut command: Command) -> (bool, Option<i32>, String) {
+    let output = within(command.output()).await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        output.status.code(),
+        String::from_utf8(text).unwrap(),
+    )
+}
+
+async fn get(addr: &str, path: &str) -> (String, Value) {
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within(socket.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.lines().next().unwrap().to_owned();
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_find_a_server_that_flags_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let pid_file = format!("{dir}/pid");
+    let program = Program::start(&[
+        "-p",
+        "-1",
+        "-m",
+        "-1",
+        "-a",
+        "127.0.0.1",
+        "-js",
+        &format!("-sd={dir}"),
+        "-P",
+        &pid_file,
+        "--ports_file_dir",
+        dir,
+        "-n",
+        "tester",
+        "-DV",
+    ])
+    .await;
+    let store = program.behind("Store Directory: ");
+    assert_eq!(store, format!("\"{dir}/jetstream\""));
+    assert!(program.logged[0].starts_with(&format!("[{}] 2", program.pid())));
+    assert!(
+        program.logged[0].contains(" [INF] "),
+        "{}",
+        program.logged[0]
+    );
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), program.pid());
+    let ports_file = format!("{dir}/nats-server_{}.ports", program.pid());
+    let ports: Value =
+        serde_json::from_str(&std::fs::read_to_string(&ports_file).unwrap()).unwrap();
+    assert_eq!(ports["nats"][0], format!("nats://{}", program.addr()));
+
+    let client = async_nats::ConnectOptions::new().name("looked-at");
+    let client = within(client.connect(program.addr())).await.unwrap();
+    assert_eq!(client.server_info().server_name, "tester");
+    let _subscription = client
+        .queue_subscribe("a.*", "workers".into())
+        .await
+        .unwrap();
+    let context = jetstream::new(client.clone());
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        ..stream::Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+    context
+        .publish("s.a", "hello".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+
+    let monitoring = ports["monitoring"][0].as_str().unwrap();
+    let monitoring = monitoring.strip_prefix("http://").unwrap();
+    let (status, varz) = get(monitoring, "/varz").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let addr: SocketAddr = program.addr().parse().unwrap();
+    assert_eq!(
+        (&varz["server_name"], &varz["port"]),
+        (&"tester".into(), &addr.port().into())
+    );
+    assert_eq!(varz["server_id"], client.server_info().server_id);
+    assert_eq!(
+        (&varz["connections"], &varz["total_connections"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(
+        varz["jetstream"]["config"]["store_dir"],
+        format!("{dir}/jetstream")
+    );
+    assert!(varz["in_msgs"].as_u64().unwrap() > 0 && varz["mem"].as_u64().unwrap() > 0);
+    assert!(varz.get("auth_required").is_none());
+    let (_, connz) = get(monitoring, "/connz?subs=detail").await;
+    assert_eq!(
+        (&connz["num_connections"], &connz["total"]),
+        (&1.into(), &1.into())
+    );
+    let connection = &connz["connections"][0];
+    assert_eq!(
+        (&connection["name"], &connection["lang"]),
+        (&"looked-at".into(), &"rust".into())
+    );
+    let details = connection["subscriptions_list_detail"].as_array().unwrap();
+    let own = details
+        .iter()
+        .find(|detail| detail["subject"] == "a.*")
+        .unwrap();
+    assert_eq!(own["qgroup"], "workers");
+    let (_, subsz) = get(monitoring, "/subsz?subs=1&test=a.b").await;
+    assert_eq!(
+        (&subsz["total"], &subsz["subscriptions_list"][0]["subject"]),
+        (&1.into(), &"a.*".into())
+    );
+    let (_, jsz) = get(monitoring, "/jsz").await;
+    assert_eq!((&jsz["streams"], &jsz["messages"]), (&1.into(), &1.into()));
+    assert_eq!(get(monitoring, "/healthz").await.1["status"], "ok");
+    assert_eq!(get(monitoring, "/routez").await.1["num_routes"], 0);
+    let (status, _) = get(monitoring, "/connz?sort=nothing").await;
+    assert_eq!(status, "HTTP/1.1 400 Bad Request");
+    assert_eq!(
+        get(monitoring, "/nothing").await.0,
+        "HTTP/1.1 404 Not Found"
+    );
+
+    assert!(program.end("term").await.success());
+    for file in [&pid_file, &ports_file] {
+        assert!(!Path::new(file).exists(), "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_js_there_is_no_jetstream() {
+    let program = Program::start(&["-p", "-1", "-T=false"]).await;
+    assert!(program.logged[0].starts_with(&format!("[{}] [INF] ", program.pid())));
+    let client = async_nats::connect(program.addr()).await.unwrap();
+    let error = client.request("$JS.API.INFO", "".into()).await.unwrap_err();
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
+    assert!(program.end("quit").await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_file_starts_a_server_and_flags_go_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    write(
+        dir,
+        "users.conf",
+        "users = [ {user: alice, password: $PASSWORD} ]",
+    );
+    let config = write(
+        dir,
+        "server.conf",
+        "port: 1\nserver_name: from-file\nPASSWORD: \"s3cr3t\"\nmax_payload: 2KB\n\
+         authorization { users = [ {user: alice, password: $PASSWORD} ], timeout: 1s }\n\
+         jetstream { store_dir: 'never', max_file: 1GB } # not used",
+    );
+    let log = dir.join("server.log");
+    let store = dir.join("store");
+    let (log, store) = (log.to_str().unwrap(), store.to_str().unwrap());
+    let start = ["-c", &config, "-p", "-1", "--store_dir", store];
+    let program = Program::start(&start).await;
+    let connect = |password: &str| {
+        async_nats::ConnectOptions::with_user_and_password("alice".into(), password.into())
+            .connect(program.addr())
+    };
+    let client = within(connect("s3cr3t")).await.unwrap();
+    assert_eq!(client.server_info().server_name, "from-file");
+    assert_eq!(client.max_payload(), 2048);
+    within(connect("wrong")).await.unwrap_err();
+    assert!(Path::new(store).join("jetstream").exists());
+    assert!(program.end("quit").await.success());
+
+    let valid = output(command(&["-t", "-c", &config, "-l", log])).await;
+    assert_eq!(
+        valid,
+        (
+            true,
+            Some(0),
+            format!("nats-server: configuration file {config} is valid\n")
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_are_named_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write(
+        folder.path(),
+        "wrong.conf",
+        "\nprot: 4222\ncluster { name: c }",
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    std::fs::create_dir_all(folder.path().join("theirs/jetstream/$G/streams")).unwrap();
+    let theirs = folder.path().join("theirs");
+    for (arguments, words) in [
+        (
+            &["-c", &config][..],
+            &[
+                "wrong.conf:2:1: unknown setting `prot`",
+                "wrong.conf:3:1: the setting `cluster`",
+            ][..],
+        ),
+        (&["-t", "-c", &config], &["unknown setting `prot`"]),
+        (&["--prot", "1"], &["unknown flag: `-prot`"]),
+        (
+            &["--routes", "nats://h:1"],
+            &["`-routes` of nats-server is not supported"],
+        ),
+        (&["-p", "70000"], &["-port: a port is a number"]),
+        (&["-p", &port], &["is taken by another program"]),
+        (
+            &["-a", "0.0.0.0", "-p", "-1"],
+            &["can be reached from other machines"],
+        ),
+        (
+            &["-c", "/no/such.conf"],
+            &["/no/such.conf:1:1: cannot read it"],
+        ),
+        (
+            &["-p", "-1", "-js", "-sd", theirs.to_str().unwrap()],
+            &["holds streams of nats-server"],
+        ),
+        (&["--signal", "nothing"], &["unknown signal `nothing`"]),
+        (&["--tls", "-p", "-1"], &["TLS needs a certificate"]),
+    ] {
+        let (_, code, text) = output(command(arguments)).await;
+        assert_eq!(code, Some(64), "{arguments:?}: {text}");
+        for words in words {
+            assert!(text.contains(words), "{arguments:?}: {text}");
+        }
+    }
+    let (is_fine, _, text) = output(command(&["--version"])).await;
+    assert!(is_fine && text.starts_with("nats-server: v2."), "{text}");
+    let (is_fine, _, text) = output(command(&["-h"])).await;
+    assert!(is_fine && text.contains("--store_dir"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_file_is_opened_anew_and_its_level_follows_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let config = write(dir, "server.conf", "port: -1");
+    let log = dir.join("server.log");
+    let mut child = command(&["-c", &config, "-l", log.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let pid = child.id().unwrap().to_string();
+    let logged = async |words: &str| {
+        let has_words =
+            async || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(words));
+        testkit::eventually(words, has_words).await;
+    };
+    let signal = async |name: &str| {
+        let (sent, _, text) = output(command(&["-sl", &format!("{name}={pid}")])).await;
+        assert!(sent, "{text}");
+    };
+    logged("Server is ready").await;
+    std::fs::rename(&log, dir.join("moved.log")).unwrap();
+    signal("reopen").await;
+    logged("File log re-opened").await;
+    write(dir, "server.conf", "port: -1\nprot: 1");
+    signal("reload").await;
+    logged("Failed to reload server configuration: -config: ").await;
+    write(dir, "server.conf", "port: -1\ndebug: true");
+    signal("reload").await;
+    logged("Reloaded server configuration").await;
+    signal("term").await;
+    assert!(within(child.wait()).await.unwrap().success());
+    logged("Server Exiting..").await;
+}
