@@ -84,7 +84,10 @@ impl Actor for Broker {
                 Err(error) => broker.guard.failed(error),
             }
             broker.ended = true;
-            ctx.stop();
+            // One that has let its clients go is not to be started again.
+            if !broker.stats.control().is_lame_duck() {
+                ctx.stop();
+            }
         }));
         ctx.notify_later(Wake, CHECK_INTERVAL);
     }

@@ -144,7 +144,7 @@ impl Broker {
             ),
             None => None,
         };
-        let server_id = stats.server_id().to_owned();
+        let (server_id, control) = (stats.server_id().to_owned(), stats.control());
         let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),
@@ -163,7 +163,7 @@ impl Broker {
         Ok(Broker {
             shared,
             streams,
-            control: BrokerControl::default(),
+            control,
         })
     }
 }

@@ -29,12 +29,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub struct BrokerControl {
     lame_duck: CancellationToken,
+    gone: CancellationToken,
 }
 
 impl BrokerControl {
     /// Has the broker accept no more clients, let those that it has go over a while, and end.
     pub fn enter_lame_duck_mode(&self) {
         self.lame_duck.cancel();
+    }
+
+    /// Whether the broker was asked to let its clients go.
+    pub fn is_lame_duck(&self) -> bool {
+        self.lame_duck.is_cancelled()
+    }
+
+    /// Waits until a broker in lame duck mode has let its clients go and has written all it has.
+    pub async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 }
 
@@ -69,7 +80,11 @@ impl Broker {
             outcome = self.let_go(&mut clients, stop).await;
         }
         stopping.cancel();
+        let control = self.control.clone();
         self.wind_down(clients).await;
+        if control.is_lame_duck() {
+            control.gone.cancel();
+        }
         outcome.map(drop)
     }
 

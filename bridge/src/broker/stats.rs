@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::clients::{ClientInfo, Clients, SubscriptionInfo};
 use super::inquiry::Inquiries;
+use super::serving::BrokerControl;
 
 /// Counters of a running broker, for health pages; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,7 @@ pub struct BrokerStats {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     server_id: OnceLock<String>,
+    control: BrokerControl,
     pub(super) inquiries: Inquiries,
     pub(super) clients: Clients,
     pub(super) connections: AtomicUsize,
@@ -38,6 +40,11 @@ impl BrokerStats {
     pub fn server_id(&self) -> &str {
         let new = || format!("M{:055X}", rand::random::<u128>());
         self.counters.server_id.get_or_init(new)
+    }
+
+    /// The way to the broker that counts here.
+    pub fn control(&self) -> BrokerControl {
+        self.counters.control.clone()
     }
 
     /// Clients connected now.

@@ -16,7 +16,7 @@ use super::flags::Flags;
 use super::log::Log;
 use super::settings::Settings;
 use crate::broker::actor::Broker;
-use crate::broker::{BrokerConfig, BrokerStats, SERVER_VERSION};
+use crate::broker::{BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
 use crate::monitor::{self, Monitor};
 
 /// How often is looked whether the broker is ready, while it starts.
@@ -39,6 +39,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Fault> {
 ///
 /// If a setting is wrong, an address is taken, or the broker cannot be kept alive.
 pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Result<(), Fault> {
+    // Before anything takes time: a signal that nobody waits for ends the process.
+    let signals = Signals::new()?;
     let log = Log::start(&settings.log)?;
     resources::raise_descriptors()?;
     let store_dir = store_dir(&settings);
@@ -66,6 +68,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     }
 
     let process = Process::new();
+    let (control, stopping) = (stats.control(), stop.clone());
     let mut services = Vec::new();
     let (listener, address) = clients;
     services.push(start_broker(
@@ -88,7 +91,6 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             &process,
         )?);
     }
-    let signals = Signals::new()?;
     let ready = async {
         until_ready(&process).await;
         if let Some(folder) = &settings.ports_file_dir {
@@ -100,7 +102,9 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             tracing::info!("TLS required for client connections");
         }
         tracing::info!("Server is ready");
-        signals.obey(&log, &settings, &flags).await;
+        signals
+            .obey(&log, &settings, &flags, &control, &stopping)
+            .await;
         Ok(())
     };
     let trimming = tokio::spawn(program::give_back_memory());
@@ -235,12 +239,20 @@ impl Signals {
         })
     }
 
-    async fn obey(mut self, log: &Log, settings: &Settings, flags: &Flags) {
+    async fn obey(
+        mut self,
+        log: &Log,
+        settings: &Settings,
+        flags: &Flags,
+        control: &BrokerControl,
+        stop: &Shutdown,
+    ) {
         loop {
             tokio::select! {
                 Some(()) = self.reopen.recv() => log.reopen(),
                 Some(()) = self.reload.recv() => reload(log, settings, flags),
-                Some(()) = self.lame_duck.recv() => tracing::warn!("lame duck mode is not there yet"),
+                Some(()) = self.lame_duck.recv() => control.enter_lame_duck_mode(),
+                () = control.gone(), if !stop.is_begun() => stop.begin(),
                 else => std::future::pending().await,
             }
         }

@@ -367,3 +367,31 @@ async fn a_log_file_is_opened_anew_and_its_level_follows_the_file() {
     assert!(within(child.wait()).await.unwrap().success());
     logged("Server Exiting..").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lame_duck_lets_its_clients_go_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "port: -1\nlame_duck_grace_period: 0s\nlame_duck_duration: 30s";
+    let config = write(folder.path(), "server.conf", text);
+    let program = Program::start(&["-c", &config]).await;
+    let (told, mut events) = tokio::sync::mpsc::channel(16);
+    let options = async_nats::ConnectOptions::new().event_callback(move |event| {
+        let told = told.clone();
+        async move {
+            // The test may have ended.
+            let _ = told.send(event).await;
+        }
+    });
+    let _client = within(options.connect(program.addr())).await.unwrap();
+    let ending = program.end("ldm");
+    let lame_duck = async {
+        while let Some(event) = events.recv().await {
+            if event == async_nats::Event::LameDuckMode {
+                return;
+            }
+        }
+        panic!("the client was not told");
+    };
+    let (status, ()) = tokio::join!(ending, within(lame_duck));
+    assert!(status.success());
+}
