@@ -1,6 +1,9 @@
 //! What a route tells of itself: how much it carries, how far behind it is, and whether it is stuck.
 //!
-//! The engines hold a [`RouteReport`] and say what happens; whoever shows it takes a [`RouteStatus`].
+//! The engines hold a [`RouteReport`] and say what happens; [`RelayReport`] shows the reports of all routes to operators.
+
+mod recent;
+mod section;
 
 use std::{
     sync::{
@@ -10,7 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use recent::Recent;
+pub use section::RelayReport;
+
 use super::mapping::Direction;
+use recent::Window;
 
 /// What one route reports. Clones report to the same place.
 #[derive(Debug, Clone)]
@@ -22,6 +29,7 @@ struct Report {
     direction: Direction,
     counters: Counters,
     lag: AtomicU64,
+    window: Mutex<Window>,
     stuck: Mutex<Option<(String, Instant)>>,
 }
 
@@ -30,12 +38,14 @@ struct Counters {
     received: AtomicU64,
     received_bytes: AtomicU64,
     delivered: AtomicU64,
+    /// The latencies of all delivered messages together, in microseconds.
+    latency_micros: AtomicU64,
     skipped: AtomicU64,
     retried: AtomicU64,
     dead_letters: AtomicU64,
 }
 
-/// A route as it is at this moment.
+/// A route as it is at this moment. All counts are since the process started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteStatus {
     /// Its name.
@@ -48,6 +58,8 @@ pub struct RouteStatus {
     pub received_bytes: u64,
     /// Messages that the other side has durably.
     pub delivered: u64,
+    /// How long they were on their way, all together.
+    pub latency_total: Duration,
     /// Messages that had been in one of the clusters before.
     pub skipped: u64,
     /// Attempts that failed and were made again.
@@ -56,6 +68,8 @@ pub struct RouteStatus {
     pub dead_letters: u64,
     /// Messages that wait at the side that is read.
     pub lag: u64,
+    /// What was delivered lately.
+    pub recent: Recent,
     /// Why it is stuck, and for how long.
     pub stuck: Option<(String, Duration)>,
 }
@@ -68,6 +82,7 @@ impl RouteReport {
             direction,
             counters: Counters::default(),
             lag: AtomicU64::new(0),
+            window: Mutex::new(Window::new(Instant::now())),
             stuck: Mutex::default(),
         }))
     }
@@ -77,28 +92,27 @@ impl RouteReport {
         &self.0.name
     }
 
-    /// Messages were read.
+    /// Messages were read; `bytes` are those of all of them together.
     pub fn received(&self, messages: u64, bytes: u64) {
         let counters = &self.0.counters;
         counters.received.fetch_add(messages, Ordering::Relaxed);
         counters.received_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The other side has messages durably; `latency` is how long the first of them was on its way.
+    /// The other side has messages durably, each of which was on its way for `latency`, from being read.
     pub fn delivered(&self, messages: u64, latency: Duration) {
-        let _ = latency;
-        self.0
-            .counters
-            .delivered
-            .fetch_add(messages, Ordering::Relaxed);
+        let counters = &self.0.counters;
+        counters.delivered.fetch_add(messages, Ordering::Relaxed);
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let total = micros.saturating_mul(messages);
+        counters.latency_micros.fetch_add(total, Ordering::Relaxed);
+        lock(&self.0.window).record(Instant::now(), messages, latency);
     }
 
     /// Messages had been in one of the clusters before and go no further.
     pub fn skipped(&self, messages: u64) {
-        self.0
-            .counters
-            .skipped
-            .fetch_add(messages, Ordering::Relaxed);
+        let skipped = &self.0.counters.skipped;
+        skipped.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// An attempt failed and is made again.
@@ -108,7 +122,8 @@ impl RouteReport {
 
     /// A message went to the dead letters.
     pub fn dead_letter(&self) {
-        self.0.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        let dead_letters = &self.0.counters.dead_letters;
+        dead_letters.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many messages wait at the side that is read.
@@ -120,9 +135,7 @@ impl RouteReport {
     pub fn stuck(&self, reason: impl Into<String>) {
         let reason = reason.into();
         let mut stuck = lock(&self.0.stuck);
-        let since = stuck
-            .as_ref()
-            .map_or_else(Instant::now, |(_, since)| *since);
+        let since = stuck.as_ref().map_or_else(Instant::now, |(_, since)| *since);
         *stuck = Some((reason, since));
     }
 
@@ -138,6 +151,7 @@ impl RouteReport {
             direction,
             counters,
             lag,
+            window,
             stuck,
         } = &*self.0;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -147,10 +161,12 @@ impl RouteReport {
             received: count(&counters.received),
             received_bytes: count(&counters.received_bytes),
             delivered: count(&counters.delivered),
+            latency_total: Duration::from_micros(count(&counters.latency_micros)),
             skipped: count(&counters.skipped),
             retried: count(&counters.retried),
             dead_letters: count(&counters.dead_letters),
             lag: count(lag),
+            recent: lock(window).recent(Instant::now()),
             stuck: lock(stuck)
                 .as_ref()
                 .map(|(reason, since)| (reason.clone(), since.elapsed())),
@@ -176,6 +192,7 @@ mod tests {
         report.clone().lag(7);
         let status = report.status();
         assert_eq!((status.received, status.delivered, status.lag), (3, 2, 7));
+        assert_eq!(status.latency_total, Duration::from_millis(10));
         assert_eq!(status.stuck.unwrap().0, "no stream has the subject");
         report.moving();
         assert_eq!(report.status().stuck, None);

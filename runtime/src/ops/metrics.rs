@@ -1,7 +1,8 @@
 //! The registry as Prometheus text (exposition format 0.0.4).
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
+use super::Section;
 use crate::supervision::{ActorState, ActorStatus};
 
 /// A metric: name, kind, help, and its value for one actor.
@@ -45,7 +46,7 @@ const METRICS: [Metric; 5] = [
     ),
 ];
 
-pub(super) fn render(actors: &[ActorStatus]) -> String {
+pub(super) fn render(actors: &[ActorStatus], sections: &[Arc<dyn Section>]) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in METRICS {
         // Writing to a string cannot fail.
@@ -75,6 +76,9 @@ pub(super) fn render(actors: &[ActorStatus]) -> String {
                 what.replace(' ', "_"),
             );
         }
+    }
+    for section in sections {
+        text.push_str(&section.metrics());
     }
     text
 }

@@ -4,9 +4,11 @@
 //! it is alive and ready.
 
 mod metrics;
+mod section;
 mod server;
 mod system_page;
 
+pub use section::{Row, Section, Stuck, Table};
 pub(crate) use server::serve_operators;
 pub use server::{serve, until_stopped, while_starting};
 
@@ -103,7 +105,7 @@ async fn to_operators(request: HttpRequest, ops: web::Data<OpsAddr>) -> HttpResp
 /// Adds `/healthz`, `/readyz`, `/metrics` and `/system` to the address for operators.
 fn configure(cfg: &mut web::ServiceConfig, registry: ActorRegistry) {
     cfg.app_data(web::Data::new(registry))
-        .service(page("/healthz").to(healthz))
+        .service(page("/healthz").to(detailed_healthz))
         .service(page("/readyz").to(readyz))
         .service(page("/metrics").to(metrics))
         .service(page("/system").to(system))
@@ -160,7 +162,11 @@ impl Readiness {
         let unready = actors
             .iter()
             .filter_map(|actor| Some(named(actor, actor.not_ready_reason()?)));
-        let not_ready: Vec<_> = starting.chain(unready).collect();
+        let stuck = stuck(registry).into_iter().map(|stuck| Reason {
+            actor: stuck.what,
+            reason: stuck.reason,
+        });
+        let not_ready: Vec<_> = starting.chain(unready).chain(stuck).collect();
         let degraded = actors
             .iter()
             .filter_map(|actor| match &actor.health {
@@ -182,6 +188,25 @@ async fn healthz() -> HttpResponse {
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; charset=utf-8")
         .body("alive\n")
+}
+
+/// All that is stuck.
+fn stuck(registry: &ActorRegistry) -> Vec<Stuck> {
+    let sections = registry.sections();
+    sections.iter().flat_map(|section| section.stuck()).collect()
+}
+
+/// For operators: a program of which a part is stuck is alive, and no good.
+async fn detailed_healthz(registry: web::Data<ActorRegistry>) -> HttpResponse {
+    let stuck = stuck(&registry);
+    if stuck.is_empty() {
+        return healthz().await;
+    }
+    let lines = stuck.iter().map(|s| format!("{} is stuck: {}\n", s.what, s.reason));
+    HttpResponse::ServiceUnavailable()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body(lines.collect::<String>())
 }
 
 async fn readyz(registry: web::Data<ActorRegistry>) -> HttpResponse {
@@ -211,7 +236,7 @@ async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(metrics::render(&registry.actors()))
+        .body(metrics::render(&registry.actors(), &registry.sections()))
 }
 
 async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {
@@ -221,6 +246,7 @@ async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {
         .body(system_page::render(
             &registry.actors(),
             &registry.starting(),
+            &registry.sections(),
         ))
 }
 

@@ -4,9 +4,11 @@
 
 use std::{
     fmt::{self, Write},
+    sync::Arc,
     time::Duration,
 };
 
+use super::{Section, Table};
 use crate::supervision::{ActorState, ActorStatus, Health};
 
 pub(super) const STYLESHEET: &str = include_str!("system.css");
@@ -46,7 +48,11 @@ const AFTER: &str = r#"</div>
 </html>
 "#;
 
-pub(super) fn render(actors: &[ActorStatus], starting: &[String]) -> String {
+pub(super) fn render(
+    actors: &[ActorStatus],
+    starting: &[String],
+    sections: &[Arc<dyn Section>],
+) -> String {
     let mut page = String::from(BEFORE);
     let unwell = actors.iter().filter(|a| trouble(a).is_some()).count();
     let sentence = match unwell {
@@ -63,6 +69,19 @@ pub(super) fn render(actors: &[ActorStatus], starting: &[String]) -> String {
             Escaped(service)
         );
     }
+    for section in sections {
+        for stuck in section.stuck() {
+            let _ = writeln!(
+                page,
+                "<p class=\"bad\">{} is stuck: {}</p>",
+                Escaped(&stuck.what),
+                Escaped(&stuck.reason)
+            );
+        }
+    }
+    for section in sections {
+        let _ = render_table(&mut page, &section.table());
+    }
     // Services start at once, so that their actors come mixed.
     let mut actors: Vec<_> = actors.iter().collect();
     actors.sort_by(|a, b| a.service.cmp(&b.service));
@@ -71,6 +90,35 @@ pub(super) fn render(actors: &[ActorStatus], starting: &[String]) -> String {
     }
     page.push_str(AFTER);
     page
+}
+
+fn render_table(page: &mut String, table: &Table) -> fmt::Result {
+    writeln!(
+        page,
+        "<section>\n<h2>{}</h2>\n<table class=\"figures\">\n<thead><tr>",
+        Escaped(table.heading)
+    )?;
+    for column in table.columns {
+        write!(page, "<th scope=\"col\">{}</th>", Escaped(column))?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    for row in &table.rows {
+        page.push_str(if row.is_bad { "<tr class=\"bad\">" } else { "<tr>" });
+        for (index, (cell, column)) in row.cells.iter().zip(table.columns).enumerate() {
+            match index {
+                0 => write!(page, "<th scope=\"row\">{}</th>", Escaped(cell))?,
+                _ => write!(
+                    page,
+                    "<td data-name=\"{}\">{}</td>",
+                    Escaped(column),
+                    Escaped(cell)
+                )?,
+            }
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody>\n</table>\n</section>\n");
+    Ok(())
 }
 
 fn render_service(page: &mut String, actors: &[&ActorStatus]) -> fmt::Result {

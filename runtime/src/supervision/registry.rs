@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::ops::Section;
+
 /// What an actor is about until it has started.
 const BEGINS: &str = "starting";
 
@@ -17,6 +19,7 @@ const BEGINS: &str = "starting";
 pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
     starting: Arc<Mutex<Vec<String>>>,
+    sections: Arc<Mutex<Vec<Arc<dyn Section>>>>,
 }
 
 /// How far an actor is in its life.
@@ -91,6 +94,16 @@ impl ActorRegistry {
         lock(&self.starting).clone()
     }
 
+    /// Shows `section` to operators, besides the actors.
+    pub fn show(&self, section: Arc<dyn Section>) {
+        lock(&self.sections).push(section);
+    }
+
+    /// What is shown besides the actors.
+    pub(crate) fn sections(&self) -> Vec<Arc<dyn Section>> {
+        lock(&self.sections).clone()
+    }
+
     /// Says that `service` is about to start its actors.
     pub(crate) fn expect(&self, service: &str) {
         let mut starting = lock(&self.starting);
@@ -117,7 +130,7 @@ impl ActorRegistry {
             .is_some()
     }
 
-    pub(super) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {
+    pub(crate) fn add(&self, service: &str, group: &str, name: &str) -> Arc<Entry> {
         let entry = Arc::new(Entry {
             service: service.into(),
             group: group.into(),
@@ -143,7 +156,7 @@ impl ActorRegistry {
 
 /// The observable state of one supervised actor, over all its incarnations.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     service: String,
     group: String,
     name: String,
@@ -196,7 +209,7 @@ impl Entry {
     }
 
     /// Puts down that the actor has started; it is ready unless it has said otherwise.
-    pub(super) fn has_begun(&self) {
+    pub(crate) fn has_begun(&self) {
         let mut condition = lock(&self.condition);
         if !condition.has_reported {
             condition.health = Health::Ready;

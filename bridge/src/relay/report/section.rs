@@ -1,0 +1,243 @@
+//! The reports of all routes as operators see them: metrics for Prometheus, a table on `/system`, and what is stuck.
+
+use std::{fmt::Write, time::Duration};
+
+use runtime::ops::{Row, Section, Stuck, Table};
+
+use super::{RouteReport, RouteStatus};
+use crate::relay::mapping::Direction;
+
+/// The routes of a relay, shown to operators.
+#[derive(Debug, Clone)]
+pub struct RelayReport(Vec<RouteReport>);
+
+/// A metric: name, kind, help, and its value for one route.
+type Metric = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&RouteStatus) -> u64,
+);
+
+const METRICS: [Metric; 8] = [
+    (
+        "marquee_relay_received_total",
+        "counter",
+        "Messages read.",
+        |route| route.received,
+    ),
+    (
+        "marquee_relay_received_bytes_total",
+        "counter",
+        "Bytes of the messages read.",
+        |route| route.received_bytes,
+    ),
+    (
+        "marquee_relay_delivered_total",
+        "counter",
+        "Messages that the other side has durably.",
+        |route| route.delivered,
+    ),
+    (
+        "marquee_relay_skipped_total",
+        "counter",
+        "Messages that had been in one of the clusters before.",
+        |route| route.skipped,
+    ),
+    (
+        "marquee_relay_retried_total",
+        "counter",
+        "Attempts that failed and were made again.",
+        |route| route.retried,
+    ),
+    (
+        "marquee_relay_dead_letters_total",
+        "counter",
+        "Messages that went to the dead letters.",
+        |route| route.dead_letters,
+    ),
+    (
+        "marquee_relay_lag_messages",
+        "gauge",
+        "Messages that wait at the side that is read.",
+        |route| route.lag,
+    ),
+    (
+        "marquee_relay_stuck",
+        "gauge",
+        "1 while the route cannot go on.",
+        |route| u64::from(route.stuck.is_some()),
+    ),
+];
+
+impl RelayReport {
+    /// The reports of these routes.
+    pub fn new(routes: impl IntoIterator<Item = RouteReport>) -> Self {
+        Self(routes.into_iter().collect())
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        self.0.iter().map(RouteReport::status).collect()
+    }
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::KafkaToNats => "kafka_to_nats",
+        Direction::NatsToKafka => "nats_to_kafka",
+    }
+}
+
+impl Section for RelayReport {
+    fn metrics(&self) -> String {
+        let routes = self.routes();
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        for (name, kind, help, value) in METRICS {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for route in &routes {
+                let _ = writeln!(text, "{name}{{{}}} {}", labels(route), value(route));
+            }
+        }
+        let name = "marquee_relay_latency_seconds";
+        let help = "From reading a message to having it durably at the other side; quantiles of the last minute.";
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} summary");
+        for route in &routes {
+            let labels = labels(route);
+            let recent = &route.recent;
+            for (quantile, latency) in [
+                ("0.5", recent.p50),
+                ("0.9", recent.p90),
+                ("0.99", recent.p99),
+                ("0.999", recent.p999),
+            ] {
+                let seconds = latency.as_secs_f64();
+                let _ = writeln!(text, "{name}{{{labels},quantile=\"{quantile}\"}} {seconds}");
+            }
+            let total = route.latency_total.as_secs_f64();
+            let _ = writeln!(text, "{name}_sum{{{labels}}} {total}");
+            let _ = writeln!(text, "{name}_count{{{labels}}} {}", route.delivered);
+        }
+        text
+    }
+
+    fn table(&self) -> Table {
+        let row = |route: RouteStatus| {
+            let state = match &route.stuck {
+                Some((_, since)) => format!("stuck for {} s", since.as_secs()),
+                None => "moving".to_owned(),
+            };
+            Row {
+                is_bad: route.stuck.is_some(),
+                cells: vec![
+                    route.name,
+                    match route.direction {
+                        Direction::KafkaToNats => "Kafka to NATS".to_owned(),
+                        Direction::NatsToKafka => "NATS to Kafka".to_owned(),
+                    },
+                    state,
+                    route.lag.to_string(),
+                    route.delivered.to_string(),
+                    format!("{:.1}/s", route.recent.rate),
+                    shown(route.recent.p50),
+                    shown(route.recent.p99),
+                    route.retried.to_string(),
+                    route.dead_letters.to_string(),
+                ],
+            }
+        };
+        Table {
+            heading: "Relay",
+            columns: &[
+                "Route",
+                "Way",
+                "State",
+                "Lag",
+                "Delivered",
+                "Rate",
+                "p50",
+                "p99",
+                "Retries",
+                "Dead letters",
+            ],
+            rows: self.routes().into_iter().map(row).collect(),
+        }
+    }
+
+    fn stuck(&self) -> Vec<Stuck> {
+        let stuck = |route: RouteStatus| {
+            let (reason, _) = route.stuck?;
+            Some(Stuck {
+                what: format!("relay/{}", route.name),
+                reason,
+            })
+        };
+        self.routes().into_iter().filter_map(stuck).collect()
+    }
+}
+
+/// The labels of a route, whose name has no character that has to be escaped.
+fn labels(route: &RouteStatus) -> String {
+    format!(
+        "route=\"{}\",direction=\"{}\"",
+        route.name,
+        way(route.direction)
+    )
+}
+
+/// A latency for a person.
+fn shown(latency: Duration) -> String {
+    match latency.as_secs_f64() * 1_000.0 {
+        0.0 => "none".to_owned(),
+        millis @ ..1_000.0 => format!("{millis:.1} ms"),
+        millis => format!("{:.1} s", millis / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay() -> (RelayReport, RouteReport) {
+        let films = RouteReport::new("films", Direction::KafkaToNats);
+        let ratings = RouteReport::new("ratings", Direction::NatsToKafka);
+        films.received(5, 50);
+        films.delivered(4, Duration::from_millis(3));
+        films.lag(9);
+        films.dead_letter();
+        (RelayReport::new([films, ratings.clone()]), ratings)
+    }
+
+    #[test]
+    fn metrics_name_their_route() {
+        let (relay, _) = relay();
+        let text = relay.metrics();
+        for line in [
+            "# TYPE marquee_relay_received_total counter",
+            "marquee_relay_received_total{route=\"films\",direction=\"kafka_to_nats\"} 5",
+            "marquee_relay_lag_messages{route=\"films\",direction=\"kafka_to_nats\"} 9",
+            "marquee_relay_stuck{route=\"ratings\",direction=\"nats_to_kafka\"} 0",
+            "marquee_relay_latency_seconds_count{route=\"films\",direction=\"kafka_to_nats\"} 4",
+            "marquee_relay_latency_seconds_sum{route=\"films\",direction=\"kafka_to_nats\"} 0.012",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+        assert!(text.contains("quantile=\"0.99\"} 0.003"), "{text}");
+    }
+
+    #[test]
+    fn a_stuck_route_is_told_with_its_reason() {
+        let (relay, ratings) = relay();
+        assert_eq!(relay.stuck(), []);
+        ratings.stuck("Kafka refuses the topic");
+        let stuck = Stuck {
+            what: "relay/ratings".into(),
+            reason: "Kafka refuses the topic".into(),
+        };
+        assert_eq!(relay.stuck(), [stuck]);
+        let table = relay.table();
+        assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
+        let states: Vec<_> = table.rows.iter().map(|row| row.is_bad).collect();
+        assert_eq!(states, [false, true]);
+    }
+}
