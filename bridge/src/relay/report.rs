@@ -135,7 +135,9 @@ impl RouteReport {
     pub fn stuck(&self, reason: impl Into<String>) {
         let reason = reason.into();
         let mut stuck = lock(&self.0.stuck);
-        let since = stuck.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        let since = stuck
+            .as_ref()
+            .map_or_else(Instant::now, |(_, since)| *since);
         *stuck = Some((reason, since));
     }
 

@@ -193,7 +193,10 @@ async fn healthz() -> HttpResponse {
 /// All that is stuck.
 fn stuck(registry: &ActorRegistry) -> Vec<Stuck> {
     let sections = registry.sections();
-    sections.iter().flat_map(|section| section.stuck()).collect()
+    sections
+        .iter()
+        .flat_map(|section| section.stuck())
+        .collect()
 }
 
 /// For operators: a program of which a part is stuck is alive, and no good.
@@ -202,7 +205,9 @@ async fn detailed_healthz(registry: web::Data<ActorRegistry>) -> HttpResponse {
     if stuck.is_empty() {
         return healthz().await;
     }
-    let lines = stuck.iter().map(|s| format!("{} is stuck: {}\n", s.what, s.reason));
+    let lines = stuck
+        .iter()
+        .map(|s| format!("{} is stuck: {}\n", s.what, s.reason));
     HttpResponse::ServiceUnavailable()
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; charset=utf-8")

@@ -109,10 +109,16 @@ mod tests {
         assert_eq!(get("/healthz").await, red);
         let (status, body) = get("/readyz").await;
         assert_eq!(status, 503);
-        assert!(body.contains(r#"{"actor":"pump/valve","reason":"rust"}"#), "{body}");
+        assert!(
+            body.contains(r#"{"actor":"pump/valve","reason":"rust"}"#),
+            "{body}"
+        );
         let (_, page) = get("/system").await;
         assert!(page.contains("pump/valve is stuck: rust"), "{page}");
-        assert!(page.contains("&lt;valve&gt;</th><td data-name=\"Strokes\">7</td>"), "{page}");
+        assert!(
+            page.contains("&lt;valve&gt;</th><td data-name=\"Strokes\">7</td>"),
+            "{page}"
+        );
         assert!(get("/metrics").await.1.ends_with("pump_strokes_total 7\n"));
         pump.is_stuck.store(false, Ordering::Relaxed);
         assert_eq!(get("/healthz").await.0, 200);

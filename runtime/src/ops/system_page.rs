@@ -103,7 +103,11 @@ fn render_table(page: &mut String, table: &Table) -> fmt::Result {
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
-        page.push_str(if row.is_bad { "<tr class=\"bad\">" } else { "<tr>" });
+        page.push_str(if row.is_bad {
+            "<tr class=\"bad\">"
+        } else {
+            "<tr>"
+        });
         for (index, (cell, column)) in row.cells.iter().zip(table.columns).enumerate() {
             match index {
                 0 => write!(page, "<th scope=\"row\">{}</th>", Escaped(cell))?,

@@ -113,7 +113,9 @@ mod tests {
         window.record(after(1), 1, Duration::from_secs(2));
         let recent = window.recent(after(10));
         assert_eq!(recent.rate, 10.0);
-        let near = |latency: Duration, millis: u64| latency.as_millis().abs_diff(millis.into()) <= u128::from(millis / 50);
+        let near = |latency: Duration, millis: u64| {
+            latency.as_millis().abs_diff(millis.into()) <= u128::from(millis / 50)
+        };
         assert!(near(recent.p50, 10) && near(recent.p99, 10), "{recent:?}");
         assert!(near(recent.p999, 2_000), "{recent:?}");
         window.record(after(31), 100, Duration::from_millis(1));

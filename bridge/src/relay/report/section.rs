@@ -236,7 +236,12 @@ mod tests {
         };
         assert_eq!(relay.stuck(), [stuck]);
         let table = relay.table();
-        assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
+        assert!(
+            table
+                .rows
+                .iter()
+                .all(|row| row.cells.len() == table.columns.len())
+        );
         let states: Vec<_> = table.rows.iter().map(|row| row.is_bad).collect();
         assert_eq!(states, [false, true]);
     }
