@@ -30,12 +30,14 @@ mod outbound;
 mod parser;
 mod permissions;
 mod protocol;
+mod publishing;
 mod router;
 mod serving;
 mod session;
 mod stats;
 mod store;
 mod subjects;
+mod subscribing;
 
 use std::io;
 use std::path::PathBuf;

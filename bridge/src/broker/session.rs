@@ -1,7 +1,5 @@
-//! What one client does: it introduces itself, subscribes, publishes and answers pings. Its socket is elsewhere, in
-//! [`connection`](super::connection).
-//!
-//! The order of what it is told is nats-server's: `+OK` comes before the messages that a publication brings about.
+//! What one client does: it introduces itself and answers pings here, subscribes in [`subscribing`](super::subscribing) and
+//! publishes in [`publishing`](super::publishing). Its socket is elsewhere, in [`connection`](super::connection).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,22 +16,17 @@ use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
 use super::outbound::Outbound;
 use super::permissions::ClientPermissions;
-use super::protocol::{self, Limits, Message, Operation, ProtocolError};
-use super::router::Subscription;
-use super::{Shared, parser, permissions, subjects};
+use super::protocol::{self, Limits, Operation, ProtocolError};
+use super::publishing::LONGEST_STALL;
+use super::subscribing::MIN_SWEEP;
+use super::{Shared, parser};
 
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
 /// What a client is told for which there is no place.
 pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
-/// How many bytes of memory the subscriptions of one client may take.
-const MAX_SUBSCRIPTION_BYTES: usize = 32 << 20;
-const MIN_SWEEP: usize = 1024;
 /// How soon a client is pinged for the first time, to learn how far away it is.
 const FIRST_PING: Duration = Duration::from_secs(2);
-/// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
-const STALL: Duration = Duration::from_millis(2);
-const LONGEST_STALL: Duration = Duration::from_millis(10);
 
 /// Why the broker ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,28 +57,28 @@ impl From<NotTaken> for Closing {
 
 /// The state of one client.
 pub(super) struct Session {
-    client: Arc<Client>,
-    outbound: Arc<Outbound>,
-    shared: Arc<Shared>,
+    pub(super) client: Arc<Client>,
+    pub(super) outbound: Arc<Outbound>,
+    pub(super) shared: Arc<Shared>,
     place: Place,
     /// What the client is given to sign.
     nonce: Option<String>,
     /// Who the client is, once it has said so.
-    identity: Option<Identified>,
-    options: ConnectOptions,
+    pub(super) identity: Option<Identified>,
+    pub(super) options: ConnectOptions,
     introduced: bool,
-    subscription_bytes: usize,
+    pub(super) subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
-    sweep_at: usize,
+    pub(super) sweep_at: usize,
     /// When the client last asked for something.
-    last_heard: Instant,
+    pub(super) last_heard: Instant,
     /// When it is to be asked whether it is there.
     next_ping: Instant,
     /// When it last was.
     pinged: Option<Instant>,
     unanswered_pings: u32,
     /// How long it may still be held up for what it sent at once.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 // However a connection ends, its queue is not filled any more.
@@ -203,7 +196,7 @@ impl Session {
         Closing::Told(AUTHORIZATION_VIOLATION)
     }
 
-    fn permissions(&self) -> Option<&Arc<ClientPermissions>> {
+    pub(super) fn permissions(&self) -> Option<&Arc<ClientPermissions>> {
         self.identity.as_ref()?.permissions.as_ref()
     }
 
@@ -234,7 +227,7 @@ impl Session {
         Ok(())
     }
 
-    fn ok(&self) {
+    pub(super) fn ok(&self) {
         if self.options.verbose() {
             self.outbound.send(b"+OK\r\n");
         }
@@ -250,12 +243,12 @@ impl Session {
     }
 
     /// Tells the client that it may not do something.
-    fn violated(&self, message: &str) {
+    pub(super) fn violated(&self, message: &str) {
         self.tell(message);
         tracing::debug!(client_id = self.outbound.client_id, peer = %self.client.address, message, "refusing what a client may not do");
     }
 
-    fn tell(&self, message: &str) {
+    pub(super) fn tell(&self, message: &str) {
         let mut error = BytesMut::new();
         protocol::write_error(&mut error, message);
         self.outbound.send(&error);
@@ -305,156 +298,5 @@ impl Session {
         }
         self.ok();
         Ok(())
-    }
-
-    fn subscribe(&mut self, subject: Box<str>, queue: Option<Box<str>>, sid: Box<str>) {
-        const OF_SERVERS: &str = "_sys_";
-        let is_allowed = self
-            .permissions()
-            .is_none_or(|permissions| permissions.may_subscribe(&subject, queue.as_deref()));
-        if !is_allowed || queue.as_deref() == Some(OF_SERVERS) {
-            return self.violated(&permissions::subscription_violation(
-                &subject,
-                queue.as_deref(),
-            ));
-        }
-        if subjects::token_count(&subject) > subjects::MAX_TOKENS {
-            return self.violated(&format!(
-                "Permissions Violation for Subscription to \"{subject}\", too many tokens"
-            ));
-        }
-        let mut subscriptions = self.client.subscriptions();
-        if subscriptions.len() >= self.sweep_at {
-            subscriptions.retain(|_, subscription| !subscription.is_spent());
-            self.sweep_at = MIN_SWEEP.max(subscriptions.len() * 2);
-            self.subscription_bytes = subscriptions.values().map(|other| other.memory()).sum();
-        }
-        let guard = self
-            .permissions()
-            .and_then(|permissions| permissions.guard(&subject, queue.as_deref()));
-        let subscription = Arc::new(Subscription {
-            guard,
-            ..Subscription::new(subject, queue, sid.clone(), Arc::clone(&self.outbound))
-        });
-        let memory = subscription.memory();
-        if subscriptions.len() >= self.shared.config.max_subscriptions
-            || self.subscription_bytes + memory > MAX_SUBSCRIPTION_BYTES
-        {
-            return self.tell("maximum subscriptions exceeded");
-        }
-        let is_taken = subscriptions
-            .get(&sid)
-            .is_some_and(|other| !other.is_spent());
-        if !is_taken {
-            if !subjects::is_valid_pattern(&subscription.subject) {
-                return self.tell("Invalid Subject");
-            }
-            self.shared.router.subscribe(Arc::clone(&subscription));
-            self.subscription_bytes += memory;
-            if let Some(spent) = subscriptions.insert(sid, subscription) {
-                self.subscription_bytes -= spent.memory().min(self.subscription_bytes);
-            }
-        }
-        self.ok();
-    }
-
-    fn unsubscribe(&mut self, sid: &str, after: Option<u64>) {
-        let mut subscriptions = self.client.subscriptions();
-        let Some(subscription) = subscriptions.get(sid) else {
-            return;
-        };
-        if let Some(after) = after {
-            subscription.limit.store(after, Ordering::Relaxed);
-            if subscription.delivered.load(Ordering::Relaxed) < after {
-                return;
-            }
-        }
-        self.shared.router.unsubscribe(subscription);
-        self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
-        subscriptions.remove(sid);
-    }
-
-    fn unsubscribe_all(&mut self) {
-        for (_, subscription) in self.client.subscriptions().drain() {
-            self.shared.router.unsubscribe(&subscription);
-        }
-        self.subscription_bytes = 0;
-    }
-
-    async fn publish(&mut self, message: Message) -> Result<(), Closing> {
-        self.last_heard = self.client.last_read();
-        if !message.headers.is_empty() && !self.options.headers() {
-            return Err(Closing::Untold("headers of a client that has none"));
-        }
-        let delivery = message.delivery();
-        let bytes = delivery.size() as u64;
-        let stats = &self.shared.stats;
-        stats.messages_in.fetch_add(1, Ordering::Relaxed);
-        stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-        self.client.published(1, bytes);
-        if self.options.pedantic() && !subjects::is_literal(&message.subject) {
-            self.tell("Invalid Publish Subject");
-        }
-        let is_allowed = self
-            .permissions()
-            .is_none_or(|permissions| permissions.may_publish(&message.subject));
-        if !is_allowed || subjects::is_of_servers(&message.subject) {
-            self.violated(&permissions::publish_violation(&message.subject));
-            return Ok(());
-        }
-        if let Some(reply) = message.reply.as_deref()
-            && subjects::is_reply_of_servers(reply)
-        {
-            self.violated(&format!(
-                "Permissions Violation for Publish with Reply of \"{reply}\""
-            ));
-            return Ok(());
-        }
-        self.ok();
-        let routed = self.shared.router.publish(&delivery, Some(&self.outbound));
-        let mut is_heard = routed.is_heard;
-        let unanswered = message
-            .reply
-            .clone()
-            .filter(|_| self.options.no_responders());
-        let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
-        is_heard |= self.is_asked_for_user(&message);
-        if let Some(jetstream) = &self.shared.jetstream {
-            is_heard |= jetstream.accept(message).await;
-        }
-        if let Some((reply, subject)) = unanswered
-            && !is_heard
-        {
-            let router = &self.shared.router;
-            router.answer_unheard(&reply, &subject, &self.outbound);
-        }
-        if let Some(behind) = routed.behind {
-            self.wait_for(&behind).await;
-        }
-        Ok(())
-    }
-
-    /// Answers a client that asks who it is.
-    fn is_asked_for_user(&self, message: &Message) -> bool {
-        if &*message.subject != "$SYS.REQ.USER.INFO" {
-            return false;
-        }
-        let user = self
-            .identity
-            .as_ref()
-            .and_then(|known| known.user.as_deref());
-        let answer = greeting::user_info(&self.shared, user);
-        if let Some(inbox) = &message.reply {
-            let router = &self.shared.router;
-            router.answer(inbox, &[], answer.to_string().as_bytes());
-        }
-        true
-    }
-
-    /// Holds the client up a little, so that a subscriber that is behind can catch up instead of being cut off.
-    async fn wait_for(&mut self, behind: &Outbound) {
-        let since = Instant::now();
-        let _ = timeout(STALL.min(self.patience), behind.caught_up()).await;
-        self.patience = self.patience.saturating_sub(since.elapsed());
     }
 }

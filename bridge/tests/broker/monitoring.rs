@@ -41,6 +41,10 @@ async fn a_broker_lists_its_clients_and_their_subscriptions() {
     assert_eq!((hello.max, hello.delivered), (Some(7), 1));
     assert_eq!(stats.subscriptions_made(), info.subscriptions as u64);
 
+    testkit::eventually("the client was pinged", async || {
+        stats.clients().iter().all(|info| info.round_trip.is_some())
+    })
+    .await;
     drop((client, workers));
     testkit::eventually("the client is gone", async || stats.clients().is_empty()).await;
     assert_eq!(stats.subscriptions_made(), stats.subscriptions_ended());

@@ -1,0 +1,97 @@
+//! Publications of one client: checked, handed to subscribers and to streams, and answered when nobody hears them.
+//!
+//! The order of what the client is told is nats-server's: `+OK` comes before the messages that its publication brings about.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::outbound::Outbound;
+use super::protocol::Message;
+use super::session::{Closing, Session};
+use super::{greeting, permissions, subjects};
+
+/// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
+const STALL: Duration = Duration::from_millis(2);
+pub(super) const LONGEST_STALL: Duration = Duration::from_millis(10);
+
+impl Session {
+    /// Hands a message to subscribers and streams, or says why not.
+    pub(super) async fn publish(&mut self, message: Message) -> Result<(), Closing> {
+        self.last_heard = self.client.last_read();
+        if !message.headers.is_empty() && !self.options.headers() {
+            return Err(Closing::Untold("headers of a client that has none"));
+        }
+        let delivery = message.delivery();
+        let bytes = delivery.size() as u64;
+        let stats = &self.shared.stats;
+        stats.messages_in.fetch_add(1, Ordering::Relaxed);
+        stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.client.published(1, bytes);
+        if self.options.pedantic() && !subjects::is_literal(&message.subject) {
+            self.tell("Invalid Publish Subject");
+        }
+        let is_allowed = self
+            .permissions()
+            .is_none_or(|permissions| permissions.may_publish(&message.subject));
+        if !is_allowed || subjects::is_of_servers(&message.subject) {
+            self.violated(&permissions::publish_violation(&message.subject));
+            return Ok(());
+        }
+        if let Some(reply) = message.reply.as_deref()
+            && subjects::is_reply_of_servers(reply)
+        {
+            self.violated(&format!(
+                "Permissions Violation for Publish with Reply of \"{reply}\""
+            ));
+            return Ok(());
+        }
+        self.ok();
+        let routed = self.shared.router.publish(&delivery, Some(&self.outbound));
+        let mut is_heard = routed.is_heard;
+        let unanswered = message
+            .reply
+            .clone()
+            .filter(|_| self.options.no_responders());
+        let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
+        is_heard |= self.is_asked_for_user(&message);
+        if let Some(jetstream) = &self.shared.jetstream {
+            is_heard |= jetstream.accept(message).await;
+        }
+        if let Some((reply, subject)) = unanswered
+            && !is_heard
+        {
+            let router = &self.shared.router;
+            router.answer_unheard(&reply, &subject, &self.outbound);
+        }
+        if let Some(behind) = routed.behind {
+            self.wait_for(&behind).await;
+        }
+        Ok(())
+    }
+
+    /// Answers a client that asks who it is.
+    fn is_asked_for_user(&self, message: &Message) -> bool {
+        if &*message.subject != "$SYS.REQ.USER.INFO" {
+            return false;
+        }
+        let user = self
+            .identity
+            .as_ref()
+            .and_then(|known| known.user.as_deref());
+        let answer = greeting::user_info(&self.shared, user);
+        if let Some(inbox) = &message.reply {
+            let router = &self.shared.router;
+            router.answer(inbox, &[], answer.to_string().as_bytes());
+        }
+        true
+    }
+
+    /// Holds the client up a little, so that a subscriber that is behind can catch up instead of being cut off.
+    async fn wait_for(&mut self, behind: &Outbound) {
+        let since = Instant::now();
+        let _ = timeout(STALL.min(self.patience), behind.caught_up()).await;
+        self.patience = self.patience.saturating_sub(since.elapsed());
+    }
+}
