@@ -27,7 +27,11 @@ async fn in_lame_duck_mode_clients_are_told_and_closed_and_the_broker_ends() {
         let say = format!("CONNECT {{\"verbose\":false,\"protocol\":{protocol}}}\r\nPING\r\n");
         socket.write_all(say.as_bytes()).await.unwrap();
         let mut line = String::new();
-        while !line.contains(if protocol == 1 { "connect_info" } else { "PONG" }) {
+        while !line.contains(if protocol == 1 {
+            "connect_info"
+        } else {
+            "PONG"
+        }) {
             line.clear();
             within(socket.read_line(&mut line)).await.unwrap();
         }
@@ -37,10 +41,17 @@ async fn in_lame_duck_mode_clients_are_told_and_closed_and_the_broker_ends() {
     control.enter_lame_duck_mode();
     let mut line = String::new();
     within(newer.read_line(&mut line)).await.unwrap();
-    assert!(line.starts_with("INFO ") && line.contains("\"ldm\":true"), "{line}");
+    assert!(
+        line.starts_with("INFO ") && line.contains("\"ldm\":true"),
+        "{line}"
+    );
     for socket in [&mut newer, &mut older] {
         line.clear();
-        assert_eq!(within(socket.read_line(&mut line)).await.unwrap(), 0, "{line}");
+        assert_eq!(
+            within(socket.read_line(&mut line)).await.unwrap(),
+            0,
+            "{line}"
+        );
     }
     within(control.gone()).await;
     within(serving).await.unwrap().unwrap();
