@@ -8,8 +8,7 @@
 //! [`router`] to other clients and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands
 //! its changes, a batch at a time, to [`store`], and shows them to no client before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts, TLS, memory streams, mirrors and
-//! sources, work-queue and interest retention.
+//! Out of scope, and refused with the protocol's own errors: clustering, accounts, TLS, mirrors and sources.
 
 pub mod access;
 pub mod actor;

@@ -156,20 +156,6 @@ async fn what_is_not_supported_is_refused_by_name() {
     for (config, named) in [
         (
             stream::Config {
-                storage: stream::StorageType::Memory,
-                ..events()
-            },
-            "memory",
-        ),
-        (
-            stream::Config {
-                retention: stream::RetentionPolicy::WorkQueue,
-                ..events()
-            },
-            "workqueue",
-        ),
-        (
-            stream::Config {
                 num_replicas: 3,
                 ..events()
             },
@@ -177,10 +163,10 @@ async fn what_is_not_supported_is_refused_by_name() {
         ),
         (
             stream::Config {
-                allow_rollup: true,
+                sources: Some(vec![stream::Source::default()]),
                 ..events()
             },
-            "allow_rollup_hdrs",
+            "sources are not supported",
         ),
     ] {
         let error = context.create_stream(config).await.unwrap_err().to_string();

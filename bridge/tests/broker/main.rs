@@ -26,6 +26,8 @@ mod retention;
 mod server;
 mod slow;
 mod statuses;
+mod stream_api;
+mod stream_kinds;
 mod streams;
 mod supervised;
 mod users;

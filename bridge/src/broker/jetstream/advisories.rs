@@ -1,4 +1,4 @@
-//! What the server tells anyone who listens of its consumers and their messages: subjects below `$JS.EVENT`.
+//! What the server tells anyone who listens of its streams, their consumers and messages: subjects below `$JS.EVENT`.
 
 use serde_json::{Map, Value, json};
 
@@ -65,6 +65,16 @@ pub(super) fn unpinned(router: &Router, stream: &str, consumer: &str, group: &st
         &format!("$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.{stream}.{consumer}"),
         "advisory.v1.consumer_group_unpinned",
         &json!({"stream": stream, "consumer": consumer, "group": group, "reason": reason}),
+    );
+}
+
+/// Tells that something happened to a stream: `what` is in the subject, `action` in the message.
+pub(super) fn advise_of_stream(router: &Router, stream: &str, what: &str, action: &str) {
+    publish(
+        router,
+        &format!("$JS.EVENT.ADVISORY.STREAM.{what}.{stream}"),
+        "advisory.v1.stream_action",
+        &json!({"stream": stream, "action": action}),
     );
 }
 

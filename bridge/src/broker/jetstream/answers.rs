@@ -1,6 +1,7 @@
 //! Answers of the API: who gets them, and the descriptions of streams and consumers that go into them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ use super::json;
 use super::priority;
 use super::push::Push;
 use super::state::State;
-use super::stream_config::StreamConfig;
+use super::usage::Usage;
 use crate::broker::router::Router;
 
 /// Who waits for the answer to a request.
@@ -24,6 +25,7 @@ pub(super) enum Responder {
         router: Arc<Router>,
         inbox: Box<str>,
         kind: &'static str,
+        usage: Arc<Usage>,
     },
     /// Another part of the broker.
     Internal(oneshot::Sender<Result<Value>>),
@@ -52,6 +54,7 @@ impl Responder {
                 router,
                 inbox,
                 kind,
+                usage,
             } => {
                 let mut answer = Map::new();
                 answer.insert(
@@ -62,6 +65,7 @@ impl Responder {
                     Ok(Value::Object(members)) => answer.extend(members),
                     Ok(_) => {}
                     Err(error) => {
+                        usage.refusals.fetch_add(1, Ordering::Relaxed);
                         answer.insert("error".to_owned(), json!(error));
                     }
                 }
@@ -69,19 +73,6 @@ impl Responder {
             }
         }
     }
-}
-
-/// A stream's configuration as the API describes it.
-pub(super) fn describe_config(config: &StreamConfig) -> Value {
-    let mut config = json!(config);
-    if let Some(config) = config.as_object_mut() {
-        // What is never otherwise here, but what clients look for.
-        config.insert("compression".to_owned(), "none".into());
-        for off in ["sealed", "mirror_direct", "allow_rollup_hdrs"] {
-            config.insert(off.to_owned(), false.into());
-        }
-    }
-    config
 }
 
 /// A stream as the API describes it. `subjects` are those to list with their counts.
@@ -98,10 +89,12 @@ pub(super) fn describe_stream(
         "first_ts": json::time(messages.first_time()),
         "last_seq": messages.last_seq,
         "last_ts": json::time(messages.last_time),
-        "num_subjects": messages.subject_count(),
         "consumer_count": state.consumers.len(),
     });
     if let Some(counts) = counts.as_object_mut() {
+        if messages.subject_count() > 0 {
+            counts.insert("num_subjects".to_owned(), messages.subject_count().into());
+        }
         if messages.deleted_count() > 0 {
             counts.insert("num_deleted".to_owned(), messages.deleted_count().into());
             if deleted {
@@ -113,7 +106,7 @@ pub(super) fn describe_stream(
         }
     }
     json!({
-        "config": describe_config(&state.config),
+        "config": &state.config,
         "created": json::time(state.created),
         "state": counts,
         "ts": json::time(json::now()),
@@ -171,6 +164,7 @@ pub(super) fn nanos(duration: Duration) -> i64 {
 /// One page of a list, as the API's lists are: its members under `name`.
 pub(super) fn page(name: &str, items: Vec<Value>, offset: usize, limit: usize) -> Value {
     let total = items.len();
+    let offset = offset.min(total);
     let items: Vec<Value> = items.into_iter().skip(offset).take(limit).collect();
     let mut page = Map::new();
     page.insert("total".to_owned(), total.into());

@@ -1,22 +1,25 @@
 //! The JetStream API: requests come one after the other; those about one stream go on to its task.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{Responder, describe_config, describe_stream, page};
+use super::account::account_info;
+use super::advisories::advise_of_stream;
+use super::answers::{Responder, describe_stream, page};
 use super::consumer_requests::about_consumer;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
 use super::state::State;
 use super::stream::{Command, Stream};
-use super::stream_config::StreamConfig;
+use super::stream_config::{Storage, StreamConfig};
 use super::{Streams, new_handle};
 use crate::broker::Retention;
 use crate::broker::router::Router;
@@ -24,7 +27,7 @@ use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
 
-const MAX_STREAMS: usize = 10_000;
+pub(super) const MAX_STREAMS: usize = 10_000;
 
 /// A request as it came in; the subject is without `$JS.API.`.
 #[derive(Debug)]
@@ -108,26 +111,20 @@ impl Api {
             router: Arc::clone(&self.router),
             inbox: request.inbox.clone(),
             kind,
+            usage: Arc::clone(&self.streams.usage),
         };
         let body = request.body.clone();
+        self.streams.usage.requests.fetch_add(1, Ordering::Relaxed);
         match operation {
-            "INFO" => respond("account_info_response").send(self.account_info().await),
+            "INFO" => respond("account_info_response").send(account_info(&self.streams).await),
             "STREAM.CREATE" => {
-                let responder = respond("stream_create_response");
-                match self.create_stream(name, &body).await {
-                    Ok(Some(info)) => responder.send(Ok(info)),
-                    Ok(None) => {
-                        self.pass_on(name, Request::Info(Bytes::new()), responder)
-                            .await
-                    }
-                    Err(refusal) => responder.send(Err(refusal)),
-                }
+                respond("stream_create_response").send(self.create_stream(name, &body).await)
             }
             "STREAM.UPDATE" => {
                 respond("stream_update_response").send(self.update_stream(name, &body).await)
             }
             "STREAM.DELETE" => {
-                respond("stream_delete_response").send(self.delete_stream(name).await)
+                respond("stream_delete_response").send(self.delete_stream(name, &body).await)
             }
             "STREAM.NAMES" => respond("stream_names_response").send(self.stream_names(&body)),
             "STREAM.LIST" => respond("stream_list_response").send(self.stream_list(&body).await),
@@ -150,51 +147,25 @@ impl Api {
         }
     }
 
-    async fn ask(&self, stream: &str, request: Request) -> Result<Value> {
-        let (responder, answer) = oneshot::channel();
-        self.pass_on(stream, request, Responder::Internal(responder))
-            .await;
-        answer.await.unwrap_or(Err(error::BUSY))
-    }
-
-    async fn account_info(&self) -> Result<Value> {
-        let streams = self.streams.list(None);
-        let (mut consumers, mut storage) = (0, 0);
-        for stream in &streams {
-            let info = self.ask(&stream.name, Request::Info(Bytes::new())).await?;
-            let count = |name| info.pointer(name).and_then(Value::as_u64).unwrap_or(0);
-            consumers += count("/state/consumer_count");
-            storage += count("/state/bytes");
+    /// Makes a stream, unless it is there already, just so.
+    async fn create_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
+        let config: StreamConfig = json::parse(body)?;
+        if config.name != name {
+            return Err(error::STREAM_MISMATCH);
         }
-        Ok(json!({
-            "memory": 0,
-            "storage": storage,
-            "reserved_memory": 0,
-            "reserved_storage": 0,
-            "streams": streams.len(),
-            "consumers": consumers,
-            "limits": {
-                "max_memory": 0,
-                "max_storage": -1,
-                "max_streams": MAX_STREAMS,
-                "max_consumers": -1,
-                "max_ack_pending": -1,
-                "memory_max_stream_bytes": -1,
-                "storage_max_stream_bytes": -1,
-                "max_bytes_required": false,
-            },
-            "api": {"total": 0, "errors": 0},
-        }))
-    }
-
-    /// Makes a stream. `None` when it is there already, just so.
-    async fn create_stream(&mut self, name: &str, body: &[u8]) -> Result<Option<Value>> {
-        let config = named_config(name, body)?;
+        if name.contains(['/', '\\']) {
+            return Err(error::PATH_IN_NAME);
+        }
+        if config.sealed {
+            return Err(error::stream_config(
+                "stream configuration for create can not be sealed",
+            ));
+        }
+        let config = config.checked()?;
         if self.streams.by_name(name).is_some() {
-            let info = self.ask(name, Request::Info(Bytes::new())).await?;
-            let same = info.get("config") == Some(&describe_config(&config));
-            return if same {
-                Ok(None)
+            let info = self.streams.ask(name, Request::Info(Bytes::new())).await?;
+            return if info.get("config") == Some(&json!(config)) {
+                Ok(created(info))
             } else {
                 Err(error::STREAM_NAME_IN_USE)
             };
@@ -205,45 +176,66 @@ impl Api {
         if self.streams.list(None).len() >= MAX_STREAMS {
             return Err(error::TOO_MANY_STREAMS);
         }
+        self.streams.usage.check_reservation(&config, None)?;
         let state = State::new(config, json::now(), self.retention);
+        let log = self.create_log(&state).await?;
+        let info = describe_stream(&state, false, None);
+        let (handle, commands) = new_handle(&state.config);
+        let stream = Stream::new(
+            state,
+            log,
+            self.syncer.clone(),
+            Arc::clone(&self.router),
+            Arc::clone(&self.streams.stats),
+            Arc::clone(&self.streams.usage),
+        );
+        self.tasks.spawn(stream.run(commands));
+        self.streams.insert(handle);
+        advise_of_stream(&self.router, name, "CREATED", "create");
+        Ok(created(info))
+    }
+
+    async fn create_log(&self, state: &State) -> Result<Log> {
+        if state.config.storage == Storage::Memory {
+            return Ok(Log::in_memory());
+        }
         let (dir, segment_bytes, snapshot) = (
-            self.folder.stream_dir(name),
+            self.folder.stream_dir(&state.config.name),
             self.segment_bytes,
             state.snapshot(),
         );
-        let created =
-            tokio::task::spawn_blocking(move || Log::create(dir, segment_bytes, snapshot)).await;
-        let log = created
+        let create = move || Log::create(dir, segment_bytes, snapshot);
+        let created = tokio::task::spawn_blocking(create).await;
+        created
             .map_err(|_| error::BUSY)?
-            .map_err(|error| error::store_failed(&error))?;
-        let mut info = describe_stream(&state, false, None);
-        if let Some(info) = info.as_object_mut() {
-            info.insert("did_create".to_owned(), true.into());
-        }
-        let (handle, commands) = new_handle(&state.config);
-        let (router, stats) = (Arc::clone(&self.router), Arc::clone(&self.streams.stats));
-        self.tasks
-            .spawn(Stream::new(state, log, self.syncer.clone(), router, stats).run(commands));
-        self.streams.insert(handle);
-        Ok(Some(info))
+            .map_err(|error| error::store_failed(&error))
     }
 
     async fn update_stream(&self, name: &str, body: &[u8]) -> Result<Value> {
-        let config = named_config(name, body)?;
+        let config = json::parse::<StreamConfig>(body)?.checked()?;
+        if config.name != name {
+            return Err(error::STREAM_MISMATCH);
+        }
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
         }
         let subjects = config.subjects.as_slice().into();
-        let info = self.ask(name, Request::Configure(config)).await?;
+        let configure = Request::Configure(Box::new(config));
+        let info = self.streams.ask(name, configure).await?;
         self.streams
             .insert(super::StreamHandle { subjects, ..handle });
+        advise_of_stream(&self.router, name, "UPDATED", "modify");
         Ok(info)
     }
 
-    async fn delete_stream(&self, name: &str) -> Result<Value> {
-        let deleted = self.ask(name, Request::Delete).await?;
+    async fn delete_stream(&self, name: &str, body: &[u8]) -> Result<Value> {
+        if !json::is_empty(body) {
+            return Err(error::NOT_EMPTY);
+        }
+        let deleted = self.streams.ask(name, Request::Delete).await?;
         self.streams.remove(name);
+        advise_of_stream(&self.router, name, "DELETED", "delete");
         Ok(deleted)
     }
 
@@ -267,18 +259,25 @@ impl Api {
             .skip(request.offset)
             .take(INFOS_PER_PAGE);
         for (info, stream) in wanted {
-            *info = self.ask(&stream.name, Request::Info(Bytes::new())).await?;
+            let request = Request::Info(Bytes::new());
+            *info = self.streams.ask(&stream.name, request).await?;
+            if let Some(info) = info.as_object_mut() {
+                // They are those of a list of subjects, which is not asked for.
+                ["total", "offset", "limit"].iter().for_each(|name| {
+                    info.remove(*name);
+                });
+            }
         }
         Ok(page("streams", infos, request.offset, INFOS_PER_PAGE))
     }
 }
 
-fn named_config(name: &str, body: &[u8]) -> Result<StreamConfig> {
-    let config: StreamConfig = json::parse(body)?;
-    if config.name != name {
-        return Err(error::STREAM_MISMATCH);
+/// The answer to a request that made a stream, or would have.
+fn created(mut info: Value) -> Value {
+    if let Some(info) = info.as_object_mut() {
+        info.insert("did_create".to_owned(), true.into());
     }
-    config.checked()
+    info
 }
 
 /// Splits a subject into the operation, as many words of it as there are operations of, and the names behind it.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use serde_json::Value;
 
 use super::answers::Responder;
-use super::state::Change;
+use super::state::{Change, Rollup};
 use crate::broker::store::record::{self, FRAME, Record};
 
 /// A message on its way to the disk.
@@ -15,6 +15,8 @@ pub(super) struct Unsynced {
     pub(super) subject: Box<str>,
     pub(super) size: u64,
     pub(super) message_id: Option<Box<str>>,
+    /// Which messages it replaces.
+    pub(super) rollup: Option<Rollup>,
     /// Where its body starts in the batch, and how long it is.
     pub(super) offset: usize,
     pub(super) len: usize,
@@ -28,6 +30,13 @@ pub(super) enum Effect {
         inbox: Box<str>,
         seq: u64,
         duplicate: bool,
+    },
+    /// Take note of a sequence that no message has.
+    Skipped {
+        seq: u64,
+        time: i64,
+        /// The id of the message.
+        id: Option<Box<str>>,
     },
     /// Tell a client that its acknowledgement counts.
     Confirm { inbox: Box<str> },

@@ -45,6 +45,9 @@ impl Cache {
 impl Stream {
     /// The body of a message, from memory or from disk; `None` when it cannot be read.
     pub(super) async fn body(&mut self, seq: u64) -> io::Result<Option<Record>> {
+        if let Some(bodies) = &self.state.bodies {
+            return Ok(bodies.get(&seq).cloned().and_then(record::decode));
+        }
         if self.cache.get(seq).is_none() {
             self.read_ahead(seq).await?;
         }

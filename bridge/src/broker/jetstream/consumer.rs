@@ -49,6 +49,8 @@ pub(super) struct Consumer {
     pub(super) ack_floor: Progress,
     /// Wanted messages that were never handed out.
     pub(super) num_pending: u64,
+    /// What it was done with since the stream last asked: the stream may let go of it.
+    pub(super) settled: Vec<u64>,
     pending: BTreeMap<u64, Pending>,
     due: BTreeSet<(Instant, u64)>,
     again: BTreeSet<u64>,
@@ -87,6 +89,7 @@ impl Consumer {
             delivered: saved.delivered,
             ack_floor: saved.ack_floor,
             num_pending: 0,
+            settled: Vec::new(),
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
@@ -154,6 +157,11 @@ impl Consumer {
         self.is_durable() && (self.num_pending > 0 || !self.pending.is_empty())
     }
 
+    /// Whether a stream keeps messages on this subject for it.
+    pub(super) fn is_interested(&self, subject: &str) -> bool {
+        !self.config.direct && self.filter.takes(subject)
+    }
+
     /// Whether it wants a message and has not acknowledged it.
     pub(super) fn awaits(&self, seq: u64, subject: &str) -> bool {
         self.pending.contains_key(&seq)
@@ -212,6 +220,7 @@ impl Consumer {
         }
         self.again.remove(&next.seq);
         if self.config.ack_policy == AckPolicy::None {
+            self.settled.push(next.seq);
             self.ack_floor = self.delivered;
         } else {
             self.wait_for_ack(next.seq, consumer_seq, next.deliveries, now);
@@ -264,6 +273,7 @@ impl Consumer {
         for seq in &settled {
             self.settle(*seq);
         }
+        self.settled.extend(&settled);
         settled
     }
 

@@ -16,7 +16,7 @@ use super::json;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Offset, Request};
 use super::state::Change;
 use super::stream::Stream;
-use super::stream_config::limit;
+use super::stream_config::{RetentionPolicy, limit};
 use crate::broker::{headers, subjects};
 
 /// How many consumers a stream has that sets no limit.
@@ -194,7 +194,7 @@ impl Stream {
 
     /// In a work queue each message is for one consumer.
     fn check_work_queue(&self, config: &ConsumerConfig) -> Result<()> {
-        if self.state.config.retention != "workqueue" || config.direct {
+        if self.state.config.retention != RetentionPolicy::WorkQueue || config.direct {
             return Ok(());
         }
         if config.ack_policy == AckPolicy::None && !config.is_push() {
@@ -255,7 +255,7 @@ impl Stream {
                 before_first
             }
             DeliverPolicy::LastPerSubject => {
-                let seqs = messages.last_on_each(&Filter::of(filters));
+                let seqs = messages.last_of_each(&Filter::of(filters), 0, u64::MAX);
                 beginning = Beginning::new(seqs, messages.last_seq);
                 beginning.first().map_or(messages.last_seq, |seq| seq - 1)
             }

@@ -25,19 +25,23 @@ impl Duplicates {
         self.seen.get(&self.hashes(id)).copied()
     }
 
-    pub(super) fn insert(&mut self, id: &str, seq: u64, time: i64) {
+    /// Takes note of a message, which may have no id.
+    pub(super) fn insert(&mut self, id: Option<Box<str>>, seq: u64, time: i64) {
+        self.last = id.unwrap_or_default();
+        if self.last.is_empty() {
+            return;
+        }
         while self.order.len() >= MAX_IDS {
             self.forget_oldest();
         }
-        let hashes = self.hashes(id);
+        let hashes = self.hashes(&self.last);
         self.seen.insert(hashes, seq);
         self.order.push_back((time, hashes));
-        self.last = id.into();
     }
 
-    /// Takes note that the message with this id is on disk.
-    pub(super) fn stored(&mut self, id: Box<str>) {
-        self.last_stored = id;
+    /// Takes note that the message with this id, or without one, is on disk.
+    pub(super) fn stored(&mut self, id: Option<Box<str>>) {
+        self.last_stored = id.unwrap_or_default();
     }
 
     /// Takes back the id of a message that could not be stored.
@@ -62,7 +66,7 @@ impl Duplicates {
         }
     }
 
-    /// The id that came last.
+    /// The id of the message that came last; empty if it has none.
     pub(super) fn last(&self) -> &str {
         &self.last
     }
@@ -85,8 +89,8 @@ mod tests {
     #[test]
     fn ids_are_known_for_a_while() {
         let mut duplicates = Duplicates::default();
-        duplicates.insert("a", 1, 10);
-        duplicates.insert("b", 2, 20);
+        duplicates.insert(Some("a".into()), 1, 10);
+        duplicates.insert(Some("b".into()), 2, 20);
         assert_eq!(
             (
                 duplicates.find("a"),
@@ -104,8 +108,8 @@ mod tests {
             ),
             (None, Some(2), "b")
         );
-        duplicates.stored("b".into());
-        duplicates.insert("c", 3, 30);
+        duplicates.stored(Some("b".into()));
+        duplicates.insert(Some("c".into()), 3, 30);
         duplicates.remove("c");
         assert_eq!((duplicates.find("c"), duplicates.last()), (None, "b"));
         assert_eq!(duplicates.find("b"), Some(2));
@@ -115,7 +119,7 @@ mod tests {
     fn only_so_many_ids_are_remembered() {
         let mut duplicates = Duplicates::default();
         for seq in 0..=MAX_IDS as u64 {
-            duplicates.insert(&seq.to_string(), seq, 0);
+            duplicates.insert(Some(seq.to_string().into()), seq, 0);
         }
         assert_eq!(duplicates.seen.len(), MAX_IDS);
         assert_eq!(

@@ -8,11 +8,15 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::answers::{Responder, describe_stream};
-use super::batch::{Batch, Effect};
+use super::batch::{Batch, Effect, Unsynced};
 use super::error;
+use super::json;
 use super::state::Change;
 use super::stream::Stream;
+use crate::broker::headers;
+use crate::broker::protocol::Delivery;
 use crate::broker::store::log::Position;
+use crate::broker::store::record::{self, Record, StoredMessage};
 use crate::broker::store::write::Written;
 
 impl Stream {
@@ -53,7 +57,8 @@ impl Stream {
         self.failing = !self.failing;
     }
 
-    fn on_disk(&mut self, batch: Batch, bytes: &Bytes, written: Written) {
+    /// Lets the effects of a batch be seen.
+    pub(super) fn on_disk(&mut self, batch: Batch, bytes: &Bytes, written: Written) {
         let now = Instant::now();
         self.note_failing(None);
         for message in &batch.messages {
@@ -63,28 +68,67 @@ impl Stream {
                 offset: written.offset + message.offset as u64,
                 len: u32::try_from(message.len).unwrap_or(u32::MAX),
             };
-            self.cache.insert(message.seq, body);
-            self.state.add(
-                message.seq,
-                &message.subject,
-                position,
-                message.time,
-                message.size,
-            );
+            self.take_stored(message, position, body);
         }
         self.log.finish(written);
-        if let Some(id) = batch
-            .messages
-            .into_iter()
-            .rev()
-            .find_map(|message| message.message_id)
-        {
-            self.state.duplicates.stored(id);
+        if let Some(last) = batch.messages.into_iter().next_back() {
+            self.state.duplicates.stored(last.message_id);
         }
         for effect in batch.effects {
             self.take_effect(effect, now);
         }
         self.drop_dead_segments();
+    }
+
+    /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.
+    fn take_stored(&mut self, message: &Unsynced, position: Position, body: Bytes) {
+        let (seq, subject) = (message.seq, &*message.subject);
+        let again = self.state.republish.as_ref();
+        let again = again.and_then(|transform| transform.apply(subject));
+        let republished = again.map(|to| (to, self.state.messages.last_on(subject), body.clone()));
+        match &mut self.state.bodies {
+            // A copy, so that one message that stays does not keep the batch that it came in.
+            Some(bodies) => {
+                bodies.insert(seq, Bytes::copy_from_slice(&body));
+            }
+            None => self.cache.insert(seq, body),
+        }
+        self.state
+            .add(seq, subject, position, message.time, message.size);
+        self.state.roll_up(seq, subject, message.rollup);
+        if let Some((to, last, body)) = republished
+            && let Some(Record::Message(message)) = record::decode(body)
+        {
+            self.republish(&to, last.unwrap_or(0), &message);
+        }
+    }
+
+    /// Publishes a stored message again, with headers that say where it is stored.
+    fn republish(&self, to: &str, last_seq: u64, message: &StoredMessage) {
+        let config = &self.state.config;
+        let (seq, time) = (message.seq.to_string(), json::time(message.time));
+        let (last_seq, size) = (last_seq.to_string(), message.payload.len().to_string());
+        let origin = [
+            ("Nats-Stream", config.name.as_str()),
+            ("Nats-Subject", &message.subject),
+            ("Nats-Sequence", &seq),
+            ("Nats-Time-Stamp", &time),
+            ("Nats-Last-Sequence", &last_seq),
+            ("Nats-Msg-Size", &size),
+        ];
+        let headers_only = config.republish.as_ref().is_some_and(|to| to.headers_only);
+        let (origin, payload): (_, &[u8]) = match origin.split_last() {
+            Some((_, origin)) if !headers_only => (origin, &message.payload),
+            _ => (origin.as_slice(), &[]),
+        };
+        let headers = headers::extended(&message.headers, origin);
+        let delivery = Delivery {
+            subject: to,
+            reply: None,
+            headers: &headers,
+            payload,
+        };
+        self.router.publish(&delivery, None);
     }
 
     pub(super) fn drop_dead_segments(&mut self) {
@@ -105,6 +149,10 @@ impl Stream {
                     ack.insert("duplicate".to_owned(), true.into());
                 }
                 self.router.answer(&inbox, &[], ack.to_string().as_bytes());
+            }
+            Effect::Skipped { seq, time, id } => {
+                self.state.messages.advance(0, seq, time);
+                self.state.duplicates.stored(id);
             }
             Effect::Confirm { inbox } => self.router.answer(&inbox, &[], &[]),
             Effect::Answer { answer, responder } => responder.send(Ok(answer)),
@@ -129,6 +177,7 @@ impl Stream {
             Effect::RemoveBelow { seq, responder } => {
                 let before = self.state.messages.len();
                 self.state.remove_below(seq);
+                self.tail_seq = self.tail_seq.max(self.state.messages.last_seq);
                 responder.send(Ok(
                     json!({"success": true, "purged": before - self.state.messages.len()}),
                 ));
@@ -163,6 +212,11 @@ impl Stream {
                 Effect::Published { inbox, .. } => self.refuse_publish(&inbox, &refusal),
                 // Unconfirmed, the client asks again.
                 Effect::Confirm { .. } => {}
+                Effect::Skipped { id, .. } => {
+                    if let Some(id) = id {
+                        self.state.duplicates.remove(&id);
+                    }
+                }
                 Effect::Change { responder, .. }
                 | Effect::Answer { responder, .. }
                 | Effect::Remove { responder, .. }

@@ -205,20 +205,40 @@ pub(super) const WORKQUEUE_NOT_ALL: ApiError = fixed(
     "consumer must be deliver all on workqueue stream",
 );
 pub(super) const NO_MESSAGE: ApiError = fixed(404, 10037, "no message found");
-pub(super) const WRONG_LAST_ID: u16 = 10070;
-pub(super) const WRONG_LAST_SEQUENCE: u16 = 10071;
 pub(super) const EXPECTED_STREAM: ApiError = fixed(400, 10060, "expected stream does not match");
 pub(super) const MESSAGE_TOO_BIG: ApiError =
     fixed(400, 10054, "message size exceeds maximum allowed");
-pub(super) const TOO_MANY_MESSAGES: ApiError = fixed(400, 10077, "maximum messages exceeded");
-pub(super) const TOO_MANY_BYTES: ApiError = fixed(400, 10077, "maximum bytes exceeded");
+pub(super) const TOO_MANY_MESSAGES: ApiError = fixed(503, 10077, "maximum messages exceeded");
+pub(super) const TOO_MANY_BYTES: ApiError = fixed(503, 10077, "maximum bytes exceeded");
 pub(super) const TOO_MANY_PER_SUBJECT: ApiError =
-    fixed(400, 10077, "maximum messages per subject exceeded");
+    fixed(503, 10077, "maximum messages per subject exceeded");
 pub(super) const REPLICAS: ApiError = fixed(
     500,
     10074,
     "replicas > 1 not supported in non-clustered mode",
 );
+pub(super) const NEGATIVE_REPLICAS: ApiError =
+    fixed(400, 10133, "replicas count cannot be negative");
+pub(super) const BAD_REQUEST: ApiError = fixed(400, 10003, "bad request");
+pub(super) const NOT_EMPTY: ApiError = fixed(400, 10038, "expected an empty request payload");
+pub(super) const SEALED: ApiError = fixed(400, 10109, "invalid operation on sealed stream");
+pub(super) const PATH_IN_NAME: ApiError =
+    fixed(400, 10128, "Stream name can not contain path separators");
+pub(super) const NO_RESOURCES: ApiError = fixed(503, 10023, "insufficient resources");
+pub(super) const NO_MEMORY: ApiError = fixed(500, 10028, "insufficient memory resources available");
+pub(super) const NO_STORAGE: ApiError =
+    fixed(500, 10047, "insufficient storage resources available");
+pub(super) const SUBJECT_WITHOUT_SEQUENCE: ApiError = fixed(
+    400,
+    10193,
+    "missing sequence for expected last sequence per subject",
+);
+pub(super) const HEADERS_TOO_BIG: ApiError =
+    fixed(400, 10097, "header size exceeds maximum allowed of 64k");
+pub(super) const TTL_DISABLED: ApiError = fixed(400, 10166, "per-message TTL is disabled");
+pub(super) const COUNTERS_DISABLED: ApiError = fixed(400, 10168, "message counters is disabled");
+pub(super) const SCHEDULES_DISABLED: ApiError = fixed(400, 10188, "message schedules is disabled");
+pub(super) const BATCHES_DISABLED: ApiError = fixed(400, 10174, "atomic publish is disabled");
 pub(super) const BUSY: ApiError = fixed(503, 10008, "JetStream system temporarily unavailable");
 
 pub(super) fn bad_request(why: impl Into<Cow<'static, str>>) -> ApiError {
@@ -278,16 +298,53 @@ pub(super) fn description_too_long(max: usize) -> ApiError {
     )
 }
 
-pub(super) fn wrong_last(err_code: u16, what: &str, actual: impl std::fmt::Display) -> ApiError {
+pub(super) fn wrong_last_sequence(actual: u64) -> ApiError {
     ApiError {
         code: 400,
-        err_code,
-        description: format!("wrong last {what}: {actual}").into(),
+        err_code: 10071,
+        description: format!("wrong last sequence: {actual}").into(),
     }
 }
 
-pub(super) fn forbidden(err_code: u16, why: &'static str) -> ApiError {
-    fixed(400, err_code, why)
+pub(super) fn wrong_last_id(actual: &str) -> ApiError {
+    ApiError {
+        code: 400,
+        err_code: 10070,
+        description: format!("wrong last msg ID: {actual}").into(),
+    }
+}
+
+/// Something that the stream's configuration forbids.
+pub(super) fn forbidden(err_code: u16, why: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError {
+        code: 500,
+        err_code,
+        description: why.into(),
+    }
+}
+
+/// A request that is no JSON, or not of the kind that is expected.
+pub(super) fn invalid_json(why: impl std::fmt::Display) -> ApiError {
+    ApiError {
+        description: format!("invalid JSON: {why}").into(),
+        ..INVALID_JSON
+    }
+}
+
+pub(super) fn transform_source(source: &str) -> ApiError {
+    ApiError {
+        code: 400,
+        err_code: 10155,
+        description: format!("stream transform source: invalid subject {source}").into(),
+    }
+}
+
+pub(super) fn transform(why: String) -> ApiError {
+    ApiError {
+        code: 400,
+        err_code: 10156,
+        description: format!("stream transform: {why}").into(),
+    }
 }
 
 /// The disk did not take what was to be stored.

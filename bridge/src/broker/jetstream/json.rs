@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::error::{INVALID_JSON, Result};
+use super::error::{Result, invalid_json};
 
 /// Nanoseconds since 1970 as RFC 3339 with nanoseconds; 0 is the API's way to say "never".
 pub(super) fn time(nanos: i64) -> String {
@@ -32,14 +32,24 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let value = if body.trim_ascii().is_empty() {
         Value::Null
     } else {
-        serde_json::from_slice(body).map_err(|_| INVALID_JSON)?
+        serde_json::from_slice(body).map_err(invalid_json)?
     };
     let value = match value {
         Value::Null => Value::Object(Map::new()),
         Value::Array(items) if items.is_empty() => Value::Object(Map::new()),
         other => without_nulls(other),
     };
-    serde_json::from_value(value).map_err(|_| INVALID_JSON)
+    serde_json::from_value(value).map_err(invalid_json)
+}
+
+/// Whether a body says nothing: the forms in which clients say so are several.
+pub(super) fn is_empty(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    match body {
+        b"" | b"null" => true,
+        [b'{', rest @ .., b'}'] | [b'[', rest @ .., b']'] => rest.trim_ascii().is_empty(),
+        _ => false,
+    }
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -92,8 +102,9 @@ mod tests {
                 "{body}"
             );
         }
-        assert_eq!(parse::<Map<String, Value>>(b"{"), Err(INVALID_JSON));
-        assert_eq!(parse::<Map<String, Value>>(b"[1]"), Err(INVALID_JSON));
+        for wrong in ["{", "[1]"] {
+            assert!(parse::<Map<String, Value>>(wrong.as_bytes()).is_err());
+        }
     }
 
     #[test]

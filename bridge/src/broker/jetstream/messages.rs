@@ -31,9 +31,14 @@ pub(super) struct Messages {
 }
 
 /// The bytes that a message counts for in a stream's limits, as the servers in the field count.
-pub(super) fn stored_size(subject: usize, headers: usize, payload: usize) -> u64 {
+pub(super) fn size_on_disk(subject: usize, headers: usize, payload: usize) -> u64 {
     let header_part = if headers > 0 { headers + 4 } else { 0 };
     (subject + header_part + payload + 30) as u64
+}
+
+/// The same for a stream that is in memory alone.
+pub(super) fn size_in_memory(subject: usize, headers: usize, payload: usize) -> u64 {
+    (subject + headers + payload + 16) as u64
 }
 
 impl Messages {
@@ -140,6 +145,13 @@ impl Messages {
         self.chunk_place(seq)
             .and_then(|place| self.chunks.get(place))
             .is_some_and(|chunk| chunk.contains(seq))
+    }
+
+    /// The subject of a message that is there.
+    pub(super) fn subject_of(&self, seq: u64) -> Option<&str> {
+        let chunk = self.chunks.get(self.chunk_place(seq)?)?;
+        let subject = self.subjects.get(chunk.get(seq)?.subject)?;
+        Some(&subject.name)
     }
 
     /// The messages from a sequence on.

@@ -3,6 +3,8 @@
 // In the order of reading: the ways in, a stream's task, its state, its consumers, the words of the API.
 mod api;
 
+mod account;
+
 mod stream;
 
 mod batch;
@@ -20,8 +22,10 @@ mod duplicates;
 mod filter;
 mod messages;
 mod recovery;
+mod release;
 mod retention;
 mod subject_table;
+mod usage;
 
 mod beginning;
 mod consumer;
@@ -45,18 +49,23 @@ mod error;
 mod go_duration;
 mod json;
 mod stream_config;
+mod transform;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::answers::Responder;
 use self::api::{Api, ApiRequest};
+use self::requests::Request;
 use self::stream::{Command, Stream};
+use self::usage::Usage;
 use super::protocol::Message;
 use super::router::Router;
 use super::store::syncer::Syncer;
@@ -79,6 +88,7 @@ pub(super) struct JetStream {
 pub(super) struct Streams {
     registry: RwLock<Registry>,
     stats: Arc<Counters>,
+    usage: Arc<Usage>,
 }
 
 #[derive(Default)]
@@ -96,10 +106,11 @@ struct StreamHandle {
 }
 
 impl Streams {
-    fn new(stats: Arc<Counters>) -> Self {
+    fn new(stats: Arc<Counters>, usage: Usage) -> Self {
         Streams {
             registry: RwLock::default(),
             stats,
+            usage: Arc::new(usage),
         }
     }
 
@@ -147,6 +158,18 @@ impl Streams {
                 .iter()
                 .any(|subject| subjects::overlap(own, subject))
         })
+    }
+
+    /// Asks a stream's task and waits for its answer.
+    async fn ask(&self, stream: &str, request: Request) -> error::Result<Value> {
+        let stream = self.by_name(stream).ok_or(error::STREAM_NOT_FOUND)?;
+        let (answer, answered) = oneshot::channel();
+        let responder = Responder::Internal(answer);
+        let _ = stream
+            .commands
+            .send(Command::Request { request, responder })
+            .await;
+        answered.await.unwrap_or(Err(error::BUSY))
     }
 
     fn insert(&self, handle: StreamHandle) {
@@ -215,7 +238,10 @@ impl JetStream {
             path: config.data_dir.clone(),
             source,
         })?;
-        let streams = Arc::new(Streams::new(stats));
+        let streams = Arc::new(Streams::new(
+            stats,
+            Usage::new(config.jetstream.unwrap_or_default()),
+        ));
         for (state, log) in recovered {
             tracing::info!(
                 stream = state.config.name,
@@ -229,6 +255,7 @@ impl JetStream {
                 syncer.clone(),
                 Arc::clone(&router),
                 Arc::clone(&streams.stats),
+                Arc::clone(&streams.usage),
             );
             tasks.spawn(stream.run(commands));
             streams.insert(handle);

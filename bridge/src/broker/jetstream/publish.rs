@@ -3,8 +3,7 @@
 use super::batch::{Effect, Unsynced};
 use super::error::{self, Result};
 use super::json;
-use super::messages::stored_size;
-use super::state::MESSAGE_ID;
+use super::state::{MESSAGE_ID, Rollup};
 use super::stream::Stream;
 use super::stream_config::limit;
 use crate::broker::headers;
@@ -13,30 +12,66 @@ use crate::broker::store::record::{Record, StoredMessage};
 
 /// The longest id of a message, in bytes.
 const MAX_MESSAGE_ID: usize = 1024;
+const MAX_HEADERS: usize = u16::MAX as usize;
+
+/// Headers that ask for what this server does not do, and why it refuses them.
+const REFUSED: [(&str, error::ApiError); 4] = [
+    ("Nats-TTL", error::TTL_DISABLED),
+    ("Nats-Incr", error::COUNTERS_DISABLED),
+    ("Nats-Schedule", error::SCHEDULES_DISABLED),
+    ("Nats-Batch-Id", error::BATCHES_DISABLED),
+];
+
+/// What became of a message.
+enum TakenIn {
+    Stored(u64),
+    /// It has a sequence, but no consumer wants it.
+    Skipped {
+        seq: u64,
+        time: i64,
+        id: Option<Box<str>>,
+    },
+    Duplicate(u64),
+}
 
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
     pub(super) fn publish(&mut self, message: Message) {
         let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
-        match self.take_in(message) {
-            Ok((seq, duplicate)) => {
-                if let Some(inbox) = inbox {
-                    self.batch.effects.push(Effect::Published {
-                        inbox,
-                        seq,
-                        duplicate,
-                    });
-                }
+        let (seq, duplicate) = match self.take_in(message) {
+            Ok(TakenIn::Stored(seq)) => (seq, false),
+            Ok(TakenIn::Skipped { seq, time, id }) => {
+                self.batch.push(&Record::Skipped { seq, time });
+                let skipped = Effect::Skipped { seq, time, id };
+                self.batch.effects.push(skipped);
+                (seq, false)
             }
+            Ok(TakenIn::Duplicate(seq)) => (seq, true),
             Err(refusal) => {
                 if let Some(inbox) = inbox {
                     self.refuse_publish(&inbox, &refusal);
                 }
+                return;
             }
+        };
+        if let Some(inbox) = inbox {
+            self.batch.effects.push(Effect::Published {
+                inbox,
+                seq,
+                duplicate,
+            });
         }
     }
 
-    fn take_in(&mut self, message: Message) -> Result<(u64, bool)> {
+    fn take_in(&mut self, mut message: Message) -> Result<TakenIn> {
+        let transformed = self.state.incoming.as_ref();
+        if let Some(subject) = transformed.and_then(|transform| transform.apply(&message.subject)) {
+            message.subject = subject.into();
+        }
+        if self.state.config.sealed {
+            return Err(error::SEALED);
+        }
+        self.check_conditions(&message)?;
         let id = headers::value(&message.headers, MESSAGE_ID)
             .filter(|id| !id.is_empty())
             .map(Box::<str>::from);
@@ -48,14 +83,22 @@ impl Stream {
         let time = json::now();
         self.state.expire(time);
         if let Some(seq) = id.as_deref().and_then(|id| self.state.duplicates.find(id)) {
-            return Ok((seq, true));
+            return Ok(TakenIn::Duplicate(seq));
         }
-        self.check_conditions(&message)?;
-        let size = stored_size(
+        self.check_last_id(&message)?;
+        let rollup = self.check_rollup(&message)?;
+        let size = self.state.size_of(
             message.subject.len(),
             message.headers.len(),
             message.payload.len(),
         );
+        self.check_size(&message, size)?;
+        if !self.state.is_wanted(&message.subject) {
+            self.tail_seq += 1;
+            let seq = self.tail_seq;
+            self.state.duplicates.insert(id.clone(), seq, time);
+            return Ok(TakenIn::Skipped { seq, time, id });
+        }
         self.check_limits(&message, size)?;
         self.tail_seq += 1;
         let seq = self.tail_seq;
@@ -68,9 +111,7 @@ impl Stream {
             payload,
         });
         let (offset, len) = self.batch.push(&record);
-        if let Some(id) = &id {
-            self.state.duplicates.insert(id, seq, time);
-        }
+        self.state.duplicates.insert(id.clone(), seq, time);
         let Record::Message(StoredMessage { subject, .. }) = record else {
             return Err(error::BUSY);
         };
@@ -80,95 +121,114 @@ impl Stream {
             subject,
             size,
             message_id: id,
+            rollup,
             offset,
             len,
         });
-        Ok((seq, false))
+        Ok(TakenIn::Stored(seq))
     }
 
     fn check_conditions(&self, message: &Message) -> Result<()> {
+        if message.headers.is_empty() {
+            return Ok(());
+        }
         let expected = |name| headers::value(&message.headers, name);
         if expected("Nats-Expected-Stream").is_some_and(|stream| stream != self.state.config.name) {
             return Err(error::EXPECTED_STREAM);
         }
-        if let Some(seq) = expected("Nats-Expected-Last-Sequence")
-            && seq.parse() != Ok(self.tail_seq)
-        {
-            return Err(error::wrong_last(
-                error::WRONG_LAST_SEQUENCE,
-                "sequence",
-                self.tail_seq,
-            ));
-        }
-        if let Some(id) = expected("Nats-Expected-Last-Msg-Id")
-            && id != self.state.duplicates.last()
-        {
-            return Err(error::wrong_last(
-                error::WRONG_LAST_ID,
-                "msg ID",
-                self.state.duplicates.last(),
-            ));
-        }
-        if let Some(seq) = expected("Nats-Expected-Last-Subject-Sequence") {
-            let last = self.last_on(&message.subject);
-            if seq.parse() != Ok(last) {
-                return Err(error::wrong_last(
-                    error::WRONG_LAST_SEQUENCE,
-                    "sequence",
-                    last,
-                ));
+        for (name, refusal) in &REFUSED {
+            if expected(name).is_some() {
+                return Err(refusal.clone());
             }
         }
-        match [
-            "Nats-Rollup",
-            "Nats-TTL",
-            "Nats-Incr",
-            "Nats-Schedule",
-            "Nats-Batch-Id",
-        ]
-        .into_iter()
-        .find(|name| expected(name).is_some())
-        {
-            Some(name) => Err(error::bad_request(format!(
-                "header `{name}` is not supported"
-            ))),
-            None => Ok(()),
+        // Which subject's last sequence it is: the message's own unless the publisher names another.
+        let subject = expected("Nats-Expected-Last-Subject-Sequence-Subject");
+        let subject = subject.filter(|subject| !subject.is_empty());
+        match expected("Nats-Expected-Last-Subject-Sequence") {
+            Some(seq) => {
+                let last = self.last_on(subject.unwrap_or(&message.subject));
+                if seq.parse() != Ok(last) {
+                    return Err(error::wrong_last_sequence(last));
+                }
+            }
+            None if subject.is_some() => return Err(error::SUBJECT_WITHOUT_SEQUENCE),
+            None => {}
+        }
+        match expected("Nats-Expected-Last-Sequence") {
+            Some(seq) if seq.parse() != Ok(self.tail_seq) => {
+                Err(error::wrong_last_sequence(self.tail_seq))
+            }
+            _ => Ok(()),
         }
     }
 
-    fn check_limits(&self, message: &Message, size: u64) -> Result<()> {
+    fn check_last_id(&self, message: &Message) -> Result<()> {
+        let last = self.state.duplicates.last();
+        match headers::value(&message.headers, "Nats-Expected-Last-Msg-Id") {
+            Some(id) if !id.is_empty() && id != last => Err(error::wrong_last_id(last)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_rollup(&self, message: &Message) -> Result<Option<Rollup>> {
+        let config = &self.state.config;
+        match Rollup::of(&message.headers) {
+            Ok(None) => Ok(None),
+            _ if !config.allow_rollup_hdrs || config.deny_purge => {
+                Err(error::forbidden(10111, "rollup not permitted"))
+            }
+            Ok(rollup) => Ok(rollup),
+            Err(value) => Err(error::forbidden(
+                10111,
+                format!("rollup value invalid: {value:?}"),
+            )),
+        }
+    }
+
+    fn check_size(&self, message: &Message, size: u64) -> Result<()> {
         let config = &self.state.config;
         let len = (message.headers.len() + message.payload.len()) as u64;
         if limit(config.max_msg_size).is_some_and(|max| len > max) {
             return Err(error::MESSAGE_TOO_BIG);
         }
+        if message.headers.len() > MAX_HEADERS {
+            return Err(error::HEADERS_TOO_BIG);
+        }
+        self.usage.check(config.storage, size)
+    }
+
+    fn check_limits(&self, message: &Message, size: u64) -> Result<()> {
         let limits = &self.state.limits;
         if limits.discards_old {
             return Ok(());
+        }
+        let on_subject = self
+            .unsynced()
+            .filter(|unsynced| unsynced.subject == message.subject)
+            .count() as u64;
+        let on_subject = self.state.messages.count_on(&message.subject) + on_subject;
+        // Then it takes the place of the oldest on its subject, and the stream grows by none.
+        let replaces = limits
+            .max_msgs_per_subject
+            .is_some_and(|max| on_subject >= max);
+        if replaces && self.state.config.discard_new_per_subject {
+            return Err(error::TOO_MANY_PER_SUBJECT);
         }
         let unsynced = self.unsynced();
         let (count, bytes) = unsynced.fold((0, 0), |(count, bytes), message| {
             (count + 1, bytes + message.size)
         });
-        if config.discard_new_per_subject {
-            let on_subject = self
-                .unsynced()
-                .filter(|unsynced| unsynced.subject == message.subject)
-                .count() as u64;
-            let max = limits.max_msgs_per_subject.unwrap_or(u64::MAX);
-            if self.state.messages.count_on(&message.subject) + on_subject >= max {
-                return Err(error::TOO_MANY_PER_SUBJECT);
-            }
-        }
-        if limits
-            .max_msgs
-            .is_some_and(|max| self.state.messages.len() + count >= max)
+        if !replaces
+            && limits
+                .max_msgs
+                .is_some_and(|max| self.state.messages.len() + count >= max)
         {
             return Err(error::TOO_MANY_MESSAGES);
         }
-        if limits
-            .max_bytes
-            .is_some_and(|max| self.state.messages.bytes + bytes + size > max)
+        if !replaces
+            && limits
+                .max_bytes
+                .is_some_and(|max| self.state.messages.bytes + bytes + size > max)
         {
             return Err(error::TOO_MANY_BYTES);
         }
@@ -178,7 +238,7 @@ impl Stream {
     fn last_on(&self, subject: &str) -> u64 {
         let unsynced = self
             .unsynced()
-            .filter(|message| *message.subject == *subject)
+            .filter(|message| crate::broker::subjects::matches(subject, &message.subject))
             .map(|message| message.seq)
             .max();
         unsynced

@@ -19,12 +19,14 @@ use crate::broker::store::record::Record;
 pub(super) const NAMES_PER_PAGE: usize = 1024;
 pub(super) const INFOS_PER_PAGE: usize = 256;
 const SUBJECTS_PER_PAGE: usize = 100_000;
+/// Leaves room to count on.
+const MAX_SEQ: u64 = 1 << 62;
 
 /// A request about one stream.
 #[derive(Debug)]
 pub(super) enum Request {
     Info(Bytes),
-    Configure(StreamConfig),
+    Configure(Box<StreamConfig>),
     Delete,
     Purge(Bytes),
     GetMessage(Bytes),
@@ -58,15 +60,21 @@ struct InfoRequest {
 
 #[derive(Deserialize)]
 struct PurgeRequest {
-    seq: Option<u64>,
-    keep: Option<u64>,
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    keep: u64,
     #[serde(default)]
     filter: String,
 }
 
 #[derive(Deserialize)]
 struct DeleteRequest {
+    #[serde(default)]
     seq: u64,
+    /// Asked for by most clients: the bytes of a deleted message go when its segment does, and not before.
+    #[serde(default, rename = "no_erase")]
+    _no_erase: bool,
 }
 
 impl Stream {
@@ -99,72 +107,75 @@ impl Stream {
 
     fn info(&self, body: &[u8]) -> Result<Value> {
         let request: InfoRequest = json::parse(body)?;
-        if request.subjects_filter.is_empty() {
-            return Ok(describe_stream(&self.state, request.deleted_details, None));
+        let mut subjects = Vec::new();
+        if !request.subjects_filter.is_empty() {
+            let filter = Filter::of(&[&request.subjects_filter]);
+            let all = self.state.messages.subjects();
+            subjects.extend(all.filter(|(subject, _)| filter.takes(subject)));
+            subjects.sort_unstable();
         }
-        let filter = Filter::of(&[&request.subjects_filter]);
-        let mut subjects: Vec<_> = self
-            .state
-            .messages
-            .subjects()
-            .filter(|(subject, _)| filter.takes(subject))
-            .collect();
-        subjects.sort_unstable();
         let total = subjects.len();
-        let counts = subjects
+        let offset = request.offset.min(total);
+        let counts: Map<String, Value> = subjects
             .into_iter()
-            .skip(request.offset)
-            .take(SUBJECTS_PER_PAGE);
-        let counts: Map<String, Value> = counts
+            .skip(offset)
+            .take(SUBJECTS_PER_PAGE)
             .map(|(subject, count)| (subject.to_owned(), count.into()))
             .collect();
-        let mut info = describe_stream(&self.state, request.deleted_details, Some(counts));
+        let counts = Some(counts).filter(|counts| !counts.is_empty());
+        let mut info = describe_stream(&self.state, request.deleted_details, counts);
         if let Some(info) = info.as_object_mut() {
-            info.insert("total".to_owned(), total.into());
-            info.insert("offset".to_owned(), request.offset.into());
-            info.insert("limit".to_owned(), SUBJECTS_PER_PAGE.into());
+            let limit = if total > 0 { SUBJECTS_PER_PAGE } else { 0 };
+            for (name, value) in [("total", total), ("offset", offset), ("limit", limit)] {
+                info.insert(name.to_owned(), value.into());
+            }
         }
         Ok(info)
     }
 
-    fn configure(&mut self, config: StreamConfig, responder: Responder) {
-        match config.check_update_of(&self.state.config) {
-            Ok(()) => self.change(Change::Configured(Box::new(config)), false, responder),
+    fn configure(&mut self, config: Box<StreamConfig>, responder: Responder) {
+        let current = &self.state.config;
+        let checked = config
+            .check_update_of(current)
+            .and_then(|()| self.usage.check_reservation(&config, Some(current)));
+        match checked {
+            Ok(()) => self.change(Change::Configured(config), false, responder),
             Err(refusal) => responder.send(Err(refusal)),
         }
     }
 
     fn purge(&mut self, body: &[u8], responder: Responder) {
+        let config = &self.state.config;
         let request = match json::parse::<PurgeRequest>(body) {
-            Ok(_) if self.state.config.deny_purge => {
-                return responder.send(Err(error::forbidden(10110, "stream purge not permitted")));
+            Ok(request) if request.seq > 0 && request.keep > 0 => Err(error::BAD_REQUEST),
+            Ok(_) if config.sealed => Err(error::SEALED),
+            Ok(_) if config.deny_purge => {
+                Err(error::forbidden(10110, "stream purge not permitted"))
             }
-            Ok(request) if request.seq.is_some() && request.keep.is_some() => {
-                return responder.send(Err(error::bad_request(
-                    "sequence and keep can not both be given",
-                )));
-            }
+            other => other,
+        };
+        let PurgeRequest { seq, keep, filter } = match request {
             Ok(request) => request,
             Err(refusal) => return responder.send(Err(refusal)),
         };
-        let everything = request.filter.is_empty() && request.keep.is_none();
-        if everything {
-            let seq = request.seq.unwrap_or(u64::MAX).min(self.tail_seq + 1);
+        let is_filtered = !filter.is_empty() && filter != ">";
+        if !is_filtered && keep == 0 {
+            let seq = match seq {
+                0 => self.tail_seq + 1,
+                seq => seq.min(MAX_SEQ),
+            };
+            self.tail_seq = self.tail_seq.max(seq - 1);
             self.batch.push(&Record::PurgedBelow { seq });
-            self.batch
-                .effects
-                .push(Effect::RemoveBelow { seq, responder });
-            return;
+            let effect = Effect::RemoveBelow { seq, responder };
+            return self.batch.effects.push(effect);
         }
-        let patterns: Vec<&str> = [request.filter.as_str()]
-            .into_iter()
-            .filter(|filter| !filter.is_empty())
-            .collect();
-        let seqs = self.state.messages.to_purge(
-            &Filter::of(&patterns),
-            request.seq,
-            request.keep.unwrap_or(0),
-        );
+        let filter = if is_filtered {
+            Filter::of(&[filter])
+        } else {
+            Filter::All
+        };
+        let below = Some(seq).filter(|seq| *seq > 0);
+        let seqs = self.state.messages.to_purge(&filter, below, keep);
         for seq in &seqs {
             self.batch.push(&Record::Deleted { seq: *seq });
         }
@@ -176,11 +187,20 @@ impl Stream {
     }
 
     fn delete_message(&mut self, body: &[u8], responder: Responder) {
-        match json::parse::<DeleteRequest>(body) {
-            Ok(_) if self.state.config.deny_delete => {
-                responder.send(Err(error::forbidden(10057, "message delete not permitted")))
+        let config = &self.state.config;
+        let request = match json::parse::<DeleteRequest>(body) {
+            _ if json::is_empty(body) => Err(error::BAD_REQUEST),
+            Ok(_) if config.sealed => Err(error::SEALED),
+            Ok(_) if config.deny_delete => {
+                Err(error::forbidden(10057, "message delete not permitted"))
             }
-            Ok(DeleteRequest { seq }) if self.state.messages.contains(seq) => {
+            Ok(request) if !self.state.messages.contains(request.seq) => {
+                Err(error::sequence_not_found(request.seq))
+            }
+            other => other,
+        };
+        match request {
+            Ok(DeleteRequest { seq, .. }) => {
                 self.batch.push(&Record::Deleted { seq });
                 self.batch.effects.push(Effect::Remove {
                     seqs: vec![seq],
@@ -188,7 +208,6 @@ impl Stream {
                     responder,
                 });
             }
-            Ok(DeleteRequest { seq }) => responder.send(Err(error::sequence_not_found(seq))),
             Err(refusal) => responder.send(Err(refusal)),
         }
     }

@@ -321,7 +321,7 @@ mod tests {
         let syncer = Syncer::start(folder).unwrap();
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));
-        Stream::new(state, log, syncer, router, stats)
+        Stream::new(state, log, syncer, router, stats, Arc::default())
     }
 
     fn store(stream: &mut Stream, count: u64) {

@@ -1,6 +1,7 @@
 //! Everything a stream is but its bytes: what the records of its log add up to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::consumer::{Consumer, SavedConsumer};
 use super::duplicates::Duplicates;
-use super::messages::{Messages, stored_size};
+use super::messages::{Messages, size_in_memory, size_on_disk};
 use super::retention::Limits;
-use super::stream_config::StreamConfig;
+use super::stream_config::{Storage, StreamConfig};
+use super::transform::Transform;
 use crate::broker::Retention;
 use crate::broker::headers;
 use crate::broker::store::log::Position;
@@ -33,7 +35,34 @@ pub(super) struct State {
     pub(super) lost: u64,
     /// Of these, how many each durable consumer lost since they were last told. A deleted consumer is not among them.
     pub(super) lost_by: BTreeMap<String, u64>,
+    /// The bodies of a stream that is in memory alone.
+    pub(super) bodies: Option<BTreeMap<u64, Bytes>>,
+    /// What the subjects of published messages become.
+    pub(super) incoming: Option<Transform>,
+    /// The subjects on which stored messages are published again.
+    pub(super) republish: Option<Transform>,
     retention: Retention,
+}
+
+/// Which older messages a message replaces.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rollup {
+    /// Those on its subject.
+    Subject,
+    /// All.
+    All,
+}
+
+impl Rollup {
+    /// What the header of a message says; an error if it says nothing that is known.
+    pub(super) fn of(block: &[u8]) -> Result<Option<Self>, &str> {
+        match headers::value(block, "Nats-Rollup") {
+            None | Some("") => Ok(None),
+            Some("sub") => Ok(Some(Rollup::Subject)),
+            Some("all") => Ok(Some(Rollup::All)),
+            Some(other) => Err(other),
+        }
+    }
 }
 
 /// The rarer changes of a stream, as they stand in its log.
@@ -66,6 +95,9 @@ impl State {
             limits: Limits::of(&config, &retention),
             lost: 0,
             lost_by: BTreeMap::new(),
+            bodies: (config.storage == Storage::Memory).then(BTreeMap::new),
+            incoming: config.incoming_transform(),
+            republish: config.republish_transform(),
             retention,
             config,
             created,
@@ -91,6 +123,14 @@ impl State {
         Some(state)
     }
 
+    /// The bytes that a message counts for, by the lengths of its parts.
+    pub(super) fn size_of(&self, subject: usize, headers: usize, payload: usize) -> u64 {
+        match self.config.storage {
+            Storage::File => size_on_disk(subject, headers, payload),
+            Storage::Memory => size_in_memory(subject, headers, payload),
+        }
+    }
+
     pub(super) fn snapshot(&self) -> Bytes {
         let snapshot = Snapshot {
             config: self.config.clone(),
@@ -108,22 +148,28 @@ impl State {
     pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant, time: i64) {
         match record {
             Record::Message(message) => {
-                let size = stored_size(
+                let size = self.size_of(
                     message.subject.len(),
                     message.headers.len(),
                     message.payload.len(),
                 );
                 let is_recent = message.time >= time.saturating_sub(self.config.duplicate_window);
-                if is_recent && let Some(id) = headers::value(&message.headers, MESSAGE_ID) {
-                    self.duplicates.insert(id, message.seq, message.time);
-                    self.duplicates.stored(id.into());
+                if is_recent {
+                    let id = headers::value(&message.headers, MESSAGE_ID).map(Box::<str>::from);
+                    self.duplicates
+                        .insert(id.clone(), message.seq, message.time);
+                    self.duplicates.stored(id);
                 }
+                let rollup = Rollup::of(&message.headers).ok().flatten();
                 self.add(message.seq, &message.subject, position, message.time, size);
+                self.roll_up(message.seq, &message.subject, rollup);
             }
             Record::Done { consumer, seq } => {
                 if let Some(consumer) = self.consumer_by_id(consumer) {
                     consumer.acknowledge(seq);
                 }
+                // A snapshot may have said so already, and then the consumer has nothing to release.
+                self.release(seq);
             }
             Record::Delivered {
                 consumer: id,
@@ -147,6 +193,7 @@ impl State {
                     consumer.replay_attempts(seq, count);
                 }
             }
+            Record::Skipped { seq, time } => self.messages.advance(0, seq, time),
             Record::Deleted { seq } => self.remove(seq),
             Record::PurgedBelow { seq } => self.remove_below(seq),
             Record::Change(json) => match serde_json::from_slice(&json) {
@@ -187,7 +234,7 @@ impl State {
 
     /// Takes a message out.
     pub(super) fn remove(&mut self, seq: u64) {
-        let Some(subject) = self.messages.remove(seq) else {
+        let Some(subject) = self.take_out(seq) else {
             return;
         };
         for consumer in self.consumers.values_mut() {
@@ -195,9 +242,16 @@ impl State {
         }
     }
 
+    fn take_out(&mut self, seq: u64) -> Option<Arc<str>> {
+        if let Some(bodies) = &mut self.bodies {
+            bodies.remove(&seq);
+        }
+        self.messages.remove(seq)
+    }
+
     /// Takes out a message that the limits no longer leave room or time for.
     fn give_up(&mut self, seq: u64) {
-        let Some(subject) = self.messages.remove(seq) else {
+        let Some(subject) = self.take_out(seq) else {
             return;
         };
         let mut is_lost = false;
@@ -264,8 +318,7 @@ impl State {
     pub(super) fn apply(&mut self, change: Change, now: Instant) {
         match change {
             Change::Configured(config) => {
-                self.config = *config;
-                self.limits = Limits::of(&self.config, &self.retention);
+                self.take_config(*config);
                 while let Some(subject) = self.messages.crowded_subject(&self.limits) {
                     while let Some(surplus) = self.messages.surplus(&self.limits, Some(&subject)) {
                         self.give_up(surplus);
@@ -274,6 +327,7 @@ impl State {
                 while let Some(surplus) = self.messages.surplus(&self.limits, None) {
                     self.give_up(surplus);
                 }
+                self.release_all();
             }
             Change::ConsumerSaved(saved) => {
                 self.next_consumer_id = self.next_consumer_id.max(saved.id + 1);
@@ -291,13 +345,20 @@ impl State {
             Change::ConsumerDeleted(name) => {
                 self.consumers.remove(&name);
                 self.lost_by.remove(&name);
+                self.release_all();
             }
         }
     }
 
+    fn take_config(&mut self, config: StreamConfig) {
+        self.limits = Limits::of(&config, &self.retention);
+        self.incoming = config.incoming_transform();
+        self.republish = config.republish_transform();
+        self.config = config;
+    }
+
     fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
-        self.config = snapshot.config;
-        self.limits = Limits::of(&self.config, &self.retention);
+        self.take_config(snapshot.config);
         self.created = snapshot.created;
         self.remove_below(snapshot.first_seq);
         self.messages

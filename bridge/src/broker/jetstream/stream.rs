@@ -19,6 +19,7 @@ use super::json;
 use super::requests::Request;
 use super::retention::Lag;
 use super::state::State;
+use super::usage::Usage;
 use crate::broker::Counters;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
@@ -92,6 +93,9 @@ pub(super) struct Stream {
     pub(super) ended: bool,
     pub(super) failing: bool,
     pub(super) stats: Arc<Counters>,
+    pub(super) usage: Arc<Usage>,
+    /// The bytes that it was last said to hold.
+    reported_bytes: u64,
 }
 
 impl Stream {
@@ -101,7 +105,9 @@ impl Stream {
         syncer: Syncer,
         router: Arc<Router>,
         stats: Arc<Counters>,
+        usage: Arc<Usage>,
     ) -> Self {
+        usage.reserve(None, Some(&state.config));
         Stream {
             tail_seq: state.messages.last_seq,
             state,
@@ -120,6 +126,8 @@ impl Stream {
             ended: false,
             failing: false,
             stats,
+            usage,
+            reported_bytes: 0,
         }
     }
 
@@ -144,10 +152,22 @@ impl Stream {
             let now = Instant::now();
             self.tend(now);
             self.serve_consumers(now).await;
+            self.state.release_settled();
             self.write(now);
+            self.report_bytes(self.state.messages.bytes);
         }
         self.count_lag(false);
+        self.report_bytes(0);
+        self.usage.reserve(Some(&self.state.config), None);
         self.state.config.name
+    }
+
+    fn report_bytes(&mut self, bytes: u64) {
+        if bytes != self.reported_bytes {
+            let storage = self.state.config.storage;
+            self.usage.used(storage, self.reported_bytes, bytes);
+            self.reported_bytes = bytes;
+        }
     }
 
     async fn handle(&mut self, command: Command) {
@@ -201,6 +221,9 @@ impl Stream {
         self.lazy_since = None;
         let mut batch = std::mem::take(&mut self.batch);
         let bytes = std::mem::take(&mut batch.bytes).freeze();
+        if let Some(written) = self.log.keep_in_memory(&bytes) {
+            return self.on_disk(batch, &bytes, written);
+        }
         let state = &self.state;
         let write = self.log.write(bytes.clone(), |_| state.snapshot());
         self.outcome = Some(self.syncer.submit(write));
@@ -212,6 +235,7 @@ impl Stream {
         while self.outcome.is_some() || !self.batch.is_empty() {
             if self.outcome.is_none() {
                 self.submit();
+                continue;
             }
             let outcome = finished(&mut self.outcome).await;
             self.written(outcome);
@@ -223,8 +247,9 @@ impl Stream {
         for name in self.state.consumers.keys().cloned().collect::<Vec<_>>() {
             self.end_pulls(&name);
         }
-        let dir = self.log.dir().to_owned();
-        let deleted = tokio::task::spawn_blocking(move || delete_stream_dir(&dir)).await;
+        let dir = (!self.log.is_in_memory()).then(|| self.log.dir().to_owned());
+        let delete = move || dir.map_or(Ok(()), |dir| delete_stream_dir(&dir));
+        let deleted = tokio::task::spawn_blocking(delete).await;
         responder.send(match deleted {
             Ok(Ok(())) => {
                 self.ended = true;

@@ -1,22 +1,21 @@
-//! The configuration of a stream: what is accepted, what absent settings mean, what may change later.
+//! The configuration of a stream: its settings under the API's names, and what absent settings mean.
+//!
+//! What is refused, and with which words, is in [`checks`]; the words are those of the servers in the field, for clients show them.
+
+mod checks;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::{self, Result};
+use super::error::Result;
 use super::json::is_unset;
-use crate::broker::subjects;
+use super::transform::Transform;
 
 const SECOND: i64 = 1_000_000_000;
 const DEFAULT_DUPLICATE_WINDOW: i64 = 120 * SECOND;
-const MIN_AGE: i64 = SECOND / 10;
 const UNLIMITED: i64 = -1;
-const MAX_SUBJECTS: usize = 1000;
-const MAX_TEXT: usize = 128 << 10;
-/// Leaves room to count on.
-const MAX_FIRST_SEQ: u64 = 1 << 62;
 
 /// A stream's configuration under the API's names. Durations are nanoseconds; after [`StreamConfig::checked`] -1 means no limit.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -25,10 +24,10 @@ pub(in crate::broker) struct StreamConfig {
     pub(super) name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) description: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) subjects: Vec<String>,
-    #[serde(default = "limits")]
-    pub(super) retention: String,
+    #[serde(default)]
+    pub(super) retention: RetentionPolicy,
     #[serde(default)]
     pub(super) max_consumers: i64,
     #[serde(default)]
@@ -43,29 +42,61 @@ pub(in crate::broker) struct StreamConfig {
     pub(super) max_msg_size: i64,
     #[serde(default)]
     pub(super) discard: Discard,
-    #[serde(default = "file")]
-    pub(super) storage: String,
+    #[serde(default)]
+    pub(super) storage: Storage,
     #[serde(default)]
     pub(super) num_replicas: i64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) no_ack: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nought")]
     pub(super) duplicate_window: i64,
+    /// Kept for clients that ask for it again; there is one server to place streams on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    placement: Option<Value>,
+    /// Kept for clients that ask for it again: what is stored is not compressed.
+    #[serde(default)]
+    compression: Compression,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) first_seq: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) subject_transform: Option<SubjectTransform>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) republish: Option<Republish>,
+    #[serde(default)]
+    pub(super) allow_direct: bool,
+    /// Only mirrors have it, and they are refused.
+    #[serde(default)]
+    mirror_direct: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) discard_new_per_subject: bool,
+    #[serde(default)]
+    pub(super) sealed: bool,
     #[serde(default)]
     pub(super) deny_delete: bool,
     #[serde(default)]
     pub(super) deny_purge: bool,
     #[serde(default)]
-    pub(super) allow_direct: bool,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) first_seq: u64,
+    pub(super) allow_rollup_hdrs: bool,
+    #[serde(default)]
+    pub(super) consumer_limits: ConsumerLimits,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     /// Settings that this broker does not know; refused unless they say nothing.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
+}
+
+/// What makes a stream let go of its messages.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RetentionPolicy {
+    /// Its limits alone.
+    #[default]
+    Limits,
+    /// That every consumer which wants a message is done with it.
+    Interest,
+    /// That the one consumer which wants a message is done with it.
+    WorkQueue,
 }
 
 /// What gives way when a stream is full.
@@ -77,31 +108,80 @@ pub(super) enum Discard {
     New,
 }
 
-fn limits() -> String {
-    "limits".to_owned()
+/// Where the messages of a stream are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Storage {
+    #[default]
+    File,
+    /// In memory alone; a restart ends the stream.
+    Memory,
 }
 
-fn file() -> String {
-    "file".to_owned()
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Compression {
+    #[default]
+    None,
+    S2,
+}
+
+/// Another subject for what is published on some.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct SubjectTransform {
+    #[serde(default)]
+    pub(super) src: String,
+    #[serde(default)]
+    pub(super) dest: String,
+}
+
+/// Where what is stored is published again.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Republish {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) src: String,
+    #[serde(default)]
+    pub(super) dest: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) headers_only: bool,
+}
+
+/// What consumers of the stream get that set nothing of their own, and the most that they may set.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct ConsumerLimits {
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub(super) inactive_threshold: i64,
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub(super) max_ack_pending: i64,
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+fn is_nought(number: &i64) -> bool {
+    *number == 0
+}
+
 impl StreamConfig {
     /// Refuses what is wrong or not supported, and fills in what is absent.
     pub(super) fn checked(mut self) -> Result<Self> {
-        if !subjects::is_valid_name(&self.name) {
-            return Err(error::bad_request(
-                "stream name is required and can not contain white space, `.`, `*`, `>`, `/`, `\\`",
-            ));
-        }
+        self.check_texts()?;
+        self.check_replicas()?;
         self.refuse_unsupported()?;
+        self.fill_in();
+        self.check_times()?;
+        self.check_policies()?;
         if self.subjects.is_empty() {
             self.subjects.push(self.name.clone());
         }
         self.check_subjects()?;
+        self.check_transforms()?;
+        self.check_sizes()?;
+        Ok(self)
+    }
+
+    fn fill_in(&mut self) {
         for limit in [
             &mut self.max_consumers,
             &mut self.max_msgs,
@@ -113,18 +193,9 @@ impl StreamConfig {
                 *limit = UNLIMITED;
             }
         }
-        if self.first_seq > MAX_FIRST_SEQ {
-            return Err(error::stream_config("first sequence is too large"));
-        }
         self.num_replicas = 1;
-        self.max_age = self.max_age.max(0);
-        if self.max_age > 0 && self.max_age < MIN_AGE {
-            return Err(error::stream_config("max age needs to be >= 100ms"));
-        }
-        if self.duplicate_window < 0 {
-            return Err(error::stream_config(
-                "duplicates window can not be negative",
-            ));
+        if self.placement.as_ref().is_some_and(is_unset) {
+            self.placement = None;
         }
         if self.duplicate_window == 0 {
             self.duplicate_window = DEFAULT_DUPLICATE_WINDOW;
@@ -132,105 +203,29 @@ impl StreamConfig {
                 self.duplicate_window = self.duplicate_window.min(self.max_age);
             }
         }
-        if self.max_age > 0 && self.duplicate_window > self.max_age {
-            return Err(error::stream_config(
-                "duplicates window can not be larger then max age",
-            ));
+        if self.sealed {
+            self.max_age = 0;
+            self.discard = Discard::New;
+            (self.deny_delete, self.deny_purge) = (true, true);
+            self.allow_rollup_hdrs = false;
         }
-        if self.discard_new_per_subject
-            && (self.discard != Discard::New || self.max_msgs_per_subject <= 0)
+        if let Some(republish) = &mut self.republish
+            && republish.src.is_empty()
         {
-            return Err(error::stream_config(
-                "discard new per subject requires discard new policy and max msgs per subject to be set",
-            ));
-        }
-        Ok(self)
-    }
-
-    fn refuse_unsupported(&mut self) -> Result<()> {
-        if !matches!(self.num_replicas, 0 | 1) {
-            return Err(error::REPLICAS);
-        }
-        if self.retention != "limits" {
-            return Err(error::stream_config(format!(
-                "retention `{}` is not supported, only `limits` is",
-                self.retention
-            )));
-        }
-        if self.storage != "file" {
-            return Err(error::stream_config(format!(
-                "storage `{}` is not supported, only `file` is",
-                self.storage
-            )));
-        }
-        self.other.retain(|_, value| !is_unset(value));
-        match self.other.keys().next() {
-            Some(name) => Err(error::stream_config(format!(
-                "setting `{name}` is not supported"
-            ))),
-            None => Ok(()),
+            republish.src = ">".to_owned();
         }
     }
 
-    fn check_subjects(&self) -> Result<()> {
-        let text = self.description.len()
-            + self
-                .metadata
-                .iter()
-                .map(|(name, value)| name.len() + value.len())
-                .sum::<usize>();
-        if self.subjects.len() > MAX_SUBJECTS || text > MAX_TEXT {
-            return Err(error::stream_config(
-                "too many subjects, or description and metadata too long",
-            ));
-        }
-        for (place, subject) in self.subjects.iter().enumerate() {
-            if !subjects::is_valid_pattern(subject)
-                || subjects::token_count(subject) > subjects::MAX_TOKENS
-            {
-                return Err(error::stream_config("invalid subject"));
-            }
-            if self
-                .subjects
-                .iter()
-                .take(place)
-                .any(|earlier| subjects::overlap(earlier, subject))
-            {
-                return Err(error::stream_config(format!(
-                    "subject `{subject}` overlaps with another of the stream"
-                )));
-            }
-            if ["$JS.>", "$SYS.>"]
-                .iter()
-                .any(|reserved| subjects::overlap(reserved, subject))
-                && !self.no_ack
-            {
-                return Err(error::stream_config(
-                    "subjects that overlap with jetstream api require no-ack to be true",
-                ));
-            }
-        }
-        Ok(())
+    /// Another subject for a message, where the stream is to store it under one.
+    pub(super) fn incoming_transform(&self) -> Option<Transform> {
+        let SubjectTransform { src, dest } = self.subject_transform.as_ref()?;
+        Transform::new(src, dest).ok()
     }
 
-    /// Whether this may take the place of `current`.
-    pub(super) fn check_update_of(&self, current: &StreamConfig) -> Result<()> {
-        if self.max_consumers != current.max_consumers {
-            return Err(error::stream_config(
-                "stream configuration update can not change MaxConsumers",
-            ));
-        }
-        if self.first_seq != current.first_seq {
-            return Err(error::stream_config(
-                "stream configuration update can not change first sequence",
-            ));
-        }
-        if (current.deny_delete && !self.deny_delete) || (current.deny_purge && !self.deny_purge) {
-            return Err(error::stream_config(
-                "stream configuration update can not cancel deny message deletes or purge",
-            ));
-        }
-        Ok(())
+    /// The subject under which a stored message is published again.
+    pub(super) fn republish_transform(&self) -> Option<Transform> {
+        let Republish { src, dest, .. } = self.republish.as_ref()?;
+        Transform::new(src, dest).ok()
     }
 }
 
@@ -264,17 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused() {
+    fn what_is_wrong_or_not_supported_is_refused() {
         for (setting, value) in [
-            ("retention", json!("workqueue")),
-            ("storage", json!("memory")),
             ("num_replicas", json!(3)),
-            ("sealed", json!(true)),
             ("mirror", json!({"name": "T"})),
             ("sources", json!([{"name": "T"}])),
-            ("compression", json!("s2")),
-            ("allow_rollup_hdrs", json!(true)),
-            ("subject_transform", json!({"src": "a", "dest": "b"})),
+            ("mirror_direct", json!(true)),
+            ("allow_msg_schedules", json!(true)),
+            ("compression", json!("zip")),
+            ("subject_transform", json!({"src": "a.*", "dest": "b.$2"})),
+            ("republish", json!({"src": ">", "dest": "S.>"})),
             ("subjects", json!(["a.>", "a.b"])),
             ("subjects", json!(["a..b"])),
             ("subjects", json!(["$JS.API.>"])),
@@ -284,7 +278,22 @@ mod tests {
         ] {
             let mut config = json!({"name": "S"});
             config[setting] = value;
+            if setting == "republish" {
+                config["subjects"] = json!(["S.a"]);
+            }
             assert!(check(config.clone()).is_err(), "{config}");
         }
+    }
+
+    #[test]
+    fn what_was_stored_by_an_older_broker_is_read() {
+        let older = json!({
+            "name": "S", "subjects": ["S"], "retention": "limits", "max_consumers": -1, "max_msgs": -1, "max_bytes": -1,
+            "max_age": 0, "max_msgs_per_subject": -1, "max_msg_size": -1, "discard": "old", "storage": "file",
+            "num_replicas": 1, "duplicate_window": 120 * SECOND, "deny_delete": false, "deny_purge": false,
+            "allow_direct": false,
+        });
+        let config: StreamConfig = serde_json::from_value(older).unwrap();
+        assert_eq!(config, check(json!({"name": "S"})).unwrap());
     }
 }

@@ -41,9 +41,34 @@ pub(in crate::broker) struct Log {
     distrusted: bool,
     /// The next batch starts a new file although there is room in the last.
     ended: bool,
+    /// Of a stream that is in memory alone: how many bytes were given to it. There are no files.
+    in_memory: Option<u64>,
 }
 
 impl Log {
+    /// The log of a stream that is in memory alone: it has positions, and no files.
+    pub(in crate::broker) fn in_memory() -> Self {
+        Log {
+            dir: PathBuf::new(),
+            segments: VecDeque::new(),
+            segment_bytes: 0,
+            distrusted: false,
+            ended: false,
+            in_memory: Some(0),
+        }
+    }
+
+    pub(in crate::broker) fn is_in_memory(&self) -> bool {
+        self.in_memory.is_some()
+    }
+
+    /// Where a batch is that is written to no file; `None` if it has to be.
+    pub(in crate::broker) fn keep_in_memory(&mut self, bytes: &Bytes) -> Option<Written> {
+        let offset = self.in_memory?;
+        self.in_memory = Some(offset + bytes.len() as u64);
+        Some(Written::in_memory(offset))
+    }
+
     /// Makes the folder and the first segment of a new stream, durably. Whatever happens meanwhile, the folder is there
     /// with all that belongs in it, or not at all.
     pub(in crate::broker) fn create(
@@ -62,6 +87,7 @@ impl Log {
             segment_bytes,
             distrusted: false,
             ended: false,
+            in_memory: None,
         };
         let begun = log.write(Bytes::new(), |_| snapshot).run();
         let renamed = begun.and_then(|written| {
@@ -93,6 +119,7 @@ impl Log {
             segment_bytes,
             distrusted: false,
             ended: false,
+            in_memory: None,
         };
         let numbers = segment_numbers(&log.dir)?;
         let mut pending: Option<(u64, PathBuf, Bytes)> = None;

@@ -34,6 +34,11 @@ pub(in crate::broker) enum Record {
     PurgedBelow {
         seq: u64,
     },
+    /// A sequence was given to a message that no consumer wanted, and that was not stored.
+    Skipped {
+        seq: u64,
+        time: i64,
+    },
     /// A rarer change, as JSON.
     Change(Bytes),
     /// The whole state but the messages, as JSON; replaces what earlier records said. First in every segment.
@@ -69,6 +74,7 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
         } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count)]),
         Record::Deleted { seq } => put_numbers(out, 5, 0, &[*seq]),
         Record::PurgedBelow { seq } => put_numbers(out, 6, 0, &[*seq]),
+        Record::Skipped { seq, time } => put_numbers(out, 9, 0, &[*seq, time.cast_unsigned()]),
         Record::Change(json) => put_json(out, 7, json),
         Record::Snapshot(json) => put_json(out, 8, json),
     }
@@ -130,6 +136,10 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
                 }),
                 5 => Some(Record::Deleted { seq }),
                 6 => Some(Record::PurgedBelow { seq }),
+                9 => Some(Record::Skipped {
+                    seq,
+                    time: body.try_get_i64_le().ok()?,
+                }),
                 _ => None,
             }
         }
@@ -205,6 +215,7 @@ mod tests {
             },
             Record::Deleted { seq: 4 },
             Record::PurgedBelow { seq: 5 },
+            Record::Skipped { seq: 6, time: -1 },
             Record::Change(Bytes::from_static(b"{}")),
             Record::Snapshot(Bytes::from_static(b"[]")),
         ];

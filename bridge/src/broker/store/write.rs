@@ -49,6 +49,19 @@ pub(in crate::broker) struct Written {
     pub(super) room: u64,
 }
 
+impl Written {
+    /// A batch that stays in memory.
+    pub(super) fn in_memory(offset: u64) -> Self {
+        Written {
+            segment: 1,
+            offset,
+            begun: None,
+            end: offset,
+            room: offset,
+        }
+    }
+}
+
 impl Write {
     /// Writes and syncs.
     pub(in crate::broker) fn run(self) -> io::Result<Written> {

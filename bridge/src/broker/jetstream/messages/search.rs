@@ -21,13 +21,27 @@ impl Messages {
         matching.map(|subject| subject.last).max()
     }
 
-    /// The newest message on each subject that is wanted.
-    pub(in crate::broker::jetstream) fn last_on_each(&self, wanted: &Filter) -> Vec<u64> {
-        let subjects = self.subjects.iter();
-        subjects
-            .filter(|subject| wanted.takes(&subject.name))
-            .map(|subject| subject.last)
-            .collect()
+    /// The last message on each wanted subject among those from `from` to `up_to`, in the order of their sequences.
+    pub(in crate::broker::jetstream) fn last_of_each(
+        &self,
+        wanted: &Filter,
+        from: u64,
+        up_to: u64,
+    ) -> Vec<u64> {
+        let on_wanted = self
+            .subjects
+            .iter()
+            .filter(|subject| wanted.takes(&subject.name));
+        let last = on_wanted.filter_map(|subject| {
+            if subject.last <= up_to {
+                return Some(subject.last);
+            }
+            let number = self.subjects.number(&subject.name)?;
+            self.last_before(number, up_to.saturating_add(1))
+        });
+        let mut seqs: Vec<u64> = last.filter(|seq| *seq >= from).collect();
+        seqs.sort_unstable();
+        seqs
     }
 
     /// The first message from `from` on whose subject is wanted.

@@ -40,7 +40,15 @@ impl Bench {
         )));
         let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
         tokio::spawn(
-            Stream::new(state, log, syncer.clone(), router, Arc::clone(&stats)).run(receiver),
+            Stream::new(
+                state,
+                log,
+                syncer.clone(),
+                router,
+                Arc::clone(&stats),
+                Arc::default(),
+            )
+            .run(receiver),
         );
         Bench {
             commands,
