@@ -27,6 +27,8 @@ struct State {
     admitted: usize,
     warned: Option<Instant>,
     refused: u64,
+    warned_of_handshake: Option<Instant>,
+    failed_handshakes: u64,
 }
 
 /// The place of one client, given back when dropped.
@@ -80,6 +82,20 @@ impl Admission {
                 "refusing a client that does not show the broker's token, or a user with its password or key: a service needs NATS_TOKEN, \
                  or EVENT_BUS=nats://TOKEN@host:port; a generated token is in the file `broker_token` of the data folder"
             );
+        }
+    }
+
+    /// Tells the log, once in a while, that clients fail to speak TLS.
+    pub(super) fn warn_of_handshake(&self, peer: std::net::SocketAddr, error: &std::io::Error) {
+        let mut state = self.lock();
+        state.failed_handshakes += 1;
+        let due = state
+            .warned_of_handshake
+            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
+        if due {
+            state.warned_of_handshake = Some(Instant::now());
+            let failed = state.failed_handshakes;
+            tracing::warn!(%peer, failed, %error, "a client failed in the TLS handshake");
         }
     }
 

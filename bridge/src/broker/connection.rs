@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use super::admission::Place;
 use super::clients::Client;
 use super::outbound::Outbound;
 use super::session::{Closing, Session, TOO_MANY_CONNECTIONS};
+use super::transport::{self, Reader, Writer};
 
 /// How many bytes a client has to take within the write deadline.
 const WRITE_PIECE: usize = 1 << 20;
@@ -38,14 +38,29 @@ pub(super) async fn serve(
 ) {
     let local = socket.local_addr().ok();
     let _ = socket.set_nodelay(true);
-    let (reader, writer) = socket.into_split();
     let outbound = shared
         .outputs
         .open(client_id, shared.config.max_pending_bytes);
     let client = Arc::new(Client::new(Arc::clone(&outbound), peer, local));
     let deadline = shared.config.write_deadline;
     let connect_deadline = shared.config.connect_deadline;
-    let mut session = Session::begin(client, place, shared);
+    let tls = shared.tls.clone();
+    let mut session = Session::begin(client, place, Arc::clone(&shared));
+    let opened = tokio::select! {
+        // A client without TLS is greeted, and told why it is closed.
+        biased;
+        opened = transport::open(socket, tls.as_deref(), |behind_tls| session.greeting(behind_tls)) => opened,
+        () = session.place().lost() => return,
+        () = stop.cancelled() => return,
+    };
+    let (reader, writer) = match opened {
+        Ok(Some(opened)) => {
+            outbound.send(opened.greeting.as_bytes());
+            (opened.reader, opened.writer)
+        }
+        Ok(None) => return,
+        Err(error) => return shared.admission.warn_of_handshake(peer, &error),
+    };
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let outcome = match session.let_in_if_open() {
         Ok(()) => read_all(&mut session, &outbound, reader, connect_deadline, stop).await,
@@ -65,7 +80,7 @@ pub(super) async fn serve(
     let _ = writer.await;
 }
 
-async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>, deadline: Duration) {
+async fn write_all(mut writer: Writer, outbound: Arc<Outbound>, deadline: Duration) {
     while let Some(mut bytes) = outbound.next().await {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(WRITE_PIECE));
@@ -87,7 +102,7 @@ async fn write_all(mut writer: OwnedWriteHalf, outbound: Arc<Outbound>, deadline
 async fn read_all(
     session: &mut Session,
     outbound: &Outbound,
-    mut reader: OwnedReadHalf,
+    mut reader: Reader,
     connect_deadline: Duration,
     stop: CancellationToken,
 ) -> Result<(), Closing> {

@@ -13,8 +13,11 @@ pub(super) const ACCOUNT: &str = "$G";
 /// Why a client is told.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Occasion<'a> {
-    /// It has just connected, and may have to sign this.
-    Greeting { nonce: Option<&'a str> },
+    /// It has just connected, may have to sign this, and may speak TLS already.
+    Greeting {
+        nonce: Option<&'a str>,
+        behind_tls: bool,
+    },
     /// It has introduced itself and pinged for the first time.
     Introduced,
     /// The broker goes away soon.
@@ -54,9 +57,29 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     if shared.authenticator.is_required() {
         put("auth_required", true.into());
     }
+    if let Some(tls) = &shared.tls {
+        let is_on = matches!(
+            occasion,
+            Occasion::Greeting {
+                behind_tls: true,
+                ..
+            }
+        );
+        for (name, value) in [
+            ("tls_required", is_on || !tls.settings.allow_non_tls),
+            ("tls_verify", tls.settings.verify),
+            ("tls_available", tls.settings.allow_non_tls),
+        ] {
+            if value {
+                put(name, true.into());
+            }
+        }
+    }
     match occasion {
-        Occasion::Greeting { nonce: None } => {}
-        Occasion::Greeting { nonce: Some(nonce) } => {
+        Occasion::Greeting { nonce: None, .. } => {}
+        Occasion::Greeting {
+            nonce: Some(nonce), ..
+        } => {
             put("nonce", nonce.into());
         }
         Occasion::Introduced => {

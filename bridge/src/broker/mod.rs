@@ -8,7 +8,7 @@
 //! [`router`] to other clients and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands
 //! its changes, a batch at a time, to [`store`], and shows them to no client before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts, TLS, mirrors and sources.
+//! Out of scope, and refused with the protocol's own errors: clustering, accounts, mirrors and sources.
 
 pub mod access;
 pub mod actor;
@@ -37,6 +37,7 @@ mod stats;
 mod store;
 mod subjects;
 mod subscribing;
+mod transport;
 
 use std::io;
 use std::path::PathBuf;
@@ -61,6 +62,7 @@ use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
 use stats::Counters;
+use tls::{Tls, TlsError};
 
 /// Why a broker did not start, or stopped.
 #[derive(Debug, Error)]
@@ -79,6 +81,9 @@ pub enum BrokerError {
     /// The users cannot be as the settings have them.
     #[error("cannot serve the users of the settings")]
     Access(#[from] AccessError),
+    /// TLS cannot be spoken as the settings have it.
+    #[error("cannot speak TLS")]
+    Tls(#[from] TlsError),
     /// The listening socket failed.
     #[error("cannot accept clients")]
     Listener(#[source] io::Error),
@@ -91,6 +96,7 @@ pub enum BrokerError {
 struct Shared {
     config: BrokerConfig,
     authenticator: Arc<Authenticator>,
+    tls: Option<Arc<Tls>>,
     server_id: String,
     router: Arc<Router>,
     /// None where the broker keeps no streams.
@@ -131,6 +137,7 @@ impl Broker {
     /// When the data folder is in use or unusable.
     pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
         let authenticator = Arc::new(Authenticator::new(&config.access)?);
+        let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
         let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
         let mut streams = JoinSet::new();
         let jetstream = match config.jetstream {
@@ -155,6 +162,7 @@ impl Broker {
             )),
             config,
             authenticator,
+            tls,
             server_id,
             router,
             jetstream,

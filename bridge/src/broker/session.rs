@@ -91,12 +91,9 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Greets a client that has just connected.
+    /// Takes up a client that has just connected; it is still to be greeted.
     pub(super) fn begin(client: Arc<Client>, place: Place, shared: Arc<Shared>) -> Self {
         let nonce = shared.authenticator.nonce();
-        let nonce_shown = nonce.as_deref();
-        let info = greeting::info(&shared, &client, Occasion::Greeting { nonce: nonce_shown });
-        client.outbound.send(info.as_bytes());
         shared.stats.clients.insert(Arc::clone(&client));
         let now = Instant::now();
         Session {
@@ -116,6 +113,13 @@ impl Session {
             unanswered_pings: 0,
             patience: LONGEST_STALL,
         }
+    }
+
+    /// What the client is greeted with; `behind_tls` when it speaks TLS already.
+    pub(super) fn greeting(&self, behind_tls: bool) -> String {
+        let nonce = self.nonce.as_deref();
+        let occasion = Occasion::Greeting { nonce, behind_tls };
+        greeting::info(&self.shared, &self.client, occasion)
     }
 
     pub(super) fn place(&self) -> &Place {

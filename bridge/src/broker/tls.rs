@@ -1,7 +1,19 @@
-//! TLS of the clients' connections: the settings.
+//! TLS of the clients' connections: the settings, and what is made of them before the first client.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use thiserror::Error;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 /// How clients and the broker speak TLS.
 #[derive(Clone, Debug)]
@@ -35,6 +47,14 @@ impl TlsSettings {
             timeout: Duration::from_secs(2),
         }
     }
+
+    /// Says what is wrong with the settings and the files that they name, before anything uses them.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or does not hold what it should.
+    pub fn check(&self) -> Result<(), TlsError> {
+        Tls::new(self).map(|_| ())
+    }
 }
 
 /// Whether TLS begins before the server greets the client.
@@ -51,4 +71,118 @@ pub enum HandshakeFirst {
 impl HandshakeFirst {
     /// What nats-server's `handshake_first: auto` means.
     pub const AUTO: Self = HandshakeFirst::OrGreetAfter(Duration::from_millis(50));
+}
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read `{path}`")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("`{path}` holds no {what} in PEM")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// The certificate and the key do not go together, or an authority is none.
+    #[error("`{path}` cannot be used")]
+    Rejected {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// Certificates of clients are wanted, and no authority signs them.
+    #[error("`verify` needs `ca_file`, the authorities that sign the certificates of clients")]
+    NoAuthorities,
+}
+
+/// What it takes to speak TLS.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) settings: TlsSettings,
+    pub(super) acceptor: TlsAcceptor,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.settings).finish()
+    }
+}
+
+impl Tls {
+    pub(super) fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let certificates = certificates(&settings.cert_file)?;
+        let key = PrivateKeyDer::from_pem_file(&settings.key_file)
+            .map_err(|error| pem_error(&settings.key_file, "private key", error))?;
+        let rejected = |source| TlsError::Rejected {
+            path: settings.cert_file.clone(),
+            source,
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(rejected)?;
+        let builder = match verifier(settings, provider)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder
+            .with_single_cert(certificates, key)
+            .map_err(rejected)?;
+        Ok(Tls {
+            settings: settings.clone(),
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        })
+    }
+}
+
+/// What checks the certificates of clients, where they need one.
+fn verifier(
+    settings: &TlsSettings,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    if !settings.verify {
+        return Ok(None);
+    }
+    let path = settings.ca_file.as_ref().ok_or(TlsError::NoAuthorities)?;
+    let rejected = |source| TlsError::Rejected {
+        path: path.clone(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(path)? {
+        roots.add(authority).map_err(rejected)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| rejected(rustls::Error::General(error.to_string())))?;
+    Ok(Some(verifier))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let what = "certificate";
+    let all: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| pem_error(path, what, error))?;
+    if all.is_empty() {
+        return Err(pem_error(path, what, pem::Error::NoItemsFound));
+    }
+    Ok(all)
+}
+
+fn pem_error(path: &Path, what: &'static str, error: pem::Error) -> TlsError {
+    let path = path.to_owned();
+    match error {
+        pem::Error::Io(source) => TlsError::File { path, source },
+        _ => TlsError::Pem { path, what },
+    }
 }

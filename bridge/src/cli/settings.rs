@@ -136,6 +136,14 @@ impl Default for Settings {
     }
 }
 
+/// What went wrong, and why if that is known.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 impl Settings {
     /// Reads the configuration file that the flags name, if they do, and the flags.
     ///
@@ -349,11 +357,19 @@ impl Settings {
     ///
     /// As [`Settings::access`] and [`Settings::tls`].
     pub(super) fn broker(&self, store_dir: &Path) -> Result<BrokerConfig, Fault> {
-        let default = BrokerConfig::new(store_dir, self.access()?);
+        let access = self.access()?;
+        let tls = self.tls()?;
+        access
+            .check()
+            .map_err(|error| Fault::bad_setting("authorization", error))?;
+        if let Some(Err(error)) = tls.as_ref().map(TlsSettings::check) {
+            return Err(Fault::bad_setting("tls", with_cause(&error)));
+        }
+        let default = BrokerConfig::new(store_dir, access);
         let limits = &self.limits;
         let jetstream = &self.jetstream;
         let config = BrokerConfig {
-            tls: self.tls()?,
+            tls,
             connect_deadline: self.access.timeout.unwrap_or(CONNECT_DEADLINE),
             server_name: self.server_name.clone().unwrap_or(default.server_name),
             max_payload: limits.max_payload.unwrap_or(default.max_payload),

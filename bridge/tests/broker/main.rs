@@ -30,4 +30,5 @@ mod stream_api;
 mod stream_kinds;
 mod streams;
 mod supervised;
+mod tls;
 mod users;

@@ -1,0 +1,134 @@
+//! The bytes of a connection, encrypted or not, and how a connection comes to be the one or the other.
+//!
+//! A client learns from the greeting that it has to speak TLS, unless TLS comes before the greeting.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::tls::{HandshakeFirst, Tls};
+
+/// The first byte of a TLS handshake; no operation of the protocol begins with it.
+const HANDSHAKE: u8 = 0x16;
+
+/// What a client sends.
+#[derive(Debug)]
+pub(super) enum Reader {
+    Plain(OwnedReadHalf),
+    Tls(ReadHalf<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Reader::Plain(half) => Pin::new(half).poll_read(context, buffer),
+            Reader::Tls(half) => Pin::new(half).poll_read(context, buffer),
+        }
+    }
+}
+
+/// What a client is sent.
+#[derive(Debug)]
+pub(super) enum Writer {
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
+}
+
+impl Writer {
+    /// Hands all of it to the operating system.
+    pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Writer::Plain(half) => half.write_all(bytes).await,
+            Writer::Tls(half) => {
+                half.write_all(bytes).await?;
+                half.flush().await
+            }
+        }
+    }
+
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Writer::Plain(half) => half.shutdown().await,
+            Writer::Tls(half) => half.shutdown().await,
+        }
+    }
+}
+
+/// A connection on which the protocol can be spoken.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    /// What the client is still to be greeted with; empty when it was.
+    pub(super) greeting: String,
+}
+
+/// Opens a connection; `None` when the client leaves, or speaks in plain text though it must not. `greeting` is what a
+/// client is greeted with, and is told whether the client speaks TLS already.
+pub(super) async fn open(
+    mut socket: TcpStream,
+    tls: Option<&Tls>,
+    greeting: impl Fn(bool) -> String,
+) -> io::Result<Option<Opened>> {
+    let Some(tls) = tls else {
+        return Ok(Some(plain(socket, greeting(false))));
+    };
+    let wait = tls.settings.timeout;
+    let first = match tls.settings.handshake_first {
+        HandshakeFirst::No => false,
+        HandshakeFirst::Yes => true,
+        HandshakeFirst::OrGreetAfter(delay) => first_byte(&socket, delay).await?.is_some(),
+    };
+    if !first {
+        timeout(wait, socket.write_all(greeting(false).as_bytes())).await??;
+    }
+    match first_byte(&socket, wait).await? {
+        Some(HANDSHAKE) => {
+            let greeting = if first { greeting(true) } else { String::new() };
+            handshake(socket, tls, greeting).await.map(Some)
+        }
+        _ if tls.settings.allow_non_tls && !first => Ok(Some(plain(socket, String::new()))),
+        _ => Ok(None),
+    }
+}
+
+fn plain(socket: TcpStream, greeting: String) -> Opened {
+    let (reader, writer) = socket.into_split();
+    Opened {
+        reader: Reader::Plain(reader),
+        writer: Writer::Plain(writer),
+        greeting,
+    }
+}
+
+async fn handshake(socket: TcpStream, tls: &Tls, greeting: String) -> io::Result<Opened> {
+    let stream = timeout(tls.settings.timeout, tls.acceptor.accept(socket)).await??;
+    let (reader, writer) = tokio::io::split(stream);
+    Ok(Opened {
+        reader: Reader::Tls(reader),
+        writer: Writer::Tls(writer),
+        greeting,
+    })
+}
+
+/// The first byte that the client sends, which stays where it is; `None` when there is none in time.
+async fn first_byte(socket: &TcpStream, within: Duration) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    match timeout(within, socket.peek(&mut byte)).await {
+        Err(_) => Ok(None),
+        Ok(Ok(0)) => Ok(None),
+        Ok(Ok(_)) => Ok(byte.first().copied()),
+        Ok(Err(error)) => Err(error),
+    }
+}
