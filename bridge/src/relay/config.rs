@@ -20,7 +20,7 @@ pub use file::read;
 use super::{
     mapping::{BadMapping, Mapping},
     relay_path::{MAX_ID_BYTES, is_cluster_id},
-    template::{Kind, Template, check_subject, check_topic, shown},
+    template::{Kind, check_subject, check_topic, shown},
 };
 
 /// The most routes of a relay.
@@ -225,6 +225,7 @@ impl RouteSettings {
             check_stream(stream).map_err(|reason| bad("stream", reason))?;
         }
         let dead_letters = self.dead_letters(direction)?;
+        let mapping = mapping.without_dead_letters(&dead_letters);
         self.limits.check()?;
         Ok(RouteConfig {
             name: self.name,
@@ -256,8 +257,7 @@ impl RouteSettings {
             Kind::Subject => check_subject(&name),
         };
         checked.map_err(|reason| bad("dead_letters", reason))?;
-        let reads = Template::parse(kind, source).ok();
-        if reads.is_some_and(|source| source.captures(&name).is_some()) {
+        if *source == name {
             let reason = format!("`{name}` is read by the route itself; set another one");
             return Err(bad("dead_letters", reason));
         }

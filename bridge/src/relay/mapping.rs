@@ -4,6 +4,8 @@
 //! cannot say travels besides in one envelope (`envelope.rs`), which the way back prefers. Headers that are orders to a NATS
 //! server, such as `Nats-Rollup`, act in one broker only: they go to Kafka as they are, and on to NATS in the envelope.
 
+mod headers;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -13,8 +15,10 @@ use super::{
     key::{KEY_CAPTURE, KeySource, field, filled},
     record::{KafkaRecord, NatsRecord},
     relay_path::{PATH_HEADER, extended},
-    template::{Kind, Template, shown},
+    template::{Kind, Template, is_internal, shown},
 };
+
+use headers::{envelope, is_ours, ordered, path_of};
 
 /// Begins the `Nats-Msg-Id` of a message that a relay has published.
 pub const MESSAGE_ID_PREFIX: &str = "marquee-relay/";
@@ -65,7 +69,8 @@ pub struct BadMapping {
 pub enum Mapped<T> {
     /// What is to be written at the other side.
     Record(T),
-    /// It has been in one of the two clusters before; it is acknowledged and goes no further.
+    /// It has been in one of the two clusters before, or is a dead letter of the route; it is acknowledged and goes no
+    /// further.
     Skip,
 }
 
@@ -78,6 +83,8 @@ pub struct Mapping {
     key_header: String,
     source: String,
     target: String,
+    /// The route's dead letters, which a pattern may match.
+    dead_letters: Option<String>,
 }
 
 impl Mapping {
@@ -119,6 +126,7 @@ impl Mapping {
             key_header,
             source: source.to_owned(),
             target: target.to_owned(),
+            dead_letters: None,
         };
         mapping.check(direction, key_setting.is_some())?;
         Ok(mapping)
@@ -184,12 +192,27 @@ impl Mapping {
         self.topic.captures(topic).is_some()
     }
 
+    /// Leaves out what the route itself writes to `place`, where its dead letters go.
+    #[must_use]
+    pub(super) fn without_dead_letters(mut self, place: &str) -> Self {
+        self.dead_letters = Some(place.to_owned());
+        self
+    }
+
+    /// Whether what stands in `place` is not to be carried, although it may match.
+    fn leaves_out(&self, place: &str) -> bool {
+        is_internal(place) || self.dead_letters.as_deref() == Some(place)
+    }
+
     /// A record of Kafka as a message of NATS.
     ///
     /// # Errors
     ///
     /// If there can be no such message.
     pub fn to_nats(&self, record: &KafkaRecord) -> Result<Mapped<NatsRecord>, MappingError> {
+        if self.leaves_out(&record.topic) {
+            return Ok(Mapped::Skip);
+        }
         let (path, headers) = path_of(&record.headers)?;
         let Some(path) = extended(path, &self.source, &self.target)? else {
             return Ok(Mapped::Skip);
@@ -267,6 +290,9 @@ impl Mapping {
     ///
     /// If there can be no such record.
     pub fn to_kafka(&self, record: &NatsRecord) -> Result<Mapped<KafkaRecord>, MappingError> {
+        if self.leaves_out(&record.subject) {
+            return Ok(Mapped::Skip);
+        }
         let path = extended(record.header(PATH_HEADER), &self.source, &self.target)?;
         let Some(path) = path else {
             return Ok(Mapped::Skip);
@@ -304,7 +330,7 @@ impl Mapping {
         if let Some(place) = key_place.filter(|_| key == written) {
             plain.remove(place);
         }
-        let mut headers = ordered(plain, entries.unwrap_or_default())?;
+        let mut headers = ordered(&plain, entries.unwrap_or_default())?;
         headers.push((PATH_HEADER.to_owned(), Some(path.into())));
         let is_tombstone = tombstone && record.payload.is_empty();
         Ok(Mapped::Record(KafkaRecord {
@@ -323,59 +349,7 @@ impl Mapping {
     }
 }
 
-/// Whether a header of NATS is the relay's own, and is no header of the message.
-fn is_ours((name, value): &(String, String)) -> bool {
-    name.eq_ignore_ascii_case(RECORD_HEADER)
-        || name.eq_ignore_ascii_case(PATH_HEADER)
-        || name.eq_ignore_ascii_case(MESSAGE_ID_HEADER) && value.starts_with(MESSAGE_ID_PREFIX)
-}
-
-type KafkaHeader = (String, Option<Bytes>);
-
-/// The path among headers of Kafka, and the others.
-fn path_of(headers: &[KafkaHeader]) -> Result<(Option<&str>, Vec<&KafkaHeader>), MappingError> {
-    let is_path = |(name, _): &&KafkaHeader| name.eq_ignore_ascii_case(PATH_HEADER);
-    let (paths, others): (Vec<_>, Vec<_>) = headers.iter().partition(is_path);
-    let path = match paths.last() {
-        Some((_, Some(bytes))) => {
-            let text = std::str::from_utf8(bytes);
-            Some(text.map_err(|_| MappingError::Path("it is no text"))?)
-        }
-        _ => None,
-    };
-    Ok((path, others))
-}
-
-fn envelope(text: &str) -> Result<Envelope, MappingError> {
-    serde_json::from_str(text).map_err(|error| MappingError::Envelope(error.to_string()))
-}
-
-/// Headers in the order that the envelope says, and behind them those that it does not know.
-fn ordered(
-    mut plain: Vec<&(String, String)>,
-    entries: Vec<Entry>,
-) -> Result<Vec<KafkaHeader>, MappingError> {
-    let mut headers = Vec::with_capacity(plain.len() + entries.len() + 1);
-    let header = |(name, value): &(String, String)| {
-        (name.clone(), Some(Bytes::copy_from_slice(value.as_bytes())))
-    };
-    for entry in entries {
-        match entry {
-            Entry::Plain(name) => {
-                if let Some(place) = plain.iter().position(|(other, _)| *other == name) {
-                    headers.push(header(plain.remove(place)));
-                }
-            }
-            Entry::Given(name, value) => {
-                let value = value.map(Coded::bytes).transpose();
-                let value = value.map_err(|error| MappingError::Envelope(error.to_string()))?;
-                headers.push((name, value));
-            }
-        }
-    }
-    headers.extend(plain.into_iter().map(header));
-    Ok(headers)
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod there_and_back;

@@ -108,6 +108,12 @@ impl Template {
         }
     }
 
+    /// Whether it has more than one name.
+    pub(super) fn is_pattern(&self) -> bool {
+        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+        !self.segments.iter().all(is_literal)
+    }
+
     /// What it captures of `text`; none if it does not match.
     pub(super) fn captures(&self, text: &str) -> Option<Captures> {
         let mut captures = Captures::default();
@@ -214,11 +220,10 @@ impl Template {
             Segment::Capture { prefix, suffix, .. } => format!("{prefix}[A-Za-z0-9_-]+{suffix}"),
             Segment::Tail { prefix, .. } => format!("{prefix}[A-Za-z0-9._-]+"),
         };
-        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
         let parts: Vec<_> = self.segments.iter().map(part).collect();
-        match self.segments.iter().all(is_literal) {
-            true => parts.join("."),
-            false => format!("^{}$", parts.join("[.]")),
+        match self.is_pattern() {
+            false => parts.join("."),
+            true => format!("^{}$", parts.join("[.]")),
         }
     }
 }
@@ -322,12 +327,28 @@ pub(super) fn check_subject(subject: &str) -> Result<(), String> {
     Err(format!("`{}` {reason}", shown(subject)))
 }
 
+/// Topics that Kafka, or the relay, keeps its own records in.
+const INTERNAL_TOPICS: [&str; 5] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+    "marquee-relay-leases",
+];
+
+/// Whether a topic is none that anything is relayed from or to.
+pub(super) fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}
+
 /// Whether Kafka takes the name of a topic.
 pub(super) fn check_topic(topic: &str) -> Result<(), String> {
     let reason = if topic.len() > MAX_TOPIC_BYTES {
         "is too long a name of a topic"
     } else if matches!(topic, "" | "." | "..") || !topic.chars().all(is_legal_in_topic) {
         "is no name of a topic"
+    } else if is_internal(topic) {
+        "is a topic that nothing is relayed to"
     } else {
         return Ok(());
     };
@@ -343,124 +364,4 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn subject(text: &str) -> Template {
-        Template::parse(Kind::Subject, text).unwrap()
-    }
-
-    fn topic(text: &str) -> Template {
-        Template::parse(Kind::Topic, text).unwrap()
-    }
-
-    #[test]
-    fn a_template_reads_what_it_wrote() {
-        for (subjects, topics, subject_text, topic_text) in [
-            (
-                "films.{id}.updated",
-                "films-{id}",
-                "films.7.updated",
-                "films-7",
-            ),
-            (
-                "films.{rest...}",
-                "films-{rest...}",
-                "films.a.b_c",
-                "films-a.b_c",
-            ),
-            ("a.{x}.{y}", "{y}.b-{x}-c", "a.1%.é", "_c3_a9.b-1_25-c"),
-            (
-                "film_updates",
-                "film_updates",
-                "film_updates",
-                "film_updates",
-            ),
-            (
-                "{all...}",
-                "{all...}",
-                "movieverse.events",
-                "movieverse.events",
-            ),
-        ] {
-            let (subjects, topics) = (subject(subjects), topic(topics));
-            let captures = subjects.captures(subject_text).unwrap();
-            assert_eq!(topics.fill(&captures).unwrap(), topic_text);
-            let captures = topics.captures(topic_text).unwrap();
-            assert_eq!(subjects.fill(&captures).unwrap(), subject_text);
-        }
-    }
-
-    #[test]
-    fn a_text_that_does_not_match_captures_nothing() {
-        for (pattern, texts) in [
-            (
-                "films.{id}.updated",
-                &[
-                    "films.7",
-                    "films.7.updated.x",
-                    "films..updated",
-                    "x.7.updated",
-                ][..],
-            ),
-            ("films.>", &["films", "films.", "film.x"]),
-            ("films", &["films.x", "film", ""]),
-        ] {
-            for text in texts {
-                assert_eq!(subject(pattern).captures(text), None, "{pattern} {text}");
-            }
-        }
-        for text in ["films-", "film-7", "films-7.x", "7"] {
-            assert_eq!(topic("films-{id}").captures(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn brokers_are_asked_for_what_may_match() {
-        assert_eq!(subject("a.{x}.*.{rest...}").subject_filter(), "a.*.*.>");
-        assert_eq!(topic("a.b_c-d").topic_subscription(), "a.b_c-d");
-        assert_eq!(
-            topic("a.f-{x}-g.{rest...}").topic_subscription(),
-            "^a[.]f-[A-Za-z0-9_-]+-g[.][A-Za-z0-9._-]+$"
-        );
-    }
-
-    #[test]
-    fn a_template_that_could_be_read_in_two_ways_is_refused() {
-        for (kind, text) in [
-            (Kind::Topic, "{a}-{b}"),
-            (Kind::Topic, "{a...}-x"),
-            (Kind::Topic, "{a...}.x"),
-            (Kind::Topic, "{a}.{a}"),
-            (Kind::Topic, "a b"),
-            (Kind::Topic, "a..b"),
-            (Kind::Topic, "{}"),
-            (Kind::Topic, "{a"),
-            (Kind::Topic, "a}"),
-            (Kind::Topic, ""),
-            (Kind::Subject, "films-{id}"),
-            (Kind::Subject, "a.{A}"),
-            (Kind::Subject, "a.>.b"),
-            (Kind::Subject, "a*b"),
-            (Kind::Subject, "a "),
-            (Kind::Subject, ".a"),
-        ] {
-            assert!(Template::parse(kind, text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_no_broker_takes_is_refused() {
-        let one = |text: &str| {
-            let mut captures = Captures::default();
-            captures.set("x", text.to_owned());
-            captures
-        };
-        for text in ["a..b", "a.", "*", "a.>", "$JS.API.STREAM.DELETE.x", "a\tb"] {
-            assert!(subject("{x...}").fill(&one(text)).is_err(), "{text}");
-        }
-        for text in ["..", &"x".repeat(250), &"%".repeat(90)] {
-            assert!(topic("{x...}").fill(&one(text)).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -151,11 +151,6 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "line 20: `routes.dead_letters`: `dead.>` is no subject",
         ),
         (
-            "dead.films",
-            "films.x.updated",
-            "line 20: `routes.dead_letters`: `films.x.updated` is read by the route",
-        ),
-        (
             "from = \"nats.edge\"",
             "from = \"nats.x\"",
             "line 13: `routes.from`: `nats.x` is no cluster",
@@ -188,6 +183,12 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
         assert!(!refusal.contains("secret"), "{refusal}");
         assert!(!refusal.contains('\n'), "{refusal}");
     }
+    let own = FILE.to_owned() + "dead_letters = \"ratings\"\n";
+    let refusal = read(&own).unwrap_err();
+    assert!(
+        refusal.contains("`ratings` is read by the route itself"),
+        "{refusal}"
+    );
     let twice = FILE.to_owned()
         + &FILE[FILE.rfind("[[routes]]").unwrap()..]
             .replace("\"ratings\"\nfrom", "\"again\"\nfrom");
