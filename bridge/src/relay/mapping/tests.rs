@@ -3,7 +3,12 @@
 use super::*;
 
 /// A route and its way back, over clusters that differ so that nothing is a loop.
-pub(super) fn mapping(direction: Direction, subject: &str, topic: &str, key: Option<&str>) -> Mapping {
+pub(super) fn mapping(
+    direction: Direction,
+    subject: &str,
+    topic: &str,
+    key: Option<&str>,
+) -> Mapping {
     let (source, target) = match direction {
         Direction::KafkaToNats => ("kafka-a", "nats"),
         Direction::NatsToKafka => ("nats", "kafka-b"),
