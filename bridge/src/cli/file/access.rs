@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::jetstream::enabled_word;
-use super::{Problems, Read, Reading, duration, each};
+use super::{Problems, Read, Reading, duration, each, quoted_duration};
 use crate::broker::access::{Identity, Password, Permissions, Responses, SubjectList, User};
 use crate::cli::settings::AccessSettings;
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
@@ -253,6 +253,6 @@ fn expires(node: &Node) -> Result<Duration, ConfigError> {
     };
     match negative {
         Some(_) => Ok(Duration::MAX),
-        None => duration(node),
+        None => quoted_duration(node),
     }
 }

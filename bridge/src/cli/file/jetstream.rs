@@ -1,6 +1,6 @@
 //! The settings of `jetstream`: a map, or whether there is JetStream at all.
 
-use super::{Problems, Reading, each, limit, path};
+use super::{Problems, Reading, each, limit, path, quoted_duration};
 use crate::cli::settings::JetStreamSettings;
 use crate::nats_config::{ConfigError, Node, Value};
 
@@ -22,9 +22,11 @@ pub(super) fn jetstream(
                     }
                     "max_file_store" | "max_file" => settings.max_store = limit(node)?,
                     "enable" | "enabled" => settings.enabled = node.bool()?,
-                    // Requests with unknown fields are refused or not; what is written is synced before it is
-                    // acknowledged, whatever the interval.
-                    "strict" | "sync" | "sync_interval" => {}
+                    // What is written is synced before it is acknowledged, whatever the interval.
+                    "sync" | "sync_interval" => sync_interval(node)?,
+                    "strict" => {
+                        node.bool()?;
+                    }
                     "domain"
                     | "key"
                     | "ek"
@@ -58,6 +60,13 @@ pub(super) fn jetstream(
         }
     }
     Ok(())
+}
+
+fn sync_interval(node: &Node) -> Result<(), ConfigError> {
+    match node.string() {
+        Ok("always") => Ok(()),
+        _ => quoted_duration(node).map(drop),
+    }
 }
 
 pub(super) fn enabled_word(word: &str, node: &Node) -> Result<bool, ConfigError> {

@@ -11,6 +11,9 @@ use std::time::Duration;
 use super::settings::{Settings, port};
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
 
+/// The longest duration that a number without a unit stands for.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Reads a configuration file into `settings`.
 ///
 /// # Errors
@@ -228,22 +231,32 @@ fn limit(node: &Node) -> Result<Option<u64>, ConfigError> {
     Ok(u64::try_from(bytes).ok())
 }
 
-/// A duration such as `2s`, or a number of seconds.
+/// A duration such as `2s`, or a number of seconds. A number that is longer than a day is a size: `1m` without quotes is a
+/// million.
 fn duration(node: &Node) -> Result<Duration, ConfigError> {
     let duration = match &node.value {
-        Value::String(text) => nats_config::duration(text),
         Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
         Value::Float(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-        _ => None,
+        _ => return quoted_duration(node),
     };
-    duration.ok_or_else(|| {
-        node.place
-            .error("a duration is needed, such as 300ms, 2s or 1h30m")
-    })
+    duration
+        .filter(|duration| *duration <= A_DAY)
+        .ok_or_else(|| no_duration(node))
+}
+
+/// A duration such as `2s`.
+fn quoted_duration(node: &Node) -> Result<Duration, ConfigError> {
+    let text = node.string().map_err(|_| no_duration(node))?;
+    nats_config::duration(text).ok_or_else(|| no_duration(node))
+}
+
+fn no_duration(node: &Node) -> ConfigError {
+    let reason = "a duration is needed, such as \"300ms\", \"2s\" or \"1h30m\"";
+    node.place.error(reason)
 }
 
 fn lame_duck(node: &Node, least: u64) -> Result<Duration, ConfigError> {
-    let duration = duration(node)?;
+    let duration = quoted_duration(node)?;
     if duration < Duration::from_secs(least) {
         let reason = format!("a duration of at least {least} seconds is needed");
         return Err(node.place.error(reason));

@@ -162,6 +162,18 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             &["test.conf:1:1: a number from 1 to 2147483647 is needed"],
         ),
         (
+            "lame_duck_duration: 60",
+            &["test.conf:1:1: a duration is needed"],
+        ),
+        (
+            "ping_interval: 1m",
+            &["test.conf:1:1: a duration is needed"],
+        ),
+        (
+            "jetstream { sync: soon }",
+            &["test.conf:1:13: a duration is needed"],
+        ),
+        (
             "ping_interval: soon",
             &["test.conf:1:1: a duration is needed"],
         ),
