@@ -60,7 +60,7 @@ pub enum AccessError {
 }
 
 /// The users of a broker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Users {
     /// Each of them once.
     pub users: Vec<User>,
@@ -69,7 +69,7 @@ pub struct Users {
 }
 
 /// One user.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// How a client shows that it is this user.
     pub identity: Identity,
@@ -78,7 +78,7 @@ pub struct User {
 }
 
 /// How a client shows that it is a user.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Identity {
     /// By a name and a password.
     Password {
@@ -102,7 +102,7 @@ impl Identity {
 }
 
 /// A password or a token as the server knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Password {
     /// As the client sends it.
     Plain(Secret),
@@ -144,8 +144,8 @@ fn is_bcrypt(text: &str) -> bool {
     )
 }
 
-/// A text that `Debug` does not show.
-#[derive(Clone)]
+/// A text that `Debug` does not show. What a client shows is not compared with `==`, which takes longer the more is right.
+#[derive(Clone, PartialEq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
@@ -168,7 +168,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What a user may do; everything by default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Permissions {
     /// The subjects on which it may publish.
     pub publish: SubjectList,
@@ -180,7 +180,7 @@ pub struct Permissions {
 }
 
 /// Subjects that are allowed, with wildcards.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SubjectList {
     /// The ones that are allowed; `None` for all of them.
     pub allow: Option<Vec<String>>,

@@ -3,7 +3,7 @@
 //! Passwords are compared in constant time, and a name that no user has takes as long as one that a user has.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
 use base64::Engine;
@@ -50,7 +50,8 @@ pub(super) struct Identified {
 /// Knows the users of a broker.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    kind: Kind,
+    /// Replaced when the settings change.
+    kind: RwLock<Arc<Kind>>,
     /// Bcrypt takes a core for a while; clients that show passwords must not take all of them.
     hashing: Semaphore,
 }
@@ -140,16 +141,22 @@ impl KnownUsers {
     }
 }
 
-impl Authenticator {
-    pub(super) fn new(access: &Access) -> Result<Self, AccessError> {
-        let kind = match access {
+impl Kind {
+    fn new(access: &Access) -> Result<Self, AccessError> {
+        Ok(match access {
             Access::Open => Kind::Open,
             Access::Token(token) => {
                 check_hash(token, "token")?;
                 Kind::Token(token.clone())
             }
             Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
-        };
+        })
+    }
+}
+
+impl Authenticator {
+    pub(super) fn new(access: &Access) -> Result<Self, AccessError> {
+        let kind = RwLock::new(Arc::new(Kind::new(access)?));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {
             kind,
@@ -157,14 +164,26 @@ impl Authenticator {
         })
     }
 
+    /// Knows those of `access` from now on.
+    pub(super) fn replace(&self, access: &Access) -> Result<(), AccessError> {
+        let kind = Arc::new(Kind::new(access)?);
+        *self.kind.write().unwrap_or_else(PoisonError::into_inner) = kind;
+        Ok(())
+    }
+
+    fn kind(&self) -> Arc<Kind> {
+        let kind = self.kind.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&kind)
+    }
+
     /// Whether every client is served.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.kind, Kind::Open)
+        matches!(*self.kind(), Kind::Open)
     }
 
     /// Whether a client is told that it has to show something.
     pub(super) fn is_required(&self) -> bool {
-        match &self.kind {
+        match &*self.kind() {
             Kind::Open => false,
             Kind::Token(_) => true,
             Kind::Users(users) => users.guest.is_none(),
@@ -173,7 +192,7 @@ impl Authenticator {
 
     /// What a client is given to sign; `None` where no user signs anything.
     pub(super) fn nonce(&self) -> Option<String> {
-        match &self.kind {
+        match &*self.kind() {
             Kind::Users(users) if !users.by_key.is_empty() => {
                 Some(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
             }
@@ -183,7 +202,7 @@ impl Authenticator {
 
     /// Who a client is that shows nothing; `None` where that is not enough.
     pub(super) fn guest(&self) -> Option<Identified> {
-        match &self.kind {
+        match &*self.kind() {
             Kind::Open => Some(Identified {
                 user: None,
                 permissions: None,
@@ -199,7 +218,8 @@ impl Authenticator {
         shown: Credentials,
         nonce: Option<&str>,
     ) -> Option<Identified> {
-        let users = match &self.kind {
+        let kind = self.kind();
+        let users = match &*kind {
             Kind::Open => return self.guest(),
             Kind::Token(token) => {
                 let is_right = self.is_right(token, text(&shown.auth_token)).await;

@@ -2,15 +2,14 @@
 //!
 //! A question takes the way of a client's request, with an inbox that no client can subscribe to before it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::Shared;
+use super::control::BrokerControl;
 use super::protocol::Message;
 use super::router::Subscription;
 
@@ -18,37 +17,14 @@ use super::router::Subscription;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
-/// The numbers of clients count from the other end.
-const LAST_NUMBER: u64 = u64::MAX;
 
-/// The way to the broker that serves, if one does.
-#[derive(Default)]
-pub(super) struct Inquiries {
-    broker: Mutex<Weak<Shared>>,
-    asked: AtomicU64,
-}
-
-impl std::fmt::Debug for Inquiries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inquiries")
-    }
-}
-
-impl Inquiries {
-    /// Asks this broker from now on.
-    pub(super) fn connect(&self, broker: &Arc<Shared>) {
-        *self.broker.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(broker);
-    }
-
-    /// Asks the JetStream API; `None` without an answer in time, or without JetStream.
-    pub(super) async fn ask(&self, subject: &str, body: &Value) -> Option<Value> {
-        let broker = self
-            .broker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .upgrade()?;
+impl BrokerControl {
+    /// Asks the JetStream API of the broker, as a client would: the subject is without `$JS.API.`. `None` if there is no answer
+    /// in a few seconds, or no JetStream.
+    pub async fn ask_jetstream(&self, subject: &str, body: &Value) -> Option<Value> {
+        let broker = self.broker()?;
         let jetstream = broker.jetstream.as_ref()?;
-        let number = LAST_NUMBER - self.asked.fetch_add(1, Ordering::Relaxed);
+        let number = u64::MAX - u64::from(rand::random::<u32>());
         let inbox: Box<str> = format!("$MONITOR.{:032x}", rand::random::<u128>()).into();
         let answers = broker.outputs.open(number, MAX_ANSWER);
         let subscription = Subscription::new(inbox.clone(), None, "1".into(), Arc::clone(&answers));

@@ -19,6 +19,7 @@ mod authentication;
 mod clients;
 mod config;
 mod connection;
+mod control;
 mod greeting;
 mod headers;
 mod inquiry;
@@ -50,8 +51,8 @@ use tokio::task::JoinSet;
 pub use access::Access;
 pub use clients::{ClientInfo, SubscriptionInfo};
 pub use config::{BrokerConfig, JetStreamSettings, Retention};
+pub use control::BrokerControl;
 pub use greeting::SERVER_VERSION;
-pub use serving::BrokerControl;
 pub use stats::BrokerStats;
 pub use subjects::matches as subject_matches;
 
@@ -168,7 +169,7 @@ impl Broker {
             jetstream,
             stats: stats.counters,
         });
-        shared.stats.inquiries.connect(&shared);
+        control.connect(&shared)?;
         Ok(Broker {
             shared,
             streams,

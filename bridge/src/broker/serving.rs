@@ -25,30 +25,6 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 /// The longest pause between two clients that are let go.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The way to a running broker from outside of it; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerControl {
-    lame_duck: CancellationToken,
-    gone: CancellationToken,
-}
-
-impl BrokerControl {
-    /// Has the broker accept no more clients, let those that it has go over a while, and end.
-    pub fn enter_lame_duck_mode(&self) {
-        self.lame_duck.cancel();
-    }
-
-    /// Whether the broker was asked to let its clients go.
-    pub fn is_lame_duck(&self) -> bool {
-        self.lame_duck.is_cancelled()
-    }
-
-    /// Waits until a broker in lame duck mode has let its clients go and has written all it has.
-    pub async fn gone(&self) {
-        self.gone.cancelled().await;
-    }
-}
-
 /// What ends the accepting of clients.
 enum Ending {
     Stop,
@@ -56,11 +32,6 @@ enum Ending {
 }
 
 impl Broker {
-    /// The way to this broker while it serves.
-    pub fn control(&self) -> BrokerControl {
-        self.control.clone()
-    }
-
     /// Serves clients until `stop` resolves.
     ///
     /// # Errors
@@ -82,9 +53,7 @@ impl Broker {
         stopping.cancel();
         let control = self.control.clone();
         self.wind_down(clients).await;
-        if control.is_lame_duck() {
-            control.gone.cancel();
-        }
+        control.has_wound_down();
         outcome.map(drop)
     }
 
@@ -95,12 +64,12 @@ impl Broker {
         mut stop: Pin<&mut S>,
         stopping: &CancellationToken,
     ) -> Result<Ending, BrokerError> {
-        let lame_duck = self.control.lame_duck.clone();
+        let lame_duck = self.control.clone();
         let mut next_id = 0;
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(Ending::Stop),
-                () = lame_duck.cancelled() => return Ok(Ending::LameDuck),
+                () = lame_duck.lame_duck() => return Ok(Ending::LameDuck),
                 ended = self.streams.join_next(), if !self.streams.is_empty() => stream_ended(ended)?,
                 Some(ended) = clients.join_next() => self.client_ended(ended, clients),
                 accepted = listener.accept() => match accepted {

@@ -3,11 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
-
 use super::clients::{ClientInfo, Clients, SubscriptionInfo};
-use super::inquiry::Inquiries;
-use super::serving::BrokerControl;
+use super::control::BrokerControl;
 
 /// Counters of a running broker, for health pages; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +16,6 @@ pub struct BrokerStats {
 pub(super) struct Counters {
     server_id: OnceLock<String>,
     control: BrokerControl,
-    pub(super) inquiries: Inquiries,
     pub(super) clients: Clients,
     pub(super) connections: AtomicUsize,
     pub(super) accepted: AtomicU64,
@@ -107,12 +103,6 @@ impl BrokerStats {
     pub fn subscriptions_of(&self, client_id: u64) -> Vec<SubscriptionInfo> {
         let client = self.counters.clients.get(client_id);
         client.map_or_else(Vec::new, |client| client.live_subscriptions())
-    }
-
-    /// Asks the JetStream API of the broker, as a client would: the subject is without `$JS.API.`. `None` if there is no answer
-    /// in a few seconds, or no JetStream.
-    pub async fn ask_jetstream(&self, subject: &str, body: &Value) -> Option<Value> {
-        self.counters.inquiries.ask(subject, body).await
     }
 
     /// How many subscriptions were made since the start.

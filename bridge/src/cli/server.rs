@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use runtime::process::{self, Service};
 use runtime::settings::listen as listen_on;
+use runtime::telemetry::causes;
 use runtime::{Fault, Place, Process, Shutdown, Supervisor, ops, program, resources};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -102,9 +103,14 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             tracing::info!("TLS required for client connections");
         }
         tracing::info!("Server is ready");
-        signals
-            .obey(&log, &settings, &flags, &control, &stopping)
-            .await;
+        let running = Running {
+            settings,
+            flags,
+            log,
+            control,
+            stop: stopping,
+        };
+        signals.obey(running).await;
         Ok(())
     };
     let trimming = tokio::spawn(program::give_back_memory());
@@ -239,33 +245,50 @@ impl Signals {
         })
     }
 
-    async fn obey(
-        mut self,
-        log: &Log,
-        settings: &Settings,
-        flags: &Flags,
-        control: &BrokerControl,
-        stop: &Shutdown,
-    ) {
+    /// Does what the signals ask for, without end.
+    async fn obey(mut self, mut server: Running) {
         loop {
             tokio::select! {
-                Some(()) = self.reopen.recv() => log.reopen(),
-                Some(()) = self.reload.recv() => reload(log, settings, flags),
-                Some(()) = self.lame_duck.recv() => control.enter_lame_duck_mode(),
-                () = control.gone(), if !stop.is_begun() => stop.begin(),
+                Some(()) = self.reopen.recv() => server.log.reopen(),
+                Some(()) = self.reload.recv() => server.reload(),
+                Some(()) = self.lame_duck.recv() => server.control.enter_lame_duck_mode(),
+                () = server.control.gone(), if !server.stop.is_begun() => server.stop.begin(),
                 else => std::future::pending().await,
             }
         }
     }
 }
 
-/// Reads the settings again and takes over what can change while the server runs.
-fn reload(log: &Log, _before: &Settings, flags: &Flags) {
-    match Settings::read(flags) {
-        Ok(settings) => {
-            log.set_level(&settings.log);
-            tracing::info!("Reloaded server configuration");
+/// What signals change of a server that runs.
+struct Running {
+    settings: Settings,
+    flags: Flags,
+    log: Log,
+    control: BrokerControl,
+    stop: Shutdown,
+}
+
+impl Running {
+    /// Reads the settings again and takes over what can change while the server runs.
+    fn reload(&mut self) {
+        match Settings::read(&self.flags).and_then(|settings| self.take_over(settings)) {
+            Ok(()) => tracing::info!("Reloaded server configuration"),
+            Err(fault) => tracing::error!("Failed to reload server configuration: {fault}"),
         }
-        Err(fault) => tracing::error!("Failed to reload server configuration: {fault}"),
+    }
+
+    fn take_over(&mut self, settings: Settings) -> Result<(), Fault> {
+        check(&settings)?;
+        if settings.access != self.settings.access {
+            let changed = self.control.change_access(settings.access()?);
+            changed.map_err(|error| Fault::bad_setting("authorization", causes(&error)))?;
+            tracing::info!("Reloaded: authorization; the clients are disconnected");
+        }
+        self.log.set_level(&settings.log);
+        for name in self.settings.fixed_differences(&settings) {
+            tracing::warn!("the change of {name} takes effect at the next start");
+        }
+        self.settings = settings;
+        Ok(())
     }
 }

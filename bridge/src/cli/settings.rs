@@ -41,7 +41,7 @@ pub(super) struct Settings {
 }
 
 /// Where a person or a tool looks at the server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Monitoring {
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
@@ -49,7 +49,7 @@ pub(super) struct Monitoring {
 }
 
 /// What is logged, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct LogSettings {
     pub(super) file: Option<PathBuf>,
     /// The size at which a new file is started; `None` for no limit.
@@ -63,7 +63,7 @@ pub(super) struct LogSettings {
 }
 
 /// Who may connect.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct AccessSettings {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
@@ -74,7 +74,7 @@ pub(super) struct AccessSettings {
 }
 
 /// The options of TLS, not yet checked together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct TlsOptions {
     pub(super) cert_file: Option<PathBuf>,
     pub(super) key_file: Option<PathBuf>,
@@ -85,7 +85,7 @@ pub(super) struct TlsOptions {
 }
 
 /// Whether there are streams, where, and how much they may take.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct JetStreamSettings {
     pub(super) enabled: bool,
     pub(super) store_dir: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub(super) struct JetStreamSettings {
 }
 
 /// Limits; what is `None` is as the broker has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Limits {
     pub(super) max_payload: Option<usize>,
     pub(super) max_control_line: Option<usize>,
@@ -159,6 +159,43 @@ impl Settings {
         settings.apply(flags)?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The names of what is different in `other`, and takes effect only at a start.
+    pub(super) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
+        let address = |settings: &Settings| (settings.host.clone(), settings.port);
+        let output = |log: &LogSettings| LogSettings {
+            debug: false,
+            trace: false,
+            ..log.clone()
+        };
+        let mut different = Vec::new();
+        for (name, is_different) in [
+            ("listen", address(self) != address(other)),
+            ("server_name", self.server_name != other.server_name),
+            ("http", self.monitoring != other.monitoring),
+            ("log_file", output(&self.log) != output(&other.log)),
+            ("pid_file", self.pid_file != other.pid_file),
+            (
+                "ports_file_dir",
+                self.ports_file_dir != other.ports_file_dir,
+            ),
+            (
+                "tls",
+                self.tls != other.tls || self.allow_non_tls != other.allow_non_tls,
+            ),
+            ("jetstream", self.jetstream != other.jetstream),
+            (
+                "authorization.timeout",
+                self.access.timeout != other.access.timeout,
+            ),
+            ("the limits", self.limits != other.limits),
+        ] {
+            if is_different {
+                different.push(name);
+            }
+        }
+        different
     }
 
     fn apply(&mut self, flags: &Flags) -> Result<(), Fault> {

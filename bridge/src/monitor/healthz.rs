@@ -67,7 +67,11 @@ async fn is_there(monitor: &Monitor, subject: &str) -> Result<(), Trouble> {
         StatusCode::SERVICE_UNAVAILABLE,
         "JetStream does not answer".to_owned(),
     );
-    let answer = monitor.stats.ask_jetstream(subject, &json!({})).await;
+    let answer = monitor
+        .stats
+        .control()
+        .ask_jetstream(subject, &json!({}))
+        .await;
     let error = &answer.ok_or(unavailable)?["error"];
     match error["description"].as_str() {
         None => Ok(()),

@@ -151,7 +151,7 @@ async fn list(monitor: &Monitor, subject: &str, field: &str) -> Result<Vec<Value
 }
 
 async fn ask(monitor: &Monitor, subject: &str, body: &Value) -> Result<Value, String> {
-    let answer = monitor.stats.ask_jetstream(subject, body).await;
+    let answer = monitor.stats.control().ask_jetstream(subject, body).await;
     answer.ok_or_else(|| "JetStream does not answer".to_owned())
 }
 

@@ -395,3 +395,44 @@ async fn a_lame_duck_lets_its_clients_go_and_ends() {
     let (status, ()) = tokio::join!(ending, within(lame_duck));
     assert!(status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_users_of_the_file_change_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let with_password =
+        |password: &str| format!("port: -1\nauthorization {{ user: u, password: {password} }}");
+    let config = write(dir, "server.conf", &with_password("old"));
+    let mut program = Program::start(&["-c", &config]).await;
+    let addr = program.addr().to_owned();
+    let connect = async |password: &str| {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password("u".into(), password.into());
+        within(options.connect(&addr)).await
+    };
+    let client = connect("old").await.unwrap();
+    write(
+        dir,
+        "server.conf",
+        &format!("{}\nmax_payload: 1KB", with_password("new")),
+    );
+    program.signal("reload").await;
+    program
+        .wait_for("the change of the limits takes effect at the next start")
+        .await;
+    program.wait_for("Reloaded server configuration").await;
+    connect("new").await.unwrap();
+    connect("old").await.unwrap_err();
+    let is_out = async || client.connection_state() != async_nats::connection::State::Connected;
+    testkit::eventually("the client that knew the old password is out", is_out).await;
+    write(
+        dir,
+        "server.conf",
+        "port: -1\nauthorization { users: [ {nkey: wrong} ] }",
+    );
+    program.signal("reload").await;
+    program
+        .wait_for("Failed to reload server configuration: authorization")
+        .await;
+    connect("new").await.unwrap();
+}

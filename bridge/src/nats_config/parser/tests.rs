@@ -179,3 +179,12 @@ fn a_mistake_is_told_with_its_place() {
     let deep = format!("a: {}", "[".repeat(100_000));
     assert!(refused(&deep).contains("nested too deep"));
 }
+
+proptest::proptest! {
+    /// More of it: `PROPTEST_CASES=1000000 cargo test --workspace --lib any_text_is_read_or_refused`.
+    #[test]
+    fn any_text_is_read_or_refused(text in r#"([a-c{}\[\]:=,;#/$"'\\(). \n\t-]|include |[0-9]|é|\x00|kb|a: \{|\}\n){0,60}"#) {
+        // What it says does not matter: it must come to an end, and not panic.
+        let _ = parse_text(&text, "test.conf");
+    }
+}

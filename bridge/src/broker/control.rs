@@ -1,0 +1,105 @@
+//! The way to a running broker from outside of it: what can change while it serves, and when it lets its clients go.
+//!
+//! It outlives restarts of the broker: what was changed stays changed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Access, Broker, BrokerError, Shared};
+
+/// The way to a running broker from outside of it; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerControl {
+    lame_duck: CancellationToken,
+    gone: CancellationToken,
+    link: Arc<Mutex<Link>>,
+}
+
+/// The broker that serves, and what was changed of its settings.
+#[derive(Default)]
+struct Link {
+    broker: Weak<Shared>,
+    access: Option<Access>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link")
+    }
+}
+
+impl BrokerControl {
+    /// Has the broker accept no more clients, let those that it has go over a while, and end.
+    pub fn enter_lame_duck_mode(&self) {
+        self.lame_duck.cancel();
+    }
+
+    /// Whether the broker was asked to let its clients go.
+    pub fn is_lame_duck(&self) -> bool {
+        self.lame_duck.is_cancelled()
+    }
+
+    /// Waits until the broker is asked to let its clients go.
+    pub(super) async fn lame_duck(&self) {
+        self.lame_duck.cancelled().await;
+    }
+
+    /// Waits until a broker in lame duck mode has let its clients go and has written all it has.
+    pub async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// Takes note that a broker has ended.
+    pub(super) fn has_wound_down(&self) {
+        if self.is_lame_duck() {
+            self.gone.cancel();
+        }
+    }
+
+    /// Serves the clients of `access` from now on. Those that are connected are disconnected, so that they show again who they are.
+    ///
+    /// # Errors
+    /// When the users cannot be as the settings have them; then nothing changes.
+    pub fn change_access(&self, access: Access) -> Result<(), BrokerError> {
+        let mut link = self.link();
+        if let Some(broker) = link.broker.upgrade() {
+            broker.authenticator.replace(&access)?;
+            for client in broker.stats.clients.all() {
+                client.outbound.close();
+            }
+        }
+        link.access = Some(access);
+        Ok(())
+    }
+
+    /// Leads to this broker from now on.
+    ///
+    /// # Errors
+    /// When the users cannot be as they were changed.
+    pub(super) fn connect(&self, broker: &Arc<Shared>) -> Result<(), BrokerError> {
+        let mut link = self.link();
+        if let Some(access) = &link.access {
+            broker.authenticator.replace(access)?;
+        }
+        link.broker = Arc::downgrade(broker);
+        Ok(())
+    }
+
+    /// The broker that serves.
+    pub(super) fn broker(&self) -> Option<Arc<Shared>> {
+        self.link().broker.upgrade()
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Broker {
+    /// The way to this broker while it serves.
+    pub fn control(&self) -> BrokerControl {
+        self.control.clone()
+    }
+}
