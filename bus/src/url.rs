@@ -78,7 +78,8 @@ impl BusUrl {
 
     /// Reads the token from `file`, if that is there, for servers of NATS on this machine whose URLs
     /// hold no credentials.
-    pub(crate) fn with_token_file(mut self, file: PathBuf) -> Self {
+    #[must_use]
+    pub fn with_token_file(mut self, file: PathBuf) -> Self {
         if let Self::Nats(servers) = &mut self
             && !servers.has_credentials()
             && servers.are_on_this_machine()

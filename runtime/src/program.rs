@@ -5,6 +5,9 @@
 //! also while a service waits for its database.
 
 use std::{
+    env,
+    ffi::OsString,
+    iter,
     net::{SocketAddr, TcpListener},
     process::ExitCode,
 };
@@ -122,7 +125,13 @@ pub async fn give_back_memory() {
 
 /// Runs the program `P`.
 pub fn main<P: Program>() -> ExitCode {
-    let (cli, exposed): (Cli<P>, _) = match settings::parse(command::<P>()) {
+    main_with::<P>(env::args_os().skip(1))
+}
+
+/// Runs the program `P` with the arguments behind its name.
+pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = iter::once(P::NAME.into()).chain(arguments).collect();
+    let (cli, exposed): (Cli<P>, _) = match settings::parse(command::<P>(), arguments) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };

@@ -8,6 +8,7 @@ mod sources;
 use std::{
     env,
     error::Error,
+    ffi::OsString,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     process::ExitCode,
@@ -52,9 +53,10 @@ const FILES: &str = "What may hold a secret (keys, and URLs with passwords) may 
 /// `--help` and `--version`, 64 for settings that cannot be read.
 pub(crate) fn parse<C: FromArgMatches>(
     command: clap::Command,
+    arguments: Vec<OsString>,
 ) -> Result<(C, Vec<ExposedFile>), ExitCode> {
     let command = command.after_help(FILES);
-    let sources = Sources::read(command, env::args_os().collect(), |name| env::var_os(name));
+    let sources = Sources::read(command, arguments, |name| env::var_os(name));
     let Sources {
         mut command,
         arguments,

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 pub use super::mapping::Direction;
-pub use documented::{DOCUMENTED_TOPICS, documented};
+pub use documented::{DOCUMENTED_TOPICS, documented, documented_between};
 pub use file::read;
 
 use super::{
@@ -132,6 +132,8 @@ pub struct RouteConfig {
     pub stream: Option<String>,
     /// Where messages go that the other side can never have: a topic or subject of the side that they come from.
     pub dead_letters: String,
+    /// Whether a topic or stream that is absent is made.
+    pub creates: bool,
     /// How much may be on its way.
     pub limits: RouteLimits,
 }
@@ -176,6 +178,7 @@ pub(super) struct RouteSettings {
     pub(super) delivery: Option<String>,
     pub(super) stream: Option<String>,
     pub(super) dead_letters: Option<String>,
+    pub(super) creates: bool,
     pub(super) limits: RouteLimits,
 }
 
@@ -236,6 +239,7 @@ impl RouteSettings {
             delivery,
             stream: self.stream,
             dead_letters,
+            creates: self.creates,
             limits: self.limits,
         })
     }
@@ -330,7 +334,6 @@ impl NatsCluster {
         let parsed: BusUrl = url
             .parse()
             .map_err(|error: bus::BusUrlError| bad("url", error.to_string()))?;
-        let id = cluster_id(id, name, &parsed.to_string())?;
         let BusUrl::Nats(mut servers) = parsed else {
             return Err(bad(
                 "url",
@@ -343,6 +346,17 @@ impl NatsCluster {
             }
             servers = servers.with_token_file(file.to_owned());
         }
+        Self::of(name, id, servers)
+    }
+
+    /// The cluster of `servers`.
+    pub(super) fn of(
+        name: &str,
+        id: Option<&str>,
+        servers: NatsServers,
+    ) -> Result<Self, BadSetting> {
+        let addresses = BusUrl::Nats(servers.clone()).to_string();
+        let id = cluster_id(id, name, &addresses)?;
         Ok(Self {
             name: name.to_owned(),
             id,

@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod mapping;
+pub mod program;
 pub mod record;
 pub mod report;
 pub mod route;

@@ -18,6 +18,9 @@ use super::{
     source_actor::{Limits, SourceActor},
 };
 
+/// Partitions of a topic that is made.
+const PARTITIONS: i32 = 3;
+
 /// Starts all routes of a relay, each in a group of its own. Returns what they report.
 pub fn start(supervisor: &Supervisor, config: &RelayConfig) -> Vec<RouteReport> {
     let start = |route: &RouteConfig| {
@@ -43,20 +46,31 @@ impl Ends for KafkaToNats {
     fn source(route: &RouteConfig, name: &str) -> Box<dyn Source<KafkaRecord>> {
         let topics = route.mapping.topics();
         let group = member_name(route);
-        Box::new(KafkaSource::new(route.kafka.clone(), name, &group, topics))
+        let creates = created(route.creates, &topics);
+        Box::new(KafkaSource::new(
+            route.kafka.clone(),
+            name,
+            &group,
+            topics,
+            creates,
+        ))
     }
 
     fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<NatsRecord>> {
         let subject = route.mapping.subjects().into_iter().next();
         let subject = subject.unwrap_or_default();
-        Box::new(NatsSink::new(route.nats.clone(), name, &subject))
+        Box::new(NatsSink::new(
+            route.nats.clone(),
+            name,
+            &subject,
+            route.creates,
+        ))
     }
 
     fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
-        kafka_sink(route, name, {
-            let place = route.dead_letters.clone();
-            move |topic| topic == place
-        })
+        let place = route.dead_letters.clone();
+        let creates = created(true, std::slice::from_ref(&place));
+        kafka_sink(route, name, move |topic| topic == place, creates)
     }
 }
 
@@ -69,6 +83,7 @@ impl Ends for NatsToKafka {
             stream: route.stream.clone(),
             subjects: route.mapping.subjects(),
             durable,
+            creates: route.creates,
             max_in_flight: route.limits.max_in_flight,
         };
         Box::new(NatsSource::new(reading, lease))
@@ -76,11 +91,17 @@ impl Ends for NatsToKafka {
 
     fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
         let mapping = route.mapping.clone();
-        kafka_sink(route, name, move |topic| mapping.has_topic(topic))
+        let creates = created(route.creates, &mapping.topics());
+        kafka_sink(route, name, move |topic| mapping.has_topic(topic), creates)
     }
 
     fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<NatsRecord>> {
-        Box::new(NatsSink::new(route.nats.clone(), name, &route.dead_letters))
+        Box::new(NatsSink::new(
+            route.nats.clone(),
+            name,
+            &route.dead_letters,
+            true,
+        ))
     }
 }
 
@@ -88,12 +109,22 @@ fn kafka_sink(
     route: &RouteConfig,
     name: &str,
     is_target: impl Fn(&str) -> bool + Send + Sync + 'static,
+    creates: Vec<(String, i32)>,
 ) -> Box<dyn Sink<KafkaRecord>> {
     Box::new(KafkaSink::new(
         route.kafka.clone(),
         name,
         Arc::new(is_target),
+        creates,
     ))
+}
+
+/// The topics that are made if they are absent; a pattern names none.
+fn created(creates: bool, topics: &[String]) -> Vec<(String, i32)> {
+    let names = topics
+        .iter()
+        .filter(|topic| creates && !topic.starts_with('^'));
+    names.map(|topic| (topic.clone(), PARTITIONS)).collect()
 }
 
 /// The name by which all instances of a route are known to the brokers.

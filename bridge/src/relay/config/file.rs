@@ -70,6 +70,8 @@ struct RawRoute {
     delivery: Option<Spanned<String>>,
     stream: Option<Spanned<String>>,
     dead_letters: Option<Spanned<String>>,
+    #[serde(default)]
+    create: bool,
     max_in_flight: Option<Spanned<i64>>,
     max_in_flight_bytes: Option<Spanned<Scalar>>,
     max_attempts: Option<Spanned<i64>>,
@@ -292,6 +294,7 @@ impl RawRoute {
             delivery: text(&self.delivery),
             stream: text(&self.stream),
             dead_letters: text(&self.dead_letters),
+            creates: self.create,
             limits: self.limits()?,
         };
         match sides {

@@ -6,10 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{CommitMode, Consumer, StreamConsumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
 };
 use tokio::time::timeout;
 
@@ -18,8 +16,9 @@ use super::{
         config::KafkaCluster,
         flow::{Interruption, Marks},
     },
-    client::{Member, assignment, blocking, is_transient, member, settings},
+    client::{Member, assignment, blocking, is_transient, member},
     source::metadata,
+    topics::provide_topics,
 };
 
 /// The topic whose partition is leased. It stays empty.
@@ -98,7 +97,7 @@ impl Lease {
     }
 
     async fn join(&self) -> Result<Held, Interruption> {
-        create_topic(&self.cluster, &self.name).await?;
+        provide_topics(&self.cluster, &self.name, &[(TOPIC.to_owned(), 1)]).await?;
         let consumer =
             member(&self.cluster, &self.name, &self.group).map_err(Interruption::unavailable)?;
         consumer
@@ -166,37 +165,4 @@ fn partition(offset: i64, metadata: &str) -> Result<TopicPartitionList, KafkaErr
     element.set_offset(Offset::Offset(offset))?;
     element.set_metadata(metadata);
     Ok(offsets)
-}
-
-async fn create_topic(cluster: &KafkaCluster, name: &str) -> Result<(), Interruption> {
-    let client: AdminClient<DefaultClientContext> = settings(cluster, name)
-        .create()
-        .map_err(Interruption::unavailable)?;
-    let client = Arc::new(client);
-    let asked = client.clone();
-    let present = blocking(move || {
-        let metadata = asked.inner().fetch_metadata(Some(TOPIC), ANSWER_DEADLINE)?;
-        let mut topics = metadata.topics().iter();
-        Ok(topics.any(|topic| topic.error().is_none() && !topic.partitions().is_empty()))
-    });
-    if present.await? {
-        bus::clients::drop_elsewhere(client);
-        return Ok(());
-    }
-    let options = AdminOptions::new()
-        .request_timeout(Some(ANSWER_DEADLINE))
-        .operation_timeout(Some(ANSWER_DEADLINE));
-    let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(-1));
-    let created = client.create_topics([&topic], &options).await;
-    bus::clients::drop_elsewhere(client);
-    match created
-        .map_err(Interruption::unavailable)?
-        .into_iter()
-        .next()
-    {
-        Some(Err((topic, error))) if error != RDKafkaErrorCode::TopicAlreadyExists => Err(
-            Interruption::Unavailable(format!("the topic `{topic}` cannot be created: {error}")),
-        ),
-        _ => Ok(()),
-    }
 }

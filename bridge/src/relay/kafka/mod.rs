@@ -6,6 +6,7 @@ mod lease;
 mod recall;
 mod sink;
 mod source;
+mod topics;
 
 pub(super) use lease::{Lease, MarksKeeper};
 pub(super) use recall::ID_HEADER;

@@ -26,6 +26,7 @@ use super::{
     },
     client::{blocking, settings},
     recall::{ID_HEADER, part, recall},
+    topics::provide_topics,
 };
 
 const MESSAGE_TIMEOUT_MS: &str = "5000";
@@ -42,16 +43,24 @@ pub(in super::super) struct KafkaSink {
     cluster: KafkaCluster,
     name: String,
     is_target: IsTarget,
+    /// Topics that are made if they are absent.
+    creates: Vec<(String, i32)>,
     producer: Option<FutureProducer>,
     marks: Arc<Mutex<Marks>>,
 }
 
 impl KafkaSink {
-    pub(in super::super) fn new(cluster: KafkaCluster, name: &str, is_target: IsTarget) -> Self {
+    pub(in super::super) fn new(
+        cluster: KafkaCluster,
+        name: &str,
+        is_target: IsTarget,
+        creates: Vec<(String, i32)>,
+    ) -> Self {
         Self {
             cluster,
             name: name.into(),
             is_target,
+            creates,
             producer: None,
             marks: Arc::default(),
         }
@@ -70,6 +79,7 @@ impl KafkaSink {
 impl Sink<KafkaRecord> for KafkaSink {
     async fn prepare(&mut self) -> Result<(), Interruption> {
         self.discard();
+        provide_topics(&self.cluster, &self.name, &self.creates).await?;
         let mut config = settings(&self.cluster, &self.name);
         config
             .set("enable.idempotence", "true")

@@ -24,6 +24,7 @@ use super::{
         record::KafkaRecord,
     },
     client::{Member, assignment, blocking, is_transient, member},
+    topics::provide_topics,
 };
 
 /// The most records and bytes of a batch.
@@ -42,6 +43,8 @@ pub(in super::super) struct KafkaSource {
     name: String,
     group: String,
     topics: Vec<String>,
+    /// Topics that are made if they are absent.
+    creates: Vec<(String, i32)>,
     consumer: Option<Arc<StreamConsumer<Member>>>,
     /// The number of changes of the assignment when the session began.
     changes: u64,
@@ -55,12 +58,14 @@ impl KafkaSource {
         name: &str,
         group: &str,
         topics: Vec<String>,
+        creates: Vec<(String, i32)>,
     ) -> Self {
         Self {
             cluster,
             name: name.into(),
             group: group.into(),
             topics,
+            creates,
             consumer: None,
             changes: 0,
             stash: Vec::new(),
@@ -72,6 +77,7 @@ impl KafkaSource {
         let consumer = match &self.consumer {
             Some(consumer) => consumer.clone(),
             None => {
+                provide_topics(&self.cluster, &self.name, &self.creates).await?;
                 let consumer = member(&self.cluster, &self.name, &self.group)
                     .map_err(Interruption::unavailable)?;
                 let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{
     Client, Event,
-    jetstream::{self, Context},
+    jetstream::{self, Context, context::GetStreamByNameErrorKind, stream},
 };
 use tokio::{sync::watch, time::timeout};
 
@@ -12,6 +12,9 @@ use super::super::{config::NatsCluster, flow::Interruption};
 
 /// How long connecting, or an answer, may take.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Within this time a stream that is made here drops messages whose id it has already.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// A connection.
 #[derive(Clone)]
@@ -59,5 +62,36 @@ impl Connection {
         let mut losses = self.losses.clone();
         losses.wait_for(|losses| *losses > 0).await.ok();
         Interruption::unavailable("the connection to NATS is lost")
+    }
+
+    /// The stream that has `subject`; it is made if there is none and `creates` says so.
+    pub(super) async fn stream(
+        &self,
+        subject: &str,
+        creates: bool,
+    ) -> Result<String, Interruption> {
+        let error = match self.jetstream.stream_by_subject(subject).await {
+            Ok(name) => return Ok(name),
+            Err(error) => error,
+        };
+        if !creates || error.kind() != GetStreamByNameErrorKind::NotFound {
+            let reason = format!("no stream of NATS has the subject `{subject}`: {error}");
+            return Err(Interruption::Unavailable(reason));
+        }
+        // As the bus names its streams.
+        let name = subject.replace('.', "-");
+        let config = stream::Config {
+            name: name.clone(),
+            subjects: vec![subject.to_owned()],
+            duplicate_window: DUPLICATE_WINDOW,
+            ..stream::Config::default()
+        };
+        self.jetstream
+            .create_stream(config)
+            .await
+            .map_err(|error| {
+                Interruption::Unavailable(format!("the stream `{name}` cannot be made: {error}"))
+            })?;
+        Ok(name)
     }
 }

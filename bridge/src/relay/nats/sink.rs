@@ -45,6 +45,8 @@ pub(in super::super) struct NatsSink {
     name: String,
     /// The subjects that are published to, with wildcards.
     subject: String,
+    /// Whether the stream is made if there is none.
+    creates: bool,
     session: Option<Session>,
 }
 
@@ -68,11 +70,17 @@ struct Batch {
 }
 
 impl NatsSink {
-    pub(in super::super) fn new(cluster: NatsCluster, name: &str, subject: &str) -> Self {
+    pub(in super::super) fn new(
+        cluster: NatsCluster,
+        name: &str,
+        subject: &str,
+        creates: bool,
+    ) -> Self {
         Self {
             cluster,
             name: name.into(),
             subject: subject.into(),
+            creates,
             session: None,
         }
     }
@@ -83,6 +91,9 @@ impl Sink<NatsRecord> for NatsSink {
     async fn prepare(&mut self) -> Result<(), Interruption> {
         self.session = None;
         let connection = Connection::open(&self.cluster, &self.name).await?;
+        if self.creates {
+            connection.stream(&self.subject, true).await?;
+        }
         let (batches, received) = mpsc::channel(MAX_BATCHES);
         let marks = Arc::<Mutex<Marks>>::default();
         let over = CancellationToken::new();

@@ -54,6 +54,8 @@ pub(in super::super) struct Reading {
     pub(in super::super) subjects: Vec<String>,
     /// The name of the durable consumer.
     pub(in super::super) durable: String,
+    /// Whether the stream is made if there is none.
+    pub(in super::super) creates: bool,
     /// How many messages may be on their way.
     pub(in super::super) max_in_flight: usize,
 }
@@ -147,10 +149,7 @@ impl Session {
             Some(stream) => stream.clone(),
             None => {
                 let subject = reading.subjects.first().map_or("", String::as_str);
-                let found = jetstream.stream_by_subject(subject).await;
-                found.map_err(|error| {
-                    Interruption::Unavailable(format!("no stream has `{subject}`: {error}"))
-                })?
+                connection.stream(subject, reading.creates).await?
             }
         };
         let found = jetstream.get_stream(&stream).await;

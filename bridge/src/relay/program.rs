@@ -1,0 +1,135 @@
+//! `bridge relay`: the relay as a program of its own. Its routes come from a file, from flags, or are the documented topics
+//! both ways.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use bus::{BusUrl, NatsServers};
+use clap::Args;
+use runtime::{
+    Fault, Prepared, Process, Program, Supervisor, ops,
+    settings::{self, BROKER_TOKEN_FILE, Token},
+};
+
+use super::{
+    config::{BadRelay, OneRoute, RelayConfig, documented_between, read},
+    route,
+};
+
+/// The settings of the program `bridge relay`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// The file with the routes, in TOML
+    #[arg(long, env = "RELAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// A route by flags alone.
+    #[command(flatten)]
+    pub route: OneRoute,
+
+    /// The brokers of Kafka, without routes: the documented topics are relayed, both ways
+    #[arg(long, env, value_name = "HOST:PORT,...")]
+    pub kafka_broker: Option<String>,
+
+    /// The servers of NATS, without routes
+    #[arg(
+        long,
+        env,
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "nats://127.0.0.1:4222"
+    )]
+    pub nats_url: BusUrl,
+
+    /// The token of the servers of NATS, without routes [default: on this machine, that in the data folder]
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
+    pub nats_token: Option<Token>,
+
+    /// The folder in which a broker on this machine keeps its token
+    #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
+    pub data_dir: PathBuf,
+
+    /// Where health, metrics and the page for operators are served
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:8223")]
+    pub http_addr: SocketAddr,
+}
+
+impl Settings {
+    /// The routes that the settings ask for.
+    ///
+    /// # Errors
+    ///
+    /// Which setting is wrong.
+    pub fn routes(&self) -> Result<RelayConfig, Fault> {
+        let given = [
+            self.config.is_some(),
+            self.route.is_given(),
+            self.kafka_broker.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            let reason = "give one of a file (`--config`), a route (`--from`, `--to`, `--subject`, `--topic`), or \
+                `--kafka-broker` for the documented topics";
+            return Err(Fault::bad_setting(settings::name("config"), reason));
+        }
+        if let Some(file) = &self.config {
+            return read(file).map_err(|bad| wrong("config", &bad));
+        }
+        match &self.kafka_broker {
+            Some(brokers) => documented_between(brokers, self.servers()?)
+                .map_err(|bad| wrong("kafka-broker", &bad)),
+            None => self.route.relay().map_err(|bad| wrong("from", &bad)),
+        }
+    }
+
+    fn servers(&self) -> Result<NatsServers, Fault> {
+        let url = match &self.nats_token {
+            Some(token) => self.nats_url.clone().with_token(token),
+            None => self.nats_url.clone(),
+        };
+        match url.with_token_file(self.data_dir.join(BROKER_TOKEN_FILE)) {
+            BusUrl::Nats(servers) => Ok(servers),
+            BusUrl::Kafka(_) => {
+                let reason = "it is no server of NATS; give `nats://host:port`";
+                Err(Fault::bad_setting(settings::name("nats-url"), reason))
+            }
+        }
+    }
+}
+
+fn wrong(setting: &str, bad: &BadRelay) -> Fault {
+    Fault::bad_setting(settings::name(setting), bad)
+}
+
+impl Program for Settings {
+    const NAME: &'static str = "bridge relay";
+    const ABOUT: &'static str = "Marquee's relay between Kafka and NATS";
+
+    fn health_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    fn prepare(self) -> Result<Prepared, Fault> {
+        let routes = self.routes()?;
+        let ops = settings::bind("http-addr", self.http_addr)?;
+        let welcome = format!("{} routes between Kafka and NATS", routes.routes.len());
+        let run = |process| run(routes, process);
+        Ok(Prepared::new(ops).service("relay", run).welcome(welcome))
+    }
+}
+
+/// Runs the routes until the process stops them.
+///
+/// ```text
+/// relay
+///   └ route-…   …-dead-letters, …-sink, …-pipeline, …-source
+/// ```
+///
+/// # Errors
+///
+/// If an actor cannot be kept alive.
+pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
+    let supervisor = Supervisor::new("relay", &process);
+    let _reports = route::start(&supervisor, &config);
+    let outcome = ops::until_stopped(&supervisor, &process).await;
+    supervisor.stop(process.shutdown.time_left()).await;
+    outcome
+}
