@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -41,6 +41,8 @@ pub(super) struct Received<I: Send + 'static> {
     pub(super) session: u64,
     pub(super) number: u64,
     pub(super) inputs: Vec<Incoming<I>>,
+    /// When they were read.
+    pub(super) read_at: Instant,
     /// Is dropped if the actor fails.
     pub(super) reply: oneshot::Sender<Result<Passed, Interruption>>,
 }
@@ -181,6 +183,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             session,
             number,
             inputs,
+            read_at,
             reply,
         } = received;
         if self.session != Some((session, number)) {
@@ -200,6 +203,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             session,
             number,
             batch: outputs,
+            read_at,
             reply: written,
         };
         // The sink sees batches in the order of this mailbox.

@@ -1,7 +1,7 @@
 //! `bridge relay`: the relay as a program of its own. Its routes come from a file, from flags, or are the documented topics
 //! both ways.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bus::{BusUrl, NatsServers};
 use clap::Args;
@@ -12,6 +12,7 @@ use runtime::{
 
 use super::{
     config::{BadRelay, OneRoute, RelayConfig, documented_between, read},
+    report::RelayReport,
     route,
 };
 
@@ -128,7 +129,8 @@ impl Program for Settings {
 /// If an actor cannot be kept alive.
 pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
     let supervisor = Supervisor::new("relay", &process);
-    let _reports = route::start(&supervisor, &config);
+    let reports = route::start(&supervisor, &config);
+    process.registry.show(Arc::new(RelayReport::new(reports)));
     let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome

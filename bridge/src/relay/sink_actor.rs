@@ -1,7 +1,7 @@
 //! The actor at the far end of a route: it owns the connection to the broker that is written to, and takes batches in
 //! order. It also writes dead letters, each batch of them by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture,
@@ -18,6 +18,9 @@ const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 const RECALL_DEADLINE: Duration = Duration::from_secs(60);
 /// How long asking the actor for either may take, its mailbox included.
 pub(super) const ASK_DEADLINE: Duration = Duration::from_secs(70);
+
+/// A batch that was read so long ago is not written: this instance was paused, and another one may have its inputs.
+const MAX_AGE: Duration = Duration::from_secs(3);
 
 /// How a batch ended.
 pub(super) type Outcome = Result<Written, NotWritten>;
@@ -44,6 +47,8 @@ pub(super) struct Write<R: Send + 'static> {
     pub(super) session: u64,
     pub(super) number: u64,
     pub(super) batch: Vec<Outgoing<R>>,
+    /// When its inputs were read.
+    pub(super) read_at: Instant,
     /// Is dropped if the actor fails.
     pub(super) reply: oneshot::Sender<Outcome>,
 }
@@ -149,8 +154,10 @@ impl<R: Send + 'static> Handler<Write<R>> for SinkActor<R> {
     type Result = ();
 
     fn handle(&mut self, write: Write<R>, context: &mut Self::Context) {
-        let is_next = self.session == Some((write.session, write.number));
+        let is_stale = write.read_at.elapsed() > MAX_AGE;
+        let is_next = self.session == Some((write.session, write.number)) && !is_stale;
         let Some(sink) = self.sink.as_mut().filter(|_| is_next) else {
+            self.session = None;
             write.reply.send(Err(NotWritten::by(restarted()))).ok();
             return;
         };

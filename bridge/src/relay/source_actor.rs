@@ -198,6 +198,7 @@ impl<F: Flow> SourceActor<F> {
             session,
             number,
             inputs,
+            read_at: Instant::now(),
             reply,
         };
         if let Err(error) = self.pipeline.tell(received) {

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// How many records a test sends, and of how many keys.
-const RECORDS: usize = 300;
+pub(crate) const RECORDS: usize = 300;
 const KEYS: usize = 7;
 
-const TO_NATS: &str = r#"
+pub(crate) const TO_NATS: &str = r#"
 [[routes]]
 name = "PREFIX-there"
 from = "kafka.k"
@@ -31,7 +31,7 @@ topic = "PREFIX-topic"
 subject = "PREFIX-subject"
 "#;
 
-const TO_KAFKA: &str = r#"
+pub(crate) const TO_KAFKA: &str = r#"
 [[routes]]
 name = "PREFIX-back"
 from = "nats.n"
@@ -54,7 +54,7 @@ fn record(number: usize) -> Read {
 }
 
 /// Sends records to Kafka from as many tasks as there are keys, those of each key in order.
-async fn send_all(pair: &Pair, numbers: std::ops::Range<usize>) {
+pub(crate) async fn send_all(pair: &Pair, numbers: std::ops::Range<usize>) {
     let producer = pair.kafka.producer();
     let topic = pair.name("topic");
     let of_key = |rest: usize| {
@@ -69,7 +69,7 @@ async fn send_all(pair: &Pair, numbers: std::ops::Range<usize>) {
 }
 
 /// Publishes messages to NATS, each acknowledged before the next one of its key.
-async fn publish_all(pair: &Pair, numbers: std::ops::Range<usize>) {
+pub(crate) async fn publish_all(pair: &Pair, numbers: std::ops::Range<usize>) {
     let jetstream = pair.nats.jetstream().await;
     let subject = pair.name("subject");
     let of_key = |rest: usize| {
@@ -100,7 +100,7 @@ fn assert_once_and_in_order(all: impl Iterator<Item = (String, usize)>, count: u
     assert_eq!(of_keys, expected.collect());
 }
 
-async fn assert_nats_has(pair: &Pair, count: usize) {
+pub(crate) async fn assert_nats_has(pair: &Pair, count: usize) {
     eventually("all records are in the stream", async || {
         pair.nats.count(&pair.name("stream")).await >= count as u64
     })
@@ -114,7 +114,7 @@ async fn assert_nats_has(pair: &Pair, count: usize) {
     assert_once_and_in_order(numbers, count);
 }
 
-async fn assert_kafka_has(pair: &Pair, count: usize) {
+pub(crate) async fn assert_kafka_has(pair: &Pair, count: usize) {
     let mut all = Vec::new();
     eventually("all messages are in the topic", async || {
         all = pair.kafka.read(&pair.name("topic")).await;
@@ -128,7 +128,7 @@ async fn assert_kafka_has(pair: &Pair, count: usize) {
     assert_once_and_in_order(numbers, count);
 }
 
-async fn provide(pair: &Pair) {
+pub(crate) async fn provide(pair: &Pair) {
     pair.kafka.create_topic(&pair.name("topic")).await;
     let (stream, subject) = (pair.name("stream"), pair.name("subject"));
     pair.nats.create_stream(&stream, &subject).await;
@@ -252,6 +252,44 @@ pub(crate) async fn nothing_is_lost_while_nats_is_unavailable(pair: Pair) {
         send_all(&pair, third * RECORDS / 3..(third + 1) * RECORDS / 3).await;
         pair.nats.come_back().await;
     }
+    assert_nats_has(&pair, RECORDS).await;
+    relay.stop().await;
+}
+
+/// Both directions, since both need Kafka: one reads from it, the other has its lease there.
+pub(crate) async fn nothing_is_lost_while_kafka_is_unavailable(pair: Pair) {
+    if !pair.kafka.can_be_unavailable() {
+        return;
+    }
+    provide(&pair).await;
+    let relay = pair.relay(TO_KAFKA);
+    publish_all(&pair, 0..RECORDS / 3).await;
+    for third in 1..3 {
+        pair.kafka.become_unavailable();
+        publish_all(&pair, third * RECORDS / 3..(third + 1) * RECORDS / 3).await;
+        pair.kafka.come_back();
+    }
+    assert_kafka_has(&pair, RECORDS).await;
+    relay.stop().await;
+}
+
+/// A topic and a stream that are made only when the relay runs: it waits, says so, and goes on by itself.
+pub(crate) async fn what_is_absent_is_waited_for(pair: Pair) {
+    let relay = pair.relay(TO_NATS);
+    eventually("the relay says that something is absent", async || {
+        let actors = relay.process.registry.actors();
+        actors.iter().any(|actor| {
+            let health = format!("{:?}", actor.health);
+            health.contains("does not go on: no stream of NATS has the subject")
+                || health.contains("does not go on: there is no such topic")
+        })
+    })
+    .await;
+    pair.kafka.create_topic(&pair.name("topic")).await;
+    send_all(&pair, 0..KEYS).await;
+    let (stream, subject) = (pair.name("stream"), pair.name("subject"));
+    pair.nats.create_stream(&stream, &subject).await;
+    send_all(&pair, KEYS..RECORDS).await;
     assert_nats_has(&pair, RECORDS).await;
     relay.stop().await;
 }

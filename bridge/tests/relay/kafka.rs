@@ -49,6 +49,19 @@ impl Kafka {
         }
     }
 
+    /// A real one tells clients its own addresses, so that none of them can be made unreachable.
+    pub(crate) fn can_be_unavailable(&self) -> bool {
+        self.mock.is_some()
+    }
+
+    pub(crate) fn become_unavailable(&self) {
+        self.mock.as_ref().unwrap().broker_down(-1).unwrap();
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.mock.as_ref().unwrap().broker_up(-1).unwrap();
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);

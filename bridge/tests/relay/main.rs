@@ -9,6 +9,7 @@
 )]
 
 mod cases;
+mod crash;
 mod kafka;
 mod nats;
 mod scene;
@@ -17,35 +18,40 @@ use scene::Pair;
 
 /// One test for each case and pair of brokers, so that a failure names both.
 macro_rules! over_every_pair {
-    ($($case:ident)*) => {
+    ($($file:ident::$case:ident)*) => {
         mod mock_embedded {
             $(#[actix::test] async fn $case() {
-                super::cases::$case(super::Pair::of(false, false).await.unwrap()).await;
+                super::$file::$case(super::Pair::of(false, false).await.unwrap()).await;
             })*
         }
         mod mock_nats_server {
             $(#[actix::test] async fn $case() {
-                if let Some(pair) = super::Pair::of(false, true).await { super::cases::$case(pair).await; }
+                if let Some(pair) = super::Pair::of(false, true).await { super::$file::$case(pair).await; }
             })*
         }
         mod kafka_embedded {
             $(#[actix::test] async fn $case() {
-                if let Some(pair) = super::Pair::of(true, false).await { super::cases::$case(pair).await; }
+                if let Some(pair) = super::Pair::of(true, false).await { super::$file::$case(pair).await; }
             })*
         }
         mod kafka_nats_server {
             $(#[actix::test] async fn $case() {
-                if let Some(pair) = super::Pair::of(true, true).await { super::cases::$case(pair).await; }
+                if let Some(pair) = super::Pair::of(true, true).await { super::$file::$case(pair).await; }
             })*
         }
     };
 }
 
 over_every_pair! {
-    records_of_kafka_arrive_at_nats_once_and_in_order
-    messages_of_nats_arrive_at_kafka_once_and_in_order
-    what_goes_there_and_back_is_the_same
-    nothing_is_lost_while_nats_is_unavailable
-    nothing_is_lost_while_the_relay_is_stopped_again_and_again
-    a_record_that_cannot_be_mapped_becomes_a_dead_letter
+    cases::records_of_kafka_arrive_at_nats_once_and_in_order
+    cases::messages_of_nats_arrive_at_kafka_once_and_in_order
+    cases::what_goes_there_and_back_is_the_same
+    cases::nothing_is_lost_while_nats_is_unavailable
+    cases::nothing_is_lost_while_kafka_is_unavailable
+    cases::nothing_is_lost_while_the_relay_is_stopped_again_and_again
+    cases::a_record_that_cannot_be_mapped_becomes_a_dead_letter
+    cases::what_is_absent_is_waited_for
+    crash::records_of_kafka_outlive_crashes_of_the_relay
+    crash::messages_of_nats_outlive_crashes_of_the_relay
+    crash::an_instance_that_was_paused_repeats_nothing
 }

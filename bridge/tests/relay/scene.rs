@@ -1,9 +1,15 @@
 //! Two brokers, names that no other test uses there, and a relay that can be stopped and started.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command},
+    time::Duration,
+};
 
 use bridge::relay::{config, report::RouteReport, route};
 use runtime::{Process, Supervisor};
+use tempfile::TempDir;
 
 use crate::{kafka::Kafka, nats::Nats};
 
@@ -37,8 +43,8 @@ impl Pair {
         format!("{}-{name}", self.prefix)
     }
 
-    /// Starts a relay with `routes`, in which `PREFIX` stands for the prefix.
-    pub(crate) fn relay(&self, routes: &str) -> Relay {
+    /// Writes the file of a relay with `routes`, in which `PREFIX` stands for the prefix.
+    fn settings(&self, routes: &str) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.toml");
         let text = format!(
@@ -48,6 +54,26 @@ impl Pair {
             routes.replace("PREFIX", &self.prefix)
         );
         fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    /// Starts a relay with `routes` as a program of its own.
+    pub(crate) fn program(&self, routes: &str) -> Program {
+        let (folder, path) = self.settings(routes);
+        let child = Command::new(env!("CARGO_BIN_EXE_bridge"))
+            .args(["relay", "--http-addr", "127.0.0.1:0", "--config"])
+            .arg(&path)
+            .spawn()
+            .unwrap();
+        Program {
+            child,
+            _folder: folder,
+        }
+    }
+
+    /// Starts a relay with `routes`.
+    pub(crate) fn relay(&self, routes: &str) -> Relay {
+        let (_folder, path) = self.settings(routes);
         let config = config::read(&path).unwrap();
         let process = Process::new();
         let supervisor = Supervisor::new("relay", &process);
@@ -72,6 +98,28 @@ impl Relay {
         self.supervisor.stop(Duration::from_secs(10)).await;
         let actors = self.process.registry.actors();
         assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
+    }
+}
+
+/// A relay that runs as a program of its own, until it is killed.
+pub(crate) struct Program {
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Program {
+    /// Sends a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let mut kill = Command::new("kill");
+        let sent = kill.args([&format!("-{signal}"), &self.child.id().to_string()]);
+        assert!(sent.status().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -15,6 +15,12 @@ use tokio::sync::Notify;
 
 use super::super::{config::KafkaCluster, flow::Interruption};
 
+/// A member that was not heard of for so long is shut out of its group.
+const SESSION_TIMEOUT_MS: &str = "10000";
+/// How often a member is heard of. A member that stops just before is shut out at the earliest after the difference of
+/// both, eight seconds: what a sink still has must be too old by then.
+const HEARTBEAT_INTERVAL_MS: &str = "2000";
+
 /// Settings of every client of `cluster`, with what the operator sets on top.
 pub(super) fn settings(cluster: &KafkaCluster, name: &str) -> ClientConfig {
     let mut config = bus::clients::kafka_config(&cluster.brokers, name);
@@ -39,8 +45,8 @@ pub(super) fn member(
         .set("auto.commit.interval.ms", "500")
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "range,roundrobin")
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1500")
+        .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+        .set("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS)
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("statistics.interval.ms", "2000")
         .set("fetch.wait.max.ms", "100")
@@ -67,6 +73,22 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.map_err(Interruption::unavailable)?
         .map_err(Interruption::unavailable)
 }
+
+/// Passes what librdkafka reports to the log of those who look for faults.
+#[derive(Clone, Default)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Receives what librdkafka reports of a member of a group.
 pub(super) struct Member {

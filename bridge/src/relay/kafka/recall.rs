@@ -17,7 +17,7 @@ use super::{
         config::KafkaCluster,
         flow::{Marks, Recalled},
     },
-    client::settings,
+    client::{Quiet, settings},
 };
 
 /// Header: the id of the input that a record was made of.
@@ -46,7 +46,7 @@ pub(super) fn recall(
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer = config.create()?;
+    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
     let metadata = consumer.fetch_metadata(None, ANSWER_DEADLINE)?;
     let mut recalled = Recalled::default();
     let until = Instant::now() + READ_DEADLINE;
@@ -76,7 +76,7 @@ pub(super) fn recall(
 
 /// Reads the partition that is assigned up to `end`.
 fn read(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Quiet>,
     end: i64,
     until: Instant,
     ids: &mut HashSet<String>,

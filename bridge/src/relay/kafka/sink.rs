@@ -1,8 +1,8 @@
 //! Writes to topics by an idempotent producer.
 //!
-//! What librdkafka has it writes in order. A record that cannot be written for [`MESSAGE_TIMEOUT_MS`] ends the producer and
-//! all records behind it (`enable.gapless.guarantee`): none overtakes. The limit is shorter than a group takes to give the
-//! lease of a paused instance to another one, so that such an instance writes nothing when it wakes up.
+//! What librdkafka has it writes in order. The first record that is not written ends the producer and everything behind it:
+//! none overtakes. A record is written within [`MESSAGE_TIMEOUT_MS`] or not at all, which is less than a group takes to give
+//! the lease of a paused instance to another one: such an instance writes nothing when it wakes up.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -24,14 +24,15 @@ use super::{
         flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, Sink, Written},
         record::KafkaRecord,
     },
-    client::{blocking, settings},
+    client::{Quiet, blocking, settings},
     recall::{ID_HEADER, part, recall},
     topics::provide_topics,
 };
 
-const MESSAGE_TIMEOUT_MS: &str = "5000";
-/// How long a batch may take.
-const WRITE_DEADLINE: Duration = Duration::from_secs(8);
+const MESSAGE_TIMEOUT_MS: &str = "6000";
+/// How long a batch may take. What is behind it is given up before librdkafka gives up a record in front of it: that
+/// would let others overtake.
+const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a broker may take to answer whether it is there.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -45,7 +46,7 @@ pub(in super::super) struct KafkaSink {
     is_target: IsTarget,
     /// Topics that are made if they are absent.
     creates: Vec<(String, i32)>,
-    producer: Option<FutureProducer>,
+    producer: Option<FutureProducer<Quiet>>,
     marks: Arc<Mutex<Marks>>,
 }
 
@@ -69,10 +70,15 @@ impl KafkaSink {
     /// Ends the producer without writing what it has.
     fn discard(&mut self) {
         if let Some(producer) = self.producer.take() {
-            producer.purge(PurgeConfig::default().queue().inflight());
+            purge(&producer);
             bus::clients::drop_elsewhere(producer);
         }
     }
+}
+
+/// Gives up all records that are not written.
+fn purge(producer: &FutureProducer<Quiet>) {
+    producer.purge(PurgeConfig::default().queue().inflight());
 }
 
 #[async_trait]
@@ -91,7 +97,9 @@ impl Sink<KafkaRecord> for KafkaSink {
             .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144");
-        let producer: FutureProducer = config.create().map_err(Interruption::unavailable)?;
+        let producer: FutureProducer<Quiet> = config
+            .create_with_context(Quiet)
+            .map_err(Interruption::unavailable)?;
         let asked = producer.clone();
         let answered = blocking(move || {
             // One that is not asked for is enough: all topics of a large cluster would be many.
@@ -135,7 +143,10 @@ impl Sink<KafkaRecord> for KafkaSink {
                 }
             }
         }
-        let marks = self.marks.clone();
+        let (marks, producer) = (self.marks.clone(), producer.clone());
+        if failure.is_some() {
+            purge(&producer);
+        }
         Box::pin(async move {
             let waiting = async {
                 for (index, delivery) in deliveries {
@@ -150,9 +161,11 @@ impl Sink<KafkaRecord> for KafkaSink {
                         Ok(Err((error, _))) if is_refusal(&error) => {
                             refused.push((index, error.to_string()));
                         }
-                        Ok(Err((error, _))) => {
-                            failure.get_or_insert(Interruption::unavailable(error));
+                        Ok(Err((error, _))) if failure.is_none() => {
+                            failure = Some(Interruption::unavailable(error));
+                            purge(&producer);
                         }
+                        Ok(Err(_)) => {}
                         Err(_) => {
                             failure.get_or_insert(Interruption::unavailable("the producer ended"));
                         }
@@ -161,6 +174,7 @@ impl Sink<KafkaRecord> for KafkaSink {
             };
             if timeout(WRITE_DEADLINE, waiting).await.is_err() {
                 failure = Some(Interruption::unavailable("Kafka does not answer in time"));
+                purge(&producer);
             }
             match failure {
                 None => Ok(Written {

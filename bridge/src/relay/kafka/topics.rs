@@ -4,13 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     error::RDKafkaErrorCode,
 };
 
 use super::{
     super::{config::KafkaCluster, flow::Interruption},
-    client::{blocking, settings},
+    client::{Quiet, blocking, settings},
 };
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,8 +27,9 @@ pub(super) async fn provide_topics(
     }
     let mut config = settings(cluster, &format!("{name}-admin"));
     config.set("allow.auto.create.topics", "false");
-    let client: AdminClient<DefaultClientContext> =
-        config.create().map_err(Interruption::unavailable)?;
+    let client: AdminClient<Quiet> = config
+        .create_with_context(Quiet)
+        .map_err(Interruption::unavailable)?;
     let client = Arc::new(client);
     let provided = provide(&client, topics).await;
     bus::clients::drop_elsewhere(client);
@@ -37,7 +37,7 @@ pub(super) async fn provide_topics(
 }
 
 async fn provide(
-    client: &Arc<AdminClient<DefaultClientContext>>,
+    client: &Arc<AdminClient<Quiet>>,
     topics: &[(String, i32)],
 ) -> Result<(), Interruption> {
     let (asked, all) = (client.clone(), topics.to_vec());

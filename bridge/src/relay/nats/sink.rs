@@ -32,6 +32,8 @@ use super::{
 
 /// How long a publication may wait for its confirmation.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(6);
+/// An instance that was paused for so long publishes nothing of what it has: another one may have its inputs.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
 /// How many publications may be on their way at a time.
 const MAX_ON_THEIR_WAY: usize = 4_096;
 /// How many batches may wait for the session's task.
@@ -201,6 +203,13 @@ struct Publishing {
     next: u64,
 }
 
+/// What the task waits for.
+enum Event {
+    Batch(Batch),
+    Confirmation(async_nats::Message),
+    Tick,
+}
+
 /// What a server says of a publication.
 #[derive(Deserialize)]
 struct Confirmation {
@@ -224,17 +233,27 @@ impl Publishing {
         mut confirmations: async_nats::Subscriber,
     ) {
         let mut ticks = interval(CONFIRM_DEADLINE / 6);
+        let mut active_at = Instant::now();
         let connection = self.connection.clone();
         let lost = connection.lost();
         tokio::pin!(lost);
         let interruption = loop {
             let has_room = self.on_their_way.len() < MAX_ON_THEIR_WAY;
-            let done = tokio::select! {
-                Some(batch) = received.recv(), if has_room => self.begin(batch).await,
-                Some(confirmation) = confirmations.next() => self.confirm(&confirmation).await,
-                _ = ticks.tick() => self.check_deadline(),
-                interruption = &mut lost => Err(interruption),
+            let event = tokio::select! {
+                Some(batch) = received.recv(), if has_room => Event::Batch(batch),
+                Some(confirmation) = confirmations.next() => Event::Confirmation(confirmation),
+                _ = ticks.tick() => Event::Tick,
+                interruption = &mut lost => break interruption,
                 else => return,
+            };
+            if active_at.elapsed() > MAX_PAUSE {
+                break Interruption::Rebalanced;
+            }
+            active_at = Instant::now();
+            let done = match event {
+                Event::Batch(batch) => self.begin(batch).await,
+                Event::Confirmation(confirmation) => self.confirm(&confirmation).await,
+                Event::Tick => self.check_deadline(),
             };
             if let Err(interruption) = done {
                 break interruption;
