@@ -93,7 +93,7 @@ impl ConsumerContext for Quiet {}
 /// Receives what librdkafka reports of a member of a group.
 pub(super) struct Member {
     /// Counts the times that partitions were assigned or revoked.
-    pub(super) changes: AtomicU64,
+    changes: AtomicU64,
     pub(super) changed: Notify,
     /// How many records wait in the partitions that are assigned; -1 as long as it is not known.
     lag: AtomicI64,
@@ -112,6 +112,12 @@ impl Default for Member {
 impl Member {
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// Partitions were assigned or revoked, or may have been.
+    pub(super) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
     }
 
     /// How many records wait, as of a few seconds ago.
@@ -145,15 +151,13 @@ impl ClientContext for Member {
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(_) = rebalance {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-            self.changed.notify_waiters();
+            self.note_change();
         }
     }
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(_) = rebalance {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-            self.changed.notify_waiters();
+            self.note_change();
         }
     }
 }

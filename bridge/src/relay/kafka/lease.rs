@@ -2,7 +2,10 @@
 //! only partition of a topic without records. The marks of the route are kept with that partition's offset, and a member
 //! that was shut out of the group cannot change them any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -35,8 +38,32 @@ pub(in super::super) struct Lease {
     held: Option<Held>,
 }
 
+/// A process that was paused for so long may have lost the lease without knowing.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+
+/// When the process was last known to run.
+struct Pulse(Mutex<Instant>);
+
+impl Pulse {
+    fn is_late(&self) -> bool {
+        lock(&self.0).elapsed() > MAX_PAUSE
+    }
+
+    /// Whether the process was paused since the last beat.
+    fn beat(&self) -> bool {
+        let was_paused = self.is_late();
+        *lock(&self.0) = Instant::now();
+        was_paused
+    }
+}
+
+fn lock(pulse: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
+    pulse.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A member that is, or wants to be, the active one.
 struct Held {
+    pulse: Arc<Pulse>,
     consumer: Arc<StreamConsumer<Member>>,
     changes: u64,
     polling: tokio::task::JoinHandle<()>,
@@ -103,10 +130,16 @@ impl Lease {
         consumer
             .subscribe(&[TOPIC])
             .map_err(Interruption::unavailable)?;
-        let polled = consumer.clone();
+        let pulse = Arc::new(Pulse(Mutex::new(Instant::now())));
+        let (polled, beating) = (consumer.clone(), pulse.clone());
         let polling = tokio::spawn(async move {
             loop {
-                if let Err(error) = polled.recv().await
+                let received = timeout(POLL_INTERVAL, polled.recv()).await;
+                if beating.beat() {
+                    // The session that believes to have the lease ends.
+                    polled.context().note_change();
+                }
+                if let Ok(Err(error)) = received
                     && !is_transient(&error)
                 {
                     tracing::debug!(target: "librdkafka", %error, "a lease is given up: {error}");
@@ -115,6 +148,7 @@ impl Lease {
             }
         });
         Ok(Held {
+            pulse,
             consumer,
             changes: 0,
             polling,
@@ -124,7 +158,8 @@ impl Lease {
     /// Whether this instance is still the active one, as far as it knows.
     pub(in super::super) fn is_held(&self) -> bool {
         self.held.as_ref().is_some_and(|held| {
-            !held.polling.is_finished() && held.consumer.context().changes() == held.changes
+            let is_same = held.consumer.context().changes() == held.changes;
+            is_same && !held.polling.is_finished() && !held.pulse.is_late()
         })
     }
 

@@ -1,9 +1,9 @@
 //! Reads a stream by a durable consumer, as the active instance of its route.
 //!
-//! A server hands out new messages while older ones are still with an instance that crashed. A session therefore gives
-//! out nothing until it has all messages that were handed out before it, and sorts them.
+//! A server hands out new messages while older ones are still with an instance that crashed or is paused. Each session
+//! therefore has a consumer of its own, which begins behind what is acknowledged, and ends that of the session before.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::{
     HeaderMap,
@@ -14,6 +14,7 @@ use async_nats::{
             pull::{Config, Stream as Messages},
         },
         message::Acker,
+        stream::{RetentionPolicy, Stream},
     },
 };
 use async_trait::async_trait;
@@ -38,10 +39,12 @@ const MAX_RECORDS: usize = 500;
 const MAX_BYTES: usize = 1 << 20;
 /// A message that is not acknowledged is handed out again after this: longer than a batch may take.
 const ACK_WAIT: Duration = Duration::from_secs(12);
+/// The most messages that are asked for at a time.
+const MAX_PULL: usize = 5_000;
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long to wait for messages that another session had before looking again whether they are to come.
-const SORT_INTERVAL: Duration = Duration::from_millis(250);
+/// How long to wait for a message before looking again whether this instance is still the active one.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// How often marks are kept.
 const KEEP_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -52,7 +55,7 @@ pub(in super::super) struct Reading {
     /// The stream; none for the one that has the first of the subjects.
     pub(in super::super) stream: Option<String>,
     pub(in super::super) subjects: Vec<String>,
-    /// The name of the durable consumer.
+    /// How the names of the durable consumers begin; a number follows.
     pub(in super::super) durable: String,
     /// Whether the stream is made if there is none.
     pub(in super::super) creates: bool,
@@ -113,9 +116,7 @@ impl Source<NatsRecord> for NatsSource {
     }
 
     async fn rewind(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.give_back().await;
-        }
+        self.session = None;
     }
 
     async fn close(&mut self) {
@@ -130,12 +131,9 @@ struct Session {
     /// The first message that is not acknowledged, or a later one.
     begin: u64,
     connection: Connection,
-    consumer: PullConsumer,
     messages: Messages,
-    /// Messages up to this sequence were handed out before this session; those that are not acknowledged come again.
-    sorted_from: Option<u64>,
     passed_on: u64,
-    waiting: BTreeMap<u64, (NatsRecord, Acker)>,
+    waiting: VecDeque<(NatsRecord, Acker)>,
     settling: Arc<Mutex<Settling>>,
     /// How many messages the server has for later.
     pending: u64,
@@ -156,48 +154,25 @@ impl Session {
         let found = found.map_err(|error| {
             Interruption::Unavailable(format!("the stream `{stream}` cannot be read: {error}"))
         })?;
-        let (filter_subject, filter_subjects) = match reading.subjects.as_slice() {
-            [only] => (only.clone(), Vec::new()),
-            several => (String::new(), several.to_vec()),
-        };
-        let config = Config {
-            durable_name: Some(reading.durable.clone()),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            filter_subject,
-            filter_subjects,
-            max_ack_pending: i64::try_from(reading.max_in_flight).unwrap_or(i64::MAX),
-            ..Config::default()
-        };
-        let consumer: PullConsumer = found
-            .create_consumer(config)
-            .await
-            .map_err(Interruption::unavailable)?;
-        let info = consumer
-            .get_info()
-            .await
-            .map_err(Interruption::unavailable)?;
+        let (consumer, floor) = consumer(&found, reading).await?;
+        let pending = consumer.cached_info().num_pending;
         let messages = consumer
             .stream()
-            .max_messages_per_batch(reading.max_in_flight.min(5_000))
+            .max_messages_per_batch(reading.max_in_flight.min(MAX_PULL))
             .expires(PULL_EXPIRES)
             .heartbeat(HEARTBEAT)
             .messages()
             .await
             .map_err(Interruption::unavailable)?;
-        let is_sorted = info.num_ack_pending == 0;
         Ok(Self {
             lane: format!("{}/{stream}", reading.cluster.id),
-            begin: info.ack_floor.stream_sequence + 1,
+            begin: floor + 1,
             connection,
-            consumer,
             messages,
-            sorted_from: (!is_sorted).then_some(info.delivered.stream_sequence),
-            passed_on: 0,
-            waiting: BTreeMap::new(),
+            passed_on: floor,
+            waiting: VecDeque::new(),
             settling: Arc::new(Mutex::new(Settling::new(keeper))),
-            pending: info.num_pending,
+            pending,
         })
     }
 
@@ -206,13 +181,10 @@ impl Session {
             if !lease.is_held() {
                 return Err(Interruption::Rebalanced);
             }
-            if self.sorted_from.is_some() {
-                self.look_whether_sorted().await?;
-            }
-            if self.sorted_from.is_none() && !self.waiting.is_empty() {
+            if !self.waiting.is_empty() {
                 return Ok(self.take());
             }
-            if let Ok(next) = timeout(SORT_INTERVAL, self.messages.next()).await {
+            if let Ok(next) = timeout(LOOK_INTERVAL, self.messages.next()).await {
                 let ended = || Interruption::unavailable("the stream of messages ended");
                 let message = next.ok_or_else(ended)?;
                 self.receive(message.map_err(Interruption::unavailable)?)
@@ -228,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Sorts in a message.
+    /// Takes a message.
     async fn receive(
         &mut self,
         message: async_nats::jetstream::Message,
@@ -250,25 +222,8 @@ impl Session {
             sequence,
             timestamp_ms: i64::try_from(published).ok(),
         };
-        self.waiting.insert(sequence, (record, acker));
-        Ok(())
-    }
-
-    /// Looks whether every message that was handed out before this session is here.
-    async fn look_whether_sorted(&mut self) -> Result<(), Interruption> {
-        let Some(until) = self.sorted_from else {
-            return Ok(());
-        };
-        let info = self
-            .consumer
-            .get_info()
-            .await
-            .map_err(Interruption::unavailable)?;
-        let is_here = self.waiting.len() >= info.num_ack_pending;
-        let is_acknowledged = info.ack_floor.stream_sequence >= until;
-        if is_here || is_acknowledged {
-            self.sorted_from = None;
-        }
+        self.passed_on = sequence;
+        self.waiting.push_back((record, acker));
         Ok(())
     }
 
@@ -278,10 +233,10 @@ impl Session {
         let mut bytes = 0;
         while records.len() < MAX_RECORDS
             && bytes < MAX_BYTES
-            && let Some((sequence, (record, acker))) = self.waiting.pop_first()
+            && let Some((record, acker)) = self.waiting.pop_front()
         {
+            let sequence = record.sequence;
             bytes += record.size();
-            self.passed_on = sequence;
             ackers.push((sequence, acker));
             let time = record.timestamp_ms.unwrap_or(-1);
             records.push(Incoming {
@@ -297,17 +252,66 @@ impl Session {
             }),
         }
     }
+}
 
-    /// Has the server hand out again at once what is not acknowledged.
-    async fn give_back(mut self) {
-        while let Some(Some(Ok(message))) = self.messages.next().now_or_never() {
-            message.ack_with(AckKind::Nak(None)).await.ok();
+/// Makes the consumer of a session, which begins behind what those before it have acknowledged, and deletes them: what
+/// they were handed out is for this one. Returns the sequence behind which it begins.
+async fn consumer(stream: &Stream, reading: &Reading) -> Result<(PullConsumer, u64), Interruption> {
+    let mut names = stream.consumer_names();
+    let (mut earlier, mut number) = (Vec::new(), 0);
+    while let Some(name) = names.next().await {
+        let name = name.map_err(Interruption::unavailable)?;
+        let suffix = name.strip_prefix(&reading.durable);
+        let suffix = suffix.and_then(|suffix| suffix.strip_prefix('-')?.parse::<u64>().ok());
+        if let Some(suffix) = suffix {
+            number = suffix.max(number);
+            earlier.push(name);
         }
-        for (_, acker) in self.waiting.into_values() {
-            acker.ack_with(AckKind::Nak(None)).await.ok();
-        }
-        self.connection.client.flush().await.ok();
     }
+    let mut floor = 0;
+    for name in &earlier {
+        let info = stream.consumer_info(name).await;
+        let info = info.map_err(Interruption::unavailable)?;
+        floor = info.ack_floor.stream_sequence.max(floor);
+    }
+    // Such a stream has one consumer for a message, and what it has is not acknowledged.
+    let is_queue = stream.cached_info().config.retention == RetentionPolicy::WorkQueue;
+    if is_queue {
+        delete(stream, &earlier).await?;
+    }
+    let (filter_subject, filter_subjects) = match reading.subjects.as_slice() {
+        [only] => (only.clone(), Vec::new()),
+        several => (String::new(), several.to_vec()),
+    };
+    let config = Config {
+        durable_name: Some(format!("{}-{}", reading.durable, number + 1)),
+        deliver_policy: match floor {
+            floor if floor > 0 && !is_queue => DeliverPolicy::ByStartSequence {
+                start_sequence: floor + 1,
+            },
+            _ => DeliverPolicy::All,
+        },
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        filter_subject,
+        filter_subjects,
+        max_ack_pending: i64::try_from(reading.max_in_flight).unwrap_or(i64::MAX),
+        ..Config::default()
+    };
+    let made = stream.create_consumer(config).await;
+    let made = made.map_err(Interruption::unavailable)?;
+    if !is_queue {
+        delete(stream, &earlier).await?;
+    }
+    Ok((made, floor))
+}
+
+async fn delete(stream: &Stream, consumers: &[String]) -> Result<(), Interruption> {
+    for name in consumers {
+        let deleted = stream.delete_consumer(name).await;
+        deleted.map_err(Interruption::unavailable)?;
+    }
+    Ok(())
 }
 
 /// What is acknowledged, and when marks were kept last.
