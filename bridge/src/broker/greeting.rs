@@ -6,7 +6,7 @@ use super::Shared;
 use super::clients::Client;
 
 /// The version whose protocol this is; clients switch features on by it.
-pub const SERVER_VERSION: &str = "2.10.29";
+pub const SERVER_VERSION: &str = "2.11.10";
 /// The account that every client is in.
 pub(super) const ACCOUNT: &str = "$G";
 

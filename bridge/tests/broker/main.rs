@@ -28,6 +28,7 @@ mod slow;
 mod statuses;
 mod stream_api;
 mod stream_kinds;
+mod stream_lifetimes;
 mod streams;
 mod supervised;
 mod tls;

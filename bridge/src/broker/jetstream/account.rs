@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Streams;
-use super::api::MAX_STREAMS;
+use super::api::{API_LEVEL, MAX_STREAMS};
 use super::error::Result;
 use super::requests::Request;
 
@@ -43,7 +43,7 @@ pub(super) async fn account_info(streams: &Streams) -> Result<Value> {
             "max_bytes_required": false,
         },
         "api": {
-            "level": 0,
+            "level": API_LEVEL,
             "total": usage.requests.load(Ordering::Relaxed),
             "errors": usage.refusals.load(Ordering::Relaxed),
         },

@@ -21,18 +21,21 @@ use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::{Streams, new_handle};
-use crate::broker::Retention;
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
+use crate::broker::{Retention, headers};
 
+/// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients.
+pub(super) const API_LEVEL: u32 = 1;
 pub(super) const MAX_STREAMS: usize = 10_000;
 
 /// A request as it came in; the subject is without `$JS.API.`.
 #[derive(Debug)]
 pub(super) struct ApiRequest {
     pub(super) subject: Box<str>,
+    pub(super) headers: Bytes,
     pub(super) body: Bytes,
     pub(super) inbox: Box<str>,
 }
@@ -54,6 +57,14 @@ struct ListRequest {
     #[serde(default)]
     offset: usize,
     subject: Option<String>,
+}
+
+impl ListRequest {
+    fn subject(&self) -> Option<&str> {
+        self.subject
+            .as_deref()
+            .filter(|subject| !subject.is_empty())
+    }
 }
 
 impl Api {
@@ -115,6 +126,10 @@ impl Api {
         };
         let body = request.body.clone();
         self.streams.usage.requests.fetch_add(1, Ordering::Relaxed);
+        let level = headers::value(&request.headers, "Nats-Required-Api-Level");
+        if level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > API_LEVEL)) {
+            return respond("error_response").send(Err(error::API_LEVEL));
+        }
         match operation {
             "INFO" => respond("account_info_response").send(account_info(&self.streams).await),
             "STREAM.CREATE" => {
@@ -241,7 +256,7 @@ impl Api {
 
     fn stream_names(&self, body: &[u8]) -> Result<Value> {
         let request: ListRequest = json::parse(body)?;
-        let streams = self.streams.list(request.subject.as_deref());
+        let streams = self.streams.list(request.subject());
         let names = streams
             .iter()
             .map(|stream| Value::from(&*stream.name))
@@ -251,7 +266,7 @@ impl Api {
 
     async fn stream_list(&self, body: &[u8]) -> Result<Value> {
         let request: ListRequest = json::parse(body)?;
-        let streams = self.streams.list(request.subject.as_deref());
+        let streams = self.streams.list(request.subject());
         let mut infos = vec![Value::Null; streams.len()];
         let wanted = infos
             .iter_mut()

@@ -1,10 +1,10 @@
 //! What a stream gathers for its next write, and what happens when that write is done.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
 use super::answers::Responder;
-use super::state::{Change, Rollup};
+use super::state::Change;
 use crate::broker::store::record::{self, FRAME, Record};
 
 /// A message on its way to the disk.
@@ -15,8 +15,8 @@ pub(super) struct Unsynced {
     pub(super) subject: Box<str>,
     pub(super) size: u64,
     pub(super) message_id: Option<Box<str>>,
-    /// Which messages it replaces.
-    pub(super) rollup: Option<Rollup>,
+    /// Its headers may say more: which messages it replaces, how long it is kept.
+    pub(super) headers: Bytes,
     /// Where its body starts in the batch, and how long it is.
     pub(super) offset: usize,
     pub(super) len: usize,

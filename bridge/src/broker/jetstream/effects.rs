@@ -33,6 +33,7 @@ impl Stream {
                 self.note_failing(Some(&error));
                 self.log.failed();
                 self.tail_seq = self.state.messages.last_seq;
+                self.state.lifetimes.retry_marks(json::now());
                 for batch in [batch, gathered] {
                     self.refuse(batch, &error);
                 }
@@ -95,7 +96,8 @@ impl Stream {
         }
         self.state
             .add(seq, subject, position, message.time, message.size);
-        self.state.roll_up(seq, subject, message.rollup);
+        self.state
+            .follow_headers(seq, subject, message.time, &message.headers);
         if let Some((to, last, body)) = republished
             && let Some(Record::Message(message)) = record::decode(body)
         {

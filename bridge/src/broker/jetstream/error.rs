@@ -236,6 +236,8 @@ pub(super) const SUBJECT_WITHOUT_SEQUENCE: ApiError = fixed(
 pub(super) const HEADERS_TOO_BIG: ApiError =
     fixed(400, 10097, "header size exceeds maximum allowed of 64k");
 pub(super) const TTL_DISABLED: ApiError = fixed(400, 10166, "per-message TTL is disabled");
+pub(super) const TTL_INVALID: ApiError = fixed(400, 10165, "invalid per-message TTL");
+pub(super) const API_LEVEL: ApiError = fixed(412, 10185, "JetStream minimum api level required");
 pub(super) const COUNTERS_DISABLED: ApiError = fixed(400, 10168, "message counters is disabled");
 pub(super) const SCHEDULES_DISABLED: ApiError = fixed(400, 10188, "message schedules is disabled");
 pub(super) const BATCHES_DISABLED: ApiError = fixed(400, 10174, "atomic publish is disabled");

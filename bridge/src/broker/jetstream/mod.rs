@@ -20,6 +20,7 @@ mod state;
 mod chunk;
 mod duplicates;
 mod filter;
+mod lifetimes;
 mod messages;
 mod recovery;
 mod release;
@@ -372,6 +373,7 @@ impl JetStream {
         self.api
             .send(ApiRequest {
                 subject: subject.into(),
+                headers: message.headers,
                 body: message.payload,
                 inbox,
             })

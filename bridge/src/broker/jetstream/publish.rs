@@ -1,9 +1,13 @@
 //! Taking messages in: the conditions a publisher may set, the limits of the stream, duplicates.
 
+use bytes::Bytes;
+
 use super::batch::{Effect, Unsynced};
 use super::error::{self, Result};
 use super::json;
-use super::state::{MESSAGE_ID, Rollup};
+use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
+use super::release::Rollup;
+use super::state::MESSAGE_ID;
 use super::stream::Stream;
 use super::stream_config::limit;
 use crate::broker::headers;
@@ -15,8 +19,7 @@ const MAX_MESSAGE_ID: usize = 1024;
 const MAX_HEADERS: usize = u16::MAX as usize;
 
 /// Headers that ask for what this server does not do, and why it refuses them.
-const REFUSED: [(&str, error::ApiError); 4] = [
-    ("Nats-TTL", error::TTL_DISABLED),
+const REFUSED: [(&str, error::ApiError); 3] = [
     ("Nats-Incr", error::COUNTERS_DISABLED),
     ("Nats-Schedule", error::SCHEDULES_DISABLED),
     ("Nats-Batch-Id", error::BATCHES_DISABLED),
@@ -36,7 +39,11 @@ enum TakenIn {
 
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
-    pub(super) fn publish(&mut self, message: Message) {
+    pub(super) fn publish(&mut self, mut message: Message) {
+        let transform = self.state.incoming.as_ref();
+        if let Some(subject) = transform.and_then(|transform| transform.apply(&message.subject)) {
+            message.subject = subject.into();
+        }
         let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
         let (seq, duplicate) = match self.take_in(message) {
             Ok(TakenIn::Stored(seq)) => (seq, false),
@@ -63,11 +70,28 @@ impl Stream {
         }
     }
 
-    fn take_in(&mut self, mut message: Message) -> Result<TakenIn> {
-        let transformed = self.state.incoming.as_ref();
-        if let Some(subject) = transformed.and_then(|transform| transform.apply(&message.subject)) {
-            message.subject = subject.into();
+    /// Puts marks in the place of what is too old.
+    pub(super) fn write_marks(&mut self) {
+        for (seq, subject) in std::mem::take(&mut self.state.to_mark) {
+            let seconds = self.state.config.subject_delete_marker_ttl / 1_000_000_000;
+            let mark = [
+                (MARKER_REASON, "MaxAge"),
+                (TTL, &format!("{seconds}s")),
+                ("Nats-Rollup", "sub"),
+            ];
+            let message = Message {
+                subject,
+                reply: None,
+                headers: headers::with_status("", &mark),
+                payload: Bytes::new(),
+            };
+            if self.take_in(message).is_err() {
+                self.state.give_up(seq);
+            }
         }
+    }
+
+    fn take_in(&mut self, message: Message) -> Result<TakenIn> {
         if self.state.config.sealed {
             return Err(error::SEALED);
         }
@@ -86,7 +110,7 @@ impl Stream {
             return Ok(TakenIn::Duplicate(seq));
         }
         self.check_last_id(&message)?;
-        let rollup = self.check_rollup(&message)?;
+        self.check_rollup(&message)?;
         let size = self.state.size_of(
             message.subject.len(),
             message.headers.len(),
@@ -98,6 +122,9 @@ impl Stream {
             let seq = self.tail_seq;
             self.state.duplicates.insert(id.clone(), seq, time);
             return Ok(TakenIn::Skipped { seq, time, id });
+        }
+        if Lifetime::of(&message.headers).is_err() {
+            return Err(error::TTL_INVALID);
         }
         self.check_limits(&message, size)?;
         self.tail_seq += 1;
@@ -112,7 +139,10 @@ impl Stream {
         });
         let (offset, len) = self.batch.push(&record);
         self.state.duplicates.insert(id.clone(), seq, time);
-        let Record::Message(StoredMessage { subject, .. }) = record else {
+        let Record::Message(StoredMessage {
+            subject, headers, ..
+        }) = record
+        else {
             return Err(error::BUSY);
         };
         self.batch.messages.push(Unsynced {
@@ -121,7 +151,7 @@ impl Stream {
             subject,
             size,
             message_id: id,
-            rollup,
+            headers,
             offset,
             len,
         });
@@ -135,6 +165,11 @@ impl Stream {
         let expected = |name| headers::value(&message.headers, name);
         if expected("Nats-Expected-Stream").is_some_and(|stream| stream != self.state.config.name) {
             return Err(error::EXPECTED_STREAM);
+        }
+        if let Ok(Some(_)) = Lifetime::of(&message.headers)
+            && !self.state.config.allow_msg_ttl
+        {
+            return Err(error::TTL_DISABLED);
         }
         for (name, refusal) in &REFUSED {
             if expected(name).is_some() {
@@ -170,14 +205,14 @@ impl Stream {
         }
     }
 
-    fn check_rollup(&self, message: &Message) -> Result<Option<Rollup>> {
+    fn check_rollup(&self, message: &Message) -> Result<()> {
         let config = &self.state.config;
         match Rollup::of(&message.headers) {
-            Ok(None) => Ok(None),
+            Ok(None) => Ok(()),
             _ if !config.allow_rollup_hdrs || config.deny_purge => {
                 Err(error::forbidden(10111, "rollup not permitted"))
             }
-            Ok(rollup) => Ok(rollup),
+            Ok(Some(_)) => Ok(()),
             Err(value) => Err(error::forbidden(
                 10111,
                 format!("rollup value invalid: {value:?}"),

@@ -4,8 +4,31 @@
 //! them releases the same messages.
 
 use super::filter::Filter;
-use super::state::{Rollup, State};
+use super::lifetimes::{Lifetime, is_marker};
+use super::state::State;
 use super::stream_config::RetentionPolicy;
+use crate::broker::headers;
+
+/// Which older messages a message replaces.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rollup {
+    /// Those on its subject.
+    Subject,
+    /// All.
+    All,
+}
+
+impl Rollup {
+    /// What the header of a message says; an error if it says nothing that is known.
+    pub(super) fn of(block: &[u8]) -> Result<Option<Self>, &str> {
+        match headers::value(block, "Nats-Rollup") {
+            None | Some("") => Ok(None),
+            Some("sub") => Ok(Some(Rollup::Subject)),
+            Some("all") => Ok(Some(Rollup::All)),
+            Some(other) => Err(other),
+        }
+    }
+}
 
 impl State {
     /// Whether a stream that keeps what is wanted has to keep a message on this subject.
@@ -65,8 +88,26 @@ impl State {
             .any(|consumer| !consumer.config.direct && consumer.awaits(seq, subject))
     }
 
-    /// Takes out what the message with this sequence replaces.
-    pub(super) fn roll_up(&mut self, seq: u64, subject: &str, rollup: Option<Rollup>) {
+    /// Does what the headers of a message say that is in the stream now.
+    pub(super) fn follow_headers(&mut self, seq: u64, subject: &str, time: i64, headers: &[u8]) {
+        if headers.is_empty() || !self.messages.contains(seq) {
+            return;
+        }
+        let mut lifetime = Lifetime::of(headers).ok().flatten();
+        // So that a mark is not older than what it stands for.
+        if let Some(Lifetime::Limited(nanos)) = &mut lifetime
+            && self.config.max_msgs_per_subject != 1
+        {
+            *nanos = (*nanos).max(self.config.subject_delete_marker_ttl);
+        }
+        self.lifetimes.add(seq, time, lifetime);
+        if is_marker(headers) {
+            self.lifetimes.add_marker(seq);
+        }
+        self.roll_up(seq, subject, Rollup::of(headers).ok().flatten());
+    }
+
+    fn roll_up(&mut self, seq: u64, subject: &str, rollup: Option<Rollup>) {
         match rollup {
             None => {}
             Some(Rollup::All) => self.remove_below(seq),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::consumer::{Consumer, SavedConsumer};
 use super::duplicates::Duplicates;
+use super::lifetimes::Lifetimes;
 use super::messages::{Messages, size_in_memory, size_on_disk};
 use super::retention::Limits;
 use super::stream_config::{Storage, StreamConfig};
@@ -41,28 +42,11 @@ pub(super) struct State {
     pub(super) incoming: Option<Transform>,
     /// The subjects on which stored messages are published again.
     pub(super) republish: Option<Transform>,
+    /// Which messages are kept for a time of their own.
+    pub(super) lifetimes: Lifetimes,
+    /// What is too old, and is to be replaced by a mark on its subject.
+    pub(super) to_mark: Vec<(u64, Box<str>)>,
     retention: Retention,
-}
-
-/// Which older messages a message replaces.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Rollup {
-    /// Those on its subject.
-    Subject,
-    /// All.
-    All,
-}
-
-impl Rollup {
-    /// What the header of a message says; an error if it says nothing that is known.
-    pub(super) fn of(block: &[u8]) -> Result<Option<Self>, &str> {
-        match headers::value(block, "Nats-Rollup") {
-            None | Some("") => Ok(None),
-            Some("sub") => Ok(Some(Rollup::Subject)),
-            Some("all") => Ok(Some(Rollup::All)),
-            Some(other) => Err(other),
-        }
-    }
 }
 
 /// The rarer changes of a stream, as they stand in its log.
@@ -98,6 +82,8 @@ impl State {
             bodies: (config.storage == Storage::Memory).then(BTreeMap::new),
             incoming: config.incoming_transform(),
             republish: config.republish_transform(),
+            lifetimes: Lifetimes::default(),
+            to_mark: Vec::new(),
             retention,
             config,
             created,
@@ -160,9 +146,9 @@ impl State {
                         .insert(id.clone(), message.seq, message.time);
                     self.duplicates.stored(id);
                 }
-                let rollup = Rollup::of(&message.headers).ok().flatten();
-                self.add(message.seq, &message.subject, position, message.time, size);
-                self.roll_up(message.seq, &message.subject, rollup);
+                let (seq, subject) = (message.seq, &*message.subject);
+                self.add(seq, subject, position, message.time, size);
+                self.follow_headers(seq, subject, message.time, &message.headers);
             }
             Record::Done { consumer, seq } => {
                 if let Some(consumer) = self.consumer_by_id(consumer) {
@@ -243,6 +229,7 @@ impl State {
     }
 
     fn take_out(&mut self, seq: u64) -> Option<Arc<str>> {
+        self.lifetimes.remove(seq);
         if let Some(bodies) = &mut self.bodies {
             bodies.remove(&seq);
         }
@@ -250,7 +237,7 @@ impl State {
     }
 
     /// Takes out a message that the limits no longer leave room or time for.
-    fn give_up(&mut self, seq: u64) {
+    pub(super) fn give_up(&mut self, seq: u64) {
         let Some(subject) = self.take_out(seq) else {
             return;
         };
@@ -293,26 +280,6 @@ impl State {
             self.remove(self.messages.first_seq());
         }
         self.messages.advance(seq, seq.saturating_sub(1), 0);
-    }
-
-    /// Takes out what is too old, and forgets message ids that are.
-    pub(super) fn expire(&mut self, now: i64) {
-        self.duplicates
-            .forget_before(now.saturating_sub(self.config.duplicate_window));
-        if let Some(age) = self.limits.max_age {
-            while let Some(seq) = self.messages.first_before(now.saturating_sub(age)) {
-                self.give_up(seq);
-            }
-        }
-        if let Some(age) = self.limits.max_acknowledged_age {
-            while let Some(seq) = self
-                .messages
-                .first_before(now.saturating_sub(age))
-                .filter(|seq| self.is_acknowledged(*seq))
-            {
-                self.remove(seq);
-            }
-        }
     }
 
     pub(super) fn apply(&mut self, change: Change, now: Instant) {

@@ -264,6 +264,7 @@ impl Stream {
     fn tend(&mut self, now: Instant) {
         let before = self.state.messages.len();
         self.state.expire(json::now());
+        self.write_marks();
         if self.state.messages.len() != before {
             self.drop_dead_segments();
         }
@@ -285,28 +286,11 @@ impl Stream {
         }
     }
 
-    fn next_wake(&self, now: Instant) -> Instant {
+    fn next_wake(&mut self, now: Instant) -> Instant {
         let lazy = self.lazy_since.map(|since| since + LAZY_DELAY);
-        let (limits, messages) = (&self.state.limits, &self.state.messages);
-        let acknowledged = limits
-            .max_acknowledged_age
-            .filter(|_| self.state.is_acknowledged(messages.first_seq()));
-        // The server's own limits need not be exact.
-        let slack = match limits.max_acknowledged_age {
-            Some(_) => Duration::from_secs(1),
-            None => Duration::from_millis(1),
-        };
-        let age = [limits.max_age, acknowledged].into_iter().flatten().min();
-        let age = age.filter(|_| messages.len() > 0).and_then(|age| {
-            let left = messages
-                .first_time()
-                .saturating_add(age)
-                .saturating_sub(json::now());
-            now.checked_add(super::consumer_config::nanos_to_duration(left) + slack)
-        });
         let dues = [
             lazy.filter(|_| self.outcome.is_none()),
-            age,
+            self.next_expiry(now),
             self.next_lag_check(),
             self.next_consumer_due(now),
         ];
@@ -315,6 +299,26 @@ impl Stream {
             .min()
             .unwrap_or(now + MAX_SLEEP)
             .min(now + MAX_SLEEP)
+    }
+
+    /// When the next message is too old.
+    fn next_expiry(&mut self, now: Instant) -> Option<Instant> {
+        let first = self.state.first_aging();
+        let limits = &self.state.limits;
+        let acknowledged = limits
+            .max_acknowledged_age
+            .filter(|_| first.is_some_and(|(seq, _)| self.state.is_acknowledged(seq)));
+        // The server's own limits need not be exact.
+        let slack = match limits.max_acknowledged_age {
+            Some(_) => Duration::from_secs(1),
+            None => Duration::from_millis(1),
+        };
+        let age = [limits.max_age, acknowledged].into_iter().flatten().min();
+        let aged = first.zip(age);
+        let aged = aged.map(|((_, stored), age)| stored.saturating_add(age));
+        let due = [aged, self.state.lifetimes.next_due()];
+        let left = due.into_iter().flatten().min()?.saturating_sub(json::now());
+        now.checked_add(super::consumer_config::nanos_to_duration(left) + slack)
     }
 }
 

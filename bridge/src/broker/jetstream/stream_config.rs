@@ -79,6 +79,12 @@ pub(in crate::broker) struct StreamConfig {
     pub(super) allow_rollup_hdrs: bool,
     #[serde(default)]
     pub(super) consumer_limits: ConsumerLimits,
+    /// Whether publishers may say how long a message is kept.
+    #[serde(default)]
+    pub(super) allow_msg_ttl: bool,
+    /// How long a mark is kept that stands for a subject's last message when that grew old; 0 for no marks.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub(super) subject_delete_marker_ttl: i64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     /// Settings that this broker does not know; refused unless they say nothing.
@@ -202,6 +208,10 @@ impl StreamConfig {
             if self.max_age > 0 {
                 self.duplicate_window = self.duplicate_window.min(self.max_age);
             }
+        }
+        if self.subject_delete_marker_ttl > 0 {
+            (self.allow_msg_ttl, self.allow_rollup_hdrs) = (true, true);
+            self.deny_purge = false;
         }
         if self.sealed {
             self.max_age = 0;

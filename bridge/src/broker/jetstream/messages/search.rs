@@ -170,13 +170,6 @@ impl Messages {
             .map(|subject| Arc::clone(&subject.name))
     }
 
-    /// The oldest message, if it is from before a time.
-    pub(in crate::broker::jetstream) fn first_before(&self, time: i64) -> Option<u64> {
-        self.first
-            .filter(|first| first.time < time)
-            .map(|first| first.seq)
-    }
-
     /// When the first message from `seq` on was stored.
     pub(in crate::broker::jetstream) fn time_from(&self, seq: u64) -> Option<i64> {
         self.range(seq).next().map(|entry| entry.time)

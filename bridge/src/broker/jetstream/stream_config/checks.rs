@@ -83,6 +83,12 @@ impl StreamConfig {
     }
 
     pub(super) fn check_policies(&self) -> Result<()> {
+        if self.subject_delete_marker_ttl < 0 {
+            return refuse("subject delete marker TTL must not be negative");
+        }
+        if self.subject_delete_marker_ttl > 0 && self.subject_delete_marker_ttl < SECOND {
+            return refuse("subject delete marker TTL must be at least 1 second");
+        }
         if self.deny_purge && self.allow_rollup_hdrs {
             return refuse("roll-ups require the purge permission");
         }
@@ -186,6 +192,9 @@ impl StreamConfig {
         }
         if current.deny_purge && !self.deny_purge {
             return refuse("stream configuration update can not cancel deny purge");
+        }
+        if current.allow_msg_ttl && !self.allow_msg_ttl {
+            return refuse("message TTL status can not be disabled");
         }
         Ok(())
     }
