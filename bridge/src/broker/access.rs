@@ -75,6 +75,8 @@ pub struct User {
     pub identity: Identity,
     /// What the user may do.
     pub permissions: Permissions,
+    /// The account of the user; `None` is the main one, which has the streams.
+    pub account: Option<String>,
 }
 
 /// How a client shows that it is a user.

@@ -45,6 +45,8 @@ pub(super) struct Identified {
     pub(super) user: Option<Arc<str>>,
     /// What it may do; `None` for everything.
     pub(super) permissions: Option<Arc<ClientPermissions>>,
+    /// Whose messages it hears; `None` is the main account.
+    pub(super) account: Option<Arc<str>>,
 }
 
 /// Knows the users of a broker.
@@ -78,6 +80,7 @@ struct KnownUser {
     name: Arc<str>,
     password: Option<Password>,
     permissions: Option<Arc<UserPermissions>>,
+    account: Option<Arc<str>>,
 }
 
 impl KnownUser {
@@ -85,6 +88,7 @@ impl KnownUser {
         Identified {
             user: Some(Arc::clone(&self.name)),
             permissions: self.permissions.clone().map(ClientPermissions::new),
+            account: self.account.clone(),
         }
     }
 }
@@ -124,6 +128,7 @@ impl KnownUsers {
             name: Arc::clone(&name),
             password,
             permissions: UserPermissions::new(&user.permissions)?,
+            account: user.account.as_deref().map(Into::into),
         };
         if users.insert(name, known).is_some() {
             return Err(AccessError::Duplicate(user.identity.name().to_owned()));
@@ -206,6 +211,7 @@ impl Authenticator {
             Kind::Open => Some(Identified {
                 user: None,
                 permissions: None,
+                account: None,
             }),
             Kind::Token(_) => None,
             Kind::Users(users) => users.guest(),
@@ -226,6 +232,7 @@ impl Authenticator {
                 return is_right.then_some(Identified {
                     user: None,
                     permissions: None,
+                    account: None,
                 });
             }
             Kind::Users(users) => users,

@@ -14,6 +14,7 @@ pub mod access;
 pub mod actor;
 pub mod tls;
 
+mod accounts;
 mod admission;
 mod authentication;
 mod clients;
@@ -57,6 +58,7 @@ pub use stats::BrokerStats;
 pub use subjects::matches as subject_matches;
 
 use access::AccessError;
+use accounts::Accounts;
 use admission::Admission;
 use authentication::Authenticator;
 use jetstream::JetStream;
@@ -100,6 +102,7 @@ struct Shared {
     tls: Option<Arc<Tls>>,
     server_id: String,
     router: Arc<Router>,
+    accounts: Accounts,
     /// None where the broker keeps no streams.
     jetstream: Option<JetStream>,
     admission: Arc<Admission>,
@@ -165,6 +168,7 @@ impl Broker {
             authenticator,
             tls,
             server_id,
+            accounts: Accounts::new(Arc::clone(&router), Arc::clone(&stats.counters)),
             router,
             jetstream,
             stats: stats.counters,

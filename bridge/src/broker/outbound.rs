@@ -127,7 +127,7 @@ impl Outbound {
         self.push(|waiting| {
             delivery.write(&mut waiting.bytes, sid, with_headers);
             waiting.sent.messages += 1;
-            waiting.sent.bytes += delivery.size() as u64;
+            waiting.sent.bytes += delivery.content_len() as u64;
         })
     }
 

@@ -88,6 +88,11 @@ impl Delivery<'_> {
         self.subject.len() + self.headers.len() + self.payload.len()
     }
 
+    /// The bytes that monitoring counts, as nats-server does: headers and payload.
+    pub(super) fn content_len(&self) -> usize {
+        self.headers.len() + self.payload.len()
+    }
+
     /// About how many bytes the message takes on the wire.
     fn wire_len(&self) -> usize {
         self.size() + self.reply.map_or(0, str::len) + 64

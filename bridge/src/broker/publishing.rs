@@ -24,7 +24,7 @@ impl Session {
             return Err(Closing::Untold("headers of a client that has none"));
         }
         let delivery = message.delivery();
-        let bytes = delivery.size() as u64;
+        let bytes = delivery.content_len() as u64;
         let stats = &self.shared.stats;
         stats.messages_in.fetch_add(1, Ordering::Relaxed);
         stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
@@ -48,7 +48,7 @@ impl Session {
             return Ok(());
         }
         self.ok();
-        let routed = self.shared.router.publish(&delivery, Some(&self.outbound));
+        let routed = self.router.publish(&delivery, Some(&self.outbound));
         let mut is_heard = routed.is_heard;
         let unanswered = message
             .reply
@@ -56,13 +56,13 @@ impl Session {
             .filter(|_| self.options.no_responders());
         let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
         is_heard |= self.is_asked_for_user(&message);
-        if let Some(jetstream) = &self.shared.jetstream {
+        if let Some(jetstream) = self.jetstream() {
             is_heard |= jetstream.accept(message).await;
         }
         if let Some((reply, subject)) = unanswered
             && !is_heard
         {
-            let router = &self.shared.router;
+            let router = &self.router;
             router.answer_unheard(&reply, &subject, &self.outbound);
         }
         if let Some(behind) = routed.behind {
@@ -82,7 +82,7 @@ impl Session {
             .and_then(|known| known.user.as_deref());
         let answer = greeting::user_info(&self.shared, user);
         if let Some(inbox) = &message.reply {
-            let router = &self.shared.router;
+            let router = &self.router;
             router.answer(inbox, &[], answer.to_string().as_bytes());
         }
         true

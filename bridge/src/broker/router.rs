@@ -205,7 +205,7 @@ impl Router {
         if delivered > 0 {
             let stats = &self.stats;
             stats.messages_out.fetch_add(delivered, Ordering::Relaxed);
-            let bytes = delivered * delivery.size() as u64;
+            let bytes = delivered * delivery.content_len() as u64;
             stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
         }
         Routed {

@@ -14,10 +14,12 @@ use super::authentication::{Credentials, Identified};
 use super::clients::{Client, Introduction};
 use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
+use super::jetstream::JetStream;
 use super::outbound::Outbound;
 use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Operation, ProtocolError};
 use super::publishing::LONGEST_STALL;
+use super::router::Router;
 use super::subscribing::MIN_SWEEP;
 use super::{Shared, parser};
 
@@ -65,6 +67,8 @@ pub(super) struct Session {
     nonce: Option<String>,
     /// Who the client is, once it has said so.
     pub(super) identity: Option<Identified>,
+    /// The subscriptions of the client's account.
+    pub(super) router: Arc<Router>,
     pub(super) options: ConnectOptions,
     introduced: bool,
     pub(super) subscription_bytes: usize,
@@ -100,6 +104,7 @@ impl Session {
             outbound: Arc::clone(&client.outbound),
             next_ping: now + shared.config.ping_interval,
             client,
+            router: Arc::clone(&shared.router),
             shared,
             place,
             nonce,
@@ -134,6 +139,7 @@ impl Session {
     pub(super) fn let_in_if_open(&mut self) -> Result<(), Closing> {
         if self.shared.authenticator.is_open() {
             self.identity = self.shared.authenticator.guest();
+            self.enter_account();
             self.admit()?;
         }
         Ok(())
@@ -192,7 +198,26 @@ impl Session {
         if self.identity.is_none() {
             return Err(self.refused());
         }
+        self.enter_account();
         self.admit()
+    }
+
+    /// Lets the client hear the others of its account from now on.
+    fn enter_account(&mut self) {
+        self.router = self.shared.accounts.router(self.account());
+    }
+
+    /// The client's account; `None` is the main one.
+    fn account(&self) -> Option<&Arc<str>> {
+        self.identity.as_ref()?.account.as_ref()
+    }
+
+    /// The streams, if the client's account has them.
+    pub(super) fn jetstream(&self) -> Option<&JetStream> {
+        self.shared
+            .jetstream
+            .as_ref()
+            .filter(|_| self.account().is_none())
     }
 
     fn refused(&self) -> Closing {
@@ -280,6 +305,7 @@ impl Session {
         self.admit()?;
         // Another user would have other permissions.
         self.unsubscribe_all();
+        self.enter_account();
         self.outbound
             .echo
             .store(self.options.echo(), Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl Session {
             if !subjects::is_valid_pattern(&subscription.subject) {
                 return self.tell("Invalid Subject");
             }
-            self.shared.router.subscribe(Arc::clone(&subscription));
+            self.router.subscribe(Arc::clone(&subscription));
             self.subscription_bytes += memory;
             if let Some(spent) = subscriptions.insert(sid, subscription) {
                 self.subscription_bytes -= spent.memory().min(self.subscription_bytes);
@@ -79,14 +79,14 @@ impl Session {
                 return;
             }
         }
-        self.shared.router.unsubscribe(subscription);
+        self.router.unsubscribe(subscription);
         self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
         subscriptions.remove(sid);
     }
 
     pub(super) fn unsubscribe_all(&mut self) {
         for (_, subscription) in self.client.subscriptions().drain() {
-            self.shared.router.unsubscribe(&subscription);
+            self.router.unsubscribe(&subscription);
         }
         self.subscription_bytes = 0;
     }

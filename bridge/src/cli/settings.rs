@@ -69,6 +69,8 @@ pub(super) struct AccessSettings {
     pub(super) password: Option<String>,
     pub(super) token: Option<String>,
     pub(super) users: Option<Vec<User>>,
+    /// The accounts that have streams. Only one can.
+    pub(super) jetstream_accounts: Vec<String>,
     pub(super) no_auth_user: Option<String>,
     pub(super) timeout: Option<Duration>,
 }
@@ -300,7 +302,7 @@ impl Settings {
             return Ok(Access::Token(Password::new(token)));
         }
         let users = match (&given.users, &given.user, &given.password) {
-            (Some(users), _, _) => users.clone(),
+            (Some(users), _, _) => given.in_accounts(users.clone())?,
             (None, None, None) => return Ok(Access::Open),
             // A password alone is the password of the user without a name, as in nats-server.
             (None, user, password) => vec![User {
@@ -309,6 +311,7 @@ impl Settings {
                     password: Password::new(password.as_deref().unwrap_or_default()),
                 },
                 permissions: Default::default(),
+                account: None,
             }],
         };
         Ok(Access::Users(Users {
@@ -440,6 +443,29 @@ impl Settings {
 }
 
 impl AccessSettings {
+    /// The users, with those of the account that has the streams in the main one.
+    fn in_accounts(&self, mut users: Vec<User>) -> Result<Vec<User>, Fault> {
+        let fault = |reason: &str| Err(Fault::bad_setting("accounts", reason));
+        let main = match self.jetstream_accounts.as_slice() {
+            [] => return Ok(users),
+            [main] => Some(main.clone()),
+            _ => {
+                return fault("JetStream in more than one account is not supported by this broker");
+            }
+        };
+        if users.iter().any(|user| user.account.is_none()) {
+            return fault(
+                "users of `authorization` beside an account with JetStream are not supported by this broker",
+            );
+        }
+        for user in &mut users {
+            if user.account == main {
+                user.account = None;
+            }
+        }
+        Ok(users)
+    }
+
     /// Makes room for what a flag says.
     fn replace(&mut self) {
         let timeout = self.timeout;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use async_nats::jetstream::{self, stream};
+use futures::StreamExt;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::server::within;
+use crate::server::{settle, within};
 
 /// A server of its own process. It ends with the test.
 struct Program {
@@ -435,4 +436,63 @@ async fn the_users_of_the_file_change_while_the_server_runs() {
         .wait_for("Failed to reload server configuration: authorization")
         .await;
     connect("new").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_do_not_hear_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let config = write(
+        folder.path(),
+        "server.conf",
+        "port: -1\nno_auth_user: guest\naccounts {\n a { users [ {user: alice, password: a}, {user: guest} ] }\n \
+         b { jetstream: enabled, users [ {user: bob, password: b} ] } }",
+    );
+    let program = Program::start(&["-c", &config, "-js", "-sd", dir]).await;
+    let connect = async |user: &str, password: &str| {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
+        within(options.connect(program.addr())).await.unwrap()
+    };
+    let (alice, bob) = (connect("alice", "a").await, connect("bob", "b").await);
+    let guest = within(async_nats::connect(program.addr())).await.unwrap();
+    let mut heard_by_guest = guest.subscribe("greeting").await.unwrap();
+    let mut heard_by_bob = bob.subscribe("greeting").await.unwrap();
+    settle(&guest).await;
+    settle(&bob).await;
+    alice
+        .publish("greeting", "from alice".into())
+        .await
+        .unwrap();
+    assert_eq!(
+        within(heard_by_guest.next()).await.unwrap().payload,
+        "from alice"
+    );
+    settle(&alice).await;
+    bob.publish("greeting", "from bob".into()).await.unwrap();
+    assert_eq!(
+        within(heard_by_bob.next()).await.unwrap().payload,
+        "from bob"
+    );
+    let streams = jetstream::new(bob);
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s".into()],
+        ..stream::Config::default()
+    };
+    let mut stream = streams.create_stream(config).await.unwrap();
+    alice
+        .publish("s", "not for bob's stream".into())
+        .await
+        .unwrap();
+    settle(&alice).await;
+    streams
+        .publish("s", "for it".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(stream.info().await.unwrap().state.messages, 1);
+    let error = alice.request("$JS.API.INFO", "".into()).await.unwrap_err();
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
 }

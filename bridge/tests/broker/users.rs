@@ -29,6 +29,7 @@ fn list(allow: Option<&[&str]>, deny: &[&str]) -> SubjectList {
 
 fn user(name: &str, password: &str, permissions: Permissions) -> User {
     User {
+        account: None,
         identity: Identity::Password {
             name: name.to_owned(),
             password: Password::new(password),
@@ -158,6 +159,7 @@ async fn a_token_may_be_short_and_may_be_a_hash() {
 async fn a_client_signs_what_it_is_greeted_with() {
     let [known, stranger] = [(); 2].map(|()| nkeys::KeyPair::new_user());
     let nkey = User {
+        account: None,
         identity: Identity::Nkey(known.public_key()),
         permissions: anything(),
     };
@@ -337,6 +339,7 @@ async fn permissions_hold_for_streams_too() {
 async fn users_that_cannot_be_are_an_error_before_anything_starts() {
     let twice = vec![user("a", "x", anything()), user("a", "y", anything())];
     let key = User {
+        account: None,
         identity: Identity::Nkey("UNONSENSE".to_owned()),
         permissions: anything(),
     };

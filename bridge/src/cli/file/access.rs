@@ -1,4 +1,4 @@
-//! Who may connect: `authorization`, and the users of `accounts`, of which there may be one.
+//! Who may connect: `authorization`, and the users of `accounts`.
 
 use std::time::Duration;
 
@@ -27,57 +27,47 @@ pub(super) fn authorization(map: &Map, access: &mut AccessSettings, problems: &m
         Ok(Reading::Done)
     });
     if let Some(listed) = listed {
-        users(&listed, default_permissions.as_ref(), access, problems);
+        users(
+            &listed,
+            None,
+            default_permissions.as_ref(),
+            access,
+            problems,
+        );
     }
 }
 
-/// The users of the accounts. Accounts part the subjects of their users, which this broker does not: there may be one
-/// whose users are clients, and the server's own, which has none here.
+/// The users of the accounts, each of which hears only its own.
 pub(super) fn accounts(
     node: &Node,
     access: &mut AccessSettings,
     problems: &mut Problems,
 ) -> Result<(), ConfigError> {
-    let with_users: Vec<_> = node
-        .map()?
-        .iter()
-        .filter(|(name, account, _)| !is_system(name, account))
-        .map(|(_, account, _)| account)
-        .collect();
-    if let [_, second, ..] = with_users.as_slice() {
-        let reason = "more than one account is not supported by this broker, which does not part their subjects";
-        return Err(second.place.error(reason));
-    }
-    for account in with_users {
+    for (name, account, _) in node.map()?.iter() {
         match &account.value {
-            Value::Map(map) => one_account(map, access, problems),
-            Value::Array(_) => users(account, None, access, problems),
+            Value::Map(map) => one_account(name, map, access, problems),
+            Value::Array(_) => users(account, Some(name), None, access, problems),
             _ => {
-                return Err(account
-                    .place
-                    .error("expected a map of the account's settings"));
+                let reason = "expected a map of the account's settings";
+                return Err(account.place.error(reason));
             }
         }
     }
     Ok(())
 }
 
-fn is_system(name: &str, account: &Node) -> bool {
-    let has_users = account.map().is_ok_and(|map| {
-        map.iter()
-            .any(|(key, ..)| key.eq_ignore_ascii_case("users"))
-    });
-    name == "$SYS" || (name.eq_ignore_ascii_case("SYS") && !has_users)
-}
-
-fn one_account(map: &Map, access: &mut AccessSettings, problems: &mut Problems) {
+fn one_account(name: &str, map: &Map, access: &mut AccessSettings, problems: &mut Problems) {
     let mut default_permissions = None;
     let mut listed = None;
     each(map, problems, |key, node, problems| {
         match key {
             "users" => listed = Some(node.clone()),
             "default_permissions" => default_permissions = Some(permissions(node, problems)?),
-            "jetstream" => return jetstream(node),
+            "jetstream" => {
+                if has_jetstream(node)? {
+                    access.jetstream_accounts.push(name.to_owned());
+                }
+            }
             "nkey" | "imports" | "exports" | "mappings" | "maps" | "limits" | "msg_trace"
             | "trace_dest" => {
                 return Ok(Reading::Unsupported);
@@ -87,22 +77,31 @@ fn one_account(map: &Map, access: &mut AccessSettings, problems: &mut Problems) 
         Ok(Reading::Done)
     });
     if let Some(listed) = listed {
-        users(&listed, default_permissions.as_ref(), access, problems);
+        users(
+            &listed,
+            Some(name),
+            default_permissions.as_ref(),
+            access,
+            problems,
+        );
     }
 }
 
-/// An account has JetStream if the server has it: what would limit it is refused.
-fn jetstream(node: &Node) -> Read {
+/// Whether an account has JetStream; what would limit it is refused.
+fn has_jetstream(node: &Node) -> Result<bool, ConfigError> {
     match &node.value {
-        Value::Bool(true) => Ok(Reading::Done),
-        Value::String(word) if enabled_word(word, node)? => Ok(Reading::Done),
-        Value::Map(map) if map.iter().next().is_none() => Ok(Reading::Done),
-        _ => Ok(Reading::Unsupported),
+        Value::Bool(has) => Ok(*has),
+        Value::String(word) => enabled_word(word, node),
+        Value::Map(map) if map.iter().next().is_none() => Ok(true),
+        _ => Err(node
+            .place
+            .error("limits of an account are not supported by this broker")),
     }
 }
 
 fn users(
     node: &Node,
+    account: Option<&str>,
     default: Option<&Permissions>,
     access: &mut AccessSettings,
     problems: &mut Problems,
@@ -113,7 +112,10 @@ fn users(
     };
     for node in listed {
         match user(node, default, problems) {
-            Ok(user) => add(user, node, access, problems),
+            Ok(user) => {
+                let account = account.map(str::to_owned);
+                add(User { account, ..user }, node, access, problems);
+            }
             Err(error) => problems.0.push(error),
         }
     }
@@ -170,6 +172,7 @@ fn user(
     Ok(User {
         identity,
         permissions: own.or_else(|| default.cloned()).unwrap_or_default(),
+        account: None,
     })
 }
 

@@ -107,13 +107,40 @@ fn users_have_passwords_or_keys_and_permissions() {
 }
 
 #[test]
-fn one_account_is_only_a_name_for_its_users() {
-    let settings =
-        settings("accounts { SYS {}, acme { jetstream: enabled, users [ {user: a, pass: b} ] } }");
-    let Access::Users(users) = settings.access().unwrap() else {
-        panic!("there are users")
+fn users_of_accounts_are_apart_and_one_account_has_the_streams() {
+    let users = |text: &str| match settings(text).access() {
+        Ok(Access::Users(users)) => Ok(users.users),
+        Ok(other) => panic!("{other:?}"),
+        Err(fault) => Err(fault.to_string()),
     };
-    assert_eq!(users.users.len(), 1);
+    let accounts = |text: &str| -> Vec<_> {
+        let users = users(text).unwrap();
+        users.into_iter().map(|user| user.account).collect()
+    };
+    let named = |name: &str| Some(name.to_owned());
+    let two = "accounts { SYS {}, a { users [ {user: a, pass: a} ] }, b { users [ {user: b, pass: b} ] JS } }";
+    assert_eq!(accounts(&two.replace("JS", "")), [named("a"), named("b")]);
+    assert_eq!(
+        accounts(&two.replace("JS", ", jetstream: enabled")),
+        [named("a"), None]
+    );
+    assert_eq!(
+        accounts(&two.replace("JS", ", jetstream: off")),
+        [named("a"), named("b")]
+    );
+    for (text, words) in [
+        (
+            "accounts { a { jetstream: on, users: [] }, b { jetstream: on } }",
+            "in more than one account",
+        ),
+        (
+            "accounts { a { jetstream: on, users: [] } }\nauthorization { users: [ {user: u} ] }",
+            "beside an account with JetStream",
+        ),
+    ] {
+        let refused = users(text).unwrap_err();
+        assert!(refused.contains(words), "{text}: {refused}");
+    }
 }
 
 #[test]
@@ -205,8 +232,8 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             ],
         ),
         (
-            "accounts { a { users: [] }, b { users: [] } }",
-            &["test.conf:1:29: more than one account is not supported"],
+            "accounts { a { users: [], jetstream { max_mem: 1 } } }",
+            &["test.conf:1:28: limits of an account are not supported"],
         ),
         (
             "accounts { a { exports: [] } }",
