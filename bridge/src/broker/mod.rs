@@ -30,6 +30,8 @@ mod jetstream;
 mod outbound;
 mod parser;
 mod permissions;
+#[cfg(test)]
+mod properties;
 mod protocol;
 mod publishing;
 mod router;

@@ -12,7 +12,7 @@ pub(super) struct Limits {
 }
 
 /// One operation of a client.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operation {
     Connect(Bytes),
     Ping,

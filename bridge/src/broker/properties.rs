@@ -1,0 +1,182 @@
+//! What holds of the parser and of the subject matcher for any input, tried on a few hundred at random.
+//!
+//! More of them: `PROPTEST_CASES=1000000 cargo test --workspace --lib broker::properties`. What fails is printed as small as it gets.
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+
+use super::parser::parse;
+use super::protocol::{Limits, Message, Operation, ProtocolError};
+use super::subjects::{self, SubjectTrie};
+
+const LIMITS: Limits = Limits {
+    control_line: 64,
+    payload: 40,
+};
+
+type Parsed = (Vec<Operation>, Result<BytesMut, ProtocolError>);
+
+/// Reads what arrives piece by piece: the operations, and what is left over or wrong in the end.
+fn read(pieces: &[&[u8]]) -> Parsed {
+    let (mut input, mut operations) = (BytesMut::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match parse(&mut input, LIMITS) {
+                Ok(Some(operation)) => operations.push(operation),
+                Ok(None) => break,
+                Err(error) => return (operations, Err(error)),
+            }
+        }
+        // A verb, blanks, a line and its payload are all that ever waits.
+        let most = 8 + 2 * (LIMITS.control_line + 2) + LIMITS.payload + 2;
+        assert!(input.len() <= most + piece.len(), "{} bytes wait", input.len());
+    }
+    (operations, Ok(input))
+}
+
+/// Bytes that often are the protocol, and often nearly are.
+fn conversation() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        4 => "(?i)(PUB|HPUB|SUB|UNSUB|PING|PONG|CONNECT|INFO|\\+OK|-ERR)".prop_map(String::into_bytes),
+        6 => "[ \t]{1,2}".prop_map(String::into_bytes),
+        5 => "[ab.*>]{1,4}".prop_map(String::into_bytes),
+        5 => "[0-9]{1,2}".prop_map(String::into_bytes),
+        6 => "(\r\n|\n|\r)".prop_map(String::into_bytes),
+        1 => proptest::collection::vec(any::<u8>(), 0..60),
+        1 => " {50,80}".prop_map(String::into_bytes),
+    ];
+    let whole = operation().prop_map(|operation| written(&operation));
+    let part = prop_oneof![3 => word, 2 => whole];
+    proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+fn token() -> impl Strategy<Value = Box<str>> {
+    "[!-~]{1,6}".prop_map(Into::into)
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let publish = (
+        token(),
+        proptest::option::of(token()),
+        proptest::collection::vec(any::<u8>(), 0..20),
+        proptest::collection::vec(any::<u8>(), 0..20),
+    )
+        .prop_map(|(subject, reply, headers, payload)| {
+            Operation::Publish(Message {
+                subject,
+                reply,
+                headers: Bytes::from(headers),
+                payload: Bytes::from(payload),
+            })
+        });
+    let subscribe = (token(), proptest::option::of(token()), token())
+        .prop_map(|(subject, queue, sid)| Operation::Subscribe { subject, queue, sid });
+    let unsubscribe = (token(), proptest::option::of(1..1000u64))
+        .prop_map(|(sid, after)| Operation::Unsubscribe { sid, after });
+    prop_oneof![
+        4 => publish,
+        2 => subscribe,
+        2 => unsubscribe,
+        1 => Just(Operation::Ping),
+        1 => Just(Operation::Pong),
+    ]
+}
+
+fn written(operation: &Operation) -> Vec<u8> {
+    let optional = |text: &Option<Box<str>>| text.as_ref().map_or(String::new(), |text| format!("{text} "));
+    match operation {
+        Operation::Publish(message) => {
+            let (headers, total) = (message.headers.len(), message.headers.len() + message.payload.len());
+            let reply = optional(&message.reply);
+            let line = if headers == 0 {
+                format!("PUB {} {reply}{total}\r\n", message.subject)
+            } else {
+                format!("HPUB {} {reply}{headers} {total}\r\n", message.subject)
+            };
+            [line.as_bytes(), &message.headers, &message.payload, b"\r\n"].concat()
+        }
+        Operation::Subscribe { subject, queue, sid } => {
+            format!("SUB {subject} {}{sid}\r\n", optional(queue)).into_bytes()
+        }
+        Operation::Unsubscribe { sid, after } => {
+            let after = after.map_or(String::new(), |after| format!(" {after}"));
+            format!("UNSUB {sid}{after}\r\n").into_bytes()
+        }
+        Operation::Ping => b"PING\r\n".to_vec(),
+        _ => b"PONG\r\n".to_vec(),
+    }
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    (proptest::collection::vec("[ab*]", 1..5), any::<bool>()).prop_map(|(mut tokens, rest)| {
+        if rest {
+            tokens.push(">".to_owned());
+        }
+        tokens.join(".")
+    })
+}
+
+fn subject() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[abc*>]", 1..6).prop_map(|tokens| tokens.join("."))
+}
+
+proptest! {
+    #[test]
+    fn what_arrives_in_pieces_is_read_as_what_arrives_whole(
+        sent in conversation(),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(sent.len() + 1)).collect();
+        cuts.sort_unstable();
+        let (mut pieces, mut begin) = (Vec::new(), 0);
+        for cut in cuts {
+            pieces.push(&sent[begin..cut]);
+            begin = cut;
+        }
+        pieces.push(&sent[begin..]);
+        prop_assert_eq!(read(&pieces), read(&[&sent]));
+    }
+
+    #[test]
+    fn every_operation_is_read_as_it_was_written(operations in proptest::collection::vec(operation(), 0..8)) {
+        let sent: Vec<u8> = operations.iter().flat_map(written).collect();
+        prop_assert_eq!(read(&[&sent]), (operations, Ok(BytesMut::new())));
+    }
+
+    #[test]
+    fn the_trie_finds_what_the_plain_match_does_until_it_is_removed(
+        patterns in proptest::collection::vec(pattern(), 0..12),
+        subject in subject(),
+    ) {
+        let mut trie = SubjectTrie::default();
+        for (number, pattern) in patterns.iter().enumerate() {
+            trie.insert(pattern, number);
+        }
+        let matching = (0..patterns.len()).filter(|number| subjects::matches(&patterns[*number], &subject));
+        let expected: Vec<_> = matching.collect();
+        let mut found = Vec::new();
+        trie.for_each_match(&subject, &mut |number| found.push(*number));
+        found.sort_unstable();
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(trie.has_match(&subject), !expected.is_empty());
+        for (number, pattern) in patterns.iter().enumerate() {
+            prop_assert_eq!(trie.remove(pattern, |other| *other == number), 1);
+        }
+        prop_assert!(!trie.has_match(&subject));
+    }
+
+    #[test]
+    fn patterns_that_share_a_subject_overlap_and_a_subset_has_no_other(
+        left in pattern(),
+        right in pattern(),
+        subject in proptest::collection::vec("[abc]", 1..6),
+    ) {
+        let subject = subject.join(".");
+        let (in_left, in_right) = (subjects::matches(&left, &subject), subjects::matches(&right, &subject));
+        prop_assert!(!(in_left && in_right) || subjects::overlap(&left, &right));
+        prop_assert!(!(subjects::is_subset(&left, &right) && in_left) || in_right);
+        prop_assert_eq!(subjects::overlap(&left, &right), subjects::overlap(&right, &left));
+        prop_assert!(subjects::is_routable(&subject) && subjects::is_valid_pattern(&left));
+    }
+}
