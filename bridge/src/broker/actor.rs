@@ -34,6 +34,7 @@ struct Totals {
     messages_out: u64,
     bytes_in: u64,
     bytes_out: u64,
+    stream_restarts: u64,
 }
 
 /// How often it reports how it is.
@@ -124,6 +125,7 @@ impl Broker {
             messages_out: self.stats.messages_out(),
             bytes_in: self.stats.bytes_in(),
             bytes_out: self.stats.bytes_out(),
+            stream_restarts: self.stats.stream_restarts(),
         };
         reporter.handled(self.told.messages_in - told.messages_in);
         reporter.count("connections", self.told.connections - told.connections);
@@ -133,6 +135,10 @@ impl Broker {
         );
         reporter.count("bytes received", self.told.bytes_in - told.bytes_in);
         reporter.count("bytes delivered", self.told.bytes_out - told.bytes_out);
+        reporter.count(
+            "restarts of streams",
+            self.told.stream_restarts - told.stream_restarts,
+        );
         let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
         if failing > 0 {
             // The log has a line for each of them already.

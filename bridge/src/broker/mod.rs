@@ -31,6 +31,8 @@ mod outbound;
 mod parser;
 mod permissions;
 #[cfg(test)]
+mod panics;
+#[cfg(test)]
 mod properties;
 mod protocol;
 mod publishing;

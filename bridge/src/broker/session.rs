@@ -231,6 +231,10 @@ impl Session {
 
     async fn handle(&mut self, operation: Operation) -> Result<(), Closing> {
         match operation {
+            #[cfg(test)]
+            Operation::Publish(message) if &*message.subject == "$PANIC" => {
+                panic!("made to panic by a test")
+            }
             Operation::Publish(message) => return self.publish(message).await,
             Operation::Ping => self.pong(),
             Operation::Pong => {

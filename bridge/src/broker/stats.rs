@@ -27,6 +27,7 @@ pub(super) struct Counters {
     pub(super) failing_streams: AtomicUsize,
     pub(super) lagging_streams: AtomicUsize,
     pub(super) slow_consumers: AtomicU64,
+    pub(super) stream_restarts: AtomicU64,
     pub(super) subscriptions_made: AtomicU64,
     pub(super) subscriptions_ended: AtomicU64,
 }
@@ -86,6 +87,11 @@ impl BrokerStats {
     /// Streams whose last write failed, for want of room for instance; they refuse messages until a write succeeds.
     pub fn failing_streams(&self) -> usize {
         self.counters.failing_streams.load(Ordering::Relaxed)
+    }
+
+    /// How many times a stream panicked and was recovered from its log.
+    pub fn stream_restarts(&self) -> u64 {
+        self.counters.stream_restarts.load(Ordering::Relaxed)
     }
 
     /// Clients that were cut off because they did not read what waited for them.

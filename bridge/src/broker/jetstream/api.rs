@@ -1,9 +1,12 @@
 //! The JetStream API: requests come one after the other; those about one stream go on to its task.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use runtime::supervision::panic_message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -20,6 +23,7 @@ use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
 use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
+use super::supervision::{Recovery, keep_running};
 use super::{Streams, new_handle};
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
@@ -99,7 +103,10 @@ impl Api {
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some(request) => self.serve(request).await,
+                    // Its client waits in vain; others do not.
+                    Some(request) => if let Err(panic) = AssertUnwindSafe(self.serve(request)).catch_unwind().await {
+                        tracing::error!(cause = panic_message(&*panic), "a request to the JetStream API panicked");
+                    },
                     None => break,
                 },
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
@@ -131,6 +138,8 @@ impl Api {
             return respond("error_response").send(Err(error::API_LEVEL));
         }
         match operation {
+            #[cfg(test)]
+            "PANIC" => panic!("made to panic by a test"),
             "INFO" => respond("account_info_response").send(account_info(&self.streams).await),
             "STREAM.CREATE" => {
                 respond("stream_create_response").send(self.create_stream(name, &body).await)
@@ -204,7 +213,11 @@ impl Api {
             Arc::clone(&self.streams.stats),
             Arc::clone(&self.streams.usage),
         );
-        self.tasks.spawn(stream.run(commands));
+        let recovery = Recovery {
+            segment_bytes: self.segment_bytes,
+            retention: self.retention,
+        };
+        self.tasks.spawn(keep_running(stream, commands, recovery));
         self.streams.insert(handle);
         advise_of_stream(&self.router, name, "CREATED", "create");
         Ok(created(info))

@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// Says once that the log cannot be written, and once that it can again.
-    fn note_failing(&mut self, failure: Option<&io::Error>) {
+    pub(super) fn note_failing(&mut self, failure: Option<&io::Error>) {
         let stream = &self.state.config.name;
         match failure {
             Some(error) if !self.failing => {
@@ -202,7 +202,7 @@ impl Stream {
     }
 
     /// Takes back what could not be written, and says so to each client that waits for it.
-    fn refuse(&mut self, batch: Batch, error: &io::Error) {
+    pub(super) fn refuse(&mut self, batch: Batch, error: &io::Error) {
         let refusal = error::store_failed(error);
         for message in &batch.messages {
             if let Some(id) = &message.message_id {

@@ -6,6 +6,7 @@ mod api;
 mod account;
 
 mod stream;
+mod supervision;
 
 mod batch;
 mod consumer_actions;
@@ -66,6 +67,7 @@ use self::answers::Responder;
 use self::api::{Api, ApiRequest};
 use self::requests::Request;
 use self::stream::{Command, Stream};
+use self::supervision::{Recovery, keep_running};
 use self::usage::Usage;
 use super::protocol::Message;
 use super::router::Router;
@@ -258,7 +260,11 @@ impl JetStream {
                 Arc::clone(&streams.stats),
                 Arc::clone(&streams.usage),
             );
-            tasks.spawn(stream.run(commands));
+            let recovery = Recovery {
+                segment_bytes,
+                retention,
+            };
+            tasks.spawn(keep_running(stream, commands, recovery));
             streams.insert(handle);
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
@@ -277,6 +283,13 @@ impl JetStream {
             api,
             stopping,
         })
+    }
+
+    /// Makes the task of a stream panic.
+    #[cfg(test)]
+    pub(super) async fn panic_in(&self, stream: &str) {
+        let stream = self.streams.by_name(stream).expect("the test made it");
+        let _ = stream.commands.send(Command::Panic).await;
     }
 
     /// Tells all streams to write what they have and end.

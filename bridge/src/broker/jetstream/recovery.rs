@@ -26,7 +26,7 @@ pub(super) fn recover_all(
 }
 
 /// Replays one stream's log; `None` when there is no stream in it, whose name is free then.
-fn recover(
+pub(super) fn recover(
     dir: PathBuf,
     segment_bytes: u64,
     retention: Retention,

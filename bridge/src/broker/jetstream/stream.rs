@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::answers::Responder;
 use super::batch::Batch;
 use super::cache::Cache;
-use super::deliver::Waiting;
+use super::deliver::{Waiting, end_pull};
 use super::error;
 use super::json;
 use super::requests::Request;
@@ -69,6 +69,8 @@ pub(super) enum Command {
     },
     /// Write what is left and end.
     Stop,
+    #[cfg(test)]
+    Panic,
 }
 
 /// The state of the task.
@@ -131,8 +133,8 @@ impl Stream {
         }
     }
 
-    /// Serves commands until told to stop, or until the stream is deleted. Returns the stream's name.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> String {
+    /// Serves commands until told to stop, or until the stream is deleted.
+    pub(super) async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) {
         while !self.ended {
             let wake = self.next_wake(Instant::now());
             tokio::select! {
@@ -156,10 +158,28 @@ impl Stream {
             self.write(now);
             self.report_bytes(self.state.messages.bytes);
         }
+        self.leave();
+    }
+
+    /// Takes back what it told of itself.
+    fn leave(&mut self) {
         self.count_lag(false);
         self.report_bytes(0);
         self.usage.reserve(Some(&self.state.config), None);
-        self.state.config.name
+    }
+
+    /// Tells whoever waits for the stream that it begins again. What is on its way to the disk stays without an answer: it may
+    /// be there.
+    pub(super) fn abandon(&mut self) {
+        self.leave();
+        self.note_failing(None);
+        for waiting in self.waiting.values_mut() {
+            for pull in waiting.pulls.drain() {
+                end_pull(&self.router, &pull, "409 Leadership Change");
+            }
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.refuse(batch, &io::Error::other("the stream was restarted"));
     }
 
     fn report_bytes(&mut self, bytes: u64) {
@@ -203,6 +223,8 @@ impl Stream {
                 self.flush().await;
                 self.ended = true;
             }
+            #[cfg(test)]
+            Command::Panic => panic!("made to panic by a test"),
         }
     }
 

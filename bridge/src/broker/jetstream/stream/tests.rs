@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::recovery::recover_all;
 use super::super::stream_config::StreamConfig;
+use super::super::supervision::{Recovery, keep_running};
 use super::*;
 use crate::broker::Retention;
 use crate::broker::outbound::Outbound;
@@ -39,17 +40,19 @@ impl Bench {
             Arc::clone(&client),
         )));
         let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
-        tokio::spawn(
-            Stream::new(
-                state,
-                log,
-                syncer.clone(),
-                router,
-                Arc::clone(&stats),
-                Arc::default(),
-            )
-            .run(receiver),
+        let stream = Stream::new(
+            state,
+            log,
+            syncer.clone(),
+            router,
+            Arc::clone(&stats),
+            Arc::default(),
         );
+        let recovery = Recovery {
+            segment_bytes: 1 << 20,
+            retention: Retention::UNLIMITED,
+        };
+        tokio::spawn(keep_running(stream, receiver, recovery));
         Bench {
             commands,
             syncer,
