@@ -28,10 +28,10 @@ mod interest;
 mod introduction;
 mod jetstream;
 mod outbound;
-mod parser;
-mod permissions;
 #[cfg(test)]
 mod panics;
+mod parser;
+mod permissions;
 #[cfg(test)]
 mod properties;
 mod protocol;

@@ -75,10 +75,20 @@ async fn a_stream_that_panics_goes_on_where_its_log_ends() {
         };
         let consumer = stream.create_consumer(config).await.unwrap();
         let mut first = consumer.fetch().max_messages(1).messages().await.unwrap();
-        first.next().await.unwrap().unwrap().double_ack().await.unwrap();
+        first
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .double_ack()
+            .await
+            .unwrap();
 
         broker.panic(name).await;
-        assert_eq!(publish(&context, "other").await, if name == "file" { 1 } else { 2 });
+        assert_eq!(
+            publish(&context, "other").await,
+            if name == "file" { 1 } else { 2 }
+        );
         assert_eq!(publish(&context, name).await, 4);
         let mut rest = consumer.fetch().max_messages(3).messages().await.unwrap();
         for expected in 2..=4 {
@@ -87,7 +97,11 @@ async fn a_stream_that_panics_goes_on_where_its_log_ends() {
         }
     }
     assert_eq!(broker.stats.stream_restarts(), 2);
-    assert_eq!(broker.stats.accepted(), 1, "the client was never disconnected");
+    assert_eq!(
+        broker.stats.accepted(),
+        1,
+        "the client was never disconnected"
+    );
     broker.task.abort();
 }
 

@@ -30,7 +30,11 @@ fn read(pieces: &[&[u8]]) -> Parsed {
         }
         // A verb, blanks, a line and its payload are all that ever waits.
         let most = 8 + 2 * (LIMITS.control_line + 2) + LIMITS.payload + 2;
-        assert!(input.len() <= most + piece.len(), "{} bytes wait", input.len());
+        assert!(
+            input.len() <= most + piece.len(),
+            "{} bytes wait",
+            input.len()
+        );
     }
     (operations, Ok(input))
 }
@@ -70,8 +74,14 @@ fn operation() -> impl Strategy<Value = Operation> {
                 payload: Bytes::from(payload),
             })
         });
-    let subscribe = (token(), proptest::option::of(token()), token())
-        .prop_map(|(subject, queue, sid)| Operation::Subscribe { subject, queue, sid });
+    let subscribe =
+        (token(), proptest::option::of(token()), token()).prop_map(|(subject, queue, sid)| {
+            Operation::Subscribe {
+                subject,
+                queue,
+                sid,
+            }
+        });
     let unsubscribe = (token(), proptest::option::of(1..1000u64))
         .prop_map(|(sid, after)| Operation::Unsubscribe { sid, after });
     prop_oneof![
@@ -84,10 +94,16 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn written(operation: &Operation) -> Vec<u8> {
-    let optional = |text: &Option<Box<str>>| text.as_ref().map_or(String::new(), |text| format!("{text} "));
+    let optional = |text: &Option<Box<str>>| {
+        text.as_ref()
+            .map_or(String::new(), |text| format!("{text} "))
+    };
     match operation {
         Operation::Publish(message) => {
-            let (headers, total) = (message.headers.len(), message.headers.len() + message.payload.len());
+            let (headers, total) = (
+                message.headers.len(),
+                message.headers.len() + message.payload.len(),
+            );
             let reply = optional(&message.reply);
             let line = if headers == 0 {
                 format!("PUB {} {reply}{total}\r\n", message.subject)
@@ -96,9 +112,11 @@ fn written(operation: &Operation) -> Vec<u8> {
             };
             [line.as_bytes(), &message.headers, &message.payload, b"\r\n"].concat()
         }
-        Operation::Subscribe { subject, queue, sid } => {
-            format!("SUB {subject} {}{sid}\r\n", optional(queue)).into_bytes()
-        }
+        Operation::Subscribe {
+            subject,
+            queue,
+            sid,
+        } => format!("SUB {subject} {}{sid}\r\n", optional(queue)).into_bytes(),
         Operation::Unsubscribe { sid, after } => {
             let after = after.map_or(String::new(), |after| format!(" {after}"));
             format!("UNSUB {sid}{after}\r\n").into_bytes()
