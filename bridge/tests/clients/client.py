@@ -264,7 +264,7 @@ class Steps:
         again = await js.publish("py.films.added", b"1", headers={"Nats-Msg-Id": "one"})
         assert again.duplicate and again.seq == 1, again
         await js.delete_stream("PY")
-        await self.nc.drain()
+        await self.nc.close()
 
 
 async def main():
