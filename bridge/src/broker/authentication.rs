@@ -3,7 +3,7 @@
 //! Passwords are compared in constant time, and a name that no user has takes as long as one that a user has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread;
 
 use base64::Engine;
@@ -47,13 +47,14 @@ pub(super) struct Identified {
     pub(super) permissions: Option<Arc<ClientPermissions>>,
     /// Whose messages it hears; `None` is the main account.
     pub(super) account: Option<Arc<str>>,
+    /// Whether it showed nothing.
+    is_guest: bool,
 }
 
 /// Knows the users of a broker.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    /// Replaced when the settings change.
-    kind: RwLock<Arc<Kind>>,
+    kind: Kind,
     /// Bcrypt takes a core for a while; clients that show passwords must not take all of them.
     hashing: Semaphore,
 }
@@ -89,6 +90,7 @@ impl KnownUser {
             user: Some(Arc::clone(&self.name)),
             permissions: self.permissions.clone().map(ClientPermissions::new),
             account: self.account.clone(),
+            is_guest: false,
         }
     }
 }
@@ -142,26 +144,24 @@ impl KnownUsers {
 
     fn guest(&self) -> Option<Identified> {
         let name = self.guest.as_ref()?;
-        self.find(name).map(KnownUser::identified)
-    }
-}
-
-impl Kind {
-    fn new(access: &Access) -> Result<Self, AccessError> {
-        Ok(match access {
-            Access::Open => Kind::Open,
-            Access::Token(token) => {
-                check_hash(token, "token")?;
-                Kind::Token(token.clone())
-            }
-            Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
+        let identified = self.find(name).map(KnownUser::identified)?;
+        Some(Identified {
+            is_guest: true,
+            ..identified
         })
     }
 }
 
 impl Authenticator {
     pub(super) fn new(access: &Access) -> Result<Self, AccessError> {
-        let kind = RwLock::new(Arc::new(Kind::new(access)?));
+        let kind = match access {
+            Access::Open => Kind::Open,
+            Access::Token(token) => {
+                check_hash(token, "token")?;
+                Kind::Token(token.clone())
+            }
+            Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
+        };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {
             kind,
@@ -169,26 +169,14 @@ impl Authenticator {
         })
     }
 
-    /// Knows those of `access` from now on.
-    pub(super) fn replace(&self, access: &Access) -> Result<(), AccessError> {
-        let kind = Arc::new(Kind::new(access)?);
-        *self.kind.write().unwrap_or_else(PoisonError::into_inner) = kind;
-        Ok(())
-    }
-
-    fn kind(&self) -> Arc<Kind> {
-        let kind = self.kind.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&kind)
-    }
-
     /// Whether every client is served.
     pub(super) fn is_open(&self) -> bool {
-        matches!(*self.kind(), Kind::Open)
+        matches!(self.kind, Kind::Open)
     }
 
     /// Whether a client is told that it has to show something.
     pub(super) fn is_required(&self) -> bool {
-        match &*self.kind() {
+        match &self.kind {
             Kind::Open => false,
             Kind::Token(_) => true,
             Kind::Users(users) => users.guest.is_none(),
@@ -197,7 +185,7 @@ impl Authenticator {
 
     /// What a client is given to sign; `None` where no user signs anything.
     pub(super) fn nonce(&self) -> Option<String> {
-        match &*self.kind() {
+        match &self.kind {
             Kind::Users(users) if !users.by_key.is_empty() => {
                 Some(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
             }
@@ -207,11 +195,12 @@ impl Authenticator {
 
     /// Who a client is that shows nothing; `None` where that is not enough.
     pub(super) fn guest(&self) -> Option<Identified> {
-        match &*self.kind() {
+        match &self.kind {
             Kind::Open => Some(Identified {
                 user: None,
                 permissions: None,
                 account: None,
+                is_guest: true,
             }),
             Kind::Token(_) => None,
             Kind::Users(users) => users.guest(),
@@ -224,8 +213,7 @@ impl Authenticator {
         shown: Credentials,
         nonce: Option<&str>,
     ) -> Option<Identified> {
-        let kind = self.kind();
-        let users = match &*kind {
+        let users = match &self.kind {
             Kind::Open => return self.guest(),
             Kind::Token(token) => {
                 let is_right = self.is_right(token, text(&shown.auth_token)).await;
@@ -233,6 +221,7 @@ impl Authenticator {
                     user: None,
                     permissions: None,
                     account: None,
+                    is_guest: false,
                 });
             }
             Kind::Users(users) => users,
@@ -249,6 +238,30 @@ impl Authenticator {
         let password = user.map_or(users.decoy.as_ref(), |user| user.password.as_ref())?;
         let is_right = self.is_right(password, text(&shown.pass)).await;
         user.filter(|_| is_right).map(KnownUser::identified)
+    }
+
+    /// Who a client is that was `known` before the users changed; `None` when it would have to show something else now.
+    pub(super) fn identify_again(
+        &self,
+        known: &Identified,
+        before: &Authenticator,
+    ) -> Option<Identified> {
+        match (&self.kind, &before.kind) {
+            (Kind::Open, _) => self.guest(),
+            _ if known.is_guest => self.guest(),
+            (Kind::Token(now), Kind::Token(before)) => (now == before).then_some(Identified {
+                user: None,
+                permissions: None,
+                account: None,
+                is_guest: false,
+            }),
+            (Kind::Users(now), Kind::Users(before)) => {
+                let name = known.user.as_deref()?;
+                let (now, before) = (now.find(name)?, before.find(name)?);
+                (now.password == before.password).then(|| now.identified())
+            }
+            _ => None,
+        }
     }
 
     async fn is_right(&self, password: &Password, shown: &str) -> bool {

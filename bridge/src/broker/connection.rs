@@ -44,12 +44,12 @@ pub(super) async fn serve(
     let client = Arc::new(Client::new(Arc::clone(&outbound), peer, local));
     let deadline = shared.config.write_deadline;
     let connect_deadline = shared.config.connect_deadline;
-    let tls = shared.tls.clone();
+    let security = shared.security.get();
     let mut session = Session::begin(client, place, Arc::clone(&shared));
     let opened = tokio::select! {
         // A client without TLS is greeted, and told why it is closed.
         biased;
-        opened = transport::open(socket, tls.as_deref(), |behind_tls| session.greeting(behind_tls)) => opened,
+        opened = transport::open(socket, security.tls.as_ref(), |behind_tls| session.greeting(behind_tls)) => opened,
         () = session.place().lost() => return,
         () = stop.cancelled() => return,
     };
@@ -112,6 +112,7 @@ async fn read_all(
     let mut ping_at = session.next_ping();
     let ping = sleep_until(ping_at.into());
     tokio::pin!(ping);
+    let mut changes = session.security_changes();
     loop {
         let place = session.place();
         tokio::select! {
@@ -124,6 +125,7 @@ async fn read_all(
             () = place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
             () = stop.cancelled() => return Err(Closing::Untold("the broker stops")),
             () = &mut ping => session.ping()?,
+            Ok(()) = changes.changed() => session.take_over_security()?,
         }
         if session.next_ping() != ping_at {
             ping_at = session.next_ping();

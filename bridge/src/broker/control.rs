@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Access, Broker, BrokerError, Shared};
+use super::tls::TlsSettings;
+use super::{Access, Broker, BrokerError, Shared, security};
 
 /// The way to a running broker from outside of it; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,13 +16,13 @@ pub struct BrokerControl {
     lame_duck: CancellationToken,
     gone: CancellationToken,
     link: Arc<Mutex<Link>>,
+    pub(super) security: security::Changed,
 }
 
-/// The broker that serves, and what was changed of its settings.
+/// The broker that serves.
 #[derive(Default)]
 struct Link {
     broker: Weak<Shared>,
-    access: Option<Access>,
 }
 
 impl fmt::Debug for Link {
@@ -58,33 +59,22 @@ impl BrokerControl {
         }
     }
 
-    /// Serves the clients of `access` from now on. Those that are connected are disconnected, so that they show again who they are.
+    /// Has the broker serve other users, or in another way, from now on. A client whose user is gone or has another password
+    /// is closed; one whose user may do less loses the subscriptions that it may no longer have.
     ///
     /// # Errors
-    /// When the users cannot be as the settings have them; then nothing changes.
-    pub fn change_access(&self, access: Access) -> Result<(), BrokerError> {
-        let mut link = self.link();
-        if let Some(broker) = link.broker.upgrade() {
-            broker.authenticator.replace(&access)?;
-            for client in broker.stats.clients.all() {
-                client.outbound.close();
-            }
-        }
-        link.access = Some(access);
-        Ok(())
+    /// When the users or TLS cannot be as the settings have them; then all stays as it is.
+    pub fn change_security(
+        &self,
+        access: &Access,
+        tls: Option<&TlsSettings>,
+    ) -> Result<(), BrokerError> {
+        self.security.replace(access, tls)
     }
 
     /// Leads to this broker from now on.
-    ///
-    /// # Errors
-    /// When the users cannot be as they were changed.
-    pub(super) fn connect(&self, broker: &Arc<Shared>) -> Result<(), BrokerError> {
-        let mut link = self.link();
-        if let Some(access) = &link.access {
-            broker.authenticator.replace(access)?;
-        }
-        link.broker = Arc::downgrade(broker);
-        Ok(())
+    pub(super) fn connect(&self, broker: &Arc<Shared>) {
+        self.link().broker = Arc::downgrade(broker);
     }
 
     /// The broker that serves.

@@ -54,10 +54,11 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     if shared.jetstream.is_some() {
         put("jetstream", true.into());
     }
-    if shared.authenticator.is_required() {
+    let security = shared.security.get();
+    if security.authenticator.is_required() {
         put("auth_required", true.into());
     }
-    if let Some(tls) = &shared.tls {
+    if let Some(tls) = &security.tls {
         let is_on = matches!(
             occasion,
             Occasion::Greeting {

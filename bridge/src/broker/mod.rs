@@ -37,6 +37,7 @@ mod properties;
 mod protocol;
 mod publishing;
 mod router;
+mod security;
 mod serving;
 mod session;
 mod stats;
@@ -64,12 +65,12 @@ pub use subjects::matches as subject_matches;
 use access::AccessError;
 use accounts::Accounts;
 use admission::Admission;
-use authentication::Authenticator;
 use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
+use security::CurrentSecurity;
 use stats::Counters;
-use tls::{Tls, TlsError};
+use tls::TlsError;
 
 /// Why a broker did not start, or stopped.
 #[derive(Debug, Error)]
@@ -102,8 +103,7 @@ pub enum BrokerError {
 /// What all connections of one broker share.
 struct Shared {
     config: BrokerConfig,
-    authenticator: Arc<Authenticator>,
-    tls: Option<Arc<Tls>>,
+    security: CurrentSecurity,
     server_id: String,
     router: Arc<Router>,
     accounts: Accounts,
@@ -144,8 +144,8 @@ impl Broker {
     /// # Errors
     /// When the data folder is in use or unusable.
     pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
-        let authenticator = Arc::new(Authenticator::new(&config.access)?);
-        let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+        let control = stats.control();
+        let security = CurrentSecurity::new(&config, control.security.clone())?;
         let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
         let mut streams = JoinSet::new();
         let jetstream = match config.jetstream {
@@ -160,7 +160,7 @@ impl Broker {
             ),
             None => None,
         };
-        let (server_id, control) = (stats.server_id().to_owned(), stats.control());
+        let server_id = stats.server_id().to_owned();
         let admission = Admission::new(config.max_unauthenticated, config.max_connections);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),
@@ -169,15 +169,14 @@ impl Broker {
                 Arc::clone(&stats.counters),
             )),
             config,
-            authenticator,
-            tls,
+            security,
             server_id,
             accounts: Accounts::new(Arc::clone(&router), Arc::clone(&stats.counters)),
             router,
             jetstream,
             stats: stats.counters,
         });
-        control.connect(&shared)?;
+        control.connect(&shared);
         Ok(Broker {
             shared,
             streams,

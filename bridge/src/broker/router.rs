@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::interest::{InterestWatch, InterestWatches};
 use super::outbound::{Outbound, Queued};
-use super::permissions::DeliveryGuard;
+use super::permissions::GuardSlot;
 use super::protocol::Delivery;
 use super::subjects::SubjectTrie;
 use super::{Counters, headers, subjects};
@@ -24,7 +24,7 @@ pub(super) struct Subscription {
     pub(super) limit: AtomicU64,
     pub(super) delivered: AtomicU64,
     /// Looks at each message first, where the client's user may not see all of them.
-    pub(super) guard: Option<DeliveryGuard>,
+    pub(super) guard: GuardSlot,
 }
 
 impl Subscription {
@@ -42,7 +42,7 @@ impl Subscription {
             client,
             limit: AtomicU64::new(u64::MAX),
             delivered: AtomicU64::new(0),
-            guard: None,
+            guard: GuardSlot::default(),
         }
     }
 
@@ -270,8 +270,10 @@ fn give(
     delivery: &Delivery<'_>,
     aftermath: &mut Aftermath,
 ) -> bool {
-    if let Some(guard) = &subscription.guard
-        && !guard.lets_through(subject, subscription.queue.as_deref(), delivery.reply)
+    let queue = subscription.queue.as_deref();
+    if !subscription
+        .guard
+        .lets_through(subject, queue, delivery.reply)
     {
         return false;
     }

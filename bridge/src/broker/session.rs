@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rand::RngExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::Place;
@@ -20,6 +21,7 @@ use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Operation, ProtocolError};
 use super::publishing::LONGEST_STALL;
 use super::router::Router;
+use super::security::Security;
 use super::subscribing::MIN_SWEEP;
 use super::{Shared, parser};
 
@@ -63,6 +65,9 @@ pub(super) struct Session {
     pub(super) outbound: Arc<Outbound>,
     pub(super) shared: Arc<Shared>,
     place: Place,
+    /// Who is served, as this session knows it.
+    security: Arc<Security>,
+    changes: watch::Receiver<Option<Arc<Security>>>,
     /// What the client is given to sign.
     nonce: Option<String>,
     /// Who the client is, once it has said so.
@@ -97,7 +102,9 @@ impl Drop for Session {
 impl Session {
     /// Takes up a client that has just connected; it is still to be greeted.
     pub(super) fn begin(client: Arc<Client>, place: Place, shared: Arc<Shared>) -> Self {
-        let nonce = shared.authenticator.nonce();
+        let changes = shared.security.changes();
+        let security = shared.security.get();
+        let nonce = security.authenticator.nonce();
         shared.stats.clients.insert(Arc::clone(&client));
         let now = Instant::now();
         Session {
@@ -107,6 +114,8 @@ impl Session {
             router: Arc::clone(&shared.router),
             shared,
             place,
+            security,
+            changes,
             nonce,
             identity: None,
             options: ConnectOptions::default(),
@@ -137,11 +146,34 @@ impl Session {
 
     /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
     pub(super) fn let_in_if_open(&mut self) -> Result<(), Closing> {
-        if self.shared.authenticator.is_open() {
-            self.identity = self.shared.authenticator.guest();
+        if self.security.authenticator.is_open() {
+            self.identity = self.security.authenticator.guest();
             self.enter_account();
             self.admit()?;
         }
+        Ok(())
+    }
+
+    /// Learns that other clients are served now, or in another way.
+    pub(super) fn security_changes(&self) -> watch::Receiver<Option<Arc<Security>>> {
+        self.changes.clone()
+    }
+
+    /// Looks again at who the client is and what it may do.
+    pub(super) fn take_over_security(&mut self) -> Result<(), Closing> {
+        let before = std::mem::replace(&mut self.security, self.shared.security.get());
+        let Some(identity) = &self.identity else {
+            return self.let_in_if_open();
+        };
+        let authenticator = &self.security.authenticator;
+        let Some(now) = authenticator.identify_again(identity, &before.authenticator) else {
+            return Err(Closing::Told(AUTHORIZATION_VIOLATION));
+        };
+        if now.account != identity.account {
+            return Err(Closing::Untold("the user has another account"));
+        }
+        self.identity = Some(now);
+        self.check_subscriptions();
         Ok(())
     }
 
@@ -194,7 +226,7 @@ impl Session {
         if self.identity.is_some() || input.first().is_none_or(introduces) {
             return Ok(());
         }
-        self.identity = self.shared.authenticator.guest();
+        self.identity = self.security.authenticator.guest();
         if self.identity.is_none() {
             return Err(self.refused());
         }
@@ -292,10 +324,12 @@ impl Session {
         let shown: Credentials =
             serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;
         self.options.update(said)?;
-        let authenticator = Arc::clone(&self.shared.authenticator);
+        let security = Arc::clone(&self.security);
         let identified = timeout(
             self.shared.config.connect_deadline,
-            authenticator.identify(shown, self.nonce.as_deref()),
+            security
+                .authenticator
+                .identify(shown, self.nonce.as_deref()),
         );
         let identified = identified.await;
         let Some(identity) = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))? else {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::permissions::GuardSlot;
 use super::router::Subscription;
 use super::session::Session;
 use super::{permissions, subjects};
@@ -42,7 +43,7 @@ impl Session {
             .permissions()
             .and_then(|permissions| permissions.guard(&subject, queue.as_deref()));
         let subscription = Arc::new(Subscription {
-            guard,
+            guard: GuardSlot::new(guard),
             ..Subscription::new(subject, queue, sid.clone(), Arc::clone(&self.outbound))
         });
         let memory = subscription.memory();
@@ -89,5 +90,32 @@ impl Session {
             self.router.unsubscribe(&subscription);
         }
         self.subscription_bytes = 0;
+    }
+
+    /// Looks again at what the client is subscribed to, after its permissions changed, and ends what it may no longer have.
+    pub(super) fn check_subscriptions(&mut self) {
+        let permissions = self.permissions().cloned();
+        let mut ended = Vec::new();
+        self.client.subscriptions().retain(|_, subscription| {
+            let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
+            let Some(permissions) = &permissions else {
+                subscription.guard.set(None);
+                return true;
+            };
+            let is_allowed = permissions.may_subscribe(subject, queue);
+            if is_allowed {
+                subscription.guard.set(permissions.guard(subject, queue));
+            } else {
+                ended.push(Arc::clone(subscription));
+            }
+            is_allowed
+        });
+        for subscription in ended {
+            self.router.unsubscribe(&subscription);
+            self.subscription_bytes -= subscription.memory().min(self.subscription_bytes);
+            let queue = subscription.queue.as_deref();
+            let violation = permissions::subscription_violation(&subscription.subject, queue);
+            self.violated(&format!("{violation} (sid {:?})", subscription.sid));
+        }
     }
 }

@@ -279,10 +279,12 @@ impl Running {
 
     fn take_over(&mut self, settings: Settings) -> Result<(), Fault> {
         check(&settings)?;
+        // Certificates change without their settings, too.
+        self.control
+            .change_security(&settings.access()?, settings.tls()?.as_ref())
+            .map_err(|error| Fault::bad_setting("authorization, tls", causes(&error)))?;
         if settings.access != self.settings.access {
-            let changed = self.control.change_access(settings.access()?);
-            changed.map_err(|error| Fault::bad_setting("authorization", causes(&error)))?;
-            tracing::info!("Reloaded: authorization; the clients are disconnected");
+            tracing::info!("Reloaded: authorization");
         }
         self.log.set_level(&settings.log);
         for name in self.settings.fixed_differences(&settings) {

@@ -182,10 +182,6 @@ impl Settings {
                 "ports_file_dir",
                 self.ports_file_dir != other.ports_file_dir,
             ),
-            (
-                "tls",
-                self.tls != other.tls || self.allow_non_tls != other.allow_non_tls,
-            ),
             ("jetstream", self.jetstream != other.jetstream),
             (
                 "authorization.timeout",

@@ -23,6 +23,7 @@ mod monitoring;
 mod priorities;
 mod push;
 mod retention;
+mod security;
 mod server;
 mod slow;
 mod statuses;

@@ -3,17 +3,15 @@
 //!
 //! A user who may do everything has none of these, so that a broker without permissions pays nothing for them.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod client;
+mod replies;
+
+use std::sync::Arc;
 
 use super::access::{AccessError, Permissions, Responses, SubjectList};
 use super::subjects::{self, SubjectTrie};
 
-/// How many bytes of reply subjects are kept for one client to answer; the oldest is forgotten for the next.
-const MAX_REPLY_BYTES: usize = 4 << 20;
-/// What a reply subject takes besides its text.
-const REPLY_OVERHEAD: usize = 128;
+pub(super) use client::{ClientPermissions, GuardSlot};
 
 /// The permissions of one user, ready to be checked.
 #[derive(Debug)]
@@ -175,140 +173,10 @@ pub(super) fn subscription_violation(subject: &str, queue: Option<&str>) -> Stri
     format!("Permissions Violation for Subscription to {subject:?}{group}")
 }
 
-/// What one client may do: what its user may, and to answer the messages that it got.
-#[derive(Debug)]
-pub(super) struct ClientPermissions {
-    user: Arc<UserPermissions>,
-    replies: Mutex<Replies>,
-}
-
-/// The reply subjects of messages that a client got, oldest first, and how often it has answered each.
-#[derive(Debug, Default)]
-struct Replies {
-    by_subject: HashMap<Arc<str>, Reply>,
-    in_order: VecDeque<(Arc<str>, Instant)>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Reply {
-    since: Instant,
-    sent: i64,
-}
-
-impl ClientPermissions {
-    pub(super) fn new(user: Arc<UserPermissions>) -> Arc<Self> {
-        Arc::new(ClientPermissions {
-            user,
-            replies: Mutex::default(),
-        })
-    }
-
-    /// Whether the client may publish on this subject. An answer that is allowed counts as sent.
-    pub(super) fn may_publish(&self, subject: &str) -> bool {
-        self.user.may_publish(subject)
-            || self
-                .user
-                .responses
-                .is_some_and(|allowed| self.lock().answer(subject, allowed, Instant::now()))
-    }
-
-    pub(super) fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
-        self.user.may_subscribe(subject, queue)
-    }
-
-    /// What a subscription of the client has to ask at each delivery; `None` for nothing.
-    pub(super) fn guard(
-        self: &Arc<Self>,
-        subject: &str,
-        queue: Option<&str>,
-    ) -> Option<DeliveryGuard> {
-        let hides = self.user.could_show_denied(subject, queue);
-        (hides || self.user.responses.is_some()).then(|| DeliveryGuard {
-            client: Arc::clone(self),
-            hides,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Replies> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Looks at each message before a subscription gets it.
-#[derive(Debug)]
-pub(super) struct DeliveryGuard {
-    client: Arc<ClientPermissions>,
-    hides: bool,
-}
-
-impl DeliveryGuard {
-    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
-    pub(super) fn lets_through(
-        &self,
-        subject: &str,
-        queue: Option<&str>,
-        reply: Option<&str>,
-    ) -> bool {
-        let user = &self.client.user;
-        if self.hides && user.is_denied(subject, queue) {
-            return false;
-        }
-        if let (Some(allowed), Some(reply)) = (user.responses, reply)
-            && !user.may_publish(reply)
-        {
-            self.client.lock().expect(reply, allowed, Instant::now());
-        }
-        true
-    }
-}
-
-impl Replies {
-    /// Takes note that the client got a message with this reply subject.
-    fn expect(&mut self, subject: &str, allowed: Responses, now: Instant) {
-        while let Some((oldest, since)) = self.in_order.front()
-            && (self.bytes > MAX_REPLY_BYTES || is_late(*since, allowed.expires, now))
-        {
-            self.bytes -= oldest.len() + REPLY_OVERHEAD;
-            if self
-                .by_subject
-                .get(oldest)
-                .is_some_and(|reply| reply.since == *since)
-            {
-                self.by_subject.remove(oldest);
-            }
-            self.in_order.pop_front();
-        }
-        let subject: Arc<str> = subject.into();
-        self.bytes += subject.len() + REPLY_OVERHEAD;
-        let reply = Reply {
-            since: now,
-            sent: 0,
-        };
-        self.by_subject.insert(Arc::clone(&subject), reply);
-        self.in_order.push_back((subject, now));
-    }
-
-    fn answer(&mut self, subject: &str, allowed: Responses, now: Instant) -> bool {
-        let Some(reply) = self.by_subject.get_mut(subject) else {
-            return false;
-        };
-        reply.sent += 1;
-        let too_many = allowed.max > 0 && reply.sent > allowed.max;
-        if too_many || is_late(reply.since, allowed.expires, now) {
-            self.by_subject.remove(subject);
-            return false;
-        }
-        true
-    }
-}
-
-fn is_late(since: Instant, expires: Duration, now: Instant) -> bool {
-    now.saturating_duration_since(since) > expires
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn list(allow: Option<&[&str]>, deny: &[&str]) -> SubjectList {
@@ -429,21 +297,5 @@ mod tests {
         assert!(guard.lets_through("requests", None, Some("reply.1")));
         assert!(responder.may_publish("reply.1"));
         assert!(!responder.may_publish("reply.1"));
-
-        let allowed = Responses {
-            max: -1,
-            expires: Duration::from_secs(1),
-        };
-        let (mut replies, start) = (Replies::default(), Instant::now());
-        replies.expect("r", allowed, start);
-        assert!((0..5).all(|_| replies.answer("r", allowed, start + Duration::from_secs(1))));
-        assert!(!replies.answer("r", allowed, start + Duration::from_secs(2)));
-        for number in 0..100_000 {
-            replies.expect(&number.to_string(), allowed, start + Duration::from_secs(3));
-        }
-        assert!(replies.bytes <= MAX_REPLY_BYTES + 200);
-        assert_eq!(replies.in_order.len(), replies.by_subject.len());
-        replies.expect("r", allowed, start + Duration::from_secs(9));
-        assert_eq!((replies.in_order.len(), replies.by_subject.len()), (1, 1));
     }
 }

@@ -1,0 +1,121 @@
+//! What one client may do, and what is asked at the deliveries to its subscriptions.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::UserPermissions;
+use super::replies::Replies;
+
+/// What one client may do: what its user may, and to answer the messages that it got.
+#[derive(Debug)]
+pub(in crate::broker) struct ClientPermissions {
+    user: Arc<UserPermissions>,
+    replies: Mutex<Replies>,
+}
+
+impl ClientPermissions {
+    pub(in crate::broker) fn new(user: Arc<UserPermissions>) -> Arc<Self> {
+        Arc::new(ClientPermissions {
+            user,
+            replies: Mutex::default(),
+        })
+    }
+
+    /// Whether the client may publish on this subject. An answer that is allowed counts as sent.
+    pub(in crate::broker) fn may_publish(&self, subject: &str) -> bool {
+        self.user.may_publish(subject)
+            || self
+                .user
+                .responses
+                .is_some_and(|allowed| self.lock().answer(subject, allowed, Instant::now()))
+    }
+
+    pub(in crate::broker) fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
+        self.user.may_subscribe(subject, queue)
+    }
+
+    /// What a subscription of the client has to ask at each delivery; `None` for nothing.
+    pub(in crate::broker) fn guard(
+        self: &Arc<Self>,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Option<DeliveryGuard> {
+        let hides = self.user.could_show_denied(subject, queue);
+        (hides || self.user.responses.is_some()).then(|| DeliveryGuard {
+            client: Arc::clone(self),
+            hides,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Replies> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at each message before a subscription gets it.
+#[derive(Debug)]
+pub(in crate::broker) struct DeliveryGuard {
+    client: Arc<ClientPermissions>,
+    hides: bool,
+}
+
+impl DeliveryGuard {
+    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
+    pub(in crate::broker) fn lets_through(
+        &self,
+        subject: &str,
+        queue: Option<&str>,
+        reply: Option<&str>,
+    ) -> bool {
+        let user = &self.client.user;
+        if self.hides && user.is_denied(subject, queue) {
+            return false;
+        }
+        if let (Some(allowed), Some(reply)) = (user.responses, reply)
+            && !user.may_publish(reply)
+        {
+            self.client.lock().expect(reply, allowed, Instant::now());
+        }
+        true
+    }
+}
+
+/// The guard of a subscription, which changes with the settings. Without one, a delivery costs a look at a flag.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct GuardSlot {
+    is_set: AtomicBool,
+    guard: Mutex<Option<Arc<DeliveryGuard>>>,
+}
+
+impl GuardSlot {
+    pub(in crate::broker) fn new(guard: Option<DeliveryGuard>) -> Self {
+        let slot = GuardSlot::default();
+        slot.set(guard);
+        slot
+    }
+
+    pub(in crate::broker) fn set(&self, guard: Option<DeliveryGuard>) {
+        let mut kept = self.lock();
+        self.is_set.store(guard.is_some(), Ordering::Relaxed);
+        *kept = guard.map(Arc::new);
+    }
+
+    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
+    pub(in crate::broker) fn lets_through(
+        &self,
+        subject: &str,
+        queue: Option<&str>,
+        reply: Option<&str>,
+    ) -> bool {
+        if !self.is_set.load(Ordering::Relaxed) {
+            return true;
+        }
+        let guard = self.lock().clone();
+        guard.is_none_or(|guard| guard.lets_through(subject, queue, reply))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<DeliveryGuard>>> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
