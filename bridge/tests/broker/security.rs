@@ -25,6 +25,7 @@ fn users(all: &[(&str, &str, &[&str])]) -> Access {
             },
             ..Permissions::default()
         },
+        account: None,
     };
     Access::Users(Users {
         users: all.iter().map(user).collect(),
