@@ -368,3 +368,61 @@ async fn what_a_push_consumer_cannot_be_is_refused_with_its_code() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_limits_its_consumers_and_a_pedantic_client_is_told() {
+    on_each_server(async |server| {
+        let client = server.client().await;
+        let name = server.name("limits");
+        let config = json!({
+            "name": name, "subjects": [format!("{name}.>")],
+            "consumer_limits": {"max_ack_pending": 20, "inactive_threshold": 60_000_000_000_i64},
+        });
+        let made = ask(&client, &format!("STREAM.CREATE.{name}"), config).await;
+        assert_eq!(made["error"], Value::Null, "{made}");
+        let config = json!({"durable_name": "d", "ack_policy": "explicit"});
+        let made = make(&client, &name, config.clone()).await;
+        assert_eq!(
+            (
+                &made["config"]["max_ack_pending"],
+                &made["config"]["inactive_threshold"]
+            ),
+            (&json!(20), &json!(60_000_000_000_i64))
+        );
+        for (setting, value, code) in [
+            ("max_ack_pending", 21, 10121),
+            ("inactive_threshold", 61_000_000_000_i64, 10153),
+        ] {
+            let mut config = config.clone();
+            config[setting] = value.into();
+            let refused = make(&client, &name, config).await;
+            assert_eq!(refused["error"]["err_code"], code, "{refused}");
+        }
+        let body = json!({"stream_name": name, "config": config, "pedantic": true});
+        let refused = ask(&client, &format!("CONSUMER.CREATE.{name}.d"), body).await;
+        assert_eq!(
+            refused["error"]["description"],
+            "pedantic mode: max_ack_pending must be set if it's configured in stream limits"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_without_acknowledgements_has_nobody_to_confirm_one() {
+    on_each_server(async |server| {
+        let (context, _) = server.stream("none").await;
+        let (client, name) = (context.client(), server.name("none"));
+        publish(&context, &format!("{name}.a"), [1]).await;
+        let inbox = client.new_inbox();
+        let mut messages = client.subscribe(inbox.clone()).await.unwrap();
+        let config = json!({"durable_name": "d", "deliver_subject": inbox});
+        make(&client, &name, config).await;
+        let ack = next(&mut messages).await.reply.unwrap();
+        let error = within(client.request(ack, "+ACK".into()))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("no responders"), "{error}");
+    })
+    .await;
+}

@@ -26,12 +26,6 @@ pub(super) enum Verdict<'a> {
     DoneAndNext(&'a [u8]),
 }
 
-impl Verdict<'_> {
-    fn is_not_done(&self) -> bool {
-        matches!(self, Verdict::Again(_) | Verdict::Working)
-    }
-}
-
 /// The message that an acknowledgement is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AckSubject<'a> {
@@ -97,7 +91,9 @@ impl Stream {
         let Some(ack) = parse_subject(subject) else {
             return;
         };
-        let Some(consumer) = self.state.consumers.get_mut(ack.consumer) else {
+        let consumer = self.state.consumers.get_mut(ack.consumer);
+        let waits = |consumer: &&mut Consumer| consumer.config.ack_policy != AckPolicy::None;
+        let Some(consumer) = consumer.filter(waits) else {
             if let Some(inbox) = inbox {
                 self.router.answer_no_responders(&inbox);
             }
@@ -116,8 +112,7 @@ impl Stream {
             .filter(|percent| is_pending && rand::random_range(0..100) < *percent)
             .and_then(|_| consumer.handed_out_at(ack.seq))
             .map(|at| u64::try_from(now.saturating_duration_since(at).as_nanos()));
-        let known = ack.seq <= consumer.delivered.stream_seq
-            && (consumer.config.ack_policy != AckPolicy::None || verdict.is_not_done());
+        let known = ack.seq <= consumer.delivered.stream_seq;
         let mut inbox = inbox;
         match verdict {
             Verdict::Done => {

@@ -6,9 +6,10 @@ use super::consumer_config::{
     AckPolicy, ConsumerConfig, DeliverPolicy, UNLIMITED, nanos_to_duration,
 };
 use super::error::{self, Result};
+use super::go_duration;
 use super::json::{self, is_unset};
 use super::priority::{PriorityPolicy, is_valid_group};
-use super::stream_config::StreamConfig;
+use super::stream_config::{ConsumerLimits, StreamConfig};
 use crate::broker::subjects;
 
 const MAX_BACKOFF: usize = 1000;
@@ -20,8 +21,8 @@ const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
 const MIN_MAX_EXPIRES: Duration = Duration::from_millis(1);
 
 impl ConsumerConfig {
-    /// Refuses what is wrong, or not supported, and fills in what is absent.
-    pub(super) fn checked(mut self) -> Result<Self> {
+    /// Refuses what is wrong, or not supported, and fills in what is absent; for a stream with these limits.
+    pub(super) fn checked(mut self, limits: &ConsumerLimits) -> Result<Self> {
         if !self.durable_name.is_empty() && !self.name.is_empty() && self.durable_name != self.name
         {
             return Err(error::NAMES_DIFFER);
@@ -38,7 +39,7 @@ impl ConsumerConfig {
         if !subjects::is_valid_name(&self.name) {
             return Err(error::BAD_DURABLE_NAME);
         }
-        self.fill_in();
+        self.fill_in(limits);
         self.refuse_unsupported()?;
         self.check_acknowledging()?;
         self.check_texts()?;
@@ -51,6 +52,7 @@ impl ConsumerConfig {
         self.check_start()?;
         self.check_sampling()?;
         self.check_priority()?;
+        self.check_limits(limits)?;
         if self.flow_control && self.idle_heartbeat == 0 {
             return Err(error::FLOW_CONTROL_WITHOUT_HEARTBEAT);
         }
@@ -62,6 +64,69 @@ impl ConsumerConfig {
         let forms_cycle = |own: &String| subjects::is_subset(&self.deliver_subject, own);
         if self.is_push() && stream.subjects.iter().any(forms_cycle) {
             return Err(error::DELIVER_CYCLE);
+        }
+        Ok(())
+    }
+
+    /// Refuses what the server would have to fill in or to change, for clients that want to know.
+    pub(super) fn check_pedantically(&self, limits: &ConsumerLimits) -> Result<()> {
+        let not_negative = [
+            (self.max_waiting, "max_waiting"),
+            (self.max_batch, "max_batch"),
+            (self.max_expires, "max_expires"),
+            (self.max_bytes, "max_bytes"),
+            (self.idle_heartbeat, "idle_heartbeat"),
+            (self.inactive_threshold, "inactive_threshold"),
+            (self.priority_timeout, "priority_timeout"),
+        ];
+        if let Some((_, name)) = not_negative.into_iter().find(|(value, _)| *value < 0) {
+            return Err(error::pedantic(format!("{name} must not be negative")));
+        }
+        let unlimited = [
+            (self.max_deliver, "max_deliver"),
+            (self.max_ack_pending, "max_ack_pending"),
+        ];
+        if let Some((_, name)) = unlimited.into_iter().find(|(value, _)| *value < UNLIMITED) {
+            return Err(error::pedantic(format!("{name} must be set to -1")));
+        }
+        if self
+            .backoff
+            .first()
+            .is_some_and(|first| *first != self.ack_wait)
+        {
+            let why = "first backoff value has to equal batch AckWait";
+            return Err(error::pedantic(why.to_owned()));
+        }
+        let limited = [
+            (
+                self.max_ack_pending,
+                limits.max_ack_pending,
+                "max_ack_pending",
+            ),
+            (
+                self.inactive_threshold,
+                limits.inactive_threshold,
+                "inactive_threshold",
+            ),
+        ];
+        match limited
+            .into_iter()
+            .find(|(own, limit, _)| *own == 0 && *limit > 0)
+        {
+            Some((_, _, name)) => Err(error::pedantic(format!(
+                "{name} must be set if it's configured in stream limits"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_limits(&self, limits: &ConsumerLimits) -> Result<()> {
+        if limits.max_ack_pending > 0 && self.max_ack_pending > limits.max_ack_pending {
+            return Err(error::too_many_unacknowledged(limits.max_ack_pending));
+        }
+        if limits.inactive_threshold > 0 && self.inactive_threshold > limits.inactive_threshold {
+            let limit = nanos_to_duration(limits.inactive_threshold);
+            return Err(error::inactive_too_long(&go_duration::format(limit)));
         }
         Ok(())
     }

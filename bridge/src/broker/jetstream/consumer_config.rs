@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::json;
 use super::priority::PriorityPolicy;
+use super::stream_config::ConsumerLimits;
 
 pub(super) const UNLIMITED: i64 = -1;
 const SECOND: i64 = 1_000_000_000;
@@ -16,7 +17,7 @@ const DEFAULT_ACK_WAIT: i64 = 30 * SECOND;
 const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 const DEFAULT_MAX_WAITING: i64 = 512;
 const DEFAULT_PRIORITY_TIMEOUT: i64 = 120 * SECOND;
-const EPHEMERAL_UNUSED_LIMIT: Duration = Duration::from_secs(5);
+const EPHEMERAL_INACTIVE_THRESHOLD: i64 = 5 * SECOND;
 
 /// A consumer's configuration under the API's names. Durations are nanoseconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -148,8 +149,8 @@ fn is_nought(number: &i64) -> bool {
 }
 
 impl ConsumerConfig {
-    /// Gives absent settings the values that they stand for.
-    pub(super) fn fill_in(&mut self) {
+    /// Gives absent settings the values that they stand for: those of the stream, else the server's.
+    pub(super) fn fill_in(&mut self, limits: &ConsumerLimits) {
         for at_least_none in [
             &mut self.max_waiting,
             &mut self.max_batch,
@@ -166,6 +167,15 @@ impl ConsumerConfig {
         }
         self.max_deliver = self.max_deliver.max(UNLIMITED);
         self.max_ack_pending = self.max_ack_pending.max(UNLIMITED);
+        if self.max_ack_pending == 0 {
+            self.max_ack_pending = limits.max_ack_pending.max(UNLIMITED);
+        }
+        if self.inactive_threshold == 0 {
+            self.inactive_threshold = limits.inactive_threshold.max(0);
+        }
+        if self.inactive_threshold == 0 && self.durable_name.is_empty() {
+            self.inactive_threshold = EPHEMERAL_INACTIVE_THRESHOLD;
+        }
         if self.ack_policy != AckPolicy::None {
             if self.ack_wait == 0 {
                 self.ack_wait = DEFAULT_ACK_WAIT;
@@ -192,11 +202,7 @@ impl ConsumerConfig {
 
     /// After how long it is deleted that no client uses; zero for never.
     pub(super) fn unused_limit(&self) -> Duration {
-        if self.inactive_threshold == 0 && self.durable_name.is_empty() {
-            EPHEMERAL_UNUSED_LIMIT
-        } else {
-            nanos_to_duration(self.inactive_threshold)
-        }
+        nanos_to_duration(self.inactive_threshold)
     }
 
     /// How much longer it is paused.

@@ -38,6 +38,8 @@ struct CreateConsumerRequest {
     config: ConsumerConfig,
     #[serde(default)]
     action: String,
+    #[serde(default)]
+    pedantic: bool,
 }
 
 /// The type of the answer to a request about a stream's consumers, and the request; `None` when there is no such
@@ -182,7 +184,11 @@ impl Stream {
                 return Err(error::FILTER_MISMATCH);
             }
         }
-        let mut config = config.checked()?;
+        let limits = &self.state.config.consumer_limits;
+        if request.pedantic {
+            config.check_pedantically(limits)?;
+        }
+        let mut config = config.checked(limits)?;
         config.check_against(&self.state.config)?;
         self.check_work_queue(&config)?;
         // A request to make or change a consumer does not let a paused one go on.

@@ -275,6 +275,21 @@ fn of_consumer(err_code: u16, description: String) -> ApiError {
     }
 }
 
+/// What a request leaves to the server that asks it to leave nothing.
+pub(super) fn pedantic(why: String) -> ApiError {
+    of_consumer(10157, format!("pedantic mode: {why}"))
+}
+
+pub(super) fn too_many_unacknowledged(limit: i64) -> ApiError {
+    let why = format!("consumer max ack pending exceeds system limit of {limit}");
+    of_consumer(10121, why)
+}
+
+pub(super) fn inactive_too_long(limit: &str) -> ApiError {
+    let why = format!("consumer inactive threshold exceeds system limit of {limit}");
+    of_consumer(10153, why)
+}
+
 /// Where a consumer is to start and what else it says about that do not go together.
 pub(super) fn bad_policy(why: String) -> ApiError {
     of_consumer(10094, why)

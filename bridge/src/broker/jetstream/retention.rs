@@ -210,6 +210,7 @@ mod tests {
     use super::super::consumer::SavedConsumer;
     use super::super::consumer_config::ConsumerConfig;
     use super::super::state::{Change, State};
+    use super::super::stream_config::ConsumerLimits;
     use super::*;
     use crate::broker::Counters;
     use crate::broker::router::Router;
@@ -314,7 +315,12 @@ mod tests {
         for (id, name) in consumers.iter().copied() {
             let config = json!({"durable_name": name, "ack_policy": "explicit"});
             let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
-            let saved = SavedConsumer::new(id, config.checked().unwrap(), 0, 0);
+            let saved = SavedConsumer::new(
+                id,
+                config.checked(&ConsumerLimits::default()).unwrap(),
+                0,
+                0,
+            );
             state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
         }
         let log = Log::create(folder.stream_dir("S"), 1 << 20, state.snapshot()).unwrap();

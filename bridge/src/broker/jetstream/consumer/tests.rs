@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::json as api_json;
+use super::super::stream_config::ConsumerLimits;
 use super::*;
 use crate::broker::store::log::Position;
 
@@ -35,7 +36,7 @@ fn consumer(extra: Value, messages: &Messages, now: Instant) -> Consumer {
         .unwrap()
         .extend(extra.as_object().unwrap().clone());
     let config: ConsumerConfig = api_json::parse(config.to_string().as_bytes()).unwrap();
-    let config = config.checked().unwrap();
+    let config = config.checked(&ConsumerLimits::default()).unwrap();
     Consumer::restore(SavedConsumer::new(1, config, 0, 0), messages, now)
 }
 

@@ -8,7 +8,7 @@ use super::*;
 const SECOND: i64 = 1_000_000_000;
 
 fn check(value: &Value) -> Result<ConsumerConfig> {
-    json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked()
+    json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked(&ConsumerLimits::default())
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn absent_settings_get_the_servers_defaults() {
     assert_eq!(config.unused_limit(), Duration::ZERO);
     let ephemeral = check(&json!({"deliver_subject": "x"})).unwrap();
     assert_eq!((ephemeral.name.len(), ephemeral.max_waiting), (22, 0));
-    assert_eq!(ephemeral.unused_limit(), Duration::from_secs(5));
+    assert_eq!(ephemeral.inactive_threshold, 5 * SECOND);
     assert_eq!(ephemeral.replay_policy, ReplayPolicy::Instant);
 }
 
@@ -132,4 +132,37 @@ fn what_may_not_change_is_named() {
     }
     let allowed = json!({"durable_name": "d", "deliver_subject": "y", "max_deliver": 4});
     assert_eq!(check(&allowed).unwrap().check_update_of(&current), Ok(()));
+}
+
+#[test]
+fn a_stream_limits_its_consumers() {
+    let limits = ConsumerLimits {
+        max_ack_pending: 20,
+        inactive_threshold: 60 * SECOND,
+    };
+    let parse = |config: Value| json::parse::<ConsumerConfig>(config.to_string().as_bytes());
+    let within = |config| parse(config).unwrap().checked(&limits);
+    let config = within(json!({"durable_name": "d", "ack_policy": "explicit"})).unwrap();
+    assert_eq!(
+        (config.max_ack_pending, config.inactive_threshold),
+        (20, 60 * SECOND)
+    );
+    for (config, code, text) in [
+        (json!({"max_ack_pending": 21}), 10121, "limit of 20"),
+        (
+            json!({"inactive_threshold": 61 * SECOND}),
+            10153,
+            "limit of 1m0s",
+        ),
+    ] {
+        let refusal = json!(within(config).unwrap_err());
+        assert_eq!(refusal["err_code"], code);
+        assert!(refusal["description"].as_str().unwrap().ends_with(text));
+    }
+    let silent = parse(json!({"ack_policy": "explicit"})).unwrap();
+    let refusal = json!(silent.check_pedantically(&limits).unwrap_err());
+    assert_eq!(
+        refusal["description"],
+        "pedantic mode: max_ack_pending must be set if it's configured in stream limits"
+    );
 }
