@@ -77,7 +77,10 @@ impl Settings {
         match &self.kafka_broker {
             Some(brokers) => documented_between(brokers, self.servers()?)
                 .map_err(|bad| wrong("kafka-broker", &bad)),
-            None => self.route.relay().map_err(|bad| wrong("from", &bad)),
+            None => {
+                let refused = |bad: BadRelay| Fault::bad_setting(bad.setting, bad.reason);
+                self.route.relay().map_err(refused)
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod cases;
 mod crash;
+mod events;
 mod kafka;
 mod nats;
 mod scene;
@@ -51,6 +52,7 @@ over_every_pair! {
     cases::nothing_is_lost_while_the_relay_is_stopped_again_and_again
     cases::a_record_that_cannot_be_mapped_becomes_a_dead_letter
     cases::what_is_absent_is_waited_for
+    events::events_of_the_bus_are_understood_at_the_other_side
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay
     crash::an_instance_that_was_paused_repeats_nothing

@@ -67,14 +67,12 @@ struct RawRoute {
     subject: Spanned<String>,
     topic: Spanned<String>,
     key: Option<Spanned<String>>,
-    delivery: Option<Spanned<String>>,
     stream: Option<Spanned<String>>,
     dead_letters: Option<Spanned<String>>,
     #[serde(default)]
     create: bool,
     max_in_flight: Option<Spanned<i64>>,
     max_in_flight_bytes: Option<Spanned<Scalar>>,
-    max_attempts: Option<Spanned<i64>>,
 }
 
 /// The file that is read, to find the line of what is wrong.
@@ -291,7 +289,6 @@ impl RawRoute {
             subject: self.subject.get_ref().clone(),
             topic: self.topic.get_ref().clone(),
             key: text(&self.key),
-            delivery: text(&self.delivery),
             stream: text(&self.stream),
             dead_letters: text(&self.dead_letters),
             creates: self.create,
@@ -326,9 +323,6 @@ impl RawRoute {
             };
             limits.max_in_flight_bytes = usize::try_from(bytes).unwrap_or(0);
         }
-        if let Some(number) = &self.max_attempts {
-            limits.max_attempts = u32::try_from(*number.get_ref()).unwrap_or(0);
-        }
         Ok(limits)
     }
 
@@ -340,12 +334,10 @@ impl RawRoute {
             "subject" => Some(self.subject.span()),
             "topic" => Some(self.topic.span()),
             "key" => place(&self.key),
-            "delivery" => place(&self.delivery),
             "stream" => place(&self.stream),
             "dead_letters" => place(&self.dead_letters),
             "max_in_flight" => place(&self.max_in_flight),
             "max_in_flight_bytes" => place(&self.max_in_flight_bytes),
-            "max_attempts" => place(&self.max_attempts),
             _ => None,
         };
         // What follows from other settings is told where the route begins.

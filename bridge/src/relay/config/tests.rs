@@ -1,14 +1,15 @@
 //! What a relay's settings may be, and what is told of those that are wrong.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use super::file::parse;
 use super::*;
+use crate::relay::relay_path::is_cluster_id;
 
 const FILE: &str = r#"
 [kafka.main]
 brokers = "k1:9092,k2"
-properties = { "security.protocol" = "SASL_SSL", "sasl.password" = "secret", "fetch.wait.max.ms" = 5 }
+properties = { "client.rack" = "secret", "fetch.wait.max.ms" = 5 }
 
 [nats.edge]
 id = "edge-7"
@@ -22,12 +23,10 @@ to = "kafka.main"
 subject = "films.{id}.updated"
 topic = "films-{id}"
 key = "{id}"
-delivery = "at-least-once"
 stream = "FILMS"
 dead_letters = "dead.films"
 max_in_flight = 100
 max_in_flight_bytes = "1MiB"
-max_attempts = 9
 
 [[routes]]
 name = "ratings"
@@ -53,17 +52,14 @@ fn a_file_holds_clusters_and_routes() {
     assert_eq!(films.nats.id, "edge-7");
     assert_eq!(films.nats.servers.urls().len(), 2);
     assert_eq!(films.mapping.subjects(), ["films.*.updated"]);
-    assert_eq!(films.delivery, Delivery::AtLeastOnce);
     assert_eq!(films.stream.as_deref(), Some("FILMS"));
     assert_eq!(films.dead_letters, "dead.films");
     let limits = RouteLimits {
         max_in_flight: 100,
         max_in_flight_bytes: 1 << 20,
-        max_attempts: 9,
     };
     assert_eq!(films.limits, limits);
     assert_eq!(ratings.direction, Direction::KafkaToNats);
-    assert_eq!(ratings.delivery, Delivery::ExactlyOnce);
     assert_eq!(ratings.dead_letters, "ratings.dlq");
     assert_eq!(ratings.limits, RouteLimits::default());
     assert!(!format!("{routes:?}").contains("secret"));
@@ -72,27 +68,37 @@ fn a_file_holds_clusters_and_routes() {
 #[test]
 fn what_is_wrong_is_told_with_its_line_and_name() {
     for (was, is, said) in [
-        ("stream =", "streem =", "line 19: unknown field `streem`"),
+        ("stream =", "streem =", "line 18: unknown field `streem`"),
         ("[nats.edge]", "[nets.edge]", "line 6: unknown field `nets`"),
-        (
-            "max_attempts = 9",
-            "max_attempts = \"secret\"",
-            "line 23: i64 is needed",
-        ),
-        (
-            "max_attempts = 9",
-            "max_attempts = 0",
-            "line 23: `routes.max_attempts`: a number from 1 to 1000",
-        ),
         (
             "\"1MiB\"",
             "\"1MB\"",
-            "line 22: `routes.max_in_flight_bytes`: a size is needed",
+            "line 21: `routes.max_in_flight_bytes`: a size is needed",
+        ),
+        (
+            "max_in_flight = 100",
+            "max_in_flight = \"secret\"",
+            "line 20: i64 is needed",
+        ),
+        (
+            "max_in_flight = 100",
+            "max_in_flight = 0",
+            "line 20: `routes.max_in_flight`: a number from 1 to 65536",
+        ),
+        (
+            "client.rack",
+            "client.reck",
+            "line 4: `kafka.main.properties`: `client.reck` is no property of librdkafka",
+        ),
+        (
+            "\"fetch.wait.max.ms\" = 5",
+            "\"fetch.wait.max.ms\" = \"secret\"",
+            "line 4: `kafka.main.properties`: `fetch.wait.max.ms` is no property of librdkafka",
         ),
         (
             "\"1MiB\"",
             "5",
-            "line 22: `routes.max_in_flight_bytes`: a size from 64KiB",
+            "line 21: `routes.max_in_flight_bytes`: a size from 64KiB",
         ),
         (
             "k1:9092,k2",
@@ -136,19 +142,14 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "line 17: `routes.key`: the subject has no `{x}`",
         ),
         (
-            "at-least-once",
-            "most",
-            "line 18: `routes.delivery`: `most` is neither",
-        ),
-        (
             "\"FILMS\"",
             "\"a.b\"",
-            "line 19: `routes.stream`: `a.b` is no name of a stream",
+            "line 18: `routes.stream`: `a.b` is no name of a stream",
         ),
         (
             "dead.films",
             "dead.>",
-            "line 20: `routes.dead_letters`: `dead.>` is no subject",
+            "line 19: `routes.dead_letters`: `dead.>` is no subject",
         ),
         (
             "from = \"nats.edge\"",
@@ -163,7 +164,7 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
         (
             "name = \"ratings\"",
             "name = \"films\"",
-            "line 26: `routes.name`: another route has this name",
+            "line 24: `routes.name`: another route has this name",
         ),
         (
             "name = \"films\"",
@@ -174,7 +175,7 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
         (
             "topic = \"ratings\"\n",
             "",
-            "line 25: missing field `topic`",
+            "line 23: missing field `topic`",
         ),
     ] {
         assert!(FILE.contains(was), "{was}");

@@ -21,10 +21,17 @@ const SESSION_TIMEOUT_MS: &str = "10000";
 /// both, eight seconds: what a sink still has must be too old by then.
 const HEARTBEAT_INTERVAL_MS: &str = "2000";
 
-/// Settings of every client of `cluster`, with what the operator sets on top.
-pub(super) fn settings(cluster: &KafkaCluster, name: &str) -> ClientConfig {
+/// Settings of every client of `cluster`: `defaults`, with what the operator sets on top.
+pub(super) fn settings(
+    cluster: &KafkaCluster,
+    name: &str,
+    defaults: &[(&str, &str)],
+) -> ClientConfig {
     let mut config = bus::clients::kafka_config(&cluster.brokers, name);
     config.set("allow.auto.create.topics", "false");
+    for (name, value) in defaults {
+        config.set(*name, *value);
+    }
     for (name, value) in &cluster.properties {
         config.set(name, value);
     }
@@ -37,7 +44,13 @@ pub(super) fn member(
     name: &str,
     group: &str,
 ) -> Result<Arc<StreamConsumer<Member>>, KafkaError> {
-    let mut config = settings(cluster, name);
+    let defaults = [
+        ("topic.metadata.refresh.interval.ms", "5000"),
+        ("fetch.wait.max.ms", "100"),
+        ("fetch.queue.backoff.ms", "5"),
+        ("queued.max.messages.kbytes", "16384"),
+    ];
+    let mut config = settings(cluster, name, &defaults);
     config
         .set("group.id", group)
         .set("enable.auto.offset.store", "false")
@@ -47,11 +60,7 @@ pub(super) fn member(
         .set("partition.assignment.strategy", "range,roundrobin")
         .set("session.timeout.ms", SESSION_TIMEOUT_MS)
         .set("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS)
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        .set("statistics.interval.ms", "2000")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("queued.max.messages.kbytes", "16384");
+        .set("statistics.interval.ms", "2000");
     let consumer = StreamConsumer::from_config_and_context(&config, Member::default())?;
     Ok(Arc::new(consumer))
 }

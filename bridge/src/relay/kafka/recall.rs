@@ -39,7 +39,7 @@ pub(super) fn recall(
     is_target: impl Fn(&str) -> bool,
     marks: Option<&Marks>,
 ) -> Result<Recalled, KafkaError> {
-    let mut config = settings(cluster, &format!("{name}-recall"));
+    let mut config = settings(cluster, &format!("{name}-recall"), &[]);
     // Nothing is committed: librdkafka wants the name of a group all the same.
     config
         .set("group.id", format!("marquee-relay-recall-{name}"))

@@ -86,17 +86,19 @@ impl Sink<KafkaRecord> for KafkaSink {
     async fn prepare(&mut self) -> Result<(), Interruption> {
         self.discard();
         provide_topics(&self.cluster, &self.name, &self.creates).await?;
-        let mut config = settings(&self.cluster, &self.name);
+        let defaults = [
+            ("linger.ms", "1"),
+            ("compression.type", "lz4"),
+            ("partitioner", "murmur2_random"),
+            ("queue.buffering.max.messages", "500000"),
+            ("queue.buffering.max.kbytes", "262144"),
+        ];
+        let mut config = settings(&self.cluster, &self.name, &defaults);
         config
             .set("enable.idempotence", "true")
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
-            .set("linger.ms", "1")
-            .set("compression.type", "lz4")
-            .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
-            .set("queue.buffering.max.messages", "500000")
-            .set("queue.buffering.max.kbytes", "262144");
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS);
         let producer: FutureProducer<Quiet> = config
             .create_with_context(Quiet)
             .map_err(Interruption::unavailable)?;

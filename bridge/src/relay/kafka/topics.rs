@@ -25,7 +25,7 @@ pub(super) async fn provide_topics(
     if topics.is_empty() {
         return Ok(());
     }
-    let mut config = settings(cluster, &format!("{name}-admin"));
+    let mut config = settings(cluster, &format!("{name}-admin"), &[]);
     config.set("allow.auto.create.topics", "false");
     let client: AdminClient<Quiet> = config
         .create_with_context(Quiet)

@@ -1,0 +1,182 @@
+//! The clusters at the ends of routes, and what the operator may set for their clients.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use bus::{BusUrl, NatsServers};
+use rdkafka::{ClientConfig, error::KafkaError};
+use sha2::{Digest, Sha256};
+
+use super::{BadSetting, bad, check_name, shown};
+use crate::relay::relay_path::{MAX_ID_BYTES, is_cluster_id};
+
+/// Properties of librdkafka that the relay's promise depends on, and that no setting changes.
+const RESERVED_PROPERTIES: [&str; 23] = [
+    "acks",
+    "allow.auto.create.topics",
+    "auto.commit.enable",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "request.required.acks",
+    "session.timeout.ms",
+    "statistics.interval.ms",
+    "transactional.id",
+];
+
+/// A Kafka cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaCluster {
+    /// What routes call it.
+    pub name: String,
+    /// What a message that came through it says of it; no other cluster that messages come through may have it.
+    pub id: String,
+    /// Brokers to begin with, each as `host:port`.
+    pub brokers: Vec<String>,
+    /// Further properties of librdkafka.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of properties may be passwords.
+        let properties: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("KafkaCluster")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("brokers", &self.brokers)
+            .field("properties", &properties)
+            .finish()
+    }
+}
+
+/// A NATS server or cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsCluster {
+    /// What routes call it.
+    pub name: String,
+    /// What a message that came through it says of it; no other cluster that messages come through may have it.
+    pub id: String,
+    /// Where it is, and what the relay shows it.
+    pub servers: NatsServers,
+}
+
+impl KafkaCluster {
+    /// A cluster from its settings. Without an id it is made of name and brokers.
+    pub(super) fn new(
+        name: &str,
+        id: Option<&str>,
+        brokers: &str,
+        properties: BTreeMap<String, String>,
+    ) -> Result<Self, BadSetting> {
+        check_name(name).map_err(|reason| bad("name", reason))?;
+        let url = format!("kafka://{brokers}");
+        let brokers = match url.parse() {
+            Ok(BusUrl::Kafka(brokers)) => brokers,
+            Ok(BusUrl::Nats(_)) => return Err(bad("brokers", "it is no broker of Kafka")),
+            Err(error) => return Err(bad("brokers", error.to_string())),
+        };
+        for (property, value) in &properties {
+            if RESERVED_PROPERTIES.contains(&property.as_str()) {
+                let reason =
+                    format!("`{property}` is for the relay to set, whose promise depends on it");
+                return Err(bad("properties", reason));
+            }
+            if property.contains('\0') || value.contains('\0') {
+                return Err(bad("properties", "a property holds a zero byte"));
+            }
+        }
+        // The value may be a password, so that only the name is told.
+        let config = ClientConfig::from_iter(properties.clone());
+        if let Err(error) = config.create_native_config() {
+            let property = match error {
+                KafkaError::ClientConfig(_, _, property, _) => property,
+                other => other.to_string(),
+            };
+            let reason = format!(
+                "`{}` is no property of librdkafka as it is built here, or cannot have this value",
+                shown(&property)
+            );
+            return Err(bad("properties", reason));
+        }
+        let id = cluster_id(id, name, &brokers.join(","))?;
+        Ok(Self {
+            name: name.to_owned(),
+            id,
+            brokers,
+            properties,
+        })
+    }
+}
+
+impl NatsCluster {
+    /// A cluster from its settings. Without an id it is made of name and servers.
+    pub(super) fn new(
+        name: &str,
+        id: Option<&str>,
+        url: &str,
+        token_file: Option<&Path>,
+    ) -> Result<Self, BadSetting> {
+        check_name(name).map_err(|reason| bad("name", reason))?;
+        let parsed: BusUrl = url
+            .parse()
+            .map_err(|error: bus::BusUrlError| bad("url", error.to_string()))?;
+        let BusUrl::Nats(mut servers) = parsed else {
+            return Err(bad(
+                "url",
+                "it is no server of NATS; give `nats://host:port`",
+            ));
+        };
+        if let Some(file) = token_file {
+            if servers.has_credentials() {
+                return Err(bad("token_file", "the URL has credentials already"));
+            }
+            servers = servers.with_token_file(file.to_owned());
+        }
+        Self::of(name, id, servers)
+    }
+
+    /// The cluster of `servers`.
+    pub(super) fn of(
+        name: &str,
+        id: Option<&str>,
+        servers: NatsServers,
+    ) -> Result<Self, BadSetting> {
+        let addresses = BusUrl::Nats(servers.clone()).to_string();
+        let id = cluster_id(id, name, &addresses)?;
+        Ok(Self {
+            name: name.to_owned(),
+            id,
+            servers,
+        })
+    }
+}
+
+/// The id of a cluster. Names repeat from one relay to the next, so that the addresses are in it, as a fingerprint: a
+/// message carries the id to other clusters, which need not know them.
+fn cluster_id(id: Option<&str>, name: &str, addresses: &str) -> Result<String, BadSetting> {
+    let Some(id) = id else {
+        let digest = Sha256::digest(addresses.as_bytes());
+        let fingerprint: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+        return Ok(format!("{name}-{fingerprint}"));
+    };
+    match is_cluster_id(id) {
+        true => Ok(id.to_owned()),
+        false => Err(bad(
+            "id",
+            format!("1 to {MAX_ID_BYTES} printable characters without comma and space are needed"),
+        )),
+    }
+}
