@@ -78,8 +78,19 @@ pub(crate) async fn events_of_the_bus_are_understood_at_the_other_side(pair: Pai
             topic: topic.clone(),
             group: pair.name("services"),
         };
-        consume(&group, &format!("{side}-consumer"), &bus, subscription, handler.clone());
-        producers.push(Producer::start(&group, &format!("{side}-producer"), &bus, &[&topic]));
+        consume(
+            &group,
+            &format!("{side}-consumer"),
+            &bus,
+            subscription,
+            handler.clone(),
+        );
+        producers.push(Producer::start(
+            &group,
+            &format!("{side}-producer"),
+            &bus,
+            &[&topic],
+        ));
         received.push(handler);
     }
     let mut expected = Vec::new();
