@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
-use async_nats::jetstream::{AckKind, ErrorCode};
+use async_nats::jetstream::{AckKind, ErrorCode, stream};
 use futures::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
 
 use crate::messages::{durable, fetch, next, publish, text, texts};
+use crate::push::make;
 use crate::server::on_each_server;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,6 +325,46 @@ async fn two_workers_share_a_consumer() {
         numbers.sort_unstable();
         assert_eq!(numbers, (0..200).collect::<Vec<_>>());
         assert!(counts[0] > 20 && counts[1] > 20, "{counts:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_of_a_work_queue_is_for_one_consumer() {
+    on_each_server(async |server| {
+        let config = stream::Config {
+            retention: stream::RetentionPolicy::WorkQueue,
+            ..stream::Config::default()
+        };
+        let (context, _) = server.stream_with("queue", config).await;
+        let (client, name) = (context.client(), server.name("queue"));
+        let explicit = |filter: &str| {
+            let filter = format!("{name}.{filter}");
+            json!({"durable_name": filter.replace(['.', '*'], "_"), "ack_policy": "explicit", "filter_subject": filter})
+        };
+        for (config, code) in [
+            (json!({"durable_name": "d", "ack_policy": "none"}), 10084),
+            (json!({"durable_name": "d", "ack_policy": "none", "deliver_subject": "x"}), 10098),
+            (json!({"durable_name": "d", "ack_policy": "all"}), 10098),
+            (
+                json!({"durable_name": "d", "ack_policy": "explicit", "deliver_policy": "new"}),
+                10101,
+            ),
+        ] {
+            let refused = make(&client, &name, config.clone()).await;
+            assert_eq!(refused["error"]["err_code"], code, "{config}: {refused}");
+        }
+        let made = make(&client, &name, explicit("a")).await;
+        assert_eq!(made["error"], Value::Null);
+        let unfiltered = json!({"durable_name": "d", "ack_policy": "explicit"});
+        for (config, code) in [(unfiltered, 10099), (explicit("*"), 10100)] {
+            let refused = make(&client, &name, config.clone()).await;
+            assert_eq!(refused["error"]["err_code"], code, "{config}: {refused}");
+        }
+        for filter in ["a", "b"] {
+            let made = make(&client, &name, explicit(filter)).await;
+            assert_eq!(made["error"], Value::Null, "{made}");
+        }
     })
     .await;
 }

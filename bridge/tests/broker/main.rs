@@ -13,6 +13,7 @@ mod advisories;
 mod bounds;
 mod bytes;
 mod command;
+mod consumer_settings;
 mod consumers;
 mod core;
 mod crash;
