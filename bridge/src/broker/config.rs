@@ -5,9 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::BrokerError;
 use super::access::Access;
-use super::authentication::Authenticator;
 use super::tls::TlsSettings;
 
 /// What streams keep that set no limit of their own. Zero is no limit.
@@ -117,15 +115,6 @@ impl BrokerConfig {
             },
             segment_bytes: 16 << 20,
         }
-    }
-
-    /// Checks what only the broker knows to check, before it is started: the users' keys and hashes.
-    ///
-    /// # Errors
-    /// When the users cannot be as the settings have them.
-    pub fn check(&self) -> Result<(), BrokerError> {
-        Authenticator::new(&self.access)?;
-        Ok(())
     }
 
     /// The same settings for a process that can spare so many `connections`: all clients together

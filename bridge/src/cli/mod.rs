@@ -4,6 +4,7 @@
 //! runs the broker with what surrounds it.
 
 mod flags;
+mod resolved;
 mod settings;
 
 mod file;

@@ -1,0 +1,148 @@
+//! What signals change of a server that runs.
+
+use std::path::Path;
+
+use rcgen::CertifiedKey;
+
+use super::{Program, command, output, write};
+use crate::server::within;
+
+async fn a_log_file_is_opened_anew_and_its_level_follows_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let config = write(dir, "server.conf", "port: -1");
+    let log = dir.join("server.log");
+    let mut child = command(&["-c", &config, "-l", log.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let pid = child.id().unwrap().to_string();
+    let logged = async |words: &str| {
+        let has_words =
+            async || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(words));
+        testkit::eventually(words, has_words).await;
+    };
+    let signal = async |name: &str| {
+        let (sent, _, text) = output(command(&["-sl", &format!("{name}={pid}")])).await;
+        assert!(sent, "{text}");
+    };
+    logged("Server is ready").await;
+    std::fs::rename(&log, dir.join("moved.log")).unwrap();
+    signal("reopen").await;
+    logged("File log re-opened").await;
+    write(dir, "server.conf", "port: -1\nprot: 1");
+    signal("reload").await;
+    logged("Failed to reload server configuration: -config: ").await;
+    write(dir, "server.conf", "port: -1\ndebug: true");
+    signal("reload").await;
+    logged("Reloaded server configuration").await;
+    signal("term").await;
+    assert!(within(child.wait()).await.unwrap().success());
+    logged("Server Exiting..").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lame_duck_lets_its_clients_go_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "port: -1\nlame_duck_grace_period: 0s\nlame_duck_duration: 30s";
+    let config = write(folder.path(), "server.conf", text);
+    let program = Program::start(&["-c", &config]).await;
+    let (told, mut events) = tokio::sync::mpsc::channel(16);
+    let options = async_nats::ConnectOptions::new().event_callback(move |event| {
+        let told = told.clone();
+        async move {
+            // The test may have ended.
+            let _ = told.send(event).await;
+        }
+    });
+    let _client = within(options.connect(program.addr())).await.unwrap();
+    let ending = program.end("ldm");
+    let lame_duck = async {
+        while let Some(event) = events.recv().await {
+            if event == async_nats::Event::LameDuckMode {
+                return;
+            }
+        }
+        panic!("the client was not told");
+    };
+    let (status, ()) = tokio::join!(ending, within(lame_duck));
+    assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_users_of_the_file_change_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let with_password =
+        |password: &str| format!("port: -1\nauthorization {{ user: u, password: {password} }}");
+    let config = write(dir, "server.conf", &with_password("old"));
+    let mut program = Program::start(&["-c", &config]).await;
+    let addr = program.addr().to_owned();
+    let connect = async |password: &str| {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password("u".into(), password.into());
+        within(options.connect(&addr)).await
+    };
+    let client = connect("old").await.unwrap();
+    write(
+        dir,
+        "server.conf",
+        &format!("{}\nmax_payload: 1KB", with_password("new")),
+    );
+    program.signal("reload").await;
+    program
+        .wait_for("the change of the limits takes effect at the next start")
+        .await;
+    program.wait_for("Reloaded server configuration").await;
+    connect("new").await.unwrap();
+    connect("old").await.unwrap_err();
+    let is_out = async || client.connection_state() != async_nats::connection::State::Connected;
+    testkit::eventually("the client that knew the old password is out", is_out).await;
+    write(
+        dir,
+        "server.conf",
+        "port: -1\nauthorization { users: [ {nkey: wrong} ] }",
+    );
+    program.signal("reload").await;
+    program
+        .wait_for("Failed to reload server configuration: authorization")
+        .await;
+    connect("new").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let certify = |authority: &str| {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        for name in [authority, "server.pem"] {
+            std::fs::write(path(name), cert.pem()).unwrap();
+        }
+        std::fs::write(path("server.key"), signing_key.serialize_pem()).unwrap();
+    };
+    certify("old.pem");
+    let (cert, key) = (path("server.pem"), path("server.key"));
+    let mut program =
+        Program::start(&["-p", "-1", "--tls", "--tlscert", &cert, "--tlskey", &key]).await;
+    let addr = format!("tls://{}", program.addr());
+    let connect = async |authority: &str| {
+        let options = async_nats::ConnectOptions::new()
+            .add_root_certificates(Path::new(&path(authority)).into());
+        within(options.connect(&addr)).await
+    };
+    let client = connect("old.pem").await.unwrap();
+    certify("new.pem");
+    connect("new.pem").await.unwrap_err();
+    program.signal("reload").await;
+    program.wait_for("Reloaded server configuration").await;
+    connect("new.pem").await.unwrap();
+    connect("old.pem").await.unwrap_err();
+    client.flush().await.unwrap();
+    std::fs::write(&key, "no key").unwrap();
+    program.signal("reload").await;
+    program
+        .wait_for("Failed to reload server configuration: tls: ")
+        .await;
+    connect("new.pem").await.unwrap();
+}
