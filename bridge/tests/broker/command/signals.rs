@@ -7,6 +7,7 @@ use rcgen::CertifiedKey;
 use super::{Program, command, output, write};
 use crate::server::within;
 
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_file_is_opened_anew_and_its_level_follows_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();

@@ -235,7 +235,6 @@ async fn wrong_settings_are_named_and_nothing_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[tokio::test(flavor = "multi_thread")]
 async fn accounts_do_not_hear_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
