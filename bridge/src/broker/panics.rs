@@ -8,6 +8,11 @@ use tokio::time::timeout;
 
 use super::*;
 
+/// What a connection, a stream and the API do when a test says so.
+pub(super) fn on_request() -> ! {
+    panic!("made to panic by a test")
+}
+
 struct Serving {
     addr: String,
     shared: Arc<Shared>,

@@ -139,7 +139,7 @@ impl Api {
         }
         match operation {
             #[cfg(test)]
-            "PANIC" => panic!("made to panic by a test"),
+            "PANIC" => crate::broker::panics::on_request(),
             "INFO" => respond("account_info_response").send(account_info(&self.streams).await),
             "STREAM.CREATE" => {
                 respond("stream_create_response").send(self.create_stream(name, &body).await)
