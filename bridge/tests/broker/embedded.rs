@@ -4,8 +4,11 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use bridge::broker::{Access, BrokerConfig, BrokerError, serve};
 use futures::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::messages::publish;
+use crate::push::{ask, make, next};
 use crate::server::{Embedded, settle, within};
 
 fn events() -> stream::Config {
@@ -195,4 +198,61 @@ async fn a_stop_lets_clients_have_what_was_sent() {
     for _ in 0..100 {
         within(messages.next()).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_listen_for_survives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    context.create_stream(events()).await.unwrap();
+    for (number, subject) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+        publish(&context, &format!("events.{subject}"), [number]).await;
+    }
+    let client = context.client();
+    let last = json!({
+        "durable_name": "last", "deliver_policy": "last_per_subject", "filter_subject": "events.>",
+        "deliver_subject": "listen.last", "ack_policy": "explicit", "max_ack_pending": 1,
+    });
+    make(&client, "events", last).await;
+    let held = json!({"durable_name": "held", "deliver_subject": "listen.held"});
+    make(&client, "events", held).await;
+    let until = json!({"pause_until": "2100-01-01T00:00:00Z"});
+    ask(&client, "CONSUMER.PAUSE.events.held", until).await;
+    let mut messages = client.subscribe("listen.last").await.unwrap();
+    let first = next(&mut messages).await;
+    assert_eq!(first.payload, "2");
+    let ack = first.reply.unwrap();
+    client.request(ack, "+ACK".into()).await.unwrap();
+    assert_eq!(next(&mut messages).await.payload, "3");
+    drop((messages, client, context));
+    broker.stop().await;
+
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let client = context.client();
+    let info = ask(&client, "CONSUMER.INFO.events.held", Value::Null).await;
+    assert_eq!(
+        (&info["paused"], &info["num_pending"]),
+        (&json!(true), &json!(4))
+    );
+    let info = ask(&client, "CONSUMER.INFO.events.last", Value::Null).await;
+    assert_eq!(
+        (&info["num_ack_pending"], &info["num_pending"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(info["ack_floor"]["stream_seq"], 2);
+    let ask_again = client.subscribe("listen.last").await.unwrap();
+    ask(&client, "CONSUMER.RESET.events.last", Value::Null).await;
+    publish(&context, "events.a", [5]).await;
+    let mut messages = ask_again;
+    for expected in ["3", "4", "5"] {
+        let message = next(&mut messages).await;
+        assert_eq!(message.payload, expected);
+        client
+            .publish(message.reply.unwrap(), "+ACK".into())
+            .await
+            .unwrap();
+    }
+    broker.stop().await;
 }

@@ -193,3 +193,22 @@ async fn so_many_requests_wait_and_no_more() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_what_is_there_ends_although_the_rest_is_held_back() {
+    on_each_server(async |server| {
+        let (context, _) = server.stream("held").await;
+        let (client, name) = (context.client(), server.name("held"));
+        let config = json!({"durable_name": "d", "ack_policy": "explicit", "max_ack_pending": 1});
+        let mut requests = Requests::to(&client, &name, config).await;
+        publish(&context, &format!("{name}.a"), 0..2).await;
+        let body = json!({
+            "batch": 2, "no_wait": true, "expires": 60_000_000_000_i64, "idle_heartbeat": 100_000_000,
+        });
+        requests.send(&body.to_string()).await;
+        assert!(requests.next().await.status.is_none());
+        let expected = (404, "No Messages".to_owned(), None);
+        assert_eq!(status(&requests.next().await), expected);
+    })
+    .await;
+}

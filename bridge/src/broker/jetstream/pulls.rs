@@ -134,6 +134,13 @@ impl Pulls {
         self.take(|pull| pull.no_wait && (pull.got_some || pull.expires.is_none()))
     }
 
+    /// Takes out the requests that do not wait for more, although there is more that is held back: their client would
+    /// wait on with the heartbeat that is due.
+    pub(super) fn take_satisfied_late(&mut self, now: Instant) -> Vec<Pull> {
+        let is_due = |pull: &Pull| pull.next_heartbeat.is_some_and(|next| next <= now);
+        self.take(|pull| pull.no_wait && pull.got_some && is_due(pull))
+    }
+
     /// The inboxes that are due a heartbeat; the next is due later.
     pub(super) fn take_heartbeats(&mut self, now: Instant) -> Vec<Box<str>> {
         let mut inboxes = Vec::new();

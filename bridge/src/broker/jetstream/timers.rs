@@ -9,6 +9,7 @@ use super::deliver::{Waiting, end_pull};
 use super::push::{Push, idle_heartbeat};
 use super::state::{self, Change};
 use super::stream::Stream;
+use crate::broker::headers;
 use crate::broker::store::record::Record;
 
 impl Stream {
@@ -28,6 +29,9 @@ impl Stream {
             };
             for pull in waiting.pulls.take_expired(now) {
                 end_pull(router, &pull, "408 Request Timeout");
+            }
+            for pull in waiting.pulls.take_satisfied_late(now) {
+                router.answer(&pull.inbox, &headers::status("404 No Messages"), &[]);
             }
             for inbox in waiting.pulls.take_heartbeats(now) {
                 router.answer(&inbox, &idle_heartbeat(consumer.delivered, None), &[]);
