@@ -256,3 +256,23 @@ async fn what_clients_listen_for_survives_a_restart() {
     }
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_finds_its_consumer_after_a_restart_although_nothing_else_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    context.create_stream(events()).await.unwrap();
+    publish(&context, "events.a", [1]).await;
+    // Not durable, since the lag of durable ones is looked after all the time.
+    let config =
+        json!({"name": "e", "deliver_subject": "listen", "inactive_threshold": 60_000_000_000_i64});
+    make(&context.client(), "events", config).await;
+    drop(context);
+    broker.stop().await;
+
+    let broker = Embedded::start(dir.path()).await;
+    let mut messages = broker.client().await.subscribe("listen").await.unwrap();
+    assert_eq!(next(&mut messages).await.payload, "1");
+    broker.stop().await;
+}

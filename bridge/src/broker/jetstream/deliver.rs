@@ -90,7 +90,7 @@ impl Stream {
         let names: Vec<String> = self
             .waiting
             .iter()
-            .filter(|(_, waiting)| waiting.is_asked())
+            .filter(|(name, waiting)| self.may_deliver(name, waiting))
             .map(|(name, _)| name.clone())
             .collect();
         for name in names {
@@ -106,6 +106,13 @@ impl Stream {
             }
             self.end_burst(&name, more);
         }
+    }
+
+    /// Whether there is something to do for a consumer's clients. Requests may be for what is there, and end without it.
+    fn may_deliver(&self, name: &str, waiting: &Waiting) -> bool {
+        let consumer = self.state.consumers.get(name);
+        let has_some = consumer.is_some_and(|consumer| consumer.available() > 0);
+        waiting.is_asked() && (has_some || !waiting.pulls.is_empty())
     }
 
     fn pause(&mut self, name: &str, until: Instant) {

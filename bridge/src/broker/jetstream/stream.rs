@@ -135,8 +135,9 @@ impl Stream {
 
     /// Serves commands until told to stop, or until the stream is deleted.
     pub(super) async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        // At once, to look after what was recovered.
+        let mut wake = Instant::now();
         while !self.ended {
-            let wake = self.next_wake(Instant::now());
             tokio::select! {
                 biased;
                 outcome = finished(&mut self.outcome) => self.written(outcome),
@@ -157,6 +158,7 @@ impl Stream {
             self.state.release_settled();
             self.write(now);
             self.report_bytes(self.state.messages.bytes);
+            wake = self.next_wake(Instant::now());
         }
         self.leave();
     }
