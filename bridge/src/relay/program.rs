@@ -16,6 +16,9 @@ use super::{
     route,
 };
 
+/// The file with the routes, as the operator knows the setting.
+const FILE: &str = "--config (RELAY_CONFIG)";
+
 /// The settings of the program `bridge relay`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -69,10 +72,10 @@ impl Settings {
         if given.into_iter().filter(|given| *given).count() != 1 {
             let reason = "give one of a file (`--config`), a route (`--from`, `--to`, `--subject`, `--topic`), or \
                 `--kafka-broker` for the documented topics";
-            return Err(Fault::bad_setting(settings::name("config"), reason));
+            return Err(Fault::bad_setting(FILE, reason));
         }
         if let Some(file) = &self.config {
-            return read(file).map_err(|bad| wrong("config", &bad));
+            return read(file).map_err(|bad| Fault::bad_setting(FILE, bad));
         }
         match &self.kafka_broker {
             Some(brokers) => documented_between(brokers, self.servers()?)

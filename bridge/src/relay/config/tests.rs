@@ -291,3 +291,15 @@ fn the_documented_topics_go_both_ways() {
     let names: std::collections::HashSet<_> = routes.iter().map(|r| &r.name).collect();
     assert_eq!(names.len(), routes.len());
 }
+
+/// The guide shows a file, and what is said of one that is wrong.
+#[test]
+fn the_file_in_the_guide_is_right() {
+    let guide = include_str!("../../../../docs/BRIDGE.md");
+    let (_, file) = guide.split_once("```toml\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    assert_eq!(read(file).unwrap().routes.len(), 2);
+    let refusal = read(&file.replace("orders-{region}", "orders")).unwrap_err();
+    let said = format!("error: --config (RELAY_CONFIG): {refusal}\n");
+    assert!(guide.contains(&said), "{said}");
+}

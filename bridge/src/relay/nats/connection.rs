@@ -78,8 +78,7 @@ impl Connection {
             let reason = format!("no stream of NATS has the subject `{subject}`: {error}");
             return Err(Interruption::Unavailable(reason));
         }
-        // As the bus names its streams.
-        let name = subject.replace('.', "-");
+        let name = stream_name(subject);
         let config = stream::Config {
             name: name.clone(),
             subjects: vec![subject.to_owned()],
@@ -93,5 +92,35 @@ impl Connection {
                 Interruption::Unavailable(format!("the stream `{name}` cannot be made: {error}"))
             })?;
         Ok(name)
+    }
+}
+
+/// The name of the stream that is made for a subject: as the bus names its streams, and with words for wildcards, which a
+/// name cannot hold.
+fn stream_name(subject: &str) -> String {
+    let token = |token: &str| match token {
+        "*" => "any".to_owned(),
+        ">" => "all".to_owned(),
+        token => token.replace(['/', '\\', '*', '>'], "-"),
+    };
+    let tokens: Vec<_> = subject.split('.').map(token).collect();
+    tokens.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_has_a_name_that_every_server_takes() {
+        for (subject, name) in [
+            ("film_updates", "film_updates"),
+            ("movieverse.events", "movieverse-events"),
+            ("films.*.updated", "films-any-updated"),
+            ("films.>", "films-all"),
+            ("a/b.c*", "a-b-c-"),
+        ] {
+            assert_eq!(stream_name(subject), name);
+        }
     }
 }

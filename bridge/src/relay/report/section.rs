@@ -147,7 +147,7 @@ impl Section for RelayReport {
             }
         };
         Table {
-            heading: "Relay",
+            heading: "Routes",
             columns: &[
                 "Route",
                 "Way",
