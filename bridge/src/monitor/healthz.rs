@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Monitor;
 use super::query::Query;
@@ -72,8 +72,9 @@ async fn is_there(monitor: &Monitor, subject: &str) -> Result<(), Trouble> {
         .control()
         .ask_jetstream(subject, &json!({}))
         .await;
-    let error = &answer.ok_or(unavailable)?["error"];
-    match error["description"].as_str() {
+    let answer = answer.ok_or(unavailable)?;
+    let error = answer.pointer("/error/description");
+    match error.and_then(Value::as_str) {
         None => Ok(()),
         Some(description) => Err((StatusCode::NOT_FOUND, description.to_owned())),
     }

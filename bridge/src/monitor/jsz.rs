@@ -38,7 +38,7 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
     let sum = |field: &str| -> u64 {
         let states = streams
             .iter()
-            .filter_map(|stream| stream["state"][field].as_u64());
+            .filter_map(|stream| at(stream, &format!("/state/{field}")).as_u64());
         states.sum()
     };
     let mut answer = json!({
@@ -77,16 +77,16 @@ impl Details {
 /// How much JetStream takes, and how often it was asked.
 fn statistics(account: &Value) -> Value {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let (tier, api) = (account, &account["api"]);
+    let (tier, api) = (account, at(account, "/api"));
     json!({
-        "memory": number(&tier["memory"]),
-        "storage": number(&tier["storage"]),
-        "reserved_memory": number(&tier["reserved_memory"]),
-        "reserved_storage": number(&tier["reserved_storage"]),
+        "memory": number(at(tier, "/memory")),
+        "storage": number(at(tier, "/storage")),
+        "reserved_memory": number(at(tier, "/reserved_memory")),
+        "reserved_storage": number(at(tier, "/reserved_storage")),
         "api": {
-            "level": number(&api["level"]),
-            "total": number(&api["total"]),
-            "errors": number(&api["errors"]),
+            "level": number(at(api, "/level")),
+            "total": number(at(api, "/total")),
+            "errors": number(at(api, "/errors")),
         },
     })
 }
@@ -116,14 +116,14 @@ async fn describe_stream(
     stream: &Value,
     details: Details,
 ) -> Result<Value, String> {
-    let name = stream["config"]["name"].as_str().unwrap_or_default();
+    let name = at(stream, "/config/name").as_str().unwrap_or_default();
     let mut described = json!({
         "name": name,
-        "created": stream["created"],
-        "state": stream["state"],
+        "created": at(stream, "/created"),
+        "state": at(stream, "/state"),
     });
     if details.config {
-        merge(&mut described, json!({ "config": stream["config"] }));
+        merge(&mut described, json!({ "config": at(stream, "/config") }));
     }
     if details.consumers {
         let consumers = list(monitor, &format!("CONSUMER.LIST.{name}"), "consumers").await?;
@@ -137,8 +137,11 @@ async fn list(monitor: &Monitor, subject: &str, field: &str) -> Result<Vec<Value
     let mut entries = Vec::new();
     for _ in 0..MAX_PAGES {
         let page = ask(monitor, subject, &json!({ "offset": entries.len() })).await?;
-        let more = page[field].as_array().cloned().unwrap_or_default();
-        let total = page["total"]
+        let more = at(&page, &format!("/{field}"))
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let total = at(&page, "/total")
             .as_u64()
             .and_then(|total| usize::try_from(total).ok());
         let is_last = more.is_empty();
@@ -153,6 +156,11 @@ async fn list(monitor: &Monitor, subject: &str, field: &str) -> Result<Vec<Value
 async fn ask(monitor: &Monitor, subject: &str, body: &Value) -> Result<Value, String> {
     let answer = monitor.stats.control().ask_jetstream(subject, body).await;
     answer.ok_or_else(|| "JetStream does not answer".to_owned())
+}
+
+/// What stands at a JSON pointer; null where there is nothing.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn merge(into: &mut Value, fields: Value) {
