@@ -82,3 +82,21 @@ async fn a_stream_limits_its_consumers_and_a_pedantic_client_is_told() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_that_make_a_consumer_at_once_get_the_same() {
+    on_each_server(async |server| {
+        let (context, _) = server.stream("twice").await;
+        let (client, name) = (context.client(), server.name("twice"));
+        for number in 0..10 {
+            let config = json!({"durable_name": format!("d{number}"), "ack_policy": "explicit"});
+            let (one, two) = futures::join!(
+                make(&client, &name, config.clone()),
+                make(&client, &name, config)
+            );
+            assert_eq!(one["error"], Value::Null, "{one}");
+            assert_eq!(one["created"], two["created"]);
+        }
+    })
+    .await;
+}

@@ -56,6 +56,20 @@ impl Stream {
         answer
     }
 
+    /// Whether a change of a consumer is on its way to the disk.
+    pub(super) fn is_changing(&self, name: &str) -> bool {
+        let writing = self.writing.iter().flat_map(|(batch, _)| &batch.effects);
+        let mut effects = writing.chain(&self.batch.effects);
+        effects.any(|effect| match effect {
+            Effect::Change { change, .. } => match change {
+                Change::ConsumerSaved(saved) => saved.config.name == name,
+                Change::ConsumerDeleted(deleted) => deleted == name,
+                Change::Configured(_) => false,
+            },
+            _ => false,
+        })
+    }
+
     /// Holds up a consumer's deliveries until a time, or lets them go on.
     pub(super) fn pause_consumer(&mut self, name: &str, body: &[u8], responder: Responder) {
         let Some(consumer) = self.state.consumers.get(name) else {

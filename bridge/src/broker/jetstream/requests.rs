@@ -87,6 +87,10 @@ impl Stream {
             Request::GetMessage(body) => self.get_message(&body).await,
             Request::DeleteMessage(body) => return self.delete_message(&body, responder),
             Request::CreateConsumer { names, body } => {
+                let name = names.consumer.as_deref();
+                if name.is_some_and(|name| self.is_changing(name)) {
+                    self.flush().await;
+                }
                 return self.create_consumer(names, &body, responder);
             }
             Request::ResetConsumer { name, body } => {

@@ -255,7 +255,7 @@ impl Stream {
     }
 
     /// Writes everything that is gathered, and waits for it.
-    async fn flush(&mut self) {
+    pub(super) async fn flush(&mut self) {
         while self.outcome.is_some() || !self.batch.is_empty() {
             if self.outcome.is_none() {
                 self.submit();
