@@ -255,10 +255,13 @@ async fn a_rollup_replaces_what_came_before() {
         }
         raw.publish("rolled", "a", &[("Nats-Rollup", "sub")]).await;
         assert_eq!(raw.state("rolled").await, (4, 2, 6));
+        let all_of_one_token = raw.publish("rolled", "*", &[("Nats-Rollup", "sub")]).await;
+        assert_eq!(all_of_one_token["seq"], 7);
+        assert_eq!(raw.state("rolled").await, (1, 7, 7));
         let wrong = raw.publish("rolled", "a", &[("Nats-Rollup", "x")]).await;
         assert_eq!(error(&wrong), (500, 10111, "rollup value invalid: \"x\""));
         raw.publish("rolled", "d", &[("Nats-Rollup", "all")]).await;
-        assert_eq!(raw.state("rolled").await, (1, 7, 7));
+        assert_eq!(raw.state("rolled").await, (1, 8, 8));
     })
     .await;
 }

@@ -311,7 +311,8 @@ impl JetStream {
             }
         }
         match self.streams.by_subject(&message.subject) {
-            Some(stream) if subjects::is_literal(&message.subject) => stream
+            // A wildcard in it is a word as any other, until the message rolls up what it matches.
+            Some(stream) if subjects::is_valid_pattern(&message.subject) => stream
                 .commands
                 .send(Command::Publish(message))
                 .await

@@ -112,7 +112,7 @@ impl State {
             None => {}
             Some(Rollup::All) => self.remove_below(seq),
             Some(Rollup::Subject) => {
-                let filter = Filter::One(subject.into());
+                let filter = Filter::of(&[subject]);
                 while let Some(older) = self
                     .messages
                     .next_wanted(0, &filter)
