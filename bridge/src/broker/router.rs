@@ -1,7 +1,7 @@
 //! Core publish/subscribe: who is subscribed to what, and the hand-over of each message to them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rand::RngExt;
 use tokio::sync::Notify;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::interest::{InterestWatch, InterestWatches};
 use super::outbound::{Outbound, Queued};
 use super::permissions::GuardSlot;
-use super::protocol::Delivery;
+use super::protocol::{Delivery, Message};
 use super::subjects::SubjectTrie;
 use super::{Counters, headers, subjects};
 
@@ -91,7 +91,16 @@ struct Aftermath {
 pub(super) struct Router {
     subscriptions: RwLock<SubjectTrie<Arc<Subscription>>>,
     watches: Arc<InterestWatches>,
+    inlet: OnceLock<Box<dyn Inlet>>,
     stats: Arc<Counters>,
+}
+
+/// Who takes what the broker itself publishes, besides the subscribers.
+pub(super) trait Inlet: std::fmt::Debug + Send + Sync {
+    /// Whether it takes messages on this subject.
+    fn wants(&self, subject: &str) -> bool;
+    /// Takes a message. Must not wait.
+    fn take(&self, message: Message);
 }
 
 impl Router {
@@ -99,7 +108,37 @@ impl Router {
         Router {
             subscriptions: RwLock::default(),
             watches: Arc::default(),
+            inlet: OnceLock::new(),
             stats,
+        }
+    }
+
+    /// Says who takes what the broker itself publishes; there is one.
+    pub(super) fn set_inlet(&self, inlet: Box<dyn Inlet>) {
+        let _ = self.inlet.set(inlet);
+    }
+
+    /// Whether a subscriber or a stream would get what the broker itself publishes on this subject.
+    pub(super) fn is_heard(&self, subject: &str) -> bool {
+        let takes = self.inlet.get().is_some_and(|inlet| inlet.wants(subject));
+        takes || self.has_interest(subject)
+    }
+
+    /// Gives a message of the broker itself to the subscribers of its subject, and to the stream that takes it.
+    pub(super) fn announce(&self, message: Message) {
+        let delivery = Delivery {
+            subject: &message.subject,
+            reply: None,
+            headers: &message.headers,
+            payload: &message.payload,
+        };
+        self.route(&message.subject, &delivery, None);
+        if let Some(inlet) = self
+            .inlet
+            .get()
+            .filter(|inlet| inlet.wants(&message.subject))
+        {
+            inlet.take(message);
         }
     }
 

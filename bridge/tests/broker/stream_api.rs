@@ -168,6 +168,21 @@ async fn what_an_update_must_not_change_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_limits_for_consumers_must_fit_those_that_there_are() {
+    on_each_server(async |server| {
+        let raw = Raw::new(server).await;
+        raw.create("bound", json!({})).await;
+        let name = raw.server.name("bound");
+        let consumer = json!({"stream_name": name, "config": {"durable_name": "d", "ack_policy": "explicit"}});
+        raw.request(&format!("CONSUMER.CREATE.{name}.d"), &consumer).await;
+        let config = json!({"name": name, "subjects": [format!("{name}.>")], "consumer_limits": {"max_ack_pending": 10}});
+        let answer = raw.request(&format!("STREAM.UPDATE.{name}"), &config).await;
+        assert_eq!(error(&answer), (500, 10069, "change to limits violates consumers: d"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn publishers_are_told_which_condition_does_not_hold() {
     on_each_server(async |server| {
         let raw = Raw::new(server).await;

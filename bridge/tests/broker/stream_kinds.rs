@@ -9,7 +9,7 @@ use futures::StreamExt;
 use testkit::eventually;
 
 use crate::messages::{durable, fetch, publish, texts};
-use crate::server::{Embedded, on_each_server, within};
+use crate::server::{Embedded, on_each_server, settle, within};
 
 async fn messages(stream: &mut stream::Stream) -> u64 {
     stream.info().await.unwrap().state.messages
@@ -161,7 +161,7 @@ async fn messages_change_their_subject_and_are_published_again() {
         let (context, stream) = server.stream_with("changed", config).await;
         let client = server.client().await;
         let mut copies = client.subscribe(format!("{again}.>")).await.unwrap();
-        client.flush().await.unwrap();
+        settle(&client).await;
         publish(&context, &format!("{name}.baz.x"), 1..=2).await;
         let stored = stream.get_raw_message(2).await.unwrap();
         assert_eq!(stored.subject.as_str(), format!("{name}.x.baz.0"));
@@ -189,7 +189,7 @@ async fn advisories_tell_of_streams() {
             .subscribe(format!("$JS.EVENT.ADVISORY.STREAM.*.{name}"))
             .await
             .unwrap();
-        client.flush().await.unwrap();
+        settle(&client).await;
         let (context, mut stream) = server.stream("told").await;
         let config = stream.info().await.unwrap().config.clone();
         context.update_stream(config).await.unwrap();
@@ -211,6 +211,42 @@ async fn advisories_tell_of_streams() {
                 (&action.into(), &name.as_str().into())
             );
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_take_what_the_broker_itself_publishes() {
+    on_each_server(async |server| {
+        let (from, to) = (server.name("from"), server.name("to"));
+        let (context, mut taken) = server.stream("to").await;
+        let advisories = stream::Config {
+            name: server.name("advised"),
+            subjects: vec![format!("$JS.EVENT.ADVISORY.STREAM.*.{from}")],
+            ..stream::Config::default()
+        };
+        let mut advised = context.create_stream(advisories).await.unwrap();
+        let config = stream::Config {
+            republish: Some(Republish {
+                source: format!("{from}.>"),
+                destination: format!("{to}.>"),
+                headers_only: false,
+            }),
+            ..stream::Config::default()
+        };
+        let (context, _) = server.stream_with("from", config).await;
+        publish(&context, &format!("{from}.a"), 1..=1000).await;
+        eventually("all are taken by the other stream", async || {
+            messages(&mut taken).await == 1000
+        })
+        .await;
+        let last = taken.get_raw_message(1000).await.unwrap();
+        assert_eq!(last.payload, "1000");
+        assert_eq!(last.headers.get("Nats-Sequence").unwrap().as_str(), "1000");
+        eventually("the advisory is kept", async || {
+            messages(&mut advised).await == 1
+        })
+        .await;
     })
     .await;
 }

@@ -1,17 +1,18 @@
 //! What the server tells anyone who listens of its streams, their consumers and messages: subjects below `$JS.EVENT`.
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::acks::AckSubject;
 use super::consumer::Exhausted;
 use super::json;
 use super::stream::Stream;
-use crate::broker::protocol::Delivery;
+use crate::broker::protocol::Message;
 use crate::broker::router::Router;
 
 /// Publishes an event of this type with these members, if anyone listens.
 pub(super) fn publish(router: &Router, subject: &str, kind: &str, members: &Value) {
-    if !router.has_interest(subject) {
+    if !router.is_heard(subject) {
         return;
     }
     let mut event = Map::new();
@@ -23,14 +24,12 @@ pub(super) fn publish(router: &Router, subject: &str, kind: &str, members: &Valu
     if let Value::Object(members) = members {
         event.extend(members.clone());
     }
-    let payload = Value::Object(event).to_string();
-    let delivery = Delivery {
-        subject,
+    router.announce(Message {
+        subject: subject.into(),
         reply: None,
-        headers: &[],
-        payload: payload.as_bytes(),
-    };
-    router.publish(&delivery, None);
+        headers: Bytes::new(),
+        payload: Value::Object(event).to_string().into(),
+    });
 }
 
 /// Tells of a message that a consumer was handed as often as may be, in vain.

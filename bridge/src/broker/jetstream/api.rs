@@ -24,6 +24,7 @@ use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::supervision::{Recovery, keep_running};
+use super::usage::Usage;
 use super::{Streams, new_handle};
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
@@ -61,6 +62,15 @@ struct ListRequest {
     #[serde(default)]
     offset: usize,
     subject: Option<String>,
+}
+
+/// Counts a request when it is done with, so that an answer that says the number leaves itself out.
+struct CountedRequest<'a>(&'a Usage);
+
+impl Drop for CountedRequest<'_> {
+    fn drop(&mut self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl ListRequest {
@@ -132,7 +142,8 @@ impl Api {
             usage: Arc::clone(&self.streams.usage),
         };
         let body = request.body.clone();
-        self.streams.usage.requests.fetch_add(1, Ordering::Relaxed);
+        let usage = Arc::clone(&self.streams.usage);
+        let _counted = CountedRequest(&usage);
         let level = headers::value(&request.headers, "Nats-Required-Api-Level");
         if level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > API_LEVEL)) {
             return respond("error_response").send(Err(error::API_LEVEL));

@@ -14,7 +14,7 @@ use super::json;
 use super::state::Change;
 use super::stream::Stream;
 use crate::broker::headers;
-use crate::broker::protocol::Delivery;
+use crate::broker::protocol::Message;
 use crate::broker::store::log::Position;
 use crate::broker::store::record::{self, Record, StoredMessage};
 use crate::broker::store::write::Written;
@@ -119,18 +119,16 @@ impl Stream {
             ("Nats-Msg-Size", &size),
         ];
         let headers_only = config.republish.as_ref().is_some_and(|to| to.headers_only);
-        let (origin, payload): (_, &[u8]) = match origin.split_last() {
-            Some((_, origin)) if !headers_only => (origin, &message.payload),
-            _ => (origin.as_slice(), &[]),
+        let (origin, payload) = match origin.split_last() {
+            Some((_, origin)) if !headers_only => (origin, message.payload.clone()),
+            _ => (origin.as_slice(), Bytes::new()),
         };
-        let headers = headers::extended(&message.headers, origin);
-        let delivery = Delivery {
-            subject: to,
+        self.router.announce(Message {
+            subject: to.into(),
             reply: None,
-            headers: &headers,
+            headers: headers::extended(&message.headers, origin),
             payload,
-        };
-        self.router.publish(&delivery, None);
+        });
     }
 
     pub(super) fn drop_dead_segments(&mut self) {

@@ -4,6 +4,7 @@
 mod api;
 
 mod account;
+mod forwarding;
 
 mod stream;
 mod supervision;
@@ -269,6 +270,9 @@ impl JetStream {
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
         let stopping = CancellationToken::new();
+        let (inlet, forwarded) = forwarding::forwarding(&streams);
+        router.set_inlet(Box::new(inlet));
+        tasks.spawn(forwarded.run(stopping.clone()));
         let service = Api::new(
             Arc::clone(&streams),
             router,

@@ -141,11 +141,40 @@ impl Stream {
         let current = &self.state.config;
         let checked = config
             .check_update_of(current)
+            .and_then(|()| self.check_consumer_limits(&config))
             .and_then(|()| self.usage.check_reservation(&config, Some(current)));
         match checked {
             Ok(()) => self.change(Change::Configured(config), false, responder),
             Err(refusal) => responder.send(Err(refusal)),
         }
+    }
+
+    /// Whether the consumers that there are stay within new limits for consumers.
+    fn check_consumer_limits(&self, config: &StreamConfig) -> Result<()> {
+        let limits = config.consumer_limits;
+        if limits == self.state.config.consumer_limits {
+            return Ok(());
+        }
+        let exceeds = |set: i64, max: i64| max > 0 && set > max;
+        let consumers = self
+            .state
+            .consumers
+            .values()
+            .map(|consumer| &consumer.config);
+        let beyond: Vec<&str> = consumers
+            .filter(|consumer| {
+                exceeds(consumer.inactive_threshold, limits.inactive_threshold)
+                    || exceeds(consumer.max_ack_pending, limits.max_ack_pending)
+            })
+            .map(|consumer| consumer.name.as_str())
+            .collect();
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        Err(error::forbidden(
+            10069,
+            format!("change to limits violates consumers: {}", beyond.join(", ")),
+        ))
     }
 
     fn purge(&mut self, body: &[u8], responder: Responder) {
