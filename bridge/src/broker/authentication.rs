@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::access::{Access, AccessError, Identity, Password, User, Users};
+use super::certificate;
 use super::permissions::{ClientPermissions, UserPermissions};
 
 /// What a client shows. Absent, null and empty are the same.
@@ -142,6 +143,16 @@ impl KnownUsers {
         self.by_name.get(name).or_else(|| self.by_key.get(name))
     }
 
+    /// The user of a certificate with these names.
+    fn named(&self, names: &[String]) -> Option<&KnownUser> {
+        names.iter().find_map(|name| {
+            self.by_name.get(name.as_str()).or_else(|| {
+                let mut users = self.by_name.values();
+                users.find(|user| certificate::is_same_subject(&user.name, name))
+            })
+        })
+    }
+
     fn guest(&self) -> Option<Identified> {
         let name = self.guest.as_ref()?;
         let identified = self.find(name).map(KnownUser::identified)?;
@@ -207,11 +218,13 @@ impl Authenticator {
         }
     }
 
-    /// Who a client is; `None` when it does not show enough. `nonce` is what it was given to sign.
+    /// Who a client is; `None` when it does not show enough. `nonce` is what it was given to sign, `names` are those in
+    /// its certificate, where they say which user it is.
     pub(super) async fn identify(
         &self,
         shown: Credentials,
         nonce: Option<&str>,
+        names: Option<&[String]>,
     ) -> Option<Identified> {
         let users = match &self.kind {
             Kind::Open => return self.guest(),
@@ -226,7 +239,7 @@ impl Authenticator {
             }
             Kind::Users(users) => users,
         };
-        if shown.shows_nothing() {
+        if names.is_none() && shown.shows_nothing() {
             return users.guest();
         }
         if !text(&shown.nkey).is_empty() {
@@ -234,7 +247,10 @@ impl Authenticator {
             let signed = is_signed(&user.name, nonce?, text(&shown.sig));
             return signed.then(|| user.identified());
         }
-        let user = users.by_name.get(text(&shown.user));
+        let user = match names {
+            None => users.by_name.get(text(&shown.user)),
+            Some(names) => Some(users.named(names)?),
+        };
         let password = user.map_or(users.decoy.as_ref(), |user| user.password.as_ref())?;
         let is_right = self.is_right(password, text(&shown.pass)).await;
         user.filter(|_| is_right).map(KnownUser::identified)

@@ -56,6 +56,7 @@ pub(super) async fn serve(
     let (reader, writer) = match opened {
         Ok(Some(opened)) => {
             outbound.send(opened.greeting.as_bytes());
+            session.take_certificate(opened.names);
             (opened.reader, opened.writer)
         }
         Ok(None) => return,

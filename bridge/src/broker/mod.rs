@@ -17,6 +17,7 @@ pub mod tls;
 mod accounts;
 mod admission;
 mod authentication;
+mod certificate;
 mod clients;
 mod config;
 mod connection;

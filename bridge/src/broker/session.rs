@@ -70,6 +70,8 @@ pub(super) struct Session {
     changes: watch::Receiver<Option<Arc<Security>>>,
     /// What the client is given to sign.
     nonce: Option<String>,
+    /// The names in the certificate that the client showed.
+    certificate: Vec<String>,
     /// Who the client is, once it has said so.
     pub(super) identity: Option<Identified>,
     /// The subscriptions of the client's account.
@@ -117,6 +119,7 @@ impl Session {
             security,
             changes,
             nonce,
+            certificate: Vec::new(),
             identity: None,
             options: ConnectOptions::default(),
             introduced: false,
@@ -134,6 +137,11 @@ impl Session {
         let nonce = self.nonce.as_deref();
         let occasion = Occasion::Greeting { nonce, behind_tls };
         greeting::info(&self.shared, &self.client, occasion)
+    }
+
+    /// Takes note of the names in the certificate that the client showed.
+    pub(super) fn take_certificate(&mut self, names: Vec<String>) {
+        self.certificate = names;
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -325,11 +333,13 @@ impl Session {
             serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;
         self.options.update(said)?;
         let security = Arc::clone(&self.security);
+        let maps = security.tls.as_ref().is_some_and(|tls| tls.settings.map);
+        let names = maps.then_some(self.certificate.as_slice());
         let identified = timeout(
             self.shared.config.connect_deadline,
             security
                 .authenticator
-                .identify(shown, self.nonce.as_deref()),
+                .identify(shown, self.nonce.as_deref(), names),
         );
         let identified = identified.await;
         let Some(identity) = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))? else {

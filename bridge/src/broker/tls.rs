@@ -26,6 +26,8 @@ pub struct TlsSettings {
     pub ca_file: Option<PathBuf>,
     /// Whether a client needs a certificate that one of these authorities signed.
     pub verify: bool,
+    /// Whether a client is the user whose name is in its certificate. It then needs one, and a user.
+    pub map: bool,
     /// Whether TLS begins before the server greets the client.
     pub handshake_first: HandshakeFirst,
     /// Whether clients without TLS are served besides.
@@ -42,6 +44,7 @@ impl TlsSettings {
             key_file: key_file.into(),
             ca_file: None,
             verify: false,
+            map: false,
             handshake_first: HandshakeFirst::No,
             allow_non_tls: false,
             timeout: Duration::from_secs(2),
@@ -150,7 +153,7 @@ fn verifier(
     settings: &TlsSettings,
     provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    if !settings.verify {
+    if !settings.verify && !settings.map {
         return Ok(None);
     }
     let path = settings.ca_file.as_ref().ok_or(TlsError::NoAuthorities)?;

@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate;
 use super::tls::{HandshakeFirst, Tls};
 
 /// The first byte of a TLS handshake; no operation of the protocol begins with it.
@@ -70,6 +71,8 @@ impl Writer {
 pub(super) struct Opened {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
+    /// The names in the certificate that the client showed.
+    pub(super) names: Vec<String>,
     /// What the client is still to be greeted with; empty when it was.
     pub(super) greeting: String,
 }
@@ -108,16 +111,22 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
     Opened {
         reader: Reader::Plain(reader),
         writer: Writer::Plain(writer),
+        names: Vec::new(),
         greeting,
     }
 }
 
 async fn handshake(socket: TcpStream, tls: &Tls, greeting: String) -> io::Result<Opened> {
     let stream = timeout(tls.settings.timeout, tls.acceptor.accept(socket)).await??;
+    let shown = stream.get_ref().1.peer_certificates();
+    let names = shown
+        .and_then(|shown| shown.first())
+        .map(|first| certificate::names(first));
     let (reader, writer) = tokio::io::split(stream);
     Ok(Opened {
         reader: Reader::Tls(reader),
         writer: Writer::Tls(writer),
+        names: names.unwrap_or_default(),
         greeting,
     })
 }

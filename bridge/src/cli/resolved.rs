@@ -88,7 +88,8 @@ impl Settings {
         let default = TlsSettings::new(cert_file, key_file);
         Ok(Some(TlsSettings {
             ca_file: options.ca_file.clone(),
-            verify: options.verify,
+            verify: options.verify || options.map,
+            map: options.map,
             handshake_first: options.handshake_first.unwrap_or(default.handshake_first),
             timeout: options.timeout.unwrap_or(default.timeout),
             allow_non_tls: self.allow_non_tls,

@@ -74,6 +74,7 @@ pub(super) struct TlsOptions {
     pub(super) key_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) verify: bool,
+    pub(super) map: bool,
     pub(super) handshake_first: Option<HandshakeFirst>,
     pub(super) timeout: Option<Duration>,
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
+use bridge::broker::access::{Identity, Password, Permissions, User, Users};
 use bridge::broker::tls::{HandshakeFirst, TlsSettings};
-use bridge::broker::{Access, BrokerConfig};
+use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::server::{Embedded, settle, within};
 
@@ -35,9 +36,13 @@ impl Certificates {
         std::fs::write(self.cert(name), params.self_signed(&key).unwrap().pem()).unwrap();
         let authority = Issuer::new(params, key);
         for name in signed {
-            let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+            let names = [
+                "localhost".into(),
+                "127.0.0.1".into(),
+                format!("{name}.example"),
+            ];
             let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(names).unwrap();
+            let params = CertificateParams::new(names.to_vec()).unwrap();
             let certificate = params.signed_by(&key, &authority).unwrap();
             std::fs::write(self.cert(name), certificate.pem()).unwrap();
             std::fs::write(self.key(name), key.serialize_pem()).unwrap();
@@ -129,6 +134,50 @@ async fn a_client_shows_a_certificate_where_it_needs_one() {
     let heard = in_plain_text(&broker).await;
     assert!(heard.contains("\"tls_verify\":true"), "{heard}");
     broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_the_user_that_its_certificate_names() {
+    let (certificates, data) = (Certificates::new(), tempfile::tempdir().unwrap());
+    let user = User {
+        identity: Identity::Password {
+            name: "client.example".to_owned(),
+            password: Password::new(""),
+        },
+        permissions: Permissions::default(),
+        account: None,
+    };
+    let access = Access::Users(Users {
+        users: vec![user],
+        no_auth_user: None,
+    });
+    let stats = BrokerStats::default();
+    let config = BrokerConfig {
+        tls: Some(TlsSettings {
+            map: true,
+            ca_file: Some(certificates.cert("ca")),
+            ..certificates.settings()
+        }),
+        ..BrokerConfig::new(data.path(), access)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let broker = Broker::open(config, stats.clone()).await.unwrap();
+    let serving = tokio::spawn(broker.serve(listener, std::future::pending()));
+    let with = |name| {
+        let (cert, key) = (certificates.cert(name), certificates.key(name));
+        certificates.client().add_client_certificate(cert, key)
+    };
+    let client = with("client").connect(&address).await.unwrap();
+    settle(&client).await;
+    assert_eq!(stats.clients()[0].user.as_deref(), Some("client.example"));
+    // The certificate of the server is a good one, and names no user.
+    let error = with("server").connect(&address).await.unwrap_err();
+    assert!(
+        error.to_string().contains("authorization violation"),
+        "{error}"
+    );
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,8 +19,8 @@ pub(super) fn tls(map: &Map, problems: &mut Problems) -> TlsOptions {
             }
             // It is about the connections that a server opens.
             "insecure" => {}
-            "verify_and_map"
-            | "verify_cert_and_check_known_urls"
+            "verify_and_map" => tls.map = node.bool()?,
+            "verify_cert_and_check_known_urls"
             | "allow_insecure_cipher_suites"
             | "cipher_suites"
             | "curve_preferences"
