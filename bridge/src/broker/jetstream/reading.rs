@@ -68,7 +68,8 @@ impl Stream {
         let mut answer = json!({"subject": message.subject, "seq": message.seq, "time": json::time(message.time)});
         if let Some(answer) = answer.as_object_mut() {
             for (name, bytes) in [("data", &message.payload), ("hdrs", &message.headers)] {
-                if !bytes.is_empty() && !(name == "hdrs" && no_headers) {
+                let is_left_out = name == "hdrs" && no_headers;
+                if !bytes.is_empty() && !is_left_out {
                     answer.insert(name.to_owned(), BASE64_STANDARD.encode(bytes).into());
                 }
             }
