@@ -44,7 +44,7 @@ pub struct Settings {
     )]
     pub nats_url: BusUrl,
 
-    /// The token of the servers of NATS, without routes [default: on this machine, that in the data folder]
+    /// The token of the servers of NATS, unless a file has the routes [default: on this machine, that in the data folder]
     #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
     pub nats_token: Option<Token>,
 
@@ -82,17 +82,29 @@ impl Settings {
                 .map_err(|bad| wrong("kafka-broker", &bad)),
             None => {
                 let refused = |bad: BadRelay| Fault::bad_setting(bad.setting, bad.reason);
-                self.route.relay().map_err(refused)
+                let mut relay = self.route.relay().map_err(refused)?;
+                for route in &mut relay.routes {
+                    let url = BusUrl::Nats(route.nats.servers.clone());
+                    if let BusUrl::Nats(servers) = self.with_credentials(url) {
+                        route.nats.servers = servers;
+                    }
+                }
+                Ok(relay)
             }
         }
     }
 
-    fn servers(&self) -> Result<NatsServers, Fault> {
+    /// `url` with the token of the settings, or the one in the data folder, unless it has credentials.
+    fn with_credentials(&self, url: BusUrl) -> BusUrl {
         let url = match &self.nats_token {
-            Some(token) => self.nats_url.clone().with_token(token),
-            None => self.nats_url.clone(),
+            Some(token) => url.with_token(token),
+            None => url,
         };
-        match url.with_token_file(self.data_dir.join(BROKER_TOKEN_FILE)) {
+        url.with_token_file(self.data_dir.join(BROKER_TOKEN_FILE))
+    }
+
+    fn servers(&self) -> Result<NatsServers, Fault> {
+        match self.with_credentials(self.nats_url.clone()) {
             BusUrl::Nats(servers) => Ok(servers),
             BusUrl::Kafka(_) => {
                 let reason = "it is no server of NATS; give `nats://host:port`";
@@ -140,4 +152,59 @@ pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
     let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn routes(flags: &[&str]) -> Result<RelayConfig, Fault> {
+        let flags = ["relay"].iter().chain(flags);
+        Cli::try_parse_from(flags).unwrap().settings.routes()
+    }
+
+    const ONE: [&str; 8] = [
+        "--from",
+        "nats://127.0.0.1",
+        "--to",
+        "kafka://127.0.0.1",
+        "--subject",
+        "films",
+        "--topic",
+        "films",
+    ];
+
+    #[test]
+    fn a_route_by_flags_shows_the_token_of_the_settings() {
+        let token = ["--nats-token", "0123456789abcdef"];
+        let shows = |flags: &[&str]| {
+            let relay = routes(flags).unwrap();
+            relay.routes[0].nats.servers.has_credentials()
+        };
+        assert!(!shows(&ONE));
+        assert!(shows(&[&ONE[..], &token, &["--data-dir", "none"]].concat()));
+    }
+
+    #[test]
+    fn routes_come_from_one_place() {
+        assert_eq!(routes(&["--kafka-broker", "k1"]).unwrap().routes.len(), 10);
+        for flags in [&[][..], &[&ONE[..], &["--kafka-broker", "k1"]].concat()] {
+            let refusal = routes(flags).unwrap_err();
+            assert_eq!(refusal.exit_code(), 64);
+            assert!(
+                refusal.to_string().contains("give one of a file"),
+                "{refusal}"
+            );
+        }
+        let refusal = routes(&["--from", "nats://n1"]).unwrap_err().to_string();
+        assert_eq!(refusal, "--to: it is needed for a route by flags");
+    }
 }
