@@ -233,7 +233,7 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
         ),
         (
             "accounts { a { users: [], jetstream { max_mem: 1 } } }",
-            &["test.conf:1:28: limits of an account are not supported"],
+            &["test.conf:1:27: limits of an account are not supported"],
         ),
         (
             "accounts { a { exports: [] } }",
