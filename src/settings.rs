@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use bridge::relay::config::{self, RelayConfig};
 use bus::{BusSettings, BusUrl};
 use clap::Args;
 use runtime::{
@@ -36,6 +37,15 @@ pub(crate) struct Settings {
     #[command(flatten)]
     bus: BusSettings,
 
+    /// The brokers of a Kafka with which the documented topics are exchanged, both ways, while the event bus is NATS
+    /// [default: KAFKA_BROKER, if EVENT_BUS is NATS]
+    #[arg(long, env, value_name = "HOST:PORT,...")]
+    relay_kafka: Option<String>,
+
+    /// Other routes between Kafka and NATS: a file as for `bridge relay --config`
+    #[arg(long, env, value_name = "FILE")]
+    relay_config: Option<PathBuf>,
+
     #[command(flatten)]
     retention: bridge::config::RetentionSettings,
 
@@ -59,6 +69,35 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The routes between `bus` and Kafka, if any are asked for.
+    fn relay(&self, bus: &BusUrl) -> Result<Option<RelayConfig>, Fault> {
+        if let Some(file) = &self.relay_config {
+            if self.relay_kafka.is_some() {
+                let reason = "the file has the routes already: leave out RELAY_KAFKA";
+                return Err(Fault::bad_setting(name("relay-config"), reason));
+            }
+            let routes = config::read(file);
+            return routes
+                .map(Some)
+                .map_err(|bad| Fault::bad_setting(name("relay-config"), bad));
+        }
+        let both = self.bus.kafka_broker.as_ref();
+        let (setting, brokers, bus) = match (&self.relay_kafka, both, bus) {
+            (Some(brokers), _, BusUrl::Nats(servers)) => ("relay-kafka", brokers, servers),
+            (None, Some(brokers), BusUrl::Nats(servers)) => ("kafka-broker", brokers, servers),
+            (Some(_), _, BusUrl::Kafka(_)) => {
+                let reason =
+                    "the event bus is Kafka itself; records are exchanged between it and NATS";
+                return Err(Fault::bad_setting(name("relay-kafka"), reason));
+            }
+            (None, _, _) => return Ok(None),
+        };
+        let routes = config::documented_between(brokers, bus.clone());
+        routes
+            .map(Some)
+            .map_err(|bad| Fault::bad_setting(name(setting), bad))
+    }
+
     /// Finds out now what would otherwise end the program after it has begun.
     fn check_databases(&self) -> Result<(), Fault> {
         let movies = name("movies-database-url");
@@ -145,6 +184,11 @@ impl Program for Settings {
                 (Some((config, bridge::Listeners { nats, claim: None })), bus)
             }
         };
+        let relay = settings.relay(&bus)?;
+        if let Some(relay) = &relay {
+            let routes = relay.routes.len();
+            welcome.push(format!("relay: {routes} routes between Kafka and NATS"));
+        }
         welcome.push(format!("data: {}", settings.data_dir.display()));
 
         let own = || reachable(grpc_addr).into();
@@ -194,6 +238,10 @@ impl Program for Settings {
             let run = |process| bridge::run(config, listeners, process);
             prepared = prepared.service("bridge", run);
         }
+        if let Some(routes) = relay {
+            let run = |process| bridge::relay::program::run(routes, process);
+            prepared = prepared.service("relay", run);
+        }
         prepared = prepared
             .service(recommendations::system::SERVICE, |process| {
                 recommendations::run(recommendations, listeners, process)
@@ -211,5 +259,51 @@ impl Program for Settings {
             prepared = prepared.claim(claim);
         }
         Ok(prepared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn the_documented_topics_are_relayed_where_both_buses_are_configured() {
+        let routes = |arguments: &[&str]| {
+            let arguments = ["marquee"].iter().chain(arguments);
+            let settings = Cli::try_parse_from(arguments).unwrap().settings;
+            let embedded = "nats://127.0.0.1:4222".parse().unwrap();
+            let bus = settings.bus.chosen().unwrap().unwrap_or(embedded);
+            let relay = settings.relay(&bus).map_err(|fault| fault.to_string())?;
+            Ok::<_, String>(relay.map_or(0, |relay| relay.routes.len()))
+        };
+        assert_eq!(routes(&[]), Ok(0));
+        assert_eq!(routes(&["--kafka-broker", "k:1"]), Ok(0));
+        assert_eq!(routes(&["--event-bus", "nats://n:1"]), Ok(0));
+        assert_eq!(routes(&["--relay-kafka", "k:1"]), Ok(10));
+        let both = ["--event-bus", "nats://n:1", "--kafka-broker", "k:1"];
+        assert_eq!(routes(&both), Ok(10));
+        for (arguments, setting) in [
+            (
+                &["--event-bus", "kafka://k:1", "--relay-kafka", "k:2"][..],
+                "--relay-kafka",
+            ),
+            (&["--relay-kafka", "k:port"], "--relay-kafka"),
+            (&["--relay-config", "/none"], "--relay-config"),
+            (
+                &["--relay-config", "/none", "--relay-kafka", "k:1"],
+                "--relay-config",
+            ),
+        ] {
+            let error = routes(arguments).unwrap_err();
+            assert!(error.starts_with(setting), "{error}");
+        }
     }
 }
