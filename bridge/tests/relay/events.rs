@@ -26,13 +26,16 @@ topic = "PREFIX-events"
 subject = "PREFIX-events"
 "#;
 
+/// Key, payload and headers of an event.
+type Seen = (String, Vec<u8>, Vec<(String, String)>);
+
 /// Keeps what a service receives.
 #[derive(Default)]
 struct Received(Mutex<Vec<Event>>);
 
 impl Received {
-    /// Key, payload and the headers of the bus, sorted.
-    fn events(&self) -> Vec<(String, Vec<u8>, Vec<(String, String)>)> {
+    /// What was received, with the headers of the bus, sorted.
+    fn events(&self) -> Vec<Seen> {
         let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = events.iter().map(|event| {
             let mut headers = event.headers.clone();
