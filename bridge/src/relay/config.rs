@@ -13,6 +13,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use super::mapping::Direction;
+pub(super) use cluster::fingerprint;
 pub use cluster::{KafkaCluster, NatsCluster};
 pub use documented::{DOCUMENTED_TOPICS, documented, documented_between};
 pub use file::read;

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -73,6 +74,15 @@ pub(super) fn lane(id: &str) -> Option<(&str, u64)> {
     Some((lane, position.parse().ok()?))
 }
 
+/// Is called when an instance finds that others have all inputs: it has nothing to do, and is ready to take over.
+pub(super) type Standby = Arc<dyn Fn() + Send + Sync>;
+
+/// An instance that was given no input for so long is on standby.
+pub(super) const STANDBY_AFTER: Duration = Duration::from_secs(5);
+
+/// An instance that is not in its group for so long cannot know whether others have the inputs.
+pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Where a session begins.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
@@ -135,8 +145,8 @@ pub(super) struct Fetched<R> {
 /// Where the inputs of a route come from.
 #[async_trait]
 pub(super) trait Source<R>: Send {
-    /// Begins a session, and waits as long as other instances have all inputs.
-    async fn open(&mut self) -> Result<Opened, Interruption>;
+    /// Begins a session, and waits as long as other instances have all inputs; says so by `standby`.
+    async fn open(&mut self, standby: &Standby) -> Result<Opened, Interruption>;
 
     /// Keeps `marks` as those from which the next session has to look for what the sink has already.
     async fn keep(&mut self, marks: &Marks) -> Result<(), Interruption>;
@@ -168,6 +178,9 @@ pub(super) trait Sink<R>: Send {
     /// takes too long; after a failure every batch fails until the sink is prepared.
     fn write(&mut self, batch: Vec<Outgoing<R>>)
     -> BoxFuture<'static, Result<Written, NotWritten>>;
+
+    /// Gives up what is on its way; nothing can be written until the sink is prepared.
+    fn abandon(&mut self);
 }
 
 /// What a sink has already.

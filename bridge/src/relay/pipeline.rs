@@ -9,7 +9,10 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use runtime::{ChildGuard, Handle};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::timeout,
+};
 
 use super::{
     direction::{Flow, Mapped},
@@ -63,6 +66,8 @@ pub(super) struct DeadLetters<F: Flow> {
     pub(super) writer: Handle<SinkActor<F::Input>>,
     /// The topic or subject.
     pub(super) place: String,
+    /// One batch is written at a time.
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 impl<F: Flow> Clone for DeadLetters<F> {
@@ -70,6 +75,7 @@ impl<F: Flow> Clone for DeadLetters<F> {
         Self {
             writer: self.writer.clone(),
             place: self.place.clone(),
+            turn: self.turn.clone(),
         }
     }
 }
@@ -294,6 +300,7 @@ async fn bury<F: Flow>(
         ids.push(input.id.clone());
         batch.push(F::dead_letter(input, &dead_letters.place, &reason));
     }
+    let _turn = dead_letters.turn.lock().await;
     let outcome = dead_letters
         .writer
         .ask(WriteAlone { batch }, ASK_DEADLINE)

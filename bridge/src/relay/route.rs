@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime::{Group, Place, Supervisor};
 
 use super::{
-    config::{RelayConfig, RouteConfig},
+    config::{RelayConfig, RouteConfig, fingerprint},
     direction::{Flow, KafkaToNats, NatsToKafka},
     flow::{Sink, Source},
     kafka::{KafkaSink, KafkaSource, Lease},
@@ -51,6 +51,7 @@ impl Ends for KafkaToNats {
             route.kafka.clone(),
             name,
             &group,
+            &id_prefix(route, &route.kafka.id),
             topics,
             creates,
         ))
@@ -80,6 +81,7 @@ impl Ends for NatsToKafka {
         let lease = Lease::new(route.kafka.clone(), name, &durable);
         let reading = Reading {
             cluster: route.nats.clone(),
+            id_prefix: id_prefix(route, &route.nats.id),
             stream: route.stream.clone(),
             subjects: route.mapping.subjects(),
             durable,
@@ -127,9 +129,20 @@ fn created(creates: bool, topics: &[String]) -> Vec<(String, i32)> {
     names.map(|topic| (topic.clone(), PARTITIONS)).collect()
 }
 
-/// The name by which all instances of a route are known to the brokers.
+/// The name by which all instances of a route are known to the brokers. Relays that have the same names for their routes
+/// and lead to different clusters do not share it.
 fn member_name(route: &RouteConfig) -> String {
-    format!("marquee-relay-{}", route.name)
+    let target = match route.direction {
+        Direction::KafkaToNats => &route.nats.id,
+        Direction::NatsToKafka => &route.kafka.id,
+    };
+    format!("marquee-relay-{}-{}", route.name, fingerprint(target))
+}
+
+/// How the ids of inputs begin. Two routes may lead from one topic into one stream, which would drop the second of two
+/// messages with the same id.
+fn id_prefix(route: &RouteConfig, source: &str) -> String {
+    format!("{}/{source}", route.name)
 }
 
 fn start_route<F: Ends>(group: &Group, route: &RouteConfig, report: &RouteReport) {
@@ -149,6 +162,7 @@ fn start_route<F: Ends>(group: &Group, route: &RouteConfig, report: &RouteReport
     let dead_letters = DeadLetters {
         writer,
         place: route.dead_letters.clone(),
+        turn: Arc::default(),
     };
     let pipeline = group.supervise(&name("pipeline"), Place::OwnArbiter, move |guard| {
         let dead_letters = dead_letters.clone();

@@ -32,6 +32,11 @@ pub(super) struct Prepare {
     pub(super) session: u64,
 }
 
+/// Gives up what is on its way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Abandon;
+
 /// Looks for what was written behind the marks.
 #[derive(Message)]
 #[rtype(result = "Result<Recalled, Interruption>")]
@@ -128,6 +133,17 @@ impl<R: Send + 'static> Handler<Prepare> for SinkActor<R> {
             |sink| sink.prepare(),
             move |actor, done| actor.session = done.is_ok().then_some((session, 0)),
         )
+    }
+}
+
+impl<R: Send + 'static> Handler<Abandon> for SinkActor<R> {
+    type Result = ();
+
+    fn handle(&mut self, _: Abandon, _: &mut Self::Context) {
+        self.session = None;
+        if let Some(sink) = &mut self.sink {
+            sink.abandon();
+        }
     }
 }
 

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     direction::Flow,
-    flow::{Fetched, Interruption, Marks, Opened, Receipt, Source},
+    flow::{Fetched, Interruption, Marks, Opened, Receipt, Source, Standby},
     pipeline::{Begin, Passed, Pipeline, Received},
     report::RouteReport,
-    sink_actor::{ASK_DEADLINE, Prepare, Recall, SinkActor},
+    sink_actor::{ASK_DEADLINE, Abandon, Prepare, Recall, SinkActor},
 };
 
 /// How long the pipeline may take to answer that a session begins.
@@ -30,6 +30,8 @@ const PASS_DEADLINE: Duration = Duration::from_secs(120);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 /// A route that does not go on for so long is not ready.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A session that has lasted so long goes on, though it may have nothing to acknowledge.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -116,7 +118,16 @@ impl<F: Flow> SourceActor<F> {
                 self.kept = Arc::new(kept);
                 self.source = Some(source);
                 self.is_open = true;
-                self.goes_on();
+                if self.stuck_since.is_none() {
+                    self.goes_on();
+                }
+                // A session that ends at once, again and again, is none that goes on.
+                let session = self.session;
+                context.run_later(SETTLED_AFTER, move |actor, _| {
+                    if actor.is_open && actor.session == session {
+                        actor.goes_on();
+                    }
+                });
                 self.fetch(context);
             }
             Some(Err(interruption)) => {
@@ -321,10 +332,13 @@ impl<F: Flow> SourceActor<F> {
 
     fn close(&mut self, mut source: Box<dyn Source<F::Input>>, context: &mut Context<Self>) {
         let is_stopping = self.is_stopping;
+        let sink = self.sink.clone();
         let closing = async move {
             let work = async {
                 source.rewind().await;
                 if is_stopping {
+                    // Nothing may be on its way any more when another instance looks for what is written.
+                    sink.ask(Abandon, CLOSE_DEADLINE).await.ok();
                     source.close().await;
                 }
             };
@@ -412,8 +426,13 @@ impl<F: Flow> Handler<Wake> for SourceActor<F> {
         self.over = CancellationToken::new();
         let (session, over) = (self.session, self.over.clone());
         let (sink, pipeline) = (self.sink.clone(), self.pipeline.clone());
+        let (reporter, report) = (self.guard.reporter(), self.report.clone());
+        let standby: Standby = Arc::new(move || {
+            report.moving();
+            reporter.ready();
+        });
         let begin = async move {
-            let work = begin(session, source.as_mut(), &sink, &pipeline);
+            let work = begin(session, source.as_mut(), &standby, &sink, &pipeline);
             let begun = over.run_until_cancelled(work).await;
             (source, begun)
         };
@@ -430,12 +449,13 @@ impl<F: Flow> Handler<Wake> for SourceActor<F> {
 async fn begin<F: Flow>(
     session: u64,
     source: &mut dyn Source<F::Input>,
+    standby: &Standby,
     sink: &Handle<SinkActor<F::Output>>,
     pipeline: &Handle<Pipeline<F>>,
 ) -> Result<Marks, Interruption> {
     let prepared = sink.ask(Prepare { session }, ASK_DEADLINE).await;
     prepared.map_err(Interruption::unavailable)??;
-    let Opened { kept, begins } = source.open().await?;
+    let Opened { kept, begins } = source.open(standby).await?;
     let recall = Recall {
         session,
         marks: kept.clone(),

@@ -321,6 +321,77 @@ pub(crate) async fn nothing_is_lost_while_the_relay_is_stopped_again_and_again(p
     relay.stop().await;
 }
 
+/// Two instances of a route from NATS: one works, the other is ready to, and does when the first one stops.
+pub(crate) async fn a_second_instance_is_ready_and_takes_over(pair: Pair) {
+    provide(&pair).await;
+    let first = pair.relay(TO_KAFKA);
+    publish_all(&pair, 0..RECORDS / 2).await;
+    assert_kafka_has(&pair, RECORDS / 2).await;
+    let second = pair.relay(TO_KAFKA);
+    eventually("the second instance is ready", async || {
+        let actors = second.process.registry.actors();
+        actors
+            .iter()
+            .all(|actor| format!("{:?}", actor.health) == "Ready")
+    })
+    .await;
+    assert_eq!(second.reports[0].status().received, 0);
+    first.stop().await;
+    publish_all(&pair, RECORDS / 2..RECORDS).await;
+    assert_kafka_has(&pair, RECORDS).await;
+    assert!(second.reports[0].status().received > 0);
+    second.stop().await;
+}
+
+/// Messages of one record in two subjects of one stream are two messages.
+pub(crate) async fn two_routes_lead_from_one_topic_into_one_stream(pair: Pair) {
+    pair.kafka.create_topic(&pair.name("topic")).await;
+    let subjects = pair.name("subject.>");
+    pair.nats
+        .create_stream(&pair.name("stream"), &subjects)
+        .await;
+    let routes = ["one", "two"].map(|name| {
+        TO_NATS
+            .replace("PREFIX-there", &format!("PREFIX-{name}"))
+            .replace("PREFIX-subject", &format!("PREFIX-subject.{name}"))
+    });
+    let relay = pair.relay(&routes.concat());
+    send_all(&pair, 0..RECORDS).await;
+    eventually("all records are in both subjects", async || {
+        pair.nats.count(&pair.name("stream")).await >= 2 * RECORDS as u64
+    })
+    .await;
+    let all = pair.nats.read(&pair.name("stream")).await;
+    let of_one = all.iter().filter(|m| m.subject.ends_with(".one")).count();
+    assert_eq!((all.len(), of_one), (2 * RECORDS, RECORDS));
+    relay.stop().await;
+}
+
+/// Dead letters of several batches at a time are each there once, and what is among them arrives.
+pub(crate) async fn many_dead_letters_hold_up_nothing(pair: Pair) {
+    provide(&pair).await;
+    let dead = pair.name("topic.dlq");
+    pair.kafka.create_topic(&dead).await;
+    let producer = pair.kafka.producer();
+    let poison = |number| kafka::Read {
+        headers: vec![("Marquee-Relay-Path".to_owned(), Some("no,,path".into()))],
+        ..record(number)
+    };
+    let topic = pair.name("topic");
+    let poisons: Vec<_> = (0..RECORDS).map(poison).collect();
+    let sending = poisons.iter().map(|poison| send(&producer, &topic, poison));
+    join_all(sending).await;
+    let relay = pair.relay(TO_NATS);
+    send_all(&pair, 0..RECORDS).await;
+    assert_nats_has(&pair, RECORDS).await;
+    eventually("all poison is among the dead letters", async || {
+        relay.reports[0].status().dead_letters >= RECORDS as u64
+    })
+    .await;
+    assert_eq!(pair.kafka.read(&dead).await.len(), RECORDS);
+    relay.stop().await;
+}
+
 pub(crate) async fn a_record_that_cannot_be_mapped_becomes_a_dead_letter(pair: Pair) {
     provide(&pair).await;
     let dead = pair.name("topic.dlq");

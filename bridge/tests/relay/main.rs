@@ -51,7 +51,10 @@ over_every_pair! {
     cases::nothing_is_lost_while_kafka_is_unavailable
     cases::nothing_is_lost_while_the_relay_is_stopped_again_and_again
     cases::a_record_that_cannot_be_mapped_becomes_a_dead_letter
+    cases::many_dead_letters_hold_up_nothing
+    cases::two_routes_lead_from_one_topic_into_one_stream
     cases::what_is_absent_is_waited_for
+    cases::a_second_instance_is_ready_and_takes_over
     events::events_of_the_bus_are_understood_at_the_other_side
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay

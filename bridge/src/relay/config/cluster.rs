@@ -164,13 +164,17 @@ impl NatsCluster {
     }
 }
 
+/// Tells a text from others in eight characters.
+pub(crate) fn fingerprint(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
+}
+
 /// The id of a cluster. Names repeat from one relay to the next, so that the addresses are in it, as a fingerprint: a
 /// message carries the id to other clusters, which need not know them.
 fn cluster_id(id: Option<&str>, name: &str, addresses: &str) -> Result<String, BadSetting> {
     let Some(id) = id else {
-        let digest = Sha256::digest(addresses.as_bytes());
-        let fingerprint: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        return Ok(format!("{name}-{fingerprint}"));
+        return Ok(format!("{name}-{}", fingerprint(addresses)));
     };
     match is_cluster_id(id) {
         true => Ok(id.to_owned()),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     BadRelay, BadSetting, Direction, KafkaCluster, NatsCluster, RelayConfig, RouteSettings, bad,
+    cluster::fingerprint,
 };
 
 /// A relay of one route by flags alone.
@@ -67,10 +68,15 @@ impl OneRoute {
                 .map(Cluster::Nats)
                 .map_err(|error| flag(bad(name, error.reason))),
         };
+        let (subject, topic) = (
+            given("subject", &self.subject)?,
+            given("topic", &self.topic)?,
+        );
+        // The brokers know the route by its name: two routes by flags are two.
         let settings = RouteSettings {
-            name: "route".into(),
-            subject: given("subject", &self.subject)?,
-            topic: given("topic", &self.topic)?,
+            name: format!("route-{}", fingerprint(&format!("{subject} {topic}"))),
+            subject,
+            topic,
             key: self.key.clone(),
             stream: self.stream.clone(),
             ..RouteSettings::default()

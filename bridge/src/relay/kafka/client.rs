@@ -1,8 +1,11 @@
 //! What all clients of Kafka share here: a context that hears of rebalances, and settings.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use rdkafka::{
@@ -13,7 +16,10 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
-use super::super::{config::KafkaCluster, flow::Interruption};
+use super::super::{
+    config::KafkaCluster,
+    flow::{Interruption, JOIN_PATIENCE, STANDBY_AFTER, Standby},
+};
 
 /// A member that was not heard of for so long is shut out of its group.
 const SESSION_TIMEOUT_MS: &str = "10000";
@@ -43,6 +49,7 @@ pub(super) fn member(
     cluster: &KafkaCluster,
     name: &str,
     group: &str,
+    assignors: &str,
 ) -> Result<Arc<StreamConsumer<Member>>, KafkaError> {
     let defaults = [
         ("topic.metadata.refresh.interval.ms", "5000"),
@@ -57,7 +64,7 @@ pub(super) fn member(
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "500")
         .set("auto.offset.reset", "earliest")
-        .set("partition.assignment.strategy", "range,roundrobin")
+        .set("partition.assignment.strategy", assignors)
         .set("session.timeout.ms", SESSION_TIMEOUT_MS)
         .set("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS)
         .set("statistics.interval.ms", "2000");
@@ -72,6 +79,45 @@ pub(super) fn is_transient(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(BrokerTransportFailure | AllBrokersDown | Resolve | OperationTimedOut)
     )
+}
+
+/// How long an instance waits for partitions.
+pub(super) struct Wait {
+    since: Instant,
+    is_told: bool,
+}
+
+impl Wait {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            is_told: false,
+        }
+    }
+
+    /// Says by `standby` that others have all partitions, once that is known.
+    ///
+    /// # Errors
+    ///
+    /// If the member is not in its group for too long: then nothing is known.
+    pub(super) fn look(&mut self, member: &Member, standby: &Standby) -> Result<(), Interruption> {
+        if !member.is_joined() && !self.is_told {
+            let is_too_long = self.since.elapsed() > JOIN_PATIENCE;
+            let reason = "the consumer group of the route cannot be joined";
+            return match is_too_long {
+                true => Err(Interruption::unavailable(reason)),
+                false => Ok(()),
+            };
+        }
+        if !member.is_joined() {
+            // It has been in the group, and has lost it.
+            *self = Self::new();
+        } else if self.since.elapsed() > STANDBY_AFTER && !self.is_told {
+            self.is_told = true;
+            standby();
+        }
+        Ok(())
+    }
 }
 
 /// Runs what blocks where it may.
@@ -104,6 +150,8 @@ pub(super) struct Member {
     /// Counts the times that partitions were assigned or revoked.
     changes: AtomicU64,
     pub(super) changed: Notify,
+    /// Whether the member is in its group, as of a few seconds ago.
+    is_joined: AtomicBool,
     /// How many records wait in the partitions that are assigned; -1 as long as it is not known.
     lag: AtomicI64,
 }
@@ -113,6 +161,7 @@ impl Default for Member {
         Self {
             changes: AtomicU64::new(0),
             changed: Notify::new(),
+            is_joined: AtomicBool::new(false),
             lag: AtomicI64::new(-1),
         }
     }
@@ -121,6 +170,11 @@ impl Default for Member {
 impl Member {
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// Whether the member is in its group, as of a few seconds ago. Only then are others known to have what it has not.
+    pub(super) fn is_joined(&self) -> bool {
+        self.is_joined.load(Ordering::Relaxed)
     }
 
     /// Partitions were assigned or revoked, or may have been.
@@ -146,6 +200,9 @@ impl ClientContext for Member {
             .map(|partition| partition.consumer_lag)
             .filter(|lag| *lag >= 0);
         self.lag.store(lags.sum(), Ordering::Relaxed);
+        let group = statistics.cgrp.as_ref();
+        let is_joined = group.is_some_and(|g| g.state == "up" && g.join_state == "steady");
+        self.is_joined.store(is_joined, Ordering::Relaxed);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -165,7 +222,9 @@ impl ConsumerContext for Member {
     }
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(_) = rebalance {
+        if let Rebalance::Assign(assigned) = rebalance
+            && assigned.count() > 0
+        {
             self.note_change();
         }
     }

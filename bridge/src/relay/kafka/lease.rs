@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use super::{
     super::{
         config::KafkaCluster,
-        flow::{Interruption, Marks},
+        flow::{Interruption, Marks, Standby},
     },
-    client::{Member, assignment, blocking, is_transient, member},
+    client::{Member, Wait, assignment, blocking, is_transient, member},
     source::metadata,
     topics::provide_topics,
 };
@@ -87,15 +87,18 @@ impl Lease {
     }
 
     /// Waits until this instance is the active one. Returns the marks that were kept last.
-    pub(in super::super) async fn acquire(&mut self) -> Result<Option<Marks>, Interruption> {
-        let acquired = self.acquired().await;
+    pub(in super::super) async fn acquire(
+        &mut self,
+        standby: &Standby,
+    ) -> Result<Option<Marks>, Interruption> {
+        let acquired = self.acquired(standby).await;
         if let Err(Interruption::Unavailable(_)) = &acquired {
             self.held = None;
         }
         acquired
     }
 
-    async fn acquired(&mut self) -> Result<Option<Marks>, Interruption> {
+    async fn acquired(&mut self, standby: &Standby) -> Result<Option<Marks>, Interruption> {
         if self.held.is_none() {
             self.held = Some(self.join().await?);
         }
@@ -103,7 +106,9 @@ impl Lease {
             return Err(Interruption::Rebalanced);
         };
         let member = held.consumer.context().clone();
+        let mut wait = Wait::new();
         loop {
+            wait.look(&member, standby)?;
             if held.polling.is_finished() {
                 return Err(Interruption::unavailable("the lease cannot be had"));
             }
@@ -125,8 +130,14 @@ impl Lease {
 
     async fn join(&self) -> Result<Held, Interruption> {
         provide_topics(&self.cluster, &self.name, &[(TOPIC.to_owned(), 1)]).await?;
-        let consumer =
-            member(&self.cluster, &self.name, &self.group).map_err(Interruption::unavailable)?;
+        let consumer = member(
+            &self.cluster,
+            &self.name,
+            &self.group,
+            // An instance that joins takes the lease from none that has it.
+            "cooperative-sticky",
+        )
+        .map_err(Interruption::unavailable)?;
         consumer
             .subscribe(&[TOPIC])
             .map_err(Interruption::unavailable)?;
@@ -189,7 +200,7 @@ pub(in super::super) struct MarksKeeper {
 impl MarksKeeper {
     /// Keeps `marks`; an instance that is not the active one any more is refused.
     pub(in super::super) async fn keep(&self, marks: &Marks) -> Result<(), Interruption> {
-        let (consumer, marks) = (self.consumer.clone(), metadata(marks));
+        let (consumer, marks) = (self.consumer.clone(), metadata(marks)?);
         blocking(move || consumer.commit(&partition(0, &marks)?, CommitMode::Sync)).await
     }
 }

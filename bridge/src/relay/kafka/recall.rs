@@ -45,6 +45,8 @@ pub(super) fn recall(
         .set("group.id", format!("marquee-relay-recall-{name}"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        // What is behind an open transaction of another producer was written all the same.
+        .set("isolation.level", "read_uncommitted")
         .set("fetch.wait.max.ms", "10");
     let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
     let metadata = consumer.fetch_metadata(None, ANSWER_DEADLINE)?;

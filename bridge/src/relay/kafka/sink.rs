@@ -5,7 +5,10 @@
 //! the lease of a paused instance to another one: such an instance writes nothing when it wakes up.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,6 +50,10 @@ pub(in super::super) struct KafkaSink {
     /// Topics that are made if they are absent.
     creates: Vec<(String, i32)>,
     producer: Option<FutureProducer<Quiet>>,
+    /// A broker refuses all records that it got together, though only one may be at fault: after that they are sent one by
+    /// one, for a session.
+    is_careful: Arc<AtomicBool>,
+    is_one_by_one: bool,
     marks: Arc<Mutex<Marks>>,
 }
 
@@ -63,6 +70,8 @@ impl KafkaSink {
             is_target,
             creates,
             producer: None,
+            is_careful: Arc::default(),
+            is_one_by_one: false,
             marks: Arc::default(),
         }
     }
@@ -99,6 +108,10 @@ impl Sink<KafkaRecord> for KafkaSink {
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
             .set("message.timeout.ms", MESSAGE_TIMEOUT_MS);
+        self.is_one_by_one = self.is_careful.swap(false, Ordering::AcqRel);
+        if self.is_one_by_one {
+            config.set("batch.num.messages", "1");
+        }
         let producer: FutureProducer<Quiet> = config
             .create_with_context(Quiet)
             .map_err(Interruption::unavailable)?;
@@ -146,6 +159,7 @@ impl Sink<KafkaRecord> for KafkaSink {
             }
         }
         let (marks, producer) = (self.marks.clone(), producer.clone());
+        let (is_one_by_one, is_careful) = (self.is_one_by_one, self.is_careful.clone());
         if failure.is_some() {
             purge(&producer);
         }
@@ -160,10 +174,11 @@ impl Sink<KafkaRecord> for KafkaSink {
                             let end = u64::try_from(offset + 1).unwrap_or_default();
                             lock(&marks).advance(&part(topic, partition), end);
                         }
-                        Ok(Err((error, _))) if is_refusal(&error) => {
+                        Ok(Err((error, _))) if is_refusal(&error) && is_one_by_one => {
                             refused.push((index, error.to_string()));
                         }
                         Ok(Err((error, _))) if failure.is_none() => {
+                            is_careful.fetch_or(is_refusal(&error), Ordering::AcqRel);
                             failure = Some(Interruption::unavailable(error));
                             purge(&producer);
                         }
@@ -190,6 +205,10 @@ impl Sink<KafkaRecord> for KafkaSink {
                 }),
             }
         })
+    }
+
+    fn abandon(&mut self) {
+        self.discard();
     }
 }
 

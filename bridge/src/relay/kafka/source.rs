@@ -20,10 +20,10 @@ use tokio::time::{Instant, timeout};
 use super::{
     super::{
         config::KafkaCluster,
-        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source},
+        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source, Standby},
         record::KafkaRecord,
     },
-    client::{Member, assignment, blocking, is_transient, member},
+    client::{Member, Wait, assignment, blocking, is_transient, member},
     topics::provide_topics,
 };
 
@@ -42,6 +42,8 @@ pub(in super::super) struct KafkaSource {
     cluster: KafkaCluster,
     name: String,
     group: String,
+    /// How the ids of records begin.
+    id_prefix: String,
     topics: Vec<String>,
     /// Topics that are made if they are absent.
     creates: Vec<(String, i32)>,
@@ -57,6 +59,7 @@ impl KafkaSource {
         cluster: KafkaCluster,
         name: &str,
         group: &str,
+        id_prefix: &str,
         topics: Vec<String>,
         creates: Vec<(String, i32)>,
     ) -> Self {
@@ -64,6 +67,7 @@ impl KafkaSource {
             cluster,
             name: name.into(),
             group: group.into(),
+            id_prefix: id_prefix.into(),
             topics,
             creates,
             consumer: None,
@@ -73,12 +77,15 @@ impl KafkaSource {
     }
 
     /// Waits until the member has partitions.
-    async fn assigned(&mut self) -> Result<Arc<StreamConsumer<Member>>, Interruption> {
+    async fn assigned(
+        &mut self,
+        standby: &Standby,
+    ) -> Result<Arc<StreamConsumer<Member>>, Interruption> {
         let consumer = match &self.consumer {
             Some(consumer) => consumer.clone(),
             None => {
                 provide_topics(&self.cluster, &self.name, &self.creates).await?;
-                let consumer = member(&self.cluster, &self.name, &self.group)
+                let consumer = member(&self.cluster, &self.name, &self.group, "range,roundrobin")
                     .map_err(Interruption::unavailable)?;
                 let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
                 consumer
@@ -88,7 +95,9 @@ impl KafkaSource {
             }
         };
         let mut failing_since = None;
+        let mut wait = Wait::new();
         loop {
+            wait.look(consumer.context(), standby)?;
             self.changes = consumer.context().changes();
             if assignment(&consumer).count() > 0 {
                 return Ok(consumer);
@@ -136,8 +145,8 @@ fn check(error: KafkaError, is_too_long: bool) -> Result<(), Interruption> {
 
 #[async_trait]
 impl Source<KafkaRecord> for KafkaSource {
-    async fn open(&mut self) -> Result<Opened, Interruption> {
-        let assigned = self.assigned().await;
+    async fn open(&mut self, standby: &Standby) -> Result<Opened, Interruption> {
+        let assigned = self.assigned(standby).await;
         let consumer = self.or_discard(assigned)?;
         let mine = assignment(&consumer);
         let asked = consumer.clone();
@@ -159,7 +168,7 @@ impl Source<KafkaRecord> for KafkaSource {
         self.stash.clear();
         let mut opened = Opened::default();
         for element in committed.elements() {
-            let lane = KafkaRecord::lane(&self.cluster.id, element.topic(), element.partition());
+            let lane = KafkaRecord::lane(&self.id_prefix, element.topic(), element.partition());
             let Offset::Offset(offset) = element.offset() else {
                 opened.begins.insert(lane, 0);
                 continue;
@@ -183,7 +192,7 @@ impl Source<KafkaRecord> for KafkaSource {
             return Err(Interruption::Rebalanced);
         };
         let mine = assignment(&consumer);
-        let marks = metadata(marks);
+        let marks = metadata(marks)?;
         let commit = move || {
             let committed = consumer.committed_offsets(mine, OFFSETS_DEADLINE)?;
             let mut offsets = TopicPartitionList::new();
@@ -268,7 +277,7 @@ impl KafkaSource {
             reached.insert((record.topic.clone(), record.partition), record.offset + 1);
         }
         let incoming = |record: KafkaRecord| Incoming {
-            id: record.message_id(&self.cluster.id),
+            id: record.message_id(&self.id_prefix),
             record,
         };
         Ok(Fetched {
@@ -306,7 +315,14 @@ struct Offsets {
 #[async_trait]
 impl Receipt for Offsets {
     async fn acknowledge(self: Box<Self>, marks: &Marks) {
-        let marks = metadata(marks);
+        let marks = match metadata(marks) {
+            Ok(marks) => marks,
+            // The next session begins where this one did.
+            Err(error) => {
+                tracing::warn!(%error, "offsets are not committed: {error}");
+                return;
+            }
+        };
         let mut offsets = TopicPartitionList::new();
         let mut stored = Ok(());
         for ((topic, partition), offset) in &self.reached {
@@ -333,17 +349,17 @@ fn add(
     Ok(())
 }
 
-/// Marks as they are kept with an offset; none if they are too many.
-pub(super) fn metadata(marks: &Marks) -> String {
-    let text = serde_json::to_string(marks).unwrap_or_default();
+/// Marks as they are kept with an offset.
+pub(super) fn metadata(marks: &Marks) -> Result<String, Interruption> {
+    let text = serde_json::to_string(marks).map_err(Interruption::unavailable)?;
     if text.len() > MAX_METADATA {
-        tracing::debug!(
-            bytes = text.len(),
-            "the marks of a route are too many to be kept"
+        let reason = format!(
+            "the route writes to {} partitions or streams, more than can be kept with an offset",
+            marks.0.len()
         );
-        return String::new();
+        return Err(Interruption::Unavailable(reason));
     }
-    text
+    Ok(text)
 }
 
 fn record(message: &BorrowedMessage<'_>) -> KafkaRecord {

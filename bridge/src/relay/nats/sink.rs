@@ -160,6 +160,10 @@ impl Sink<NatsRecord> for NatsSink {
             written.await.unwrap_or_else(over)
         })
     }
+
+    fn abandon(&mut self) {
+        self.session = None;
+    }
 }
 
 fn lock(marks: &Mutex<Marks>) -> std::sync::MutexGuard<'_, Marks> {

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     super::{
         config::NatsCluster,
-        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source},
+        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source, Standby},
         kafka::{Lease, MarksKeeper},
         record::NatsRecord,
     },
@@ -40,7 +40,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// A message that is not acknowledged is handed out again after this: longer than a batch may take.
 const ACK_WAIT: Duration = Duration::from_secs(12);
 /// The most messages that are asked for at a time.
-const MAX_PULL: usize = 5_000;
+const MAX_PULL: usize = 1_000;
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long to wait for a message before looking again whether this instance is still the active one.
@@ -52,6 +52,8 @@ const KEEP_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(in super::super) struct Reading {
     pub(in super::super) cluster: NatsCluster,
+    /// How the ids of messages begin.
+    pub(in super::super) id_prefix: String,
     /// The stream; none for the one that has the first of the subjects.
     pub(in super::super) stream: Option<String>,
     pub(in super::super) subjects: Vec<String>,
@@ -82,9 +84,9 @@ impl NatsSource {
 
 #[async_trait]
 impl Source<NatsRecord> for NatsSource {
-    async fn open(&mut self) -> Result<Opened, Interruption> {
+    async fn open(&mut self, standby: &Standby) -> Result<Opened, Interruption> {
         self.session = None;
-        let kept = self.lease.acquire().await?;
+        let kept = self.lease.acquire(standby).await?;
         let keeper = self.lease.keeper().ok_or(Interruption::Rebalanced)?;
         let session = self
             .session
@@ -132,6 +134,8 @@ struct Session {
     begin: u64,
     connection: Connection,
     messages: Messages,
+    /// How often the consumer has handed out a message.
+    deliveries: u64,
     passed_on: u64,
     waiting: VecDeque<(NatsRecord, Acker)>,
     settling: Arc<Mutex<Settling>>,
@@ -165,10 +169,11 @@ impl Session {
             .await
             .map_err(Interruption::unavailable)?;
         Ok(Self {
-            lane: format!("{}/{stream}", reading.cluster.id),
+            lane: format!("{}/{stream}", reading.id_prefix),
             begin: floor + 1,
             connection,
             messages,
+            deliveries: 0,
             passed_on: floor,
             waiting: VecDeque::new(),
             settling: Arc::new(Mutex::new(Settling::new(keeper))),
@@ -207,6 +212,11 @@ impl Session {
     ) -> Result<(), Interruption> {
         let info = message.info().map_err(Interruption::unavailable)?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
+        self.deliveries += 1;
+        if info.consumer_sequence != self.deliveries {
+            let reason = "a message that NATS handed out has not arrived";
+            return Err(Interruption::unavailable(reason));
+        }
         let published = info.published.unix_timestamp_nanos() / 1_000_000;
         let (message, acker) = message.split();
         self.pending = pending;
