@@ -335,6 +335,56 @@ async fn permissions_hold_for_streams_too() {
     broker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_of_the_api_is_denied_under_longer_subjects_too() {
+    let denied = [
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.STREAM.PURGE.S",
+        "$JS.API.CONSUMER.NAMES.*",
+        "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
+        "$JS.API.STREAM.NAMES",
+    ];
+    let reader = Permissions {
+        publish: list(Some(&[">"]), &denied),
+        ..anything()
+    };
+    let everyone = [users(), vec![user("reader", "reader", reader)]].concat();
+    let (_dir, broker) = broker(everyone, None).await;
+    let admin = jetstream::new(client(&broker, "admin", "admin").await);
+    let config = jetstream::stream::Config {
+        name: "S".to_owned(),
+        subjects: vec!["s.>".to_owned()],
+        ..Default::default()
+    };
+    let stream = admin.create_stream(config).await.unwrap();
+    let stored = admin.publish("s.1", "secret".into()).await.unwrap();
+    stored.await.unwrap();
+
+    let reader = client(&broker, "reader", "reader").await;
+    let consumer = r#"{"stream_name": "S", "config": {"durable_name": "C"}}"#;
+    for (subject, body) in [
+        ("STREAM.MSG.GET.S.x", r#"{"seq": 1}"#),
+        ("STREAM.PURGE.S.x", ""),
+        ("CONSUMER.NAMES.S.x", ""),
+        ("CONSUMER.DURABLE.CREATE.S.C.s.1", consumer),
+        ("STREAM.NAMES.x", ""),
+    ] {
+        let request = reader.request(format!("$JS.API.{subject}"), body.into());
+        let answer = within(request).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer.payload).into_owned();
+        assert!(
+            answer.contains("is not supported by this server"),
+            "{subject}: {answer}"
+        );
+    }
+    let say = "SUB in 1\r\nPUB $JS.API.STREAM.PURGE.S. in 0\r\n\r\n";
+    conversation(&broker, &(connect_as("reader") + say)).await;
+    settle(&reader).await;
+    let info = stream.get_info().await.unwrap();
+    assert_eq!((info.state.messages, info.state.consumer_count), (1, 0));
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn users_that_cannot_be_are_an_error_before_anything_starts() {
     let twice = vec![user("a", "x", anything()), user("a", "y", anything())];

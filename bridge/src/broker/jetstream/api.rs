@@ -148,6 +148,9 @@ impl Api {
         if level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > API_LEVEL)) {
             return respond("error_response").send(Err(error::API_LEVEL));
         }
+        if !takes_names(operation, name) {
+            return respond("error_response").send(Err(not_supported(&subject)));
+        }
         match operation {
             #[cfg(test)]
             "PANIC" => crate::broker::panics::on_request(),
@@ -341,6 +344,19 @@ fn split_operation(subject: &str) -> (&str, &str) {
         ),
         None => (subject, ""),
     }
+}
+
+/// Whether an operation has a place for each of these names. What has not is another subject, about which permissions say other things.
+fn takes_names(operation: &str, names: &str) -> bool {
+    let most = match operation {
+        "STREAM.NAMES" | "STREAM.LIST" => 0,
+        "CONSUMER.NAMES" | "CONSUMER.LIST" => 1,
+        // The subject that is wanted stands behind the names.
+        "CONSUMER.CREATE" => usize::MAX,
+        consumers if consumers.starts_with("CONSUMER.") => 2,
+        _ => 1,
+    };
+    names.split_terminator('.').count() <= most
 }
 
 /// The stream that a request is about, the type of its answer, and the request.

@@ -354,6 +354,10 @@ impl JetStream {
     }
 
     async fn request(&self, message: Message) -> bool {
+        // Permissions that name the operation do not match a subject with an empty token.
+        if !subjects::is_routable(&message.subject) {
+            return false;
+        }
         let Some(inbox) = message.reply.clone() else {
             return true;
         };
