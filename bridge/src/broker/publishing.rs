@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::outbound::Outbound;
 use super::protocol::Message;
 use super::session::{Closing, Session};
-use super::{greeting, permissions, subjects};
+use super::{greeting, headers, permissions, subjects};
 
 /// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
 const STALL: Duration = Duration::from_millis(2);
@@ -32,9 +32,10 @@ impl Session {
         if self.options.pedantic() && !subjects::is_literal(&message.subject) {
             self.tell("Invalid Publish Subject");
         }
-        let is_allowed = self
-            .permissions()
-            .is_none_or(|permissions| permissions.may_publish(&message.subject));
+        let is_allowed = self.permissions().is_none_or(|permissions| {
+            permissions.may_publish(&message.subject)
+                && (!rolls_up_many(&message) || permissions.may_publish_on_all(&message.subject))
+        });
         if !is_allowed || subjects::is_of_servers(&message.subject) {
             self.violated(&permissions::publish_violation(&message.subject));
             return Ok(());
@@ -94,4 +95,10 @@ impl Session {
         let _ = timeout(STALL.min(self.patience), behind.caught_up()).await;
         self.patience = self.patience.saturating_sub(since.elapsed());
     }
+}
+
+/// Whether a message replaces those on all subjects that its own matches.
+fn rolls_up_many(message: &Message) -> bool {
+    subjects::has_wildcard(&message.subject)
+        && headers::value(&message.headers, "Nats-Rollup").is_some()
 }

@@ -385,6 +385,54 @@ async fn what_is_denied_of_the_api_is_denied_under_longer_subjects_too() {
     broker.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollup_does_not_replace_what_its_user_may_not_publish() {
+    let writer = |allow: &str, deny: &[&str]| Permissions {
+        publish: list(Some(&[allow]), deny),
+        ..anything()
+    };
+    let everyone = vec![
+        user("admin", "admin", anything()),
+        user("some", "some", writer("d.*", &["d.secret"])),
+        user("level", "level", writer("d.*", &[])),
+        user("all", "all", writer("d.>", &[])),
+    ];
+    let (_dir, broker) = broker(everyone, None).await;
+    let admin = jetstream::new(client(&broker, "admin", "admin").await);
+    let config = jetstream::stream::Config {
+        name: "D".to_owned(),
+        subjects: vec!["d.>".to_owned()],
+        allow_rollup: true,
+        ..Default::default()
+    };
+    let stream = admin.create_stream(config).await.unwrap();
+    for subject in ["d.secret", "d.a", "d.a.b"] {
+        let stored = admin.publish(subject, "".into()).await.unwrap();
+        stored.await.unwrap();
+    }
+    for (name, subject, is_allowed) in [
+        ("some", "d.*", false),
+        ("some", "d.>", false),
+        ("level", "d.>", false),
+        ("all", "d.>", true),
+    ] {
+        let connect = connect_as(name).replace('}', ",\"headers\":true}");
+        let headers = "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n";
+        let len = headers.len();
+        let say = format!("{connect}HPUB {subject} {len} {len}\r\n{headers}\r\n");
+        let answers = conversation(&broker, &say).await;
+        assert_eq!(
+            answers.contains("Violation"),
+            !is_allowed,
+            "{name} {subject}"
+        );
+        let left = if is_allowed { 1 } else { 3 };
+        let has_left = async || stream.get_info().await.unwrap().state.messages == left;
+        testkit::eventually("the stream has what is left", has_left).await;
+    }
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn users_that_cannot_be_are_an_error_before_anything_starts() {
     let twice = vec![user("a", "x", anything()), user("a", "y", anything())];

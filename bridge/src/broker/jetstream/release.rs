@@ -113,14 +113,69 @@ impl State {
             Some(Rollup::All) => self.remove_below(seq),
             Some(Rollup::Subject) => {
                 let filter = Filter::of(&[subject]);
-                while let Some(older) = self
-                    .messages
-                    .next_wanted(0, &filter)
-                    .filter(|older| *older < seq)
-                {
-                    self.remove(older);
+                match filter {
+                    Filter::All => self.remove_below(seq),
+                    Filter::One(_) => self.roll_up_one(seq, &filter),
+                    Filter::Patterns(_) => self.roll_up_many(seq, &filter),
                 }
             }
         }
+    }
+
+    fn roll_up_one(&mut self, seq: u64, filter: &Filter) {
+        while let Some(older) = self
+            .messages
+            .next_wanted(0, filter)
+            .filter(|older| *older < seq)
+        {
+            self.remove(older);
+        }
+    }
+
+    /// Looks at each message once: a search for each that goes would begin at the front each time.
+    fn roll_up_many(&mut self, seq: u64, filter: &Filter) {
+        // The message itself is one of them.
+        if self.messages.count_wanted(0, filter) > 1 {
+            for older in self.messages.to_purge(filter, Some(seq), 0) {
+                self.remove(older);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Retention;
+    use crate::broker::jetstream::json;
+    use crate::broker::store::log::Position;
+
+    /// It would take hours if each message that goes were searched for from the first that stays.
+    #[test]
+    fn a_rollup_of_many_subjects_looks_at_each_message_once() {
+        const EACH: u64 = 50_000;
+        let config = br#"{"name": "S", "subjects": ["d.>", "e.>"], "allow_rollup_hdrs": true}"#;
+        let config: super::super::stream_config::StreamConfig = json::parse(config).unwrap();
+        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        let mut add = |seq, subject: &str| {
+            let position = Position {
+                segment: 1,
+                offset: seq,
+                len: 1,
+            };
+            state.add(seq, subject, position, 0, 1);
+        };
+        for seq in 1..=EACH {
+            add(seq, "e.x");
+        }
+        for seq in EACH + 1..=2 * EACH {
+            add(seq, &format!("d.{seq}"));
+        }
+        let rollup = 2 * EACH + 1;
+        add(rollup, "d.>");
+        let headers = crate::broker::headers::with_status("", &[("Nats-Rollup", "sub")]);
+        state.follow_headers(rollup, "d.>", 0, &headers);
+        assert_eq!(state.messages.len(), EACH + 1);
+        assert!(state.messages.contains(EACH) && state.messages.contains(rollup));
     }
 }

@@ -31,6 +31,10 @@ impl ClientPermissions {
                 .is_some_and(|allowed| self.lock().answer(subject, allowed, Instant::now()))
     }
 
+    pub(in crate::broker) fn may_publish_on_all(&self, pattern: &str) -> bool {
+        self.user.may_publish_on_all(pattern)
+    }
+
     pub(in crate::broker) fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
         self.user.may_subscribe(subject, queue)
     }

@@ -18,6 +18,8 @@ pub(super) use client::{ClientPermissions, GuardSlot};
 pub(super) struct UserPermissions {
     publish_allow: Option<SubjectTrie<()>>,
     publish_deny: SubjectTrie<()>,
+    /// The same as lists, for what concerns many subjects at once.
+    publish: SubjectList,
     subscribe_allow: Option<Vec<Entry>>,
     subscribe_deny: Vec<Entry>,
     /// The same as the list, to be searched at each delivery.
@@ -53,6 +55,7 @@ impl UserPermissions {
         Ok(Some(Arc::new(UserPermissions {
             publish_allow: publish_allow.map(|list| trie(list)).transpose()?,
             publish_deny: trie(&set.publish.deny)?,
+            publish: set.publish.clone(),
             subscribe_allow: subscribe_allow.map(|list| entries(list)).transpose()?,
             subscribe_deny,
             deny_by_subject,
@@ -65,6 +68,18 @@ impl UserPermissions {
             .as_ref()
             .is_none_or(|allow| allow.has_match(subject))
             && !self.publish_deny.has_match(subject)
+    }
+
+    /// Whether the user may publish on each subject that matches a pattern.
+    fn may_publish_on_all(&self, pattern: &str) -> bool {
+        let allowed = match &self.publish.allow {
+            Some(allow) => allow
+                .iter()
+                .any(|allowed| subjects::is_subset(pattern, allowed)),
+            None => self.responses.is_none(),
+        };
+        let mut denied = self.publish.deny.iter();
+        allowed && !denied.any(|denied| subjects::overlap(denied, pattern))
     }
 
     fn may_subscribe(&self, subject: &str, queue: Option<&str>) -> bool {
