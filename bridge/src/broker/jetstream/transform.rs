@@ -34,6 +34,8 @@ enum Part {
 }
 
 const BAD_SUBJECT: &str = "invalid subject";
+/// The longest destination and, unless the subject itself is longer, the longest result: as long as the line of a client may be.
+const MAX_BYTES: usize = 4096;
 
 impl Transform {
     /// Reads a transform. No source means every subject, no destination means the same subject.
@@ -44,6 +46,11 @@ impl Transform {
         } else {
             destination
         };
+        if destination.len() > MAX_BYTES
+            || subjects::token_count(destination) > subjects::MAX_TOKENS
+        {
+            return Err(BAD_SUBJECT.to_owned());
+        }
         let is_whole = |pattern: &str| pattern.rsplit('.').next() == Some(">");
         if destination == source {
             let tail_from = is_whole(source).then(|| subjects::token_count(source) - 1);
@@ -91,14 +98,18 @@ impl Transform {
         })
     }
 
-    /// What a subject becomes; `None` if it is none that the source takes, or the result is no subject.
+    /// What a subject becomes; `None` if it is none that the source takes, or the result is no subject or too long.
     pub(super) fn apply(&self, subject: &str) -> Option<String> {
         if !subjects::matches(&self.source, subject) {
             return None;
         }
         let tokens: Vec<&str> = subject.split('.').collect();
+        let most = MAX_BYTES.max(subject.len());
         let mut result = String::with_capacity(subject.len() + 16);
         for part in &self.parts {
+            if result.len() > most {
+                return None;
+            }
             if !result.is_empty() {
                 result.push('.');
             }
@@ -112,7 +123,7 @@ impl Transform {
                 result.push_str(token);
             }
         }
-        subjects::is_literal(&result).then_some(result)
+        (result.len() <= most && subjects::is_literal(&result)).then_some(result)
     }
 }
 
@@ -320,6 +331,26 @@ mod tests {
             assert_eq!(got.as_deref(), Some(expected), "{source} -> {destination}");
         }
         assert_eq!(apply("a.*", "b.$1", "c.x"), None);
+    }
+
+    #[test]
+    fn a_small_transform_makes_no_large_subjects() {
+        let repeated = |times: usize| vec!["$1"; times].join(".");
+        assert_eq!(
+            apply("*", &repeated(100), "token").map(|result| result.len()),
+            Some(599)
+        );
+        assert_eq!(apply("*", &repeated(100), &"x".repeat(100)), None);
+        assert_eq!(
+            apply("*", "{{slicefromleft(1,1)}}", &"x".repeat(3000)),
+            None
+        );
+        assert_eq!(apply(">", "top.>", &"x".repeat(4096)), None);
+        let long = "x".repeat(5000);
+        assert_eq!(apply(">", "", &long), Some(long));
+        for destination in [repeated(129), "x".repeat(4097)] {
+            Transform::new("*", &destination).unwrap_err();
+        }
     }
 
     #[test]
