@@ -105,6 +105,16 @@ impl Settings {
     /// a setting says that this is meant.
     pub(super) fn client_addr(&self) -> Result<SocketAddr, Fault> {
         let address = resolve("-addr", &self.host, self.port)?;
+        self.check_exposure(address)?;
+        Ok(address)
+    }
+
+    /// Whether these settings may be those of a server that listens on an address.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::client_addr`].
+    pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
         let is_checked = self.access()?.is_restricted()
             || self
                 .tls
@@ -118,7 +128,7 @@ impl Settings {
             );
             return Err(Fault::bad_setting("-addr", reason));
         }
-        Ok(address)
+        Ok(())
     }
 
     /// The address for monitoring, if there is one.

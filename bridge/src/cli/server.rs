@@ -108,6 +108,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             flags,
             log,
             control,
+            address,
             stop: stopping,
         };
         signals.obey(running).await;
@@ -265,6 +266,8 @@ struct Running {
     flags: Flags,
     log: Log,
     control: BrokerControl,
+    /// Where clients reach it, whatever the settings say since.
+    address: SocketAddr,
     stop: Shutdown,
 }
 
@@ -279,6 +282,7 @@ impl Running {
 
     fn take_over(&mut self, settings: Settings) -> Result<(), Fault> {
         check(&settings)?;
+        settings.check_exposure(self.address)?;
         // Certificates change without their settings, too.
         self.control
             .change_security(&settings.access()?, settings.tls()?.as_ref())
@@ -290,7 +294,8 @@ impl Running {
         for name in self.settings.fixed_differences(&settings) {
             tracing::warn!("the change of {name} takes effect at the next start");
         }
-        self.settings = settings;
+        let started = std::mem::replace(&mut self.settings, settings);
+        (self.settings.host, self.settings.port) = (started.host, started.port);
         Ok(())
     }
 }

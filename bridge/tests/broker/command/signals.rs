@@ -111,6 +111,37 @@ async fn the_users_of_the_file_change_while_the_server_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_others_reach_stays_closed_until_it_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let locked = "authorization { token: t }";
+    let config = write(
+        dir,
+        "server.conf",
+        &format!("host: 0.0.0.0\nport: -1\n{locked}"),
+    );
+    let mut program = Program::start(&["-c", &config]).await;
+    let port = program.addr().rsplit_once(':').unwrap().1;
+    let addr = format!("127.0.0.1:{port}");
+    let local = "host: 127.0.0.1\nport: -1\n";
+    // The second time, too: the address is still the one that it was started with.
+    for _ in 0..2 {
+        write(dir, "server.conf", local);
+        program.signal("reload").await;
+        program
+            .wait_for("Failed to reload server configuration: -addr: ")
+            .await;
+        within(async_nats::connect(&addr)).await.unwrap_err();
+        write(dir, "server.conf", &format!("{local}{locked}"));
+        program.signal("reload").await;
+        program
+            .wait_for("the change of listen takes effect at the next start")
+            .await;
+        program.wait_for("Reloaded server configuration").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
