@@ -1,6 +1,8 @@
 //! What a broker tells of the clients that are connected.
 
 use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats};
+use futures::StreamExt;
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::server::{settle, within};
@@ -64,4 +66,32 @@ async fn without_jetstream_a_broker_keeps_nothing_and_says_so() {
     assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
     assert!(!dir.path().join("none").exists());
     broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_monitoring_is_answered_reaches_no_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let stats = BrokerStats::default();
+    let config = BrokerConfig::new(dir.path(), Access::Open);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let broker = Broker::open(config, stats.clone()).await.unwrap();
+    let serving = tokio::spawn(broker.serve(listener, std::future::pending()));
+
+    let client = within(async_nats::connect(addr)).await.unwrap();
+    let mut everything = client.subscribe(">").await.unwrap();
+    settle(&client).await;
+    // What it said itself.
+    within(everything.next()).await.unwrap();
+    let ask = async |subject| {
+        let answer = stats.control().ask_jetstream(subject, &json!({})).await;
+        answer.unwrap()
+    };
+    assert_eq!(ask("INFO").await["streams"], 0);
+    assert_eq!(ask("STREAM.LIST").await["total"], 0);
+    assert_eq!(ask("STREAM.INFO.S").await["error"]["err_code"], 10059);
+    client.publish("last", "".into()).await.unwrap();
+    let next = within(everything.next()).await.unwrap();
+    assert_eq!(next.subject.as_str(), "last");
+    serving.abort();
 }

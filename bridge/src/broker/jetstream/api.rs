@@ -9,7 +9,7 @@ use futures::FutureExt;
 use runtime::supervision::panic_message;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,16 @@ pub(super) struct ApiRequest {
     pub(super) subject: Box<str>,
     pub(super) headers: Bytes,
     pub(super) body: Bytes,
-    pub(super) inbox: Box<str>,
+    pub(super) asker: Asker,
+}
+
+/// Where the answer to a request goes.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// To a client, on this subject.
+    Client(Box<str>),
+    /// To another part of the broker, past the router.
+    Internal(oneshot::Sender<Result<Value>>),
 }
 
 /// The task that serves the API. It owns the tasks of the streams that it makes.
@@ -135,11 +144,15 @@ impl Api {
     async fn serve(&mut self, request: ApiRequest) {
         let subject = request.subject.clone();
         let (operation, name) = split_operation(&subject);
-        let respond = |kind| Responder::Client {
-            router: Arc::clone(&self.router),
-            inbox: request.inbox.clone(),
-            kind,
-            usage: Arc::clone(&self.streams.usage),
+        let (router, refusals) = (Arc::clone(&self.router), Arc::clone(&self.streams.usage));
+        let respond = |kind| match request.asker {
+            Asker::Client(inbox) => Responder::Client {
+                router,
+                inbox,
+                kind,
+                usage: refusals,
+            },
+            Asker::Internal(waiting) => Responder::Internal(waiting),
         };
         let body = request.body.clone();
         let usage = Arc::clone(&self.streams.usage);

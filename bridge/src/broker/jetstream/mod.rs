@@ -59,13 +59,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Responder;
-use self::api::{Api, ApiRequest};
+use self::api::{Api, ApiRequest, Asker};
 use self::requests::Request;
 use self::stream::{Command, Stream};
 use self::supervision::{Recovery, keep_running};
@@ -397,10 +398,23 @@ impl JetStream {
                 subject: subject.into(),
                 headers: message.headers,
                 body: message.payload,
-                inbox,
+                asker: Asker::Client(inbox),
             })
             .await
             .is_ok()
+    }
+
+    /// Asks the API from within the broker. No client hears the answer, whatever it subscribes to.
+    pub(super) async fn ask(&self, subject: &str, body: &Value) -> error::Result<Value> {
+        let (waiting, answer) = oneshot::channel();
+        let request = ApiRequest {
+            subject: subject.into(),
+            headers: Bytes::new(),
+            body: body.to_string().into(),
+            asker: Asker::Internal(waiting),
+        };
+        let _ = self.api.send(request).await;
+        answer.await.unwrap_or(Err(error::BUSY))
     }
 }
 
