@@ -334,3 +334,81 @@ async fn a_restart_finds_what_was_released_gone_and_nothing_else() {
     );
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_puts_nothing_out_for_what_was_released() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        retention: RetentionPolicy::Interest,
+        max_messages: 10,
+        ..stream::Config::default()
+    };
+    let mut stream = context.create_stream(config).await.unwrap();
+    let once = pull::Config {
+        ack_policy: AckPolicy::None,
+        filter_subject: "s.a".into(),
+        ..durable("once")
+    };
+    let once = stream.create_consumer(once).await.unwrap();
+    let late = pull::Config {
+        filter_subject: "s.b".into(),
+        ..durable("late")
+    };
+    stream.create_consumer(late).await.unwrap();
+    publish(&context, "s.b", 1..=5).await;
+    for _ in 0..3 {
+        publish(&context, "s.a", 1..=4).await;
+        fetch(&once, 4).await;
+        eventually("what was delivered is gone", async || {
+            messages(&mut stream).await == 5
+        })
+        .await;
+    }
+    broker.stop().await;
+
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let stream = context.get_stream("S").await.unwrap();
+    let state = stream.get_info().await.unwrap().state;
+    assert_eq!((state.messages, state.first_sequence), (5, 1));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_consumer_releases_nothing_at_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let client = broker.client().await;
+    let context = jetstream::new(client.clone());
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        retention: RetentionPolicy::WorkQueue,
+        ..stream::Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+    publish(&context, "s.a", [1]).await;
+    let mut delivered = client.subscribe("beside").await.unwrap();
+    let request = r#"{"stream_name":"S","config":{"name":"beside","direct":true,
+        "deliver_subject":"beside","ack_policy":"explicit"}}"#;
+    let answer = client.request("$JS.API.CONSUMER.CREATE.S.beside", request.into());
+    let answer = within(answer).await.unwrap().payload;
+    assert!(
+        !String::from_utf8_lossy(&answer).contains("\"error\""),
+        "{answer:?}"
+    );
+    let message = within(delivered.next()).await.unwrap();
+    let acknowledged = client.request(message.reply.unwrap(), "+ACK".into());
+    within(acknowledged).await.unwrap();
+    broker.stop().await;
+
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let mut stream = context.get_stream("S").await.unwrap();
+    assert_eq!(messages(&mut stream).await, 1, "a worker has yet to see it");
+    broker.stop().await;
+}

@@ -115,3 +115,33 @@ async fn lifetimes_outlast_a_restart() {
     .await;
     broker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_puts_nothing_out_for_what_had_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s.>".into()],
+        max_messages: 3,
+        ..config()
+    };
+    let mut stream = context.create_stream(config).await.unwrap();
+    publish(&context, "s.kept", [1]).await;
+    publish_for(&context, "s.short", "1s").await.unwrap();
+    publish_for(&context, "s.short", "1s").await.unwrap();
+    eventually("the short-lived are gone", async || {
+        messages(&mut stream).await == 1
+    })
+    .await;
+    publish(&context, "s.kept", 4..=5).await;
+    broker.stop().await;
+
+    let broker = Embedded::start(dir.path()).await;
+    let context = jetstream::new(broker.client().await);
+    let stream = context.get_stream("S").await.unwrap();
+    let state = stream.get_info().await.unwrap().state;
+    assert_eq!((state.messages, state.first_sequence), (3, 1));
+    broker.stop().await;
+}

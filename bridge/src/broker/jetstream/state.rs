@@ -147,15 +147,22 @@ impl State {
                     self.duplicates.stored(id);
                 }
                 let (seq, subject) = (message.seq, &*message.subject);
+                // What had left without a record has to leave before limits put out anything for the new message.
+                self.expire(message.time);
                 self.add(seq, subject, position, message.time, size);
                 self.follow_headers(seq, subject, message.time, &message.headers);
             }
             Record::Done { consumer, seq } => {
+                let mut is_direct = false;
                 if let Some(consumer) = self.consumer_by_id(consumer) {
                     consumer.acknowledge(seq);
+                    is_direct = consumer.config.direct;
                 }
                 // A snapshot may have said so already, and then the consumer has nothing to release.
-                self.release(seq);
+                if !is_direct {
+                    self.release(seq);
+                }
+                self.release_settled();
             }
             Record::Delivered {
                 consumer: id,
@@ -169,6 +176,7 @@ impl State {
                 {
                     consumer.replay_delivered(seq, consumer_seq, &self.messages, now);
                 }
+                self.release_settled();
             }
             Record::Attempts {
                 consumer,
@@ -183,7 +191,10 @@ impl State {
             Record::Deleted { seq } => self.remove(seq),
             Record::PurgedBelow { seq } => self.remove_below(seq),
             Record::Change(json) => match serde_json::from_slice(&json) {
-                Ok(change) => self.apply(change, now),
+                Ok(change) => {
+                    self.apply(change, now);
+                    self.release_settled();
+                }
                 Err(error) => {
                     tracing::error!(stream = self.config.name, %error, "passing over a change that cannot be read")
                 }
@@ -269,6 +280,8 @@ impl State {
     pub(super) fn end_replay(&mut self) {
         self.lost = 0;
         self.lost_by.clear();
+        // Most of the marks are further on in the log.
+        self.to_mark.retain(|(seq, _)| self.messages.contains(*seq));
         for consumer in self.consumers.values_mut() {
             consumer.recount(&self.messages);
         }
