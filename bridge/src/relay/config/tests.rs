@@ -234,7 +234,14 @@ fn one_route_needs_no_file() {
     };
     let RelayConfig { routes } = one.relay().unwrap();
     assert_eq!(routes[0].direction, Direction::NatsToKafka);
-    assert_eq!(routes[0].dead_letters, "relay.route.dlq");
+    // The name tells it from other routes by flags.
+    let dead_letters = &routes[0].dead_letters;
+    assert!(dead_letters.starts_with("relay.route-"), "{dead_letters}");
+    let other = OneRoute {
+        topic: Some("others-{rest...}".into()),
+        ..one.clone()
+    };
+    assert_ne!(&other.relay().unwrap().routes[0].dead_letters, dead_letters);
     assert!(!format!("{routes:?}").contains("secret"));
     for (change, said) in [
         (
