@@ -4,6 +4,7 @@ use std::{cell::RefCell, future, net::SocketAddr};
 
 use bridge::broker::{Access, Broker as EmbeddedBroker, BrokerConfig, BrokerError, BrokerStats};
 use bus::BusUrl;
+use futures::TryStreamExt;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -128,6 +129,22 @@ impl Bus {
                 jetstream.update_stream(&config).await.unwrap();
             }
         }
+    }
+
+    /// Waits until no request of a consumer that has ended waits at a NATS server, which would hand out what comes next to it.
+    pub(crate) async fn are_requests_gone(&self, topic: &str) {
+        let (Broker::Embedded(_) | Broker::Nats(_)) = &self.broker else {
+            return;
+        };
+        let client = async_nats::connect(self.url.to_string()).await.unwrap();
+        let jetstream = async_nats::jetstream::new(client);
+        let name = jetstream.stream_by_subject(topic).await.unwrap();
+        let stream = jetstream.get_stream(name).await.unwrap();
+        eventually("no request waits", async || {
+            let all: Vec<_> = stream.consumers().try_collect().await.unwrap();
+            all.iter().all(|info| info.num_waiting == 0)
+        })
+        .await;
     }
 
     async fn delete_records(&self, topic: &str) {

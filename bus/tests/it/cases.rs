@@ -336,6 +336,7 @@ pub(crate) async fn events_that_were_deleted_before_they_were_consumed_are_repor
     first.wait_for_events(20).await;
     assert_eq!(first.missed(), 0);
     scene.stop().await;
+    bus.are_requests_gone(&scene.topic).await;
 
     let later = scene.beside();
     let producer = later.producer();
