@@ -131,7 +131,9 @@ impl Bus {
         }
     }
 
-    /// Waits until no request of a consumer that has ended waits at a NATS server, which would hand out what comes next to it.
+    /// Waits until no request of a consumer that has ended waits at a NATS server. One that has many subscriptions may take it for
+    /// wanted until its next heartbeat and hand out what comes next to nobody; what is deleted before it is handed out again
+    /// counts as settled there, so that no client can tell that it was missed.
     pub(crate) async fn are_requests_gone(&self, topic: &str) {
         let (Broker::Embedded(_) | Broker::Nats(_)) = &self.broker else {
             return;
