@@ -1,7 +1,10 @@
 //! The statuses that end a request for messages, word for word.
 
+use async_nats::jetstream::consumer::Info;
 use async_nats::{Client, Message, Subscriber};
+use futures::TryStreamExt;
 use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::messages::publish;
 use crate::push::{ask, make, next};
@@ -209,6 +212,27 @@ async fn a_request_for_what_is_there_ends_although_the_rest_is_held_back() {
         assert!(requests.next().await.status.is_none());
         let expected = (404, "No Messages".to_owned(), None);
         assert_eq!(status(&requests.next().await), expected);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_listens_no_more_ends_with_the_next_heartbeat() {
+    on_each_server(async |server| {
+        let (context, stream) = server.stream("unheard").await;
+        let client = context.client();
+        let config = json!({"durable_name": "d", "ack_policy": "explicit"});
+        let mut requests = Requests::to(&client, &server.name("unheard"), config).await;
+        let body =
+            json!({"batch": 1, "expires": 60_000_000_000_i64, "idle_heartbeat": 100_000_000});
+        requests.send(&body.to_string()).await;
+        let waiting = async || {
+            let consumers: Vec<Info> = stream.consumers().try_collect().await.unwrap();
+            consumers[0].num_waiting
+        };
+        eventually("the request waits", async || waiting().await == 1).await;
+        requests.answers.unsubscribe().await.unwrap();
+        eventually("the request has ended", async || waiting().await == 0).await;
     })
     .await;
 }

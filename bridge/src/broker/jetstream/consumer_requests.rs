@@ -283,9 +283,7 @@ impl Stream {
     pub(super) fn consumer_info(&mut self, name: &str) -> Result<Value> {
         if let Some(waiting) = self.waiting.get_mut(name) {
             let router = &self.router;
-            waiting
-                .pulls
-                .retain(|pull| router.has_interest(&pull.inbox));
+            waiting.forget_gone(router);
             if let Some(push) = &mut waiting.push
                 && push.look(router, Instant::now())
             {

@@ -69,6 +69,11 @@ impl Waiting {
         !self.pulls.is_empty() || self.push.as_ref().is_some_and(Push::is_ready)
     }
 
+    /// Drops the requests of clients that listen no more.
+    pub(super) fn forget_gone(&mut self, router: &Router) {
+        self.pulls.retain(|pull| router.has_interest(&pull.inbox));
+    }
+
     /// Whether a client holds on to the consumer.
     pub(super) fn is_used(&self) -> bool {
         !self.pulls.is_empty() || self.push.as_ref().is_some_and(Push::is_active)

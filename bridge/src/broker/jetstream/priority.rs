@@ -155,7 +155,7 @@ impl Waiting {
         if let Some(pin) = &self.pin {
             return self.pulls.pop_first(|pull| pull.group.pin == pin.id);
         }
-        self.pulls.retain(|pull| router.has_interest(&pull.inbox));
+        self.forget_gone(router);
         let mut pull = self.pulls.pop()?;
         if !pull.group.name.is_empty() {
             let pin = Pin {

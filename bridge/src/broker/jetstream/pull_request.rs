@@ -207,10 +207,7 @@ impl Stream {
         }
         let is_full = waiting.pulls.len() >= max_waiting;
         if is_full || (pull.no_wait && available > 0) {
-            let router = &self.router;
-            waiting
-                .pulls
-                .retain(|pull| router.has_interest(&pull.inbox));
+            waiting.forget_gone(&self.router);
         }
         if pull.no_wait && available > 0 && available < waiting.pulls.messages_left() {
             return Err("408 Requests Pending".to_owned());

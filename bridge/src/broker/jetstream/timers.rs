@@ -33,7 +33,11 @@ impl Stream {
             for pull in waiting.pulls.take_satisfied_late(now) {
                 router.answer(&pull.inbox, &headers::status("404 No Messages"), &[]);
             }
-            for inbox in waiting.pulls.take_heartbeats(now) {
+            let due = waiting.pulls.take_heartbeats(now);
+            if due.iter().any(|inbox| !router.has_interest(inbox)) {
+                waiting.forget_gone(router);
+            }
+            for inbox in due {
                 router.answer(&inbox, &idle_heartbeat(consumer.delivered, None), &[]);
             }
             if let Some(push) = &mut waiting.push {
@@ -47,9 +51,7 @@ impl Stream {
             }
             let limit = consumer.config.unused_limit();
             if !limit.is_zero() && now >= waiting.last_active + limit {
-                waiting
-                    .pulls
-                    .retain(|pull| router.has_interest(&pull.inbox));
+                waiting.forget_gone(router);
                 waiting.last_active = now;
                 if !waiting.is_used() {
                     unused.push(name.clone());
