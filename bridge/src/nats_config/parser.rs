@@ -1,7 +1,7 @@
 //! The parser: one pass over the text, with the open maps at hand so that variables find their values.
 //!
-//! Everything is bounded: the size of a file, how deep maps and arrays are nested, and how deep files and
-//! variables refer to others.
+//! Everything is bounded: the size of a file, how deep maps and arrays are nested, how deep files and
+//! variables refer to others, and how much all of that comes to.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,6 +17,10 @@ const MAX_FILE: u64 = 8 << 20;
 const MAX_DEPTH: usize = 64;
 /// How deep files may include files, and variables of the environment may name others.
 const MAX_REFERENCES: usize = 16;
+/// The text of all files and the values of all variables, in bytes, each as often as it is referred to.
+const MAX_TOTAL: usize = 32 << 20;
+/// What a file counts for that is smaller.
+const MIN_FILE: usize = 4096;
 /// The key of the one value in a variable of the environment.
 const VARIABLE: &str = "variable";
 
@@ -26,7 +30,8 @@ const VARIABLE: &str = "variable";
 ///
 /// At the first line that is not understood, or if a file cannot be read.
 pub(crate) fn parse_file(path: &Path) -> Result<Map, ConfigError> {
-    read_and_parse(path, 0).map_err(|problem| match problem {
+    let mut left = MAX_TOTAL;
+    read_and_parse(path, 0, &mut left).map_err(|problem| match problem {
         Problem::Unreadable(reason) => Place {
             file: path.to_string_lossy().into(),
             line: 1,
@@ -40,7 +45,8 @@ pub(crate) fn parse_file(path: &Path) -> Result<Map, ConfigError> {
 /// Reads the text of a configuration file called `file`.
 #[cfg(test)]
 pub(crate) fn parse_text(text: &str, file: &str) -> Result<Map, ConfigError> {
-    Parser::new(text, file, Path::new(file), 0).document()
+    let mut left = MAX_TOTAL;
+    Parser::new(text, file, Path::new(file), 0, &mut left).document()
 }
 
 enum Problem {
@@ -48,7 +54,7 @@ enum Problem {
     Wrong(ConfigError),
 }
 
-fn read_and_parse(path: &Path, references: usize) -> Result<Map, Problem> {
+fn read_and_parse(path: &Path, references: usize, left: &mut usize) -> Result<Map, Problem> {
     let unreadable =
         |error: std::io::Error| Problem::Unreadable(format!("cannot read it: {error}"));
     let mut text = String::new();
@@ -61,9 +67,23 @@ fn read_and_parse(path: &Path, references: usize) -> Result<Map, Problem> {
             "it is larger than {MAX_FILE} bytes"
         )));
     }
-    Parser::new(&text, &path.to_string_lossy(), path, references)
+    if !take(left, text.len().max(MIN_FILE)) {
+        return Err(Problem::Unreadable(TOO_MUCH.to_owned()));
+    }
+    Parser::new(&text, &path.to_string_lossy(), path, references, left)
         .document()
         .map_err(Problem::Wrong)
+}
+
+const TOO_MUCH: &str = "all files and variables together are too large";
+
+/// Takes so many bytes of what is left, if there are so many.
+fn take(left: &mut usize, bytes: usize) -> bool {
+    match left.checked_sub(bytes) {
+        Some(rest) => *left = rest,
+        None => return false,
+    }
+    true
 }
 
 struct Parser<'a> {
@@ -71,17 +91,26 @@ struct Parser<'a> {
     path: &'a Path,
     references: usize,
     depth: usize,
+    /// How many bytes more may be referred to.
+    left: &'a mut usize,
     /// The maps that are open, the outermost first.
     scopes: Vec<Map>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, file: &str, path: &'a Path, references: usize) -> Self {
+    fn new(
+        text: &'a str,
+        file: &str,
+        path: &'a Path,
+        references: usize,
+        left: &'a mut usize,
+    ) -> Self {
         Parser {
             text: Cursor::new(text, file),
             path,
             references,
             depth: 0,
+            left,
             scopes: Vec::new(),
         }
     }
@@ -194,7 +223,7 @@ impl<'a> Parser<'a> {
             return Err(place.error("files include each other too deep, or in a circle"));
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        let included = read_and_parse(&folder.join(&name), self.references + 1);
+        let included = read_and_parse(&folder.join(&name), self.references + 1, self.left);
         let included = included.map_err(|problem| match problem {
             Problem::Unreadable(reason) => {
                 place.error(format!("the included file `{name}`: {reason}"))
@@ -319,7 +348,10 @@ impl<'a> Parser<'a> {
     fn variable(&mut self, name: &str, place: &Place) -> Result<Value, ConfigError> {
         for scope in self.scopes.iter_mut().rev() {
             if let Some(value) = scope.use_as_variable(name) {
-                return Ok(value);
+                if !take(self.left, value.size()) {
+                    return Err(place.error(TOO_MUCH));
+                }
+                return Ok(value.clone());
             }
         }
         let Ok(text) = std::env::var(name) else {
@@ -331,15 +363,20 @@ impl<'a> Parser<'a> {
             let reason = format!("the variable `{name}` refers to others too deep, or in a circle");
             return Err(place.error(reason));
         }
+        if !take(self.left, text.len()) {
+            return Err(place.error(TOO_MUCH));
+        }
         let text = format!("{VARIABLE}={text}");
         let file = format!("the variable {name}");
-        let parsed = Parser::new(&text, &file, self.path, self.references + 1).document();
+        let parsed =
+            Parser::new(&text, &file, self.path, self.references + 1, self.left).document();
         let mut parsed = parsed.map_err(|_| {
             place.error(format!(
                 "the value of the variable `{name}` is not understood"
             ))
         })?;
         let value = parsed.use_as_variable(VARIABLE);
+        let value = value.cloned();
         value.ok_or_else(|| place.error(format!("the variable `{name}` has no value")))
     }
 

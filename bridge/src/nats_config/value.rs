@@ -60,6 +60,22 @@ impl Value {
             Value::Map(_) => "a map",
         }
     }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn size(&self) -> usize {
+        const EACH: usize = 64;
+        EACH + match self {
+            Value::String(text) => text.len(),
+            Value::Array(nodes) => nodes.iter().map(|node| node.value.size()).sum(),
+            Value::Map(map) => {
+                let sizes = map
+                    .iter()
+                    .map(|(key, node, _)| key.len() + node.value.size());
+                sizes.sum()
+            }
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) => 0,
+        }
+    }
 }
 
 /// A value and where it stands: for one that has a key, where the key stands.
@@ -164,10 +180,10 @@ impl Map {
         }
     }
 
-    pub(super) fn use_as_variable(&mut self, key: &str) -> Option<Value> {
+    pub(super) fn use_as_variable(&mut self, key: &str) -> Option<&Value> {
         let entry = self.entries.iter_mut().find(|entry| entry.key == key)?;
         entry.used_as_variable = true;
-        Some(entry.node.value.clone())
+        Some(&entry.node.value)
     }
 
     /// The keys and values. Keys that a variable refers to may be no settings: the flag says so.

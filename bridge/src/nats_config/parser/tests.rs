@@ -138,6 +138,28 @@ fn files_are_included_from_the_folder_of_the_one_that_names_them() {
 }
 
 #[test]
+fn what_files_and_variables_refer_to_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: usize| folder.path().join(format!("{name}.conf"));
+    std::fs::write(path(10), "a: 1").unwrap();
+    for name in 0..10 {
+        let text = format!("include {}.conf\n", name + 1).repeat(10);
+        std::fs::write(path(name), text).unwrap();
+    }
+    let error = parse_file(&path(0)).unwrap_err().to_string();
+    assert!(error.contains("together are too large"), "{error}");
+    parse_file(&path(8)).unwrap();
+
+    let mut text = "v0: [a]\n".to_owned();
+    for number in 1..30 {
+        let before = number - 1;
+        text.push_str(&format!("v{number}: [$v{before}, $v{before}]\n"));
+    }
+    let error = refused(&text);
+    assert!(error.contains("together are too large"), "{error}");
+}
+
+#[test]
 fn a_mistake_is_told_with_its_place() {
     for (text, error) in [
         ("a: {", "test.conf:1:4: the map that starts here has no end"),
