@@ -5,12 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-/// How often the log has a line for clients that were refused.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+use super::throttle::Throttle;
 
 /// The places of one broker.
 #[derive(Debug)]
@@ -18,6 +17,8 @@ pub(super) struct Admission {
     max_unauthenticated: usize,
     max_admitted: usize,
     state: Mutex<State>,
+    refusals: Throttle,
+    failed_handshakes: Throttle,
 }
 
 #[derive(Debug, Default)]
@@ -25,10 +26,6 @@ struct State {
     /// In the order in which they came.
     unauthenticated: VecDeque<(u64, CancellationToken)>,
     admitted: usize,
-    warned: Option<Instant>,
-    refused: u64,
-    warned_of_handshake: Option<Instant>,
-    failed_handshakes: u64,
 }
 
 /// The place of one client, given back when dropped.
@@ -46,6 +43,8 @@ impl Admission {
             max_unauthenticated: max_unauthenticated.max(1),
             max_admitted,
             state: Mutex::default(),
+            refusals: Throttle::default(),
+            failed_handshakes: Throttle::default(),
         }
     }
 
@@ -69,16 +68,10 @@ impl Admission {
 
     /// Tells the log, once in a while, that clients show nothing or something wrong. What they show is not in it.
     pub(super) fn warn_of_refusal(&self, peer: std::net::SocketAddr) {
-        let mut state = self.lock();
-        state.refused += 1;
-        let due = state
-            .warned
-            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
-        if due {
-            state.warned = Some(Instant::now());
+        if let Some(refused) = self.refusals.is_due(Instant::now()) {
             tracing::warn!(
                 %peer,
-                refused = state.refused,
+                refused,
                 "refusing a client that does not show the broker's token, or a user with its password or key: a service needs NATS_TOKEN, \
                  or EVENT_BUS=nats://TOKEN@host:port; a generated token is in the file `broker_token` of the data folder"
             );
@@ -87,14 +80,7 @@ impl Admission {
 
     /// Tells the log, once in a while, that clients fail to speak TLS.
     pub(super) fn warn_of_handshake(&self, peer: std::net::SocketAddr, error: &std::io::Error) {
-        let mut state = self.lock();
-        state.failed_handshakes += 1;
-        let due = state
-            .warned_of_handshake
-            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
-        if due {
-            state.warned_of_handshake = Some(Instant::now());
-            let failed = state.failed_handshakes;
+        if let Some(failed) = self.failed_handshakes.is_due(Instant::now()) {
             tracing::warn!(%peer, failed, %error, "a client failed in the TLS handshake");
         }
     }

@@ -14,8 +14,12 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::access::{Access, AccessError, Identity, Password, User, Users};
-use super::certificate;
+use super::certificate::CertificateNames;
+use super::distinguished_name::DistinguishedName;
 use super::permissions::{ClientPermissions, UserPermissions};
+
+/// How many clients may wait for their passwords to be checked.
+const MAX_CHECKS: usize = 64;
 
 /// What a client shows. Absent, null and empty are the same.
 #[derive(Default, Deserialize)]
@@ -57,8 +61,14 @@ pub(super) struct Identified {
 pub(super) struct Authenticator {
     kind: Kind,
     /// Bcrypt takes a core for a while; clients that show passwords must not take all of them.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
+    /// The clients whose passwords are being checked, or wait for that.
+    checks: Semaphore,
 }
+
+/// Too many clients wait for their passwords to be checked.
+#[derive(Debug, PartialEq)]
+pub(super) struct Busy;
 
 #[derive(Debug)]
 enum Kind {
@@ -81,6 +91,8 @@ struct KnownUsers {
 struct KnownUser {
     name: Arc<str>,
     password: Option<Password>,
+    /// The name, where it is that of a certificate's subject.
+    subject: Option<DistinguishedName>,
     permissions: Option<Arc<UserPermissions>>,
     account: Option<Arc<str>>,
 }
@@ -128,6 +140,9 @@ impl KnownUsers {
             }
         };
         let known = KnownUser {
+            subject: password
+                .as_ref()
+                .and_then(|_| DistinguishedName::parse(&name)),
             name: Arc::clone(&name),
             password,
             permissions: UserPermissions::new(&user.permissions)?,
@@ -144,12 +159,15 @@ impl KnownUsers {
     }
 
     /// The user of a certificate with these names.
-    fn named(&self, names: &[String]) -> Option<&KnownUser> {
-        names.iter().find_map(|name| {
-            self.by_name.get(name.as_str()).or_else(|| {
-                let mut users = self.by_name.values();
-                users.find(|user| certificate::is_same_subject(&user.name, name))
-            })
+    fn named(&self, names: &CertificateNames) -> Option<&KnownUser> {
+        let mut alternatives = names.alternatives.iter();
+        let by_alternative = alternatives.find_map(|name| self.by_name.get(name.as_str()));
+        by_alternative.or_else(|| {
+            let subject = names.subject.as_ref()?;
+            let users = || self.by_name.values();
+            let exactly = users().find(|user| user.subject.as_ref() == Some(subject));
+            let is_same = |own: &DistinguishedName| own.has_parts_of(subject);
+            exactly.or_else(|| users().find(|user| user.subject.as_ref().is_some_and(is_same)))
         })
     }
 
@@ -176,7 +194,8 @@ impl Authenticator {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {
             kind,
-            hashing: Semaphore::new(cores.div_ceil(2)),
+            hashing: Arc::new(Semaphore::new(cores.div_ceil(2))),
+            checks: Semaphore::new(MAX_CHECKS),
         })
     }
 
@@ -218,42 +237,50 @@ impl Authenticator {
         }
     }
 
-    /// Who a client is; `None` when it does not show enough. `nonce` is what it was given to sign, `names` are those in
+    /// Who a client is; `None` when it does not show enough. Waits while others are looked at. `nonce` is what it was given to sign, `names` are those in
     /// its certificate, where they say which user it is.
     pub(super) async fn identify(
         &self,
         shown: Credentials,
         nonce: Option<&str>,
-        names: Option<&[String]>,
-    ) -> Option<Identified> {
+        names: Option<&CertificateNames>,
+    ) -> Result<Option<Identified>, Busy> {
         let users = match &self.kind {
-            Kind::Open => return self.guest(),
+            Kind::Open => return Ok(self.guest()),
             Kind::Token(token) => {
-                let is_right = self.is_right(token, text(&shown.auth_token)).await;
-                return is_right.then_some(Identified {
+                let is_right = self.is_right(token, text(&shown.auth_token)).await?;
+                return Ok(is_right.then_some(Identified {
                     user: None,
                     permissions: None,
                     account: None,
                     is_guest: false,
-                });
+                }));
             }
             Kind::Users(users) => users,
         };
         if names.is_none() && shown.shows_nothing() {
-            return users.guest();
+            return Ok(users.guest());
         }
         if !text(&shown.nkey).is_empty() {
-            let user = users.by_key.get(text(&shown.nkey))?;
-            let signed = is_signed(&user.name, nonce?, text(&shown.sig));
-            return signed.then(|| user.identified());
+            let user = users.by_key.get(text(&shown.nkey));
+            let signed = user.filter(|user| {
+                nonce.is_some_and(|nonce| is_signed(&user.name, nonce, text(&shown.sig)))
+            });
+            return Ok(signed.map(KnownUser::identified));
         }
         let user = match names {
             None => users.by_name.get(text(&shown.user)),
-            Some(names) => Some(users.named(names)?),
+            Some(names) => match users.named(names) {
+                None => return Ok(None),
+                user => user,
+            },
         };
-        let password = user.map_or(users.decoy.as_ref(), |user| user.password.as_ref())?;
-        let is_right = self.is_right(password, text(&shown.pass)).await;
-        user.filter(|_| is_right).map(KnownUser::identified)
+        let password = user.map_or(users.decoy.as_ref(), |user| user.password.as_ref());
+        let Some(password) = password else {
+            return Ok(None);
+        };
+        let is_right = self.is_right(password, text(&shown.pass)).await?;
+        Ok(user.filter(|_| is_right).map(KnownUser::identified))
     }
 
     /// Who a client is that was `known` before the users changed; `None` when it would have to show something else now.
@@ -280,19 +307,23 @@ impl Authenticator {
         }
     }
 
-    async fn is_right(&self, password: &Password, shown: &str) -> bool {
-        match password {
-            Password::Plain(secret) => shown.as_bytes().ct_eq(secret.expose().as_bytes()).into(),
-            Password::Bcrypt(hash) => {
-                let (shown, hash) = (shown.to_owned(), hash.clone());
-                let Ok(_turn) = self.hashing.acquire().await else {
-                    return false;
-                };
-                tokio::task::spawn_blocking(move || bcrypt::verify(shown, &hash))
-                    .await
-                    .is_ok_and(|checked| checked.unwrap_or(false))
+    async fn is_right(&self, password: &Password, shown: &str) -> Result<bool, Busy> {
+        let hash = match password {
+            Password::Plain(secret) => {
+                return Ok(shown.as_bytes().ct_eq(secret.expose().as_bytes()).into());
             }
-        }
+            Password::Bcrypt(hash) => hash.clone(),
+        };
+        let _waits = self.checks.try_acquire().map_err(|_| Busy)?;
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
+        let turn = turn.map_err(|_| Busy)?;
+        let shown = shown.to_owned();
+        let check = move || {
+            // It goes on when its client does not wait any more.
+            let _turn = turn;
+            bcrypt::verify(shown, &hash).unwrap_or(false)
+        };
+        Ok(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
 }
 
@@ -320,3 +351,6 @@ fn is_signed(public_key: &str, nonce: &str, signature: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

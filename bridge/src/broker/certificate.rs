@@ -2,12 +2,22 @@
 //!
 //! The certificate was verified before; it is only read here.
 
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
-/// The names in the order in which they count: addresses of mail, host names, URIs, and the subject as in `CN=name,O=organization`.
-pub(super) fn names(der: &[u8]) -> Vec<String> {
+use super::distinguished_name::DistinguishedName;
+
+/// The names in a certificate.
+#[derive(Debug, Default)]
+pub(super) struct CertificateNames {
+    /// Addresses of mail, then host names, then URIs; they count in this order, and before the subject.
+    pub(super) alternatives: Vec<String>,
+    pub(super) subject: Option<DistinguishedName>,
+}
+
+/// The names in a certificate; none if it is no certificate.
+pub(super) fn names(der: &[u8]) -> CertificateNames {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-        return Vec::new();
+        return CertificateNames::default();
     };
     let (mut mail, mut hosts, mut uris) = (Vec::new(), Vec::new(), Vec::new());
     for extension in certificate.extensions() {
@@ -24,25 +34,10 @@ pub(super) fn names(der: &[u8]) -> Vec<String> {
             }
         }
     }
-    let subject = subject(certificate.subject());
-    [mail, hosts, uris, subject.into_iter().collect()].concat()
-}
-
-// The last part first, as names are written since LDAP.
-fn subject(name: &X509Name<'_>) -> Option<String> {
-    let mut parts: Vec<String> = name.to_string().split(", ").map(str::to_owned).collect();
-    parts.reverse();
-    Some(parts.join(",")).filter(|subject| !subject.is_empty())
-}
-
-/// Whether a user's name is that of a certificate's subject, in whatever order its parts are.
-pub(super) fn is_same_subject(user: &str, name: &str) -> bool {
-    let parts = |text: &str| {
-        let mut parts: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
-        parts.sort_unstable();
-        parts
-    };
-    user.contains('=') && name.contains('=') && parts(user) == parts(name)
+    CertificateNames {
+        alternatives: [mail, hosts, uris].concat(),
+        subject: DistinguishedName::of(certificate.subject()),
+    }
 }
 
 #[cfg(test)]
@@ -60,13 +55,24 @@ mod tests {
         params
             .distinguished_name
             .push(DnType::OrganizationName, "o");
-        params.distinguished_name.push(DnType::CommonName, "c");
+        params.distinguished_name.push(DnType::CommonName, "c, d");
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let names = names(certificate.der());
-        assert_eq!(names, ["a@example", "host.example", "CN=c,O=o"]);
-        assert!(is_same_subject("CN=c,O=o", &names[2]));
-        assert!(is_same_subject("O=o, CN=c", &names[2]));
-        assert!(!is_same_subject("CN=c", &names[2]));
-        assert!(super::names(b"no certificate").is_empty());
+        assert_eq!(names.alternatives, ["a@example", "host.example"]);
+        assert_eq!(names.subject, DistinguishedName::parse(r"CN=c\, d,O=o"));
+        assert!(super::names(b"no certificate").subject.is_none());
+    }
+
+    #[test]
+    fn a_value_that_looks_like_two_parts_is_one() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let name = "admin, O=o";
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let subject = names(certificate.der()).subject.unwrap();
+        let user = |name| DistinguishedName::parse(name).unwrap();
+        assert!(!subject.has_parts_of(&user("CN=admin,O=o")));
+        assert!(subject.has_parts_of(&user(r"CN=admin\, O=o")));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -43,7 +43,6 @@ pub(super) async fn serve(
         .open(client_id, shared.config.max_pending_bytes);
     let client = Arc::new(Client::new(Arc::clone(&outbound), peer, local));
     let deadline = shared.config.write_deadline;
-    let connect_deadline = shared.config.connect_deadline;
     let security = shared.security.get();
     let mut session = Session::begin(client, place, Arc::clone(&shared));
     let opened = tokio::select! {
@@ -64,7 +63,7 @@ pub(super) async fn serve(
     };
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let outcome = match session.let_in_if_open() {
-        Ok(()) => read_all(&mut session, &outbound, reader, connect_deadline, stop).await,
+        Ok(()) => read_all(&mut session, &outbound, reader, stop).await,
         Err(reason) => Err(reason),
     };
     match outcome {
@@ -104,11 +103,10 @@ async fn read_all(
     session: &mut Session,
     outbound: &Outbound,
     mut reader: Reader,
-    connect_deadline: Duration,
     stop: CancellationToken,
 ) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
-    let introduced = sleep(connect_deadline);
+    let introduced = sleep_until(session.time_to_log_in().into());
     tokio::pin!(introduced);
     let mut ping_at = session.next_ping();
     let ping = sleep_until(ping_at.into());

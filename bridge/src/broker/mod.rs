@@ -22,6 +22,7 @@ mod clients;
 mod config;
 mod connection;
 mod control;
+mod distinguished_name;
 mod greeting;
 mod headers;
 mod inquiry;
@@ -45,6 +46,7 @@ mod stats;
 mod store;
 mod subjects;
 mod subscribing;
+mod throttle;
 mod transport;
 
 use std::io;

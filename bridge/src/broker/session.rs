@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rand::RngExt;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::admission::Place;
-use super::authentication::{Credentials, Identified};
+use super::authentication::{Busy, Credentials, Identified};
+use super::certificate::CertificateNames;
 use super::clients::{Client, Introduction};
 use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
@@ -70,8 +71,9 @@ pub(super) struct Session {
     changes: watch::Receiver<Option<Arc<Security>>>,
     /// What the client is given to sign.
     nonce: Option<String>,
+    pub(super) login_deadline: Instant,
     /// The names in the certificate that the client showed.
-    certificate: Vec<String>,
+    certificate: CertificateNames,
     /// Who the client is, once it has said so.
     pub(super) identity: Option<Identified>,
     /// The subscriptions of the client's account.
@@ -109,6 +111,7 @@ impl Session {
         let nonce = security.authenticator.nonce();
         shared.stats.clients.insert(Arc::clone(&client));
         let now = Instant::now();
+        let connect_deadline = shared.config.connect_deadline;
         Session {
             outbound: Arc::clone(&client.outbound),
             next_ping: now + shared.config.ping_interval,
@@ -119,7 +122,8 @@ impl Session {
             security,
             changes,
             nonce,
-            certificate: Vec::new(),
+            login_deadline: now + connect_deadline,
+            certificate: CertificateNames::default(),
             identity: None,
             options: ConnectOptions::default(),
             introduced: false,
@@ -139,13 +143,23 @@ impl Session {
         greeting::info(&self.shared, &self.client, occasion)
     }
 
-    /// Takes note of the names in the certificate that the client showed.
-    pub(super) fn take_certificate(&mut self, names: Vec<String>) {
+    /// Takes note of the names in the certificate that the client showed. Its time to log in begins.
+    pub(super) fn take_certificate(&mut self, names: CertificateNames) {
+        self.login_deadline = Instant::now() + self.shared.config.connect_deadline;
         self.certificate = names;
     }
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Until when the client is to have shown who it is, whatever it waits for; one that did before may do so anew.
+    pub(super) fn time_to_log_in(&self) -> Instant {
+        if self.place.is_admitted() {
+            Instant::now() + self.shared.config.connect_deadline
+        } else {
+            self.login_deadline
+        }
     }
 
     pub(super) fn next_ping(&self) -> Instant {
@@ -334,15 +348,16 @@ impl Session {
         self.options.update(said)?;
         let security = Arc::clone(&self.security);
         let maps = security.tls.as_ref().is_some_and(|tls| tls.settings.map);
-        let names = maps.then_some(self.certificate.as_slice());
-        let identified = timeout(
-            self.shared.config.connect_deadline,
-            security
-                .authenticator
-                .identify(shown, self.nonce.as_deref(), names),
-        );
-        let identified = identified.await;
-        let Some(identity) = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))? else {
+        let names = maps.then_some(&self.certificate);
+        let authenticator = &security.authenticator;
+        let identified = authenticator.identify(shown, self.nonce.as_deref(), names);
+        let identified = tokio::select! {
+            identified = timeout_at(self.time_to_log_in().into(), identified) => identified,
+            () = self.place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
+        };
+        let identified = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))?;
+        let identified = identified.map_err(|Busy| Closing::Told(TOO_MANY_CONNECTIONS))?;
+        let Some(identity) = identified else {
             return Err(self.refused());
         };
         if self.options.asks_for_account() {

@@ -13,7 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::certificate;
+use super::certificate::{self, CertificateNames};
 use super::tls::{HandshakeFirst, Tls};
 
 /// The first byte of a TLS handshake; no operation of the protocol begins with it.
@@ -72,7 +72,7 @@ pub(super) struct Opened {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     /// The names in the certificate that the client showed.
-    pub(super) names: Vec<String>,
+    pub(super) names: CertificateNames,
     /// What the client is still to be greeted with; empty when it was.
     pub(super) greeting: String,
 }
@@ -111,7 +111,7 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
     Opened {
         reader: Reader::Plain(reader),
         writer: Writer::Plain(writer),
-        names: Vec::new(),
+        names: CertificateNames::default(),
         greeting,
     }
 }

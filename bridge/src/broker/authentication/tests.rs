@@ -1,0 +1,133 @@
+//! Tests of what clients that show passwords may wait for: all together, and each by itself.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::broker::clients::Client;
+use crate::broker::session::{Closing, Session};
+use crate::broker::{Broker, BrokerConfig, BrokerStats, Shared};
+
+const CONNECT: &[u8] = b"CONNECT {\"auth_token\":\"token\",\"verbose\":false}\r\nPING\r\n";
+
+fn access() -> Access {
+    Access::Token(Password::Bcrypt(bcrypt::hash("token", 4).unwrap()))
+}
+
+fn shown() -> Credentials {
+    Credentials {
+        auth_token: Some("token".to_owned()),
+        ..Credentials::default()
+    }
+}
+
+#[tokio::test]
+async fn so_many_clients_wait_for_a_check_and_the_next_is_refused() {
+    let authenticator = Arc::new(Authenticator::new(&access()).unwrap());
+    let turns = authenticator.hashing.available_permits();
+    let taken = authenticator.hashing.acquire_many(turns as u32).await;
+    let taken = taken.unwrap();
+    let waiting: Vec<_> = (0..MAX_CHECKS)
+        .map(|_| {
+            let authenticator = Arc::clone(&authenticator);
+            tokio::spawn(async move { authenticator.identify(shown(), None, None).await })
+        })
+        .collect();
+    testkit::eventually("all of them wait", async || {
+        authenticator.checks.available_permits() == 0
+    })
+    .await;
+    let refused = authenticator.identify(shown(), None, None).await;
+    assert_eq!(refused.unwrap_err(), Busy);
+    drop(taken);
+    for waiting in waiting {
+        assert!(waiting.await.unwrap().unwrap().is_some());
+    }
+    assert_eq!(authenticator.checks.available_permits(), MAX_CHECKS);
+}
+
+/// A broker whose clients wait for their checks for as long as the test holds all turns.
+async fn serve(config: BrokerConfig) -> (String, Arc<Shared>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let broker = Broker::open(config, BrokerStats::default()).await.unwrap();
+    let shared = Arc::clone(&broker.shared);
+    tokio::spawn(broker.serve(listener, std::future::pending()));
+    (address, shared)
+}
+
+async fn connect(address: &str) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(CONNECT).await.unwrap();
+    client
+}
+
+/// What a client hears until it is closed.
+async fn heard(mut client: TcpStream) -> String {
+    let mut heard = String::new();
+    let read = client.read_to_string(&mut heard);
+    let read = tokio::time::timeout(Duration::from_secs(30), read).await;
+    read.expect("the client is closed").unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_its_check_gives_way_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        max_unauthenticated: 1,
+        connect_deadline: Duration::from_secs(3600),
+        ..BrokerConfig::new(dir.path(), access())
+    };
+    let (address, shared) = serve(config).await;
+    let security = shared.security.get();
+    let hashing = &security.authenticator.hashing;
+    let turns = hashing.available_permits() as u32;
+    let taken = hashing.acquire_many(turns).await.unwrap();
+    let first = connect(&address).await;
+    testkit::eventually("it waits", async || {
+        security.authenticator.checks.available_permits() < MAX_CHECKS
+    })
+    .await;
+    let mut second = connect(&address).await;
+    let told = heard(first).await;
+    assert!(told.contains("maximum connections exceeded"), "{told}");
+    drop(taken);
+    let mut bytes = [0; 4096];
+    let mut answer = String::new();
+    while !answer.contains("PONG") {
+        let count = second.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+}
+
+/// What its connect deadline is does not matter any more once it has passed.
+#[tokio::test]
+async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        connect_deadline: Duration::from_secs(3600),
+        ..BrokerConfig::new(dir.path(), access())
+    };
+    let (_, shared) = serve(config).await;
+    let security = shared.security.get();
+    let hashing = &security.authenticator.hashing;
+    let turns = hashing.available_permits() as u32;
+    let _taken = hashing.acquire_many(turns).await.unwrap();
+    let outbound = shared.outputs.open(7, 1 << 20);
+    let address = "127.0.0.1:1".parse().unwrap();
+    let client = Arc::new(Client::new(outbound, address, None));
+    let place = shared.admission.enter(7);
+    let mut session = Session::begin(client, place, Arc::clone(&shared));
+    session.login_deadline = Instant::now();
+    let mut input = BytesMut::from(CONNECT);
+    let handled = tokio::time::timeout(Duration::from_secs(30), session.handle_all(&mut input));
+    assert_eq!(
+        handled.await.expect("it is not kept waiting"),
+        Err(Closing::Told("Authentication Timeout"))
+    );
+}
