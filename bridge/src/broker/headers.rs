@@ -13,6 +13,16 @@ pub(super) fn value<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
     })
 }
 
+/// How many values a header has.
+pub(super) fn count(block: &[u8], name: &str) -> usize {
+    let text = std::str::from_utf8(block).unwrap_or_default();
+    let names = text
+        .split("\r\n")
+        .skip(1)
+        .filter_map(|line| line.split_once(':'));
+    names.filter(|(key, _)| *key == name).count()
+}
+
 /// A block that only carries a status, such as `404 No Messages`.
 pub(super) fn status(code_and_text: &str) -> Bytes {
     with_status(code_and_text, &[])
@@ -63,6 +73,7 @@ mod tests {
         assert_eq!(value(block, "Empty"), Some(""));
         assert_eq!(value(block, "nats-msg-id"), None);
         assert_eq!(value(b"", "x"), None);
+        assert_eq!((count(block, "Nats-Msg-Id"), count(block, "A")), (2, 0));
         assert_eq!(value(&[0xff, 0xfe], "x"), None);
     }
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream};
+use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::core::converse;
+use crate::push::{ask, make, next};
 use crate::server::Embedded;
 
 const CONNECT: &str = "CONNECT {\"verbose\":false}\r\n";
@@ -78,5 +81,103 @@ async fn a_message_id_has_a_longest_length() {
     assert!(publish(1024).await.unwrap().duplicate);
     let error = publish(1025).await.unwrap_err().to_string();
     assert!(error.contains("longer than 1024 bytes"), "{error}");
+    broker.stop().await;
+}
+
+async fn account(client: &async_nats::Client) -> (u64, u64, u64) {
+    let account = ask(client, "INFO", Value::Null).await;
+    let number = |name: &str| account[name].as_u64().unwrap();
+    (
+        number("streams"),
+        number("consumers"),
+        number("reserved_storage"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_says_what_streams_take_and_reserve() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let client = broker.client().await;
+    ask(
+        &client,
+        "STREAM.CREATE.S",
+        json!({"name": "S", "max_bytes": 1000}),
+    )
+    .await;
+    make(&client, "S", json!({"durable_name": "d"})).await;
+    assert_eq!(account(&client).await, (1, 1, 1000));
+    ask(
+        &client,
+        "STREAM.UPDATE.S",
+        json!({"name": "S", "max_bytes": 3000}),
+    )
+    .await;
+    assert_eq!(account(&client).await, (1, 1, 3000));
+    ask(&client, "CONSUMER.DELETE.S.d", Value::Null).await;
+    assert_eq!(account(&client).await, (1, 0, 3000));
+    ask(&client, "STREAM.DELETE.S", Value::Null).await;
+    assert_eq!(account(&client).await, (0, 0, 0));
+    broker.stop().await;
+}
+
+async fn messages_in(client: &async_nats::Client, stream: &str) -> u64 {
+    let info = ask(client, &format!("STREAM.INFO.{stream}"), Value::Null).await;
+    info["state"]["messages"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_publish_what_the_other_takes_come_to_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let client = broker.client().await;
+    for (name, other) in [("A", "B"), ("B", "A")] {
+        let config = json!({
+            "name": name, "subjects": [format!("{name}.>")],
+            "republish": {"src": ">", "dest": format!("{other}.>")},
+        });
+        let made = ask(&client, &format!("STREAM.CREATE.{name}"), config).await;
+        assert_eq!(made["error"], Value::Null, "{made}");
+    }
+    let mut last = client.subscribe("A.B.A.B.A.B.A.B.A.x").await.unwrap();
+    let mut beyond = client.subscribe("B.A.B.A.B.A.B.A.B.A.x").await.unwrap();
+    client.request("A.x", "x".into()).await.unwrap();
+    next(&mut last).await;
+    let all = async || messages_in(&client, "A").await + messages_in(&client, "B").await;
+    eventually("the last is stored", async || all().await >= 9).await;
+    client
+        .publish("B.A.B.A.B.A.B.A.B.A.x", "marker".into())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut beyond).await.payload, "marker");
+    broker.stop().await;
+}
+
+/// Each would be told of, stored, delivered, given up and told of again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_events_does_not_feed_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let client = broker.client().await;
+    let what = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES";
+    let mut told = client.subscribe(format!("{what}.E.c")).await.unwrap();
+    let _delivered = client.subscribe("delivered").await.unwrap();
+    for (stream, subject) in [("S", "s"), ("E", &*format!("{what}.>"))] {
+        let config = json!({"name": stream, "subjects": [subject]});
+        ask(&client, &format!("STREAM.CREATE.{stream}"), config).await;
+        let consumer = json!({
+            "name": "c", "deliver_subject": "delivered", "ack_policy": "explicit",
+            "max_deliver": 1, "ack_wait": 1_000_000, "inactive_threshold": 60_000_000_000_u64,
+        });
+        let made = make(&client, stream, consumer).await;
+        assert_eq!(made["error"], Value::Null, "{made}");
+    }
+    for count in 1..=3 {
+        client.request("s", "x".into()).await.unwrap();
+        // One who subscribes is told.
+        let event = next(&mut told).await;
+        assert!(event.subject.ends_with(".E.c"));
+        assert_eq!(messages_in(&client, "E").await, count);
+    }
     broker.stop().await;
 }

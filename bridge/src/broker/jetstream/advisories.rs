@@ -7,12 +7,46 @@ use super::acks::AckSubject;
 use super::consumer::Exhausted;
 use super::json;
 use super::stream::Stream;
+use super::stream_config::StreamConfig;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
+use crate::broker::subjects;
+
+/// Who gets an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Audience {
+    /// Subscribers, and the stream that takes its subject.
+    All,
+    /// Subscribers alone.
+    Subscribers,
+}
+
+impl Audience {
+    /// Who gets events about the messages of a stream. Those of one that itself takes events are for no stream: each event
+    /// that is stored could bring about the next.
+    pub(super) fn of(config: &StreamConfig) -> Self {
+        let takes_events = |subject: &String| subjects::overlap(subject, "$JS.EVENT.>");
+        if config.subjects.iter().any(takes_events) {
+            Audience::Subscribers
+        } else {
+            Audience::All
+        }
+    }
+}
 
 /// Publishes an event of this type with these members, if anyone listens.
-pub(super) fn publish(router: &Router, subject: &str, kind: &str, members: &Value) {
-    if !router.is_heard(subject) {
+pub(super) fn publish(
+    router: &Router,
+    audience: Audience,
+    subject: &str,
+    kind: &str,
+    members: &Value,
+) {
+    let is_heard = match audience {
+        Audience::All => router.is_heard(subject),
+        Audience::Subscribers => router.has_interest(subject),
+    };
+    if !is_heard {
         return;
     }
     let mut event = Map::new();
@@ -24,18 +58,24 @@ pub(super) fn publish(router: &Router, subject: &str, kind: &str, members: &Valu
     if let Value::Object(members) = members {
         event.extend(members.clone());
     }
-    router.announce(Message {
-        subject: subject.into(),
-        reply: None,
-        headers: Bytes::new(),
-        payload: Value::Object(event).to_string().into(),
-    });
+    let event = Value::Object(event).to_string();
+    match audience {
+        Audience::All => router.announce(Message {
+            subject: subject.into(),
+            reply: None,
+            headers: Bytes::new(),
+            payload: event.into(),
+        }),
+        Audience::Subscribers => router.answer(subject, &[], event.as_bytes()),
+    }
 }
 
 /// Tells of a message that a consumer was handed as often as may be, in vain.
-pub(super) fn exhausted(router: &Router, stream: &str, consumer: &str, what: Exhausted) {
+pub(super) fn exhausted(router: &Router, config: &StreamConfig, consumer: &str, what: Exhausted) {
+    let stream = &config.name;
     publish(
         router,
+        Audience::of(config),
         &format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{stream}.{consumer}"),
         "advisory.v1.max_deliver",
         &json!({
@@ -51,6 +91,7 @@ pub(super) fn exhausted(router: &Router, stream: &str, consumer: &str, what: Exh
 pub(super) fn pinned(router: &Router, stream: &str, consumer: &str, group: &str, pin: &str) {
     publish(
         router,
+        Audience::All,
         &format!("$JS.EVENT.ADVISORY.CONSUMER.PINNED.{stream}.{consumer}"),
         "advisory.v1.consumer_group_pinned",
         &json!({"stream": stream, "consumer": consumer, "group": group, "pinned_id": pin}),
@@ -61,6 +102,7 @@ pub(super) fn pinned(router: &Router, stream: &str, consumer: &str, group: &str,
 pub(super) fn unpinned(router: &Router, stream: &str, consumer: &str, group: &str, reason: &str) {
     publish(
         router,
+        Audience::All,
         &format!("$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.{stream}.{consumer}"),
         "advisory.v1.consumer_group_unpinned",
         &json!({"stream": stream, "consumer": consumer, "group": group, "reason": reason}),
@@ -71,6 +113,7 @@ pub(super) fn unpinned(router: &Router, stream: &str, consumer: &str, group: &st
 pub(super) fn advise_of_stream(router: &Router, stream: &str, what: &str, action: &str) {
     publish(
         router,
+        Audience::All,
         &format!("$JS.EVENT.ADVISORY.STREAM.{what}.{stream}"),
         "advisory.v1.stream_action",
         &json!({"stream": stream, "action": action}),
@@ -87,6 +130,7 @@ impl Stream {
         };
         publish(
             &self.router,
+            Audience::All,
             &format!("$JS.EVENT.ADVISORY.CONSUMER.{what}.{stream}.{consumer}"),
             "advisory.v1.consumer_action",
             &json!({"stream": stream, "consumer": consumer, "action": action}),
@@ -98,6 +142,7 @@ impl Stream {
         let stream = &self.state.config.name;
         publish(
             &self.router,
+            Audience::All,
             &format!("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.{stream}.{consumer}"),
             "advisory.v1.consumer_pause",
             &json!({
@@ -109,13 +154,19 @@ impl Stream {
         );
     }
 
+    /// Tells what became of a message.
+    fn advise(&self, subject: &str, kind: &str, members: &Value) {
+        let audience = Audience::of(&self.state.config);
+        publish(&self.router, audience, subject, kind, members);
+    }
+
     /// Tells that a client wants a message again.
     pub(super) fn advise_of_nak(&self, ack: &AckSubject<'_>) {
         let subject = format!(
             "$JS.EVENT.ADVISORY.CONSUMER.MSG_NAKED.{}.{}",
             ack.stream, ack.consumer
         );
-        publish(&self.router, &subject, "advisory.v1.nak", &about(ack));
+        self.advise(&subject, "advisory.v1.nak", &about(ack));
     }
 
     /// Tells that a client gave a message up.
@@ -128,7 +179,7 @@ impl Stream {
         if !reason.is_empty() {
             json::set(&mut members, "reason", reason);
         }
-        publish(&self.router, &subject, "advisory.v1.terminated", &members);
+        self.advise(&subject, "advisory.v1.terminated", &members);
     }
 
     /// Tells how long an acknowledgement took, in nanoseconds.
@@ -139,7 +190,7 @@ impl Stream {
         );
         let mut members = about(ack);
         json::set(&mut members, "ack_time", took);
-        publish(&self.router, &subject, "metric.v1.consumer_ack", &members);
+        self.advise(&subject, "metric.v1.consumer_ack", &members);
     }
 }
 

@@ -1,4 +1,5 @@
-//! The JetStream API: requests come one after the other; those about one stream go on to its task.
+//! The JetStream API: requests come one after the other; those about one stream go on to its task. No stream that is busy holds
+//! up the requests about others for long.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,21 +12,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::account::account_info;
 use super::advisories::advise_of_stream;
 use super::answers::{Responder, describe_stream, page};
-use super::consumer_requests::about_consumer;
-use super::error::{self, ApiError, Result};
+use super::error::{self, Result};
 use super::json;
+use super::operations::{about_stream, not_supported, split_operation, takes_names};
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
 use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::supervision::{Recovery, keep_running};
-use super::usage::Usage;
-use super::{Streams, new_handle};
+use super::usage::{Usage, configuration_size};
+use super::{PATIENCE, StreamHandle, Streams, new_handle};
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
@@ -35,6 +37,8 @@ use crate::broker::{Retention, headers};
 /// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients.
 pub(super) const API_LEVEL: u32 = 1;
 pub(super) const MAX_STREAMS: usize = 10_000;
+/// How many requests may wait for streams; others are refused.
+const MAX_ASIDE: usize = 256;
 
 /// A request as it came in; the subject is without `$JS.API.`.
 #[derive(Debug)]
@@ -63,6 +67,18 @@ pub(super) struct Api {
     segment_bytes: u64,
     retention: Retention,
     tasks: JoinSet<String>,
+    /// Requests that wait for streams.
+    aside: JoinSet<()>,
+    /// A change of a stream that takes long; one at most.
+    late: JoinSet<()>,
+}
+
+/// A stream that was asked for.
+enum Made {
+    /// It is new: what there is to be said of it.
+    Now(Value),
+    /// It was there before, perhaps with another configuration than this.
+    Before(Box<StreamConfig>),
 }
 
 /// Which streams a list is about, and where the page starts.
@@ -107,6 +123,8 @@ impl Api {
             segment_bytes,
             retention,
             tasks: JoinSet::new(),
+            aside: JoinSet::new(),
+            late: JoinSet::new(),
         }
     }
 
@@ -131,6 +149,7 @@ impl Api {
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     ended.expect("a stream's task only ends when its stream is deleted");
                 }
+                Some(_) = self.aside.join_next(), if !self.aside.is_empty() => {}
                 () = stop.cancelled() => break,
             }
         }
@@ -167,9 +186,17 @@ impl Api {
         match operation {
             #[cfg(test)]
             "PANIC" => crate::broker::panics::on_request(),
-            "INFO" => respond("account_info_response").send(account_info(&self.streams).await),
+            "INFO" => respond("account_info_response").send(account_info(&self.streams)),
             "STREAM.CREATE" => {
-                respond("stream_create_response").send(self.create_stream(name, &body).await)
+                let responder = respond("stream_create_response");
+                match self.create_stream(name, &body).await {
+                    Ok(Made::Now(info)) => responder.send(Ok(created(info))),
+                    Ok(Made::Before(config)) => {
+                        let answer = same_stream(Arc::clone(&self.streams), config);
+                        self.answer_aside(responder, answer);
+                    }
+                    Err(refusal) => responder.send(Err(refusal)),
+                }
             }
             "STREAM.UPDATE" => {
                 respond("stream_update_response").send(self.update_stream(name, &body).await)
@@ -178,28 +205,67 @@ impl Api {
                 respond("stream_delete_response").send(self.delete_stream(name, &body).await)
             }
             "STREAM.NAMES" => respond("stream_names_response").send(self.stream_names(&body)),
-            "STREAM.LIST" => respond("stream_list_response").send(self.stream_list(&body).await),
+            "STREAM.LIST" => {
+                let answer = stream_list(Arc::clone(&self.streams), body);
+                self.answer_aside(respond("stream_list_response"), answer);
+            }
             _ => match about_stream(operation, name, body) {
-                Ok((stream, kind, request)) => self.pass_on(stream, request, respond(kind)).await,
+                Ok((stream, kind, request)) => match self.streams.by_name(stream) {
+                    Some(stream) => stream.pass_on(request, respond(kind)),
+                    None => respond(kind).send(Err(error::STREAM_NOT_FOUND)),
+                },
                 Err(refusal) => respond("error_response").send(Err(refusal)),
             },
         }
     }
 
-    async fn pass_on(&self, stream: &str, request: Request, responder: Responder) {
-        match self.streams.by_name(stream) {
-            Some(stream) => {
-                let _ = stream
-                    .commands
-                    .send(Command::Request { request, responder })
-                    .await;
-            }
-            None => responder.send(Err(error::STREAM_NOT_FOUND)),
+    /// Answers when the streams that are asked have done so. Other requests do not wait for that.
+    fn answer_aside(
+        &mut self,
+        responder: Responder,
+        answer: impl Future<Output = Result<Value>> + Send + 'static,
+    ) {
+        if self.aside.len() >= MAX_ASIDE {
+            return responder.send(Err(error::BUSY));
+        }
+        self.aside
+            .spawn(async move { responder.send(answer.await) });
+    }
+
+    /// Refuses to change which streams there are and what they take while it is not known what came of the last change.
+    fn check_settled(&mut self) -> Result<()> {
+        while self.late.try_join_next().is_some() {}
+        if self.late.is_empty() {
+            Ok(())
+        } else {
+            Err(error::BUSY)
         }
     }
 
-    /// Makes a stream, unless it is there already, just so.
-    async fn create_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
+    /// Has a stream change. Once it has, `follow` takes note, also when the client was not kept waiting for that.
+    async fn change_stream(
+        &mut self,
+        stream: &StreamHandle,
+        request: Request,
+        follow: impl FnOnce(&Streams) + Send + 'static,
+    ) -> Result<Value> {
+        let mut answered = stream.ask(request);
+        if let Ok(answer) = timeout(PATIENCE, &mut answered).await {
+            let answer = answer.unwrap_or(Err(error::BUSY))?;
+            follow(&self.streams);
+            return Ok(answer);
+        }
+        let streams = Arc::clone(&self.streams);
+        self.late.spawn(async move {
+            if let Ok(Ok(_)) = answered.await {
+                follow(&streams);
+            }
+        });
+        Err(error::BUSY)
+    }
+
+    /// Makes a stream, unless it is there already.
+    async fn create_stream(&mut self, name: &str, body: &[u8]) -> Result<Made> {
         let config: StreamConfig = json::parse(body)?;
         if config.name != name {
             return Err(error::STREAM_MISMATCH);
@@ -213,13 +279,9 @@ impl Api {
             ));
         }
         let config = config.checked()?;
+        self.check_settled()?;
         if self.streams.by_name(name).is_some() {
-            let info = self.streams.ask(name, Request::Info(Bytes::new())).await?;
-            return if info.get("config") == Some(&json!(config)) {
-                Ok(created(info))
-            } else {
-                Err(error::STREAM_NAME_IN_USE)
-            };
+            return Ok(Made::Before(Box::new(config)));
         }
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
@@ -227,11 +289,13 @@ impl Api {
         if self.streams.list(None).len() >= MAX_STREAMS {
             return Err(error::TOO_MANY_STREAMS);
         }
-        self.streams.usage.check_reservation(&config, None)?;
+        let usage = &self.streams.usage;
+        usage.check_reservation(&config, None)?;
+        usage.check_configuration(0, configuration_size(&config))?;
         let state = State::new(config, json::now(), self.retention);
         let log = self.create_log(&state).await?;
         let info = describe_stream(&state, false, None);
-        let (handle, commands) = new_handle(&state.config);
+        let (handle, inbox) = new_handle(&state.config);
         let stream = Stream::new(
             state,
             log,
@@ -244,10 +308,10 @@ impl Api {
             segment_bytes: self.segment_bytes,
             retention: self.retention,
         };
-        self.tasks.spawn(keep_running(stream, commands, recovery));
+        self.tasks.spawn(keep_running(stream, inbox, recovery));
         self.streams.insert(handle);
         advise_of_stream(&self.router, name, "CREATED", "create");
-        Ok(created(info))
+        Ok(Made::Now(info))
     }
 
     async fn create_log(&self, state: &State) -> Result<Log> {
@@ -266,32 +330,41 @@ impl Api {
             .map_err(|error| error::store_failed(&error))
     }
 
-    async fn update_stream(&self, name: &str, body: &[u8]) -> Result<Value> {
+    async fn update_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
         let config = json::parse::<StreamConfig>(body)?.checked()?;
         if config.name != name {
             return Err(error::STREAM_MISMATCH);
         }
+        self.check_settled()?;
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
         }
-        let subjects = config.subjects.as_slice().into();
+        let changed = StreamHandle {
+            subjects: config.subjects.as_slice().into(),
+            ..handle.clone()
+        };
+        let router = Arc::clone(&self.router);
         let configure = Request::Configure(Box::new(config));
-        let info = self.streams.ask(name, configure).await?;
-        self.streams
-            .insert(super::StreamHandle { subjects, ..handle });
-        advise_of_stream(&self.router, name, "UPDATED", "modify");
-        Ok(info)
+        self.change_stream(&handle, configure, move |streams| {
+            advise_of_stream(&router, &changed.name, "UPDATED", "modify");
+            streams.insert(changed);
+        })
+        .await
     }
 
-    async fn delete_stream(&self, name: &str, body: &[u8]) -> Result<Value> {
+    async fn delete_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
         if !json::is_empty(body) {
             return Err(error::NOT_EMPTY);
         }
-        let deleted = self.streams.ask(name, Request::Delete).await?;
-        self.streams.remove(name);
-        advise_of_stream(&self.router, name, "DELETED", "delete");
-        Ok(deleted)
+        self.check_settled()?;
+        let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
+        let (name, router) = (Arc::clone(&handle.name), Arc::clone(&self.router));
+        self.change_stream(&handle, Request::Delete, move |streams| {
+            streams.remove(&name);
+            advise_of_stream(&router, &name, "DELETED", "delete");
+        })
+        .await
     }
 
     fn stream_names(&self, body: &[u8]) -> Result<Value> {
@@ -303,28 +376,54 @@ impl Api {
             .collect();
         Ok(page("streams", names, request.offset, NAMES_PER_PAGE))
     }
+}
 
-    async fn stream_list(&self, body: &[u8]) -> Result<Value> {
-        let request: ListRequest = json::parse(body)?;
-        let streams = self.streams.list(request.subject());
-        let mut infos = vec![Value::Null; streams.len()];
-        let wanted = infos
-            .iter_mut()
-            .zip(&streams)
-            .skip(request.offset)
-            .take(INFOS_PER_PAGE);
-        for (info, stream) in wanted {
-            let request = Request::Info(Bytes::new());
-            *info = self.streams.ask(&stream.name, request).await?;
-            if let Some(info) = info.as_object_mut() {
-                // They are those of a list of subjects, which is not asked for.
-                ["total", "offset", "limit"].iter().for_each(|name| {
-                    info.remove(*name);
-                });
-            }
-        }
-        Ok(page("streams", infos, request.offset, INFOS_PER_PAGE))
+/// The answer to a request for a stream that is there: it is the one that was asked for, or another.
+async fn same_stream(streams: Arc<Streams>, config: Box<StreamConfig>) -> Result<Value> {
+    let info = streams
+        .ask(&config.name, Request::Info(Bytes::new()))
+        .await?;
+    if info.get("config") == Some(&json!(config)) {
+        Ok(created(info))
+    } else {
+        Err(error::STREAM_NAME_IN_USE)
     }
+}
+
+/// The streams with all that is to be said of them. Those that do not answer soon are named apart.
+async fn stream_list(streams: Arc<Streams>, body: Bytes) -> Result<Value> {
+    let request: ListRequest = json::parse(&body)?;
+    let streams = streams.list(request.subject());
+    let wanted = || streams.iter().skip(request.offset).take(INFOS_PER_PAGE);
+    let asked: Vec<_> = wanted()
+        .map(|stream| stream.ask(Request::Info(Bytes::new())))
+        .collect();
+    let until = Instant::now() + PATIENCE;
+    let mut infos = vec![Value::Null; streams.len()];
+    let mut missing: Vec<&str> = Vec::new();
+    for ((stream, answer), info) in wanted()
+        .zip(asked)
+        .zip(infos.iter_mut().skip(request.offset))
+    {
+        match timeout_at(until, answer).await {
+            Ok(Ok(Ok(answer))) => *info = answer,
+            _ => missing.push(&stream.name),
+        }
+        if let Some(info) = info.as_object_mut() {
+            // They are those of a list of subjects, which is not asked for.
+            ["total", "offset", "limit"].iter().for_each(|name| {
+                info.remove(*name);
+            });
+        }
+    }
+    let mut page = page("streams", infos, request.offset, INFOS_PER_PAGE);
+    if let Some(infos) = page.pointer_mut("/streams").and_then(Value::as_array_mut) {
+        infos.retain(|info| !info.is_null());
+    }
+    if !missing.is_empty() {
+        json::set(&mut page, "missing", missing);
+    }
+    Ok(page)
 }
 
 /// The answer to a request that made a stream, or would have.
@@ -333,100 +432,4 @@ fn created(mut info: Value) -> Value {
         info.insert("did_create".to_owned(), true.into());
     }
     info
-}
-
-/// Splits a subject into the operation, as many words of it as there are operations of, and the names behind it.
-fn split_operation(subject: &str) -> (&str, &str) {
-    const THREE_WORDS: [&str; 3] = [
-        "STREAM.MSG.GET",
-        "STREAM.MSG.DELETE",
-        "CONSUMER.DURABLE.CREATE",
-    ];
-    let words = if THREE_WORDS
-        .iter()
-        .any(|operation| subject.starts_with(operation))
-    {
-        3
-    } else {
-        2
-    };
-    match subject.match_indices('.').nth(words - 1) {
-        Some((dot, _)) => (
-            subject.get(..dot).unwrap_or_default(),
-            subject.get(dot + 1..).unwrap_or_default(),
-        ),
-        None => (subject, ""),
-    }
-}
-
-/// Whether an operation has a place for each of these names. What has not is another subject, about which permissions say other things.
-fn takes_names(operation: &str, names: &str) -> bool {
-    let most = match operation {
-        "STREAM.NAMES" | "STREAM.LIST" => 0,
-        "CONSUMER.NAMES" | "CONSUMER.LIST" => 1,
-        // The subject that is wanted stands behind the names.
-        "CONSUMER.CREATE" => usize::MAX,
-        consumers if consumers.starts_with("CONSUMER.") => 2,
-        _ => 1,
-    };
-    names.split_terminator('.').count() <= most
-}
-
-/// The stream that a request is about, the type of its answer, and the request.
-fn about_stream<'a>(
-    operation: &str,
-    names: &'a str,
-    body: Bytes,
-) -> Result<(&'a str, &'static str, Request)> {
-    let (stream, rest) = names.split_once('.').unwrap_or((names, ""));
-    let (kind, request) = match operation {
-        "STREAM.INFO" => ("stream_info_response", Request::Info(body)),
-        "STREAM.PURGE" => ("stream_purge_response", Request::Purge(body)),
-        "STREAM.MSG.GET" => ("stream_msg_get_response", Request::GetMessage(body)),
-        "STREAM.MSG.DELETE" => ("stream_msg_delete_response", Request::DeleteMessage(body)),
-        _ => match about_consumer(operation, rest, body) {
-            Some(about) => about,
-            None => return Err(not_supported(operation)),
-        },
-    };
-    Ok((stream, kind, request))
-}
-
-fn not_supported(operation: &str) -> ApiError {
-    error::bad_request(format!(
-        "`$JS.API.{operation}` is not supported by this server"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn subjects_of_the_api_are_taken_apart() {
-        for (subject, operation, names) in [
-            ("INFO", "INFO", ""),
-            ("STREAM.NAMES", "STREAM.NAMES", ""),
-            ("STREAM.INFO.S", "STREAM.INFO", "S"),
-            ("STREAM.MSG.GET.S", "STREAM.MSG.GET", "S"),
-            ("CONSUMER.CREATE.S.d.ev.>", "CONSUMER.CREATE", "S.d.ev.>"),
-            (
-                "CONSUMER.DURABLE.CREATE.S.d",
-                "CONSUMER.DURABLE.CREATE",
-                "S.d",
-            ),
-        ] {
-            assert_eq!(split_operation(subject), (operation, names), "{subject}");
-        }
-        let (stream, _, request) =
-            about_stream("CONSUMER.CREATE", "S.d.ev.>", Bytes::new()).unwrap();
-        assert_eq!(stream, "S");
-        let Request::CreateConsumer { names, .. } = request else {
-            panic!("{request:?}")
-        };
-        assert_eq!(
-            (names.consumer.as_deref(), names.filter.as_deref()),
-            (Some("d"), Some("ev.>"))
-        );
-    }
 }

@@ -58,15 +58,28 @@ impl Stream {
 
     /// Whether a change of a consumer is on its way to the disk.
     pub(super) fn is_changing(&self, name: &str) -> bool {
+        let mut changes = self.changes();
+        changes.any(|(change, _)| match change {
+            Change::ConsumerSaved(saved) => saved.config.name == name,
+            Change::ConsumerDeleted(deleted) => deleted == name,
+            Change::Configured(_) => false,
+        })
+    }
+
+    /// How many new consumers are on their way to the disk.
+    pub(super) fn consumers_being_made(&self) -> usize {
+        self.changes().filter(|(_, created)| *created).count()
+    }
+
+    /// The changes on their way to the disk, and whether each makes a consumer.
+    fn changes(&self) -> impl Iterator<Item = (&Change, bool)> {
         let writing = self.writing.iter().flat_map(|(batch, _)| &batch.effects);
-        let mut effects = writing.chain(&self.batch.effects);
-        effects.any(|effect| match effect {
-            Effect::Change { change, .. } => match change {
-                Change::ConsumerSaved(saved) => saved.config.name == name,
-                Change::ConsumerDeleted(deleted) => deleted == name,
-                Change::Configured(_) => false,
-            },
-            _ => false,
+        let effects = writing.chain(&self.batch.effects);
+        effects.filter_map(|effect| match effect {
+            Effect::Change {
+                change, created, ..
+            } => Some((change, *created)),
+            _ => None,
         })
     }
 
@@ -85,6 +98,9 @@ impl Stream {
         };
         let mut saved = consumer.save();
         saved.config.pause_until.clone_from(&until);
+        if let Err(refusal) = saved.config.check_size() {
+            return responder.send(Err(refusal));
+        }
         let left = saved.config.pause_left(json::now());
         let shown = match until.as_str() {
             "" => json::time(0),

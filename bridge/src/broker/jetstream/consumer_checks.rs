@@ -10,6 +10,7 @@ use super::go_duration;
 use super::json::{self, is_unset};
 use super::priority::{PriorityPolicy, is_valid_group};
 use super::stream_config::{ConsumerLimits, StreamConfig};
+use super::usage::MAX_CONFIGURATION;
 use crate::broker::subjects;
 
 const MAX_BACKOFF: usize = 1000;
@@ -17,6 +18,8 @@ const MAX_FILTERS: usize = 1000;
 const MAX_GROUPS: usize = 1000;
 const MAX_DESCRIPTION: usize = 4096;
 const MAX_METADATA: usize = 128 << 10;
+/// How many requests of one consumer may wait at most.
+pub(super) const MAX_WAITING: i64 = 16_384;
 const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
 const MIN_MAX_EXPIRES: Duration = Duration::from_millis(1);
 
@@ -56,6 +59,7 @@ impl ConsumerConfig {
         if self.flow_control && self.idle_heartbeat == 0 {
             return Err(error::FLOW_CONTROL_WITHOUT_HEARTBEAT);
         }
+        self.check_size()?;
         Ok(self)
     }
 
@@ -171,6 +175,16 @@ impl ConsumerConfig {
         Ok(())
     }
 
+    /// Refuses a configuration whose texts, filters and the like are too large together.
+    pub(super) fn check_size(&self) -> Result<()> {
+        if json::size(self) > MAX_CONFIGURATION {
+            return Err(error::consumer_config(format!(
+                "consumer configuration exceeds maximum size of {MAX_CONFIGURATION} bytes"
+            )));
+        }
+        Ok(())
+    }
+
     fn check_push(&self) -> Result<()> {
         if subjects::has_wildcard(&self.deliver_subject) {
             return Err(error::DELIVER_TO_WILDCARDS);
@@ -208,6 +222,11 @@ impl ConsumerConfig {
         }
         if self.direct {
             return Err(error::DIRECT_PULL);
+        }
+        if self.max_waiting > MAX_WAITING {
+            return Err(error::consumer_config(format!(
+                "max waiting is too large, maximum allowed is {MAX_WAITING}"
+            )));
         }
         Ok(())
     }

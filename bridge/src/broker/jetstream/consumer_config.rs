@@ -18,6 +18,8 @@ const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 const DEFAULT_MAX_WAITING: i64 = 512;
 const DEFAULT_PRIORITY_TIMEOUT: i64 = 120 * SECOND;
 const EPHEMERAL_INACTIVE_THRESHOLD: i64 = 5 * SECOND;
+/// How often it is looked at most whether clients use a consumer.
+const MIN_UNUSED: Duration = Duration::from_millis(100);
 
 /// A consumer's configuration under the API's names. Durations are nanoseconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -202,7 +204,12 @@ impl ConsumerConfig {
 
     /// After how long it is deleted that no client uses; zero for never.
     pub(super) fn unused_limit(&self) -> Duration {
-        nanos_to_duration(self.inactive_threshold)
+        let limit = nanos_to_duration(self.inactive_threshold);
+        if limit.is_zero() {
+            limit
+        } else {
+            limit.max(MIN_UNUSED)
+        }
     }
 
     /// How much longer it is paused.

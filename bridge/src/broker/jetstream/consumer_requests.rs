@@ -17,10 +17,11 @@ use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Offset, Request};
 use super::state::Change;
 use super::stream::Stream;
 use super::stream_config::{RetentionPolicy, limit};
+use super::usage::configuration_size;
 use crate::broker::{headers, subjects};
 
-/// How many consumers a stream has that sets no limit.
-const MAX_CONSUMERS: u64 = 10_000;
+/// How many consumers a stream has at most.
+pub(super) const MAX_CONSUMERS: u64 = 10_000;
 
 /// What the subject of a request says about the consumer to be made.
 #[derive(Debug, Default)]
@@ -120,37 +121,52 @@ impl Stream {
         responder: Responder,
     ) {
         let checked = json::parse(body).and_then(|request| self.check_consumer(names, request));
-        let config = match checked {
-            Ok((config, action)) => match self.state.consumers.get(&config.name) {
-                Some(existing) if existing.config == config => {
-                    return responder.send(Ok(self.describe(existing)));
-                }
-                Some(_) if action == "create" => {
-                    return responder.send(Err(error::CONSUMER_EXISTS));
-                }
-                Some(existing) => {
-                    if let Err(refusal) = self.check_update(&config, existing) {
-                        return responder.send(Err(refusal));
-                    }
-                    let mut saved = existing.save();
-                    saved.config = config;
-                    return self.change(Change::ConsumerSaved(Box::new(saved)), false, responder);
-                }
-                None if action == "update" => {
-                    return responder.send(Err(error::CONSUMER_DOES_NOT_EXIST));
-                }
-                None => config,
-            },
+        let (config, action) = match checked {
+            Ok(checked) => checked,
             Err(refusal) => return responder.send(Err(refusal)),
         };
-        let others = self.state.consumers.values();
-        let others = others.filter(|consumer| !consumer.config.direct).count();
-        if others as u64 >= limit(self.state.config.max_consumers).unwrap_or(MAX_CONSUMERS) {
-            return responder.send(Err(error::TOO_MANY_CONSUMERS));
+        let size = configuration_size(&config);
+        let room = self
+            .usage
+            .check_configuration(self.configured(Some(&config.name)), size);
+        let existing = self.state.consumers.get(&config.name);
+        let refusal = match existing {
+            Some(existing) if existing.config == config => {
+                return responder.send(Ok(self.describe(existing)));
+            }
+            Some(_) if action == "create" => Err(error::CONSUMER_EXISTS),
+            Some(existing) => self.check_update(&config, existing).and(room),
+            None if action == "update" => Err(error::CONSUMER_DOES_NOT_EXIST),
+            None => self.check_count().and(room),
+        };
+        if let Err(refusal) = refusal {
+            return responder.send(Err(refusal));
         }
-        let saved = self.start(config);
-        self.state.next_consumer_id += 1;
-        self.change(Change::ConsumerSaved(Box::new(saved)), true, responder);
+        let (saved, created) = match existing {
+            Some(existing) => {
+                let mut saved = existing.save();
+                saved.config = config;
+                (saved, false)
+            }
+            None => {
+                let saved = self.start(config);
+                self.state.next_consumer_id += 1;
+                (saved, true)
+            }
+        };
+        self.change(Change::ConsumerSaved(Box::new(saved)), created, responder);
+    }
+
+    /// Whether there may be one consumer more. Those that lists leave out count for the server alone.
+    pub(super) fn check_count(&self) -> Result<()> {
+        let being_made = self.consumers_being_made();
+        let consumers = self.state.consumers.len() + being_made;
+        let others = self.listed().count() + being_made;
+        let limit = limit(self.state.config.max_consumers).unwrap_or(MAX_CONSUMERS);
+        if consumers as u64 >= MAX_CONSUMERS || others as u64 >= limit {
+            return Err(error::TOO_MANY_CONSUMERS);
+        }
+        Ok(())
     }
 
     fn check_consumer(

@@ -114,13 +114,13 @@ impl Stream {
     }
 
     /// Whether there is something to do for a consumer's clients. Requests may be for what is there, and end without it.
-    fn may_deliver(&self, name: &str, waiting: &Waiting) -> bool {
+    pub(super) fn may_deliver(&self, name: &str, waiting: &Waiting) -> bool {
         let consumer = self.state.consumers.get(name);
         let has_some = consumer.is_some_and(|consumer| consumer.available() > 0);
         waiting.is_asked() && (has_some || !waiting.pulls.is_empty())
     }
 
-    fn pause(&mut self, name: &str, until: Instant) {
+    pub(super) fn pause(&mut self, name: &str, until: Instant) {
         if let Some(waiting) = self.waiting.get_mut(name) {
             waiting.paused_until = Some(until);
         }
@@ -175,7 +175,7 @@ impl Stream {
         }
         let next = consumer.next(&self.state.messages);
         for what in consumer.take_exhausted() {
-            advisories::exhausted(&self.router, &self.state.config.name, name, what);
+            advisories::exhausted(&self.router, &self.state.config, name, what);
         }
         let Some(next) = next else {
             return Step::Idle;

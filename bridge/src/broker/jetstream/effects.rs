@@ -13,11 +13,17 @@ use super::error;
 use super::json;
 use super::state::Change;
 use super::stream::Stream;
+use super::usage::{Share, configuration_size, reservation};
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::log::Position;
 use crate::broker::store::record::{self, Record, StoredMessage};
 use crate::broker::store::write::Written;
+
+/// The header that names the stream which publishes a message again; there is one for each.
+const ORIGIN: &str = "Nats-Stream";
+/// How many streams, one after the other, may publish a message again. Those that take what the others publish would never end.
+const MAX_REPUBLISHED: usize = 8;
 
 impl Stream {
     /// Takes note of what came of the write on its way.
@@ -108,10 +114,20 @@ impl Stream {
     /// Publishes a stored message again, with headers that say where it is stored.
     fn republish(&self, to: &str, last_seq: u64, message: &StoredMessage) {
         let config = &self.state.config;
+        if headers::count(&message.headers, ORIGIN) >= MAX_REPUBLISHED {
+            if let Some(times) = self.circles.is_due(Instant::now()) {
+                tracing::warn!(
+                    stream = config.name,
+                    times,
+                    "not publishing a message again that many streams have published again: they may form a circle"
+                );
+            }
+            return;
+        }
         let (seq, time) = (message.seq.to_string(), json::time(message.time));
         let (last_seq, size) = (last_seq.to_string(), message.payload.len().to_string());
         let origin = [
-            ("Nats-Stream", config.name.as_str()),
+            (ORIGIN, config.name.as_str()),
             ("Nats-Subject", &message.subject),
             ("Nats-Sequence", &seq),
             ("Nats-Time-Stamp", &time),
@@ -191,12 +207,29 @@ impl Stream {
             Change::ConsumerDeleted(name) => Some(name.clone()),
             Change::Configured(_) => None,
         };
+        let before = self.configured(consumer.as_deref());
         self.state.apply(change, now);
+        let after = self.configured(consumer.as_deref());
+        self.report(Share {
+            reserved: reservation(&self.state.config),
+            configurations: self.reported.configurations + after - before,
+            consumers: self.state.consumers.len() as u64,
+            ..self.reported
+        });
         let answer = match consumer {
             Some(name) => self.consumer_changed(&name, created, now),
             None => describe_stream(&self.state, false, None),
         };
         responder.send(Ok(answer));
+    }
+
+    /// What the configuration of a consumer counts for, or that of the stream itself.
+    pub(super) fn configured(&self, consumer: Option<&str>) -> u64 {
+        let Some(name) = consumer else {
+            return configuration_size(&self.state.config);
+        };
+        let consumer = self.state.consumers.get(name);
+        consumer.map_or(0, |consumer| configuration_size(&consumer.config))
     }
 
     /// Takes back what could not be written, and says so to each client that waits for it.

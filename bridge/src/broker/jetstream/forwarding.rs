@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use super::Streams;
 use super::stream::Command;
 use crate::broker::protocol::Message;
 use crate::broker::router::Inlet;
+use crate::broker::throttle::Throttle;
 
 const MAX_MESSAGES: usize = 16_384;
 const MAX_BYTES: usize = 64 << 20;
@@ -24,6 +26,7 @@ pub(super) struct Forwarding {
     streams: Weak<Streams>,
     queue: mpsc::Sender<Message>,
     waiting_bytes: Arc<AtomicUsize>,
+    losses: Throttle,
 }
 
 /// What waits to be taken into streams.
@@ -41,6 +44,7 @@ pub(super) fn forwarding(streams: &Arc<Streams>) -> (Forwarding, Forwarded) {
         streams: Weak::clone(&streams),
         queue: sender,
         waiting_bytes: Arc::clone(&waiting_bytes),
+        losses: Throttle::default(),
     };
     let forwarded = Forwarded {
         streams,
@@ -62,7 +66,12 @@ impl Inlet for Forwarding {
             || self.queue.try_send(message).is_err()
         {
             self.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
-            tracing::warn!("a message of the broker itself did not reach the stream that takes it");
+            if let Some(lost) = self.losses.is_due(Instant::now()) {
+                tracing::warn!(
+                    lost,
+                    "a message of the broker itself did not reach the stream that takes it"
+                );
+            }
         }
     }
 }
@@ -88,5 +97,32 @@ impl Forwarded {
             }
             self.waiting_bytes.fetch_sub(size, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::retention::tests::Lines;
+    use super::super::usage::Usage;
+    use super::*;
+    use crate::broker::Counters;
+
+    #[test]
+    fn the_log_has_one_line_for_many_messages_that_are_lost() {
+        let streams = Arc::new(Streams::new(Arc::<Counters>::default(), Usage::default()));
+        let (inlet, forwarded) = forwarding(&streams);
+        drop(forwarded);
+        let (lines, _guard) = Lines::of_this_thread();
+        for _ in 0..100 {
+            inlet.take(Message {
+                subject: "a".into(),
+                reply: None,
+                headers: Bytes::new(),
+                payload: Bytes::from_static(b"x"),
+            });
+        }
+        assert_eq!(lines.take().matches("did not reach").count(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Small things about the API's JSON: times, requests with nulls, and what counts as not set.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -64,6 +65,11 @@ fn without_nulls(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// How many bytes something takes as JSON.
+pub(super) fn size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
 }
 
 /// Adds a member to an object.

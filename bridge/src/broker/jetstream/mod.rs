@@ -5,6 +5,7 @@ mod api;
 
 mod account;
 mod forwarding;
+mod operations;
 
 mod stream;
 mod supervision;
@@ -61,14 +62,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Responder;
 use self::api::{Api, ApiRequest, Asker};
 use self::requests::Request;
-use self::stream::{Command, Stream};
+use self::stream::{Command, Inbox, Stream};
 use self::supervision::{Recovery, keep_running};
 use self::usage::Usage;
 use super::protocol::Message;
@@ -79,6 +82,8 @@ use super::{BrokerConfig, BrokerError, Counters};
 
 /// How many API requests may wait; then their clients wait.
 const MAX_API_REQUESTS: usize = 256;
+/// How long the API waits for a stream that is busy, while others wait for the API.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a folder that is in use is tried again.
 const IN_USE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -108,6 +113,27 @@ struct StreamHandle {
     name: Arc<str>,
     subjects: Arc<[String]>,
     commands: mpsc::Sender<Command>,
+    /// API requests have a queue of their own: publishers that keep the other full do not hold them up.
+    requests: mpsc::Sender<(Request, Responder)>,
+}
+
+impl StreamHandle {
+    /// Has the stream's task answer a request. Waits for nothing.
+    fn pass_on(&self, request: Request, responder: Responder) {
+        match self.requests.try_send((request, responder)) {
+            Ok(()) => {}
+            Err(TrySendError::Full((_, responder))) => responder.send(Err(error::BUSY)),
+            Err(TrySendError::Closed((_, responder))) => {
+                responder.send(Err(error::STREAM_NOT_FOUND));
+            }
+        }
+    }
+
+    fn ask(&self, request: Request) -> oneshot::Receiver<error::Result<Value>> {
+        let (answer, answered) = oneshot::channel();
+        self.pass_on(request, Responder::Internal(answer));
+        answered
+    }
 }
 
 impl Streams {
@@ -165,16 +191,11 @@ impl Streams {
         })
     }
 
-    /// Asks a stream's task and waits for its answer.
+    /// Asks a stream's task and waits for its answer, but not for long.
     async fn ask(&self, stream: &str, request: Request) -> error::Result<Value> {
         let stream = self.by_name(stream).ok_or(error::STREAM_NOT_FOUND)?;
-        let (answer, answered) = oneshot::channel();
-        let responder = Responder::Internal(answer);
-        let _ = stream
-            .commands
-            .send(Command::Request { request, responder })
-            .await;
-        answered.await.unwrap_or(Err(error::BUSY))
+        let answer = timeout(PATIENCE, stream.ask(request)).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(error::BUSY))
     }
 
     fn insert(&self, handle: StreamHandle) {
@@ -253,7 +274,7 @@ impl JetStream {
                 messages = state.messages.len(),
                 "recovered a stream"
             );
-            let (handle, commands) = new_handle(&state.config);
+            let (handle, inbox) = new_handle(&state.config);
             let stream = Stream::new(
                 state,
                 log,
@@ -266,7 +287,7 @@ impl JetStream {
                 segment_bytes,
                 retention,
             };
-            tasks.spawn(keep_running(stream, commands, recovery));
+            tasks.spawn(keep_running(stream, inbox, recovery));
             streams.insert(handle);
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
@@ -418,14 +439,22 @@ impl JetStream {
     }
 }
 
-fn new_handle(config: &stream_config::StreamConfig) -> (StreamHandle, mpsc::Receiver<Command>) {
-    let (commands, receiver) = mpsc::channel(stream::MAX_COMMANDS);
+fn new_handle(config: &stream_config::StreamConfig) -> (StreamHandle, Inbox) {
+    let (commands, waiting) = mpsc::channel(stream::MAX_COMMANDS);
+    let (requests, asked) = mpsc::channel(stream::MAX_COMMANDS);
     (
         StreamHandle {
             name: config.name.as_str().into(),
             subjects: config.subjects.as_slice().into(),
             commands,
+            requests,
         },
-        receiver,
+        Inbox {
+            commands: waiting,
+            requests: asked,
+        },
     )
 }
+
+#[cfg(test)]
+mod tests;

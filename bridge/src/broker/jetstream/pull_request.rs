@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::consumer_checks::MAX_WAITING;
 use super::consumer_config::{ConsumerConfig, nanos_to_duration};
 use super::deliver::Waiting;
 use super::go_duration;
@@ -14,6 +15,10 @@ use super::stream::Stream;
 use crate::broker::headers;
 
 const WORST_PRIORITY: u8 = 9;
+/// How often a request hears heartbeats at most. A client takes them for missing after twice the time that it asked for.
+const MIN_HEARTBEAT: Duration = Duration::from_millis(50);
+/// The longest pin that a client shows; those that it is given are shorter.
+const MAX_PIN: usize = 64;
 
 /// The body of a pull request.
 #[derive(Debug, Default, Deserialize)]
@@ -92,6 +97,7 @@ impl PullRequest {
                 config.max_bytes
             ));
         }
+        let heartbeat = heartbeat.map(|heartbeat| heartbeat.max(MIN_HEARTBEAT));
         let no_wait = self.no_wait;
         let messages_left = at_least_none(self.batch).max(1);
         let bytes_left = Some(at_least_none(self.max_bytes)).filter(|bytes| *bytes > 0);
@@ -121,6 +127,9 @@ impl PullRequest {
         }
         if !self.id.is_empty() && policy != PriorityPolicy::PinnedClient {
             return bad("Not a Pinned Client Priority consumer");
+        }
+        if self.id.len() > MAX_PIN {
+            return bad("Nats-Pin-Id too long");
         }
         let rank = match u8::try_from(self.priority) {
             Ok(priority) if priority <= WORST_PRIORITY => priority,
@@ -188,7 +197,8 @@ impl Stream {
         let pin_lasts = nanos_to_duration(consumer.config.priority_timeout);
         consumer.expire(now);
         let available = consumer.available();
-        let max_waiting = usize::try_from(consumer.config.max_waiting).unwrap_or(usize::MAX);
+        let max_waiting = usize::try_from(consumer.config.max_waiting.min(MAX_WAITING));
+        let max_waiting = max_waiting.unwrap_or_default();
         if !self.waiting.contains_key(name)
             && let Some(consumer) = self.state.consumers.get(name)
         {
@@ -255,6 +265,26 @@ mod tests {
         ] {
             assert_eq!(pull(config, body).unwrap_err(), error, "{body}");
         }
+    }
+
+    #[test]
+    fn a_request_hears_heartbeats_at_intervals_that_keep_no_stream_busy() {
+        let heartbeat = |millis: u64| {
+            let nanos = millis * 1_000_000;
+            let body = format!(r#"{{"idle_heartbeat": {nanos}, "expires": {}}}"#, nanos * 3);
+            pull("{}", &body).unwrap().heartbeat.unwrap()
+        };
+        assert_eq!(heartbeat(1), MIN_HEARTBEAT);
+        assert_eq!(heartbeat(70), Duration::from_millis(70));
+    }
+
+    #[test]
+    fn a_pin_has_a_longest_length() {
+        let config = r#"{"priority_policy": "pinned_client", "priority_groups": ["A"]}"#;
+        let body = |len| format!(r#"{{"group": "A", "id": "{}"}}"#, "x".repeat(len));
+        pull(config, &body(MAX_PIN)).unwrap();
+        let refusal = pull(config, &body(MAX_PIN + 1)).unwrap_err();
+        assert_eq!(refusal, "400 Bad Request - Nats-Pin-Id too long");
     }
 
     #[test]

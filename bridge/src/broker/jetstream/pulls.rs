@@ -206,16 +206,14 @@ mod tests {
         assert_eq!(second.leftover()[0].1, "1");
         pulls.push(second);
         assert_eq!(pulls.take_satisfied().len(), 1, "it got what was there");
-        pulls.push(pull(r#"{"expires": 1000, "idle_heartbeat": 100}"#, now).unwrap());
-        let later = now + Duration::from_nanos(100);
+        let heard = r#"{"expires": 1000000000, "idle_heartbeat": 100000000}"#;
+        pulls.push(pull(heard, now).unwrap());
+        let later = now + Duration::from_millis(100);
         assert_eq!(pulls.next_due(), Some(later));
         assert_eq!(pulls.take_heartbeats(later).len(), 1);
         assert!(pulls.take_heartbeats(later).is_empty());
         assert!(pulls.take_expired(later).is_empty());
-        assert_eq!(
-            pulls.take_expired(now + Duration::from_nanos(1000)).len(),
-            1
-        );
+        assert_eq!(pulls.take_expired(now + Duration::from_secs(1)).len(), 1);
         assert!(pulls.is_empty());
     }
 

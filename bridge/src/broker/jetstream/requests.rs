@@ -13,6 +13,7 @@ use super::json;
 use super::state::Change;
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
+use super::usage::configuration_size;
 use crate::broker::store::record::Record;
 
 /// The longest lists of one answer.
@@ -104,7 +105,7 @@ impl Stream {
             Request::ConsumerNames(body) => self.consumer_names(&body),
             Request::ConsumerList(body) => self.consumer_list(&body),
             Request::DeleteConsumer(name) => return self.delete_consumer(name, responder),
-            Request::Delete => Err(error::BUSY),
+            Request::Delete => return self.delete(responder).await,
         };
         responder.send(result);
     }
@@ -142,7 +143,11 @@ impl Stream {
         let checked = config
             .check_update_of(current)
             .and_then(|()| self.check_consumer_limits(&config))
-            .and_then(|()| self.usage.check_reservation(&config, Some(current)));
+            .and_then(|()| self.usage.check_reservation(&config, Some(current)))
+            .and_then(|()| {
+                let now = configuration_size(&*config);
+                self.usage.check_configuration(self.configured(None), now)
+            });
         match checked {
             Ok(()) => self.change(Change::Configured(config), false, responder),
             Err(refusal) => responder.send(Err(refusal)),

@@ -200,7 +200,7 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::path::Path;
     use std::sync::{Arc, Mutex};
@@ -271,11 +271,11 @@ mod tests {
 
     /// What the log of a test holds.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(in super::super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Lines {
         /// Takes what this thread logs.
-        fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        pub(in super::super) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
             let lines = Self::default();
             let writer = lines.clone();
             let subscriber = tracing_subscriber::fmt()
@@ -285,7 +285,7 @@ mod tests {
             (lines, guard)
         }
 
-        fn take(&self) -> String {
+        pub(in super::super) fn take(&self) -> String {
             let bytes = std::mem::take(&mut *self.0.lock().unwrap());
             String::from_utf8(bytes).unwrap()
         }

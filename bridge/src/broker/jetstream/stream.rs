@@ -19,7 +19,7 @@ use super::json;
 use super::requests::Request;
 use super::retention::Lag;
 use super::state::State;
-use super::usage::Usage;
+use super::usage::{Share, Usage, configuration_size, reservation};
 use crate::broker::Counters;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
@@ -27,6 +27,7 @@ use crate::broker::store::folder::delete_stream_dir;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::{Outcome, Syncer};
 use crate::broker::store::write::Written;
+use crate::broker::throttle::Throttle;
 
 /// How many commands may wait for a stream; then its publishers wait.
 pub(super) const MAX_COMMANDS: usize = 256;
@@ -63,14 +64,27 @@ pub(super) enum Command {
         body: Bytes,
         inbox: Box<str>,
     },
-    Request {
-        request: Request,
-        responder: Responder,
-    },
     /// Write what is left and end.
     Stop,
     #[cfg(test)]
     Panic,
+}
+
+/// What waits for a stream.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) requests: mpsc::Receiver<(Request, Responder)>,
+}
+
+impl Inbox {
+    /// Refuses what is still asked of a stream that has ended.
+    pub(super) fn close(&mut self) {
+        self.requests.close();
+        while let Ok((_, responder)) = self.requests.try_recv() {
+            responder.send(Err(error::STREAM_NOT_FOUND));
+        }
+    }
 }
 
 /// The state of the task.
@@ -96,8 +110,10 @@ pub(super) struct Stream {
     pub(super) failing: bool,
     pub(super) stats: Arc<Counters>,
     pub(super) usage: Arc<Usage>,
-    /// The bytes that it was last said to hold.
-    reported_bytes: u64,
+    /// What it was last said to take.
+    pub(super) reported: Share,
+    /// Messages that were published again too often.
+    pub(super) circles: Throttle,
 }
 
 impl Stream {
@@ -109,8 +125,7 @@ impl Stream {
         stats: Arc<Counters>,
         usage: Arc<Usage>,
     ) -> Self {
-        usage.reserve(None, Some(&state.config));
-        Stream {
+        let mut stream = Stream {
             tail_seq: state.messages.last_seq,
             state,
             log,
@@ -129,25 +144,27 @@ impl Stream {
             failing: false,
             stats,
             usage,
-            reported_bytes: 0,
-        }
+            reported: Share::default(),
+            circles: Throttle::default(),
+        };
+        stream.report(stream.share());
+        stream
     }
 
     /// Serves commands until told to stop, or until the stream is deleted.
-    pub(super) async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) {
+    pub(super) async fn serve(&mut self, inbox: &mut Inbox) {
         // At once, to look after what was recovered.
         let mut wake = Instant::now();
         while !self.ended {
+            let has_room = self.batch.bytes.len() < MAX_BATCH_BYTES;
             tokio::select! {
-                biased;
                 outcome = finished(&mut self.outcome) => self.written(outcome),
-                command = commands.recv(), if self.batch.bytes.len() < MAX_BATCH_BYTES => {
+                command = inbox.commands.recv(), if has_room => {
                     self.handle(command.unwrap_or(Command::Stop)).await;
-                    while self.batch.bytes.len() < MAX_BATCH_BYTES && !self.ended
-                        && let Ok(command) = commands.try_recv()
-                    {
-                        self.handle(command).await;
-                    }
+                    self.handle_more(&mut inbox.commands).await;
+                }
+                Some((request, responder)) = inbox.requests.recv(), if has_room => {
+                    self.answer(request, responder).await;
                 }
                 () = self.interest.notified() => self.interest_changed = true,
                 () = tokio::time::sleep_until(wake.into()) => {}
@@ -157,7 +174,10 @@ impl Stream {
             self.serve_consumers(now).await;
             self.state.release_settled();
             self.write(now);
-            self.report_bytes(self.state.messages.bytes);
+            self.report(Share {
+                bytes: self.state.messages.bytes,
+                ..self.reported
+            });
             wake = self.next_wake(Instant::now());
         }
         self.leave();
@@ -166,8 +186,7 @@ impl Stream {
     /// Takes back what it told of itself.
     fn leave(&mut self) {
         self.count_lag(false);
-        self.report_bytes(0);
-        self.usage.reserve(Some(&self.state.config), None);
+        self.report(Share::default());
     }
 
     /// Tells whoever waits for the stream that it begins again. What is on its way to the disk stays without an answer: it may
@@ -184,11 +203,36 @@ impl Stream {
         self.refuse(batch, &io::Error::other("the stream was restarted"));
     }
 
-    fn report_bytes(&mut self, bytes: u64) {
-        if bytes != self.reported_bytes {
+    /// What it takes, counted anew.
+    fn share(&self) -> Share {
+        let consumers = self.state.consumers.values();
+        let configurations = consumers.map(|consumer| configuration_size(&consumer.config));
+        Share {
+            bytes: self.state.messages.bytes,
+            reserved: reservation(&self.state.config),
+            configurations: configuration_size(&self.state.config) + configurations.sum::<u64>(),
+            consumers: self.state.consumers.len() as u64,
+        }
+    }
+
+    pub(super) fn report(&mut self, share: Share) {
+        if share != self.reported {
             let storage = self.state.config.storage;
-            self.usage.used(storage, self.reported_bytes, bytes);
-            self.reported_bytes = bytes;
+            self.usage.changed(storage, self.reported, share);
+            self.reported = share;
+        }
+    }
+
+    /// Takes what else waits, but not forever: requests, consumers and the clock have their turn.
+    async fn handle_more(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        for _ in 0..MAX_COMMANDS {
+            if self.batch.bytes.len() >= MAX_BATCH_BYTES || self.ended {
+                return;
+            }
+            let Ok(command) = commands.try_recv() else {
+                return;
+            };
+            self.handle(command).await;
         }
     }
 
@@ -216,11 +260,6 @@ impl Stream {
                 body,
                 inbox,
             } => self.direct_get(subject.as_deref(), &body, &inbox).await,
-            Command::Request {
-                request: Request::Delete,
-                responder,
-            } => self.delete(responder).await,
-            Command::Request { request, responder } => self.answer(request, responder).await,
             Command::Stop => {
                 self.flush().await;
                 self.ended = true;
@@ -266,7 +305,7 @@ impl Stream {
         }
     }
 
-    async fn delete(&mut self, responder: Responder) {
+    pub(super) async fn delete(&mut self, responder: Responder) {
         self.flush().await;
         for name in self.state.consumers.keys().cloned().collect::<Vec<_>>() {
             self.end_pulls(&name);

@@ -296,6 +296,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_published_again_is_not_taken_by_the_stream_itself() {
+        let check = |src: &str, dest: &str| {
+            let republish = json!({"src": src, "dest": dest});
+            check(json!({"name": "S", "subjects": ["a", "b.c.d"], "republish": republish}))
+        };
+        for (src, dest) in [
+            (">", "b.>"),
+            ("*", "{{wildcard(1)}}"),
+            ("*", "$1"),
+            ("b.*.*", "b.{{split(1,-)}}"),
+            ("b.*.*", "{{left(1,1)}}.c.d"),
+            ("b.>", ""),
+        ] {
+            let refusal = check(src, dest).unwrap_err();
+            let refusal = serde_json::to_string(&refusal).unwrap();
+            assert!(refusal.contains("forms a cycle"), "{src} {dest}: {refusal}");
+        }
+        for dest in ["c.{{wildcard(1)}}", "{{wildcard(1)}}.c", "c.{{split(1,-)}}"] {
+            check("*", dest).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_configuration_has_a_largest_size() {
+        let subjects = |len: usize| {
+            let subjects: Vec<String> = (100..900)
+                .map(|number| format!("{number}{}", "x".repeat(len)))
+                .collect();
+            check(json!({"name": "S", "subjects": subjects}))
+        };
+        subjects(300).unwrap();
+        let refusal = serde_json::to_string(&subjects(330).unwrap_err()).unwrap();
+        assert!(refusal.contains("exceeds maximum size"), "{refusal}");
+    }
+
+    #[test]
     fn what_was_stored_by_an_older_broker_is_read() {
         let older = json!({
             "name": "S", "subjects": ["S"], "retention": "limits", "max_consumers": -1, "max_msgs": -1, "max_bytes": -1,

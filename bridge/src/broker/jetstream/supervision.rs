@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use runtime::{Backoff, supervision::panic_message};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::recovery::recover;
-use super::stream::{Command, Stream};
+use super::stream::{Inbox, Stream};
 use crate::broker::Retention;
 
 /// Panics within the window that are one too many.
@@ -37,14 +36,15 @@ pub(super) struct Recovery {
 /// When the stream panics too often, or cannot be recovered.
 pub(super) async fn keep_running(
     mut stream: Stream,
-    mut commands: mpsc::Receiver<Command>,
+    mut inbox: Inbox,
     recovery: Recovery,
 ) -> String {
     let mut panics = VecDeque::new();
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     loop {
-        let running = AssertUnwindSafe(stream.serve(&mut commands)).catch_unwind();
+        let running = AssertUnwindSafe(stream.serve(&mut inbox)).catch_unwind();
         let Err(panic) = running.await else {
+            inbox.close();
             return stream.state.config.name;
         };
         let name = stream.state.config.name.clone();

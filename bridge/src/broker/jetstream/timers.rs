@@ -22,7 +22,7 @@ impl Stream {
         for (name, consumer) in &mut self.state.consumers {
             consumer.expire(now);
             for what in consumer.take_exhausted() {
-                advisories::exhausted(router, stream, name, what);
+                advisories::exhausted(router, &self.state.config, name, what);
             }
             let Some(waiting) = self.waiting.get_mut(name) else {
                 continue;
@@ -103,9 +103,10 @@ impl Stream {
             let limit = consumer.config.unused_limit();
             let is_pushed = waiting.push.as_ref().is_some_and(Push::is_active);
             let unused = (!limit.is_zero() && !is_pushed).then(|| waiting.last_active + limit);
-            let asked = waiting.is_asked();
-            let more = (asked && waiting.more).then_some(now);
-            let paused = waiting.paused_until.filter(|_| asked);
+            // What is left of an earlier burst or pause counts only while there is something to do.
+            let may_deliver = self.may_deliver(name, waiting);
+            let more = (may_deliver && waiting.more).then_some(now);
+            let paused = waiting.paused_until.filter(|_| may_deliver);
             let dues = [
                 waiting.pulls.next_due(),
                 waiting.push.as_ref().and_then(Push::next_due),

@@ -98,6 +98,34 @@ impl Transform {
         })
     }
 
+    /// A pattern that all results match.
+    pub(super) fn results(&self) -> String {
+        let mut tokens = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(word) => tokens.push(word.as_str()),
+                Part::Token(_)
+                | Part::Partition(..)
+                | Part::Left(..)
+                | Part::Right(..)
+                | Part::Random(_) => tokens.push("*"),
+                // These may make several tokens of one.
+                Part::SplitFromLeft(..)
+                | Part::SplitFromRight(..)
+                | Part::SliceFromLeft(..)
+                | Part::SliceFromRight(..)
+                | Part::Split(..) => {
+                    tokens.push(">");
+                    return tokens.join(".");
+                }
+            }
+        }
+        if self.tail_from.is_some() {
+            tokens.push(">");
+        }
+        tokens.join(".")
+    }
+
     /// What a subject becomes; `None` if it is none that the source takes, or the result is no subject or too long.
     pub(super) fn apply(&self, subject: &str) -> Option<String> {
         if !subjects::matches(&self.source, subject) {

@@ -4,9 +4,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use super::error::{self, ApiError, Result};
+use super::json;
 use super::stream_config::{Storage, StreamConfig, limit};
 use crate::broker::JetStreamSettings;
+
+/// The most bytes of JSON that one configuration may be.
+pub(super) const MAX_CONFIGURATION: usize = 256 << 10;
+/// The most that all configurations may come to, and what each counts for besides its JSON.
+const MAX_CONFIGURATIONS: u64 = 128 << 20;
+const EACH_CONFIGURATION: u64 = 1 << 10;
 
 /// The totals of one kind of storage, in bytes.
 #[derive(Debug, Default)]
@@ -22,9 +31,24 @@ pub(super) struct Pool {
 pub(super) struct Usage {
     pub(super) memory: Pool,
     pub(super) disk: Pool,
+    /// The configurations of streams and consumers.
+    configurations: Pool,
+    pub(super) consumers: AtomicU64,
     /// Requests to the API, and those that were refused.
     pub(super) requests: AtomicU64,
     pub(super) refusals: AtomicU64,
+}
+
+/// What one stream takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Share {
+    /// Bytes of messages.
+    pub(super) bytes: u64,
+    /// What these may come to, by a limit of the stream's own.
+    pub(super) reserved: u64,
+    /// Bytes of its configuration and of those of its consumers.
+    pub(super) configurations: u64,
+    pub(super) consumers: u64,
 }
 
 impl Pool {
@@ -57,6 +81,7 @@ impl Usage {
         Usage {
             memory: pool(settings.max_memory),
             disk: pool(settings.max_store),
+            configurations: pool(Some(MAX_CONFIGURATIONS)),
             ..Usage::default()
         }
     }
@@ -94,22 +119,28 @@ impl Usage {
         }
     }
 
-    /// Takes note that a stream holds `now` bytes instead of `before`.
-    pub(super) fn used(&self, storage: Storage, before: u64, now: u64) {
-        adjust(&self.pool(storage).used, before, now);
+    /// Whether there is room for a configuration that takes so many bytes more than the one before it.
+    pub(super) fn check_configuration(&self, before: u64, now: u64) -> Result<()> {
+        if now > before && self.configurations.is_full(now - before) {
+            return Err(error::NO_RESOURCES);
+        }
+        Ok(())
     }
 
-    /// Takes note that a stream's configuration took the place of another; `None` for no stream.
-    pub(super) fn reserve(&self, before: Option<&StreamConfig>, now: Option<&StreamConfig>) {
-        if let Some(config) = now.or(before) {
-            let bytes = |config: Option<&StreamConfig>| config.map_or(0, reservation);
-            adjust(
-                &self.pool(config.storage).reserved,
-                bytes(before),
-                bytes(now),
-            );
-        }
+    /// Takes note that a stream takes `now` instead of `before`.
+    pub(super) fn changed(&self, storage: Storage, before: Share, now: Share) {
+        let pool = self.pool(storage);
+        adjust(&pool.used, before.bytes, now.bytes);
+        adjust(&pool.reserved, before.reserved, now.reserved);
+        let configurations = &self.configurations.used;
+        adjust(configurations, before.configurations, now.configurations);
+        adjust(&self.consumers, before.consumers, now.consumers);
     }
+}
+
+/// What a configuration counts for.
+pub(super) fn configuration_size(config: &impl Serialize) -> u64 {
+    json::size(config) as u64 + EACH_CONFIGURATION
 }
 
 fn adjust(total: &AtomicU64, before: u64, now: u64) {
@@ -117,7 +148,8 @@ fn adjust(total: &AtomicU64, before: u64, now: u64) {
     total.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
 }
 
-fn reservation(config: &StreamConfig) -> u64 {
+/// The limit of a stream's own.
+pub(super) fn reservation(config: &StreamConfig) -> u64 {
     limit(config.max_bytes).unwrap_or(0)
 }
 
@@ -125,5 +157,28 @@ fn too_little(storage: Storage) -> ApiError {
     match storage {
         Storage::Memory => error::NO_MEMORY,
         Storage::File => error::NO_STORAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_have_a_total() {
+        let usage = Usage::new(JetStreamSettings::default());
+        let each = configuration_size(&"x".repeat(MAX_CONFIGURATION - 2));
+        let most = MAX_CONFIGURATIONS / each;
+        let share = |count: u64| Share {
+            configurations: count * each,
+            ..Share::default()
+        };
+        usage.changed(Storage::File, Share::default(), share(most - 1));
+        usage.check_configuration(0, each).unwrap();
+        usage.changed(Storage::Memory, Share::default(), share(1));
+        assert_eq!(usage.check_configuration(0, each), Err(error::NO_RESOURCES));
+        usage.check_configuration(each, each).unwrap();
+        usage.changed(Storage::Memory, share(1), Share::default());
+        usage.check_configuration(0, each).unwrap();
     }
 }

@@ -55,6 +55,11 @@ fn what_is_wrong_or_not_supported_is_refused_with_its_code() {
             json!({"filter_subject": "a.b", "filter_subjects": ["a.c"]}),
             10136,
         ),
+        (json!({"max_waiting": MAX_WAITING + 1}), 10012),
+        (
+            json!({"deliver_subject": "x".repeat(MAX_CONFIGURATION)}),
+            10012,
+        ),
         (json!({"deliver_policy": "by_start_sequence"}), 10094),
         (json!({"deliver_policy": "by_start_time"}), 10094),
         (json!({"deliver_policy": "all", "opt_start_seq": 3}), 10094),

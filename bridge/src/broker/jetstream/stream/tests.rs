@@ -3,14 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::super::consumer::SavedConsumer;
+use super::super::consumer_config::ConsumerConfig;
+use super::super::consumer_requests::MAX_CONSUMERS;
 use super::super::recovery::recover_all;
-use super::super::stream_config::StreamConfig;
+use super::super::state::Change;
+use super::super::stream_config::{ConsumerLimits, StreamConfig};
 use super::super::supervision::{Recovery, keep_running};
 use super::*;
 use crate::broker::Retention;
 use crate::broker::outbound::Outbound;
 use crate::broker::router::Subscription;
 use crate::broker::store::folder::Folder;
+use crate::broker::store::log::Position;
+use crate::broker::store::record::{self, Record, StoredMessage};
 
 const INBOX: &str = "answers";
 
@@ -39,7 +45,11 @@ impl Bench {
             "1".into(),
             Arc::clone(&client),
         )));
-        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
+        let (commands, waiting) = mpsc::channel(MAX_COMMANDS);
+        let inbox = Inbox {
+            commands: waiting,
+            requests: mpsc::channel(1).1,
+        };
         let stream = Stream::new(
             state,
             log,
@@ -52,7 +62,7 @@ impl Bench {
             segment_bytes: 1 << 20,
             retention: Retention::UNLIMITED,
         };
-        tokio::spawn(keep_running(stream, receiver, recovery));
+        tokio::spawn(keep_running(stream, inbox, recovery));
         Bench {
             commands,
             syncer,
@@ -153,4 +163,105 @@ async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
     })
     .await;
     recovered.unwrap()
+}
+
+/// A stream with so many messages and a push consumer to which a client listens; it runs only as the test has it.
+fn with_listener(data_dir: &Path, messages: u64) -> Stream {
+    let folder = Folder::open(data_dir).unwrap();
+    let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
+    let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+    state.bodies = Some(std::collections::BTreeMap::new());
+    let stats = Arc::<Counters>::default();
+    let router = Arc::new(Router::new(Arc::clone(&stats)));
+    let client = Outbound::new(1, 1 << 20);
+    let inbox = Subscription::new(INBOX.into(), None, "1".into(), client);
+    router.subscribe(Arc::new(inbox));
+    let consumer = json!({"name": "c", "deliver_subject": INBOX});
+    let consumer: ConsumerConfig = json::parse(consumer.to_string().as_bytes()).unwrap();
+    let consumer = consumer.checked(&ConsumerLimits::default()).unwrap();
+    let saved = SavedConsumer::new(1, consumer, 0, 0);
+    state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
+    for seq in 1..=messages {
+        let mut body = bytes::BytesMut::new();
+        let message = Record::Message(StoredMessage {
+            seq,
+            time: 0,
+            subject: "a".into(),
+            headers: Bytes::new(),
+            payload: Bytes::new(),
+        });
+        record::encode(&mut body, &message);
+        let body = body.freeze().slice(record::FRAME..);
+        state.add(seq, "a", Position::default(), 0, 1);
+        state.bodies.as_mut().unwrap().insert(seq, body);
+    }
+    let syncer = Syncer::start(folder).unwrap();
+    Stream::new(
+        state,
+        Log::in_memory(),
+        syncer,
+        router,
+        stats,
+        Arc::default(),
+    )
+}
+
+#[tokio::test]
+async fn a_stream_rests_when_its_listener_has_just_as_much_as_one_burst_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 256);
+    let now = Instant::now();
+    stream.tend_consumers(now);
+    stream.serve_consumers(now).await;
+    assert_eq!(stream.state.consumers["c"].delivered.stream_seq, 256);
+    assert_eq!(stream.next_consumer_due(now), None);
+}
+
+#[tokio::test]
+async fn a_stream_rests_when_what_its_listener_was_to_have_later_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 1);
+    let now = Instant::now();
+    stream.tend_consumers(now);
+    stream.pause("c", now);
+    assert_eq!(stream.next_consumer_due(now), Some(now));
+    stream.state.remove(1);
+    stream.serve_consumers(now).await;
+    assert_eq!(stream.next_consumer_due(now), None);
+}
+
+#[tokio::test]
+async fn consumers_that_lists_leave_out_count_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 0);
+    for id in 2..MAX_CONSUMERS as u32 {
+        let consumer = json!({"name": format!("c{id}"), "deliver_subject": "x", "direct": true});
+        let config = json::parse(consumer.to_string().as_bytes()).unwrap();
+        let saved = Box::new(SavedConsumer::new(id, config, 0, 0));
+        let change = Change::ConsumerSaved(saved);
+        stream.state.apply(change, Instant::now());
+    }
+    stream.check_count().unwrap();
+    let config = stream.state.consumers["c"].config.clone();
+    let last = SavedConsumer::new(
+        0,
+        ConsumerConfig {
+            name: "last".into(),
+            ..config
+        },
+        0,
+        0,
+    );
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let answer = Responder::Internal(answer);
+    stream.change(Change::ConsumerSaved(Box::new(last)), true, answer);
+    assert_eq!(stream.check_count(), Err(error::TOO_MANY_CONSUMERS));
+}
+
+/// A client that pulls holds on to a consumer that is to be deleted when it is not used for a nanosecond.
+#[test]
+fn a_consumer_is_not_looked_at_without_a_rest() {
+    let config = json!({"name": "c", "inactive_threshold": 1});
+    let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
+    assert_eq!(config.unused_limit(), Duration::from_millis(100));
 }

@@ -1,8 +1,9 @@
 //! What a stream's configuration must not say, and what an update must not change.
 
 use super::super::error::{self, Result};
-use super::super::json::is_unset;
+use super::super::json::{self, is_unset};
 use super::super::transform::Transform;
+use super::super::usage::MAX_CONFIGURATION;
 use super::{Discard, RetentionPolicy, SECOND, StreamConfig};
 use crate::broker::subjects;
 
@@ -150,11 +151,17 @@ impl StreamConfig {
         let Some(republish) = &self.republish else {
             return Ok(());
         };
-        let mut subjects = self.subjects.iter();
-        if subjects.any(|subject| subjects::overlap(&republish.dest, subject)) {
-            return refuse("stream configuration for republish destination forms a cycle");
+        let is_taken = |by: &str| {
+            self.subjects
+                .iter()
+                .any(|subject| subjects::overlap(by, subject))
+        };
+        const CYCLE: &str = "stream configuration for republish destination forms a cycle";
+        if is_taken(&republish.dest) {
+            return refuse(CYCLE);
         }
         match Transform::new(&republish.src, &republish.dest) {
+            Ok(transform) if is_taken(&transform.results()) => refuse(CYCLE),
             Ok(_) => Ok(()),
             Err(_) => refuse(format!(
                 "stream configuration for republish with transform from '{}' to '{}' not valid",
@@ -164,6 +171,11 @@ impl StreamConfig {
     }
 
     pub(super) fn check_sizes(&self) -> Result<()> {
+        if json::size(self) > MAX_CONFIGURATION {
+            return refuse(format!(
+                "stream configuration exceeds maximum size of {MAX_CONFIGURATION} bytes"
+            ));
+        }
         if self.first_seq > MAX_FIRST_SEQ {
             return refuse("first sequence is too large");
         }
