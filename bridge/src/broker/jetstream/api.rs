@@ -318,12 +318,12 @@ impl Api {
         if state.config.storage == Storage::Memory {
             return Ok(Log::in_memory());
         }
-        let (dir, segment_bytes, snapshot) = (
+        let (dir, segment_bytes, opening) = (
             self.folder.stream_dir(&state.config.name),
             self.segment_bytes,
-            state.snapshot(),
+            state.opening(),
         );
-        let create = move || Log::create(dir, segment_bytes, snapshot);
+        let create = move || Log::create(dir, segment_bytes, opening);
         let created = tokio::task::spawn_blocking(create).await;
         created
             .map_err(|_| error::BUSY)?

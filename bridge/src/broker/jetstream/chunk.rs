@@ -1,12 +1,13 @@
-//! What a stream knows of up to 128 messages that follow one another in one segment: a few bytes each.
+//! What a stream knows of the messages among 128 sequences that are in one segment: a few bytes each.
 //!
 //! Each message is written as its difference from the one before it, so that a message is found by
 //! reading the chunk from its start. A bit for each message says whether it is still there.
 
+use crate::broker::store::live::{read_number, write_number};
 use crate::broker::store::log::Position;
 use crate::broker::store::record::FRAME;
 
-/// How many messages a chunk holds.
+/// How many sequences a chunk spans.
 pub(super) const CAPACITY: u32 = u128::BITS;
 
 /// A message starts right behind the one before it.
@@ -14,6 +15,8 @@ const IS_ADJACENT: u8 = 1;
 const HAS_SAME_LEN: u8 = 2;
 const HAS_SAME_OVERHEAD: u8 = 4;
 const HAS_SAME_SUBJECT: u8 = 8;
+/// There are sequences without a message before it.
+const HAS_GAP: u8 = 16;
 
 /// What is known of one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,11 +39,12 @@ impl Entry {
     }
 }
 
-/// Messages with consecutive sequences, in one segment.
+/// Messages with sequences near one another, in one segment.
 #[derive(Debug)]
 pub(super) struct Chunk {
     first_seq: u64,
-    count: u32,
+    /// From the first sequence to the last.
+    span: u32,
     live: u128,
     /// The bits of the subjects that occur; several subjects may share a bit.
     subjects: u64,
@@ -54,7 +58,7 @@ impl Chunk {
     pub(super) fn new(entry: Entry) -> Self {
         Chunk {
             first_seq: entry.seq,
-            count: 1,
+            span: 1,
             live: 1,
             subjects: subject_bit(entry.subject),
             base: entry,
@@ -63,20 +67,21 @@ impl Chunk {
         }
     }
 
-    /// Adds the message that follows; false if it does not fit here.
+    /// Adds a message behind the others; false if it does not fit here.
     pub(super) fn push(&mut self, entry: Entry) -> bool {
-        let follows = entry.seq == self.last.seq + 1
+        let follows = entry.seq > self.last.seq
             && entry.position.segment == self.last.position.segment
             && entry.position.offset >= self.last.end();
-        if !follows || self.count >= CAPACITY {
+        let place = u32::try_from(entry.seq.wrapping_sub(self.first_seq));
+        let Some(place) = place.ok().filter(|place| follows && *place < CAPACITY) else {
             return false;
-        }
+        };
         write_difference(&mut self.differences, &self.last, &entry);
-        self.live |= 1 << self.count;
-        self.count += 1;
+        self.live |= 1 << place;
+        self.span = place + 1;
         self.subjects |= subject_bit(entry.subject);
         self.last = entry;
-        if self.count == CAPACITY {
+        if self.span == CAPACITY {
             self.differences.shrink_to_fit();
         }
         true
@@ -84,6 +89,11 @@ impl Chunk {
 
     pub(super) fn first_seq(&self) -> u64 {
         self.first_seq
+    }
+
+    /// The segment that its messages are in.
+    pub(super) fn segment(&self) -> u64 {
+        self.base.position.segment
     }
 
     /// How many messages are there.
@@ -137,6 +147,19 @@ impl Chunk {
         }
     }
 
+    /// The runs of sequences whose messages are there: the first and the last of each.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, u64)> {
+        let (mut live, mut next) = (self.live, self.first_seq);
+        std::iter::from_fn(move || {
+            let gap = (live != 0).then(|| live.trailing_zeros())?;
+            let len = (live >> gap).trailing_ones();
+            live = live.checked_shr(gap + len).unwrap_or(0);
+            let first = next + u64::from(gap);
+            next = first + u64::from(len);
+            Some((first, next - 1))
+        })
+    }
+
     /// Bytes of memory.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
@@ -145,7 +168,7 @@ impl Chunk {
 
     fn bit(&self, seq: u64) -> Option<u128> {
         let place = seq.checked_sub(self.first_seq)?;
-        (place < u64::from(self.count)).then(|| 1 << place)
+        (place < u64::from(self.span)).then(|| 1 << place)
     }
 
     fn bits_from(&self, from: u64) -> u128 {
@@ -175,7 +198,14 @@ fn write_difference(out: &mut Vec<u8>, last: &Entry, entry: &Entry) {
     if entry.subject == last.subject {
         flags |= HAS_SAME_SUBJECT;
     }
+    let missing = entry.seq - last.seq - 1;
+    if missing > 0 {
+        flags |= HAS_GAP;
+    }
     out.push(flags);
+    if missing > 0 {
+        write_number(out, missing);
+    }
     let times = entry.time.wrapping_sub(last.time);
     // Zigzag: small numbers of either sign are short.
     write_number(out, ((times << 1) ^ (times >> 63)).cast_unsigned());
@@ -196,6 +226,10 @@ fn write_difference(out: &mut Vec<u8>, last: &Entry, entry: &Entry) {
 fn read_difference(from: &mut &[u8], last: &Entry) -> Option<Entry> {
     let (flags, rest) = from.split_first()?;
     *from = rest;
+    let missing = match flags & HAS_GAP {
+        0 => 0,
+        _ => read_number(from)?,
+    };
     let mut read_unless = |flag: u8, value: u64| {
         if flags & flag == 0 {
             read_number(from)
@@ -210,7 +244,7 @@ fn read_difference(from: &mut &[u8], last: &Entry) -> Option<Entry> {
     let overhead = read_unless(HAS_SAME_OVERHEAD, last.overhead())?;
     let subject = read_unless(HAS_SAME_SUBJECT, u64::from(last.subject))?;
     Some(Entry {
-        seq: last.seq + 1,
+        seq: last.seq + 1 + missing,
         position: Position {
             segment: last.position.segment,
             offset: last.end() + gap,
@@ -220,28 +254,6 @@ fn read_difference(from: &mut &[u8], last: &Entry) -> Option<Entry> {
         subject: u32::try_from(subject).ok()?,
         size: len.wrapping_add(overhead),
     })
-}
-
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
-fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn read_number(from: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..u64::BITS).step_by(7) {
-        let (byte, rest) = from.split_first()?;
-        *from = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -299,10 +311,25 @@ mod tests {
     fn what_does_not_follow_is_not_taken() {
         let entries = entries();
         let mut chunk = Chunk::new(entries[0]);
-        assert!(!chunk.push(entries[2]), "a gap");
+        let mut far = entries[1];
+        far.seq = entries[0].seq + u64::from(CAPACITY);
+        assert!(!chunk.push(far) && !chunk.push(entries[0]));
         let mut elsewhere = entries[1];
         elsewhere.position.segment += 1;
         assert!(!chunk.push(elsewhere));
+    }
+
+    #[test]
+    fn sequences_without_a_message_take_no_place() {
+        let mut entries = entries();
+        entries.retain(|entry| entry.seq % 5 == 3 || entry.seq > 1120);
+        let mut chunk = Chunk::new(entries[0]);
+        assert!(entries[1..].iter().all(|entry| chunk.push(*entry)));
+        assert_eq!(chunk.entries().collect::<Vec<_>>(), entries);
+        assert_eq!(chunk.len() as usize, entries.len());
+        let runs: Vec<_> = chunk.runs().collect();
+        assert_eq!(runs[..2], [(1003, 1003), (1008, 1008)]);
+        assert_eq!(runs.last(), Some(&(1121, 1127)));
     }
 
     #[test]

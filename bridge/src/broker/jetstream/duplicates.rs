@@ -44,6 +44,26 @@ impl Duplicates {
         self.last_stored = id.unwrap_or_default();
     }
 
+    /// Takes note that the last message, which is on disk, has this id, or none if it is empty.
+    pub(super) fn set_last(&mut self, id: &str) {
+        self.last = id.into();
+        self.last_stored = id.into();
+    }
+
+    /// The id of the last message that is on disk.
+    pub(super) fn last_stored(&self) -> &str {
+        &self.last_stored
+    }
+
+    /// From when on ids are known, if the stream's window begins at a time.
+    pub(super) fn known_since(&self, window: i64) -> i64 {
+        let oldest = self.order.front().map(|(seen, _)| *seen);
+        let is_full = self.order.len() >= MAX_IDS;
+        oldest
+            .filter(|_| is_full)
+            .map_or(window, |oldest| oldest.max(window))
+    }
+
     /// Takes back the id of a message that could not be stored.
     pub(super) fn remove(&mut self, id: &str) {
         let hashes = self.hashes(id);

@@ -38,6 +38,7 @@ impl Stream {
                 let gathered = std::mem::take(&mut self.batch);
                 self.note_failing(Some(&error));
                 self.log.failed();
+                self.compactor.forget_plan();
                 self.tail_seq = self.state.messages.last_seq;
                 self.state.lifetimes.retry_marks(json::now());
                 for batch in [batch, gathered] {
@@ -77,14 +78,17 @@ impl Stream {
             };
             self.take_stored(message, position, body);
         }
+        let (segment, has_begun) = (written.segment, written.has_begun());
         self.log.finish(written);
         if let Some(last) = batch.messages.into_iter().next_back() {
             self.state.duplicates.stored(last.message_id);
         }
         for effect in batch.effects {
-            self.take_effect(effect, now);
+            self.take_effect(effect, segment, now);
         }
-        self.drop_dead_segments();
+        if has_begun {
+            self.begin_compaction();
+        }
     }
 
     /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.
@@ -100,6 +104,10 @@ impl Stream {
             }
             None => self.cache.insert(seq, body),
         }
+        let id = message.message_id.as_deref().unwrap_or_default();
+        self.state
+            .messages
+            .note_id(position.segment, id, message.time);
         self.state
             .add(seq, subject, position, message.time, message.size);
         self.state
@@ -147,13 +155,7 @@ impl Stream {
         });
     }
 
-    pub(super) fn drop_dead_segments(&mut self) {
-        let messages = &self.state.messages;
-        self.log
-            .drop_front(|segment| messages.segment_is_live(segment));
-    }
-
-    fn take_effect(&mut self, effect: Effect, now: Instant) {
+    fn take_effect(&mut self, effect: Effect, segment: u64, now: Instant) {
         match effect {
             Effect::Published {
                 inbox,
@@ -168,6 +170,8 @@ impl Stream {
             }
             Effect::Skipped { seq, time, id } => {
                 self.state.messages.advance(0, seq, time);
+                let noted = id.as_deref().unwrap_or_default();
+                self.state.messages.note_id(segment, noted, time);
                 self.state.duplicates.stored(id);
             }
             Effect::Confirm { inbox } => self.router.answer(&inbox, &[], &[]),

@@ -3,11 +3,13 @@
 //! Of each message a few bytes are in memory, in [`Chunk`]s in the order of the sequences. Looking at
 //! one message means reading its chunk from the start; counting and finding the next one ([`search`]) does not.
 
+mod places;
 mod search;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::places::SegmentUse;
 use super::chunk::{Chunk, Entry};
 use super::subject_table::SubjectTable;
 use crate::broker::store::log::Position;
@@ -18,8 +20,10 @@ pub(super) struct Messages {
     /// In the order of their sequences; each holds a message that is there.
     chunks: VecDeque<Chunk>,
     subjects: SubjectTable,
-    /// How many messages live in each segment of the log.
-    segments: HashMap<u64, u64>,
+    /// What is needed of each segment of the log.
+    segments: HashMap<u64, SegmentUse>,
+    /// The bytes of the records of all messages.
+    pub(super) disk_bytes: u64,
     len: u64,
     /// The first message: its age is asked for with every publish.
     first: Option<Entry>,
@@ -61,7 +65,7 @@ impl Messages {
         if !self.chunks.back_mut().is_some_and(|last| last.push(entry)) {
             self.chunks.push_back(Chunk::new(entry));
         }
-        *self.segments.entry(position.segment).or_default() += 1;
+        self.count_in(&entry);
         self.len += 1;
         self.bytes += size;
         self.last_seq = self.last_seq.max(seq);
@@ -83,12 +87,7 @@ impl Messages {
         }
         self.len -= 1;
         self.bytes = self.bytes.saturating_sub(entry.size);
-        if let Some(live) = self.segments.get_mut(&entry.position.segment) {
-            *live -= 1;
-            if *live == 0 {
-                self.segments.remove(&entry.position.segment);
-            }
-        }
+        self.count_out(&entry);
         self.first_when_empty = self.first_when_empty.max(seq + 1);
         if self.first.is_some_and(|first| first.seq == seq) {
             self.first = self.chunks.front().and_then(|chunk| chunk.entries().next());
@@ -216,10 +215,6 @@ impl Messages {
         (self.last_seq + 1)
             .saturating_sub(self.first_seq())
             .saturating_sub(self.len)
-    }
-
-    pub(super) fn segment_is_live(&self, segment: u64) -> bool {
-        self.segments.contains_key(&segment)
     }
 
     fn chunk_place(&self, seq: u64) -> Option<usize> {

@@ -21,12 +21,14 @@ mod requests;
 mod state;
 
 mod chunk;
+mod compaction;
 mod duplicates;
 mod filter;
 mod lifetimes;
 mod messages;
 mod recovery;
 mod release;
+mod replay;
 mod retention;
 mod subject_table;
 mod usage;

@@ -48,7 +48,12 @@ impl Stream {
         let (seq, duplicate) = match self.take_in(message) {
             Ok(TakenIn::Stored(seq)) => (seq, false),
             Ok(TakenIn::Skipped { seq, time, id }) => {
-                self.batch.push(&Record::Skipped { seq, time });
+                let noted = id.clone().unwrap_or_default();
+                self.batch.push(&Record::Skipped {
+                    seq,
+                    time,
+                    id: noted,
+                });
                 let skipped = Effect::Skipped { seq, time, id };
                 self.batch.effects.push(skipped);
                 (seq, false)

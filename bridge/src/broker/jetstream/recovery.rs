@@ -36,8 +36,8 @@ pub(super) fn recover(
     let log = Log::open(
         dir.clone(),
         segment_bytes,
-        |position, record| match &mut state {
-            Some(state) => state.replay(position, record, now, time),
+        |position, record, replay| match &mut state {
+            Some(state) => state.replay(position, record, replay, now, time),
             None => state = State::from_snapshot(&record, now, retention),
         },
     )?;
@@ -60,9 +60,8 @@ pub(super) fn recover(
 mod tests {
     use std::fs;
 
-    use bytes::Bytes;
-
     use super::*;
+    use crate::broker::store::log::Opening;
 
     fn names(folder: &Folder) -> Vec<String> {
         let entries = fs::read_dir(folder.stream_dir("")).unwrap();
@@ -89,8 +88,8 @@ mod tests {
         assert!(left[0].starts_with("torn.unusable-"), "{left:?}");
         for name in ["empty", "half", "torn"] {
             let dir = folder.stream_dir(name);
-            Log::create(dir.clone(), 1 << 20, Bytes::from_static(b"{}")).unwrap();
-            assert!(Log::create(dir, 1 << 20, Bytes::from_static(b"{}")).is_err());
+            Log::create(dir.clone(), 1 << 20, Opening::default()).unwrap();
+            assert!(Log::create(dir, 1 << 20, Opening::default()).is_err());
         }
         assert_eq!(names(&folder), ["empty", "half", "torn", &left[0]]);
     }

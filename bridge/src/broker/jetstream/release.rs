@@ -93,6 +93,12 @@ impl State {
         if headers.is_empty() || !self.messages.contains(seq) {
             return;
         }
+        self.note_lifetime(seq, time, headers);
+        self.roll_up(seq, subject, Rollup::of(headers).ok().flatten());
+    }
+
+    /// Takes note of how long a message is to be kept, and of what it stands for.
+    pub(super) fn note_lifetime(&mut self, seq: u64, time: i64, headers: &[u8]) {
         let mut lifetime = Lifetime::of(headers).ok().flatten();
         // So that a mark is not older than what it stands for.
         if let Some(Lifetime::Limited(nanos)) = &mut lifetime
@@ -104,7 +110,6 @@ impl State {
         if is_marker(headers) {
             self.lifetimes.add_marker(seq);
         }
-        self.roll_up(seq, subject, Rollup::of(headers).ok().flatten());
     }
 
     fn roll_up(&mut self, seq: u64, subject: &str, rollup: Option<Rollup>) {

@@ -323,7 +323,7 @@ pub(super) mod tests {
             );
             state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
         }
-        let log = Log::create(folder.stream_dir("S"), 1 << 20, state.snapshot()).unwrap();
+        let log = Log::create(folder.stream_dir("S"), 1 << 20, state.opening()).unwrap();
         let syncer = Syncer::start(folder).unwrap();
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));

@@ -16,8 +16,10 @@ use super::stream_config::{Storage, StreamConfig};
 use super::transform::Transform;
 use crate::broker::Retention;
 use crate::broker::headers;
-use crate::broker::store::log::Position;
-use crate::broker::store::record::Record;
+use crate::broker::store::live::Runs;
+use crate::broker::store::log::{Opening, Position};
+use crate::broker::store::record::{Record, StoredMessage};
+use crate::broker::store::rewrite::Kept;
 
 /// The header that makes a publish safe to repeat.
 pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -59,14 +61,17 @@ pub(super) enum Change {
 
 /// The state without the messages, as it stands at the start of each segment.
 #[derive(Debug, Deserialize, Serialize)]
-struct Snapshot {
-    config: StreamConfig,
+pub(super) struct Snapshot {
+    pub(super) config: StreamConfig,
     created: i64,
     first_seq: u64,
     last_seq: u64,
     last_time: i64,
     next_consumer_id: u32,
     consumers: Vec<SavedConsumer>,
+    /// The id of the last message.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    last_id: Box<str>,
 }
 
 impl State {
@@ -117,94 +122,50 @@ impl State {
         }
     }
 
-    pub(super) fn snapshot(&self) -> Bytes {
+    /// What a segment starts with.
+    pub(super) fn opening(&self) -> Opening {
         let snapshot = Snapshot {
-            config: self.config.clone(),
-            created: self.created,
             first_seq: self.messages.first_seq(),
             last_seq: self.messages.last_seq,
             last_time: self.messages.last_time,
-            next_consumer_id: self.next_consumer_id,
             consumers: self.consumers.values().map(Consumer::save).collect(),
+            last_id: self.duplicates.last_stored().into(),
+            ..self.outline()
         };
-        to_json(&snapshot)
+        Opening {
+            snapshot: to_json(&snapshot),
+            live: self.messages.live(),
+        }
     }
 
-    /// Applies a record of the log. When the last is applied, [`State::end_replay`] is due.
-    pub(super) fn replay(&mut self, position: Position, record: Record, now: Instant, time: i64) {
-        match record {
-            Record::Message(message) => {
-                let size = self.size_of(
-                    message.subject.len(),
-                    message.headers.len(),
-                    message.payload.len(),
-                );
-                let is_recent = message.time >= time.saturating_sub(self.config.duplicate_window);
-                if is_recent {
-                    let id = headers::value(&message.headers, MESSAGE_ID).map(Box::<str>::from);
-                    self.duplicates
-                        .insert(id.clone(), message.seq, message.time);
-                    self.duplicates.stored(id);
-                }
-                let (seq, subject) = (message.seq, &*message.subject);
-                // What had left without a record has to leave before limits put out anything for the new message.
-                self.expire(message.time);
-                self.add(seq, subject, position, message.time, size);
-                self.follow_headers(seq, subject, message.time, &message.headers);
-            }
-            Record::Done { consumer, seq } => {
-                let mut is_direct = false;
-                if let Some(consumer) = self.consumer_by_id(consumer) {
-                    consumer.acknowledge(seq);
-                    is_direct = consumer.config.direct;
-                }
-                // A snapshot may have said so already, and then the consumer has nothing to release.
-                if !is_direct {
-                    self.release(seq);
-                }
-                self.release_settled();
-            }
-            Record::Delivered {
-                consumer: id,
-                seq,
-                consumer_seq,
-            } => {
-                if let Some(consumer) = self
-                    .consumers
-                    .values_mut()
-                    .find(|consumer| consumer.id == id)
-                {
-                    consumer.replay_delivered(seq, consumer_seq, &self.messages, now);
-                }
-                self.release_settled();
-            }
-            Record::Attempts {
-                consumer,
-                seq,
-                count,
-            } => {
-                if let Some(consumer) = self.consumer_by_id(consumer) {
-                    consumer.replay_attempts(seq, count);
-                }
-            }
-            Record::Skipped { seq, time } => self.messages.advance(0, seq, time),
-            Record::Deleted { seq } => self.remove(seq),
-            Record::PurgedBelow { seq } => self.remove_below(seq),
-            Record::Change(json) => match serde_json::from_slice(&json) {
-                Ok(change) => {
-                    self.apply(change, now);
-                    self.release_settled();
-                }
-                Err(error) => {
-                    tracing::error!(stream = self.config.name, %error, "passing over a change that cannot be read")
-                }
-            },
-            Record::Snapshot(json) => match serde_json::from_slice(&json) {
-                Ok(snapshot) => self.take_snapshot(snapshot, now),
-                Err(error) => {
-                    tracing::error!(stream = self.config.name, %error, "passing over a snapshot that cannot be read")
-                }
-            },
+    /// What is kept of segments that are rewritten, when `live` says which messages there were at the last beginning of a
+    /// segment. That segment says all the rest.
+    pub(super) fn kept(&self, live: Runs, now: i64) -> Kept {
+        Kept {
+            snapshot: to_json(&self.outline()),
+            live,
+            ids_since: self.ids_since(now),
+            id_of,
+        }
+    }
+
+    /// From when on the ids of messages are known.
+    pub(super) fn ids_since(&self, now: i64) -> i64 {
+        let window = now.saturating_sub(self.config.duplicate_window);
+        self.duplicates.known_since(window)
+    }
+
+    /// A snapshot that says nothing of messages and consumers.
+    fn outline(&self) -> Snapshot {
+        Snapshot {
+            config: self.config.clone(),
+            created: self.created,
+            first_seq: 0,
+            last_seq: 0,
+            last_time: 0,
+            next_consumer_id: self.next_consumer_id,
+            consumers: Vec::new(),
+            last_id: Box::default(),
         }
     }
 
@@ -239,7 +200,7 @@ impl State {
         }
     }
 
-    fn take_out(&mut self, seq: u64) -> Option<Arc<str>> {
+    pub(super) fn take_out(&mut self, seq: u64) -> Option<Arc<str>> {
         self.lifetimes.remove(seq);
         if let Some(bodies) = &mut self.bodies {
             bodies.remove(&seq);
@@ -274,17 +235,6 @@ impl State {
             .filter(|consumer| consumer.is_durable())
             .peekable();
         durable.peek().is_some() && durable.all(|consumer| consumer.ack_floor.stream_seq >= seq)
-    }
-
-    /// Counts what cannot be counted while a log is replayed.
-    pub(super) fn end_replay(&mut self) {
-        self.lost = 0;
-        self.lost_by.clear();
-        // Most of the marks are further on in the log.
-        self.to_mark.retain(|(seq, _)| self.messages.contains(*seq));
-        for consumer in self.consumers.values_mut() {
-            consumer.recount(&self.messages);
-        }
     }
 
     /// Takes out every message before a sequence.
@@ -330,19 +280,20 @@ impl State {
         }
     }
 
-    fn take_config(&mut self, config: StreamConfig) {
+    pub(super) fn take_config(&mut self, config: StreamConfig) {
         self.limits = Limits::of(&config, &self.retention);
         self.incoming = config.incoming_transform();
         self.republish = config.republish_transform();
         self.config = config;
     }
 
-    fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
+    pub(super) fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
         self.take_config(snapshot.config);
         self.created = snapshot.created;
         self.remove_below(snapshot.first_seq);
         self.messages
             .advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);
+        self.duplicates.set_last(&snapshot.last_id);
         self.next_consumer_id = snapshot.next_consumer_id;
         let consumers = snapshot.consumers.into_iter();
         let consumers = consumers.map(|saved| {
@@ -354,11 +305,16 @@ impl State {
         self.consumers = consumers.collect();
     }
 
-    fn consumer_by_id(&mut self, id: u32) -> Option<&mut Consumer> {
+    pub(super) fn consumer_by_id(&mut self, id: u32) -> Option<&mut Consumer> {
         self.consumers
             .values_mut()
             .find(|consumer| consumer.id == id)
     }
+}
+
+/// The id of a message.
+pub(super) fn id_of(message: &StoredMessage) -> Option<&str> {
+    headers::value(&message.headers, MESSAGE_ID).filter(|id| !id.is_empty())
 }
 
 /// JSON of our own types, for the log.

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::answers::Responder;
 use super::batch::Batch;
 use super::cache::Cache;
+use super::compaction::Compactor;
 use super::deliver::{Waiting, end_pull};
 use super::error;
 use super::json;
@@ -24,6 +25,7 @@ use crate::broker::Counters;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
 use crate::broker::store::folder::delete_stream_dir;
+use crate::broker::store::live::Runs;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::{Outcome, Syncer};
 use crate::broker::store::write::Written;
@@ -35,8 +37,6 @@ pub(super) const MAX_COMMANDS: usize = 256;
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// How long records may stay in memory when no client waits for them.
 const LAZY_DELAY: Duration = Duration::from_millis(50);
-/// A stream without messages starts a new segment when the last is longer than this.
-const MAX_EMPTY_BYTES: u64 = 1 << 20;
 /// The longest sleep, so that what depends on the clock of the wall is looked at now and then.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
@@ -103,6 +103,7 @@ pub(super) struct Stream {
     pub(super) writing: Option<(Batch, Bytes)>,
     pub(super) outcome: Option<Outcome>,
     lazy_since: Option<Instant>,
+    pub(super) compactor: Compactor,
     pub(super) lag: Lag,
     /// The last sequence given out, on disk or not.
     pub(super) tail_seq: u64,
@@ -139,6 +140,7 @@ impl Stream {
             writing: None,
             outcome: None,
             lazy_since: None,
+            compactor: Compactor::new(Instant::now()),
             lag: Lag::new(Instant::now()),
             ended: false,
             failing: false,
@@ -166,6 +168,7 @@ impl Stream {
                 Some((request, responder)) = inbox.requests.recv(), if has_room => {
                     self.answer(request, responder).await;
                 }
+                outcome = self.compactor.step_done() => self.stepped(outcome),
                 () = self.interest.notified() => self.interest_changed = true,
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
@@ -280,7 +283,7 @@ impl Stream {
         }
     }
 
-    fn submit(&mut self) {
+    pub(super) fn submit(&mut self) {
         self.lazy_since = None;
         let mut batch = std::mem::take(&mut self.batch);
         let bytes = std::mem::take(&mut batch.bytes).freeze();
@@ -288,7 +291,15 @@ impl Stream {
             return self.on_disk(batch, &bytes, written);
         }
         let state = &self.state;
-        let write = self.log.write(bytes.clone(), |_| state.snapshot());
+        let mut live = None;
+        let write = self.log.write(bytes.clone(), || {
+            let opening = state.opening();
+            live = Some(opening.live.clone());
+            opening
+        });
+        if let Some(live) = live {
+            self.plan_compaction(Runs::new(live));
+        }
         self.outcome = Some(self.syncer.submit(write));
         self.writing = Some((batch, bytes));
     }
@@ -325,28 +336,11 @@ impl Stream {
 
     /// Does what time asks for: old messages out, late acknowledgements again, requests ended.
     fn tend(&mut self, now: Instant) {
-        let before = self.state.messages.len();
         self.state.expire(json::now());
         self.write_marks();
-        if self.state.messages.len() != before {
-            self.drop_dead_segments();
-        }
-        self.give_back_room();
+        self.watch_garbage(now);
         self.watch_lag(now);
         self.tend_consumers(now);
-    }
-
-    /// Gives back the room of the last segment when no message is left in it.
-    fn give_back_room(&mut self) {
-        if self.state.messages.len() == 0
-            && self.log.last_len() > MAX_EMPTY_BYTES
-            && !self.failing
-            && self.outcome.is_none()
-            && self.batch.is_empty()
-        {
-            self.log.end_segment();
-            self.submit();
-        }
     }
 
     fn next_wake(&mut self, now: Instant) -> Instant {
@@ -355,6 +349,7 @@ impl Stream {
             lazy.filter(|_| self.outcome.is_none()),
             self.next_expiry(now),
             self.next_lag_check(),
+            self.next_garbage_check(),
             self.next_consumer_due(now),
         ];
         dues.into_iter()

@@ -1,4 +1,10 @@
-//! A stream's log: numbered segment files of records, appended to in batches, dropped from the front.
+//! A stream's log: numbered segment files of records, appended to in batches.
+//!
+//! Each segment starts with the whole state of the stream and with which messages there are, so that of all segments but
+//! the last only messages and ids count. They may therefore be rewritten without the rest ([`rewriting`]).
+
+mod opening;
+mod rewriting;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -9,10 +15,15 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+pub(in crate::broker) use self::rewriting::{Group, Need, Plan};
 use super::folder::{being_made, sync_parent};
 use super::record::{self, Record};
-use super::scan::{Preamble, preamble, visit_all};
 use super::write::{Target, Write, Written};
+
+/// Ends the name of a file that is to become a segment.
+pub(super) const TEMPORARY: &str = "rewriting";
+/// A segment holds at least so many times what its beginning takes, or the beginnings would take more than the records.
+const MIN_SHARE: u64 = 4;
 
 /// Where a record's body lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,6 +33,24 @@ pub(in crate::broker) struct Position {
     pub(in crate::broker) len: u32,
 }
 
+/// How a record that is shown counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::broker) enum Replay {
+    /// Only if it says that a message or an id was there; what became of it, and all else, is said further on.
+    Stored,
+    /// As it stands.
+    Whole,
+}
+
+/// What a segment starts with.
+#[derive(Clone, Debug, Default)]
+pub(in crate::broker) struct Opening {
+    /// The state as JSON.
+    pub(in crate::broker) snapshot: Bytes,
+    /// Which messages there are, as [`super::live`] writes it.
+    pub(in crate::broker) live: Bytes,
+}
+
 #[derive(Clone, Debug)]
 struct Segment {
     number: u64,
@@ -29,6 +58,12 @@ struct Segment {
     len: u64,
     /// How long the file is: there are zeros behind `len`.
     room: u64,
+    /// How many bytes of `len` its beginning takes.
+    preamble: u64,
+    /// What counts of it need not be said by the segment after it.
+    is_whole: bool,
+    /// It has a damage, and is not rewritten.
+    is_spared: bool,
 }
 
 /// The segments of one stream. The last is written to.
@@ -49,12 +84,19 @@ impl Log {
     /// The log of a stream that is in memory alone: it has positions, and no files.
     pub(in crate::broker) fn in_memory() -> Self {
         Log {
-            dir: PathBuf::new(),
+            in_memory: Some(0),
+            ..Log::without_segments(PathBuf::new(), 0)
+        }
+    }
+
+    fn without_segments(dir: PathBuf, segment_bytes: u64) -> Self {
+        Log {
+            dir,
             segments: VecDeque::new(),
-            segment_bytes: 0,
+            segment_bytes,
             distrusted: false,
             ended: false,
-            in_memory: Some(0),
+            in_memory: None,
         }
     }
 
@@ -74,22 +116,15 @@ impl Log {
     pub(in crate::broker) fn create(
         dir: PathBuf,
         segment_bytes: u64,
-        snapshot: Bytes,
+        opening: Opening,
     ) -> io::Result<Self> {
         let unfinished = being_made(&dir);
         match fs::remove_dir_all(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => fs::create_dir(&unfinished)?,
         }
-        let mut log = Log {
-            dir: unfinished.clone(),
-            segments: VecDeque::new(),
-            segment_bytes,
-            distrusted: false,
-            ended: false,
-            in_memory: None,
-        };
-        let begun = log.write(Bytes::new(), |_| snapshot).run();
+        let mut log = Log::without_segments(unfinished.clone(), segment_bytes);
+        let begun = log.write(Bytes::new(), || opening).run();
         let renamed = begun.and_then(|written| {
             log.finish(written);
             fs::rename(&unfinished, &dir)
@@ -106,143 +141,63 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log and shows its records in order. What a crash left unfinished at its end is cut off; a record that is
-    /// damaged in the middle is reported and passed over.
-    pub(in crate::broker) fn open(
-        dir: PathBuf,
-        segment_bytes: u64,
-        mut visit: impl FnMut(Position, Record),
-    ) -> io::Result<Self> {
-        let mut log = Log {
-            dir,
-            segments: VecDeque::new(),
-            segment_bytes,
-            distrusted: false,
-            ended: false,
-            in_memory: None,
-        };
-        let numbers = segment_numbers(&log.dir)?;
-        let mut pending: Option<(u64, PathBuf, Bytes)> = None;
-        for number in &numbers {
-            let path = segment_path(&log.dir, *number);
-            let bytes = Bytes::from(fs::read(&path)?);
-            let Some(Preamble { previous_len }) = preamble(&bytes) else {
-                // If its first write never finished, nothing in it was acknowledged; if it rotted, an operator may want it.
-                tracing::error!(segment = %path.display(), "setting aside a segment that has no proper beginning");
-                fs::rename(&path, path.with_extension("unusable"))?;
-                continue;
-            };
-            let earlier = pending.replace((*number, path, bytes));
-            if let Some((earlier, path, bytes)) = earlier {
-                // Only its direct successor knows how much of a segment counts.
-                let known = (earlier + 1 == *number).then_some(previous_len);
-                let len = known.unwrap_or(bytes.len() as u64);
-                log.recover(earlier, &path, &bytes, Some(len), &mut visit)?;
-            }
-        }
-        if let Some((number, path, bytes)) = pending {
-            log.distrusted = numbers.last() != Some(&number);
-            let len = log.distrusted.then_some(bytes.len() as u64);
-            log.recover(number, &path, &bytes, len, &mut visit)?;
-        }
-        Ok(log)
-    }
-
-    /// Shows the records of a segment. `len` is how much of it counts if another was begun after it: then it was complete,
-    /// and must not be cut off where it cannot be read.
-    fn recover(
-        &mut self,
-        number: u64,
-        path: &Path,
-        bytes: &Bytes,
-        len: Option<u64>,
-        visit: &mut impl FnMut(Position, Record),
-    ) -> io::Result<()> {
-        let counted = len.and_then(|len| usize::try_from(len).ok());
-        let counted = bytes.slice(..counted.unwrap_or(bytes.len()).min(bytes.len()));
-        let end = visit_all(number, path, &counted, visit);
-        let file = File::options().read(true).write(true).open(path)?;
-        let beyond = |len: u64| {
-            let range = usize::try_from(end).ok()?..usize::try_from(len).ok()?;
-            bytes.get(range)
-        };
-        // Zeros are room for records that were not written any more.
-        let is_room = |len| beyond(len).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
-        let mut room = bytes.len() as u64;
-        match len {
-            Some(len) if end < len && !is_room(len) => {
-                tracing::error!(segment = %path.display(), end_bytes = end, len_bytes = len, "keeping a copy of a segment that cannot be read beyond a damage");
-                // A second name, for the first goes when nothing of what could be read is needed any more.
-                if let Err(error) = fs::hard_link(path, path.with_extension("damaged"))
-                    && error.kind() != io::ErrorKind::AlreadyExists
-                {
-                    tracing::error!(segment = %path.display(), %error, "cannot keep a copy of a damaged segment");
-                }
-            }
-            None if !is_room(room) => {
-                tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
-                file.set_len(end)?;
-                file.sync_all()?;
-                room = end;
-            }
-            _ => {}
-        }
-        self.segments.push_back(Segment {
-            number,
-            file: Arc::new(file),
-            len: end,
-            room,
-        });
-        Ok(())
-    }
-
     /// The folder of the log.
     pub(in crate::broker) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Prepares the next batch. When it starts a new segment, `snapshot` gives the state as JSON.
+    /// The size at which the next segment is begun.
+    pub(in crate::broker) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Prepares the next batch. When it starts a new segment, `opening` gives what that starts with.
     pub(in crate::broker) fn write(
         &self,
         bytes: Bytes,
-        snapshot: impl FnOnce(u64) -> Bytes,
+        opening: impl FnOnce() -> Opening,
     ) -> Write {
-        match self.segments.back() {
-            Some(last)
-                if !self.distrusted
-                    && !self.ended
-                    && (last.len + bytes.len() as u64 <= self.segment_bytes || last.len == 0) =>
-            {
-                Write {
-                    target: Target::Append {
-                        file: Arc::clone(&last.file),
-                        offset: last.len,
-                        segment: last.number,
-                        room: last.room,
-                        most: self.segment_bytes,
-                    },
-                    bytes,
-                }
-            }
-            last => {
+        let last = self.segments.back();
+        let target = match last.filter(|last| self.has_room(last, bytes.len() as u64)) {
+            Some(last) => Target::Append {
+                file: Arc::clone(&last.file),
+                offset: last.len,
+                segment: last.number,
+                room: last.room,
+                most: last.preamble + self.capacity(last),
+            },
+            None => {
                 let segment = last.map_or(1, |last| last.number + 1);
-                let previous_len = last.map_or(0, |last| last.len);
+                let Opening { snapshot, live } = opening();
                 let mut preamble = BytesMut::new();
-                record::encode(&mut preamble, &Record::PurgedBelow { seq: previous_len });
-                record::encode(&mut preamble, &Record::Snapshot(snapshot(segment)));
-                let path = segment_path(&self.dir, segment);
+                let start = Record::Start {
+                    previous_len: last.map_or(0, |last| last.len),
+                    is_rewritten: false,
+                };
+                for record in [start, Record::Snapshot(snapshot), Record::Live(live)] {
+                    record::encode(&mut preamble, &record);
+                }
                 let previous = last.map(|last| (Arc::clone(&last.file), last.len));
-                Write {
-                    target: Target::Begin {
-                        path,
-                        previous: previous.filter(|_| !self.distrusted),
-                        segment,
-                        preamble: preamble.freeze(),
-                    },
-                    bytes,
+                Target::Begin {
+                    path: segment_path(&self.dir, segment),
+                    previous: previous.filter(|_| !self.distrusted),
+                    segment,
+                    preamble: preamble.freeze(),
                 }
             }
-        }
+        };
+        Write { target, bytes }
+    }
+
+    /// Whether the last segment takes so many bytes more. It takes one batch whatever its size.
+    fn has_room(&self, last: &Segment, more: u64) -> bool {
+        let records = last.len.saturating_sub(last.preamble);
+        let fits = records == 0 || records + more <= self.capacity(last);
+        fits && !self.distrusted && !self.ended
+    }
+
+    fn capacity(&self, segment: &Segment) -> u64 {
+        self.segment_bytes.max(MIN_SHARE * segment.preamble)
     }
 
     /// Takes note of a batch that is on disk.
@@ -254,6 +209,9 @@ impl Log {
                     file,
                     len: written.end,
                     room: written.room,
+                    preamble: written.offset,
+                    is_whole: false,
+                    is_spared: false,
                 });
                 self.distrusted = false;
                 self.ended = false;
@@ -261,11 +219,6 @@ impl Log {
             (None, Some(last)) => (last.len, last.room) = (written.end, written.room),
             (None, None) => {}
         }
-    }
-
-    /// The bytes of the segment that is written to.
-    pub(in crate::broker) fn last_len(&self) -> u64 {
-        self.segments.back().map_or(0, |last| last.len)
     }
 
     /// Has the next batch start a new segment, so that the last can be deleted.
@@ -278,30 +231,19 @@ impl Log {
         self.distrusted = true;
     }
 
-    /// Deletes the segments at the front in which nothing lives. The last always stays.
-    pub(in crate::broker) fn drop_front(&mut self, is_live: impl Fn(u64) -> bool) {
-        while self.segments.len() > 1
-            && self
-                .segments
-                .front()
-                .is_some_and(|first| !is_live(first.number))
-        {
-            if let Some(first) = self.segments.pop_front() {
-                let path = segment_path(&self.dir, first.number);
-                if let Err(error) = fs::remove_file(&path) {
-                    tracing::warn!(segment = %path.display(), %error, "cannot delete a segment that is no longer needed");
-                }
-            }
-        }
+    fn place_of(&self, number: u64) -> Option<usize> {
+        let place = self
+            .segments
+            .partition_point(|segment| segment.number < number);
+        let segment = self.segments.get(place)?;
+        (segment.number == number).then_some(place)
     }
 
     /// What is needed to read records elsewhere than where the log lives.
     pub(in crate::broker) fn reader(&self, positions: Vec<Position>) -> Reader {
         let find = |number| {
-            self.segments
-                .iter()
-                .find(|segment| segment.number == number)
-                .map(|segment| Arc::clone(&segment.file))
+            let segment = self.segments.get(self.place_of(number)?)?;
+            Some(Arc::clone(&segment.file))
         };
         Reader(
             positions

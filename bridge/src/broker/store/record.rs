@@ -34,15 +34,26 @@ pub(in crate::broker) enum Record {
     PurgedBelow {
         seq: u64,
     },
-    /// A sequence was given to a message that no consumer wanted, and that was not stored.
+    /// A sequence was given to a message that is not there: no consumer wanted it, or it is gone and its segment was
+    /// rewritten without it. Its id, if it has one, is known all the same.
     Skipped {
         seq: u64,
         time: i64,
+        id: Box<str>,
     },
     /// A rarer change, as JSON.
     Change(Bytes),
-    /// The whole state but the messages, as JSON; replaces what earlier records said. First in every segment.
+    /// The whole state but the messages, as JSON; replaces what earlier records said. Second in every segment.
     Snapshot(Bytes),
+    /// First in every segment: how much of the segment before it counts, and whether this one is what was left of
+    /// others. The segments of an older broker have a `PurgedBelow` there, and no `Live`.
+    Start {
+        previous_len: u64,
+        is_rewritten: bool,
+    },
+    /// The sequences of the messages that there were when the segment was begun ([`super::live`]). Third in every segment
+    /// that was not rewritten.
+    Live(Bytes),
 }
 
 /// A message of a stream. Times are nanoseconds since 1970.
@@ -74,9 +85,17 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
         } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count)]),
         Record::Deleted { seq } => put_numbers(out, 5, 0, &[*seq]),
         Record::PurgedBelow { seq } => put_numbers(out, 6, 0, &[*seq]),
-        Record::Skipped { seq, time } => put_numbers(out, 9, 0, &[*seq, time.cast_unsigned()]),
-        Record::Change(json) => put_json(out, 7, json),
-        Record::Snapshot(json) => put_json(out, 8, json),
+        Record::Skipped { seq, time, id } => {
+            put_numbers(out, 9, 0, &[*seq, time.cast_unsigned()]);
+            out.put_slice(id.as_bytes());
+        }
+        Record::Change(json) => put_bytes(out, 7, json),
+        Record::Snapshot(json) => put_bytes(out, 8, json),
+        Record::Start {
+            previous_len,
+            is_rewritten,
+        } => put_numbers(out, 10, u32::from(*is_rewritten), &[*previous_len]),
+        Record::Live(runs) => put_bytes(out, 11, runs),
     }
     let body = out.get(start + FRAME..).unwrap_or_default();
     let (length, checksum) = (body.len(), crc32fast::hash(body));
@@ -107,9 +126,9 @@ fn put_numbers(out: &mut BytesMut, kind: u8, consumer: u32, numbers: &[u64]) {
     }
 }
 
-fn put_json(out: &mut BytesMut, kind: u8, json: &[u8]) {
+fn put_bytes(out: &mut BytesMut, kind: u8, bytes: &[u8]) {
     out.put_u8(kind);
-    out.put_slice(json);
+    out.put_slice(bytes);
 }
 
 /// Reads the body of a record; `None` when it is none of ours.
@@ -119,6 +138,7 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
         1 => decode_message(body).map(Record::Message),
         7 => Some(Record::Change(body)),
         8 => Some(Record::Snapshot(body)),
+        11 => Some(Record::Live(body)),
         _ => {
             let consumer = body.try_get_u32_le().ok()?;
             let seq = body.try_get_u64_le().ok()?;
@@ -139,6 +159,11 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
                 9 => Some(Record::Skipped {
                     seq,
                     time: body.try_get_i64_le().ok()?,
+                    id: std::str::from_utf8(&body).ok()?.into(),
+                }),
+                10 => Some(Record::Start {
+                    previous_len: seq,
+                    is_rewritten: consumer != 0,
                 }),
                 _ => None,
             }
@@ -215,7 +240,16 @@ mod tests {
             },
             Record::Deleted { seq: 4 },
             Record::PurgedBelow { seq: 5 },
-            Record::Skipped { seq: 6, time: -1 },
+            Record::Skipped {
+                seq: 6,
+                time: -1,
+                id: "a".into(),
+            },
+            Record::Start {
+                previous_len: 9,
+                is_rewritten: true,
+            },
+            Record::Live(Bytes::from_static(&[1, 2])),
             Record::Change(Bytes::from_static(b"{}")),
             Record::Snapshot(Bytes::from_static(b"[]")),
         ];

@@ -7,19 +7,48 @@ use bytes::Bytes;
 use super::log::Position;
 use super::record::{self, FRAME, Record};
 
-/// The start of each segment: how much of the segment before it counts, then the state.
+/// The start of each segment: how much of the segment before it counts, then the state, then which messages there were.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Preamble {
     pub(super) previous_len: u64,
+    pub(super) kind: SegmentKind,
+    /// How many bytes it has.
+    pub(super) len: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum SegmentKind {
+    /// An older broker began it, and did not write down which messages there were.
+    Older,
+    Begun,
+    /// It is what was left of one or more segments, and counts as a whole.
+    Rewritten,
 }
 
 /// The start of a segment, if it has a proper one.
 pub(super) fn preamble(bytes: &Bytes) -> Option<Preamble> {
-    let first = record::body_at(bytes, 0)?;
-    let second = record::body_at(bytes, FRAME + first.len())?;
-    match (record::decode(first)?, record::decode(second)?) {
-        (Record::PurgedBelow { seq }, Record::Snapshot(_)) => Some(Preamble { previous_len: seq }),
-        _ => None,
-    }
+    let mut len = 0;
+    let mut next = || {
+        let body = record::body_at(bytes, len)?;
+        len += FRAME + body.len();
+        record::decode(body)
+    };
+    let (previous_len, kind) = match next()? {
+        Record::PurgedBelow { seq } => (seq, SegmentKind::Older),
+        Record::Start {
+            previous_len,
+            is_rewritten: false,
+        } => (previous_len, SegmentKind::Begun),
+        Record::Start { previous_len, .. } => (previous_len, SegmentKind::Rewritten),
+        _ => return None,
+    };
+    let is_complete = matches!(next()?, Record::Snapshot(_))
+        && (kind != SegmentKind::Begun || matches!(next()?, Record::Live(_)));
+    is_complete.then_some(Preamble {
+        previous_len,
+        kind,
+        len: len as u64,
+    })
 }
 
 /// Shows all records after the first and returns where the last good one ends.

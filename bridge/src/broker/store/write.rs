@@ -50,6 +50,11 @@ pub(in crate::broker) struct Written {
 }
 
 impl Written {
+    /// Whether it is the first of its segment.
+    pub(in crate::broker) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// A batch that stays in memory.
     pub(super) fn in_memory(offset: u64) -> Self {
         Written {

@@ -34,7 +34,7 @@ impl Bench {
         let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
         let state = State::new(config.checked().unwrap(), json::now(), Retention::UNLIMITED);
         let dir: PathBuf = folder.stream_dir("S");
-        let log = Log::create(dir, 1 << 20, state.snapshot()).unwrap();
+        let log = Log::create(dir, 1 << 20, state.opening()).unwrap();
         let syncer = Syncer::start(folder).unwrap();
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));

@@ -6,8 +6,23 @@ use super::*;
 
 const SNAPSHOT: &[u8] = b"{}";
 
+fn opening() -> Opening {
+    Opening {
+        snapshot: Bytes::from_static(SNAPSHOT),
+        live: Bytes::new(),
+    }
+}
+
 fn create(dir: &Path, segment_bytes: u64) -> Log {
-    Log::create(dir.join("s"), segment_bytes, Bytes::from_static(SNAPSHOT)).unwrap()
+    Log::create(dir.join("s"), segment_bytes, opening()).unwrap()
+}
+
+/// Says of each segment that it is needed, or not.
+fn needed(is_needed: impl Fn(u64) -> bool) -> impl Fn(u64) -> Need {
+    move |number| Need {
+        messages: 0,
+        bytes: u64::from(is_needed(number)),
+    }
 }
 
 fn deleted(seq: u64) -> Record {
@@ -19,10 +34,7 @@ fn append(log: &mut Log, seqs: impl IntoIterator<Item = u64>) -> Written {
     for seq in seqs {
         record::encode(&mut bytes, &deleted(seq));
     }
-    let written = log
-        .write(bytes.freeze(), |_| Bytes::from_static(SNAPSHOT))
-        .run()
-        .unwrap();
+    let written = log.write(bytes.freeze(), opening).run().unwrap();
     let copy = Written {
         segment: written.segment,
         offset: written.offset,
@@ -36,9 +48,10 @@ fn append(log: &mut Log, seqs: impl IntoIterator<Item = u64>) -> Written {
 
 fn reopen(dir: &Path) -> (Log, Vec<u64>) {
     let mut seqs = Vec::new();
-    let log = Log::open(dir.join("s"), 1 << 20, |_, record| match record {
+    let log = Log::open(dir.join("s"), 1 << 20, |_, record, _| match record {
         Record::Deleted { seq } => seqs.push(seq),
         Record::Snapshot(json) => assert_eq!(json, SNAPSHOT),
+        Record::Live(_) => {}
         other => panic!("unexpected {other:?}"),
     });
     (log.unwrap(), seqs)
@@ -53,12 +66,12 @@ fn last_segment(dir: &Path) -> PathBuf {
 fn batches_come_back_in_order_over_several_segments() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = create(dir.path(), 100);
-    for seq in 1..=20 {
+    for seq in 1..=40 {
         append(&mut log, [seq]);
     }
     assert!(log.segments.len() > 3);
     drop(log);
-    assert_eq!(reopen(dir.path()).1, (1..=20).collect::<Vec<_>>());
+    assert_eq!(reopen(dir.path()).1, (1..=40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -108,7 +121,7 @@ fn room_is_written_over_also_after_a_restart_and_given_back_at_the_end_of_a_segm
     assert_eq!(append(&mut log, [4]).offset, written.end);
     assert_eq!(len(), ROOM);
     drop(log);
-    let mut log = Log::open(dir.path().join("s"), 200, |_, _| {}).unwrap();
+    let mut log = Log::open(dir.path().join("s"), 200, |_, _, _| {}).unwrap();
     for seq in 5..=20 {
         append(&mut log, [seq]);
     }
@@ -156,7 +169,7 @@ fn what_a_failed_write_left_behind_does_not_count() {
     // The bytes reached the file, but the broker was told that they had not.
     let mut lost = BytesMut::new();
     record::encode(&mut lost, &deleted(2));
-    log.write(lost.freeze(), |_| Bytes::new()).run().unwrap();
+    log.write(lost.freeze(), opening).run().unwrap();
     log.failed();
     append(&mut log, [3]);
     assert_eq!(log.segments.len(), 2);
@@ -169,7 +182,7 @@ fn rot_in_the_length_of_a_record_cuts_off_nothing_behind_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = create(dir.path(), 100);
     let damaged = append(&mut log, [1]);
-    for seq in 2..=20 {
+    for seq in 2..=40 {
         append(&mut log, [seq]);
     }
     let (first, last) = (log.segments[0].clone(), log.segments.len());
@@ -178,11 +191,12 @@ fn rot_in_the_length_of_a_record_cuts_off_nothing_behind_it() {
     first.file.write_all_at(&[0xff; 3], damaged.offset).unwrap();
     for _ in 0..2 {
         let (_, seqs) = reopen(dir.path());
-        assert!(!seqs.contains(&1) && seqs.ends_with(&[19, 20]), "{seqs:?}");
+        assert!(!seqs.contains(&1) && seqs.ends_with(&[39, 40]), "{seqs:?}");
         assert_eq!(first.file.metadata().unwrap().len(), first.len);
     }
     // What of it can be read is no longer needed, but the rest may be.
-    reopen(dir.path()).0.drop_front(|_| false);
+    let mut log = reopen(dir.path()).0;
+    log.delete(&log.dead_front(needed(|_| false)));
     let kept = segment_path(&dir.path().join("s"), first.number).with_extension("damaged");
     assert_eq!(fs::metadata(kept).unwrap().len(), first.len);
 }
@@ -237,13 +251,14 @@ fn segments_are_dropped_from_the_front_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = create(dir.path(), 1);
     for seq in 1..=4 {
+        log.end_segment();
         append(&mut log, [seq]);
     }
     let numbers: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
-    log.drop_front(|number| number == numbers[2]);
+    log.delete(&log.dead_front(needed(|number| number == numbers[2])));
     let left: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
     assert_eq!(left, numbers[2..]);
-    log.drop_front(|_| false);
+    log.delete(&log.dead_front(needed(|_| false)));
     assert_eq!(log.segments.len(), 1);
 }
 
@@ -254,7 +269,7 @@ fn records_are_read_where_they_lie() {
     append(&mut log, 1..=2);
     let mut positions = Vec::new();
     drop(log);
-    let log = Log::open(dir.path().join("s"), 1 << 20, |position, _| {
+    let log = Log::open(dir.path().join("s"), 1 << 20, |position, _, _| {
         positions.push(position)
     })
     .unwrap();
@@ -262,7 +277,63 @@ fn records_are_read_where_they_lie() {
     let records: Vec<_> = bodies
         .into_iter()
         .filter_map(record::decode)
-        .skip(1)
+        .skip(2)
         .collect();
     assert_eq!(records, [deleted(1), deleted(2)]);
+}
+
+#[test]
+fn a_state_that_is_larger_than_a_segment_begins_no_new_one_with_every_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = Opening {
+        snapshot: Bytes::from_static(&[b'x'; 10_000]),
+        live: Bytes::new(),
+    };
+    let mut log = Log::create(dir.path().join("s"), 100, large.clone()).unwrap();
+    let mut append = |count| {
+        for seq in 0..count {
+            let mut bytes = BytesMut::new();
+            record::encode(&mut bytes, &deleted(seq));
+            let written = log.write(bytes.freeze(), || large.clone()).run().unwrap();
+            log.finish(written);
+        }
+        log.segments.len()
+    };
+    assert_eq!(append(1000), 1);
+    assert_eq!(append(1000), 2);
+}
+
+#[test]
+fn all_records_of_an_older_log_count_until_a_new_segment_says_what_there_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    fs::create_dir(&path).unwrap();
+    let mut previous_len = 0;
+    for number in 1..=2 {
+        let mut bytes = BytesMut::new();
+        let start = Record::PurgedBelow { seq: previous_len };
+        let snapshot = Record::Snapshot(Bytes::from_static(SNAPSHOT));
+        for record in [start, snapshot, deleted(number)] {
+            record::encode(&mut bytes, &record);
+        }
+        previous_len = bytes.len() as u64;
+        fs::write(segment_path(&path, number), &bytes).unwrap();
+    }
+    let reopen = || {
+        let mut found = Vec::new();
+        let log = Log::open(path.clone(), 100, |_, record, replay| {
+            if let Record::Deleted { seq } = record {
+                found.push((seq, replay));
+            }
+        });
+        (log.unwrap(), found)
+    };
+    let (mut log, found) = reopen();
+    assert_eq!(found, [(1, Replay::Whole), (2, Replay::Whole)]);
+    append(&mut log, [3]);
+    assert_eq!(reopen().1.last(), Some(&(3, Replay::Whole)));
+    log.end_segment();
+    append(&mut log, [4]);
+    let stored = [1, 2, 3].map(|seq| (seq, Replay::Stored));
+    assert_eq!(reopen().1, [&stored[..], &[(4, Replay::Whole)]].concat());
 }
