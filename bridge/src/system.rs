@@ -9,7 +9,10 @@ use runtime::{
 };
 
 use crate::{
-    broker::{Access, BrokerConfig, BrokerStats, actor::Broker},
+    broker::{
+        Access, BrokerConfig, BrokerStats,
+        actors::{Broker, Listener},
+    },
     config::Config,
 };
 
@@ -60,7 +63,7 @@ impl Program for Config {
 ///
 /// ```text
 /// bridge
-///   └ messaging   broker
+///   └ messaging   broker, listener
 /// ```
 ///
 /// # Errors
@@ -75,15 +78,26 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         ..BrokerConfig::new(config.data_dir.join("broker"), access)
     }
     .within(Share::Broker.connections());
-    let listener = listeners.nats;
-    let _broker = supervisor
-        .group("messaging")
-        .supervise("broker", Place::Here, move |guard| {
-            let listener = listener.try_clone();
-            Broker::new(listener, broker.clone(), BrokerStats::default(), guard)
-        });
+    supervise(&supervisor, listeners.nats, broker, BrokerStats::default());
 
     let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
+}
+
+/// Starts the broker, and then its listener, so that a stop ends the accepting of clients first.
+pub(crate) fn supervise(
+    supervisor: &Supervisor,
+    socket: TcpListener,
+    config: BrokerConfig,
+    stats: BrokerStats,
+) {
+    let messaging = supervisor.group("messaging");
+    let counters = stats.clone();
+    messaging.supervise("broker", Place::Here, move |guard| {
+        Broker::new(config.clone(), counters.clone(), guard)
+    });
+    messaging.supervise("listener", Place::Here, move |guard| {
+        Listener::new(socket.try_clone(), stats.clone(), guard)
+    });
 }

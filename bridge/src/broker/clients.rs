@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outbound::Outbound;
+use super::pings::{Due, Pings};
 use super::router::Subscription;
 
 /// What is known of a connected client.
@@ -114,6 +115,7 @@ pub(super) struct Client {
     started: SystemTime,
     clock: Instant,
     takes_info: AtomicBool,
+    pings: Pings,
     /// In nanoseconds since the start.
     last_activity: AtomicU64,
     /// In nanoseconds; zero before the first answer.
@@ -137,6 +139,7 @@ impl Client {
             takes_info: AtomicBool::new(false),
             started: SystemTime::now(),
             clock: Instant::now(),
+            pings: Pings::default(),
             last_activity: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
             messages_in: AtomicU64::new(0),
@@ -159,9 +162,20 @@ impl Client {
             .store(nanos(self.clock.elapsed()), Ordering::Relaxed);
     }
 
-    /// When it last did.
-    pub(super) fn last_read(&self) -> Instant {
-        self.clock + Duration::from_nanos(self.last_activity.load(Ordering::Relaxed))
+    /// Takes note that the client asked for something just now.
+    pub(super) fn asked(&self) {
+        self.pings.heard(self.clock.elapsed());
+    }
+
+    /// Takes note that the client asked for something in what was last read: without a look at the clock.
+    pub(super) fn asked_in_last_read(&self) {
+        let read = self.last_activity.load(Ordering::Relaxed);
+        self.pings.heard(Duration::from_nanos(read));
+    }
+
+    /// Whether the client is to be asked whether it is there.
+    pub(super) fn due(&self, interval: Duration, max: u32) -> Due {
+        self.pings.due(self.clock.elapsed(), interval, max)
     }
 
     /// Whether the client may be told about the broker at any time.
@@ -179,9 +193,12 @@ impl Client {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn answered_ping_after(&self, round_trip: Duration) {
-        self.round_trip
-            .store(nanos(round_trip).max(1), Ordering::Relaxed);
+    /// Takes note that the client answered.
+    pub(super) fn answered_ping(&self) {
+        if let Some(round_trip) = self.pings.answered(self.clock.elapsed()) {
+            self.round_trip
+                .store(nanos(round_trip).max(1), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn subscriptions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Subscription>>> {

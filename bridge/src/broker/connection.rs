@@ -4,7 +4,6 @@
 //! Before a client has introduced itself with what it has to show it costs a few kilobytes, gets no answer
 //! and has a deadline, as with nats-server.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
-use super::Shared;
-use super::admission::Place;
-use super::clients::Client;
 use super::outbound::Outbound;
 use super::session::{Closing, Session, TOO_MANY_CONNECTIONS};
 use super::transport::{self, Reader, Writer};
@@ -27,30 +22,18 @@ const READ_BUFFER: usize = 64 << 10;
 /// Holds what introduces most clients.
 const FIRST_READ_BUFFER: usize = 4096 + 512;
 
-/// Serves one client until it leaves, misbehaves or the broker stops.
-pub(super) async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
-    place: Place,
-    client_id: u64,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) {
-    let local = socket.local_addr().ok();
-    let _ = socket.set_nodelay(true);
-    let outbound = shared
-        .outputs
-        .open(client_id, shared.config.max_pending_bytes);
-    let client = Arc::new(Client::new(Arc::clone(&outbound), peer, local));
+/// Serves one client until it leaves, misbehaves or is closed.
+pub(super) async fn serve(socket: TcpStream, mut session: Session) {
+    let (shared, outbound) = (Arc::clone(&session.shared), Arc::clone(&session.outbound));
+    let (client_id, peer) = (outbound.client_id, session.client.address);
     let deadline = shared.config.write_deadline;
     let security = shared.security.get();
-    let mut session = Session::begin(client, place, Arc::clone(&shared));
     let opened = tokio::select! {
         // A client without TLS is greeted, and told why it is closed.
         biased;
         opened = transport::open(socket, security.tls.as_ref(), |behind_tls| session.greeting(behind_tls)) => opened,
         () = session.place().lost() => return,
-        () = stop.cancelled() => return,
+        () = outbound.closed() => return,
     };
     let (reader, writer) = match opened {
         Ok(Some(opened)) => {
@@ -63,7 +46,7 @@ pub(super) async fn serve(
     };
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let outcome = match session.let_in_if_open() {
-        Ok(()) => read_all(&mut session, &outbound, reader, stop).await,
+        Ok(()) => read_all(&mut session, &outbound, reader).await,
         Err(reason) => Err(reason),
     };
     match outcome {
@@ -103,14 +86,10 @@ async fn read_all(
     session: &mut Session,
     outbound: &Outbound,
     mut reader: Reader,
-    stop: CancellationToken,
 ) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
     let introduced = sleep_until(session.time_to_log_in().into());
     tokio::pin!(introduced);
-    let mut ping_at = session.next_ping();
-    let ping = sleep_until(ping_at.into());
-    tokio::pin!(ping);
     let mut changes = session.security_changes();
     loop {
         let place = session.place();
@@ -122,13 +101,7 @@ async fn read_all(
             () = outbound.closed() => return Ok(()),
             () = &mut introduced, if !place.is_admitted() => return Err(Closing::Told("Authentication Timeout")),
             () = place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
-            () = stop.cancelled() => return Err(Closing::Untold("the broker stops")),
-            () = &mut ping => session.ping()?,
             Ok(()) = changes.changed() => session.take_over_security()?,
-        }
-        if session.next_ping() != ping_at {
-            ping_at = session.next_ping();
-            ping.as_mut().reset(ping_at.into());
         }
         let is_admitted = session.place().is_admitted();
         if is_admitted && input.capacity() - input.len() < READ_BUFFER / 4 {

@@ -2,33 +2,22 @@
 //!
 //! It outlives restarts of the broker: what was changed stays changed.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::tls::TlsSettings;
-use super::{Access, Broker, BrokerError, Shared, security};
+use super::{Access, BrokerError, Shared, security};
 
 /// The way to a running broker from outside of it; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerControl {
     lame_duck: CancellationToken,
     gone: CancellationToken,
-    link: Arc<Mutex<Link>>,
+    /// The broker that serves.
+    broker: watch::Sender<Weak<Shared>>,
     pub(super) security: security::Changed,
-}
-
-/// The broker that serves.
-#[derive(Default)]
-struct Link {
-    broker: Weak<Shared>,
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Link")
-    }
 }
 
 impl BrokerControl {
@@ -74,22 +63,24 @@ impl BrokerControl {
 
     /// Leads to this broker from now on.
     pub(super) fn connect(&self, broker: &Arc<Shared>) {
-        self.link().broker = Arc::downgrade(broker);
+        self.broker.send_replace(Arc::downgrade(broker));
+    }
+
+    /// Waits until a broker serves that does not end.
+    pub(super) async fn serving(&self) -> Arc<Shared> {
+        let mut brokers = self.broker.subscribe();
+        loop {
+            let broker = brokers.borrow_and_update().upgrade();
+            if let Some(broker) = broker.filter(|broker| broker.connections.is_open()) {
+                return broker;
+            }
+            // It cannot fail while there is this sender.
+            let _ = brokers.changed().await;
+        }
     }
 
     /// The broker that serves.
     pub(super) fn broker(&self) -> Option<Arc<Shared>> {
-        self.link().broker.upgrade()
-    }
-
-    fn link(&self) -> MutexGuard<'_, Link> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Broker {
-    /// The way to this broker while it serves.
-    pub fn control(&self) -> BrokerControl {
-        self.control.clone()
+        self.broker.borrow().upgrade()
     }
 }

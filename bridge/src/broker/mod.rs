@@ -4,14 +4,14 @@
 //! consumer acknowledgement and every change of configuration is answered after its bytes were synced, and one sync
 //! serves all that waited for it.
 //!
-//! Start reading at [`serve`]. A client is a [`connection`], a socket, with a [`session`], whose messages go through the
+//! Start reading at [`actors`], which own all of it. A client is a [`connection`], a socket, with a [`session`], whose messages go through the
 //! [`router`] to other clients and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands
 //! its changes, a batch at a time, to [`store`], and shows them to no client before they are durable.
 //!
 //! Out of scope, and refused with the protocol's own errors: clustering, accounts, mirrors and sources.
 
 pub mod access;
-pub mod actor;
+pub mod actors;
 pub mod tls;
 
 mod accounts;
@@ -21,8 +21,10 @@ mod certificate;
 mod clients;
 mod config;
 mod connection;
+mod connections;
 mod control;
 mod distinguished_name;
+mod embedded;
 mod greeting;
 mod headers;
 mod inquiry;
@@ -34,6 +36,7 @@ mod outbound;
 mod panics;
 mod parser;
 mod permissions;
+mod pings;
 #[cfg(test)]
 mod properties;
 mod protocol;
@@ -54,13 +57,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 pub use access::Access;
 pub use clients::{ClientInfo, SubscriptionInfo};
 pub use config::{BrokerConfig, JetStreamSettings, Retention};
 pub use control::BrokerControl;
+pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;
 pub use stats::BrokerStats;
 pub use subjects::matches as subject_matches;
@@ -68,6 +70,7 @@ pub use subjects::matches as subject_matches;
 use access::AccessError;
 use accounts::Accounts;
 use admission::Admission;
+use connections::Connections;
 use jetstream::JetStream;
 use outbound::OutputBudget;
 use router::Router;
@@ -110,80 +113,10 @@ struct Shared {
     server_id: String,
     router: Arc<Router>,
     accounts: Accounts,
+    connections: Arc<Connections>,
     /// None where the broker keeps no streams.
     jetstream: Option<JetStream>,
     admission: Arc<Admission>,
     outputs: Arc<OutputBudget>,
     stats: Arc<Counters>,
-}
-
-/// Recovers the streams of the data folder, then serves clients until `stop` resolves; what is acknowledged is on disk.
-///
-/// Dropping the future instead stops everything at once, as a crash would.
-///
-/// # Errors
-/// When the data folder is in use or unusable, or a part of the broker fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    config: BrokerConfig,
-    stop: impl Future<Output = ()>,
-) -> Result<(), BrokerError> {
-    Broker::open(config, BrokerStats::default())
-        .await?
-        .serve(listener, stop)
-        .await
-}
-
-/// A broker whose streams are recovered and which has no clients yet.
-pub struct Broker {
-    shared: Arc<Shared>,
-    streams: JoinSet<String>,
-    control: BrokerControl,
-}
-
-impl Broker {
-    /// Recovers the streams of the data folder. The counters go to `stats`.
-    ///
-    /// # Errors
-    /// When the data folder is in use or unusable.
-    pub async fn open(config: BrokerConfig, stats: BrokerStats) -> Result<Self, BrokerError> {
-        let control = stats.control();
-        let security = CurrentSecurity::new(&config, control.security.clone())?;
-        let router = Arc::new(Router::new(Arc::clone(&stats.counters)));
-        let mut streams = JoinSet::new();
-        let jetstream = match config.jetstream {
-            Some(_) => Some(
-                JetStream::open(
-                    &config,
-                    Arc::clone(&router),
-                    Arc::clone(&stats.counters),
-                    &mut streams,
-                )
-                .await?,
-            ),
-            None => None,
-        };
-        let server_id = stats.server_id().to_owned();
-        let admission = Admission::new(config.max_unauthenticated, config.max_connections);
-        let shared = Arc::new(Shared {
-            admission: Arc::new(admission),
-            outputs: Arc::new(OutputBudget::new(
-                config.max_pending_bytes_total,
-                Arc::clone(&stats.counters),
-            )),
-            config,
-            security,
-            server_id,
-            accounts: Accounts::new(Arc::clone(&router), Arc::clone(&stats.counters)),
-            router,
-            jetstream,
-            stats: stats.counters,
-        });
-        control.connect(&shared);
-        Ok(Broker {
-            shared,
-            streams,
-            control,
-        })
-    }
 }

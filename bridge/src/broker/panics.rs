@@ -27,7 +27,7 @@ impl Serving {
         let addr = listener.local_addr().unwrap().to_string();
         let stats = BrokerStats::default();
         let broker = Broker::open(config, stats.clone()).await.unwrap();
-        let shared = Arc::clone(&broker.shared);
+        let shared = broker.control().broker().unwrap();
         let task = tokio::spawn(broker.serve(listener, std::future::pending()));
         Serving {
             addr,

@@ -19,7 +19,7 @@ pub(super) const LONGEST_STALL: Duration = Duration::from_millis(10);
 impl Session {
     /// Hands a message to subscribers and streams, or says why not.
     pub(super) async fn publish(&mut self, message: Message) -> Result<(), Closing> {
-        self.last_heard = self.client.last_read();
+        self.client.asked_in_last_read();
         if !message.headers.is_empty() && !self.options.headers() {
             return Err(Closing::Untold("headers of a client that has none"));
         }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use actix::Addr;
 use bytes::BytesMut;
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
+use super::actors::{Connection, Introduced};
 use super::admission::Place;
 use super::authentication::{Busy, Credentials, Identified};
 use super::certificate::CertificateNames;
@@ -30,8 +31,6 @@ const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
 /// What a client is told for which there is no place.
 pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
-/// How soon a client is pinged for the first time, to learn how far away it is.
-const FIRST_PING: Duration = Duration::from_secs(2);
 
 /// Why the broker ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +62,7 @@ impl From<NotTaken> for Closing {
 /// The state of one client.
 pub(super) struct Session {
     pub(super) client: Arc<Client>,
+    actor: Addr<Connection>,
     pub(super) outbound: Arc<Outbound>,
     pub(super) shared: Arc<Shared>,
     place: Place,
@@ -83,13 +83,6 @@ pub(super) struct Session {
     pub(super) subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     pub(super) sweep_at: usize,
-    /// When the client last asked for something.
-    pub(super) last_heard: Instant,
-    /// When it is to be asked whether it is there.
-    next_ping: Instant,
-    /// When it last was.
-    pinged: Option<Instant>,
-    unanswered_pings: u32,
     /// How long it may still be held up for what it sent at once.
     pub(super) patience: Duration,
 }
@@ -105,33 +98,34 @@ impl Drop for Session {
 
 impl Session {
     /// Takes up a client that has just connected; it is still to be greeted.
-    pub(super) fn begin(client: Arc<Client>, place: Place, shared: Arc<Shared>) -> Self {
+    pub(super) fn begin(
+        client: Arc<Client>,
+        actor: Addr<Connection>,
+        place: Place,
+        shared: Arc<Shared>,
+    ) -> Self {
         let changes = shared.security.changes();
         let security = shared.security.get();
         let nonce = security.authenticator.nonce();
         shared.stats.clients.insert(Arc::clone(&client));
-        let now = Instant::now();
-        let connect_deadline = shared.config.connect_deadline;
+        let login_deadline = Instant::now() + shared.config.connect_deadline;
         Session {
             outbound: Arc::clone(&client.outbound),
-            next_ping: now + shared.config.ping_interval,
             client,
+            actor,
             router: Arc::clone(&shared.router),
             shared,
             place,
             security,
             changes,
             nonce,
-            login_deadline: now + connect_deadline,
+            login_deadline,
             certificate: CertificateNames::default(),
             identity: None,
             options: ConnectOptions::default(),
             introduced: false,
             subscription_bytes: 0,
             sweep_at: MIN_SWEEP,
-            last_heard: now,
-            pinged: None,
-            unanswered_pings: 0,
             patience: LONGEST_STALL,
         }
     }
@@ -160,10 +154,6 @@ impl Session {
         } else {
             self.login_deadline
         }
-    }
-
-    pub(super) fn next_ping(&self) -> Instant {
-        self.next_ping
     }
 
     /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
@@ -214,23 +204,6 @@ impl Session {
                 None => return Ok(()),
             }
         }
-    }
-
-    /// Asks the client whether it is there, unless it has said something lately.
-    pub(super) fn ping(&mut self) -> Result<(), Closing> {
-        let now = Instant::now();
-        let interval = self.shared.config.ping_interval;
-        self.next_ping = now + interval;
-        if self.pinged.is_some() && now < self.last_heard + interval {
-            return Ok(());
-        }
-        if self.unanswered_pings >= self.shared.config.ping_max {
-            return Err(Closing::Told("Stale Connection"));
-        }
-        self.unanswered_pings += 1;
-        self.pinged = Some(now);
-        self.outbound.send(b"PING\r\n");
-        Ok(())
     }
 
     fn admit(&mut self) -> Result<(), Closing> {
@@ -292,10 +265,7 @@ impl Session {
             Operation::Publish(message) => return self.publish(message).await,
             Operation::Ping => self.pong(),
             Operation::Pong => {
-                self.unanswered_pings = 0;
-                if let Some(pinged) = self.pinged {
-                    self.client.answered_ping_after(pinged.elapsed());
-                }
+                self.client.answered_ping();
                 return Ok(());
             }
             Operation::Subscribe {
@@ -310,7 +280,7 @@ impl Session {
             Operation::Connect(options) => self.connect(&options).await?,
             Operation::Nothing => {}
         }
-        self.last_heard = Instant::now();
+        self.client.asked();
         Ok(())
     }
 
@@ -385,9 +355,7 @@ impl Session {
         self.options.check()?;
         if !self.introduced {
             self.introduced = true;
-            let first = FIRST_PING.min(self.shared.config.ping_interval);
-            let spread = rand::rng().random_range(1.0..1.2);
-            self.next_ping = Instant::now() + first.mul_f64(spread);
+            self.actor.do_send(Introduced);
         }
         self.ok();
         Ok(())

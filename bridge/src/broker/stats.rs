@@ -28,6 +28,7 @@ pub(super) struct Counters {
     pub(super) lagging_streams: AtomicUsize,
     pub(super) slow_consumers: AtomicU64,
     pub(super) stream_restarts: AtomicU64,
+    pub(super) connection_panics: AtomicU64,
     pub(super) subscriptions_made: AtomicU64,
     pub(super) subscriptions_ended: AtomicU64,
 }
@@ -92,6 +93,11 @@ impl BrokerStats {
     /// How many times a stream panicked and was recovered from its log.
     pub fn stream_restarts(&self) -> u64 {
         self.counters.stream_restarts.load(Ordering::Relaxed)
+    }
+
+    /// Clients whose connection ended with a panic.
+    pub fn connection_panics(&self) -> u64 {
+        self.counters.connection_panics.load(Ordering::Relaxed)
     }
 
     /// Clients that were cut off because they did not read what waited for them.

@@ -9,16 +9,16 @@ use std::time::Duration;
 use runtime::process::{self, Service};
 use runtime::settings::listen as listen_on;
 use runtime::telemetry::causes;
-use runtime::{Fault, Place, Process, Shutdown, Supervisor, ops, program, resources};
+use runtime::{Fault, Process, Shutdown, Supervisor, ops, program, resources};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::files::Files;
 use super::flags::Flags;
 use super::log::Log;
 use super::settings::Settings;
-use crate::broker::actor::Broker;
 use crate::broker::{BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
 use crate::monitor::{self, Monitor};
+use crate::system;
 
 /// How often is looked whether the broker is ready, while it starts.
 const READY_CHECK: Duration = Duration::from_millis(5);
@@ -134,12 +134,7 @@ fn start_broker(
 ) -> Result<Service, Fault> {
     Service::start("broker", &process.sibling(), move |process| async move {
         let supervisor = Supervisor::new("broker", &process);
-        let _broker =
-            supervisor
-                .group("messaging")
-                .supervise("broker", Place::Here, move |guard| {
-                    Broker::new(listener.try_clone(), config.clone(), stats.clone(), guard)
-                });
+        system::supervise(&supervisor, listener, config, stats);
         let outcome = ops::until_stopped(&supervisor, &process).await;
         supervisor.stop(process.shutdown.time_left()).await;
         outcome

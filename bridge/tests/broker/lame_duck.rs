@@ -45,6 +45,8 @@ async fn in_lame_duck_mode_clients_are_told_and_closed_and_the_broker_ends() {
         line.starts_with("INFO ") && line.contains("\"ldm\":true"),
         "{line}"
     );
+    let late = TcpStream::connect(addr).await;
+    assert!(late.is_err(), "new clients are turned away at once");
     for socket in [&mut newer, &mut older] {
         line.clear();
         assert_eq!(

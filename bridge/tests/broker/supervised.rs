@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 
 use async_nats::jetstream::{self, stream};
-use bridge::broker::actor::Broker;
+use bridge::broker::actors::{Broker, Listener};
 use bridge::broker::{Access, BrokerConfig, BrokerStats};
-use runtime::{Handle, Place, Process, Supervisor};
+use runtime::{Place, Process, Supervisor};
 
 use crate::server::{LONG, within};
 
@@ -14,27 +14,31 @@ fn supervise(
     listener: TcpListener,
     config: BrokerConfig,
     stats: BrokerStats,
-) -> Handle<Broker> {
-    supervisor
-        .group("messaging")
-        .supervise("broker", Place::Here, move |guard| {
-            Broker::new(listener.try_clone(), config.clone(), stats.clone(), guard)
-        })
+) {
+    let messaging = supervisor.group("messaging");
+    let counters = stats.clone();
+    messaging.supervise("broker", Place::Here, move |guard| {
+        Broker::new(config.clone(), counters.clone(), guard)
+    });
+    messaging.supervise("listener", Place::Here, move |guard| {
+        Listener::new(listener.try_clone(), stats.clone(), guard)
+    });
 }
 
-/// Waits until the actor has reported its connection, its messages and their bytes.
+/// Waits until the actors have reported the connection, its messages and their bytes.
 async fn counted(process: &Process) {
+    let accepted = async || {
+        let actors = process.registry.actors();
+        let mut listeners = actors.iter().filter(|actor| actor.name == "listener");
+        listeners.any(|listener| listener.handled == 1)
+    };
+    testkit::eventually("the connection is counted", accepted).await;
     let is_counted = |name: &str| {
         let actors = process.registry.actors();
         let mut counts = actors.iter().flat_map(|actor| &actor.counters);
         counts.any(|(counted, count)| *counted == name && *count > 0)
     };
-    let names = [
-        "connections",
-        "messages delivered",
-        "bytes received",
-        "bytes delivered",
-    ];
+    let names = ["messages delivered", "bytes received", "bytes delivered"];
     let all = async || names.iter().all(|name| is_counted(name));
     testkit::eventually("all is counted", all).await;
 }
@@ -48,7 +52,7 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
         let stats = BrokerStats::default();
         let process = Process::new();
         let supervisor = Supervisor::new("bridge", &process);
-        let _broker = supervise(
+        supervise(
             &supervisor,
             listener,
             BrokerConfig::new(dir.path(), Access::Open),

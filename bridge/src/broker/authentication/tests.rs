@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use actix::AsyncContext;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::broker::actors::Connection;
 use crate::broker::clients::Client;
 use crate::broker::session::{Closing, Session};
 use crate::broker::{Broker, BrokerConfig, BrokerStats, Shared};
@@ -54,7 +56,7 @@ async fn serve(config: BrokerConfig) -> (String, Arc<Shared>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let broker = Broker::open(config, BrokerStats::default()).await.unwrap();
-    let shared = Arc::clone(&broker.shared);
+    let shared = broker.control().broker().unwrap();
     tokio::spawn(broker.serve(listener, std::future::pending()));
     (address, shared)
 }
@@ -122,7 +124,8 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
     let address = "127.0.0.1:1".parse().unwrap();
     let client = Arc::new(Client::new(outbound, address, None));
     let place = shared.admission.enter(7);
-    let mut session = Session::begin(client, place, Arc::clone(&shared));
+    let actor = actix::Context::<Connection>::new().address();
+    let mut session = Session::begin(client, actor, place, Arc::clone(&shared));
     session.login_deadline = Instant::now();
     let mut input = BytesMut::from(CONNECT);
     let handled = tokio::time::timeout(Duration::from_secs(30), session.handle_all(&mut input));

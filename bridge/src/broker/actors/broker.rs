@@ -1,7 +1,6 @@
-//! The broker as a supervised actor: it serves on the runtime's own threads, reports how it is, and dies when it fails.
+//! The broker as a supervised actor: it owns the streams, the subscriptions and the connections, reports how they are, and dies when
+//! they fail. Its streams are tasks on the runtime's own threads.
 
-use std::io;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use actix::{
@@ -11,12 +10,13 @@ use runtime::{ChildGuard, Reporter, Wake};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{BrokerConfig, BrokerError, BrokerStats};
+use crate::broker::serving::OpenBroker;
+use crate::broker::{BrokerConfig, BrokerError, BrokerStats};
 
-/// Runs a broker. When its supervisor stops it, it first writes what it has; when it panics, all of the broker ends with it.
+/// Runs a broker, for which a [`Listener`](super::Listener) accepts clients. When its supervisor stops it, it first writes what it has;
+/// when it panics, its connections end, and its streams are recovered by the next one.
 #[derive(Debug)]
 pub struct Broker {
-    listener: Option<io::Result<TcpListener>>,
     config: BrokerConfig,
     stats: BrokerStats,
     guard: ChildGuard,
@@ -29,27 +29,21 @@ pub struct Broker {
 /// What was reported last of what the broker counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
-    connections: u64,
     messages_in: u64,
     messages_out: u64,
     bytes_in: u64,
     bytes_out: u64,
     stream_restarts: u64,
+    connection_panics: u64,
 }
 
 /// How often it reports how it is.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Broker {
-    /// A broker that will serve on `listener`, usually a clone of one that its supervisor keeps for restarts.
-    pub fn new(
-        listener: io::Result<TcpListener>,
-        config: BrokerConfig,
-        stats: BrokerStats,
-        guard: ChildGuard,
-    ) -> Self {
+    /// A broker whose clients are those of the listener with the same `stats`.
+    pub fn new(config: BrokerConfig, stats: BrokerStats, guard: ChildGuard) -> Self {
         Broker {
-            listener: Some(listener),
             config,
             stats,
             guard,
@@ -66,12 +60,7 @@ impl Actor for Broker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.guard.starting("recovering the streams");
-        let listener = self
-            .listener
-            .take()
-            .unwrap_or_else(|| Err(io::Error::other("the listener was used up")));
         let serving = serve(
-            listener,
             self.config.clone(),
             self.stats.clone(),
             self.stop.clone(),
@@ -120,15 +109,14 @@ impl Broker {
     fn report(&mut self) {
         let (reporter, told) = (self.guard.reporter(), self.told);
         self.told = Totals {
-            connections: self.stats.accepted(),
             messages_in: self.stats.messages_in(),
             messages_out: self.stats.messages_out(),
             bytes_in: self.stats.bytes_in(),
             bytes_out: self.stats.bytes_out(),
             stream_restarts: self.stats.stream_restarts(),
+            connection_panics: self.stats.connection_panics(),
         };
         reporter.handled(self.told.messages_in - told.messages_in);
-        reporter.count("connections", self.told.connections - told.connections);
         reporter.count(
             "messages delivered",
             self.told.messages_out - told.messages_out,
@@ -138,6 +126,10 @@ impl Broker {
         reporter.count(
             "restarts of streams",
             self.told.stream_restarts - told.stream_restarts,
+        );
+        reporter.count(
+            "panics of connections",
+            self.told.connection_panics - told.connection_panics,
         );
         let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
         if failing > 0 {
@@ -156,20 +148,14 @@ impl Broker {
 }
 
 async fn serve(
-    listener: io::Result<TcpListener>,
     config: BrokerConfig,
     stats: BrokerStats,
     stop: CancellationToken,
     reporter: Reporter,
 ) -> Result<(), BrokerError> {
-    let listener = listener.and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
-    });
-    let listener = listener.map_err(BrokerError::Listener)?;
-    let broker = super::Broker::open(config, stats).await?;
+    let broker = OpenBroker::open(config, &stats).await?;
     reporter.ready();
-    broker.serve(listener, stop.cancelled_owned()).await
+    broker.serve(stop.cancelled_owned()).await
 }
 
 fn with_cause(error: &BrokerError) -> String {
