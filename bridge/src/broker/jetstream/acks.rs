@@ -139,8 +139,9 @@ impl Stream {
                 }
             }
         }
+        self.release_settled_by(ack.consumer);
         if let Some(inbox) = inbox.filter(|_| known) {
-            self.batch.effects.push(Effect::Confirm { inbox });
+            self.batch.add(Effect::Confirm { inbox });
         }
     }
 }

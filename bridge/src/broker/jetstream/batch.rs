@@ -25,6 +25,10 @@ pub(super) struct Unsynced {
 /// What is due once a batch is on disk.
 #[derive(Debug)]
 pub(super) enum Effect {
+    /// Take a message over.
+    Store(Unsynced),
+    /// Let go of messages with which a consumer is done.
+    Release(Vec<u64>),
     /// Tell a publisher.
     Published {
         inbox: Box<str>,
@@ -58,12 +62,15 @@ pub(super) enum Effect {
     RemoveBelow { seq: u64, responder: Responder },
 }
 
-/// Records with what they bring about.
+/// Records with what they bring about, both in the order in which a log that is replayed shows them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) bytes: BytesMut,
-    pub(super) messages: Vec<Unsynced>,
     pub(super) effects: Vec<Effect>,
+    /// Whether one of the effects puts messages in or out, so that others of that kind have to follow it.
+    pub(super) moves_messages: bool,
+    /// Whether a client or a caller waits for it.
+    pub(super) is_awaited: bool,
 }
 
 impl Batch {
@@ -74,9 +81,23 @@ impl Batch {
         (start, len)
     }
 
-    /// Whether a client or a caller waits for it.
-    pub(super) fn is_awaited(&self) -> bool {
-        !self.messages.is_empty() || !self.effects.is_empty()
+    /// Adds what is due once the records before it are on disk.
+    pub(super) fn add(&mut self, effect: Effect) {
+        let is_answer = matches!(
+            effect,
+            Effect::Published { .. } | Effect::Confirm { .. } | Effect::Answer { .. }
+        );
+        self.moves_messages |= !is_answer;
+        self.is_awaited |= !matches!(effect, Effect::Release(_));
+        self.effects.push(effect);
+    }
+
+    /// The messages on their way to the disk.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Unsynced> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Store(message) => Some(message),
+            _ => None,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

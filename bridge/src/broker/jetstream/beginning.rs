@@ -41,10 +41,15 @@ impl Beginning {
         self.seqs.get(place).copied()
     }
 
+    /// The messages that are listed from a sequence on.
+    pub(super) fn from(&self, from: u64) -> &[u64] {
+        let place = self.seqs.partition_point(|seq| *seq < from);
+        self.seqs.get(place..).unwrap_or_default()
+    }
+
     /// How many messages are listed from a sequence on.
     pub(super) fn count(&self, from: u64) -> u64 {
-        let place = self.seqs.partition_point(|seq| *seq < from);
-        (self.seqs.len() - place) as u64
+        self.from(from).len() as u64
     }
 
     /// Where the filter says what is wanted, for someone who is at `from`.

@@ -168,6 +168,15 @@ impl Consumer {
             || (seq > self.delivered.stream_seq && self.wants(seq, subject))
     }
 
+    /// All messages that it wants and has not acknowledged.
+    pub(super) fn awaited(&self, messages: &Messages) -> Vec<u64> {
+        let from = self.delivered.stream_seq + 1;
+        let listed = self.beginning.from(from);
+        let wanted = messages.all_wanted(self.beginning.behind(from), &self.filter);
+        let pending = self.pending.keys();
+        pending.chain(listed).copied().chain(wanted).collect()
+    }
+
     /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.
     pub(super) fn next(&mut self, messages: &Messages) -> Option<Next> {
         while let Some(seq) = self.again.first().copied() {

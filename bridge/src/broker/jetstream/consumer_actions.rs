@@ -114,9 +114,7 @@ impl Stream {
         let (unheard, _) = tokio::sync::oneshot::channel();
         let change = Change::ConsumerSaved(Box::new(saved));
         self.change(change, false, Responder::Internal(unheard));
-        self.batch
-            .effects
-            .push(Effect::Answer { answer, responder });
+        self.batch.add(Effect::Answer { answer, responder });
     }
 
     /// Has a consumer start anew from a sequence, or from what it has not acknowledged.

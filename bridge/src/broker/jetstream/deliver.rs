@@ -144,7 +144,14 @@ impl Stream {
                 seq,
                 consumer_seq,
             });
+            // Those that are done with when they are handed out.
+            self.release_settled_by(name);
         }
+        let (Some(waiting), Some(consumer)) =
+            (self.waiting.get_mut(name), self.state.consumers.get(name))
+        else {
+            return;
+        };
         if more || waiting.paused_until.is_some() || consumer.is_stalled() {
             return;
         }

@@ -75,6 +75,14 @@ impl Duplicates {
         self.last = self.last_stored.clone();
     }
 
+    /// Forgets the messages behind a sequence, which were not stored.
+    pub(super) fn forget_behind(&mut self, seq: u64) {
+        self.seen.retain(|_, known| *known <= seq);
+        let seen = &self.seen;
+        self.order.retain(|(_, hashes)| seen.contains_key(hashes));
+        self.last = self.last_stored.clone();
+    }
+
     /// Forgets what is from before a time.
     pub(super) fn forget_before(&mut self, time: i64) {
         while self.order.front().is_some_and(|(seen, _)| *seen < time) {
@@ -132,6 +140,10 @@ mod tests {
         duplicates.insert(Some("c".into()), 3, 30);
         duplicates.remove("c");
         assert_eq!((duplicates.find("c"), duplicates.last()), (None, "b"));
+        assert_eq!(duplicates.find("b"), Some(2));
+        duplicates.insert(Some("d".into()), 3, 40);
+        duplicates.forget_behind(2);
+        assert_eq!((duplicates.find("d"), duplicates.last()), (None, "b"));
         assert_eq!(duplicates.find("b"), Some(2));
     }
 

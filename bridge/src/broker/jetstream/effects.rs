@@ -69,22 +69,22 @@ impl Stream {
     pub(super) fn on_disk(&mut self, batch: Batch, bytes: &Bytes, written: Written) {
         let now = Instant::now();
         self.note_failing(None);
-        for message in &batch.messages {
-            let body = bytes.slice(message.offset..message.offset + message.len);
-            let position = Position {
-                segment: written.segment,
-                offset: written.offset + message.offset as u64,
-                len: u32::try_from(message.len).unwrap_or(u32::MAX),
-            };
-            self.take_stored(message, position, body);
-        }
-        let (segment, has_begun) = (written.segment, written.has_begun());
+        let (segment, begin) = (written.segment, written.offset);
+        let has_begun = written.has_begun();
         self.log.finish(written);
-        if let Some(last) = batch.messages.into_iter().next_back() {
-            self.state.duplicates.stored(last.message_id);
-        }
         for effect in batch.effects {
-            self.take_effect(effect, segment, now);
+            match effect {
+                Effect::Store(message) => {
+                    let body = bytes.slice(message.offset..message.offset + message.len);
+                    let position = Position {
+                        segment,
+                        offset: begin + message.offset as u64,
+                        len: u32::try_from(message.len).unwrap_or(u32::MAX),
+                    };
+                    self.take_stored(message, position, body);
+                }
+                other => self.take_effect(other, segment, now),
+            }
         }
         if has_begun {
             self.begin_compaction();
@@ -92,7 +92,7 @@ impl Stream {
     }
 
     /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.
-    fn take_stored(&mut self, message: &Unsynced, position: Position, body: Bytes) {
+    fn take_stored(&mut self, message: Unsynced, position: Position, body: Bytes) {
         let (seq, subject) = (message.seq, &*message.subject);
         let again = self.state.republish.as_ref();
         let again = again.and_then(|transform| transform.apply(subject));
@@ -112,6 +112,7 @@ impl Stream {
             .add(seq, subject, position, message.time, message.size);
         self.state
             .follow_headers(seq, subject, message.time, &message.headers);
+        self.state.duplicates.stored(message.message_id);
         if let Some((to, last, body)) = republished
             && let Some(Record::Message(message)) = record::decode(body)
         {
@@ -174,6 +175,9 @@ impl Stream {
                 self.state.messages.note_id(segment, noted, time);
                 self.state.duplicates.stored(id);
             }
+            // [`Stream::on_disk`] knows where it is.
+            Effect::Store(_) => {}
+            Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
             Effect::Confirm { inbox } => self.router.answer(&inbox, &[], &[]),
             Effect::Answer { answer, responder } => responder.send(Ok(answer)),
             Effect::Change {
@@ -239,14 +243,16 @@ impl Stream {
     /// Takes back what could not be written, and says so to each client that waits for it.
     pub(super) fn refuse(&mut self, batch: Batch, error: &io::Error) {
         let refusal = error::store_failed(error);
-        for message in &batch.messages {
-            if let Some(id) = &message.message_id {
-                self.state.duplicates.remove(id);
-            }
-        }
         for effect in batch.effects {
             match effect {
                 Effect::Published { inbox, .. } => self.refuse_publish(&inbox, &refusal),
+                Effect::Store(Unsynced { message_id, .. }) => {
+                    if let Some(id) = message_id {
+                        self.state.duplicates.remove(&id);
+                    }
+                }
+                // The consumer is done with them all the same, as the state says that the next segment begins with.
+                Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
                 // Unconfirmed, the client asks again.
                 Effect::Confirm { .. } => {}
                 Effect::Skipped { id, .. } => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::batch::{Effect, Unsynced};
+use super::batch::{Batch, Effect, Unsynced};
 use super::error::{self, Result};
 use super::json;
 use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
@@ -55,7 +55,7 @@ impl Stream {
                     id: noted,
                 });
                 let skipped = Effect::Skipped { seq, time, id };
-                self.batch.effects.push(skipped);
+                self.batch.add(skipped);
                 (seq, false)
             }
             Ok(TakenIn::Duplicate(seq)) => (seq, true),
@@ -67,7 +67,7 @@ impl Stream {
             }
         };
         if let Some(inbox) = inbox {
-            self.batch.effects.push(Effect::Published {
+            self.batch.add(Effect::Published {
                 inbox,
                 seq,
                 duplicate,
@@ -150,7 +150,7 @@ impl Stream {
         else {
             return Err(error::BUSY);
         };
-        self.batch.messages.push(Unsynced {
+        self.batch.add(Effect::Store(Unsynced {
             seq,
             time,
             subject,
@@ -159,7 +159,7 @@ impl Stream {
             headers,
             offset,
             len,
-        });
+        }));
         Ok(TakenIn::Stored(seq))
     }
 
@@ -287,7 +287,8 @@ impl Stream {
     }
 
     fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
-        let writing = self.writing.iter().flat_map(|(batch, _)| &batch.messages);
-        writing.chain(&self.batch.messages)
+        let writing = self.writing.iter();
+        let batches = writing.map(|(batch, _)| batch).chain([&self.batch]);
+        batches.flat_map(Batch::messages)
     }
 }

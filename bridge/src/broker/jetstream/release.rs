@@ -3,9 +3,12 @@
 //! What is released here has no record of its own in the log: the acknowledgements are there, and replaying
 //! them releases the same messages.
 
+use super::batch::Effect;
+use super::consumer::Consumer;
 use super::filter::Filter;
 use super::lifetimes::{Lifetime, is_marker};
 use super::state::State;
+use super::stream::Stream;
 use super::stream_config::RetentionPolicy;
 use crate::broker::headers;
 
@@ -66,6 +69,24 @@ impl State {
         for seq in settled {
             self.release(seq);
         }
+    }
+
+    /// Takes out what a consumer alone waited for that is gone or has changed, in a stream that keeps what is wanted.
+    pub(super) fn release_awaited(&mut self, seqs: &[u64]) {
+        for seq in seqs {
+            self.release(*seq);
+        }
+    }
+
+    /// What would have to be looked at if a consumer were not there.
+    pub(super) fn awaited_by(&self, name: &str) -> Vec<u64> {
+        let consumer = self.consumers.get(name);
+        let counts = |consumer: &&Consumer| {
+            self.config.retention == RetentionPolicy::Interest && !consumer.config.direct
+        };
+        consumer
+            .filter(counts)
+            .map_or(Vec::new(), |consumer| consumer.awaited(&self.messages))
     }
 
     /// Takes out everything that no consumer waits for, in a stream that keeps what is wanted.
@@ -148,11 +169,37 @@ impl State {
     }
 }
 
+impl Stream {
+    /// Takes out what a consumer is done with since the last time: at once, or in its turn if a record before that of the
+    /// consumer moves messages that has yet to be on disk. Limits would otherwise put out other messages in a replay.
+    pub(super) fn release_settled_by(&mut self, name: &str) {
+        let Some(consumer) = self.state.consumers.get_mut(name) else {
+            return;
+        };
+        let settled = std::mem::take(&mut consumer.settled);
+        let counts =
+            self.state.config.retention != RetentionPolicy::Limits && !consumer.config.direct;
+        if settled.is_empty() || !counts {
+            return;
+        }
+        if self.batch.moves_messages || self.writing.is_some() {
+            return self.batch.add(Effect::Release(settled));
+        }
+        for seq in settled {
+            self.state.release(seq);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::broker::Retention;
+    use crate::broker::jetstream::consumer::SavedConsumer;
+    use crate::broker::jetstream::consumer_config::ConsumerConfig;
     use crate::broker::jetstream::json;
+    use crate::broker::jetstream::state::Change;
+    use crate::broker::jetstream::stream_config::ConsumerLimits;
     use crate::broker::store::log::Position;
 
     /// It would take hours if each message that goes were searched for from the first that stays.
@@ -182,5 +229,45 @@ mod tests {
         state.follow_headers(rollup, "d.>", 0, &headers);
         assert_eq!(state.messages.len(), EACH + 1);
         assert!(state.messages.contains(EACH) && state.messages.contains(rollup));
+    }
+
+    /// It would take minutes if each consumer that goes had all messages looked at.
+    #[test]
+    fn a_consumer_that_goes_takes_along_what_it_alone_waited_for() {
+        let config = br#"{"name": "S", "subjects": ["a.*"], "retention": "interest"}"#;
+        let config: super::super::stream_config::StreamConfig = json::parse(config).unwrap();
+        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        let now = std::time::Instant::now();
+        let save = |state: &mut State, id: u32, name: &str, filters: &[&str], after: u64| {
+            let config = serde_json::json!({
+                "durable_name": name, "ack_policy": "explicit", "filter_subjects": filters,
+            });
+            let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
+            let config = config.checked(&ConsumerLimits::default()).unwrap();
+            let saved = SavedConsumer::new(id, config, 0, after);
+            state.apply(Change::ConsumerSaved(Box::new(saved)), now);
+        };
+        save(&mut state, 1, "one", &["a.1"], 0);
+        save(&mut state, 2, "both", &["a.1", "a.2"], 0);
+        for seq in 1..=20_000 {
+            let position = Position {
+                segment: 1,
+                offset: seq,
+                len: 1,
+            };
+            state.add(seq, &format!("a.{}", 1 + seq % 3), position, 0, 1);
+        }
+        assert_eq!(state.messages.count_on("a.3"), 0, "no consumer wants them");
+        for id in 3..10_000 {
+            save(&mut state, id, "new", &["a.1"], 20_000);
+            state.apply(Change::ConsumerDeleted("new".into()), now);
+        }
+        assert_eq!(state.messages.len(), 13_333);
+        save(&mut state, 2, "both", &["a.2"], 0);
+        assert_eq!(state.messages.len(), 13_333);
+        state.apply(Change::ConsumerDeleted("one".into()), now);
+        assert_eq!(state.messages.len(), state.messages.count_on("a.2"));
+        save(&mut state, 2, "both", &["a.1"], 0);
+        assert_eq!(state.messages.len(), 0, "the consumer wants others now");
     }
 }

@@ -205,7 +205,7 @@ impl Stream {
             self.tail_seq = self.tail_seq.max(seq - 1);
             self.batch.push(&Record::PurgedBelow { seq });
             let effect = Effect::RemoveBelow { seq, responder };
-            return self.batch.effects.push(effect);
+            return self.batch.add(effect);
         }
         let filter = if is_filtered {
             Filter::of(&[filter])
@@ -217,7 +217,7 @@ impl Stream {
         for seq in &seqs {
             self.batch.push(&Record::Deleted { seq: *seq });
         }
-        self.batch.effects.push(Effect::Remove {
+        self.batch.add(Effect::Remove {
             seqs,
             purge: true,
             responder,
@@ -240,7 +240,7 @@ impl Stream {
         match request {
             Ok(DeleteRequest { seq, .. }) => {
                 self.batch.push(&Record::Deleted { seq });
-                self.batch.effects.push(Effect::Remove {
+                self.batch.add(Effect::Remove {
                     seqs: vec![seq],
                     purge: false,
                     responder,

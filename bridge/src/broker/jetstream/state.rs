@@ -185,6 +185,10 @@ impl State {
         for consumer in self.consumers.values_mut() {
             consumer.message_added(seq, subject);
         }
+        // Its last consumer may have gone while it was on its way to the disk.
+        if !self.is_wanted(subject) {
+            return self.remove(seq);
+        }
         while let Some(surplus) = self.messages.surplus(&self.limits, Some(subject)) {
             self.give_up(surplus);
         }
@@ -248,6 +252,7 @@ impl State {
     pub(super) fn apply(&mut self, change: Change, now: Instant) {
         match change {
             Change::Configured(config) => {
+                let before = self.config.retention;
                 self.take_config(*config);
                 while let Some(subject) = self.messages.crowded_subject(&self.limits) {
                     while let Some(surplus) = self.messages.surplus(&self.limits, Some(&subject)) {
@@ -257,10 +262,20 @@ impl State {
                 while let Some(surplus) = self.messages.surplus(&self.limits, None) {
                     self.give_up(surplus);
                 }
-                self.release_all();
+                if self.config.retention != before {
+                    self.release_all();
+                }
             }
             Change::ConsumerSaved(saved) => {
                 self.next_consumer_id = self.next_consumer_id.max(saved.id + 1);
+                let existing = self.consumers.get(&saved.config.name);
+                let wants_others = existing.is_some_and(|existing| {
+                    existing.id != saved.id || existing.config.filters() != saved.config.filters()
+                });
+                let awaited = match wants_others {
+                    true => self.awaited_by(&saved.config.name),
+                    false => Vec::new(),
+                };
                 match self.consumers.get_mut(&saved.config.name) {
                     Some(existing) if existing.id == saved.id => {
                         existing.reconfigure(saved.config, &self.messages)
@@ -271,11 +286,13 @@ impl State {
                             .insert(consumer.config.name.clone(), consumer);
                     }
                 }
+                self.release_awaited(&awaited);
             }
             Change::ConsumerDeleted(name) => {
+                let awaited = self.awaited_by(&name);
                 self.consumers.remove(&name);
                 self.lost_by.remove(&name);
-                self.release_all();
+                self.release_awaited(&awaited);
             }
         }
     }

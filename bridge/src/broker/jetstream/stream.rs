@@ -175,7 +175,6 @@ impl Stream {
             let now = Instant::now();
             self.tend(now);
             self.serve_consumers(now).await;
-            self.state.release_settled();
             self.write(now);
             self.report(Share {
                 bytes: self.state.messages.bytes,
@@ -278,7 +277,7 @@ impl Stream {
             return;
         }
         let since = *self.lazy_since.get_or_insert(now);
-        if self.batch.is_awaited() || now >= since + LAZY_DELAY {
+        if self.batch.is_awaited || now >= since + LAZY_DELAY {
             self.submit();
         }
     }

@@ -80,7 +80,10 @@ async fn recovered(mut broken: Stream, recovery: Recovery) -> io::Result<Stream>
     let (syncer, router) = (broken.syncer.clone(), broken.router.clone());
     let (stats, usage) = (broken.stats.clone(), broken.usage.clone());
     let (state, log) = if broken.log.is_in_memory() {
-        (broken.state, broken.log)
+        let mut state = broken.state;
+        // What was taken in when it panicked may be in no message.
+        state.duplicates.forget_behind(state.messages.last_seq);
+        (state, broken.log)
     } else {
         let dir = broken.log.dir().to_owned();
         drop(broken);

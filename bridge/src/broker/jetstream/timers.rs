@@ -89,7 +89,7 @@ impl Stream {
     /// Writes down a change that takes effect when it is on disk.
     pub(super) fn change(&mut self, change: Change, created: bool, responder: Responder) {
         self.batch.push(&Record::Change(state::to_json(&change)));
-        self.batch.effects.push(Effect::Change {
+        self.batch.add(Effect::Change {
             change,
             created,
             responder,

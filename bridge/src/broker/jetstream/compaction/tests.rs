@@ -97,7 +97,6 @@ impl Bench {
     fn acknowledge(&mut self, name: &str, seq: u64) {
         let subject = format!("$JS.ACK.S.{name}.1.{seq}.1.1.0");
         self.stream.acknowledge(&subject, b"+ACK", None);
-        self.stream.state.release_settled();
     }
 
     /// Writes what is gathered and takes all steps of a compaction. Before and after each, a crash loses nothing.
@@ -277,7 +276,6 @@ async fn whatever_happens_to_messages_a_crash_at_any_step_brings_back_what_there
                     taken.extend(bench.take(name).map(|seq| (name, seq)));
                 }
                 9 | 10 if taken.len() > 5 => {
-                    bench.stream.flush().await;
                     let place = next(&mut seed, taken.len() as u64);
                     let (name, seq) = taken.swap_remove(place as usize);
                     bench.acknowledge(name, seq);
@@ -328,6 +326,75 @@ async fn a_compaction_that_fails_harms_nothing_and_is_tried_again() {
     fill(&mut bench).await;
     assert!(bench.stream.compactor.retry.is_none());
     assert!(bench.disk_bytes() < 5 * SEGMENT, "{}", bench.disk_bytes());
+}
+
+#[tokio::test]
+async fn what_consumers_did_while_the_disk_was_full_is_known_when_there_is_room_again() {
+    let config = json!({"name": "S", "retention": "workqueue"});
+    let mut bench = Bench::new(&config);
+    bench.add_consumer(1, "d", "");
+    for _ in 0..4 {
+        bench.publish("S", "", 10);
+    }
+    bench.settle().await;
+    for seq in 1..=3 {
+        assert_eq!(bench.take("d"), Some(seq));
+    }
+    bench.settle().await;
+    let full = Arc::clone(&bench.stream.syncer.failing);
+    full.store(true, Ordering::SeqCst);
+    bench.acknowledge("d", 1);
+    bench.publish("S", "lost", 10);
+    bench.acknowledge("d", 2);
+    bench.stream.flush().await;
+    assert!(bench.stream.failing && !bench.stream.state.messages.contains(2));
+    full.store(false, Ordering::SeqCst);
+    bench.publish("S", "", 10);
+    bench.settle().await;
+    bench.crash();
+    let left: Vec<u64> = bench
+        .stream
+        .state
+        .messages
+        .range(0)
+        .map(|entry| entry.seq)
+        .collect();
+    assert_eq!(left, [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn the_last_id_is_that_of_the_last_message_also_after_a_failed_write() {
+    let config = json!({"name": "S", "subjects": ["a.*"], "retention": "interest"});
+    let mut bench = Bench::new(&config);
+    bench.add_consumer(1, "d", "a.1");
+    bench.settle().await;
+    bench.publish("a.2", "nobody wants it", 10);
+    bench.publish("a.1", "last", 10);
+    bench.settle().await;
+    bench.stream.syncer.failing.store(true, Ordering::SeqCst);
+    bench.publish("a.1", "refused", 10);
+    bench.stream.flush().await;
+    assert_eq!(bench.stream.state.duplicates.last(), "last");
+    assert_eq!(bench.stream.state.duplicates.find("refused"), None);
+    bench.crash();
+}
+
+#[tokio::test]
+async fn a_message_is_not_kept_for_a_consumer_that_goes_before_it_is_stored() {
+    let config = json!({"name": "S", "retention": "interest"});
+    let mut bench = Bench::new(&config);
+    bench.add_consumer(1, "d", "");
+    bench.settle().await;
+    bench.publish("S", "", 10);
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let responder = super::super::answers::Responder::Internal(answer);
+    let deleted = Change::ConsumerDeleted("d".into());
+    bench.stream.change(deleted, false, responder);
+    bench.publish("S", "", 10);
+    bench.settle().await;
+    bench.crash();
+    let messages = &bench.stream.state.messages;
+    assert_eq!((messages.len(), messages.last_seq), (0, 2));
 }
 
 #[tokio::test]

@@ -62,13 +62,21 @@ impl Messages {
                 }
                 self.next_on(number, from.max(subject.first))
             }
-            Filter::Patterns(_) => {
-                let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
-                self.range(from)
-                    .find(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)))
-                    .map(|entry| entry.seq)
-            }
+            Filter::Patterns(_) => self.all_wanted(from, wanted).next(),
         }
+    }
+
+    /// All messages from `from` on whose subject is wanted.
+    pub(in crate::broker::jetstream) fn all_wanted(
+        &self,
+        from: u64,
+        wanted: &Filter,
+    ) -> impl Iterator<Item = u64> {
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+        let entries = self.range(from);
+        let taken =
+            entries.filter(move |entry| name(entry.subject).is_some_and(|name| wanted.takes(name)));
+        taken.map(|entry| entry.seq)
     }
 
     fn next_on(&self, subject: u32, from: u64) -> Option<u64> {
@@ -100,11 +108,7 @@ impl Messages {
         if on_wanted == 0 || from <= self.first_seq() {
             return on_wanted;
         }
-        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
-        let taken = self
-            .range(from)
-            .filter(|entry| name(entry.subject).is_some_and(|name| wanted.takes(name)));
-        taken.count() as u64
+        self.all_wanted(from, wanted).count() as u64
     }
 
     /// The first message at or after a time.
@@ -121,12 +125,8 @@ impl Messages {
         below: Option<u64>,
         keep: u64,
     ) -> Vec<u64> {
-        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
-        let taken = self
-            .range(0)
-            .filter(|entry| name(entry.subject).is_some_and(|name| filter.takes(name)))
-            .map(|entry| entry.seq);
-        let mut taken: Vec<u64> = taken
+        let mut taken: Vec<u64> = self
+            .all_wanted(0, filter)
             .take_while(|seq| below.is_none_or(|below| *seq < below))
             .collect();
         let left = taken
