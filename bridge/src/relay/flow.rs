@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -57,6 +57,33 @@ impl Marks {
         }
     }
 }
+
+/// How far the output is written by now, as a sink shares it with what waits for its confirmations.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SharedMarks(Arc<Mutex<Marks>>);
+
+impl SharedMarks {
+    pub(super) fn get(&self) -> Arc<Marks> {
+        Arc::new(self.lock().clone())
+    }
+
+    pub(super) fn set(&self, marks: &Marks) {
+        self.lock().clone_from(marks);
+    }
+
+    /// Moves the mark of `part` forward to `mark`.
+    pub(super) fn advance(&self, part: &str, mark: u64) {
+        self.lock().advance(part, mark);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Marks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source gives out no more at once than so many records, and the one that reaches so many bytes.
+pub(super) const BATCH_RECORDS: usize = 500;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 
 /// An input as it was read.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::{
     super::{
         config::KafkaCluster,
-        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, Sink, Written},
+        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, SharedMarks, Sink, Written},
         record::KafkaRecord,
     },
     client::{Quiet, blocking, settings},
@@ -54,7 +54,7 @@ pub(in super::super) struct KafkaSink {
     /// one, for a session.
     is_careful: Arc<AtomicBool>,
     is_one_by_one: bool,
-    marks: Arc<Mutex<Marks>>,
+    marks: SharedMarks,
 }
 
 impl KafkaSink {
@@ -72,7 +72,7 @@ impl KafkaSink {
             producer: None,
             is_careful: Arc::default(),
             is_one_by_one: false,
-            marks: Arc::default(),
+            marks: SharedMarks::default(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Sink<KafkaRecord> for KafkaSink {
         let is_target = self.is_target.clone();
         let read = move || recall(&cluster, &name, |topic| is_target(topic), marks.as_ref());
         let recalled = blocking(read).await?;
-        *lock(&self.marks) = recalled.marks.clone();
+        self.marks.set(&recalled.marks);
         Ok(recalled)
     }
 
@@ -144,7 +144,7 @@ impl Sink<KafkaRecord> for KafkaSink {
             let failed = NotWritten::by(Interruption::unavailable("Kafka is not connected"));
             return Box::pin(async { Err(failed) });
         };
-        let before = Arc::new(lock(&self.marks).clone());
+        let before = self.marks.get();
         let mut refused = Vec::new();
         let mut failure = None;
         let mut deliveries = Vec::with_capacity(batch.len());
@@ -172,7 +172,7 @@ impl Sink<KafkaRecord> for KafkaSink {
                         })) => {
                             let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
                             let end = u64::try_from(offset + 1).unwrap_or_default();
-                            lock(&marks).advance(&part(topic, partition), end);
+                            marks.advance(&part(topic, partition), end);
                         }
                         Ok(Err((error, _))) if is_refusal(&error) && is_one_by_one => {
                             refused.push((index, error.to_string()));
@@ -197,7 +197,7 @@ impl Sink<KafkaRecord> for KafkaSink {
                 None => Ok(Written {
                     refused,
                     before,
-                    marks: Arc::new(lock(&marks).clone()),
+                    marks: marks.get(),
                 }),
                 Some(interruption) => Err(NotWritten {
                     refused,
@@ -216,10 +216,6 @@ impl Drop for KafkaSink {
     fn drop(&mut self) {
         self.discard();
     }
-}
-
-fn lock(marks: &Mutex<Marks>) -> std::sync::MutexGuard<'_, Marks> {
-    marks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the broker will never take this record, whatever becomes of others.

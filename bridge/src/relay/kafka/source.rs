@@ -20,16 +20,16 @@ use tokio::time::{Instant, timeout};
 use super::{
     super::{
         config::KafkaCluster,
-        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source, Standby},
+        flow::{
+            BATCH_BYTES, BATCH_RECORDS, Fetched, Incoming, Interruption, Marks, Opened, Receipt,
+            Source, Standby,
+        },
         record::KafkaRecord,
     },
     client::{Member, Wait, assignment, blocking, is_transient, member},
     topics::provide_topics,
 };
 
-/// The most records and bytes of a batch.
-const MAX_RECORDS: usize = 500;
-const MAX_BYTES: usize = 1 << 20;
 /// How long the broker may take to tell which offsets are committed.
 const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 /// Without a connection for so long the session ends.
@@ -257,7 +257,7 @@ impl KafkaSource {
             }
         }
         let mut bytes: usize = self.stash.iter().map(KafkaRecord::size).sum();
-        while self.stash.len() < MAX_RECORDS && bytes < MAX_BYTES {
+        while self.stash.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
             match consumer.recv().now_or_never() {
                 Some(Ok(message)) => {
                     let record = record(&message);

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         config::NatsCluster,
-        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, Sink, Written},
+        flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, SharedMarks, Sink, Written},
         mapping::MESSAGE_ID_HEADER,
         record::NatsRecord,
         window::KeyedWindow,
@@ -55,7 +55,7 @@ pub(in super::super) struct NatsSink {
 struct Session {
     connection: Connection,
     batches: mpsc::Sender<Batch>,
-    marks: Arc<Mutex<Marks>>,
+    marks: SharedMarks,
     over: CancellationToken,
 }
 
@@ -97,7 +97,7 @@ impl Sink<NatsRecord> for NatsSink {
             connection.stream(&self.subject, true).await?;
         }
         let (batches, received) = mpsc::channel(MAX_BATCHES);
-        let marks = Arc::<Mutex<Marks>>::default();
+        let marks = SharedMarks::default();
         let over = CancellationToken::new();
         let inbox = connection.client.new_inbox();
         let confirmations = connection.client.subscribe(format!("{inbox}.*"));
@@ -132,7 +132,7 @@ impl Sink<NatsRecord> for NatsSink {
             return Err(Interruption::unavailable("NATS is not connected"));
         };
         let recalled = recall(&session.connection, &self.subject, marks.as_ref()).await?;
-        *lock(&session.marks) = recalled.marks.clone();
+        session.marks.set(&recalled.marks);
         Ok(recalled)
     }
 
@@ -148,7 +148,7 @@ impl Sink<NatsRecord> for NatsSink {
         let (reply, written) = oneshot::channel();
         let batch = Batch {
             outputs,
-            before: Arc::new(lock(&session.marks).clone()),
+            before: session.marks.get(),
             reply,
         };
         let sent = session.batches.try_send(batch);
@@ -164,10 +164,6 @@ impl Sink<NatsRecord> for NatsSink {
     fn abandon(&mut self) {
         self.session = None;
     }
-}
-
-fn lock(marks: &Mutex<Marks>) -> std::sync::MutexGuard<'_, Marks> {
-    marks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A batch of which something is on its way.
@@ -197,7 +193,7 @@ struct OnItsWay {
 struct Publishing {
     connection: Connection,
     inbox: String,
-    marks: Arc<Mutex<Marks>>,
+    marks: SharedMarks,
     batches: HashMap<u64, Unconfirmed>,
     next_batch: u64,
     window: KeyedWindow<Publication>,
@@ -375,7 +371,7 @@ impl Publishing {
                 seq: Some(sequence),
                 ..
             } => {
-                lock(&self.marks).advance(&stream, sequence);
+                self.marks.advance(&stream, sequence);
                 self.done(batch, index, order, None);
             }
             _ => {
@@ -410,7 +406,7 @@ impl Publishing {
         let written = Written {
             refused: batch.refused,
             before: batch.before,
-            marks: Arc::new(lock(&self.marks).clone()),
+            marks: self.marks.get(),
         };
         batch.reply.send(Ok(written)).ok();
     }

@@ -27,16 +27,16 @@ use tokio::{
 use super::{
     super::{
         config::NatsCluster,
-        flow::{Fetched, Incoming, Interruption, Marks, Opened, Receipt, Source, Standby},
+        flow::{
+            BATCH_BYTES, BATCH_RECORDS, Fetched, Incoming, Interruption, Marks, Opened, Receipt,
+            Source, Standby,
+        },
         kafka::{Lease, MarksKeeper},
         record::NatsRecord,
     },
     connection::{ANSWER_DEADLINE, Connection},
 };
 
-/// The most records and bytes of a batch.
-const MAX_RECORDS: usize = 500;
-const MAX_BYTES: usize = 1 << 20;
 /// A message that is not acknowledged is handed out again after this: longer than a batch may take.
 const ACK_WAIT: Duration = Duration::from_secs(12);
 /// The most messages that are asked for at a time.
@@ -194,7 +194,7 @@ impl Session {
                 let message = next.ok_or_else(ended)?;
                 self.receive(message.map_err(Interruption::unavailable)?)
                     .await?;
-                while self.waiting.len() < MAX_RECORDS
+                while self.waiting.len() < BATCH_RECORDS
                     && let Some(next) = self.messages.next().now_or_never()
                 {
                     let message = next.ok_or_else(ended)?;
@@ -241,8 +241,8 @@ impl Session {
         let mut records = Vec::new();
         let mut ackers = Vec::new();
         let mut bytes = 0;
-        while records.len() < MAX_RECORDS
-            && bytes < MAX_BYTES
+        while records.len() < BATCH_RECORDS
+            && bytes < BATCH_BYTES
             && let Some((record, acker)) = self.waiting.pop_front()
         {
             let sequence = record.sequence;
