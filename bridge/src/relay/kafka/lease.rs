@@ -8,7 +8,7 @@ use std::{
 };
 
 use rdkafka::{
-    Offset, TopicPartitionList,
+    TopicPartitionList,
     consumer::{CommitMode, Consumer, StreamConsumer},
     error::KafkaError,
 };
@@ -20,7 +20,7 @@ use super::{
         flow::{Interruption, Marks, Standby},
     },
     client::{Member, Wait, assignment, blocking, is_transient, member},
-    source::metadata,
+    offsets::{add, kept, metadata},
     topics::provide_topics,
 };
 
@@ -121,11 +121,7 @@ impl Lease {
         let consumer = held.consumer.clone();
         let read = move || consumer.committed_offsets(partition(0, "")?, ANSWER_DEADLINE);
         let committed = blocking(read).await?;
-        let kept = committed
-            .elements()
-            .first()
-            .map(|e| e.metadata().to_owned());
-        Ok(kept.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(committed.elements().first().and_then(kept))
     }
 
     async fn join(&self) -> Result<Held, Interruption> {
@@ -207,8 +203,6 @@ impl MarksKeeper {
 
 fn partition(offset: i64, metadata: &str) -> Result<TopicPartitionList, KafkaError> {
     let mut offsets = TopicPartitionList::new();
-    let mut element = offsets.add_partition(TOPIC, 0);
-    element.set_offset(Offset::Offset(offset))?;
-    element.set_metadata(metadata);
+    add(&mut offsets, TOPIC, 0, offset, metadata)?;
     Ok(offsets)
 }

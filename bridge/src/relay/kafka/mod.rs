@@ -3,6 +3,7 @@
 
 mod client;
 mod lease;
+mod offsets;
 mod recall;
 mod sink;
 mod source;

@@ -27,6 +27,7 @@ use super::{
         record::KafkaRecord,
     },
     client::{Member, Wait, assignment, blocking, is_transient, member},
+    offsets::{add, kept, metadata},
     topics::provide_topics,
 };
 
@@ -34,8 +35,6 @@ use super::{
 const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 /// Without a connection for so long the session ends.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// More metadata a broker does not take with an offset.
-pub(super) const MAX_METADATA: usize = 4_000;
 
 /// Reads the topics of a route.
 pub(in super::super) struct KafkaSource {
@@ -50,6 +49,8 @@ pub(in super::super) struct KafkaSource {
     consumer: Option<Arc<StreamConsumer<Member>>>,
     /// The number of changes of the assignment when the session began.
     changes: u64,
+    /// What the group had committed then, for each partition of the member.
+    committed: TopicPartitionList,
     /// Records that arrived while the session was being prepared.
     stash: Vec<KafkaRecord>,
 }
@@ -72,6 +73,7 @@ impl KafkaSource {
             creates,
             consumer: None,
             changes: 0,
+            committed: TopicPartitionList::new(),
             stash: Vec::new(),
         }
     }
@@ -166,8 +168,9 @@ impl Source<KafkaRecord> for KafkaSource {
         };
         let committed = self.or_discard(blocking(rewind).await)?;
         self.stash.clear();
+        self.committed = committed;
         let mut opened = Opened::default();
-        for element in committed.elements() {
+        for element in self.committed.elements() {
             let lane = KafkaRecord::lane(&self.id_prefix, element.topic(), element.partition());
             let Offset::Offset(offset) = element.offset() else {
                 opened.begins.insert(lane, 0);
@@ -175,14 +178,10 @@ impl Source<KafkaRecord> for KafkaSource {
             };
             let begin = u64::try_from(offset).unwrap_or_default();
             opened.begins.insert(lane, begin);
-            // Another program may have committed here: without marks nothing can be looked for.
-            let Ok(marks) = serde_json::from_str::<Marks>(element.metadata()) else {
-                continue;
-            };
-            opened
-                .kept
-                .get_or_insert_with(|| marks.clone())
-                .lower(&marks);
+            if let Some(marks) = kept(&element) {
+                let lowest = opened.kept.get_or_insert_with(|| marks.clone());
+                lowest.lower(&marks);
+            }
         }
         Ok(opened)
     }
@@ -191,29 +190,23 @@ impl Source<KafkaRecord> for KafkaSource {
         let Some(consumer) = self.consumer.clone() else {
             return Err(Interruption::Rebalanced);
         };
-        let mine = assignment(&consumer);
-        let marks = metadata(marks)?;
+        if consumer.context().changes() != self.changes {
+            return Err(Interruption::Rebalanced);
+        }
+        let (committed, marks) = (self.committed.clone(), metadata(marks)?);
         let commit = move || {
-            let committed = consumer.committed_offsets(mine, OFFSETS_DEADLINE)?;
             let mut offsets = TopicPartitionList::new();
             for element in committed.elements() {
                 // The oldest record is where a group begins that has committed nothing.
+                let (topic, partition) = (element.topic(), element.partition());
                 let offset = match element.offset() {
                     Offset::Offset(offset) => offset,
                     _ => {
-                        let (topic, partition) = (element.topic(), element.partition());
-                        consumer
-                            .fetch_watermarks(topic, partition, OFFSETS_DEADLINE)?
-                            .0
+                        let ends = consumer.fetch_watermarks(topic, partition, OFFSETS_DEADLINE)?;
+                        ends.0
                     }
                 };
-                add(
-                    &mut offsets,
-                    element.topic(),
-                    element.partition(),
-                    offset,
-                    &marks,
-                )?;
+                add(&mut offsets, topic, partition, offset, &marks)?;
             }
             consumer.commit(&offsets, CommitMode::Sync)
         };
@@ -334,32 +327,6 @@ impl Receipt for Offsets {
             tracing::debug!(target: "librdkafka", %error, "an offset is not stored: {error}");
         }
     }
-}
-
-fn add(
-    offsets: &mut TopicPartitionList,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-    metadata: &str,
-) -> Result<(), KafkaError> {
-    let mut element = offsets.add_partition(topic, partition);
-    element.set_offset(Offset::Offset(offset))?;
-    element.set_metadata(metadata);
-    Ok(())
-}
-
-/// Marks as they are kept with an offset.
-pub(super) fn metadata(marks: &Marks) -> Result<String, Interruption> {
-    let text = serde_json::to_string(marks).map_err(Interruption::unavailable)?;
-    if text.len() > MAX_METADATA {
-        let reason = format!(
-            "the route writes to {} partitions or streams, more than can be kept with an offset",
-            marks.0.len()
-        );
-        return Err(Interruption::Unavailable(reason));
-    }
-    Ok(text)
 }
 
 fn record(message: &BorrowedMessage<'_>) -> KafkaRecord {
