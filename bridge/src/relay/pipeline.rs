@@ -136,12 +136,8 @@ impl<F: Flow> Pipeline<F> {
             {
                 self.unacknowledged.remove(lane);
             }
-            if self.written.remove(&input.id) {
-                // It was delivered before a crash, or before a confirmation was lost.
-
-                continue;
-            }
-            if self.dead.contains(&input.id) {
+            // It was delivered before a crash, or before a confirmation was lost, or is among the dead letters.
+            if self.written.remove(&input.id) || self.dead.contains(&input.id) {
                 continue;
             }
             match F::map(&self.mapping, input) {
@@ -250,9 +246,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                 .map(move |(buried, outcome), actor, _| {
                     let outcome = match buried {
                         Ok(buried) => {
-                            for _ in &buried {
-                                actor.report.dead_letter();
-                            }
+                            actor.report.dead_letters(buried.len() as u64);
                             if outcome.is_err() && actor.dead.len() + buried.len() <= MAX_DEAD {
                                 // They come again with the others of the batch.
                                 actor.dead.extend(buried);

@@ -120,10 +120,10 @@ impl RouteReport {
         self.0.counters.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A message went to the dead letters.
-    pub fn dead_letter(&self) {
+    /// Messages went to the dead letters.
+    pub fn dead_letters(&self, messages: u64) {
         let dead_letters = &self.0.counters.dead_letters;
-        dead_letters.fetch_add(1, Ordering::Relaxed);
+        dead_letters.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// So many messages wait at the side that is read.

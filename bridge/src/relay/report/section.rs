@@ -204,7 +204,7 @@ mod tests {
         films.received(5, 50);
         films.delivered(4, Duration::from_millis(3));
         films.lag(9);
-        films.dead_letter();
+        films.dead_letters(1);
         (RelayReport::new([films, ratings.clone()]), ratings)
     }
 
