@@ -1,6 +1,6 @@
-//! What other users of the same brokers need: the settings of clients, and how to end one.
+//! What other users of the same brokers need: the settings of clients, how to create topics, and how to end a client.
 
 pub use crate::{
-    kafka::{blocking, config as kafka_config, drop_elsewhere},
+    kafka::{blocking, config as kafka_config, create_absent_topics, drop_elsewhere},
     nats::{KEY_HEADER, addresses as nats_addresses, credentials as nats_credentials},
 };

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bus::BusError;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -29,6 +30,15 @@ pub(super) enum Interruption {
 impl Interruption {
     pub(super) fn unavailable(error: impl std::fmt::Display) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<BusError> for Interruption {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Unavailable(reason) => Self::Unavailable(reason),
+            other => Self::unavailable(other),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
+    ClientContext,
     admin::{
         AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
         ResourceSpecifier, TopicReplication,
@@ -18,7 +19,7 @@ use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
 use crate::{BusError, Condition, Retention};
 
 /// Partitions of a topic that is created: so many consumers of a group can share it.
-const PARTITIONS: usize = 3;
+const PARTITIONS: i32 = 3;
 /// As many replicas as the cluster has as its default.
 const DEFAULT_REPLICATION: i32 = -1;
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -40,7 +41,9 @@ pub(super) async fn make_topics(
     config.set("allow.auto.create.topics", "false");
     let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
     let client = Arc::new(client.map_err(unavailable)?);
-    let present = match make_absent(&client, limits, topics).await {
+    let all: Vec<_> = topics.iter().map(|t| (t.clone(), PARTITIONS)).collect();
+    let settings = Settings::new(&limits, None, None, PARTITIONS.unsigned_abs() as usize);
+    let present = match create_absent_topics(&client, &all, &settings.0).await {
         Ok(present) => present,
         Err(error) => {
             drop_elsewhere(client);
@@ -59,21 +62,44 @@ pub(super) async fn make_topics(
     Ok(())
 }
 
-/// Creates those of `topics` that are absent; returns the others with how many partitions they have.
-async fn make_absent(
-    client: &Arc<AdminClient<Listener>>,
-    limits: Retention,
-    topics: &[String],
+/// Creates those of `topics` that are absent, each with its number of partitions and all with `settings`. Returns the
+/// others with how many partitions they have.
+///
+/// # Errors
+///
+/// If the broker does not answer, or refuses to create one of them.
+pub async fn create_absent_topics<C: ClientContext + 'static>(
+    client: &Arc<AdminClient<C>>,
+    topics: &[(String, i32)],
+    settings: &[(&str, String)],
 ) -> Result<HashMap<String, usize>, BusError> {
-    let (asked, all) = (client.clone(), topics.to_vec());
-    let present = blocking(move || partitions(&asked, all)).await?;
+    let asked = client.clone();
+    let names: Vec<_> = topics.iter().map(|(topic, _)| topic.clone()).collect();
+    let present = blocking(move || partitions(&asked, names)).await?;
     let present = present.map_err(unavailable)?;
-    let absent: Vec<_> = topics
-        .iter()
-        .filter(|topic| !present.contains_key(*topic))
-        .collect();
-    if !absent.is_empty() {
-        create(client, limits, &absent).await?;
+    let mut new = Vec::new();
+    for (topic, partitions) in topics {
+        if !present.contains_key(topic) {
+            let replication = TopicReplication::Fixed(DEFAULT_REPLICATION);
+            let mut topic = NewTopic::new(topic, *partitions, replication);
+            for (name, value) in settings {
+                topic = topic.set(name, value);
+            }
+            new.push(topic);
+        }
+    }
+    if new.is_empty() {
+        return Ok(present);
+    }
+    let created = client.create_topics(&new, &options()).await;
+    for created in created.map_err(refused)? {
+        match created {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, error)) => {
+                let reason = format!("the topic `{topic}` cannot be created: {error}");
+                return Err(BusError::Unavailable(reason));
+            }
+        }
     }
     Ok(present)
 }
@@ -91,42 +117,6 @@ async fn limit_all(
     }
 }
 
-async fn create(
-    client: &AdminClient<Listener>,
-    limits: Retention,
-    topics: &[&String],
-) -> Result<(), BusError> {
-    let settings = Settings::new(&limits, None, None, PARTITIONS);
-    let new_topic = |topic| {
-        let replication = TopicReplication::Fixed(DEFAULT_REPLICATION);
-        let count = i32::try_from(PARTITIONS).unwrap_or(1);
-        let topic = NewTopic::new(topic, count, replication);
-        settings
-            .0
-            .iter()
-            .fold(topic, |topic, (name, value)| topic.set(name, value))
-    };
-    let new: Vec<_> = topics
-        .iter()
-        .map(|topic| new_topic(topic.as_str()))
-        .collect();
-    let results = client
-        .create_topics(&new, &options())
-        .await
-        .map_err(refused)?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, error)) => {
-                return Err(unavailable(format!(
-                    "the topic `{topic}` cannot be created: {error}"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
 fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(DEADLINE))
@@ -141,8 +131,8 @@ fn refused(error: KafkaError) -> BusError {
 }
 
 /// How many partitions each of `topics` has that the broker has. Blocks.
-fn partitions(
-    client: &AdminClient<Listener>,
+fn partitions<C: ClientContext>(
+    client: &AdminClient<C>,
     topics: Vec<String>,
 ) -> Result<HashMap<String, usize>, KafkaError> {
     let mut partitions = HashMap::new();

@@ -5,6 +5,7 @@ mod client;
 mod consumer;
 mod publisher;
 
+pub use admin::create_absent_topics;
 pub use client::{blocking, config, drop_elsewhere};
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;

@@ -124,9 +124,8 @@ impl Wait {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
 ) -> Result<T, Interruption> {
-    let done = bus::clients::blocking(work).await;
-    done.map_err(Interruption::unavailable)?
-        .map_err(Interruption::unavailable)
+    let done = bus::clients::blocking(work).await?;
+    done.map_err(Interruption::unavailable)
 }
 
 /// Passes what librdkafka reports to the log of those who look for faults.
