@@ -35,6 +35,7 @@ use tracked_body::TrackedBody;
 
 use crate::{
     connection_limit::ConnectionLimit,
+    process::{Fault, Process},
     request_id::{REQUEST_ID_HEADER, RequestId},
 };
 
@@ -169,6 +170,23 @@ where
         .shutdown_timeout(1)
         .listen("http", listener, service)?;
     Ok(server.run())
+}
+
+/// Runs a server until the process stops its service; `what` says in a failure whose server it is.
+///
+/// # Errors
+///
+/// If the server ends by itself.
+pub async fn run_until_stopped(server: Server, process: &Process, what: &str) -> Result<(), Fault> {
+    let handle = server.handle();
+    let mut server = actix_web::rt::spawn(server);
+    tokio::select! {
+        () = process.shutdown.begun() => {
+            handle.stop(false).await;
+            Ok(())
+        }
+        _ = &mut server => Err(Fault::Failed(format!("the server for {what} has ended"))),
+    }
 }
 
 /// The address that a server listens on.

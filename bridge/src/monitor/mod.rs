@@ -124,15 +124,7 @@ pub(crate) fn start(
             };
             let server = http::server(application, listener, FEW)
                 .map_err(|error| Fault::Failed(format!("monitoring cannot be served: {error}")))?;
-            let handle = server.handle();
-            let mut server = actix_web::rt::spawn(server);
-            tokio::select! {
-                () = process.shutdown.begun() => {
-                    handle.stop(false).await;
-                    Ok(())
-                }
-                _ = &mut server => Err(Fault::Failed("the server for monitoring has ended".to_owned())),
-            }
+            http::run_until_stopped(server, &process, "monitoring").await
         },
     )
 }

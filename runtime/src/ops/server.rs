@@ -41,15 +41,7 @@ pub(crate) fn serve_operators(listener: TcpListener, process: &Process) -> Resul
             };
             let server = http::server(application, listener, FEW)
                 .map_err(|e| Fault::Failed(format!("operators cannot be served: {e}")))?;
-            let handle = server.handle();
-            let mut server = actix_web::rt::spawn(server);
-            tokio::select! {
-                () = process.shutdown.begun() => {
-                    handle.stop(false).await;
-                    Ok(())
-                }
-                _ = &mut server => Err(Fault::Failed("the server for operators has ended".into())),
-            }
+            http::run_until_stopped(server, &process, "operators").await
         },
     )
 }
