@@ -1,5 +1,5 @@
-//! What tests of several crates share: a fake of each gRPC service, in memory, and waiting until a
-//! condition holds. Nothing of it is in a program.
+//! What tests of several crates share: a fake of each gRPC service, in memory, waiting until a condition holds, and the
+//! servers that the environment names. Nothing of it is in a program.
 #![expect(
     clippy::panic,
     reason = "a test that panics has failed, which is what it is for"
@@ -14,13 +14,35 @@ pub use catalog::FakeCatalog;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    io::{self, Write},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Why a lock can be taken.
 pub(crate) const UNPOISONED: &str = "no call has panicked while it held the lock";
 
 /// How long a test waits for what it expects.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The server that the environment names in `variable`. Without one the test is skipped, and says so.
+///
+/// # Panics
+///
+/// If there is none where CI requires servers.
+pub fn server(variable: &str) -> Option<String> {
+    let server = env::var(variable).ok().filter(|value| !value.is_empty());
+    if server.is_none() {
+        let test = thread::current().name().unwrap_or_default().to_owned();
+        let is_required = env::var_os("CI_REQUIRE_SERVERS").is_some();
+        assert!(!is_required, "{variable} is not set");
+        // Past the test runner, which swallows what a passing test prints.
+        let _ = writeln!(io::stderr(), "SKIPPED {test}: {variable} is not set");
+    }
+    server
+}
 
 /// Waits until `holds`, at most [`LIMIT`].
 ///

@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "the helpers of tests fail as the tests do"
 )]
 
@@ -15,8 +14,9 @@ mod rust;
 mod script;
 mod servers;
 
-use std::env;
 use std::path::PathBuf;
+
+use testkit::server;
 
 use self::script::Script;
 use self::servers::{Kind, Servers};
@@ -37,22 +37,9 @@ const STEPS: [&str; 12] = [
     "reconnect",
 ];
 
-/// What the variable says; without it the test is skipped loudly, where that is allowed.
-fn required(variable: &str, what: &str) -> Option<PathBuf> {
-    let value = env::var_os(variable);
-    if value.is_none() {
-        assert!(
-            env::var_os("CI_REQUIRE_SERVERS").is_none(),
-            "{variable} must be set where servers are required"
-        );
-        eprintln!("SKIPPED {what}: {variable} is not set");
-    }
-    value.map(PathBuf::from)
-}
-
 /// The broker, and a real nats-server if there is one.
 fn kinds() -> Vec<Kind> {
-    let real = required("TEST_NATS_SERVER", "on a real nats-server");
+    let real = server("TEST_NATS_SERVER").map(PathBuf::from);
     let mut kinds = vec![Kind::Broker];
     kinds.extend(real.map(Kind::NatsServer));
     kinds
@@ -75,14 +62,14 @@ async fn async_nats_takes_every_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_py_takes_every_step() {
-    if let Some(python) = required("TEST_NATS_PYTHON", "the client nats-py") {
-        run_script(&Script::python(python)).await;
+    if let Some(python) = server("TEST_NATS_PYTHON") {
+        run_script(&Script::python(python.into())).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_js_takes_every_step() {
-    if let Some(modules) = required("TEST_NATS_NODE_MODULES", "the client nats.js") {
-        run_script(&Script::node(modules)).await;
+    if let Some(modules) = server("TEST_NATS_NODE_MODULES") {
+        run_script(&Script::node(modules.into())).await;
     }
 }

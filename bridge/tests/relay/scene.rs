@@ -10,6 +10,7 @@ use std::{
 use bridge::relay::{config, report::RouteReport, route};
 use runtime::{Process, Supervisor};
 use tempfile::TempDir;
+use testkit::server;
 
 use crate::{kafka::Kafka, nats::Nats};
 
@@ -121,18 +122,4 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The server that the environment names; without one the test is skipped, which CI forbids.
-fn server(variable: &str) -> Option<String> {
-    let server = std::env::var(variable).ok();
-    if server.is_none() {
-        let test = std::thread::current().name().unwrap_or_default().to_owned();
-        assert!(
-            std::env::var_os("CI_REQUIRE_SERVERS").is_none(),
-            "{variable} is not set"
-        );
-        eprintln!("SKIPPED {test}: {variable} is not set");
-    }
-    server
 }

@@ -12,10 +12,8 @@ use rdkafka::{
     producer::DefaultProducerContext,
 };
 use tempfile::TempDir;
-use testkit::eventually;
+use testkit::{Proxy, eventually, server};
 use tokio::{net::TcpListener, task::JoinHandle};
-
-use testkit::Proxy;
 
 /// A bus to test against.
 pub(crate) struct Bus {
@@ -232,18 +230,4 @@ impl Embedded {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.serve(listener).await;
     }
-}
-
-/// The server that the environment names; without one the test is skipped, which CI forbids.
-fn server(variable: &str) -> Option<String> {
-    let server = std::env::var(variable).ok();
-    if server.is_none() {
-        let test = std::thread::current().name().unwrap_or_default().to_owned();
-        assert!(
-            std::env::var_os("CI_REQUIRE_SERVERS").is_none(),
-            "{variable} is not set"
-        );
-        eprintln!("SKIPPED {test}: {variable} is not set");
-    }
-    server
 }
