@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::stream;
 use serde_json::{Value, json};
 use testkit::eventually;
 
@@ -31,7 +31,7 @@ async fn a_subject_of_too_many_tokens_is_refused() {
             "-ERR 'Permissions Violation for Subscription to \"{most}.a\", too many tokens'\r\nPONG\r\n"
         )
     );
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let config = stream::Config {
         name: "S".into(),
         subjects: vec![format!("{most}.a")],
@@ -64,7 +64,7 @@ async fn the_subscriptions_of_a_client_take_so_much_memory() {
 async fn a_message_id_has_a_longest_length() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let config = stream::Config {
         name: "S".into(),
         duplicate_window: Duration::from_secs(60),

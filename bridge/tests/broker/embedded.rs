@@ -1,7 +1,7 @@
 //! What only the embedded broker promises: restarts, refusals, bounds.
 
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::stream;
 use bridge::broker::{Access, BrokerConfig, BrokerError, serve};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn streams_and_consumers_survive_a_restart() {
         ..BrokerConfig::new(dir.path(), Access::Open)
     };
     let broker = Embedded::start_with(config.clone()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let stream = context.create_stream(events()).await.unwrap();
     let durable = pull::Config {
         durable_name: Some("d".into()),
@@ -64,7 +64,7 @@ async fn streams_and_consumers_survive_a_restart() {
     broker.stop().await;
 
     let broker = Embedded::start_with(config).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let mut stream = context.get_stream("events").await.unwrap();
     let state = stream.info().await.unwrap().state.clone();
     assert_eq!((state.messages, state.last_sequence), (100, 100));
@@ -111,7 +111,7 @@ async fn disk_space_comes_back_when_messages_go() {
         ..BrokerConfig::new(dir.path(), Access::Open)
     })
     .await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     context
         .create_stream(stream::Config {
             max_messages: 20,
@@ -155,7 +155,7 @@ async fn a_data_folder_has_one_broker() {
 async fn what_is_not_supported_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     for (config, named) in [
         (
             stream::Config {
@@ -204,7 +204,7 @@ async fn a_stop_lets_clients_have_what_was_sent() {
 async fn what_clients_listen_for_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     context.create_stream(events()).await.unwrap();
     for (number, subject) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
         publish(&context, &format!("events.{subject}"), [number]).await;
@@ -229,7 +229,7 @@ async fn what_clients_listen_for_survives_a_restart() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let client = context.client();
     let info = ask(&client, "CONSUMER.INFO.events.held", Value::Null).await;
     assert_eq!(
@@ -261,7 +261,7 @@ async fn what_clients_listen_for_survives_a_restart() {
 async fn a_listener_finds_its_consumer_after_a_restart_although_nothing_else_happens() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     context.create_stream(events()).await.unwrap();
     publish(&context, "events.a", [1]).await;
     // Not durable, since the lag of durable ones is looked after all the time.

@@ -1,14 +1,23 @@
 //! What a broker tells of the clients that are connected.
 
-use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats};
+use bridge::broker::{Access, Broker, BrokerConfig, BrokerError, BrokerStats};
 use futures::StreamExt;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::server::{settle, within};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_lists_its_clients_and_their_subscriptions() {
+/// A broker whose counts are looked at.
+struct Served {
+    addr: String,
+    stats: BrokerStats,
+    serving: JoinHandle<Result<(), BrokerError>>,
+    _dir: TempDir,
+}
+
+async fn serve() -> Served {
     let dir = tempfile::tempdir().unwrap();
     let stats = BrokerStats::default();
     let config = BrokerConfig::new(dir.path(), Access::Open);
@@ -16,7 +25,22 @@ async fn a_broker_lists_its_clients_and_their_subscriptions() {
     let addr = listener.local_addr().unwrap().to_string();
     let broker = Broker::open(config, stats.clone()).await.unwrap();
     let serving = tokio::spawn(broker.serve(listener, std::future::pending()));
+    Served {
+        addr,
+        stats,
+        serving,
+        _dir: dir,
+    }
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_lists_its_clients_and_their_subscriptions() {
+    let Served {
+        addr,
+        stats,
+        serving,
+        _dir,
+    } = serve().await;
     let options = async_nats::ConnectOptions::new().name("lister");
     let client = within(options.connect(addr)).await.unwrap();
     let mut workers = client
@@ -70,14 +94,12 @@ async fn without_jetstream_a_broker_keeps_nothing_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_monitoring_is_answered_reaches_no_client() {
-    let dir = tempfile::tempdir().unwrap();
-    let stats = BrokerStats::default();
-    let config = BrokerConfig::new(dir.path(), Access::Open);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let broker = Broker::open(config, stats.clone()).await.unwrap();
-    let serving = tokio::spawn(broker.serve(listener, std::future::pending()));
-
+    let Served {
+        addr,
+        stats,
+        serving,
+        _dir,
+    } = serve().await;
     let client = within(async_nats::connect(addr)).await.unwrap();
     let mut everything = client.subscribe(">").await.unwrap();
     settle(&client).await;

@@ -256,7 +256,7 @@ async fn streams_take_what_the_broker_itself_publishes() {
 async fn a_restart_finds_what_was_released_gone_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let make = async |name: &str, config: stream::Config| {
         let config = stream::Config {
             name: name.into(),
@@ -306,7 +306,7 @@ async fn a_restart_finds_what_was_released_gone_and_nothing_else() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     for (name, state) in [
         ("queue", (3, 2, 5)),
         ("wanted", (3, 2, 5)),
@@ -339,7 +339,7 @@ async fn a_restart_finds_what_was_released_gone_and_nothing_else() {
 async fn a_restart_puts_nothing_out_for_what_was_released() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let config = stream::Config {
         name: "S".into(),
         subjects: vec!["s.>".into()],
@@ -371,7 +371,7 @@ async fn a_restart_puts_nothing_out_for_what_was_released() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let stream = context.get_stream("S").await.unwrap();
     let state = stream.get_info().await.unwrap().state;
     assert_eq!((state.messages, state.first_sequence), (5, 1));
@@ -407,7 +407,7 @@ async fn a_direct_consumer_releases_nothing_at_a_restart() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let mut stream = context.get_stream("S").await.unwrap();
     assert_eq!(messages(&mut stream).await, 1, "a worker has yet to see it");
     broker.stop().await;

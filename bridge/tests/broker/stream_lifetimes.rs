@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::{self, Context, stream};
+use async_nats::jetstream::{Context, stream};
 use testkit::eventually;
 
 use crate::messages::publish;
@@ -92,7 +92,7 @@ async fn a_mark_stands_for_the_last_message_of_a_subject() {
 async fn lifetimes_outlast_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let config = stream::Config {
         name: "S".into(),
         subjects: vec!["s.>".into()],
@@ -106,7 +106,7 @@ async fn lifetimes_outlast_a_restart() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let mut stream = context.get_stream("S").await.unwrap();
     eventually("a mark is left, and what is kept for ever", async || {
         let state = stream.info().await.unwrap().state.clone();
@@ -120,7 +120,7 @@ async fn lifetimes_outlast_a_restart() {
 async fn a_restart_puts_nothing_out_for_what_had_expired() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let config = stream::Config {
         name: "S".into(),
         subjects: vec!["s.>".into()],
@@ -139,7 +139,7 @@ async fn a_restart_puts_nothing_out_for_what_had_expired() {
     broker.stop().await;
 
     let broker = Embedded::start(dir.path()).await;
-    let context = jetstream::new(broker.client().await);
+    let context = broker.jetstream().await;
     let stream = context.get_stream("S").await.unwrap();
     let state = stream.get_info().await.unwrap().state;
     assert_eq!((state.messages, state.first_sequence), (3, 1));

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream::Stream};
 use bridge::broker::BrokerConfig;
 use bridge::broker::access::{
     Access, Identity, Password, Permissions, Responses, SubjectList, User, Users,
@@ -87,6 +87,25 @@ async fn broker(users: Vec<User>, guest: Option<&str>) -> (tempfile::TempDir, Em
     });
     let broker = Embedded::start_with(BrokerConfig::new(dir.path(), access)).await;
     (dir, broker)
+}
+
+/// A broker with one more user, whose password is its name.
+async fn broker_with(name: &str, permissions: Permissions) -> (tempfile::TempDir, Embedded) {
+    let everyone = [users(), vec![user(name, name, permissions)]].concat();
+    broker(everyone, None).await
+}
+
+/// A stream of the admin, over the subjects `name.>`.
+async fn stream_of(broker: &Embedded, name: &str) -> (jetstream::Context, Stream) {
+    let admin = jetstream::new(client(broker, "admin", "admin").await);
+    let config = jetstream::stream::Config {
+        name: name.to_owned(),
+        subjects: vec![format!("{name}.>")],
+        allow_rollup: true,
+        ..Default::default()
+    };
+    let stream = admin.create_stream(config).await.unwrap();
+    (admin, stream)
 }
 
 /// Says something, then `PING`, and returns what the broker says up to its `PONG` or the end.
@@ -256,8 +275,7 @@ async fn a_responder_may_answer_what_it_was_asked_and_nothing_else() {
         allow_responses: Some(Responses::default()),
         ..anything()
     };
-    let everyone = [users(), vec![user("worker", "worker", worker)]].concat();
-    let (_dir, broker) = broker(everyone, None).await;
+    let (_dir, broker) = broker_with("worker", worker).await;
     let admin = client(&broker, "admin", "admin").await;
     let responder = client(&broker, "worker", "worker").await;
     let mut requests = responder.subscribe("questions").await.unwrap();
@@ -294,15 +312,8 @@ async fn permissions_hold_for_streams_too() {
         subscribe: list(Some(&["_INBOX.>"]), &[]),
         allow_responses: None,
     };
-    let everyone = [users(), vec![user("reader", "reader", reader)]].concat();
-    let (_dir, broker) = broker(everyone, None).await;
-    let admin = jetstream::new(client(&broker, "admin", "admin").await);
-    let config = jetstream::stream::Config {
-        name: "S".to_owned(),
-        subjects: vec!["s.>".to_owned()],
-        ..Default::default()
-    };
-    let stream = admin.create_stream(config).await.unwrap();
+    let (_dir, broker) = broker_with("reader", reader).await;
+    let (admin, stream) = stream_of(&broker, "s").await;
     admin
         .publish("s.1", "one".into())
         .await
@@ -312,7 +323,7 @@ async fn permissions_hold_for_streams_too() {
 
     let mut reader = jetstream::new(client(&broker, "reader", "reader").await);
     reader.set_timeout(Duration::from_millis(300));
-    let handle = reader.get_stream_no_info("S").await.unwrap();
+    let handle = reader.get_stream_no_info("s").await.unwrap();
     let config = jetstream::consumer::pull::Config {
         durable_name: Some("C".to_owned()),
         ..Default::default()
@@ -330,7 +341,7 @@ async fn permissions_hold_for_streams_too() {
         .await
         .unwrap_err();
     assert!(handle.delete_consumer("C").await.is_err());
-    assert!(reader.delete_stream("S").await.is_err());
+    assert!(reader.delete_stream("s").await.is_err());
     assert_eq!(stream.get_info().await.unwrap().state.messages, 1);
     broker.stop().await;
 }
@@ -339,7 +350,7 @@ async fn permissions_hold_for_streams_too() {
 async fn what_is_denied_of_the_api_is_denied_under_longer_subjects_too() {
     let denied = [
         "$JS.API.STREAM.MSG.GET.*",
-        "$JS.API.STREAM.PURGE.S",
+        "$JS.API.STREAM.PURGE.s",
         "$JS.API.CONSUMER.NAMES.*",
         "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
         "$JS.API.STREAM.NAMES",
@@ -348,25 +359,18 @@ async fn what_is_denied_of_the_api_is_denied_under_longer_subjects_too() {
         publish: list(Some(&[">"]), &denied),
         ..anything()
     };
-    let everyone = [users(), vec![user("reader", "reader", reader)]].concat();
-    let (_dir, broker) = broker(everyone, None).await;
-    let admin = jetstream::new(client(&broker, "admin", "admin").await);
-    let config = jetstream::stream::Config {
-        name: "S".to_owned(),
-        subjects: vec!["s.>".to_owned()],
-        ..Default::default()
-    };
-    let stream = admin.create_stream(config).await.unwrap();
+    let (_dir, broker) = broker_with("reader", reader).await;
+    let (admin, stream) = stream_of(&broker, "s").await;
     let stored = admin.publish("s.1", "secret".into()).await.unwrap();
     stored.await.unwrap();
 
     let reader = client(&broker, "reader", "reader").await;
-    let consumer = r#"{"stream_name": "S", "config": {"durable_name": "C"}}"#;
+    let consumer = r#"{"stream_name": "s", "config": {"durable_name": "C"}}"#;
     for (subject, body) in [
-        ("STREAM.MSG.GET.S.x", r#"{"seq": 1}"#),
-        ("STREAM.PURGE.S.x", ""),
-        ("CONSUMER.NAMES.S.x", ""),
-        ("CONSUMER.DURABLE.CREATE.S.C.s.1", consumer),
+        ("STREAM.MSG.GET.s.x", r#"{"seq": 1}"#),
+        ("STREAM.PURGE.s.x", ""),
+        ("CONSUMER.NAMES.s.x", ""),
+        ("CONSUMER.DURABLE.CREATE.s.C.s.1", consumer),
         ("STREAM.NAMES.x", ""),
     ] {
         let request = reader.request(format!("$JS.API.{subject}"), body.into());
@@ -377,7 +381,7 @@ async fn what_is_denied_of_the_api_is_denied_under_longer_subjects_too() {
             "{subject}: {answer}"
         );
     }
-    let say = "SUB in 1\r\nPUB $JS.API.STREAM.PURGE.S. in 0\r\n\r\n";
+    let say = "SUB in 1\r\nPUB $JS.API.STREAM.PURGE.s. in 0\r\n\r\n";
     conversation(&broker, &(connect_as("reader") + say)).await;
     settle(&reader).await;
     let info = stream.get_info().await.unwrap();
@@ -398,14 +402,7 @@ async fn a_rollup_does_not_replace_what_its_user_may_not_publish() {
         user("all", "all", writer("d.>", &[])),
     ];
     let (_dir, broker) = broker(everyone, None).await;
-    let admin = jetstream::new(client(&broker, "admin", "admin").await);
-    let config = jetstream::stream::Config {
-        name: "D".to_owned(),
-        subjects: vec!["d.>".to_owned()],
-        allow_rollup: true,
-        ..Default::default()
-    };
-    let stream = admin.create_stream(config).await.unwrap();
+    let (admin, stream) = stream_of(&broker, "d").await;
     for subject in ["d.secret", "d.a", "d.a.b"] {
         let stored = admin.publish(subject, "".into()).await.unwrap();
         stored.await.unwrap();
