@@ -28,7 +28,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 use runtime::{Process, Supervisor};
-use tokio::{net::TcpListener, time::interval};
+use tokio::{net::TcpListener, sync::Barrier, time::interval};
 
 const PAYLOAD: usize = 256;
 const KEYS: usize = 1_000;
@@ -231,10 +231,12 @@ impl Scene {
         while self.arrived(to).await < 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // Joining a group takes seconds, and what is sent meanwhile would seem late.
+        let both_read = Barrier::new(3);
         let (mut at_kafka, mut at_nats, ()) = tokio::join!(
-            self.times_at_kafka(count),
-            self.times_at_nats(count),
-            self.send_steadily(from, count),
+            self.times_at_kafka(count, &both_read),
+            self.times_at_nats(count, &both_read),
+            self.send_steadily(from, count, &both_read),
         );
         for (side, times) in [("kafka.k", &mut at_kafka), ("nats.n", &mut at_nats)] {
             times.sort_unstable();
@@ -250,10 +252,9 @@ impl Scene {
         supervisor.stop(Duration::from_secs(10)).await;
     }
 
-    async fn send_steadily(&self, from: &str, count: usize) {
-        // Readers first.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+    async fn send_steadily(&self, from: &str, count: usize, both_read: &Barrier) {
         let producer: FutureProducer = self.kafka().create().unwrap();
+        both_read.wait().await;
         let mut ticks = interval(Duration::from_millis(5));
         for tick in 0..count / (RATE / 200) {
             ticks.tick().await;
@@ -271,21 +272,23 @@ impl Scene {
         }
     }
 
-    async fn times_at_kafka(&self, count: usize) -> Vec<Duration> {
+    async fn times_at_kafka(&self, count: usize, both_read: &Barrier) -> Vec<Duration> {
         let mut config = self.kafka();
         config.set("fetch.wait.max.ms", "10");
         let consumer: StreamConsumer = config.create().unwrap();
         consumer.subscribe(&[&self.topic]).unwrap();
+        // The first one waited for the route.
+        consumer.recv().await.unwrap();
+        both_read.wait().await;
         let mut times = Vec::new();
-        while times.len() <= count {
+        while times.len() < count {
             let message = consumer.recv().await.unwrap();
             times.push(since(message.payload().unwrap()));
         }
-        // The first one waited for the route.
-        times.split_off(1)
+        times
     }
 
-    async fn times_at_nats(&self, count: usize) -> Vec<Duration> {
+    async fn times_at_nats(&self, count: usize, both_read: &Barrier) -> Vec<Duration> {
         let stream = self.context.get_stream(&self.subject).await.unwrap();
         let config = pull::Config {
             ack_policy: AckPolicy::None,
@@ -293,12 +296,14 @@ impl Scene {
         };
         let consumer = stream.create_consumer(config).await.unwrap();
         let mut messages = consumer.messages().await.unwrap();
+        messages.next().await.unwrap().unwrap();
+        both_read.wait().await;
         let mut times = Vec::new();
-        while times.len() <= count {
+        while times.len() < count {
             let message = messages.next().await.unwrap().unwrap();
             times.push(since(&message.payload));
         }
-        times.split_off(1)
+        times
     }
 }
 
