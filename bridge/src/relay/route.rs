@@ -86,7 +86,7 @@ impl Ends for NatsToKafka {
             subjects: route.mapping.subjects(),
             durable,
             creates: route.creates,
-            max_in_flight: route.limits.max_in_flight,
+            limits: route.limits,
         };
         Box::new(NatsSource::new(reading, lease))
     }

@@ -474,3 +474,6 @@ async fn begin<F: Flow>(
     begun.map_err(Interruption::unavailable)?;
     Ok(marks)
 }
+
+#[cfg(test)]
+mod tests;

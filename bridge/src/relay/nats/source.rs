@@ -3,7 +3,7 @@
 //! A server hands out new messages while older ones are still with an instance that crashed or is paused. Each session
 //! therefore has a consumer of its own, which begins behind what is acknowledged, and ends that of the session before.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{
     HeaderMap,
@@ -11,7 +11,7 @@ use async_nats::{
         AckKind,
         consumer::{
             AckPolicy, DeliverPolicy, PullConsumer,
-            pull::{Config, Stream as Messages},
+            pull::{Config, MessagesError, Stream as Messages},
         },
         message::Acker,
         stream::{RetentionPolicy, Stream},
@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     super::{
-        config::NatsCluster,
+        config::{NatsCluster, RouteLimits},
         flow::{
             BATCH_BYTES, BATCH_RECORDS, Fetched, Incoming, Interruption, Marks, Opened, Receipt,
             Source, Standby,
@@ -41,6 +41,8 @@ use super::{
 const ACK_WAIT: Duration = Duration::from_secs(12);
 /// The most messages that are asked for at a time.
 const MAX_PULL: usize = 1_000;
+/// A request that has no room for a message ends without it, so there has to be room for a few of the largest.
+const MIN_PULLED_MESSAGES: usize = 2;
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long to wait for a message before looking again whether this instance is still the active one.
@@ -61,8 +63,8 @@ pub(in super::super) struct Reading {
     pub(in super::super) durable: String,
     /// Whether the stream is made if there is none.
     pub(in super::super) creates: bool,
-    /// How many messages may be on their way.
-    pub(in super::super) max_in_flight: usize,
+    /// How many messages, and bytes of them, may be on their way.
+    pub(in super::super) limits: RouteLimits,
 }
 
 /// Reads the stream of a route.
@@ -137,7 +139,7 @@ struct Session {
     /// How often the consumer has handed out a message.
     deliveries: u64,
     passed_on: u64,
-    waiting: VecDeque<(NatsRecord, Acker)>,
+    waiting: Vec<(NatsRecord, Acker)>,
     settling: Arc<Mutex<Settling>>,
     /// How many messages the server has for later.
     pending: u64,
@@ -160,9 +162,12 @@ impl Session {
         })?;
         let (consumer, floor) = consumer(&found, reading).await?;
         let pending = consumer.cached_info().num_pending;
+        let limits = &reading.limits;
+        let room = MIN_PULLED_MESSAGES * connection.client.max_payload();
         let messages = consumer
             .stream()
-            .max_messages_per_batch(reading.max_in_flight.min(MAX_PULL))
+            .max_messages_per_batch(limits.max_in_flight.min(MAX_PULL))
+            .max_bytes_per_batch(limits.max_in_flight_bytes.max(room))
             .expires(PULL_EXPIRES)
             .heartbeat(HEARTBEAT)
             .messages()
@@ -175,7 +180,7 @@ impl Session {
             messages,
             deliveries: 0,
             passed_on: floor,
-            waiting: VecDeque::new(),
+            waiting: Vec::new(),
             settling: Arc::new(Mutex::new(Settling::new(keeper))),
             pending,
         })
@@ -190,26 +195,24 @@ impl Session {
                 return Ok(self.take());
             }
             if let Ok(next) = timeout(LOOK_INTERVAL, self.messages.next()).await {
-                let ended = || Interruption::unavailable("the stream of messages ended");
-                let message = next.ok_or_else(ended)?;
-                self.receive(message.map_err(Interruption::unavailable)?)
-                    .await?;
+                let mut bytes = self.receive(next).await?;
                 while self.waiting.len() < BATCH_RECORDS
+                    && bytes < BATCH_BYTES
                     && let Some(next) = self.messages.next().now_or_never()
                 {
-                    let message = next.ok_or_else(ended)?;
-                    self.receive(message.map_err(Interruption::unavailable)?)
-                        .await?;
+                    bytes += self.receive(next).await?;
                 }
             }
         }
     }
 
-    /// Takes a message.
+    /// Takes a message; returns the bytes of it that now wait.
     async fn receive(
         &mut self,
-        message: async_nats::jetstream::Message,
-    ) -> Result<(), Interruption> {
+        next: Option<Result<async_nats::jetstream::Message, MessagesError>>,
+    ) -> Result<usize, Interruption> {
+        let ended = || Interruption::unavailable("the stream of messages ended");
+        let message = next.ok_or_else(ended)?.map_err(Interruption::unavailable)?;
         let info = message.info().map_err(Interruption::unavailable)?;
         let (sequence, pending) = (info.stream_sequence, info.pending);
         self.deliveries += 1;
@@ -223,7 +226,8 @@ impl Session {
         if sequence <= self.passed_on {
             // It is on its way, or its acknowledgement was lost.
             let mut settling = self.settling.lock().await;
-            return settling.came_again(sequence, acker).await;
+            settling.came_again(sequence, acker).await?;
+            return Ok(0);
         }
         let record = NatsRecord {
             subject: message.subject.to_string(),
@@ -233,27 +237,19 @@ impl Session {
             timestamp_ms: i64::try_from(published).ok(),
         };
         self.passed_on = sequence;
-        self.waiting.push_back((record, acker));
-        Ok(())
+        let bytes = record.size();
+        self.waiting.push((record, acker));
+        Ok(bytes)
     }
 
     fn take(&mut self) -> Fetched<NatsRecord> {
-        let mut records = Vec::new();
-        let mut ackers = Vec::new();
-        let mut bytes = 0;
-        while records.len() < BATCH_RECORDS
-            && bytes < BATCH_BYTES
-            && let Some((record, acker)) = self.waiting.pop_front()
-        {
+        let waiting = self.waiting.drain(..).map(|(record, acker)| {
             let sequence = record.sequence;
-            bytes += record.size();
-            ackers.push((sequence, acker));
             let time = record.timestamp_ms.unwrap_or(-1);
-            records.push(Incoming {
-                id: format!("{}/{sequence}/{time}", self.lane),
-                record,
-            });
-        }
+            let id = format!("{}/{sequence}/{time}", self.lane);
+            (Incoming { id, record }, (sequence, acker))
+        });
+        let (records, ackers) = waiting.unzip();
         Fetched {
             records,
             receipt: Box::new(Acknowledgements {
@@ -305,7 +301,7 @@ async fn consumer(stream: &Stream, reading: &Reading) -> Result<(PullConsumer, u
         ack_wait: ACK_WAIT,
         filter_subject,
         filter_subjects,
-        max_ack_pending: i64::try_from(reading.max_in_flight).unwrap_or(i64::MAX),
+        max_ack_pending: i64::try_from(reading.limits.max_in_flight).unwrap_or(i64::MAX),
         ..Config::default()
     };
     let made = stream.create_consumer(config).await;
