@@ -11,6 +11,7 @@ use rdkafka::{
     message::{Header, Headers, OwnedHeaders},
     mocking::MockCluster,
     producer::{DefaultProducerContext, FutureProducer, FutureRecord},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
 /// How many partitions the topics of tests have.
@@ -49,9 +50,24 @@ impl Kafka {
         }
     }
 
-    /// A real one tells clients its own addresses, so that none of them can be made unreachable.
-    pub(crate) fn can_be_unavailable(&self) -> bool {
+    /// A real one obeys no test, and tells clients its own addresses, so that none of them can be made unreachable.
+    pub(crate) fn is_mock(&self) -> bool {
         self.mock.is_some()
+    }
+
+    /// Has the mock cluster refuse so many requests as if one of their records was too large.
+    pub(crate) fn refuse_requests(&self, count: usize) {
+        if let Some(mock) = &self.mock {
+            let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+            mock.request_errors(RDKafkaApiKey::Produce, &vec![too_large; count]);
+        }
+    }
+
+    /// Has the mock cluster answer every request late.
+    pub(crate) fn answer_late(&self) {
+        let mock = self.mock.as_ref().unwrap();
+        mock.broker_round_trip_time(-1, Duration::from_millis(300))
+            .unwrap();
     }
 
     pub(crate) fn become_unavailable(&self) {
@@ -69,11 +85,22 @@ impl Kafka {
     }
 
     pub(crate) async fn create_topic(&self, topic: &str) {
+        let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+        self.create(topic, new).await;
+    }
+
+    /// A topic whose records have 2,000 bytes at most; the mock cluster does not look at that.
+    pub(crate) async fn create_topic_of_small_records(&self, topic: &str) {
+        let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+        let new = new.set("max.message.bytes", "2000");
+        self.create(topic, new).await;
+    }
+
+    async fn create(&self, name: &str, topic: NewTopic<'_>) {
         if let Some(mock) = &self.mock {
-            return mock.create_topic(topic, PARTITIONS, 1).unwrap();
+            return mock.create_topic(name, PARTITIONS, 1).unwrap();
         }
         let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
-        let topic = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
         let created = admin.create_topics([&topic], &AdminOptions::new()).await;
         created.unwrap()[0].as_ref().unwrap();
     }

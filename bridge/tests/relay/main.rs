@@ -10,8 +10,11 @@
 mod cases;
 mod crash;
 mod events;
+mod health;
 mod kafka;
 mod nats;
+mod overload;
+mod refusals;
 mod scene;
 
 use scene::Pair;
@@ -55,6 +58,10 @@ over_every_pair! {
     cases::what_is_absent_is_waited_for
     cases::a_second_instance_is_ready_and_takes_over
     events::events_of_the_bus_are_understood_at_the_other_side
+    health::a_route_that_is_stuck_is_seen_until_it_goes_on
+    refusals::what_a_stream_refuses_becomes_dead_letters_and_nothing_else_does
+    refusals::what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_does
+    overload::messages_are_fetched_by_their_bytes
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay
     crash::an_instance_that_was_paused_repeats_nothing

@@ -60,9 +60,14 @@ impl Pair {
 
     /// Starts a relay with `routes` as a program of its own.
     pub(crate) fn program(&self, routes: &str) -> Program {
+        self.program_at(routes, "127.0.0.1:0")
+    }
+
+    /// The same, with the address at which it tells how it is.
+    pub(crate) fn program_at(&self, routes: &str, http: &str) -> Program {
         let (folder, path) = self.settings(routes);
         let child = Command::new(env!("CARGO_BIN_EXE_bridge"))
-            .args(["relay", "--http-addr", "127.0.0.1:0", "--config"])
+            .args(["relay", "--http-addr", http, "--config"])
             .arg(&path)
             .spawn()
             .unwrap();

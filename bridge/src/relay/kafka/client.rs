@@ -235,3 +235,53 @@ pub(super) fn assignment(consumer: &StreamConsumer<Member>) -> TopicPartitionLis
         .assignment()
         .unwrap_or_else(|_| TopicPartitionList::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn looked(wait: &mut Wait, member: &Member) -> (Result<(), Interruption>, u64) {
+        let told = Arc::<AtomicU64>::default();
+        let count = told.clone();
+        let standby: Standby = Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let done = wait.look(member, &standby);
+        (done, told.load(Ordering::Relaxed))
+    }
+
+    fn waits_for(wait: &mut Wait, long: Duration) {
+        wait.since = Instant::now().checked_sub(long).unwrap();
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_joined_is_not_waited_for_for_ever() {
+        let (mut wait, member) = (Wait::new(), Member::default());
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 0));
+        waits_for(&mut wait, JOIN_PATIENCE / 2);
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 0));
+        waits_for(&mut wait, JOIN_PATIENCE);
+        let reason = "the consumer group of the route cannot be joined";
+        let late = Err(Interruption::unavailable(reason));
+        assert_eq!(looked(&mut wait, &member), (late, 0));
+    }
+
+    #[test]
+    fn a_member_that_is_given_nothing_is_on_standby_until_it_loses_its_group() {
+        let (mut wait, member) = (Wait::new(), Member::default());
+        member.is_joined.store(true, Ordering::Relaxed);
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 0));
+        waits_for(&mut wait, STANDBY_AFTER);
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 1));
+        // It is told once, and waits as long as it is a member.
+        waits_for(&mut wait, JOIN_PATIENCE);
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 0));
+        member.is_joined.store(false, Ordering::Relaxed);
+        assert_eq!(looked(&mut wait, &member), (Ok(()), 0));
+        // From then on it waits for the group.
+        waits_for(&mut wait, JOIN_PATIENCE);
+        assert!(looked(&mut wait, &member).0.is_err());
+    }
+}

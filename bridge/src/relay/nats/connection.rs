@@ -45,7 +45,9 @@ impl Connection {
             })
             .connect(addresses);
         let client = match timeout(ANSWER_DEADLINE, connecting).await {
-            Ok(connected) => connected.map_err(Interruption::unavailable)?,
+            Ok(connected) => connected.map_err(|error| {
+                Interruption::Unavailable(format!("NATS cannot be reached: {error}"))
+            })?,
             Err(_) => return Err(Interruption::unavailable("NATS does not answer in time")),
         };
         let mut jetstream = jetstream::new(client.clone());

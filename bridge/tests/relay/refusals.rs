@@ -1,0 +1,129 @@
+//! Records that a broker refuses for good become dead letters with its reason; what is beside them arrives, in order.
+
+use async_nats::{HeaderMap, jetstream::stream::Config};
+use bytes::Bytes;
+use futures::future::join_all;
+use testkit::eventually;
+
+use crate::{
+    cases::{
+        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has_all, assert_nats_has, key, publish_all,
+        record, send_all,
+    },
+    kafka::{Read, send},
+    scene::Pair,
+};
+
+/// More than a stream or topic of these tests takes.
+const LARGE: usize = 5_000;
+/// More than librdkafka takes, and less than a NATS server does.
+const TOO_LARGE_TO_SEND: usize = 1_020_000;
+/// How many large records there are beside others.
+const BESIDE: usize = 10;
+
+/// Bytes that cannot be compressed.
+fn large(length: usize) -> Bytes {
+    (0..length).map(|_| rand::random::<u8>()).collect()
+}
+
+pub(crate) async fn what_a_stream_refuses_becomes_dead_letters_and_nothing_else_does(pair: Pair) {
+    let (topic, dead) = (pair.name("topic"), pair.name("topic.dlq"));
+    pair.kafka.create_topic(&topic).await;
+    pair.kafka.create_topic(&dead).await;
+    let small_messages = Config {
+        name: pair.name("stream"),
+        subjects: vec![pair.name("subject")],
+        max_message_size: 1_000,
+        ..Config::default()
+    };
+    let jetstream = pair.nats.jetstream().await;
+    jetstream.create_stream(small_messages).await.unwrap();
+    let producer = pair.kafka.producer();
+    let send_large = async |count: usize| {
+        let all: Vec<_> = (0..count)
+            .map(|number| Read {
+                value: Some(large(LARGE)),
+                ..record(number)
+            })
+            .collect();
+        join_all(all.iter().map(|record| send(&producer, &topic, record))).await;
+    };
+
+    // A batch of nothing else, and then some among others.
+    send_large(BESIDE).await;
+    let relay = pair.relay(TO_NATS);
+    eventually("the whole batch is among the dead letters", async || {
+        relay.reports[0].status().dead_letters == BESIDE as u64
+    })
+    .await;
+    tokio::join!(send_all(&pair, 0..RECORDS), send_large(BESIDE));
+    assert_nats_has(&pair, RECORDS).await;
+    eventually("all large ones are among the dead letters", async || {
+        relay.reports[0].status().dead_letters == 2 * BESIDE as u64
+    })
+    .await;
+    let letters = pair.kafka.read(&dead).await;
+    assert_eq!(letters.len(), 2 * BESIDE);
+    for letter in letters {
+        let mut headers = letter.headers.iter();
+        let reason = headers.find(|(name, _)| name == "marquee-reason").unwrap();
+        let reason = String::from_utf8(reason.1.clone().unwrap().into()).unwrap();
+        assert_eq!(reason, "message size exceeds maximum allowed");
+        assert_eq!(letter.value.unwrap().len(), LARGE);
+    }
+    relay.stop().await;
+}
+
+/// A broker refuses all that it gets in one request for the sake of one record: then they are sent one by one.
+pub(crate) async fn what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_does(pair: Pair) {
+    let (topic, subject) = (pair.name("topic"), pair.name("subject"));
+    pair.kafka.create_topic_of_small_records(&topic).await;
+    pair.nats
+        .create_stream(&pair.name("stream"), &subject)
+        .await;
+    let jetstream = pair.nats.jetstream().await;
+    let publish = async |length: usize| {
+        let mut headers = HeaderMap::new();
+        headers.insert("marquee-key", key(0));
+        let payload = large(length);
+        let sent = jetstream.publish_with_headers(subject.clone(), headers, payload);
+        sent.await.unwrap().await.unwrap();
+    };
+    publish_all(&pair, 0..RECORDS / 2).await;
+    publish(TOO_LARGE_TO_SEND).await;
+    if !pair.kafka.is_mock() {
+        publish(LARGE).await;
+        publish(LARGE).await;
+    }
+    publish_all(&pair, RECORDS / 2..RECORDS).await;
+
+    // The mock cluster takes records of any size. It refuses so many requests: those on their way to a partition at the
+    // same time, and then some that have one record.
+    pair.kafka.refuse_requests(8);
+    let relay = pair.relay(TO_KAFKA);
+    let published = pair.nats.count(&pair.name("stream")).await;
+    let mut dead = 0;
+    eventually("each is at Kafka or among the dead letters", async || {
+        let arrived = pair.kafka.read(&topic).await.len() as u64;
+        dead = relay.reports[0].status().dead_letters;
+        arrived + dead >= published
+    })
+    .await;
+    match pair.kafka.is_mock() {
+        true => assert!(dead >= 2),
+        false => assert_eq!(dead, 3),
+    }
+    let letters = pair.nats.read(&format!("{subject}-dlq")).await;
+    assert_eq!(letters.len() as u64, dead);
+    let mut numbers = Vec::from_iter(0..RECORDS);
+    for letter in letters {
+        let reason = letter.headers.get("marquee-reason").unwrap().as_str();
+        assert!(reason.contains("too large"), "{reason}");
+        let number = std::str::from_utf8(&letter.payload).ok();
+        let number = number.and_then(|text| text.parse::<usize>().ok());
+        assert_eq!(number.is_some(), letter.payload.len() < LARGE);
+        numbers.retain(|other| Some(*other) != number);
+    }
+    assert_kafka_has_all(&pair, &numbers).await;
+    relay.stop().await;
+}
