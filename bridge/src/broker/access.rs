@@ -22,6 +22,8 @@ pub enum Access {
     Token(Password),
     /// Those that are one of these users.
     Users(Users),
+    /// Those that an account vouches for, for which one of these operators does.
+    Operators(Operators),
 }
 
 impl Access {
@@ -54,6 +56,20 @@ pub enum AccessError {
     /// The key of a user is something else.
     #[error("`{0}` is not a valid public nkey for a user")]
     Nkey(String),
+    /// The token of an operator is none, or counts no longer.
+    #[error("the token of an operator is no valid one")]
+    Operator,
+    /// An account cannot be served.
+    #[error("account `{account}`: {reason}")]
+    Account {
+        /// The public key of the account.
+        account: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Several accounts have streams.
+    #[error("JetStream in more than one account is not supported by this broker")]
+    ManyWithStreams,
     /// A password looks like a bcrypt hash and is none.
     #[error("the bcrypt hash of `{0}` is not a valid one")]
     Hash(String),
@@ -66,6 +82,15 @@ pub struct Users {
     pub users: Vec<User>,
     /// The user that a client is which shows nothing: a name or a public key of `users`.
     pub no_auth_user: Option<String>,
+}
+
+/// Operators, and the accounts that they vouch for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Operators {
+    /// The tokens of the operators.
+    pub operators: Vec<String>,
+    /// The public keys of accounts, with their tokens.
+    pub accounts: Vec<(String, String)>,
 }
 
 /// One user.

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use super::access::{Access, AccessError, Identity, Password, User, Users};
 use super::certificate::CertificateNames;
 use super::distinguished_name::DistinguishedName;
+use super::jwt;
+use super::operators::{Expiry, TrustedAccounts};
 use super::permissions::{ClientPermissions, UserPermissions};
 
 /// How many clients may wait for their passwords to be checked.
@@ -29,6 +31,7 @@ pub(super) struct Credentials {
     pass: Option<String>,
     nkey: Option<String>,
     sig: Option<String>,
+    jwt: Option<String>,
 }
 
 impl Credentials {
@@ -44,7 +47,7 @@ fn text(shown: &Option<String>) -> &str {
 }
 
 /// A client that is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Identified {
     /// The name or the public key of its user, if there are users.
     pub(super) user: Option<Arc<str>>,
@@ -52,8 +55,23 @@ pub(super) struct Identified {
     pub(super) permissions: Option<Arc<ClientPermissions>>,
     /// Whose messages it hears; `None` is the main account.
     pub(super) account: Option<Arc<str>>,
+    /// Until when it is served.
+    pub(super) expiry: Option<Expiry>,
     /// Whether it showed nothing.
     is_guest: bool,
+}
+
+impl Identified {
+    /// A client of the main account that may do everything.
+    fn nameless(is_guest: bool) -> Self {
+        Identified {
+            user: None,
+            permissions: None,
+            account: None,
+            expiry: None,
+            is_guest,
+        }
+    }
 }
 
 /// Knows the users of a broker.
@@ -75,6 +93,7 @@ enum Kind {
     Open,
     Token(Password),
     Users(KnownUsers),
+    Operators(TrustedAccounts),
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +122,7 @@ impl KnownUser {
             user: Some(Arc::clone(&self.name)),
             permissions: self.permissions.clone().map(ClientPermissions::new),
             account: self.account.clone(),
+            expiry: None,
             is_guest: false,
         }
     }
@@ -190,6 +210,7 @@ impl Authenticator {
                 Kind::Token(token.clone())
             }
             Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
+            Access::Operators(operators) => Kind::Operators(TrustedAccounts::new(operators)?),
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {
@@ -208,31 +229,26 @@ impl Authenticator {
     pub(super) fn is_required(&self) -> bool {
         match &self.kind {
             Kind::Open => false,
-            Kind::Token(_) => true,
+            Kind::Token(_) | Kind::Operators(_) => true,
             Kind::Users(users) => users.guest.is_none(),
         }
     }
 
     /// What a client is given to sign; `None` where no user signs anything.
     pub(super) fn nonce(&self) -> Option<String> {
-        match &self.kind {
-            Kind::Users(users) if !users.by_key.is_empty() => {
-                Some(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
-            }
-            _ => None,
-        }
+        let is_signed = match &self.kind {
+            Kind::Open | Kind::Token(_) => false,
+            Kind::Users(users) => !users.by_key.is_empty(),
+            Kind::Operators(_) => true,
+        };
+        is_signed.then(|| URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
     }
 
     /// Who a client is that shows nothing; `None` where that is not enough.
     pub(super) fn guest(&self) -> Option<Identified> {
         match &self.kind {
-            Kind::Open => Some(Identified {
-                user: None,
-                permissions: None,
-                account: None,
-                is_guest: true,
-            }),
-            Kind::Token(_) => None,
+            Kind::Open => Some(Identified::nameless(true)),
+            Kind::Token(_) | Kind::Operators(_) => None,
             Kind::Users(users) => users.guest(),
         }
     }
@@ -249,10 +265,15 @@ impl Authenticator {
             Kind::Open => return Ok(self.guest()),
             Kind::Token(token) => {
                 let is_right = self.is_right(token, text(&shown.auth_token)).await?;
-                return Ok(is_right.then_some(Identified {
-                    user: None,
-                    permissions: None,
-                    account: None,
+                return Ok(is_right.then(|| Identified::nameless(false)));
+            }
+            Kind::Operators(accounts) => {
+                let user = accounts.identify(text(&shown.jwt), nonce, text(&shown.sig));
+                return Ok(user.map(|user| Identified {
+                    user: Some(user.key),
+                    permissions: user.permissions.map(ClientPermissions::new),
+                    account: user.account,
+                    expiry: user.expiry,
                     is_guest: false,
                 }));
             }
@@ -292,12 +313,12 @@ impl Authenticator {
         match (&self.kind, &before.kind) {
             (Kind::Open, _) => self.guest(),
             _ if known.is_guest => self.guest(),
-            (Kind::Token(now), Kind::Token(before)) => (now == before).then_some(Identified {
-                user: None,
-                permissions: None,
-                account: None,
-                is_guest: false,
-            }),
+            (Kind::Token(now), Kind::Token(before)) => {
+                (now == before).then(|| Identified::nameless(false))
+            }
+            (Kind::Operators(now), Kind::Operators(before)) => {
+                (now.set == before.set).then(|| known.clone())
+            }
             (Kind::Users(now), Kind::Users(before)) => {
                 let name = known.user.as_deref()?;
                 let (now, before) = (now.find(name)?, before.find(name)?);
@@ -337,12 +358,10 @@ fn check_hash(password: &Password, name: &str) -> Result<(), AccessError> {
 }
 
 fn user_key(public_key: &str) -> Option<KeyPair> {
-    KeyPair::from_public_key(public_key)
-        .ok()
-        .filter(|key| key.key_pair_type() == KeyPairType::User)
+    jwt::public_key(public_key, KeyPairType::User)
 }
 
-fn is_signed(public_key: &str, nonce: &str, signature: &str) -> bool {
+pub(super) fn is_signed(public_key: &str, nonce: &str, signature: &str) -> bool {
     let signature = URL_SAFE_NO_PAD
         .decode(signature)
         .or_else(|_| STANDARD.decode(signature));

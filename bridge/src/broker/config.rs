@@ -28,9 +28,11 @@ impl Retention {
     };
 }
 
-/// How much all streams together may take; no limit where none is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Where the streams are, and how much all together may take; no limit where none is set.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JetStreamSettings {
+    /// The name of the place where the streams are; clients may name it, too.
+    pub domain: Option<String>,
     /// Bytes of messages in memory.
     pub max_memory: Option<u64>,
     /// Bytes of messages on disk.
@@ -115,6 +117,11 @@ impl BrokerConfig {
             },
             segment_bytes: 16 << 20,
         }
+    }
+
+    /// The domain of the streams, if it has a name.
+    pub(crate) fn domain(&self) -> Option<&str> {
+        self.jetstream.as_ref()?.domain.as_deref()
     }
 
     /// The same settings for a process that can spare so many `connections`: all clients together

@@ -90,8 +90,15 @@ async fn read_all(
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
     let introduced = sleep_until(session.time_to_log_in().into());
     tokio::pin!(introduced);
+    let ended = sleep_until(session.time_to_log_in().into());
+    tokio::pin!(ended);
     let mut changes = session.security_changes();
     loop {
+        let end = session.ends_at();
+        if let Some((at, _)) = end.filter(|(at, _)| ended.deadline() != (*at).into()) {
+            ended.as_mut().reset(at.into());
+        }
+        let reason = end.map_or("", |(_, reason)| reason);
         let place = session.place();
         tokio::select! {
             read = reader.read_buf(&mut input) => match read {
@@ -101,6 +108,7 @@ async fn read_all(
             () = outbound.closed() => return Ok(()),
             () = &mut introduced, if !place.is_admitted() => return Err(Closing::Told("Authentication Timeout")),
             () = place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
+            () = &mut ended, if end.is_some() => return Err(Closing::Told(reason)),
             Ok(()) = changes.changed() => session.take_over_security()?,
         }
         let is_admitted = session.place().is_admitted();

@@ -54,6 +54,9 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     if shared.jetstream.is_some() {
         put("jetstream", true.into());
     }
+    if let Some(domain) = shared.config.domain() {
+        put("domain", domain.into());
+    }
     let security = shared.security.get();
     if security.authenticator.is_required() {
         put("auth_required", true.into());

@@ -8,7 +8,8 @@
 //! [`router`] to other clients and through [`jetstream`] to streams. Each stream is one task that owns all its state; it hands
 //! its changes, a batch at a time, to [`store`], and shows them to no client before they are durable.
 //!
-//! Out of scope, and refused with the protocol's own errors: clustering, accounts, mirrors and sources.
+//! Out of scope, and refused with the protocol's own errors: clustering, imports and exports of accounts, mirrors and
+//! sources.
 
 pub mod access;
 pub mod actors;
@@ -31,6 +32,8 @@ mod inquiry;
 mod interest;
 mod introduction;
 mod jetstream;
+mod jwt;
+mod operators;
 mod outbound;
 #[cfg(test)]
 mod panics;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::outbound::Outbound;
 use super::protocol::Message;
 use super::session::{Closing, Session};
-use super::{greeting, headers, permissions, subjects};
+use super::{greeting, headers, jetstream, permissions, subjects};
 
 /// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
 const STALL: Duration = Duration::from_millis(2);
@@ -18,8 +18,12 @@ pub(super) const LONGEST_STALL: Duration = Duration::from_millis(10);
 
 impl Session {
     /// Hands a message to subscribers and streams, or says why not.
-    pub(super) async fn publish(&mut self, message: Message) -> Result<(), Closing> {
+    pub(super) async fn publish(&mut self, mut message: Message) -> Result<(), Closing> {
         self.client.asked_in_last_read();
+        let domain = self.router.domain();
+        if let Some(meant) = domain.and_then(|domain| domain.subject_within(&message.subject)) {
+            message.subject = meant;
+        }
         if !message.headers.is_empty() && !self.options.headers() {
             return Err(Closing::Untold("headers of a client that has none"));
         }
@@ -59,6 +63,8 @@ impl Session {
         is_heard |= self.is_asked_for_user(&message);
         if let Some(jetstream) = self.jetstream() {
             is_heard |= jetstream.accept(message).await;
+        } else if self.shared.jetstream.is_some() {
+            is_heard |= jetstream::refuse_account(&self.router, &message);
         }
         if let Some((reply, subject)) = unanswered
             && !is_heard

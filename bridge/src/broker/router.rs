@@ -7,6 +7,7 @@ use rand::RngExt;
 use tokio::sync::Notify;
 
 use super::interest::{InterestWatch, InterestWatches};
+use super::jetstream::Domain;
 use super::outbound::{Outbound, Queued};
 use super::permissions::GuardSlot;
 use super::protocol::{Delivery, Message};
@@ -92,6 +93,7 @@ pub(super) struct Router {
     subscriptions: RwLock<SubjectTrie<Arc<Subscription>>>,
     watches: Arc<InterestWatches>,
     inlet: OnceLock<Box<dyn Inlet>>,
+    domain: OnceLock<Domain>,
     stats: Arc<Counters>,
 }
 
@@ -109,8 +111,18 @@ impl Router {
             subscriptions: RwLock::default(),
             watches: Arc::default(),
             inlet: OnceLock::new(),
+            domain: OnceLock::new(),
             stats,
         }
+    }
+
+    /// Says how clients may name the place of the streams that are reached through here.
+    pub(super) fn set_domain(&self, domain: Domain) {
+        let _ = self.domain.set(domain);
+    }
+
+    pub(super) fn domain(&self) -> Option<&Domain> {
+        self.domain.get()
     }
 
     /// Says who takes what the broker itself publishes; there is one.

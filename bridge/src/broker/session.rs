@@ -25,12 +25,14 @@ use super::publishing::LONGEST_STALL;
 use super::router::Router;
 use super::security::Security;
 use super::subscribing::MIN_SWEEP;
-use super::{Shared, parser};
+use super::{Shared, jwt, parser};
 
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
 /// What a client is told for which there is no place.
 pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
+/// A time that no client stays for.
+const LONGEST_STAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Why the broker ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +85,8 @@ pub(super) struct Session {
     pub(super) subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     pub(super) sweep_at: usize,
+    /// Until when the client is served, and what it is told then.
+    ends_at: Option<(Instant, &'static str)>,
     /// How long it may still be held up for what it sent at once.
     pub(super) patience: Duration,
 }
@@ -111,6 +115,7 @@ impl Session {
         let login_deadline = Instant::now() + shared.config.connect_deadline;
         Session {
             outbound: Arc::clone(&client.outbound),
+            ends_at: None,
             client,
             actor,
             router: Arc::clone(&shared.router),
@@ -154,6 +159,11 @@ impl Session {
         } else {
             self.login_deadline
         }
+    }
+
+    /// Until when the client is served, if that is limited, and what it is told then.
+    pub(super) fn ends_at(&self) -> Option<(Instant, &'static str)> {
+        self.ends_at
     }
 
     /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
@@ -334,6 +344,11 @@ impl Session {
             return Err(Closing::Told(AUTHORIZATION_VIOLATION));
         }
         let user = identity.user.as_deref().map(str::to_owned);
+        self.ends_at = identity.expiry.map(|expiry| {
+            let left = expiry.at.saturating_sub(jwt::now());
+            let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+            (Instant::now() + left.min(LONGEST_STAY), expiry.reason)
+        });
         self.identity = Some(identity);
         self.admit()?;
         // Another user would have other permissions.

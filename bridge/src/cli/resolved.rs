@@ -33,6 +33,15 @@ impl Settings {
         if given.users.is_some() && (given.token.is_some() || given.user.is_some()) {
             return fault("users cannot be set beside a single user or a token".to_owned());
         }
+        if !given.operators.operators.is_empty() {
+            if given.users.is_some() || given.token.is_some() || given.user.is_some() {
+                return fault("users and tokens cannot be set beside operators".to_owned());
+            }
+            return Ok(Access::Operators(given.operators.clone()));
+        }
+        if !given.operators.accounts.is_empty() {
+            return fault("`resolver_preload` needs an operator".to_owned());
+        }
         let no_auth_user = given.no_auth_user.clone();
         if let Some(name) = &no_auth_user {
             let mut users = given.users.iter().flatten();
@@ -181,7 +190,8 @@ impl Settings {
             lame_duck_grace_period: limits
                 .lame_duck_grace_period
                 .unwrap_or(default.lame_duck_grace_period),
-            jetstream: jetstream.enabled.then_some(JetStreamSettings {
+            jetstream: jetstream.enabled.then(|| JetStreamSettings {
+                domain: jetstream.domain.clone(),
                 max_memory: jetstream.max_memory,
                 max_store: jetstream.max_store,
             }),

@@ -7,7 +7,7 @@ use runtime::Fault;
 
 use super::file;
 use super::flags::Flags;
-use crate::broker::access::User;
+use crate::broker::access::{Operators, User};
 use crate::broker::tls::HandshakeFirst;
 
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
@@ -61,6 +61,8 @@ pub(super) struct AccessSettings {
     pub(super) password: Option<String>,
     pub(super) token: Option<String>,
     pub(super) users: Option<Vec<User>>,
+    /// Operators, and the accounts that they vouch for.
+    pub(super) operators: Operators,
     /// The accounts that have streams. Only one can.
     pub(super) jetstream_accounts: Vec<String>,
     pub(super) no_auth_user: Option<String>,
@@ -84,6 +86,7 @@ pub(super) struct TlsOptions {
 pub(super) struct JetStreamSettings {
     pub(super) enabled: bool,
     pub(super) store_dir: Option<PathBuf>,
+    pub(super) domain: Option<String>,
     pub(super) max_memory: Option<u64>,
     pub(super) max_store: Option<u64>,
 }

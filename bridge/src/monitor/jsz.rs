@@ -171,11 +171,15 @@ fn merge(into: &mut Value, fields: Value) {
 
 /// How JetStream is set.
 pub(super) fn config(monitor: &Monitor) -> Value {
-    let limits = monitor.config.jetstream.unwrap_or_default();
+    let limits = monitor.config.jetstream.clone().unwrap_or_default();
     let number = |limit: Option<u64>| limit.map_or(json!(-1), |limit| json!(limit));
-    json!({
+    let mut config = json!({
         "max_memory": number(limits.max_memory),
         "max_storage": number(limits.max_store),
         "store_dir": monitor.config.data_dir.to_string_lossy(),
-    })
+    });
+    if let (Some(config), Some(domain)) = (config.as_object_mut(), limits.domain) {
+        config.insert("domain".to_owned(), domain.into());
+    }
+    config
 }

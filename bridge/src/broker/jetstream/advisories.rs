@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::acks::AckSubject;
 use super::consumer::Exhausted;
+use super::domain::mark;
 use super::json;
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
@@ -58,7 +59,9 @@ pub(super) fn publish(
     if let Value::Object(members) = members {
         event.extend(members.clone());
     }
-    let event = Value::Object(event).to_string();
+    let mut event = Value::Object(event);
+    mark(router.domain(), &mut event);
+    let event = event.to_string();
     match audience {
         Audience::All => router.announce(Message {
             subject: subject.into(),

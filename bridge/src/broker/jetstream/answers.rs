@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, Progress};
 use super::deliver::Waiting;
+use super::domain::{Domain, mark};
 use super::error::Result;
 use super::json;
 use super::priority;
@@ -78,6 +79,7 @@ impl Responder {
 /// A stream as the API describes it. `subjects` are those to list with their counts.
 pub(super) fn describe_stream(
     state: &State,
+    domain: Option<&Domain>,
     deleted: bool,
     subjects: Option<Map<String, Value>>,
 ) -> Value {
@@ -105,12 +107,14 @@ pub(super) fn describe_stream(
             counts.insert("subjects".to_owned(), Value::Object(subjects));
         }
     }
-    json!({
+    let mut info = json!({
         "config": &state.config,
         "created": json::time(state.created),
         "state": counts,
         "ts": json::time(json::now()),
-    })
+    });
+    mark(domain, &mut info);
+    info
 }
 
 /// A consumer as the API describes it, with what its clients wait for.

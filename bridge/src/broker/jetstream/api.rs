@@ -186,7 +186,8 @@ impl Api {
         match operation {
             #[cfg(test)]
             "PANIC" => crate::broker::panics::on_request(),
-            "INFO" => respond("account_info_response").send(account_info(&self.streams)),
+            "INFO" => respond("account_info_response")
+                .send(account_info(&self.streams, self.router.domain())),
             "STREAM.CREATE" => {
                 let responder = respond("stream_create_response");
                 match self.create_stream(name, &body).await {
@@ -294,7 +295,7 @@ impl Api {
         usage.check_configuration(0, configuration_size(&config))?;
         let state = State::new(config, json::now(), self.retention);
         let log = self.create_log(&state).await?;
-        let info = describe_stream(&state, false, None);
+        let info = describe_stream(&state, self.router.domain(), false, None);
         let (handle, inbox) = new_handle(&state.config);
         let stream = Stream::new(
             state,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::answers::{Responder, describe_stream};
 use super::batch::{Batch, Effect, Unsynced};
+use super::domain::mark;
 use super::error;
 use super::json;
 use super::state::Change;
@@ -164,8 +165,9 @@ impl Stream {
                 duplicate,
             } => {
                 let mut ack = json!({"stream": self.state.config.name, "seq": seq});
-                if duplicate && let Some(ack) = ack.as_object_mut() {
-                    ack.insert("duplicate".to_owned(), true.into());
+                mark(self.router.domain(), &mut ack);
+                if duplicate {
+                    json::set(&mut ack, "duplicate", true);
                 }
                 self.router.answer(&inbox, &[], ack.to_string().as_bytes());
             }
@@ -226,7 +228,7 @@ impl Stream {
         });
         let answer = match consumer {
             Some(name) => self.consumer_changed(&name, created, now),
-            None => describe_stream(&self.state, false, None),
+            None => describe_stream(&self.state, self.router.domain(), false, None),
         };
         responder.send(Ok(answer));
     }

@@ -241,6 +241,7 @@ pub(super) const API_LEVEL: ApiError = fixed(412, 10185, "JetStream minimum api 
 pub(super) const COUNTERS_DISABLED: ApiError = fixed(400, 10168, "message counters is disabled");
 pub(super) const SCHEDULES_DISABLED: ApiError = fixed(400, 10188, "message schedules is disabled");
 pub(super) const BATCHES_DISABLED: ApiError = fixed(400, 10174, "atomic publish is disabled");
+pub(super) const NOT_FOR_ACCOUNT: ApiError = fixed(503, 10039, "JetStream not enabled for account");
 pub(super) const BUSY: ApiError = fixed(503, 10008, "JetStream system temporarily unavailable");
 
 pub(super) fn bad_request(why: impl Into<Cow<'static, str>>) -> ApiError {

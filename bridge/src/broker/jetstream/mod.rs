@@ -4,6 +4,7 @@
 mod api;
 
 mod account;
+mod domain;
 mod forwarding;
 mod operations;
 
@@ -70,8 +71,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::account::refuse_account;
 use self::answers::Responder;
 use self::api::{Api, ApiRequest, Asker};
+pub(super) use self::domain::Domain;
 use self::requests::Request;
 use self::stream::{Command, Inbox, Stream};
 use self::supervision::{Recovery, keep_running};
@@ -266,10 +269,11 @@ impl JetStream {
             path: config.data_dir.clone(),
             source,
         })?;
-        let streams = Arc::new(Streams::new(
-            stats,
-            Usage::new(config.jetstream.unwrap_or_default()),
-        ));
+        let jetstream = config.jetstream.clone().unwrap_or_default();
+        if let Some(domain) = &jetstream.domain {
+            router.set_domain(Domain::new(domain));
+        }
+        let streams = Arc::new(Streams::new(stats, Usage::new(&jetstream)));
         for (state, log) in recovered {
             tracing::info!(
                 stream = state.config.name,

@@ -128,7 +128,12 @@ impl Stream {
             .map(|(subject, count)| (subject.to_owned(), count.into()))
             .collect();
         let counts = Some(counts).filter(|counts| !counts.is_empty());
-        let mut info = describe_stream(&self.state, request.deleted_details, counts);
+        let mut info = describe_stream(
+            &self.state,
+            self.router.domain(),
+            request.deleted_details,
+            counts,
+        );
         if let Some(info) = info.as_object_mut() {
             let limit = if total > 0 { SUBJECTS_PER_PAGE } else { 0 };
             for (name, value) in [("total", total), ("offset", offset), ("limit", limit)] {

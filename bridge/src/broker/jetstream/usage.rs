@@ -73,7 +73,7 @@ impl Pool {
 }
 
 impl Usage {
-    pub(super) fn new(settings: JetStreamSettings) -> Self {
+    pub(super) fn new(settings: &JetStreamSettings) -> Self {
         let pool = |max| Pool {
             max,
             ..Pool::default()
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn configurations_have_a_total() {
-        let usage = Usage::new(JetStreamSettings::default());
+        let usage = Usage::new(&JetStreamSettings::default());
         let each = configuration_size(&"x".repeat(MAX_CONFIGURATION - 2));
         let most = MAX_CONFIGURATIONS / each;
         let share = |count: u64| Share {

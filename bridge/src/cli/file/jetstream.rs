@@ -21,14 +21,18 @@ pub(super) fn jetstream(
                         settings.max_memory = limit(node)?
                     }
                     "max_file_store" | "max_file" => settings.max_store = limit(node)?,
+                    "domain" => settings.domain = Some(domain(node)?),
                     "enable" | "enabled" => settings.enabled = node.bool()?,
                     // What is written is synced before it is acknowledged, whatever the interval.
                     "sync" | "sync_interval" => sync_interval(node)?,
+                    // Publishers wait for a stream that is behind, so that nothing has to be dropped.
+                    "max_buffered_size" | "max_buffered_msgs" => {
+                        limit(node)?;
+                    }
                     "strict" => {
                         node.bool()?;
                     }
-                    "domain"
-                    | "key"
+                    "key"
                     | "ek"
                     | "encryption_key"
                     | "prev_key"
@@ -40,8 +44,6 @@ pub(super) fn jetstream(
                     | "tpm"
                     | "unique_tag"
                     | "max_outstanding_catchup"
-                    | "max_buffered_size"
-                    | "max_buffered_msgs"
                     | "request_queue_limit"
                     | "info_queue_limit"
                     | "meta_compact"
@@ -60,6 +62,15 @@ pub(super) fn jetstream(
         }
     }
     Ok(())
+}
+
+/// A domain is one word of a subject.
+fn domain(node: &Node) -> Result<String, ConfigError> {
+    let name = node.string()?;
+    if name.is_empty() || name.contains(['.', '*', '>']) || name.contains(char::is_whitespace) {
+        return Err(node.place.error("a domain is one word of a subject"));
+    }
+    Ok(name.to_owned())
 }
 
 fn sync_interval(node: &Node) -> Result<(), ConfigError> {

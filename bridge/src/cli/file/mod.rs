@@ -3,6 +3,7 @@
 
 mod access;
 mod jetstream;
+mod operators;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -108,6 +109,11 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         "authorization" => access::authorization(node.map()?, &mut settings.access, problems),
         "accounts" => access::accounts(node, &mut settings.access, problems)?,
         "no_auth_user" => settings.access.no_auth_user = Some(node.string()?.to_owned()),
+        "operator" | "operators" | "roots" | "root" | "root_operators" | "root_operator" => {
+            settings.access.operators.operators = operators::operators(node)?;
+        }
+        "resolver" | "account_resolver" | "accounts_resolver" => operators::resolver(node)?,
+        "resolver_preload" => settings.access.operators.accounts = operators::accounts(node)?,
         // The account of the server itself has no clients here.
         "system_account" | "system" | "no_system_account" | "no_system" | "no_sys_acc" => {}
         "tls" => settings.tls = Some(tls::tls(node.map()?, problems)),
@@ -140,17 +146,7 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         | "mqtt"
         | "websocket"
         | "ws"
-        | "operator"
-        | "operators"
-        | "roots"
-        | "root"
-        | "root_operators"
-        | "root_operator"
-        | "resolver"
-        | "account_resolver"
-        | "accounts_resolver"
         | "resolver_tls"
-        | "resolver_preload"
         | "resolver_pinned_accounts"
         | "trusted"
         | "trusted_keys"

@@ -209,8 +209,12 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             &["test.conf:1:1: a duration of at least 30 seconds"],
         ),
         (
-            "jetstream { domain: d }",
-            &["test.conf:1:13: the setting `domain`"],
+            "jetstream { domain: a.b }",
+            &["test.conf:1:13: a domain is one word"],
+        ),
+        (
+            "jetstream { unique_tag: d }",
+            &["test.conf:1:13: the setting `unique_tag`"],
         ),
         (
             "jetstream { nope: d }",
@@ -239,7 +243,22 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             "accounts { a { exports: [] } }",
             &["test.conf:1:16: the setting `exports`"],
         ),
-        ("operator: x", &["test.conf:1:1: the setting `operator`"]),
+        (
+            "trusted_keys: x",
+            &["test.conf:1:1: the setting `trusted_keys`"],
+        ),
+        (
+            "operator: /no/such/file",
+            &["test.conf:1:1: cannot read the token in `/no/such/file`"],
+        ),
+        (
+            "resolver: URL(x)",
+            &["test.conf:1:1: a resolver other than MEMORY"],
+        ),
+        (
+            "resolver_preload: { AB: x }",
+            &["test.conf:1:21: `AB` is not a valid public nkey for an account"],
+        ),
     ] {
         let refused = read_text(text).unwrap_err();
         assert_eq!(refused.len(), errors.len(), "{text}: {refused:?}");

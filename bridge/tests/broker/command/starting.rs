@@ -289,6 +289,22 @@ async fn accounts_do_not_hear_each_other() {
         .await
         .unwrap();
     assert_eq!(stream.info().await.unwrap().state.messages, 1);
-    let error = alice.request("$JS.API.INFO", "".into()).await.unwrap_err();
+    for (request, kind) in [
+        ("INFO", "account_info"),
+        ("STREAM.MSG.GET.S", "stream_msg_get"),
+        ("CONSUMER.DURABLE.CREATE.S.d", "consumer_create"),
+    ] {
+        let refusal = alice.request(format!("$JS.API.{request}"), "".into());
+        let refusal: Value = serde_json::from_slice(&refusal.await.unwrap().payload).unwrap();
+        assert_eq!(
+            (&refusal["type"], &refusal["error"]["err_code"]),
+            (
+                &format!("io.nats.jetstream.api.v1.{kind}_response").into(),
+                &10039.into()
+            )
+        );
+    }
+    let next = alice.request("$JS.API.CONSUMER.MSG.NEXT.S.d", "".into());
+    let error = next.await.unwrap_err();
     assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
 }

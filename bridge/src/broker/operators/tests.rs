@@ -1,0 +1,193 @@
+//! Which tokens are taken, and which accounts: with keys that are made for each test.
+
+use nkeys::KeyPair;
+use serde_json::json;
+
+use super::*;
+use crate::broker::jwt::tests::token;
+
+struct Scene {
+    operator: KeyPair,
+    account: KeyPair,
+    user: KeyPair,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Scene {
+            operator: KeyPair::new_operator(),
+            account: KeyPair::new_account(),
+            user: KeyPair::new_user(),
+        }
+    }
+
+    /// The accounts, of which one says this besides what it has to.
+    fn accounts(&self, said: Value) -> Result<TrustedAccounts, AccessError> {
+        let operator = token(
+            &self.operator,
+            &self.operator.public_key(),
+            json!({}),
+            json!({"type": "operator", "version": 2}),
+        );
+        let mut nats = json!({"type": "account", "version": 2, "limits": {"conn": -1, "subs": -1, "data": -1, "payload": -1}});
+        for (name, value) in said.as_object().unwrap() {
+            match (nats[name].as_object_mut(), value.as_object()) {
+                (Some(there), Some(more)) => there.extend(more.clone()),
+                _ => nats[name] = value.clone(),
+            }
+        }
+        let key = self.account.public_key();
+        let account = token(
+            &self.operator,
+            &key,
+            json!({"exp": said["exp"].as_i64().unwrap_or(0)}),
+            nats,
+        );
+        TrustedAccounts::new(&Operators {
+            operators: vec![operator],
+            accounts: vec![(key, account)],
+        })
+    }
+
+    /// A user's token that says this.
+    fn user(&self, signer: &KeyPair, claims: Value, said: Value) -> String {
+        let mut nats = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
+        nats.as_object_mut()
+            .unwrap()
+            .extend(said.as_object().unwrap().clone());
+        token(signer, &self.user.public_key(), claims, nats)
+    }
+
+    fn is_user(&self, accounts: &TrustedAccounts, token: &str) -> bool {
+        let signature = base64::Engine::encode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            self.user.sign(b"nonce").unwrap(),
+        );
+        accounts
+            .identify(token, Some("nonce"), &signature)
+            .is_some()
+    }
+}
+
+#[test]
+fn a_user_is_one_whose_account_has_signed_its_token() {
+    let scene = Scene::new();
+    let accounts = scene.accounts(json!({})).unwrap();
+    let right = scene.user(&scene.account, json!({}), json!({}));
+    assert!(scene.is_user(&accounts, &right));
+    assert!(accounts.identify(&right, Some("other"), "").is_none());
+    assert!(accounts.identify(&right, None, "").is_none());
+    let bearer = scene.user(&scene.account, json!({}), json!({"bearer_token": true}));
+    let user = accounts.identify(&bearer, None, "").unwrap();
+    assert_eq!(*user.key, scene.user.public_key());
+    assert_eq!(
+        user.account.as_deref(),
+        Some(scene.account.public_key().as_str())
+    );
+    let signer = KeyPair::new_account();
+    let of_another = scene.user(&signer, json!({}), json!({"bearer_token": true}));
+    let of_no_signer = scene.user(
+        &signer,
+        json!({}),
+        json!({"bearer_token": true, "issuer_account": scene.account.public_key()}),
+    );
+    for wrong in [of_another, of_no_signer.clone()] {
+        assert!(!scene.is_user(&accounts, &wrong));
+    }
+    let accounts = scene
+        .accounts(json!({"signing_keys": [signer.public_key()]}))
+        .unwrap();
+    assert!(scene.is_user(&accounts, &of_no_signer));
+}
+
+#[test]
+fn a_token_counts_until_it_ends_or_is_revoked_and_the_first_end_is_told() {
+    let scene = Scene::new();
+    let now = jwt::now();
+    let ends = |user: i64, account: i64| {
+        let accounts = scene.accounts(json!({"exp": account})).unwrap();
+        let token = scene.user(
+            &scene.account,
+            json!({"exp": user}),
+            json!({"bearer_token": true}),
+        );
+        accounts.identify(&token, None, "").map(|user| user.expiry)
+    };
+    let expiry = |at, reason| Some(Some(Expiry { at, reason }));
+    assert_eq!(ends(0, 0), Some(None));
+    assert_eq!(
+        ends(now + 60, now + 90),
+        expiry(now + 60, "User Authentication Expired")
+    );
+    assert_eq!(
+        ends(0, now + 90),
+        expiry(now + 90, "Account Authentication Expired")
+    );
+    assert_eq!((ends(now - 5, 0), ends(0, now - 5)), (None, None));
+    let token = scene.user(&scene.account, json!({"iat": 7}), json!({}));
+    for (revocations, is_user) in [
+        (json!({scene.user.public_key(): 6}), true),
+        (json!({scene.user.public_key(): 7}), false),
+        (json!({"*": 9}), false),
+    ] {
+        let accounts = scene.accounts(json!({"revocations": revocations})).unwrap();
+        assert_eq!(scene.is_user(&accounts, &token), is_user, "{revocations}");
+    }
+}
+
+#[test]
+fn a_condition_that_cannot_be_kept_refuses_the_user() {
+    let scene = Scene::new();
+    let accounts = scene
+        .accounts(json!({"limits": {"disallow_bearer": true}}))
+        .unwrap();
+    for (said, is_user) in [
+        (
+            json!({"src": [], "times": null, "allowed_connection_types": ["STANDARD"]}),
+            true,
+        ),
+        (json!({"bearer_token": true}), false),
+        (json!({"subs": 10}), false),
+        (json!({"payload": 0}), false),
+        (json!({"src": ["10.0.0.0/8"]}), false),
+        (
+            json!({"times": [{"start": "10:00:00", "end": "11:00:00"}]}),
+            false,
+        ),
+        (json!({"allowed_connection_types": ["WEBSOCKET"]}), false),
+    ] {
+        let token = scene.user(&scene.account, json!({}), said.clone());
+        assert_eq!(scene.is_user(&accounts, &token), is_user, "{said}");
+    }
+}
+
+#[test]
+fn an_account_that_asks_for_what_there_is_not_is_refused() {
+    let scene = Scene::new();
+    for said in [
+        json!({"limits": {"conn": 5}}),
+        json!({"limits": {"payload": 5}}),
+        json!({"limits": {"disk_storage": 5}}),
+        json!({"imports": [{"subject": "a"}]}),
+        json!({"mappings": {"a": []}}),
+        json!({"signing_keys": [{"kind": "user_scope"}]}),
+    ] {
+        assert!(
+            matches!(
+                scene.accounts(said.clone()),
+                Err(AccessError::Account { .. })
+            ),
+            "{said}"
+        );
+    }
+    let stranger = Scene {
+        operator: KeyPair::new_operator(),
+        ..Scene::new()
+    };
+    let set = stranger.accounts(json!({})).unwrap().set;
+    let mixed = Operators {
+        operators: scene.accounts(json!({})).unwrap().set.operators,
+        ..set
+    };
+    assert!(TrustedAccounts::new(&mixed).is_err());
+}
