@@ -104,6 +104,62 @@ async fn streams_and_consumers_survive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_ends_consumers_that_are_in_memory_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig::new(dir.path(), Access::Open);
+    let broker = Embedded::start_with(config.clone()).await;
+    let context = broker.jetstream().await;
+    context.create_stream(events()).await.unwrap();
+    for (name, settings) in [
+        ("kept", json!({"name": "kept"})),
+        (
+            "forgotten",
+            json!({"name": "forgotten", "mem_storage": true}),
+        ),
+        (
+            "durable",
+            json!({"durable_name": "durable", "mem_storage": true}),
+        ),
+    ] {
+        let made = make(&context.client(), "events", settings).await;
+        assert_eq!(made["name"], name, "{made}");
+    }
+    broker.stop().await;
+
+    let broker = Embedded::start_with(config).await;
+    let client = broker.client().await;
+    let names =
+        async || ask(&client, "CONSUMER.NAMES.events", Value::Null).await["consumers"].clone();
+    testkit::eventually("the consumer is gone", async || {
+        names().await == json!(["durable", "kept"])
+    })
+    .await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_may_have_a_name_of_255_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig::new(dir.path(), Access::Open);
+    let broker = Embedded::start_with(config.clone()).await;
+    let client = broker.client().await;
+    let names = ["a".repeat(255), format!("{}b", "a".repeat(254))];
+    for name in &names {
+        let config = json!({"name": name, "subjects": [format!("{}.x", &name[250..])]});
+        let made = ask(&client, &format!("STREAM.CREATE.{name}"), config).await;
+        assert_eq!(made["config"]["name"], *name, "{made}");
+    }
+    let deleted = ask(&client, &format!("STREAM.DELETE.{}", names[0]), Value::Null).await;
+    assert_eq!(deleted["success"], true, "{deleted}");
+    broker.stop().await;
+    let broker = Embedded::start_with(config).await;
+    let client = broker.client().await;
+    let there = ask(&client, "STREAM.NAMES", Value::Null).await;
+    assert_eq!(there["streams"], json!([names[1]]));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disk_space_comes_back_when_messages_go() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start_with(BrokerConfig {

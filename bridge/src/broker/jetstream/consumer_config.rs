@@ -66,7 +66,7 @@ pub(in crate::broker) struct ConsumerConfig {
     pub(super) inactive_threshold: i64,
     #[serde(default)]
     pub(super) num_replicas: i64,
-    /// Accepted: the state is kept on disk all the same, which is more than was asked for.
+    /// Whether a restart ends it; its state is on disk until then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) mem_storage: bool,
     /// Where a push consumer delivers to; a pull consumer has none.

@@ -281,7 +281,7 @@ impl JetStream {
                 "recovered a stream"
             );
             let (handle, inbox) = new_handle(&state.config);
-            let stream = Stream::new(
+            let mut stream = Stream::new(
                 state,
                 log,
                 syncer.clone(),
@@ -289,6 +289,7 @@ impl JetStream {
                 Arc::clone(&streams.stats),
                 Arc::clone(&streams.usage),
             );
+            stream.forget_memory_consumers();
             let recovery = Recovery {
                 segment_bytes,
                 retention,

@@ -77,6 +77,20 @@ impl Stream {
         }
     }
 
+    /// Lets go of the consumers that are to be in memory alone, as a start of the server does. Their clients make them anew,
+    /// and would get everything twice beside the old ones. One with a durable name is kept, which is more than was asked for.
+    pub(super) fn forget_memory_consumers(&mut self) {
+        let consumers = self.state.consumers.values();
+        let forgotten =
+            consumers.filter(|consumer| consumer.config.mem_storage && !consumer.is_durable());
+        let names: Vec<_> = forgotten
+            .map(|consumer| consumer.config.name.clone())
+            .collect();
+        for name in names {
+            self.forget_consumer(name);
+        }
+    }
+
     fn forget_consumer(&mut self, name: String) {
         let (answer, _) = tokio::sync::oneshot::channel();
         self.change(

@@ -18,6 +18,9 @@ const BEING_MADE: &str = ".creating";
 /// Is in the name of a folder from which no stream could be recovered.
 const UNUSABLE: &str = ".unusable";
 
+/// The longest name of a folder, in bytes; that of a stream may be as long.
+const LONGEST_NAME: usize = 255;
+
 /// The data folder, locked for as long as any clone lives.
 #[derive(Clone, Debug)]
 pub(in crate::broker) struct Folder {
@@ -81,7 +84,7 @@ impl Folder {
 
 /// Deletes a stream's folder; once this returns the stream stays deleted whatever happens.
 pub(in crate::broker) fn delete_stream_dir(dir: &Path) -> io::Result<()> {
-    let doomed = PathBuf::from(format!("{}{DELETED}", dir.display()));
+    let doomed = beside(dir, DELETED);
     fs::rename(dir, &doomed)?;
     sync_parent(dir)?;
     fs::remove_dir_all(&doomed)
@@ -89,7 +92,21 @@ pub(in crate::broker) fn delete_stream_dir(dir: &Path) -> io::Result<()> {
 
 /// Where the folder of a stream is until it is complete.
 pub(in crate::broker) fn being_made(dir: &Path) -> PathBuf {
-    PathBuf::from(format!("{}{BEING_MADE}", dir.display()))
+    beside(dir, BEING_MADE)
+}
+
+/// The name of a stream's folder with a word behind it. A name that would be too long is cut, and a checksum tells it from others.
+fn beside(dir: &Path, word: &str) -> PathBuf {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    if name.len() + word.len() <= LONGEST_NAME {
+        return dir.with_file_name(format!("{name}{word}"));
+    }
+    let checksum = crc32fast::hash(name.as_bytes());
+    let mut cut = name.into_owned();
+    while cut.len() > LONGEST_NAME / 2 {
+        cut.pop();
+    }
+    dir.with_file_name(format!("{cut}-{checksum:08x}{word}"))
 }
 
 /// Frees the name of a folder that holds no stream, and keeps what is in it.
@@ -97,7 +114,7 @@ pub(in crate::broker) fn set_aside(dir: &Path) -> io::Result<()> {
     // Works for an empty one only, which holds nothing to lose.
     if fs::remove_dir(dir).is_err() {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        fs::rename(dir, format!("{}{UNUSABLE}-{now}", dir.display()))?;
+        fs::rename(dir, beside(dir, &format!("{UNUSABLE}-{now}")))?;
     }
     sync_parent(dir)
 }
