@@ -28,7 +28,7 @@ impl Retention {
     };
 }
 
-/// Where the streams are, and how much all together may take; no limit where none is set.
+/// Where the streams are, and how much all together may take; where no limit is set, a share of what the machine has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JetStreamSettings {
     /// The name of the place where the streams are; clients may name it, too.

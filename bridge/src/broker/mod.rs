@@ -18,6 +18,7 @@ pub mod tls;
 mod accounts;
 mod admission;
 mod authentication;
+mod capacity;
 mod certificate;
 mod clients;
 mod config;

@@ -190,10 +190,13 @@ impl Settings {
             lame_duck_grace_period: limits
                 .lame_duck_grace_period
                 .unwrap_or(default.lame_duck_grace_period),
-            jetstream: jetstream.enabled.then(|| JetStreamSettings {
-                domain: jetstream.domain.clone(),
-                max_memory: jetstream.max_memory,
-                max_store: jetstream.max_store,
+            jetstream: jetstream.enabled.then(|| {
+                let settings = JetStreamSettings {
+                    domain: jetstream.domain.clone(),
+                    max_memory: jetstream.max_memory,
+                    max_store: jetstream.max_store,
+                };
+                settings.or_shares(store_dir)
             }),
             retention: Retention::UNLIMITED,
             ..default

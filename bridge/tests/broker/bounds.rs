@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream;
+use bridge::broker::{Access, BrokerConfig, JetStreamSettings};
 use serde_json::{Value, json};
 use testkit::eventually;
 
@@ -178,6 +179,74 @@ async fn a_stream_of_events_does_not_feed_itself() {
         let event = next(&mut told).await;
         assert!(event.subject.ends_with(".E.c"));
         assert_eq!(messages_in(&client, "E").await, count);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_streams_together_may_take_a_share_of_the_memory_and_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Embedded::start(dir.path()).await;
+    let context = broker.jetstream().await;
+    let limits = context.query_account().await.unwrap().limits;
+    let refused = [
+        (stream::StorageType::Memory, limits.max_memory, "memory"),
+        (stream::StorageType::File, limits.max_storage, "storage"),
+    ];
+    for (storage, max, name) in refused {
+        let max = max.unwrap();
+        assert!(max > 1 << 20, "{name}: {max}");
+        let config = stream::Config {
+            name: "S".into(),
+            storage,
+            max_bytes: max + 1,
+            ..stream::Config::default()
+        };
+        let error = context.create_stream(config).await.unwrap_err().to_string();
+        let reason = format!("insufficient {name} resources available");
+        assert!(error.contains(&reason), "{error}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_refused_when_the_share_of_its_storage_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = JetStreamSettings {
+        max_memory: Some(5_000),
+        max_store: Some(20_000),
+        ..JetStreamSettings::default()
+    };
+    let broker = Embedded::start_with(BrokerConfig {
+        jetstream: Some(settings),
+        ..BrokerConfig::new(dir.path(), Access::Open)
+    })
+    .await;
+    let context = broker.jetstream().await;
+    for (name, storage, room) in [
+        ("M", stream::StorageType::Memory, 4),
+        ("F", stream::StorageType::File, 19),
+    ] {
+        let config = stream::Config {
+            name: name.into(),
+            storage,
+            ..stream::Config::default()
+        };
+        let stream = context.create_stream(config).await.unwrap();
+        let publish = async || {
+            context
+                .publish(name, vec![b'x'; 1000].into())
+                .await
+                .unwrap()
+                .await
+        };
+        for _ in 0..room {
+            publish().await.unwrap();
+        }
+        let error = publish().await.unwrap_err().to_string();
+        assert!(error.contains("insufficient resources"), "{error}");
+        stream.purge().await.unwrap();
+        publish().await.unwrap();
     }
     broker.stop().await;
 }

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::server::within;
 
 const DATA_DIR: &str = "BROKER_TEST_DATA_DIR";
+/// What is in the message that no consumer takes.
+const STUCK: &str = "stays";
 const ADDRESS: &str = "broker listens on ";
 
 /// Not a test: the broker that the tests below kill, in a process of its own.
@@ -101,12 +103,18 @@ async fn unless_dead<T>(dead: &CancellationToken, answer: impl Future<Output = T
     }
 }
 
-async fn prepare(context: &jetstream::Context) -> PullConsumer {
+async fn prepare(context: &jetstream::Context, retention: stream::RetentionPolicy) -> PullConsumer {
     let config = stream::Config {
         name: "events".into(),
+        subjects: vec!["events".into(), "stuck".into()],
+        retention,
         ..stream::Config::default()
     };
-    let stream = context.get_or_create_stream(config).await.unwrap();
+    let mut stream = context.get_or_create_stream(config).await.unwrap();
+    if stream.info().await.unwrap().state.last_sequence == 0 {
+        let ack = context.publish("stuck", STUCK.into()).await.unwrap();
+        ack.await.unwrap();
+    }
     let durable = pull::Config {
         durable_name: Some("d".into()),
         ack_policy: AckPolicy::Explicit,
@@ -114,6 +122,7 @@ async fn prepare(context: &jetstream::Context) -> PullConsumer {
     };
     let durable = pull::Config {
         ack_wait: Duration::from_millis(500),
+        filter_subject: "events".into(),
         ..durable
     };
     stream.get_or_create_consumer("d", durable).await.unwrap()
@@ -191,12 +200,22 @@ fn number(message: &jetstream::Message) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9() {
+    kill_again_and_again(stream::RetentionPolicy::Limits).await;
+}
+
+/// What is done with is taken out of the log's files meanwhile, all around a message that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_in_a_work_queue_survives_kill_9() {
+    kill_again_and_again(stream::RetentionPolicy::WorkQueue).await;
+}
+
+async fn kill_again_and_again(retention: stream::RetentionPolicy) {
     let dir = tempfile::tempdir().unwrap();
     let mut known = Known::default();
     for round in 0..4 {
         let broker = BrokerProcess::start(dir.path());
         let (context, dead) = broker.watched_context().await;
-        let consumer = prepare(&context).await;
+        let consumer = prepare(&context, retention).await;
         let [acknowledged, confirmed] = [0, 1].map(|_| Arc::<AtomicU64>::default());
         let publishing = publish(
             context,
@@ -218,7 +237,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     }
 
     let broker = BrokerProcess::start(dir.path());
-    let consumer = prepare(&broker.context().await).await;
+    let consumer = prepare(&broker.context().await, retention).await;
     let mut messages = consumer.messages().await.unwrap();
     let mut missing: HashSet<u64> = known
         .published
@@ -235,5 +254,8 @@ async fn what_was_acknowledged_survives_kill_9() {
         missing.remove(&number);
         message.ack().await.unwrap();
     }
+    let stream = broker.context().await.get_stream("events").await.unwrap();
+    let first = stream.get_raw_message(1).await.unwrap();
+    assert_eq!(first.payload, STUCK);
     broker.kill();
 }

@@ -250,11 +250,13 @@ impl JetStream {
     ) -> Result<Self, BrokerError> {
         let data_dir = config.data_dir.clone();
         let (segment_bytes, retention) = (config.segment_bytes, config.retention);
+        let settings = config.jetstream.clone().unwrap_or_default();
         let begun = Instant::now();
-        let (folder, recovered) = loop {
-            let data_dir = data_dir.clone();
+        let ((folder, recovered), settings) = loop {
+            let (data_dir, settings) = (data_dir.clone(), settings.clone());
             let recovered = tokio::task::spawn_blocking(move || {
-                recovery::recover_all(&data_dir, segment_bytes, retention)
+                let recovered = recovery::recover_all(&data_dir, segment_bytes, retention)?;
+                Ok((recovered, settings.or_shares(&data_dir)))
             })
             .await;
             match recovered.map_err(|error| BrokerError::Crashed(error.to_string()))? {
@@ -269,11 +271,10 @@ impl JetStream {
             path: config.data_dir.clone(),
             source,
         })?;
-        let jetstream = config.jetstream.clone().unwrap_or_default();
-        if let Some(domain) = &jetstream.domain {
+        if let Some(domain) = &settings.domain {
             router.set_domain(Domain::new(domain));
         }
-        let streams = Arc::new(Streams::new(stats, Usage::new(&jetstream)));
+        let streams = Arc::new(Streams::new(stats, Usage::new(&settings)));
         for (state, log) in recovered {
             tracing::info!(
                 stream = state.config.name,

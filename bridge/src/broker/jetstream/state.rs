@@ -307,6 +307,8 @@ impl State {
     pub(super) fn take_snapshot(&mut self, snapshot: Snapshot, now: Instant) {
         self.take_config(snapshot.config);
         self.created = snapshot.created;
+        // Those of before need not hear of what goes.
+        self.consumers.clear();
         self.remove_below(snapshot.first_seq);
         self.messages
             .advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);

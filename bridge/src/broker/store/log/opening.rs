@@ -150,8 +150,12 @@ fn kind_of_last(dir: &Path, numbers: &[u64]) -> io::Result<Option<SegmentKind>> 
 fn remove_temporaries(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|end| end == TEMPORARY) {
-            fs::remove_file(path)?;
+        // A stream that is recovered in a running broker may still take back one itself.
+        if path.extension().is_some_and(|end| end == TEMPORARY)
+            && let Err(error) = fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
         }
     }
     Ok(())
