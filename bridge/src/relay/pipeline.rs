@@ -2,7 +2,7 @@
 //! already, and moves what can never be written to the dead letters.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,8 +24,8 @@ use super::{
 
 /// How long the sink may take for a batch; longer than it gives itself.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-/// How many inputs are remembered that are done although their session failed.
-const MAX_DEAD: usize = 10_000;
+/// How many inputs are remembered that became dead letters: more than a route may have that are not acknowledged.
+const MAX_DEAD: usize = 100_000;
 
 /// Begins a session in which the outputs of some inputs are written already.
 #[derive(Message)]
@@ -80,6 +80,27 @@ impl<F: Flow> Clone for DeadLetters<F> {
     }
 }
 
+/// The latest inputs that became dead letters. They come again if their session ends before they are acknowledged.
+#[derive(Default)]
+struct Dead {
+    known: HashSet<Arc<str>>,
+    in_order: VecDeque<Arc<str>>,
+}
+
+impl Dead {
+    fn add(&mut self, id: &str) {
+        if self.in_order.len() >= MAX_DEAD
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        let id: Arc<str> = id.into();
+        if self.known.insert(id.clone()) {
+            self.in_order.push_back(id);
+        }
+    }
+}
+
 /// The actor.
 pub(super) struct Pipeline<F: Flow> {
     mapping: Arc<Mapping>,
@@ -91,8 +112,7 @@ pub(super) struct Pipeline<F: Flow> {
     written: HashSet<String>,
     /// The last position of each lane of which they are.
     unacknowledged: HashMap<String, u64>,
-    /// Inputs that became dead letters in sessions that failed.
-    dead: HashSet<String>,
+    dead: Dead,
     guard: ChildGuard,
 }
 
@@ -114,7 +134,7 @@ impl<F: Flow> Pipeline<F> {
             session: None,
             written: HashSet::new(),
             unacknowledged: HashMap::new(),
-            dead: HashSet::new(),
+            dead: Dead::default(),
             guard,
         }
     }
@@ -137,7 +157,7 @@ impl<F: Flow> Pipeline<F> {
                 self.unacknowledged.remove(lane);
             }
             // It was delivered before a crash, or before a confirmation was lost, or is among the dead letters.
-            if self.written.remove(&input.id) || self.dead.contains(&input.id) {
+            if self.written.remove(&input.id) || self.dead.known.contains(input.id.as_str()) {
                 continue;
             }
             match F::map(&self.mapping, input) {
@@ -247,9 +267,8 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                     let outcome = match buried {
                         Ok(buried) => {
                             actor.report.dead_letters(buried.len() as u64);
-                            if outcome.is_err() && actor.dead.len() + buried.len() <= MAX_DEAD {
-                                // They come again with the others of the batch.
-                                actor.dead.extend(buried);
+                            for id in buried {
+                                actor.dead.add(&id);
                             }
                             outcome
                         }

@@ -175,6 +175,8 @@ impl Sink<KafkaRecord> for KafkaSink {
                             marks.advance(&part(topic, partition), end);
                         }
                         Ok(Err((error, _))) if is_refusal(&error) && is_one_by_one => {
+                            // It ends the producer, and others like it may follow.
+                            is_careful.store(true, Ordering::Release);
                             refused.push((index, error.to_string()));
                         }
                         Ok(Err((error, _))) if failure.is_none() => {
