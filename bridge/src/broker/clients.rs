@@ -156,26 +156,29 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner) = introduction;
     }
 
+    /// How long it has been connected, in nanoseconds.
+    fn age(&self) -> u64 {
+        nanos(self.clock.elapsed())
+    }
+
     /// Takes note that the client said something.
     pub(super) fn is_active(&self) {
-        self.last_activity
-            .store(nanos(self.clock.elapsed()), Ordering::Relaxed);
+        self.last_activity.store(self.age(), Ordering::Relaxed);
     }
 
     /// Takes note that the client asked for something just now.
     pub(super) fn asked(&self) {
-        self.pings.heard(self.clock.elapsed());
+        self.pings.heard(self.age());
     }
 
     /// Takes note that the client asked for something in what was last read: without a look at the clock.
     pub(super) fn asked_in_last_read(&self) {
-        let read = self.last_activity.load(Ordering::Relaxed);
-        self.pings.heard(Duration::from_nanos(read));
+        self.pings.heard(self.last_activity.load(Ordering::Relaxed));
     }
 
     /// Whether the client is to be asked whether it is there.
     pub(super) fn due(&self, interval: Duration, max: u32) -> Due {
-        self.pings.due(self.clock.elapsed(), interval, max)
+        self.pings.due(self.age(), nanos(interval), max)
     }
 
     /// Whether the client may be told about the broker at any time.
@@ -195,9 +198,8 @@ impl Client {
 
     /// Takes note that the client answered.
     pub(super) fn answered_ping(&self) {
-        if let Some(round_trip) = self.pings.answered(self.clock.elapsed()) {
-            self.round_trip
-                .store(nanos(round_trip).max(1), Ordering::Relaxed);
+        if let Some(round_trip) = self.pings.answered(self.age()) {
+            self.round_trip.store(round_trip.max(1), Ordering::Relaxed);
         }
     }
 

@@ -139,7 +139,10 @@ impl Listener {
         let socket = socket.and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
         let refused =
             socket.map(|socket| std::net::TcpStream::from(socket).shutdown(Shutdown::Both));
-        if let Some(Err(error)) = refused {
+        // One that was restarted has done so before.
+        if let Some(Err(error)) = refused
+            && error.kind() != io::ErrorKind::NotConnected
+        {
             tracing::warn!(%error, "clients are not turned away before the broker ends");
         }
     }
@@ -257,5 +260,23 @@ impl Handler<Panic> for Listener {
 
     fn handle(&mut self, _: Panic, _: &mut Self::Context) {
         crate::broker::panics::on_request()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_may_have_no_room_for_a_moment_but_a_socket_that_is_none_stays_so() {
+        let error = io::Error::from_raw_os_error;
+        let (no_more_files, too_many_in_all, bad_descriptor, invalid) = (24, 23, 9, 22);
+        for code in [no_more_files, too_many_in_all] {
+            assert!(is_passing(&error(code)), "{code}");
+        }
+        assert!(is_passing(&io::ErrorKind::ConnectionAborted.into()));
+        for code in [bad_descriptor, invalid] {
+            assert!(!is_passing(&error(code)), "{code}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime::{Handle, Place, Process, Supervisor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,8 @@ use crate::broker::{Access, BrokerConfig, BrokerStats, Shared};
 
 /// How many clients are served at once.
 const PLACES: usize = 60;
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
 const HELLO: &[u8] = b"CONNECT {\"verbose\":false}\r\nSUB each 1\r\nSUB own.* 2\r\nPING\r\n";
 
 struct Scene {
@@ -98,11 +101,16 @@ impl Scene {
     }
 }
 
+async fn within<F: Future>(future: F) -> F::Output {
+    let done = tokio::time::timeout(LONG, future).await;
+    done.expect("it took too long")
+}
+
 async fn read_until(socket: &mut TcpStream, end: &str) {
     let mut text = String::new();
     while !text.ends_with(end) {
         let mut bytes = [0; 4096];
-        let read = socket.read(&mut bytes).await.unwrap();
+        let read = within(socket.read(&mut bytes)).await.unwrap();
         assert!(read > 0, "closed after {text}");
         text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
     }
@@ -110,7 +118,7 @@ async fn read_until(socket: &mut TcpStream, end: &str) {
 
 async fn is_closed(socket: &mut TcpStream) {
     // It may be reset instead, when something that it said was not read.
-    let _ = socket.read_to_end(&mut Vec::new()).await;
+    let _ = within(socket.read_to_end(&mut Vec::new())).await;
 }
 
 #[actix::test]
@@ -131,10 +139,7 @@ async fn connections_that_panic_give_back_all_that_they_had() {
         (scene.restarts("broker"), scene.restarts("listener")),
         (0, 0)
     );
-    scene
-        .supervisor
-        .stop(std::time::Duration::from_secs(5))
-        .await;
+    scene.supervisor.stop(LONG).await;
     assert_eq!(scene.counts(), (0, 0, 0));
 }
 
@@ -158,10 +163,7 @@ async fn a_listener_that_panics_keeps_its_socket_and_its_clients_through_a_storm
     clients.truncate(1);
     scene.left(1).await;
     scene.all_hear(&mut clients).await;
-    scene
-        .supervisor
-        .stop(std::time::Duration::from_secs(5))
-        .await;
+    scene.supervisor.stop(LONG).await;
 }
 
 #[actix::test]
@@ -178,7 +180,7 @@ async fn a_connection_is_closed_by_a_message_once_it_has_what_waits() {
     broker.connections.close(closed, Closing::Told("a reason"));
     let [first, second] = &mut clients;
     let mut text = String::new();
-    first.read_to_string(&mut text).await.unwrap();
+    within(first.read_to_string(&mut text)).await.unwrap();
     assert_eq!(text.matches("MSG each 1 1").count(), 100);
     assert!(text.ends_with("-ERR 'a reason'\r\n"), "{text}");
     scene.left(1).await;
