@@ -4,13 +4,16 @@
 //! Before a client has introduced itself with what it has to show it costs a few kilobytes, gets no answer
 //! and has a deadline, as with nats-server.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinError;
 use tokio::time::{sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::outbound::Outbound;
 use super::session::{Closing, Session, TOO_MANY_CONNECTIONS};
@@ -44,7 +47,9 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         Ok(None) => return,
         Err(error) => return shared.admission.warn_of_handshake(peer, &error),
     };
+    // It ends with this task, should that panic or be aborted.
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
+    let writer = AbortOnDropHandle::new(writer);
     let outcome = match session.let_in_if_open() {
         Ok(()) => read_all(&mut session, &outbound, reader).await,
         Err(reason) => Err(reason),
@@ -60,11 +65,27 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         Ok(()) => {}
     }
     drop(session);
-    let _ = writer.await;
+    if let Err(Ok(panic)) = writer.await.map_err(JoinError::try_into_panic) {
+        resume_unwind(panic);
+    }
+}
+
+/// Closes a client's queue when its writer ends, however it does: the session then ends too.
+struct CloseOnDrop(Arc<Outbound>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 async fn write_all(mut writer: Writer, outbound: Arc<Outbound>, deadline: Duration) {
+    let _closing = CloseOnDrop(Arc::clone(&outbound));
     while let Some(mut bytes) = outbound.next().await {
+        #[cfg(test)]
+        if bytes.ends_with(b"$PANIC\r\n") {
+            super::panics::on_request()
+        }
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(WRITE_PIECE));
             let written = tokio::select! {
@@ -73,7 +94,6 @@ async fn write_all(mut writer: Writer, outbound: Arc<Outbound>, deadline: Durati
             };
             if !written {
                 outbound.written(piece.len() + bytes.len());
-                outbound.close();
                 return;
             }
             outbound.written(piece.len());

@@ -129,7 +129,12 @@ async fn connections_that_panic_give_back_all_that_they_had() {
     for panics in 1..=PLACES as u64 {
         let mut victim = scene.client().await;
         assert!(scene.broker().router.has_interest("own.x"));
-        victim.write_all(b"PUB $PANIC 0\r\n\r\n").await.unwrap();
+        // What reads panics, or what writes.
+        let said: &[u8] = match panics % 2 {
+            0 => b"PUB $PANIC 0\r\n\r\n",
+            _ => b"SUB mine 3\r\nPUB mine 6\r\n$PANIC\r\n",
+        };
+        victim.write_all(said).await.unwrap();
         is_closed(&mut victim).await;
         scene.left(others.len()).await;
         assert_eq!(scene.stats.connection_panics(), panics);
