@@ -262,10 +262,12 @@ impl Consumer {
     }
 
     /// Takes note that a log says so: a message was handed out so many times.
-    pub(super) fn replay_attempts(&mut self, seq: u64, count: u32) {
+    pub(super) fn replay_attempts(&mut self, seq: u64, count: u32, consumer_seq: u64) {
         if let Some(pending) = self.pending.get_mut(&seq) {
             pending.deliveries = pending.deliveries.max(count);
+            pending.consumer_seq = pending.consumer_seq.max(consumer_seq);
         }
+        self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
     }
 
     /// The message is done with. Returns the messages that this settles.

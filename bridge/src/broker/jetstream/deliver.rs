@@ -253,13 +253,14 @@ impl Stream {
         }
         waiting.pace.sent(next.seq, message.time, bytes, now);
         waiting.last_active = now;
-        consumer.handed_out(next, now);
+        let consumer_seq = consumer.handed_out(next, now);
         consumer.last_delivery = Some(json::now());
         if next.deliveries > 1 {
             self.batch.push(&Record::Attempts {
                 consumer: consumer.id,
                 seq: next.seq,
                 count: next.deliveries,
+                consumer_seq,
             });
         }
         Step::HandedOut

@@ -84,9 +84,10 @@ impl State {
                 consumer,
                 seq,
                 count,
+                consumer_seq,
             } => {
                 if let Some(consumer) = self.consumer_by_id(consumer) {
-                    consumer.replay_attempts(seq, count);
+                    consumer.replay_attempts(seq, count, consumer_seq);
                 }
             }
             Record::Deleted { seq } => self.remove(seq),

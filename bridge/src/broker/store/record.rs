@@ -25,6 +25,8 @@ pub(in crate::broker) enum Record {
         consumer: u32,
         seq: u64,
         count: u32,
+        /// The latest of its own sequences that the message has; 0 in the logs of older brokers.
+        consumer_seq: u64,
     },
     /// A message was deleted by request.
     Deleted {
@@ -82,7 +84,8 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
             consumer,
             seq,
             count,
-        } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count)]),
+            consumer_seq,
+        } => put_numbers(out, 4, *consumer, &[*seq, u64::from(*count), *consumer_seq]),
         Record::Deleted { seq } => put_numbers(out, 5, 0, &[*seq]),
         Record::PurgedBelow { seq } => put_numbers(out, 6, 0, &[*seq]),
         Record::Skipped { seq, time, id } => {
@@ -153,6 +156,7 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
                     consumer,
                     seq,
                     count: u32::try_from(body.try_get_u64_le().ok()?).ok()?,
+                    consumer_seq: body.try_get_u64_le().unwrap_or(0),
                 }),
                 5 => Some(Record::Deleted { seq }),
                 6 => Some(Record::PurgedBelow { seq }),
@@ -237,6 +241,7 @@ mod tests {
                 consumer: 9,
                 seq: 2,
                 count: 3,
+                consumer_seq: 4,
             },
             Record::Deleted { seq: 4 },
             Record::PurgedBelow { seq: 5 },
@@ -268,6 +273,28 @@ mod tests {
         }
         assert_eq!(offset, bytes.len());
         assert_eq!(body_at(&bytes, offset), None);
+    }
+
+    #[test]
+    fn what_older_brokers_wrote_is_read() {
+        let read = |kind, numbers: &[u64]| {
+            let mut body = BytesMut::new();
+            put_numbers(&mut body, kind, 1, numbers);
+            decode(body.freeze()).unwrap()
+        };
+        let attempts = Record::Attempts {
+            consumer: 1,
+            seq: 2,
+            count: 3,
+            consumer_seq: 0,
+        };
+        assert_eq!(read(4, &[2, 3]), attempts);
+        let skipped = Record::Skipped {
+            seq: 2,
+            time: 3,
+            id: "".into(),
+        };
+        assert_eq!(read(9, &[2, 3]), skipped);
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn progress_is_restored_from_a_save_and_from_a_log() {
     let mut replayed = consumer(json!({}), &messages, now);
     replayed.replay_delivered(3, 4, &messages, now);
     replayed.acknowledge(2);
-    replayed.replay_attempts(1, 2);
+    replayed.replay_attempts(1, 2, 4);
     for mut after in [Consumer::restore(before.save(), &messages, now), replayed] {
         assert_eq!(
             (after.delivered, after.ack_floor),
