@@ -27,6 +27,9 @@ mod connections;
 mod control;
 mod distinguished_name;
 mod embedded;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod greeting;
 mod headers;
 mod inquiry;

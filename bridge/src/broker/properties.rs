@@ -1,43 +1,14 @@
-//! What holds of the parser and of the subject matcher for any input, tried on a few hundred at random.
+//! What holds of the parser, the subject matcher and the store for any input, tried on a few hundred at random. The fuzz
+//! targets of `bridge/fuzz` try more.
 //!
 //! More of them: `PROPTEST_CASES=1000000 cargo test --workspace --lib broker::properties`. What fails is printed as small as it gets.
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
-use super::parser::parse;
-use super::protocol::{Limits, Message, Operation, ProtocolError};
-use super::subjects::{self, SubjectTrie};
-
-const LIMITS: Limits = Limits {
-    control_line: 64,
-    payload: 40,
-};
-
-type Parsed = (Vec<Operation>, Result<BytesMut, ProtocolError>);
-
-/// Reads what arrives piece by piece: the operations, and what is left over or wrong in the end.
-fn read(pieces: &[&[u8]]) -> Parsed {
-    let (mut input, mut operations) = (BytesMut::new(), Vec::new());
-    for piece in pieces {
-        input.extend_from_slice(piece);
-        loop {
-            match parse(&mut input, LIMITS) {
-                Ok(Some(operation)) => operations.push(operation),
-                Ok(None) => break,
-                Err(error) => return (operations, Err(error)),
-            }
-        }
-        // A verb, blanks, a line and its payload are all that ever waits.
-        let most = 8 + 2 * (LIMITS.control_line + 2) + LIMITS.payload + 2;
-        assert!(
-            input.len() <= most + piece.len(),
-            "{} bytes wait",
-            input.len()
-        );
-    }
-    (operations, Ok(input))
-}
+use super::fuzzing::{self, read};
+use super::protocol::{Message, Operation};
+use super::subjects;
 
 /// Bytes that often are the protocol, and often nearly are.
 fn conversation() -> impl Strategy<Value = Vec<u8>> {
@@ -163,25 +134,17 @@ proptest! {
     }
 
     #[test]
-    fn the_trie_finds_what_the_plain_match_does_until_it_is_removed(
+    fn the_trie_and_the_matcher_find_what_a_plain_model_does(
         patterns in proptest::collection::vec(pattern(), 0..12),
         subject in subject(),
     ) {
-        let mut trie = SubjectTrie::default();
-        for (number, pattern) in patterns.iter().enumerate() {
-            trie.insert(pattern, number);
-        }
-        let matching = (0..patterns.len()).filter(|number| subjects::matches(&patterns[*number], &subject));
-        let expected: Vec<_> = matching.collect();
-        let mut found = Vec::new();
-        trie.for_each_match(&subject, &mut |number| found.push(*number));
-        found.sort_unstable();
-        prop_assert_eq!(&found, &expected);
-        prop_assert_eq!(trie.has_match(&subject), !expected.is_empty());
-        for (number, pattern) in patterns.iter().enumerate() {
-            prop_assert_eq!(trie.remove(pattern, |other| *other == number), 1);
-        }
-        prop_assert!(!trie.has_match(&subject));
+        fuzzing::subjects(format!("{subject}\n{}", patterns.join("\n")).as_bytes());
+    }
+
+    #[test]
+    fn a_stream_is_recovered_from_whatever_is_in_its_segment(data in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let dir = tempfile::tempdir().unwrap();
+        fuzzing::store(dir.path(), &data);
     }
 
     #[test]
@@ -197,4 +160,16 @@ proptest! {
         prop_assert_eq!(subjects::overlap(&left, &right), subjects::overlap(&right, &left));
         prop_assert!(subjects::is_routable(&subject) && subjects::is_valid_pattern(&left));
     }
+}
+
+#[test]
+fn what_is_tried_with_the_store_has_streams_with_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = fuzzing::store(dir.path(), &[0; 64]).unwrap();
+    assert!(!stream.contains("Entry"), "{stream}");
+    let start: &[u8] = &[4, 0, 0, 0, 0, 0];
+    let message: &[u8] = &[0, 12, 0, 0, 0, 0, 0];
+    let data = [start, message, message].concat();
+    let stream = fuzzing::store(dir.path(), &data).unwrap();
+    assert!(stream.contains("Entry"), "{stream}");
 }

@@ -99,6 +99,12 @@ impl Duplicates {
         &self.last
     }
 
+    /// How many ids are known.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, hashes)) = self.order.pop_front() {
             self.seen.remove(&hashes);

@@ -28,6 +28,8 @@ mod filter;
 mod lifetimes;
 mod messages;
 mod recovery;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod recovery_check;
 mod release;
 mod replay;
 mod retention;
@@ -464,5 +466,7 @@ fn new_handle(config: &stream_config::StreamConfig) -> (StreamHandle, Inbox) {
     )
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

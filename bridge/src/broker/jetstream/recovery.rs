@@ -31,7 +31,17 @@ pub(super) fn recover(
     segment_bytes: u64,
     retention: Retention,
 ) -> io::Result<Option<(State, Log)>> {
-    let (now, time) = (Instant::now(), json::now());
+    recover_at(dir, segment_bytes, retention, Instant::now(), json::now())
+}
+
+/// The same as of a time, in nanoseconds since 1970.
+pub(super) fn recover_at(
+    dir: PathBuf,
+    segment_bytes: u64,
+    retention: Retention,
+    now: Instant,
+    time: i64,
+) -> io::Result<Option<(State, Log)>> {
     let mut state: Option<State> = None;
     let log = Log::open(
         dir.clone(),
@@ -44,7 +54,7 @@ pub(super) fn recover(
     match state {
         Some(mut state) => {
             state.end_replay();
-            state.expire(json::now());
+            state.expire(time);
             Ok(Some((state, log)))
         }
         None => {

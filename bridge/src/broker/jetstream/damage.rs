@@ -1,0 +1,316 @@
+//! A stream whose last segment is cut off at any byte, or has any byte changed: what is recovered is what was acknowledged up to
+//! there, and nothing else.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::consumer_requests::NamesInSubject;
+use super::recovery::recover_at;
+use super::state::State;
+use super::stream_config::StreamConfig;
+use super::*;
+use crate::broker::Retention;
+use crate::broker::outbound::Outbound;
+use crate::broker::router::Subscription;
+use crate::broker::store::folder::Folder;
+use crate::broker::store::log::{Log, Position, Replay};
+use crate::broker::store::record::{self, FRAME, Record};
+
+const INBOX: &str = "inbox";
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// A folder for files that need not outlive the machine; syncing them costs nothing then.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// A stream that does what a test says, and what it held after each step.
+struct Scenario {
+    dir: TempDir,
+    stream: Stream,
+    /// How long the last segment was, and the state.
+    steps: Vec<(usize, String)>,
+}
+
+impl Scenario {
+    fn new(config: Value) -> Self {
+        let dir = folder();
+        let data = Folder::open(dir.path()).unwrap();
+        let config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
+        let state = State::new(config.checked().unwrap(), json::now(), Retention::UNLIMITED);
+        let log = Log::create(data.stream_dir("S"), SEGMENT_BYTES, state.opening()).unwrap();
+        let stats = Arc::<Counters>::default();
+        let router = Arc::new(Router::new(Arc::clone(&stats)));
+        let client = Outbound::new(1, 1 << 20);
+        let listener = Subscription::new(INBOX.into(), None, "1".into(), client);
+        router.subscribe(Arc::new(listener));
+        let syncer = Syncer::start(data).unwrap();
+        Scenario {
+            stream: Stream::new(state, log, syncer, router, stats, Arc::default()),
+            dir,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Writes down what there is to be written, and takes note of what is durable now.
+    async fn settle(&mut self) {
+        self.stream.serve_consumers(Instant::now()).await;
+        self.stream.state.release_settled();
+        self.stream.flush().await;
+        let state = self.stream.state.fingerprint();
+        let bytes = fs::read(last_segment(self.stream.log.dir())).unwrap();
+        self.steps.push((*ends(bytes).last().unwrap(), state));
+    }
+
+    async fn publish(&mut self, subject: &str, header: (&str, &str)) {
+        let headers = match header {
+            ("", _) => Bytes::new(),
+            header => crate::broker::headers::with_status("", &[header]),
+        };
+        self.stream.publish(Message {
+            subject: subject.into(),
+            reply: Some(INBOX.into()),
+            headers,
+            payload: Bytes::from_static(b"x"),
+        });
+        self.settle().await;
+    }
+
+    async fn ask(&mut self, request: Request) {
+        let (answer, answered) = oneshot::channel();
+        let responder = Responder::Internal(answer);
+        self.stream.answer(request, responder).await;
+        self.settle().await;
+        answered.await.unwrap().unwrap();
+    }
+
+    async fn consumer(&mut self, config: Value) {
+        let names = NamesInSubject {
+            consumer: config["name"].as_str().map(str::to_owned),
+            ..NamesInSubject::default()
+        };
+        let body = json!({"stream_name": "S", "config": config}).to_string();
+        let body = body.into();
+        self.ask(Request::CreateConsumer { names, body }).await;
+    }
+
+    async fn pull(&mut self, consumer: &str, count: u32) {
+        let count = count.to_string();
+        self.stream.pull(consumer, count.as_bytes(), INBOX);
+        self.settle().await;
+    }
+
+    async fn acknowledge(&mut self, consumer: &str, seq: u64, how: &[u8]) {
+        let subject = format!("$JS.ACK.S.{consumer}.1.{seq}.{seq}.0.0");
+        self.stream.acknowledge(&subject, how, Some(INBOX.into()));
+        self.settle().await;
+    }
+
+    /// Has what comes now be in another segment. The one before is deleted when nothing of it lives any more; of a folder that
+    /// is damaged it is a part, as it was when the last segment was begun.
+    fn end_segment(&mut self) {
+        fs::create_dir(self.damaged()).unwrap();
+        for file in fs::read_dir(self.stream.log.dir()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), self.damaged().join(file.file_name())).unwrap();
+        }
+        self.stream.log.end_segment();
+        self.steps.clear();
+    }
+
+    fn damaged(&self) -> PathBuf {
+        self.dir.path().join("damaged")
+    }
+
+    /// Tries what the last segment may have become.
+    fn check(self) {
+        let damaged = Damaged::new(self.damaged(), &last_segment(self.stream.log.dir()));
+        let ends = ends(damaged.bytes.clone());
+        // What is recovered when the segment ends behind so many records.
+        let prefixes: Vec<String> = std::iter::once(0)
+            .chain(ends.iter().copied())
+            .map(|end| damaged.recovered(&damaged.bytes[..end]))
+            .collect();
+        let steps: HashMap<usize, String> = self.steps.into_iter().collect();
+        for (end, prefix) in ends.iter().zip(&prefixes[1..]) {
+            if let Some(state) = steps.get(end) {
+                assert_eq!(prefix, state, "what was durable is recovered");
+            }
+        }
+        for (number, end) in ends.iter().enumerate() {
+            let begin = number.checked_sub(1).map_or(0, |before| ends[before]);
+            for at in begin..*end {
+                let cut = damaged.recovered(&damaged.bytes[..at]);
+                assert_eq!(cut, prefixes[number], "cut at {at}, in record {number}");
+            }
+            let without = damaged.without(number);
+            for at in begin..*end {
+                let mut bytes = damaged.bytes.clone();
+                bytes[at] ^= 1 << (at % 8);
+                let changed = damaged.recovered(&bytes);
+                let is_without = without.as_ref() == Some(&changed);
+                assert!(
+                    is_without || changed == prefixes[number],
+                    "changed at {at}, in record {number}: {changed}"
+                );
+                let in_length = at - begin < 4;
+                assert!(is_without || in_length || *end == ends[ends.len() - 1] || number < 3);
+            }
+        }
+    }
+}
+
+/// The last segment of a stream.
+fn last_segment(dir: &Path) -> PathBuf {
+    let files = fs::read_dir(dir).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let segments = paths.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
+    segments.max().unwrap()
+}
+
+/// Where the records of a segment end.
+fn ends(bytes: Vec<u8>) -> Vec<usize> {
+    let (bytes, mut ends) = (Bytes::from(bytes), Vec::new());
+    let mut at = 0;
+    while let Some(body) = record::body_at(&bytes, at) {
+        at += FRAME + body.len();
+        ends.push(at);
+    }
+    ends
+}
+
+/// A folder as that of a stream, of which the last segment is changed.
+struct Damaged {
+    dir: PathBuf,
+    last: PathBuf,
+    bytes: Vec<u8>,
+    now: Instant,
+    time: i64,
+}
+
+impl Damaged {
+    fn new(dir: PathBuf, segment: &Path) -> Self {
+        let mut bytes = fs::read(segment).unwrap();
+        bytes.truncate(*ends(bytes.clone()).last().unwrap());
+        let last = dir.join(segment.file_name().unwrap());
+        Damaged {
+            dir,
+            last,
+            bytes,
+            now: Instant::now(),
+            time: json::now(),
+        }
+    }
+
+    /// The state that is recovered when these are the bytes of the last segment.
+    fn recovered(&self, bytes: &[u8]) -> String {
+        fs::write(&self.last, bytes).unwrap();
+        let retention = Retention::UNLIMITED;
+        let (now, time) = (self.now, self.time);
+        let state = recover_at(self.dir.clone(), SEGMENT_BYTES, retention, now, time);
+        let (state, _) = state.unwrap().expect("the first segment is whole");
+        state.fingerprint()
+    }
+
+    /// The state that all records but this one of the last segment come to.
+    fn without(&self, number: usize) -> Option<String> {
+        fs::write(&self.last, &self.bytes).unwrap();
+        let mut all: Vec<(Position, Record, Replay)> = Vec::new();
+        let visit = |position, record, replay| all.push((position, record, replay));
+        Log::open(self.dir.clone(), SEGMENT_BYTES, visit).unwrap();
+        let last = all.last()?.0.segment;
+        // The first record of a segment is not shown.
+        let mut of_last = all.iter().filter(|shown| shown.0.segment == last);
+        let left_out = of_last.nth(number.checked_sub(1)?)?.0;
+        let mut records = all.into_iter().filter(|shown| shown.0 != left_out);
+        let (_, first, _) = records.next()?;
+        let mut state = State::from_snapshot(&first, self.now, Retention::UNLIMITED)?;
+        for (position, record, replay) in records {
+            state.replay(position, record, replay, self.now, self.time);
+        }
+        state.end_replay();
+        state.expire(self.time);
+        Some(state.fingerprint())
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_segment_gives_back_what_was_acknowledged_and_no_more() {
+    let config = json!({
+        "name": "S", "subjects": ["a", "b.>"], "max_msgs_per_subject": 3,
+        "allow_rollup_hdrs": true, "allow_msg_ttl": true,
+    });
+    let mut scenario = Scenario::new(config.clone());
+    scenario.publish("a", ("Nats-Msg-Id", "1")).await;
+    let explicit = json!({"name": "d", "durable_name": "d", "ack_policy": "explicit"});
+    scenario.consumer(explicit).await;
+    scenario.pull("d", 1).await;
+    scenario.end_segment();
+    scenario.publish("a", ("Nats-Msg-Id", "2")).await;
+    // Its id is known.
+    scenario.publish("a", ("Nats-Msg-Id", "1")).await;
+    scenario
+        .consumer(json!({"name": "e", "ack_policy": "all"}))
+        .await;
+    scenario.publish("b.x", ("Nats-TTL", "1h")).await;
+    scenario.pull("d", 2).await;
+    scenario.acknowledge("d", 1, b"+ACK").await;
+    scenario.acknowledge("d", 2, b"-NAK").await;
+    scenario.pull("d", 1).await;
+    scenario.pull("e", 3).await;
+    scenario.acknowledge("e", 2, b"+ACK").await;
+    scenario.publish("b.y", ("", "")).await;
+    scenario.publish("b.x", ("Nats-Rollup", "sub")).await;
+    let body = json!({"seq": 4}).to_string().into();
+    scenario.ask(Request::DeleteMessage(body)).await;
+    let body = json!({"pause_until": "2100-01-01T00:00:00Z"})
+        .to_string()
+        .into();
+    let name = "e".to_owned();
+    scenario.ask(Request::PauseConsumer { name, body }).await;
+    scenario.publish("a", ("", "")).await;
+    let body = json!({"filter": "b.>"}).to_string().into();
+    scenario.ask(Request::Purge(body)).await;
+    let (name, body) = ("d".to_owned(), Bytes::new());
+    scenario.ask(Request::ResetConsumer { name, body }).await;
+    let mut config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
+    config.max_msgs = 2;
+    let config = Box::new(config.checked().unwrap());
+    scenario.ask(Request::Configure(config)).await;
+    scenario.ask(Request::DeleteConsumer("e".into())).await;
+    let body = json!({"seq": 6}).to_string().into();
+    scenario.ask(Request::Purge(body)).await;
+    scenario.publish("a", ("Nats-Msg-Id", "3")).await;
+    scenario.check();
+}
+
+#[tokio::test]
+async fn a_damaged_segment_of_a_stream_that_keeps_what_is_wanted_does_so_too() {
+    let config = json!({"name": "S", "subjects": ["a", "b"], "retention": "interest"});
+    let mut scenario = Scenario::new(config);
+    scenario.publish("a", ("Nats-Msg-Id", "1")).await;
+    scenario.end_segment();
+    scenario.publish("a", ("Nats-Msg-Id", "2")).await;
+    let wants_a =
+        json!({"name": "d", "durable_name": "d", "ack_policy": "all", "filter_subject": "a"});
+    scenario.consumer(wants_a).await;
+    scenario
+        .consumer(json!({"name": "n", "ack_policy": "none"}))
+        .await;
+    for subject in ["a", "b", "a", "a"] {
+        scenario.publish(subject, ("", "")).await;
+    }
+    scenario.pull("n", 3).await;
+    scenario.pull("d", 2).await;
+    scenario.acknowledge("d", 5, b"+ACK").await;
+    scenario.ask(Request::DeleteConsumer("n".into())).await;
+    scenario.publish("b", ("Nats-Msg-Id", "3")).await;
+    scenario.pull("d", 1).await;
+    scenario.acknowledge("d", 6, b"+TERM").await;
+    scenario.check();
+}
