@@ -21,10 +21,16 @@ pub(crate) fn tune() {
     }
 }
 
-/// Gives free memory back to the system now and then.
+/// When the start is over, and with it most of the code that it ran.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const AFTER_START: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Gives free memory back to the system now and then, and once what only the start needed of the program's code.
 pub(crate) async fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
+        tokio::time::sleep(AFTER_START).await;
+        let _ = tokio::task::spawn_blocking(unload_code).await;
         let mut ticks = tokio::time::interval(std::time::Duration::from_secs(10));
         loop {
             ticks.tick().await;
@@ -44,4 +50,39 @@ fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Lets go of the pages of the program's code. Those that are used again are read from its file again, or from the system's memory
+/// of that file.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn unload_code() -> std::io::Result<()> {
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    for line in maps.lines() {
+        // start-end permissions offset device inode path
+        let mut words = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp")) = (words.next(), words.next()) else {
+            continue;
+        };
+        let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+        let bounds = range.split_once('-').filter(|_| is_of_file);
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let bounds = bounds.and_then(|(start, end)| Some((address(start)?, address(end)?)));
+        let Some((start, end)) = bounds else {
+            continue;
+        };
+        #[expect(
+            unsafe_code,
+            reason = "libc has no safe interface to madvise; no value of the program lies in these pages"
+        )]
+        // SAFETY: the range is one mapping of a file, of the program or of a library, which is executable and cannot be written
+        // to: what is read again is what was there.
+        unsafe {
+            libc::madvise(
+                std::ptr::with_exposed_provenance_mut(start),
+                end - start,
+                libc::MADV_DONTNEED,
+            );
+        }
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinError;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::outbound::Outbound;
@@ -75,31 +75,49 @@ struct CloseOnDrop(Arc<Outbound>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
+        self.0.attach(None);
         self.0.close();
     }
 }
 
 async fn write_all(mut writer: Writer, outbound: Arc<Outbound>, deadline: Duration) {
     let _closing = CloseOnDrop(Arc::clone(&outbound));
-    while let Some(mut bytes) = outbound.next().await {
-        #[cfg(test)]
-        if bytes.ends_with(b"$PANIC\r\n") {
-            super::panics::on_request()
-        }
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(WRITE_PIECE));
-            let written = tokio::select! {
-                written = timeout(deadline, writer.write_all(&piece)) => matches!(written, Ok(Ok(()))),
-                () = outbound.is_cut_off() => false,
-            };
-            if !written {
-                outbound.written(piece.len() + bytes.len());
-                return;
+    outbound.attach(writer.shared());
+    if write_until_end(&mut writer, &outbound, deadline).await {
+        let _ = timeout(deadline, writer.shutdown()).await;
+    }
+}
+
+/// Returns false when the client does not take what is for it.
+async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Duration) -> bool {
+    while let Some(buffers) = outbound.next().await {
+        let mut left: usize = buffers.iter().map(Vec::len).sum();
+        let (mut until, mut within) = (Instant::now() + deadline, 0);
+        for buffer in buffers {
+            #[cfg(test)]
+            if buffer.ends_with(b"$PANIC\r\n") {
+                super::panics::on_request()
             }
-            outbound.written(piece.len());
+            for piece in buffer.chunks(WRITE_PIECE) {
+                within += piece.len();
+                if within > WRITE_PIECE {
+                    (until, within) = (Instant::now() + deadline, piece.len());
+                }
+                let written = tokio::select! {
+                    written = timeout_at(until, writer.write_all(piece)) => matches!(written, Ok(Ok(()))),
+                    () = outbound.is_cut_off() => false,
+                };
+                if !written {
+                    outbound.written(left);
+                    return false;
+                }
+                left -= piece.len();
+                outbound.written(piece.len());
+            }
+            outbound.keep(buffer);
         }
     }
-    let _ = timeout(deadline, writer.shutdown()).await;
+    true
 }
 
 async fn read_all(

@@ -6,21 +6,39 @@ const VERSION: &[u8] = b"NATS/1.0";
 
 /// The first value of a header, names compared exactly as the servers in the field do.
 pub(super) fn value<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
-    let text = std::str::from_utf8(block).ok()?;
-    text.split("\r\n").skip(1).find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key == name).then(|| value.trim_ascii())
-    })
+    let value = values(block, name).next()?;
+    std::str::from_utf8(value.trim_ascii()).ok()
 }
 
 /// How many values a header has.
 pub(super) fn count(block: &[u8], name: &str) -> usize {
-    let text = std::str::from_utf8(block).unwrap_or_default();
-    let names = text
-        .split("\r\n")
-        .skip(1)
-        .filter_map(|line| line.split_once(':'));
-    names.filter(|(key, _)| *key == name).count()
+    values(block, name).count()
+}
+
+/// All values of a header. The version of the block comes before the first.
+fn values<'a>(block: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = split_line(block).1;
+    std::iter::from_fn(move || {
+        loop {
+            let (line, behind) = split_line(rest?);
+            rest = behind;
+            let value = line.strip_prefix(name.as_bytes());
+            if let Some(value) = value.and_then(|value| value.strip_prefix(b":")) {
+                return Some(value);
+            }
+        }
+    })
+}
+
+/// The first line, and what is behind its end if it has one.
+fn split_line(block: &[u8]) -> (&[u8], Option<&[u8]>) {
+    for end in memchr::memchr_iter(b'\n', block) {
+        let line = block.get(..end).unwrap_or_default();
+        if let Some(line) = line.strip_suffix(b"\r") {
+            return (line, block.get(end + 1..));
+        }
+    }
+    (block, None)
 }
 
 /// A block that only carries a status, such as `404 No Messages`.
@@ -74,6 +92,7 @@ mod tests {
         assert_eq!(value(block, "nats-msg-id"), None);
         assert_eq!(value(b"", "x"), None);
         assert_eq!((count(block, "Nats-Msg-Id"), count(block, "A")), (2, 0));
+        assert_eq!(value(b"NATS/1.0\r\na\nx: 1\r\nx: 2\n3", "x"), Some("2\n3"));
         assert_eq!(value(&[0xff, 0xfe], "x"), None);
     }
 

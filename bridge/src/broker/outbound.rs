@@ -3,11 +3,12 @@
 //! A client that does not keep up is cut off: when more waits for it than one client may have, or, of
 //! all clients the one with the most, when more waits for all of them than the broker has memory for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,13 @@ use super::stats::Counters;
 
 /// Deliveries that can wait (pull consumers) wait while a client has this much unread.
 const CONGESTED_BYTES: usize = 4 << 20;
+/// How much is written to a client by the task that has it, and for how long such a task writes; the rest is for the writers.
+const WRITTEN_AT_ONCE: usize = 16 << 10;
+const LONGEST_FLUSH: Duration = Duration::from_micros(500);
+/// A queue is made of buffers of so many bytes. A message that is larger has one of its own.
+const BUFFER_BYTES: usize = 64 << 10;
+/// How many buffers are kept for the next queues.
+const SPARE_BUFFERS: usize = 32;
 
 /// How much may wait for all clients together.
 #[derive(Debug)]
@@ -24,6 +32,8 @@ pub(super) struct OutputBudget {
     queued: AtomicUsize,
     stats: Arc<Counters>,
     clients: Mutex<HashMap<u64, Weak<Outbound>>>,
+    /// Memory that the system would otherwise have to find again for each batch.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl OutputBudget {
@@ -33,6 +43,7 @@ impl OutputBudget {
             queued: AtomicUsize::new(0),
             stats,
             clients: Mutex::default(),
+            spare: Mutex::default(),
         }
     }
 
@@ -68,6 +79,44 @@ impl OutputBudget {
     fn clients(&self) -> MutexGuard<'_, HashMap<u64, Weak<Outbound>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare();
+        if spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * BUFFER_BYTES {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+}
+
+/// Queues that a task has filled while they were empty. Their clients are written to once the task has gathered what it has for
+/// them, when it says so or when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Filled(Vec<Arc<Outbound>>);
+
+impl Filled {
+    /// Has written what was gathered.
+    pub(super) fn flush(&mut self) {
+        if self.0.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        for outbound in self.0.drain(..) {
+            if begun.elapsed() > LONGEST_FLUSH || !outbound.write_now() {
+                outbound.filled.notify_one();
+            }
+        }
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 /// The outbound queue of one connection.
@@ -100,11 +149,45 @@ pub(super) enum Queued {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    bytes: BytesMut,
-    /// Bytes that the writer has taken and not written yet.
+    buffers: VecDeque<Vec<u8>>,
+    /// The bytes in the buffers.
+    bytes: usize,
+    /// Bytes that were taken to be written and are not yet.
     in_flight: usize,
+    /// Where they can be written without waiting; none when the connection is encrypted.
+    socket: Option<Arc<OwnedWriteHalf>>,
     closed: bool,
     sent: Sent,
+}
+
+impl Waiting {
+    /// Adds about `len` bytes and returns how many they were.
+    fn add(
+        &mut self,
+        len: usize,
+        budget: &OutputBudget,
+        write: impl FnOnce(&mut Vec<u8>, &mut Sent),
+    ) -> usize {
+        let last = self.buffers.back_mut();
+        if last.is_none_or(|last| last.len() + len > BUFFER_BYTES) {
+            let buffer = budget.spare().pop().unwrap_or_default();
+            self.buffers.push_back(buffer);
+        }
+        let Some(buffer) = self.buffers.back_mut() else {
+            return 0;
+        };
+        let before = buffer.len();
+        write(buffer, &mut self.sent);
+        let added = buffer.len() - before;
+        self.bytes += added;
+        added
+    }
+
+    /// Takes what waits, to write it.
+    fn take(&mut self) -> VecDeque<Vec<u8>> {
+        self.in_flight = std::mem::take(&mut self.bytes);
+        std::mem::take(&mut self.buffers)
+    }
 }
 
 /// What a client was handed so far.
@@ -121,25 +204,42 @@ impl Outbound {
         Arc::new(OutputBudget::new(usize::MAX, Arc::default())).open(client_id, limit)
     }
 
-    /// Queues a message.
-    pub(super) fn deliver(&self, delivery: &Delivery<'_>, sid: &str) -> Queued {
+    /// Queues a message, which is written when `filled` is flushed.
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        delivery: &Delivery<'_>,
+        sid: &str,
+        filled: &mut Filled,
+    ) -> Queued {
         let with_headers = self.headers.load(Ordering::Relaxed);
-        self.push(|waiting| {
-            delivery.write(&mut waiting.bytes, sid, with_headers);
-            waiting.sent.messages += 1;
-            waiting.sent.bytes += delivery.content_len() as u64;
-        })
+        let len = delivery.wire_len() + sid.len();
+        let (queued, was_empty) = self.push(len, |buffer, sent| {
+            delivery.write(buffer, sid, with_headers);
+            sent.messages += 1;
+            sent.bytes += delivery.content_len() as u64;
+        });
+        if was_empty {
+            filled.0.push(Arc::clone(self));
+        }
+        queued
     }
 
     /// Queues protocol text; false when the client is gone.
     pub(super) fn send(&self, text: &[u8]) -> bool {
-        self.push(|waiting| waiting.bytes.extend_from_slice(text)) != Queued::Gone
+        let (queued, _) = self.push(text.len(), |buffer, _| buffer.extend_from_slice(text));
+        self.filled.notify_one();
+        queued != Queued::Gone
     }
 
     /// Queues an error and ends the connection once it is written.
     pub(super) fn fail(&self, message: &str) {
-        self.push(|waiting| write_error(&mut waiting.bytes, message));
+        self.push(message.len(), |buffer, _| write_error(buffer, message));
         self.close();
+    }
+
+    /// Says where the client can be written to without waiting.
+    pub(super) fn attach(&self, socket: Option<Arc<OwnedWriteHalf>>) {
+        self.lock().socket = socket;
     }
 
     /// Ends the connection; what is queued is still written.
@@ -152,7 +252,7 @@ impl Outbound {
 
     /// Whether messages that can wait should.
     pub(super) fn is_congested(&self) -> bool {
-        self.lock().bytes.len() > CONGESTED_BYTES
+        self.lock().bytes > CONGESTED_BYTES
     }
 
     /// Waits until the connection is to end. For one waiter: the connection's reader.
@@ -162,17 +262,17 @@ impl Outbound {
 
     /// Waits for bytes to write; `None` when all is written and the connection is to end. For one waiter: the writer, which
     /// then says that they are [`written`](Self::written).
-    pub(super) async fn next(&self) -> Option<BytesMut> {
+    pub(super) async fn next(&self) -> Option<VecDeque<Vec<u8>>> {
         loop {
             {
                 let mut waiting = self.lock();
-                if !waiting.bytes.is_empty() {
-                    let bytes = std::mem::take(&mut waiting.bytes);
-                    waiting.in_flight = bytes.len();
-                    return Some(bytes);
-                }
-                if waiting.closed {
-                    return None;
+                if waiting.in_flight == 0 {
+                    if waiting.bytes > 0 {
+                        return Some(waiting.take());
+                    }
+                    if waiting.closed {
+                        return None;
+                    }
                 }
             }
             self.filled.notified().await;
@@ -181,7 +281,11 @@ impl Outbound {
 
     /// Takes note that so many of the bytes that were taken last are with the client, or given up.
     pub(super) fn written(&self, bytes: usize) {
-        let mut waiting = self.lock();
+        let waiting = self.lock();
+        self.note_written(waiting, bytes);
+    }
+
+    fn note_written(&self, mut waiting: MutexGuard<'_, Waiting>, bytes: usize) {
         let written = bytes.min(waiting.in_flight);
         waiting.in_flight -= written;
         self.budget.queued.fetch_sub(written, Ordering::Relaxed);
@@ -190,6 +294,59 @@ impl Outbound {
         if !is_behind {
             self.room.notify_waiters();
         }
+    }
+
+    /// Takes back the memory of what was written.
+    pub(super) fn keep(&self, buffer: Vec<u8>) {
+        self.budget.keep(buffer);
+    }
+
+    /// Writes what waits, as far as the client takes it at once; false when the writer has to do it.
+    fn write_now(&self) -> bool {
+        let mut waiting = self.lock();
+        if waiting.in_flight > 0 {
+            // Whoever writes looks for more afterwards.
+            return true;
+        }
+        let Some(socket) = waiting.socket.clone() else {
+            return false;
+        };
+        if waiting.bytes == 0 || waiting.bytes > WRITTEN_AT_ONCE {
+            return false;
+        }
+        #[cfg(test)]
+        if let Some(last) = waiting.buffers.back()
+            && last.ends_with(b"$PANIC\r\n")
+        {
+            // It is the writer that is to panic.
+            return false;
+        }
+        let mut buffers = waiting.take();
+        drop(waiting);
+        let mut written = 0;
+        while let Some(buffer) = buffers.front_mut() {
+            // What is wrong with the socket is the writer's to find out.
+            let count = socket.try_write(buffer).unwrap_or(0);
+            written += count;
+            if count < buffer.len() {
+                buffer.drain(..count);
+                break;
+            }
+            self.budget.keep(buffers.pop_front().unwrap_or_default());
+        }
+        let mut waiting = self.lock();
+        // Nothing is left to be written when the client was cut off meanwhile.
+        let left = waiting.in_flight.saturating_sub(written);
+        if left > 0 {
+            waiting.in_flight = written;
+            waiting.bytes += left;
+            while let Some(buffer) = buffers.pop_back() {
+                waiting.buffers.push_front(buffer);
+            }
+        }
+        let is_done = waiting.bytes == 0 && !waiting.closed;
+        self.note_written(waiting, written);
+        is_done
     }
 
     /// Waits until the client has caught up, or is gone.
@@ -210,7 +367,7 @@ impl Outbound {
 
     /// Whether three quarters of what may wait do: for this client, or for all of them.
     fn is_behind(&self, waiting: &Waiting) -> bool {
-        let queued = waiting.bytes.len() + waiting.in_flight;
+        let queued = waiting.bytes + waiting.in_flight;
         let queued_for_all = self.budget.queued.load(Ordering::Relaxed);
         queued > self.limit / 4 * 3 || queued_for_all > self.budget.limit / 4 * 3
     }
@@ -220,36 +377,36 @@ impl Outbound {
         self.cut_off.cancelled().await;
     }
 
-    fn push(&self, write: impl FnOnce(&mut Waiting)) -> Queued {
+    /// Adds about `len` bytes to the queue. Says also whether it was empty: then somebody has to see to it that it is written.
+    fn push(&self, len: usize, write: impl FnOnce(&mut Vec<u8>, &mut Sent)) -> (Queued, bool) {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Queued::Gone;
+            return (Queued::Gone, false);
         }
-        let before = waiting.bytes.len();
-        write(&mut waiting);
-        let added = waiting.bytes.len() - before;
+        let was_empty = waiting.bytes == 0;
+        let added = waiting.add(len, &self.budget, write);
         let queued = self.budget.queued.fetch_add(added, Ordering::Relaxed) + added;
-        if waiting.bytes.len() + waiting.in_flight > self.limit {
+        if waiting.bytes + waiting.in_flight > self.limit {
             self.give_up(&mut waiting);
         }
         let is_behind = self.is_behind(&waiting);
         drop(waiting);
-        self.filled.notify_one();
         if queued > self.budget.limit {
             self.budget.relieve();
         }
-        if is_behind {
+        let outcome = if is_behind {
             Queued::Behind
         } else {
             Queued::Yes
-        }
+        };
+        (outcome, was_empty)
     }
 
     /// Drops what waits for a client that does not read. It is not told: it would read the reason long after, and clients take an
     /// error for final where they come back from a connection that is closed.
     fn give_up(&self, waiting: &mut Waiting) {
-        let dropped = waiting.bytes.len();
-        waiting.bytes = BytesMut::new();
+        let dropped = std::mem::take(&mut waiting.bytes);
+        waiting.buffers = VecDeque::new();
         waiting.closed = true;
         self.budget
             .stats
@@ -261,6 +418,7 @@ impl Outbound {
             dropped_bytes = dropped,
             "closing a client that does not read its messages"
         );
+        self.filled.notify_one();
         self.closed.notify_one();
         self.room.notify_waiters();
     }
@@ -278,7 +436,6 @@ impl Outbound {
         if in_flight > 0 {
             self.cut_off.cancel();
         }
-        self.filled.notify_one();
         true
     }
 
@@ -288,7 +445,7 @@ impl Outbound {
 
     pub(super) fn queued(&self) -> usize {
         let waiting = self.lock();
-        waiting.bytes.len() + waiting.in_flight
+        waiting.bytes + waiting.in_flight
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -306,78 +463,4 @@ impl Drop for Outbound {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_client_that_does_not_read_is_cut_off() {
-        let outbound = Outbound::new(1, 10);
-        assert!(outbound.send(b"12345"));
-        assert!(outbound.send(b"678901"));
-        assert!(!outbound.send(b"more"));
-        outbound.closed().await;
-        assert!(outbound.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn what_is_being_written_counts_until_it_is() {
-        let outbound = Outbound::new(1, 10);
-        outbound.send(b"12345678");
-        assert_eq!(outbound.next().await.unwrap(), "12345678");
-        outbound.send(b"1234");
-        assert!(!outbound.send(b"more"), "12 bytes wait");
-
-        let outbound = Outbound::new(1, 10);
-        outbound.send(b"12345678");
-        outbound.next().await.unwrap();
-        outbound.written(8);
-        outbound.send(b"1234");
-        assert_eq!(outbound.next().await.unwrap(), "1234");
-    }
-
-    #[tokio::test]
-    async fn the_client_with_the_most_is_cut_off_when_all_have_too_much() {
-        let budget = Arc::new(OutputBudget::new(100, Arc::default()));
-        let [small, big, mid] = [1, 2, 3].map(|id| budget.open(id, 1000));
-        assert!(small.send(&[b'x'; 20]) && big.send(&[b'x'; 50]));
-        big.next().await.unwrap();
-        assert!(mid.send(&[b'x'; 40]), "110 bytes are too many");
-        big.is_cut_off().await;
-        assert!(!big.send(b"more") && small.send(b"more") && mid.send(b"more"));
-        assert!(big.next().await.is_none());
-        big.written(50);
-        drop((small, big, mid));
-        assert_eq!(budget.queued.load(Ordering::Relaxed), 0);
-        assert!(budget.clients().is_empty());
-    }
-
-    #[tokio::test]
-    async fn who_sends_to_a_client_that_is_behind_learns_of_it_and_can_wait() {
-        let outbound = Outbound::new(1, 100);
-        let delivery = |payload| Delivery {
-            subject: "a",
-            reply: None,
-            headers: &[],
-            payload,
-        };
-        assert_eq!(outbound.deliver(&delivery(&[b'x'; 10]), "1"), Queued::Yes);
-        assert_eq!(
-            outbound.deliver(&delivery(&[b'x'; 50]), "1"),
-            Queued::Behind
-        );
-        let taken = outbound.next().await.unwrap();
-        let waiting = tokio::spawn({
-            let outbound = Arc::clone(&outbound);
-            async move { outbound.caught_up().await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        outbound.written(taken.len() / 2);
-        waiting.await.unwrap();
-        outbound.written(taken.len());
-        assert_eq!(outbound.deliver(&delivery(b"x"), "1"), Queued::Yes);
-        outbound.close();
-        assert_eq!(outbound.deliver(&delivery(b"x"), "1"), Queued::Gone);
-        outbound.caught_up().await;
-    }
-}
+mod tests;

@@ -141,8 +141,8 @@ fn publish(
         _ => return Err(ProtocolError::UnknownOperation),
     }
     input.advance(line_len);
-    let headers = input.split_to(line.header_len).freeze();
-    let payload = input.split_to(line.total_len - line.header_len).freeze();
+    let headers = take(input, line.header_len);
+    let payload = take(input, line.total_len - line.header_len);
     input.advance(2);
     Ok(Some(Operation::Publish(Message {
         subject: line.subject,
@@ -150,6 +150,14 @@ fn publish(
         headers,
         payload,
     })))
+}
+
+/// The next bytes. Nothing costs nothing: even an empty piece of `input` is counted by it.
+fn take(input: &mut BytesMut, len: usize) -> Bytes {
+    if len == 0 {
+        return Bytes::new();
+    }
+    input.split_to(len).freeze()
 }
 
 /// The arguments of an operation: four at most, and one more when there are too many.

@@ -1,6 +1,6 @@
 //! The client protocol on the wire: the operations of clients, which [`parser`](super::parser) reads, and what the server writes.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 /// What a client may send at most.
 #[derive(Clone, Copy, Debug)]
@@ -94,48 +94,49 @@ impl Delivery<'_> {
     }
 
     /// About how many bytes the message takes on the wire.
-    fn wire_len(&self) -> usize {
+    pub(super) fn wire_len(&self) -> usize {
         self.size() + self.reply.map_or(0, str::len) + 64
     }
 
     /// Writes the message for the subscription `sid`; a client without header support gets the payload alone.
-    pub(super) fn write(&self, out: &mut BytesMut, sid: &str, with_headers: bool) {
+    pub(super) fn write(&self, out: &mut Vec<u8>, sid: &str, with_headers: bool) {
         let headers = if with_headers { self.headers } else { &[] };
         out.reserve(self.wire_len() + sid.len());
-        out.put_slice(if headers.is_empty() {
+        let verb: &[u8] = if headers.is_empty() {
             b"MSG "
         } else {
             b"HMSG "
-        });
-        out.put_slice(self.subject.as_bytes());
-        out.put_u8(b' ');
-        out.put_slice(sid.as_bytes());
-        out.put_u8(b' ');
+        };
+        out.extend_from_slice(verb);
+        out.extend_from_slice(self.subject.as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(sid.as_bytes());
+        out.push(b' ');
         if let Some(reply) = self.reply {
-            out.put_slice(reply.as_bytes());
-            out.put_u8(b' ');
+            out.extend_from_slice(reply.as_bytes());
+            out.push(b' ');
         }
         if !headers.is_empty() {
             put_number(out, headers.len());
-            out.put_u8(b' ');
+            out.push(b' ');
         }
         put_number(out, headers.len() + self.payload.len());
-        out.put_slice(b"\r\n");
-        out.put_slice(headers);
-        out.put_slice(self.payload);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(headers);
+        out.extend_from_slice(self.payload);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
-fn put_number(out: &mut BytesMut, number: usize) {
-    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
+fn put_number(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Writes an error line.
-pub(super) fn write_error(out: &mut BytesMut, message: &str) {
-    out.put_slice(b"-ERR '");
-    out.put_slice(message.as_bytes());
-    out.put_slice(b"'\r\n");
+pub(super) fn write_error(out: &mut Vec<u8>, message: &str) {
+    out.extend_from_slice(b"-ERR '");
+    out.extend_from_slice(message.as_bytes());
+    out.extend_from_slice(b"'\r\n");
 }
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn messages_are_written_with_and_without_headers() {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let delivery = Delivery {
             subject: "a",
             reply: Some("r"),

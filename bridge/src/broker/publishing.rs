@@ -2,7 +2,9 @@
 //!
 //! The order of what the client is told is nats-server's: `+OK` comes before the messages that its publication brings about.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -53,29 +55,44 @@ impl Session {
             return Ok(());
         }
         self.ok();
-        let routed = self.router.publish(&delivery, Some(&self.outbound));
-        let mut is_heard = routed.is_heard;
-        let unanswered = message
-            .reply
-            .clone()
-            .filter(|_| self.options.no_responders());
-        let unanswered = unanswered.map(|reply| (reply, message.subject.clone()));
-        is_heard |= self.is_asked_for_user(&message);
-        if let Some(jetstream) = self.jetstream() {
-            is_heard |= jetstream.accept(message).await;
-        } else if self.shared.jetstream.is_some() {
-            is_heard |= jetstream::refuse_account(&self.router, &message);
-        }
-        if let Some((reply, subject)) = unanswered
+        let routed = self
+            .router
+            .publish(&delivery, Some(&self.outbound), &mut self.filled);
+        let is_heard = routed.is_heard | self.is_asked_for_user(&message);
+        if let Err(message) = self.offer_to_streams(message).await
+            && let Some(reply) = &message.reply
             && !is_heard
+            && self.options.no_responders()
         {
             let router = &self.router;
-            router.answer_unheard(&reply, &subject, &self.outbound);
+            router.answer_unheard(reply, &message.subject, &self.outbound);
         }
         if let Some(behind) = routed.behind {
+            self.filled.flush();
             self.wait_for(&behind).await;
         }
         Ok(())
+    }
+
+    /// Gives a message back that no stream, consumer or API takes.
+    async fn offer_to_streams(&mut self, message: Message) -> Result<(), Message> {
+        let has_streams = self.has_streams();
+        let Some(jetstream) = &self.shared.jetstream else {
+            return Err(message);
+        };
+        if !has_streams {
+            let is_refused = jetstream::refuse_account(&self.router, &message);
+            return if is_refused { Ok(()) } else { Err(message) };
+        }
+        let mut accepting = pin!(jetstream.accept(message));
+        match futures::poll!(accepting.as_mut()) {
+            Poll::Ready(outcome) => outcome,
+            // Subscribers need not wait for a stream.
+            Poll::Pending => {
+                self.filled.flush();
+                accepting.await
+            }
+        }
     }
 
     /// Answers a client that asks who it is.

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::interest::{InterestWatch, InterestWatches};
 use super::jetstream::Domain;
-use super::outbound::{Outbound, Queued};
+use super::outbound::{Filled, Outbound, Queued};
 use super::permissions::GuardSlot;
 use super::protocol::{Delivery, Message};
 use super::subjects::SubjectTrie;
@@ -80,8 +80,9 @@ pub(super) struct Routed {
 }
 
 /// What the hand-over of a message leaves to be done.
-#[derive(Default)]
-struct Aftermath {
+struct Aftermath<'a> {
+    /// Clients to write to.
+    filled: &'a mut Filled,
     /// Subscriptions that have had as many messages as they take.
     spent: Vec<Arc<Subscription>>,
     behind: Option<Arc<Outbound>>,
@@ -144,7 +145,7 @@ impl Router {
             headers: &message.headers,
             payload: &message.payload,
         };
-        self.route(&message.subject, &delivery, None);
+        self.route(&message.subject, &delivery, None, &mut Filled::default());
         if let Some(inlet) = self
             .inlet
             .get()
@@ -184,16 +185,26 @@ impl Router {
     }
 
     /// Gives a message to the subscribers of its subject. `from` is the publishing client.
-    pub(super) fn publish(&self, delivery: &Delivery<'_>, from: Option<&Outbound>) -> Routed {
-        self.route(delivery.subject, delivery, from)
+    pub(super) fn publish(
+        &self,
+        delivery: &Delivery<'_>,
+        from: Option<&Outbound>,
+        filled: &mut Filled,
+    ) -> Routed {
+        self.route(delivery.subject, delivery, from, filled)
     }
 
     /// Gives a message to the subscribers of `inbox`, under the message's own subject.
-    pub(super) fn hand_over(&self, inbox: &str, delivery: &Delivery<'_>) -> Handover {
+    pub(super) fn hand_over(
+        &self,
+        inbox: &str,
+        delivery: &Delivery<'_>,
+        filled: &mut Filled,
+    ) -> Handover {
         if self.is_congested(inbox) {
             return Handover::Congested;
         }
-        if self.route(inbox, delivery, None).is_heard {
+        if self.route(inbox, delivery, None, filled).is_heard {
             Handover::Delivered
         } else {
             Handover::NobodyThere
@@ -202,13 +213,24 @@ impl Router {
 
     /// Sends the server's own answer.
     pub(super) fn answer(&self, inbox: &str, headers: &[u8], payload: &[u8]) {
+        self.answer_with_others(inbox, headers, payload, &mut Filled::default());
+    }
+
+    /// Sends the server's own answer when `filled` is flushed.
+    pub(super) fn answer_with_others(
+        &self,
+        inbox: &str,
+        headers: &[u8],
+        payload: &[u8],
+        filled: &mut Filled,
+    ) {
         let delivery = Delivery {
             subject: inbox,
             reply: None,
             headers,
             payload,
         };
-        self.route(inbox, &delivery, None);
+        self.route(inbox, &delivery, None, filled);
     }
 
     /// Tells a requester that its subject has no responder.
@@ -225,7 +247,7 @@ impl Router {
     }
 
     /// Tells a client that nobody hears what it asked, if it waits for the answer itself.
-    pub(super) fn answer_unheard(&self, inbox: &str, subject: &str, client: &Outbound) {
+    pub(super) fn answer_unheard(&self, inbox: &str, subject: &str, client: &Arc<Outbound>) {
         let mut sid = None;
         self.read().for_each_match(inbox, &mut |subscription| {
             if subscription.queue.is_none() && subscription.client.client_id == client.client_id {
@@ -239,12 +261,22 @@ impl Router {
             payload: &[],
         };
         if let Some(sid) = sid {
-            client.deliver(&delivery, &sid);
+            client.deliver(&delivery, &sid, &mut Filled::default());
         }
     }
 
-    fn route(&self, subject: &str, delivery: &Delivery<'_>, from: Option<&Outbound>) -> Routed {
-        let mut aftermath = Aftermath::default();
+    fn route(
+        &self,
+        subject: &str,
+        delivery: &Delivery<'_>,
+        from: Option<&Outbound>,
+        filled: &mut Filled,
+    ) -> Routed {
+        let mut aftermath = Aftermath {
+            filled,
+            spent: Vec::new(),
+            behind: None,
+        };
         let delivered = if subjects::is_routable(subject) {
             self.route_to(subject, delivery, from, &mut aftermath)
         } else {
@@ -270,7 +302,7 @@ impl Router {
         subject: &str,
         delivery: &Delivery<'_>,
         from: Option<&Outbound>,
-        aftermath: &mut Aftermath,
+        aftermath: &mut Aftermath<'_>,
     ) -> u64 {
         let mut delivered = 0;
         let mut groups: Vec<(&str, Vec<&Arc<Subscription>>)> = Vec::new();
@@ -319,7 +351,7 @@ fn give(
     subscription: &Arc<Subscription>,
     subject: &str,
     delivery: &Delivery<'_>,
-    aftermath: &mut Aftermath,
+    aftermath: &mut Aftermath<'_>,
 ) -> bool {
     let queue = subscription.queue.as_deref();
     if !subscription
@@ -336,7 +368,8 @@ fn give(
     if count > limit {
         return false;
     }
-    match subscription.client.deliver(delivery, &subscription.sid) {
+    let client = &subscription.client;
+    match client.deliver(delivery, &subscription.sid, aftermath.filled) {
         Queued::Gone => false,
         Queued::Yes => true,
         Queued::Behind => {
@@ -384,7 +417,9 @@ mod tests {
     }
 
     fn publish(router: &Router, subject: &str) -> bool {
-        router.route(subject, &hello(subject), None).is_heard
+        router
+            .route(subject, &hello(subject), None, &mut Filled::default())
+            .is_heard
     }
 
     fn count(subscription: &Subscription) -> u64 {
@@ -432,7 +467,11 @@ mod tests {
         let client = client(1);
         subscribe(&router, &client, "a", None, u64::MAX);
         client.echo.store(false, Ordering::Relaxed);
-        assert!(!router.publish(&hello("a"), Some(&client)).is_heard);
+        assert!(
+            !router
+                .publish(&hello("a"), Some(&client), &mut Filled::default())
+                .is_heard
+        );
         assert!(publish(&router, "a"));
     }
 }

@@ -17,8 +17,7 @@ use super::certificate::CertificateNames;
 use super::clients::{Client, Introduction};
 use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
-use super::jetstream::JetStream;
-use super::outbound::Outbound;
+use super::outbound::{Filled, Outbound};
 use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Operation, ProtocolError};
 use super::publishing::LONGEST_STALL;
@@ -89,6 +88,8 @@ pub(super) struct Session {
     ends_at: Option<(Instant, &'static str)>,
     /// How long it may still be held up for what it sent at once.
     pub(super) patience: Duration,
+    /// Whom it has sent something of that.
+    pub(super) filled: Filled,
 }
 
 // However a connection ends, its queue is not filled any more.
@@ -132,6 +133,7 @@ impl Session {
             subscription_bytes: 0,
             sweep_at: MIN_SWEEP,
             patience: LONGEST_STALL,
+            filled: Filled::default(),
         }
     }
 
@@ -211,7 +213,10 @@ impl Session {
             self.check_first_byte(input)?;
             match parser::parse(input, limits)? {
                 Some(operation) => self.handle(operation).await?,
-                None => return Ok(()),
+                None => {
+                    self.filled.flush();
+                    return Ok(());
+                }
             }
         }
     }
@@ -249,12 +254,9 @@ impl Session {
         self.identity.as_ref()?.account.as_ref()
     }
 
-    /// The streams, if the client's account has them.
-    pub(super) fn jetstream(&self) -> Option<&JetStream> {
-        self.shared
-            .jetstream
-            .as_ref()
-            .filter(|_| self.account().is_none())
+    /// Whether the client's account has the streams.
+    pub(super) fn has_streams(&self) -> bool {
+        self.account().is_none()
     }
 
     fn refused(&self) -> Closing {
@@ -316,7 +318,7 @@ impl Session {
     }
 
     pub(super) fn tell(&self, message: &str) {
-        let mut error = BytesMut::new();
+        let mut error = Vec::new();
         protocol::write_error(&mut error, message);
         self.outbound.send(&error);
     }

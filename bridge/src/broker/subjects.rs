@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// The most tokens of a subject that is subscribed to, or taken by a stream: each takes memory.
 pub(super) const MAX_TOKENS: usize = 128;
 
@@ -124,7 +126,7 @@ pub(super) struct SubjectTrie<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    words: HashMap<Box<str>, Box<Node<T>>>,
+    words: HashMap<Box<str>, Box<Node<T>>, RandomState>,
     any: Option<Box<Node<T>>>,
     here: Vec<T>,
     rest: Vec<T>,
@@ -133,7 +135,7 @@ struct Node<T> {
 impl<T> Default for Node<T> {
     fn default() -> Self {
         Node {
-            words: HashMap::new(),
+            words: HashMap::default(),
             any: None,
             here: Vec::new(),
             rest: Vec::new(),

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl AsyncRead for Reader {
 /// What a client is sent.
 #[derive(Debug)]
 pub(super) enum Writer {
-    Plain(OwnedWriteHalf),
+    Plain(Arc<OwnedWriteHalf>),
     Tls(WriteHalf<TlsStream<TcpStream>>),
 }
 
@@ -50,7 +51,7 @@ impl Writer {
     /// Hands all of it to the operating system.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Writer::Plain(half) => half.write_all(bytes).await,
+            Writer::Plain(half) => write_plain(half, bytes).await,
             Writer::Tls(half) => {
                 half.write_all(bytes).await?;
                 half.flush().await
@@ -58,12 +59,33 @@ impl Writer {
         }
     }
 
-    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+    /// The socket, where others may write to it between two writes of this.
+    pub(super) fn shared(&self) -> Option<Arc<OwnedWriteHalf>> {
         match self {
-            Writer::Plain(half) => half.shutdown().await,
-            Writer::Tls(half) => half.shutdown().await,
+            Writer::Plain(half) => Some(Arc::clone(half)),
+            Writer::Tls(_) => None,
         }
     }
+
+    /// Says that nothing more comes. A plain socket is told when nothing holds it any more.
+    pub(super) async fn shutdown(self) -> io::Result<()> {
+        match self {
+            Writer::Plain(_) => Ok(()),
+            Writer::Tls(mut half) => half.shutdown().await,
+        }
+    }
+}
+
+async fn write_plain(half: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        half.writable().await?;
+        match half.try_write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A connection on which the protocol can be spoken.
@@ -110,7 +132,7 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
     let (reader, writer) = socket.into_split();
     Opened {
         reader: Reader::Plain(reader),
-        writer: Writer::Plain(writer),
+        writer: Writer::Plain(Arc::new(writer)),
         names: CertificateNames::default(),
         greeting,
     }

@@ -43,6 +43,11 @@ impl Cache {
 }
 
 impl Stream {
+    /// Whether the body of a message is in memory.
+    pub(super) fn has_body(&self, seq: u64) -> bool {
+        self.state.bodies.is_some() || self.cache.get(seq).is_some()
+    }
+
     /// The body of a message, from memory or from disk; `None` when it cannot be read.
     pub(super) async fn body(&mut self, seq: u64) -> io::Result<Option<Record>> {
         if let Some(bodies) = &self.state.bodies {
@@ -56,6 +61,8 @@ impl Stream {
 
     /// Reads a message and some that follow it, where blocking does no harm.
     async fn read_ahead(&mut self, seq: u64) -> io::Result<()> {
+        // Nobody waits for the disk who need not.
+        self.filled.flush();
         const MESSAGES: usize = 128;
         const BYTES: u64 = 1 << 20;
         let mut positions = Vec::new();

@@ -15,6 +15,7 @@ use super::push::Push;
 use super::state::State;
 use super::stream::Stream;
 use crate::broker::headers;
+use crate::broker::outbound::Filled;
 use crate::broker::protocol::Delivery;
 use crate::broker::router::{Handover, Router};
 use crate::broker::store::record::{Record, StoredMessage};
@@ -41,6 +42,8 @@ pub(super) struct Waiting {
     pub(super) paused_until: Option<Instant>,
     /// A burst ended before the messages or the requests did.
     pub(super) more: bool,
+    /// Whose requests have been sent something that is not written yet.
+    pub(super) filled: Filled,
 }
 
 impl Waiting {
@@ -61,6 +64,15 @@ impl Waiting {
             last_active: now,
             paused_until: None,
             more: false,
+            filled: Filled::default(),
+        }
+    }
+
+    /// Has written what was handed out.
+    fn flush(&mut self) {
+        self.filled.flush();
+        if let Some(push) = &mut self.push {
+            push.filled.flush();
         }
     }
 
@@ -133,6 +145,7 @@ impl Stream {
             return;
         };
         waiting.more = more;
+        waiting.flush();
         if waiting.noted != consumer.delivered {
             waiting.noted = consumer.delivered;
             let Progress {
@@ -187,6 +200,11 @@ impl Stream {
         let Some(next) = next else {
             return Step::Idle;
         };
+        if !self.has_body(next.seq)
+            && let Some(waiting) = self.waiting.get_mut(name)
+        {
+            waiting.flush();
+        }
         match self.body(next.seq).await {
             Ok(Some(Record::Message(message))) => self.offer(name, next, &message, now),
             Ok(_) => {

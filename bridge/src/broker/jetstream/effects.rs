@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::answers::{Responder, describe_stream};
 use super::batch::{Batch, Effect, Unsynced};
-use super::domain::mark;
 use super::error;
 use super::json;
 use super::state::Change;
@@ -90,6 +89,7 @@ impl Stream {
         if has_begun {
             self.begin_compaction();
         }
+        self.filled.flush();
     }
 
     /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.
@@ -164,12 +164,10 @@ impl Stream {
                 seq,
                 duplicate,
             } => {
-                let mut ack = json!({"stream": self.state.config.name, "seq": seq});
-                mark(self.router.domain(), &mut ack);
-                if duplicate {
-                    json::set(&mut ack, "duplicate", true);
-                }
-                self.router.answer(&inbox, &[], ack.to_string().as_bytes());
+                let duplicate = if duplicate { ",\"duplicate\":true" } else { "" };
+                let ack = format!("{}{seq}{duplicate}}}", self.ack_start);
+                self.router
+                    .answer_with_others(&inbox, &[], ack.as_bytes(), &mut self.filled);
             }
             Effect::Skipped { seq, time, id } => {
                 self.state.messages.advance(0, seq, time);
@@ -180,7 +178,10 @@ impl Stream {
             // [`Stream::on_disk`] knows where it is.
             Effect::Store(_) => {}
             Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
-            Effect::Confirm { inbox } => self.router.answer(&inbox, &[], &[]),
+            Effect::Confirm { inbox } => {
+                self.router
+                    .answer_with_others(&inbox, &[], &[], &mut self.filled);
+            }
             Effect::Answer { answer, responder } => responder.send(Ok(answer)),
             Effect::Change {
                 change,

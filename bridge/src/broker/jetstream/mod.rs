@@ -333,14 +333,15 @@ impl JetStream {
         self.stopping.cancel();
     }
 
-    /// Takes a published message if it is for a stream, a consumer or the API. Waits while that is behind with its work.
-    pub(super) async fn accept(&self, message: Message) -> bool {
+    /// Takes a published message if it is for a stream, a consumer or the API, and gives it back if it is for none. Waits while
+    /// that is behind with its work.
+    pub(super) async fn accept(&self, message: Message) -> Result<(), Message> {
         if let Some(subject) = message.subject.strip_prefix("$JS.") {
             if subject.starts_with("ACK.") {
                 return self.acknowledge(message).await;
             }
-            if let Some(names) = subject.strip_prefix("FC.") {
-                return self.flow_control(names, &message.subject).await;
+            if subject.starts_with("FC.") {
+                return self.flow_control(message).await;
             }
             if subject.starts_with("API.") {
                 return self.request(message).await;
@@ -348,65 +349,64 @@ impl JetStream {
         }
         match self.streams.by_subject(&message.subject) {
             // A wildcard in it is a word as any other, until the message rolls up what it matches.
-            Some(stream) if subjects::is_valid_pattern(&message.subject) => stream
-                .commands
-                .send(Command::Publish(message))
-                .await
-                .is_ok(),
-            _ => false,
+            Some(stream) if subjects::is_valid_pattern(&message.subject) => {
+                command(&stream, message, Command::Publish).await
+            }
+            _ => Err(message),
         }
     }
 
-    async fn acknowledge(&self, message: Message) -> bool {
-        let Some(ack) = acks::parse_subject(&message.subject) else {
-            return false;
+    async fn acknowledge(&self, message: Message) -> Result<(), Message> {
+        let stream =
+            acks::parse_subject(&message.subject).and_then(|ack| self.streams.by_name(ack.stream));
+        let Some(stream) = stream else {
+            return Err(message);
         };
-        let Some(stream) = self.streams.by_name(ack.stream) else {
-            return false;
-        };
-        let command = Command::Acknowledge {
-            subject: message.subject.clone(),
+        let acknowledge = |message: Message| Command::Acknowledge {
+            subject: message.subject,
             body: message.payload,
             inbox: message.reply,
         };
-        stream.commands.send(command).await.is_ok()
+        command(&stream, message, acknowledge).await
     }
 
-    async fn flow_control(&self, names: &str, subject: &str) -> bool {
-        let mut names = names.split('.');
+    async fn flow_control(&self, message: Message) -> Result<(), Message> {
+        let mut names = message.subject.split('.').skip(2);
         let stream = names.next().and_then(|name| self.streams.by_name(name));
         let (Some(stream), Some(consumer)) = (stream, names.next()) else {
-            return false;
+            return Err(message);
         };
-        let command = Command::FlowControl {
-            consumer: consumer.into(),
-            subject: subject.into(),
+        let consumer = consumer.into();
+        let control = |message: Message| Command::FlowControl {
+            consumer,
+            subject: message.subject,
         };
-        stream.commands.send(command).await.is_ok()
+        command(&stream, message, control).await
     }
 
-    async fn request(&self, message: Message) -> bool {
+    async fn request(&self, message: Message) -> Result<(), Message> {
         // Permissions that name the operation do not match a subject with an empty token.
         if !subjects::is_routable(&message.subject) {
-            return false;
+            return Err(message);
         }
         let Some(inbox) = message.reply.clone() else {
-            return true;
+            return Ok(());
         };
         let subject = message.subject.strip_prefix("$JS.API.").unwrap_or_default();
         if let Some(names) = subject.strip_prefix("CONSUMER.MSG.NEXT.") {
-            let Some((stream, consumer)) = names.split_once('.') else {
-                return false;
+            let names = names.split_once('.');
+            let found = names.and_then(|(stream, consumer)| {
+                Some((self.streams.by_name(stream)?, Box::from(consumer)))
+            });
+            let Some((stream, consumer)) = found else {
+                return Err(message);
             };
-            let Some(stream) = self.streams.by_name(stream) else {
-                return false;
-            };
-            let command = Command::Pull {
-                consumer: consumer.into(),
+            let pull = |message: Message| Command::Pull {
+                consumer,
                 body: message.payload,
                 inbox,
             };
-            return stream.commands.send(command).await.is_ok();
+            return command(&stream, message, pull).await;
         }
         if let Some(names) = subject.strip_prefix("DIRECT.GET.") {
             let (stream, subject) = names
@@ -415,24 +415,25 @@ impl JetStream {
                     (stream, Some(subject.into()))
                 });
             let Some(stream) = self.streams.by_name(stream) else {
-                return false;
+                return Err(message);
             };
-            let command = Command::DirectGet {
+            let get = |message: Message| Command::DirectGet {
                 subject,
                 body: message.payload,
                 inbox,
             };
-            return stream.commands.send(command).await.is_ok();
+            return command(&stream, message, get).await;
         }
-        self.api
-            .send(ApiRequest {
-                subject: subject.into(),
-                headers: message.headers,
-                body: message.payload,
-                asker: Asker::Client(inbox),
-            })
-            .await
-            .is_ok()
+        let Ok(place) = self.api.reserve().await else {
+            return Err(message);
+        };
+        place.send(ApiRequest {
+            subject: subject.into(),
+            headers: message.headers,
+            body: message.payload,
+            asker: Asker::Client(inbox),
+        });
+        Ok(())
     }
 
     /// Asks the API from within the broker. No client hears the answer, whatever it subscribes to.
@@ -447,6 +448,19 @@ impl JetStream {
         let _ = self.api.send(request).await;
         answer.await.unwrap_or(Err(error::BUSY))
     }
+}
+
+/// Gives a stream a message as a command; the message comes back when the stream is gone.
+async fn command(
+    stream: &StreamHandle,
+    message: Message,
+    command: impl FnOnce(Message) -> Command,
+) -> Result<(), Message> {
+    let Ok(place) = stream.commands.reserve().await else {
+        return Err(message);
+    };
+    place.send(command(message));
+    Ok(())
 }
 
 fn new_handle(config: &stream_config::StreamConfig) -> (StreamHandle, Inbox) {

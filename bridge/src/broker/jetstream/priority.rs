@@ -92,8 +92,9 @@ impl Waiting {
                         headers,
                         ..*delivery
                     },
+                    &mut self.filled,
                 ),
-                None => router.hand_over(&pull.inbox, delivery),
+                None => router.hand_over(&pull.inbox, delivery, &mut self.filled),
             };
             match outcome {
                 Handover::NobodyThere => {}

@@ -10,6 +10,7 @@ use super::consumer_config::{ConsumerConfig, nanos_to_duration};
 use super::flow::Flow;
 use crate::broker::headers;
 use crate::broker::interest::InterestWatch;
+use crate::broker::outbound::Filled;
 use crate::broker::protocol::Delivery;
 use crate::broker::router::{Handover, Router};
 
@@ -24,6 +25,8 @@ pub(super) struct Push {
     flow: Option<Flow>,
     /// Where flow control is answered to, but for the last token.
     flow_subject: String,
+    /// Who has been sent something that is not written yet.
+    pub(super) filled: Filled,
     _watch: InterestWatch,
 }
 
@@ -49,6 +52,7 @@ impl Push {
             next_heartbeat: now,
             flow: config.flow_control.then(Flow::new),
             flow_subject: format!("$JS.FC.{stream}.{}", config.name),
+            filled: Filled::default(),
             _watch: watch,
         };
         push.look(router, now);
@@ -83,7 +87,7 @@ impl Push {
         bytes: u64,
         now: Instant,
     ) -> Handover {
-        let outcome = router.hand_over(&self.subject, delivery);
+        let outcome = router.hand_over(&self.subject, delivery, &mut self.filled);
         match outcome {
             Handover::Delivered => {
                 self.put_off_heartbeat(now);
@@ -111,7 +115,7 @@ impl Push {
             headers: &headers::status("100 FlowControl Request"),
             payload: &[],
         };
-        router.publish(&request, None);
+        router.publish(&request, None, &mut self.filled);
     }
 
     /// Takes the answer to a request of [`Push::ask`].

@@ -205,14 +205,17 @@ impl Stream {
 
     /// Sends a message with headers that say where it is stored; in a batch, also how many follow and which came before.
     fn send_message(
-        &self,
+        &mut self,
         message: &StoredMessage,
         no_headers: bool,
         in_batch: Option<(u64, u64)>,
         inbox: &str,
     ) {
         if no_headers {
-            return self.router.answer(inbox, &[], &message.payload);
+            let payload = &message.payload;
+            return self
+                .router
+                .answer_with_others(inbox, &[], payload, &mut self.filled);
         }
         let (seq, time) = (message.seq.to_string(), json::time(message.time));
         let mut origin = vec![
@@ -227,10 +230,12 @@ impl Stream {
             origin.push(("Nats-Last-Sequence", last));
         }
         let headers = headers::extended(&message.headers, &origin);
-        self.router.answer(inbox, &headers, &message.payload);
+        let payload = &message.payload;
+        self.router
+            .answer_with_others(inbox, &headers, payload, &mut self.filled);
     }
 
-    fn send_end(&self, left: u64, last: u64, up_to: Option<u64>, inbox: &str) {
+    fn send_end(&mut self, left: u64, last: u64, up_to: Option<u64>, inbox: &str) {
         let (left, last) = (left.to_string(), last.to_string());
         let mut origin = vec![
             ("Nats-Num-Pending", left.as_str()),
@@ -241,7 +246,8 @@ impl Stream {
             origin.push(("Nats-UpTo-Sequence", seq));
         }
         let end = headers::with_status("204 EOB", &origin);
-        self.router.answer(inbox, &end, &[]);
+        self.router
+            .answer_with_others(inbox, &end, &[], &mut self.filled);
     }
 
     /// The sequence that a request starts from.

@@ -15,6 +15,7 @@ use super::batch::Batch;
 use super::cache::Cache;
 use super::compaction::Compactor;
 use super::deliver::{Waiting, end_pull};
+use super::domain;
 use super::error;
 use super::json;
 use super::requests::Request;
@@ -22,6 +23,7 @@ use super::retention::Lag;
 use super::state::State;
 use super::usage::{Share, Usage, configuration_size, reservation};
 use crate::broker::Counters;
+use crate::broker::outbound::Filled;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
 use crate::broker::store::folder::delete_stream_dir;
@@ -115,6 +117,10 @@ pub(super) struct Stream {
     pub(super) reported: Share,
     /// Messages that were published again too often.
     pub(super) circles: Throttle,
+    /// Who has been answered and is not written to yet.
+    pub(super) filled: Filled,
+    /// What is the same in all acknowledgements of publications: all before the sequence.
+    pub(super) ack_start: String,
 }
 
 impl Stream {
@@ -126,6 +132,9 @@ impl Stream {
         stats: Arc<Counters>,
         usage: Arc<Usage>,
     ) -> Self {
+        let mut ack = json!({"stream": state.config.name});
+        domain::mark(router.domain(), &mut ack);
+        let ack_start = format!("{},\"seq\":", ack.to_string().trim_end_matches('}'));
         let mut stream = Stream {
             tail_seq: state.messages.last_seq,
             state,
@@ -148,6 +157,8 @@ impl Stream {
             usage,
             reported: Share::default(),
             circles: Throttle::default(),
+            filled: Filled::default(),
+            ack_start,
         };
         stream.report(stream.share());
         stream
@@ -175,6 +186,7 @@ impl Stream {
             let now = Instant::now();
             self.tend(now);
             self.serve_consumers(now).await;
+            self.filled.flush();
             self.write(now);
             self.report(Share {
                 bytes: self.state.messages.bytes,

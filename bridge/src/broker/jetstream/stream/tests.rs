@@ -87,8 +87,11 @@ impl Bench {
     async fn answers(&self, count: usize) -> String {
         let mut heard = String::new();
         while heard.matches("MSG ").count() < count {
-            let bytes = tokio::time::timeout(Duration::from_secs(10), self.client.next()).await;
-            heard.push_str(std::str::from_utf8(&bytes.unwrap().unwrap()).unwrap());
+            let buffers = tokio::time::timeout(Duration::from_secs(10), self.client.next()).await;
+            for bytes in buffers.unwrap().unwrap() {
+                heard.push_str(std::str::from_utf8(&bytes).unwrap());
+                self.client.written(bytes.len());
+            }
         }
         heard
     }
