@@ -83,13 +83,32 @@ impl Drop for CloseOnDrop {
 async fn write_all(mut writer: Writer, outbound: Arc<Outbound>, deadline: Duration) {
     let _closing = CloseOnDrop(Arc::clone(&outbound));
     outbound.attach(writer.shared());
-    if write_until_end(&mut writer, &outbound, deadline).await {
-        let _ = timeout(deadline, writer.shutdown()).await;
+    match write_until_end(&mut writer, &outbound, deadline).await {
+        Outcome::Whole => {
+            let _ = timeout(deadline, writer.shutdown()).await;
+        }
+        Outcome::Late => {}
+        // What it sent before it went is still read, to the end.
+        Outcome::Gone => {
+            outbound.attach(None);
+            while let Some(buffers) = outbound.next().await {
+                outbound.written(buffers.iter().map(Vec::len).sum());
+            }
+        }
     }
 }
 
-/// Returns false when the client does not take what is for it.
-async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Duration) -> bool {
+/// How the writing to a client ended.
+enum Outcome {
+    /// With all that there was for it.
+    Whole,
+    /// The client does not take what is for it.
+    Late,
+    /// The client does not listen any more.
+    Gone,
+}
+
+async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Duration) -> Outcome {
     while let Some(buffers) = outbound.next().await {
         let mut left: usize = buffers.iter().map(Vec::len).sum();
         let (mut until, mut within) = (Instant::now() + deadline, 0);
@@ -104,12 +123,13 @@ async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Dur
                     (until, within) = (Instant::now() + deadline, piece.len());
                 }
                 let written = tokio::select! {
-                    written = timeout_at(until, writer.write_all(piece)) => matches!(written, Ok(Ok(()))),
-                    () = outbound.is_cut_off() => false,
+                    written = timeout_at(until, writer.write_all(piece)) => written.map_err(|_| Outcome::Late),
+                    () = outbound.is_cut_off() => Err(Outcome::Late),
                 };
-                if !written {
+                let written = written.and_then(|written| written.map_err(|_| Outcome::Gone));
+                if let Err(outcome) = written {
                     outbound.written(left);
-                    return false;
+                    return outcome;
                 }
                 left -= piece.len();
                 outbound.written(piece.len());
@@ -117,7 +137,7 @@ async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Dur
             outbound.keep(buffer);
         }
     }
-    true
+    Outcome::Whole
 }
 
 async fn read_all(
@@ -153,5 +173,38 @@ async fn read_all(
         if is_admitted && input.capacity() - input.len() < READ_BUFFER / 4 {
             input.reserve(READ_BUFFER);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_listens_no_more_is_written_to_no_more_and_still_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap());
+        let (peer, accepted) = (peer.await.unwrap(), listener.accept().await.unwrap().0);
+        drop(peer);
+        let (_reader, writer) = accepted.into_split();
+        let outbound = Outbound::new(1, 1 << 20);
+        let writer = Writer::Plain(Arc::new(writer));
+        let deadline = Duration::from_secs(60);
+        let writing = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
+        // The first is answered with a reset.
+        for _ in 0..10 {
+            assert!(outbound.send(b"PING\r\n"), "the session would end");
+            testkit::eventually("it is out of the way", async || outbound.queued() == 0).await;
+        }
+        let mut closed = Box::pin(outbound.closed());
+        let is_closed = poll_fn(|context| Poll::Ready(closed.as_mut().poll(context).is_ready()));
+        assert!(!is_closed.await);
+        outbound.close();
+        writing.await.unwrap();
     }
 }
