@@ -227,7 +227,13 @@ impl Embedded {
     }
 
     async fn restart(&self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.serve(listener).await;
+        let mut bound = None;
+        // The thread of one that crashed may still be about to end.
+        eventually("the address is free", async || {
+            bound = TcpListener::bind(self.address).await.ok();
+            bound.is_some()
+        })
+        .await;
+        self.serve(bound.unwrap()).await;
     }
 }
