@@ -4,6 +4,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Bytes before each record's body: its length and its checksum, both 32-bit little-endian.
 pub(in crate::broker) const FRAME: usize = 8;
+/// What a record takes that holds nothing but a message's id, besides the id.
+pub(in crate::broker) const ID_OVERHEAD: u64 = FRAME as u64 + 21;
 
 /// What happened to a stream, in the order it happened. Replaying the records of a log restores the stream.
 #[derive(Clone, Debug, PartialEq)]

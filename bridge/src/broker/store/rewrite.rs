@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::live::Runs;
 use super::log::TEMPORARY;
-use super::record::{self, FRAME, Record, StoredMessage};
+use super::record::{self, FRAME, ID_OVERHEAD, Record, StoredMessage};
 use super::scan;
 
 /// Names no two files alike, also those of streams that have the same name one after the other.
@@ -164,7 +164,8 @@ impl Source {
     fn read(&self) -> io::Result<Bytes> {
         let len = usize::try_from(self.len).map_err(io::Error::other)?;
         let mut bytes = vec![0; len];
-        self.file.read_exact_at(&mut bytes, 0)?;
+        let read = self.file.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(bytes.into())
     }
 }
@@ -221,6 +222,12 @@ impl Copy {
                         self.moved.push((message.seq, place));
                         self.out
                             .extend_from_slice(bytes.get(offset..end).unwrap_or_default());
+                        if let Some(id) = (kept.id_of)(&message)
+                            && message.time >= kept.ids_since
+                        {
+                            self.id_bytes += ID_OVERHEAD + id.len() as u64;
+                            self.last_id = self.last_id.max(message.time);
+                        }
                     } else if let Some(id) = (kept.id_of)(&message) {
                         self.keep_id(message.seq, message.time, id.into(), kept);
                     }

@@ -114,8 +114,9 @@ impl Write {
                         .create(true)
                         .truncate(true)
                         .open(&path)?;
-                    file.write_all_at(&preamble, 0)?;
+                    // The beginning comes last: it may know already what the records behind it bring about.
                     file.write_all_at(&self.bytes, offset)?;
+                    file.write_all_at(&preamble, 0)?;
                     file.sync_all()?;
                     sync_parent(&path)?;
                     Ok(file)

@@ -208,6 +208,35 @@ async fn a_stuck_message_of_a_work_queue_keeps_no_other_on_the_disk() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_message_that_was_moved_is_known_when_the_message_is_gone() {
+    let mut bench = Bench::new(&json!({"name": "S", "retention": "workqueue"}));
+    bench.add_consumer(1, "d", "");
+    bench.publish("S", "id", 100);
+    for _ in 0..SEGMENT / 800 {
+        bench.publish("S", "", 400);
+    }
+    bench.settle().await;
+    assert_eq!(bench.take("d"), Some(1));
+    let turn_over = async |bench: &mut Bench| {
+        for _ in 0..5 {
+            for _ in 0..SEGMENT / 400 {
+                bench.publish("S", "", 400);
+            }
+            bench.settle().await;
+            while let Some(seq) = bench.take("d") {
+                bench.acknowledge("d", seq);
+            }
+            bench.settle().await;
+        }
+    };
+    turn_over(&mut bench).await;
+    bench.acknowledge("d", 1);
+    turn_over(&mut bench).await;
+    bench.crash();
+    assert_eq!(bench.stream.state.duplicates.find("id"), Some(1));
+}
+
+#[tokio::test]
 async fn a_key_that_is_overwritten_again_and_again_takes_the_disk_of_one() {
     let config = json!({"name": "S", "subjects": ["kv.>"], "max_msgs_per_subject": 1});
     let mut bench = Bench::new(&config);

@@ -6,10 +6,7 @@ use super::super::chunk::{Chunk, Entry};
 use super::Messages;
 use crate::broker::store::live::{RunWriter, Runs};
 use crate::broker::store::log::Need;
-use crate::broker::store::record::FRAME;
-
-/// What a record takes that holds nothing but a message's id.
-const ID_OVERHEAD: u64 = FRAME as u64 + 21;
+use crate::broker::store::record::{FRAME, ID_OVERHEAD};
 
 /// What is needed of a segment.
 #[derive(Debug, Default)]

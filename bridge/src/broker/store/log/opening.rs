@@ -63,7 +63,7 @@ impl Log {
                     visit(position, record, earlier);
                 })?;
                 if let Some(segment) = log.segments.back_mut() {
-                    segment.is_whole = !is_known;
+                    segment.is_whole |= !is_known;
                 }
             }
         }
@@ -74,6 +74,11 @@ impl Log {
                 visit(position, record, last);
             })?;
         }
+        // What a crash left in the system's memory alone was read, too, and may be confirmed without another write.
+        if let Some(last) = log.segments.back() {
+            last.file.sync_all()?;
+        }
+        File::open(&log.dir)?.sync_all()?;
         Ok(log)
     }
 
@@ -128,7 +133,8 @@ impl Log {
             len: end,
             room,
             preamble: preamble.len,
-            is_whole: false,
+            // What an operator may want of a damaged one is behind what counts, and must not be cut off.
+            is_whole: is_spared,
             is_spared,
         });
         Ok(())

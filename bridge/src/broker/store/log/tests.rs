@@ -194,7 +194,10 @@ fn rot_in_the_length_of_a_record_cuts_off_nothing_behind_it() {
         assert!(!seqs.contains(&1) && seqs.ends_with(&[39, 40]), "{seqs:?}");
         assert_eq!(first.file.metadata().unwrap().len(), first.len);
     }
-    // What of it can be read is no longer needed, but the rest may be.
+    // What of it can be read is no longer needed, but the rest may be, and is not cut off with the next segment either.
+    let log = reopen(dir.path()).0;
+    assert!(!log.settling(&[log.segments[1].number]).is_needed());
+    drop(log);
     let mut log = reopen(dir.path()).0;
     log.delete(&log.dead_front(needed(|_| false)));
     let kept = segment_path(&dir.path().join("s"), first.number).with_extension("damaged");
