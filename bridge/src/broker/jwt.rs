@@ -30,7 +30,7 @@ pub(super) struct Claims<T> {
     /// When it was signed, until when it counts and from when on, in seconds since 1970; 0 for no limit.
     pub(super) issued: i64,
     pub(super) expires: i64,
-    not_before: i64,
+    pub(super) not_before: i64,
     /// Whether it is of the older version.
     pub(super) is_old: bool,
     pub(super) said: T,

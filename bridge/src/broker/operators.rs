@@ -32,13 +32,14 @@ struct TrustedAccount {
     key: Arc<str>,
     /// Whether it has the streams.
     is_main: bool,
-    /// The keys that sign its users, beside its own.
+    /// The keys that sign its users; its own is one of them, unless its operator is strict.
     signing_keys: HashSet<String>,
     /// Users whose tokens count no longer if they were signed before this time; `*` for all.
     revocations: HashMap<String, i64>,
     default_permissions: Permissions,
     forbids_bearers: bool,
     expires: i64,
+    not_before: i64,
 }
 
 /// A client that is a user of a trusted account.
@@ -62,7 +63,7 @@ pub(super) struct Expiry {
 #[serde(default)]
 struct OperatorClaims {
     signing_keys: Vec<String>,
-    /// Whether its own key signs no account.
+    /// Whether only signing keys sign: accounts, and users of accounts.
     strict_signing_key_usage: bool,
 }
 
@@ -76,7 +77,22 @@ struct AccountClaims {
     default_permissions: TokenPermissions,
     imports: Vec<Value>,
     mappings: HashMap<String, Value>,
-    authorization: Value,
+    authorization: Option<Authorization>,
+}
+
+/// Users of whom something else decides who they are. Libraries write an empty one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Authorization {
+    auth_users: Vec<Value>,
+    allowed_accounts: Vec<Value>,
+    xkey: String,
+}
+
+impl Authorization {
+    fn is_empty(&self) -> bool {
+        self.auth_users.is_empty() && self.allowed_accounts.is_empty() && self.xkey.is_empty()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +104,12 @@ struct AccountLimits {
     payload: i64,
     mem_storage: i64,
     disk_storage: i64,
+    streams: i64,
+    consumer: i64,
+    max_ack_pending: i64,
+    mem_max_stream_bytes: i64,
+    disk_max_stream_bytes: i64,
+    max_bytes_required: bool,
     tiered_limits: HashMap<String, Value>,
     disallow_bearer: bool,
 }
@@ -161,16 +183,19 @@ impl TrustedAccounts {
     /// # Errors
     /// When a token is none, is signed by no operator, or asks for what there is not.
     pub(super) fn new(set: &Operators) -> Result<Self, AccessError> {
-        let mut keys = HashSet::new();
+        // The keys that sign accounts, and whether these are strict.
+        let mut keys = HashMap::new();
         for token in &set.operators {
             let claims =
                 jwt::read::<OperatorClaims>(token, Kind::Operator).ok_or(AccessError::Operator)?;
             if !claims.counts_at(jwt::now()) {
                 return Err(AccessError::Operator);
             }
-            keys.extend(claims.said.signing_keys);
-            if !claims.said.strict_signing_key_usage {
-                keys.insert(claims.subject);
+            let is_strict = claims.said.strict_signing_key_usage;
+            let signing_keys = claims.said.signing_keys.into_iter();
+            keys.extend(signing_keys.map(|key| (key, is_strict)));
+            if !is_strict {
+                keys.insert(claims.subject, is_strict);
             }
         }
         let mut by_key = HashMap::new();
@@ -204,8 +229,7 @@ impl TrustedAccounts {
             "" => self.by_key.get(claims.issuer.as_str())?,
             key => self.by_key.get(key)?,
         };
-        let is_issuer =
-            *account.key == *claims.issuer || account.signing_keys.contains(&claims.issuer);
+        let is_issuer = account.signing_keys.contains(&claims.issuer);
         let counts =
             claims.counts_at(now) && account.counts_at(now) && !account.has_revoked(&claims);
         if !is_issuer || !counts {
@@ -231,18 +255,23 @@ impl TrustedAccounts {
 }
 
 impl TrustedAccount {
-    fn new(key: &str, token: &str, operators: &HashSet<String>) -> Result<Self, &'static str> {
+    fn new(
+        key: &str,
+        token: &str,
+        operators: &HashMap<String, bool>,
+    ) -> Result<Self, &'static str> {
         let claims = jwt::read::<AccountClaims>(token, Kind::Account)
             .ok_or("its token is none of an account")?;
         if claims.subject != key {
             return Err("its token is that of another account");
         }
-        if !operators.contains(&claims.issuer) {
+        let Some(is_strict) = operators.get(&claims.issuer) else {
             return Err("no operator has signed its token");
-        }
+        };
         let said = claims.said;
         let limits = &said.limits;
-        if !said.imports.is_empty() || !said.mappings.is_empty() || !said.authorization.is_null() {
+        let is_authorized_elsewhere = said.authorization.is_some_and(|said| !said.is_empty());
+        if !said.imports.is_empty() || !said.mappings.is_empty() || is_authorized_elsewhere {
             return Err(
                 "imports, mappings and the authorization of accounts are not supported by this broker",
             );
@@ -254,17 +283,28 @@ impl TrustedAccount {
         {
             return Err("limits of an account are not supported by this broker");
         }
-        if !are_none(&[limits.mem_storage, limits.disk_storage]) || !limits.tiered_limits.is_empty()
-        {
+        let of_streams = [
+            limits.mem_storage,
+            limits.disk_storage,
+            limits.streams,
+            limits.consumer,
+            limits.max_ack_pending,
+            limits.mem_max_stream_bytes,
+            limits.disk_max_stream_bytes,
+        ];
+        if !are_none(&of_streams) || limits.max_bytes_required || !limits.tiered_limits.is_empty() {
             return Err("limits of an account's JetStream are not supported by this broker");
         }
         let signing_keys = said
             .signing_keys
             .iter()
             .map(|key| key.as_str().map(str::to_owned));
-        let signing_keys = signing_keys
-            .collect::<Option<_>>()
+        let mut signing_keys = signing_keys
+            .collect::<Option<HashSet<_>>>()
             .ok_or("signing keys with a scope are not supported by this broker")?;
+        if !is_strict {
+            signing_keys.insert(key.to_owned());
+        }
         Ok(TrustedAccount {
             key: key.into(),
             is_main: limits.mem_storage != 0 || limits.disk_storage != 0,
@@ -273,11 +313,12 @@ impl TrustedAccount {
             default_permissions: said.default_permissions.into(),
             forbids_bearers: limits.disallow_bearer,
             expires: claims.expires,
+            not_before: claims.not_before,
         })
     }
 
     fn counts_at(&self, time: i64) -> bool {
-        self.expires == 0 || time <= self.expires
+        time >= self.not_before && (self.expires == 0 || time <= self.expires)
     }
 
     fn has_revoked(&self, user: &Claims<UserClaims>) -> bool {

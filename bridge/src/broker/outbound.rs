@@ -423,20 +423,24 @@ impl Outbound {
         self.room.notify_waiters();
     }
 
-    /// Drops also what is being written; false when there is nothing to drop.
+    /// Drops what waits and what is being written, also of a client that is closed already; false when that is nothing.
     fn cut_off(&self) -> bool {
         let mut waiting = self.lock();
         let in_flight = std::mem::take(&mut waiting.in_flight);
+        let dropped = in_flight + waiting.bytes;
         self.budget.queued.fetch_sub(in_flight, Ordering::Relaxed);
         if waiting.closed {
-            return in_flight > 0;
+            let unread = std::mem::take(&mut waiting.bytes);
+            waiting.buffers.clear();
+            self.budget.queued.fetch_sub(unread, Ordering::Relaxed);
+        } else {
+            self.give_up(&mut waiting);
         }
-        self.give_up(&mut waiting);
         drop(waiting);
         if in_flight > 0 {
             self.cut_off.cancel();
         }
-        true
+        dropped > 0
     }
 
     pub(super) fn sent(&self) -> Sent {

@@ -324,6 +324,8 @@ impl Session {
     }
 
     async fn connect(&mut self, said: &[u8]) -> Result<(), Closing> {
+        // To find out who it is takes a while, in which nobody is to wait for what was published before.
+        self.filled.flush();
         let said = introduction::read(said)?;
         let shown: Credentials =
             serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;

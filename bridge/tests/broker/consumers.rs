@@ -368,3 +368,33 @@ async fn each_message_of_a_work_queue_is_for_one_consumer() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_deleted_is_not_brought_back_by_what_is_asked_of_it_just_then() {
+    on_each_server(async |server| {
+        let (context, stream) = server.stream("deleted").await;
+        let (client, name) = (context.client(), server.name("deleted"));
+        for _ in 0..10 {
+            make(
+                &client,
+                &name,
+                json!({"durable_name": "d", "ack_policy": "explicit"}),
+            )
+            .await;
+            let inbox = client.new_inbox();
+            let mut answers = client.subscribe(inbox.clone()).await.unwrap();
+            let pause = r#"{"pause_until": "2099-01-01T00:00:00Z"}"#;
+            for (operation, body) in [("DELETE", ""), ("PAUSE", pause)] {
+                let subject = format!("$JS.API.CONSUMER.{operation}.{name}.d");
+                let sent = client.publish_with_reply(subject, inbox.clone(), body.into());
+                sent.await.unwrap();
+            }
+            for _ in 0..2 {
+                assert!(answers.next().await.is_some());
+            }
+            let names: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+            assert_eq!(names, Vec::<String>::new());
+        }
+    })
+    .await;
+}

@@ -42,6 +42,19 @@ pub(super) enum Request {
     DeleteConsumer(String),
 }
 
+impl Request {
+    /// The consumer that it makes, changes or deletes.
+    fn changed_consumer(&self) -> Option<&str> {
+        match self {
+            Request::CreateConsumer { names, .. } => names.consumer.as_deref(),
+            Request::PauseConsumer { name, .. }
+            | Request::ResetConsumer { name, .. }
+            | Request::DeleteConsumer(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// Where a page of a list starts.
 #[derive(Debug, Deserialize)]
 pub(super) struct Offset {
@@ -81,6 +94,13 @@ struct DeleteRequest {
 impl Stream {
     /// Answers a request, at once or when what it changes is on disk.
     pub(super) async fn answer(&mut self, request: Request, responder: Responder) {
+        // What is on its way to the disk would undo what is asked for now, or the other way round.
+        if request
+            .changed_consumer()
+            .is_some_and(|name| self.is_changing(name))
+        {
+            self.flush().await;
+        }
         let result = match request {
             Request::Info(body) => self.info(&body),
             Request::Configure(config) => return self.configure(config, responder),
@@ -88,10 +108,6 @@ impl Stream {
             Request::GetMessage(body) => self.get_message(&body).await,
             Request::DeleteMessage(body) => return self.delete_message(&body, responder),
             Request::CreateConsumer { names, body } => {
-                let name = names.consumer.as_deref();
-                if name.is_some_and(|name| self.is_changing(name)) {
-                    self.flush().await;
-                }
                 return self.create_consumer(names, &body, responder);
             }
             Request::ResetConsumer { name, body } => {

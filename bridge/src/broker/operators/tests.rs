@@ -40,7 +40,7 @@ impl Scene {
         let account = token(
             &self.operator,
             &key,
-            json!({"exp": said["exp"].as_i64().unwrap_or(0)}),
+            json!({"exp": said["exp"].as_i64().unwrap_or(0), "nbf": said["nbf"].as_i64().unwrap_or(0)}),
             nats,
         );
         TrustedAccounts::new(&Operators {
@@ -124,6 +124,9 @@ fn a_token_counts_until_it_ends_or_is_revoked_and_the_first_end_is_told() {
         expiry(now + 90, "Account Authentication Expired")
     );
     assert_eq!((ends(now - 5, 0), ends(0, now - 5)), (None, None));
+    let not_yet = scene.accounts(json!({"nbf": now + 60})).unwrap();
+    let token = scene.user(&scene.account, json!({}), json!({}));
+    assert!(!scene.is_user(&not_yet, &token));
     let token = scene.user(&scene.account, json!({"iat": 7}), json!({}));
     for (revocations, is_user) in [
         (json!({scene.user.public_key(): 6}), true),
@@ -164,10 +167,16 @@ fn a_condition_that_cannot_be_kept_refuses_the_user() {
 #[test]
 fn an_account_that_asks_for_what_there_is_not_is_refused() {
     let scene = Scene::new();
+    // As libraries write it of an account that asks for nothing.
+    assert!(scene.accounts(json!({"authorization": {}})).is_ok());
     for said in [
         json!({"limits": {"conn": 5}}),
         json!({"limits": {"payload": 5}}),
         json!({"limits": {"disk_storage": 5}}),
+        json!({"limits": {"streams": 1}}),
+        json!({"limits": {"max_ack_pending": 10}}),
+        json!({"limits": {"max_bytes_required": true}}),
+        json!({"authorization": {"auth_users": ["U"]}}),
         json!({"imports": [{"subject": "a"}]}),
         json!({"mappings": {"a": []}}),
         json!({"signing_keys": [{"kind": "user_scope"}]}),
@@ -190,4 +199,36 @@ fn an_account_that_asks_for_what_there_is_not_is_refused() {
         ..set
     };
     assert!(TrustedAccounts::new(&mixed).is_err());
+}
+
+#[test]
+fn a_strict_operator_has_users_that_signing_keys_have_signed_and_no_others() {
+    let scene = Scene::new();
+    let (operators_key, signer) = (KeyPair::new_operator(), KeyPair::new_account());
+    let operator = token(
+        &scene.operator,
+        &scene.operator.public_key(),
+        json!({}),
+        json!({
+            "type": "operator", "version": 2, "strict_signing_key_usage": true,
+            "signing_keys": [operators_key.public_key()],
+        }),
+    );
+    let key = scene.account.public_key();
+    let account = |signed_by: &KeyPair| {
+        let said = json!({
+            "type": "account", "version": 2, "signing_keys": [signer.public_key()],
+            "limits": {"conn": -1, "subs": -1, "data": -1, "payload": -1},
+        });
+        TrustedAccounts::new(&Operators {
+            operators: vec![operator.clone()],
+            accounts: vec![(key.clone(), token(signed_by, &key, json!({}), said))],
+        })
+    };
+    assert!(account(&scene.operator).is_err());
+    let accounts = account(&operators_key).unwrap();
+    let named = json!({"issuer_account": key});
+    assert!(scene.is_user(&accounts, &scene.user(&signer, json!({}), named)));
+    let own = scene.user(&scene.account, json!({}), json!({}));
+    assert!(!scene.is_user(&accounts, &own));
 }

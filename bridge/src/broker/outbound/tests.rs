@@ -72,3 +72,21 @@ async fn who_sends_to_a_client_that_is_behind_learns_of_it_and_can_wait() {
     assert_eq!(deliver(b"x"), Queued::Gone);
     outbound.caught_up().await;
 }
+
+#[tokio::test]
+async fn what_a_closed_client_does_not_take_is_dropped_like_that_of_any_other() {
+    let budget = Arc::new(OutputBudget::new(100, Arc::default()));
+    let closed = budget.open(1, 1000);
+    closed.send(&[b'x'; 60]);
+    let taken = closed.next().await;
+    closed.send(&[b'x'; 30]);
+    closed.close();
+    assert_eq!(
+        (taken.map(|taken| taken.len()), closed.queued()),
+        (Some(1), 90)
+    );
+    let other = budget.open(2, 1000);
+    other.send(&[b'x'; 50]);
+    assert_eq!((closed.queued(), other.queued()), (0, 50));
+    closed.is_cut_off().await;
+}
