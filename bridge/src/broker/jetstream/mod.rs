@@ -114,6 +114,17 @@ struct Registry {
     by_subject: SubjectTrie<StreamHandle>,
 }
 
+impl Registry {
+    fn remove(&mut self, name: &str) {
+        if let Some(handle) = self.by_name.remove(name) {
+            for subject in handle.subjects.iter() {
+                self.by_subject
+                    .remove(subject, |other| other.name == handle.name);
+            }
+        }
+    }
+}
+
 /// The way to a stream's task.
 #[derive(Clone, Debug)]
 struct StreamHandle {
@@ -206,8 +217,9 @@ impl Streams {
     }
 
     fn insert(&self, handle: StreamHandle) {
-        self.remove(&handle.name);
+        // At once with the old one's end: a publish must not meet neither.
         let mut registry = self.write();
+        registry.remove(&handle.name);
         for subject in handle.subjects.iter() {
             registry.by_subject.insert(subject, handle.clone());
         }
@@ -219,13 +231,7 @@ impl Streams {
 
     fn remove(&self, name: &str) {
         let mut registry = self.write();
-        if let Some(handle) = registry.by_name.remove(name) {
-            for subject in handle.subjects.iter() {
-                registry
-                    .by_subject
-                    .remove(subject, |other| other.name == handle.name);
-            }
-        }
+        registry.remove(name);
         self.stats
             .streams
             .store(registry.by_name.len(), Ordering::Relaxed);

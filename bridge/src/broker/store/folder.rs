@@ -86,8 +86,15 @@ impl Folder {
 pub(in crate::broker) fn delete_stream_dir(dir: &Path) -> io::Result<()> {
     let doomed = beside(dir, DELETED);
     fs::rename(dir, &doomed)?;
-    sync_parent(dir)?;
-    fs::remove_dir_all(&doomed)
+    if let Err(error) = sync_parent(dir) {
+        // The stream goes on, and must not do so in a folder that the next start removes.
+        fs::rename(&doomed, dir)?;
+        return Err(error);
+    }
+    if let Err(error) = fs::remove_dir_all(&doomed) {
+        tracing::warn!(folder = %doomed.display(), %error, "cannot remove the folder of a deleted stream; the next start will try");
+    }
+    Ok(())
 }
 
 /// Where the folder of a stream is until it is complete.
