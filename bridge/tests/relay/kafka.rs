@@ -66,7 +66,7 @@ impl Kafka {
     /// Has the mock cluster answer every request late.
     pub(crate) fn answer_late(&self) {
         let mock = self.mock.as_ref().unwrap();
-        mock.broker_round_trip_time(-1, Duration::from_millis(300))
+        mock.broker_round_trip_time(-1, Duration::from_millis(100))
             .unwrap();
     }
 
