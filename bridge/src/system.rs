@@ -3,16 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 
 use runtime::{
-    Fault, Place, Prepared, Process, Program, Supervisor, ops,
+    Fault, Prepared, Process, Program, Supervisor, ops,
     resources::Share,
     settings::{self, Claimed, FolderClaim},
 };
 
 use crate::{
-    broker::{
-        Access, BrokerConfig, BrokerStats,
-        actors::{Broker, Listener},
-    },
+    broker::{Access, BrokerConfig, BrokerStats, actors},
     config::Config,
 };
 
@@ -78,26 +75,9 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         ..BrokerConfig::new(config.data_dir.join("broker"), access)
     }
     .within(Share::Broker.connections());
-    supervise(&supervisor, listeners.nats, broker, BrokerStats::default());
+    actors::supervise(&supervisor, listeners.nats, broker, BrokerStats::default());
 
     let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
-}
-
-/// Starts the broker, and then its listener, so that a stop ends the accepting of clients first.
-pub(crate) fn supervise(
-    supervisor: &Supervisor,
-    socket: TcpListener,
-    config: BrokerConfig,
-    stats: BrokerStats,
-) {
-    let messaging = supervisor.group("messaging");
-    let counters = stats.clone();
-    messaging.supervise("broker", Place::Here, move |guard| {
-        Broker::new(config.clone(), counters.clone(), guard)
-    });
-    messaging.supervise("listener", Place::Here, move |guard| {
-        Listener::new(socket.try_clone(), stats.clone(), guard)
-    });
 }

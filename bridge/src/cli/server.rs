@@ -16,9 +16,9 @@ use super::files::Files;
 use super::flags::Flags;
 use super::log::Log;
 use super::settings::Settings;
+use crate::broker::actors;
 use crate::broker::{BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
 use crate::monitor::{self, Monitor};
-use crate::system;
 
 /// How often is looked whether the broker is ready, while it starts.
 const READY_CHECK: Duration = Duration::from_millis(5);
@@ -134,7 +134,7 @@ fn start_broker(
 ) -> Result<Service, Fault> {
     Service::start("broker", &process.sibling(), move |process| async move {
         let supervisor = Supervisor::new("broker", &process);
-        system::supervise(&supervisor, listener, config, stats);
+        actors::supervise(&supervisor, listener, config, stats);
         let outcome = ops::until_stopped(&supervisor, &process).await;
         supervisor.stop(process.shutdown.time_left()).await;
         outcome

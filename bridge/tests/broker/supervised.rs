@@ -3,27 +3,11 @@
 use std::net::TcpListener;
 
 use async_nats::jetstream::{self, stream};
-use bridge::broker::actors::{Broker, Listener};
+use bridge::broker::actors::supervise;
 use bridge::broker::{Access, BrokerConfig, BrokerStats};
-use runtime::{Place, Process, Supervisor};
+use runtime::{Process, Supervisor};
 
 use crate::server::{LONG, within};
-
-fn supervise(
-    supervisor: &Supervisor,
-    listener: TcpListener,
-    config: BrokerConfig,
-    stats: BrokerStats,
-) {
-    let messaging = supervisor.group("messaging");
-    let counters = stats.clone();
-    messaging.supervise("broker", Place::Here, move |guard| {
-        Broker::new(config.clone(), counters.clone(), guard)
-    });
-    messaging.supervise("listener", Place::Here, move |guard| {
-        Listener::new(listener.try_clone(), stats.clone(), guard)
-    });
-}
 
 /// Waits until the actors have reported the connection, its messages and their bytes.
 async fn counted(process: &Process) {

@@ -6,10 +6,33 @@ mod broker;
 mod connection;
 mod listener;
 
+use std::net::TcpListener;
+
+use runtime::{Handle, Place, Supervisor};
+
+use super::{BrokerConfig, BrokerStats};
+
 pub use broker::Broker;
 pub use listener::Listener;
 
 pub(super) use connection::{Close, Connection, End, Introduced};
+
+/// Starts the broker, and then its listener, so that a stop ends the accepting of clients first.
+pub fn supervise(
+    supervisor: &Supervisor,
+    socket: TcpListener,
+    config: BrokerConfig,
+    stats: BrokerStats,
+) -> Handle<Listener> {
+    let messaging = supervisor.group("messaging");
+    let counters = stats.clone();
+    messaging.supervise("broker", Place::Here, move |guard| {
+        Broker::new(config.clone(), counters.clone(), guard)
+    });
+    messaging.supervise("listener", Place::Here, move |guard| {
+        Listener::new(socket.try_clone(), stats.clone(), guard)
+    })
+}
 
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::{Handle, Place, Process, Supervisor};
+use runtime::{Handle, Process, Supervisor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::listener::Panic;
-use super::{Broker, Listener};
+use super::{Listener, supervise};
 use crate::broker::session::Closing;
 use crate::broker::{Access, BrokerConfig, BrokerStats, Shared};
 
@@ -39,15 +39,7 @@ impl Scene {
         let addr = socket.local_addr().unwrap();
         let (stats, process) = (BrokerStats::default(), Process::new());
         let supervisor = Supervisor::new("bridge", &process);
-        let messaging = supervisor.group("messaging");
-        let counters = stats.clone();
-        messaging.supervise("broker", Place::Here, move |guard| {
-            Broker::new(config.clone(), counters.clone(), guard)
-        });
-        let counters = stats.clone();
-        let listener = messaging.supervise("listener", Place::Here, move |guard| {
-            Listener::new(socket.try_clone(), counters.clone(), guard)
-        });
+        let listener = supervise(&supervisor, socket, config, stats.clone());
         Scene {
             addr,
             stats,

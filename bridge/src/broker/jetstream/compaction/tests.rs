@@ -113,6 +113,18 @@ impl Bench {
         }
     }
 
+    /// A segment of messages comes and, but for what was handed out before, goes.
+    async fn turn_over(&mut self) {
+        for _ in 0..SEGMENT / 400 {
+            self.publish("S", "", 400);
+        }
+        self.settle().await;
+        while let Some(seq) = self.take("d") {
+            self.acknowledge("d", seq);
+        }
+        self.settle().await;
+    }
+
     fn folder(&self) -> PathBuf {
         self.dir.path().join("streams/S")
     }
@@ -192,14 +204,7 @@ async fn a_stuck_message_of_a_work_queue_keeps_no_other_on_the_disk() {
     bench.settle().await;
     assert_eq!(bench.take("d"), Some(1));
     for _ in 0..100 {
-        for _ in 0..SEGMENT / 400 {
-            bench.publish("S", "", 400);
-        }
-        bench.settle().await;
-        while let Some(seq) = bench.take("d") {
-            bench.acknowledge("d", seq);
-        }
-        bench.settle().await;
+        bench.turn_over().await;
         assert!(bench.disk_bytes() < 6 * SEGMENT, "{}", bench.disk_bytes());
     }
     bench.crash();
@@ -217,21 +222,13 @@ async fn the_id_of_a_message_that_was_moved_is_known_when_the_message_is_gone() 
     }
     bench.settle().await;
     assert_eq!(bench.take("d"), Some(1));
-    let turn_over = async |bench: &mut Bench| {
-        for _ in 0..5 {
-            for _ in 0..SEGMENT / 400 {
-                bench.publish("S", "", 400);
-            }
-            bench.settle().await;
-            while let Some(seq) = bench.take("d") {
-                bench.acknowledge("d", seq);
-            }
-            bench.settle().await;
-        }
-    };
-    turn_over(&mut bench).await;
+    for _ in 0..5 {
+        bench.turn_over().await;
+    }
     bench.acknowledge("d", 1);
-    turn_over(&mut bench).await;
+    for _ in 0..5 {
+        bench.turn_over().await;
+    }
     bench.crash();
     assert_eq!(bench.stream.state.duplicates.find("id"), Some(1));
 }
