@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::jetstream::recovery_check::{self, TIME};
-use super::parser::parse;
-use super::protocol::{Limits, Operation, ProtocolError};
+use super::parser::{Parsed, parse};
+use super::protocol::{Limits, ProtocolError};
 use super::store::record::{self, Record, StoredMessage};
 use super::subjects::{self, SubjectTrie};
 
@@ -19,17 +19,21 @@ pub(super) const LIMITS: Limits = Limits {
 /// How many patterns are tried with one subject.
 const MAX_PATTERNS: usize = 12;
 
-pub(super) type Parsed = (Vec<Operation>, Result<BytesMut, ProtocolError>);
+/// The operations as they are printed, and what is left over or wrong in the end.
+pub(super) type Understood = (Vec<String>, Result<BytesMut, ProtocolError>);
 
-/// Reads what arrives piece by piece: the operations, and what is left over or wrong in the end.
-pub(super) fn read(pieces: &[&[u8]]) -> Parsed {
+/// Reads what arrives piece by piece.
+pub(super) fn read(pieces: &[&[u8]]) -> Understood {
     let (mut input, mut operations) = (BytesMut::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
-            match parse(&mut input, LIMITS) {
-                Ok(Some(operation)) => operations.push(operation),
-                Ok(None) => break,
+            match parse(&input, LIMITS) {
+                Ok(Parsed::Whole(operation, len)) => {
+                    operations.push(format!("{operation:?}"));
+                    input.advance(len);
+                }
+                Ok(Parsed::Part(_)) => break,
                 Err(error) => return (operations, Err(error)),
             }
         }

@@ -96,16 +96,33 @@ impl OutputBudget {
 /// Queues that a task has filled while they were empty. Their clients are written to once the task has gathered what it has for
 /// them, when it says so or when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Filled(Vec<Arc<Outbound>>);
+pub(super) struct Filled {
+    queues: Vec<Arc<Outbound>>,
+    /// What is not counted yet of the messages in them.
+    handed_out: Sent,
+    stats: Option<Arc<Counters>>,
+}
 
 impl Filled {
+    /// Has messages that were queued count, at the latest with the next flush.
+    pub(super) fn count(&mut self, stats: &Arc<Counters>, messages: u64, bytes: u64) {
+        self.handed_out.messages += messages;
+        self.handed_out.bytes += bytes;
+        self.stats.get_or_insert_with(|| Arc::clone(stats));
+    }
+
     /// Has written what was gathered.
     pub(super) fn flush(&mut self) {
-        if self.0.is_empty() {
+        if let Some(stats) = &self.stats {
+            let Sent { messages, bytes } = std::mem::take(&mut self.handed_out);
+            stats.messages_out.fetch_add(messages, Ordering::Relaxed);
+            stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if self.queues.is_empty() {
             return;
         }
         let begun = Instant::now();
-        for outbound in self.0.drain(..) {
+        for outbound in self.queues.drain(..) {
             if begun.elapsed() > LONGEST_FLUSH || !outbound.write_now() {
                 outbound.filled.notify_one();
             }
@@ -219,7 +236,7 @@ impl Outbound {
             sent.bytes += delivery.content_len() as u64;
         });
         if was_empty {
-            filled.0.push(Arc::clone(self));
+            filled.queues.push(Arc::clone(self));
         }
         queued
     }

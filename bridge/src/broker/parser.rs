@@ -1,8 +1,6 @@
 //! An incremental, bounded parser of what clients send. It keeps no state: a line is read again when more of it has arrived.
 
-use bytes::{Buf, Bytes, BytesMut};
-
-use super::protocol::{Limits, Message, Operation, ProtocolError};
+use super::protocol::{Delivery, Limits, Operation, ProtocolError};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verb {
@@ -32,15 +30,21 @@ const VERBS: [(&[u8], Verb); 10] = [
     (b"-ERR", Verb::Error),
 ];
 
-/// Takes the next complete operation off the front of `input`; `None` when more bytes are needed.
+/// What is at the front of what was read.
+#[derive(Debug, PartialEq)]
+pub(super) enum Parsed<'a> {
+    /// An operation, and how many bytes it takes.
+    Whole(Operation<'a>, usize),
+    /// The begin of one; at least so many bytes are to come.
+    Part(usize),
+}
+
+/// Reads the operation at the front of `input`.
 ///
 /// What cannot become an operation any more is refused at the byte that is wrong.
-pub(super) fn parse(
-    input: &mut BytesMut,
-    limits: Limits,
-) -> Result<Option<Operation>, ProtocolError> {
+pub(super) fn parse(input: &[u8], limits: Limits) -> Result<Parsed<'_>, ProtocolError> {
     let Some((verb, verb_len)) = read_verb(input)? else {
-        return Ok(None);
+        return Ok(Parsed::Part(1));
     };
     let after_verb = input.get(verb_len..).unwrap_or_default();
     let blanks = after_verb
@@ -50,7 +54,7 @@ pub(super) fn parse(
     let arguments = after_verb.get(blanks..).unwrap_or_default();
     match (verb, blanks, arguments.first()) {
         _ if blanks > limits.control_line => return Err(ProtocolError::ControlLine),
-        (_, _, None) => return Ok(None),
+        (_, _, None) => return Ok(Parsed::Part(1)),
         (Verb::Ping | Verb::Pong | Verb::Connect | Verb::Info | Verb::Ok, _, _) => {}
         (_, 0, Some(_)) => return Err(ProtocolError::UnknownOperation),
         _ => {}
@@ -63,7 +67,7 @@ pub(super) fn parse(
         return if arguments.len() > limits.control_line + 1 {
             Err(ProtocolError::ControlLine)
         } else {
-            Ok(None)
+            Ok(Parsed::Part(1))
         };
     };
     let line = arguments.get(..end).unwrap_or_default();
@@ -73,91 +77,74 @@ pub(super) fn parse(
     }
     let line_len = verb_len + blanks + end + 1;
     let operation = match verb {
-        Verb::Publish => {
-            let line = Words::of(line)?.publish(false)?;
-            return publish(input, line_len, line, limits.payload);
-        }
-        Verb::PublishWithHeaders => {
-            let line = Words::of(line)?.publish(true)?;
-            return publish(input, line_len, line, limits.payload);
+        Verb::Publish | Verb::PublishWithHeaders => {
+            let line = Words::of(line)?.publish(verb == Verb::PublishWithHeaders)?;
+            let after_line = arguments.get(end + 1..).unwrap_or_default();
+            return publish(after_line, line_len, &line, limits.payload);
         }
         Verb::Subscribe => Words::of(line)?.subscribe()?,
         Verb::Unsubscribe => Words::of(line)?.unsubscribe()?,
         Verb::Ping => Operation::Ping,
         Verb::Pong => Operation::Pong,
-        Verb::Connect => Operation::Connect(Bytes::copy_from_slice(line)),
+        Verb::Connect => Operation::Connect(line),
         Verb::Info | Verb::Ok => Operation::Nothing,
         Verb::Error => return Err(ProtocolError::Malformed),
     };
-    input.advance(line_len);
-    Ok(Some(operation))
+    Ok(Parsed::Whole(operation, line_len))
 }
 
 /// The word at the front, in any case, and its length; `None` when it is not whole yet.
 fn read_verb(input: &[u8]) -> Result<Option<(Verb, usize)>, ProtocolError> {
     for (word, verb) in VERBS {
-        let pairs = input.iter().zip(word);
-        let same = pairs
-            .take_while(|(byte, letter)| byte.eq_ignore_ascii_case(letter))
-            .count();
-        if same == word.len() {
-            return Ok(Some((verb, same)));
-        }
-        if same == input.len() {
-            return Ok(None);
+        let begin = input.get(..word.len()).unwrap_or(input);
+        if word
+            .get(..begin.len())
+            .is_some_and(|word| word.eq_ignore_ascii_case(begin))
+        {
+            return Ok((begin.len() == word.len()).then_some((verb, word.len())));
         }
     }
     Err(ProtocolError::UnknownOperation)
 }
 
-/// The sizes and names of a publish line.
-struct PublishLine {
-    subject: Box<str>,
-    reply: Option<Box<str>>,
+/// What a publish line says.
+struct PublishLine<'a> {
+    subject: &'a str,
+    reply: Option<&'a str>,
     header_len: usize,
     total_len: usize,
 }
 
-fn publish(
-    input: &mut BytesMut,
+fn publish<'a>(
+    after_line: &'a [u8],
     line_len: usize,
-    line: PublishLine,
+    line: &PublishLine<'a>,
     max_payload: usize,
-) -> Result<Option<Operation>, ProtocolError> {
+) -> Result<Parsed<'a>, ProtocolError> {
     if line.header_len > line.total_len {
         return Err(ProtocolError::Malformed);
     }
     if line.total_len > max_payload {
         return Err(ProtocolError::Payload);
     }
-    let end = line_len + line.total_len;
-    match input.get(end..).unwrap_or_default() {
+    let Some((content, end)) = after_line.split_at_checked(line.total_len) else {
+        return Ok(Parsed::Part(line.total_len + 2 - after_line.len()));
+    };
+    match end {
         [b'\r', b'\n', ..] => {}
-        [] | [b'\r'] => {
-            let missing = (end + 2).saturating_sub(input.len());
-            input.reserve(missing);
-            return Ok(None);
-        }
+        [] | [b'\r'] => return Ok(Parsed::Part(2 - end.len())),
         _ => return Err(ProtocolError::UnknownOperation),
     }
-    input.advance(line_len);
-    let headers = take(input, line.header_len);
-    let payload = take(input, line.total_len - line.header_len);
-    input.advance(2);
-    Ok(Some(Operation::Publish(Message {
+    let (headers, payload) = content
+        .split_at_checked(line.header_len)
+        .unwrap_or_default();
+    let publication = Operation::Publish(Delivery {
         subject: line.subject,
         reply: line.reply,
         headers,
         payload,
-    })))
-}
-
-/// The next bytes. Nothing costs nothing: even an empty piece of `input` is counted by it.
-fn take(input: &mut BytesMut, len: usize) -> Bytes {
-    if len == 0 {
-        return Bytes::new();
-    }
-    input.split_to(len).freeze()
+    });
+    Ok(Parsed::Whole(publication, line_len + line.total_len + 2))
 }
 
 /// The arguments of an operation: four at most, and one more when there are too many.
@@ -174,11 +161,17 @@ impl<'a> Words<'a> {
             words: [""; 5],
             count: 0,
         };
-        let found = line
-            .split([' ', '\t', '\r'])
-            .filter(|word| !word.is_empty());
-        for (place, word) in words.words.iter_mut().zip(found) {
-            *place = word;
+        let (bytes, mut rest) = (line.as_bytes(), 0..0);
+        for place in &mut words.words {
+            let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+            let unread = bytes.get(rest.end..).unwrap_or_default();
+            let Some(blanks) = unread.iter().position(|byte| !is_blank(byte)) else {
+                break;
+            };
+            let unread = unread.get(blanks..).unwrap_or_default();
+            let len = unread.iter().position(is_blank).unwrap_or(unread.len());
+            rest = rest.end + blanks..rest.end + blanks + len;
+            *place = line.get(rest.clone()).unwrap_or_default();
             words.count += 1;
         }
         Ok(words)
@@ -188,7 +181,7 @@ impl<'a> Words<'a> {
         self.words.get(..self.count).unwrap_or_default()
     }
 
-    fn publish(&self, with_headers: bool) -> Result<PublishLine, ProtocolError> {
+    fn publish(&self, with_headers: bool) -> Result<PublishLine<'a>, ProtocolError> {
         let (subject, reply, header_len, total_len) = match (with_headers, self.as_slice()) {
             (false, [subject, total]) => (subject, None, "0", *total),
             (false, [subject, reply, total]) => (subject, Some(*reply), "0", *total),
@@ -197,38 +190,35 @@ impl<'a> Words<'a> {
             _ => return Err(ProtocolError::Malformed),
         };
         Ok(PublishLine {
-            subject: (*subject).into(),
-            reply: reply.map(Into::into),
+            subject,
+            reply,
             header_len: size(header_len).ok_or(ProtocolError::Malformed)?,
             total_len: size(total_len).ok_or(ProtocolError::Malformed)?,
         })
     }
 
-    fn subscribe(&self) -> Result<Operation, ProtocolError> {
-        match self.as_slice() {
-            [subject, sid] => Ok(Operation::Subscribe {
-                subject: (*subject).into(),
-                queue: None,
-                sid: (*sid).into(),
-            }),
-            [subject, queue, sid] => Ok(Operation::Subscribe {
-                subject: (*subject).into(),
-                queue: Some((*queue).into()),
-                sid: (*sid).into(),
-            }),
-            _ => Err(ProtocolError::Malformed),
-        }
+    fn subscribe(&self) -> Result<Operation<'a>, ProtocolError> {
+        let (subject, queue, sid) = match self.as_slice() {
+            [subject, sid] => (subject, None, sid),
+            [subject, queue, sid] => (subject, Some(*queue), sid),
+            _ => return Err(ProtocolError::Malformed),
+        };
+        Ok(Operation::Subscribe {
+            subject,
+            queue,
+            sid,
+        })
     }
 
     /// A number that is none means the same as none at all.
-    fn unsubscribe(&self) -> Result<Operation, ProtocolError> {
+    fn unsubscribe(&self) -> Result<Operation<'a>, ProtocolError> {
         let (sid, after) = match self.as_slice() {
             [sid] => (sid, None),
             [sid, after] => (sid, size(after)),
             _ => return Err(ProtocolError::Malformed),
         };
         Ok(Operation::Unsubscribe {
-            sid: (*sid).into(),
+            sid,
             after: after.filter(|after| *after > 0).map(|after| after as u64),
         })
     }
@@ -242,8 +232,6 @@ fn size(digits: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
-
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -251,22 +239,27 @@ mod tests {
         payload: 100,
     };
 
-    fn all(input: &str) -> Result<Vec<Operation>, ProtocolError> {
-        let mut input = BytesMut::from(input);
+    fn all(mut input: &str) -> Result<Vec<Operation<'_>>, ProtocolError> {
         let mut operations = Vec::new();
-        while let Some(operation) = parse(&mut input, LIMITS)? {
+        while let Parsed::Whole(operation, len) = parse(input.as_bytes(), LIMITS)? {
             operations.push(operation);
+            input = &input[len..];
         }
         assert!(input.is_empty(), "left over: {input:?}");
         Ok(operations)
     }
 
-    fn message(subject: &str, reply: Option<&str>, headers: &str, payload: &str) -> Operation {
-        Operation::Publish(Message {
-            subject: subject.into(),
-            reply: reply.map(Into::into),
-            headers: Bytes::copy_from_slice(headers.as_bytes()),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
+    fn message<'a>(
+        subject: &'a str,
+        reply: Option<&'a str>,
+        headers: &'a str,
+        payload: &'a str,
+    ) -> Operation<'a> {
+        Operation::Publish(Delivery {
+            subject,
+            reply,
+            headers: headers.as_bytes(),
+            payload: payload.as_bytes(),
         })
     }
 
@@ -280,27 +273,27 @@ mod tests {
             [
                 message("foo", None, "", "x"),
                 Operation::Unsubscribe {
-                    sid: "1".into(),
+                    sid: "1",
                     after: None
                 },
                 message("a", Some("b"), "", "hi"),
                 message("s", Some("r"), "", "ab"),
                 message("s", None, "NATS/1.0\r\n\r\n", "z"),
                 Operation::Subscribe {
-                    subject: "a.*".into(),
-                    queue: Some("q".into()),
-                    sid: "7".into()
+                    subject: "a.*",
+                    queue: Some("q"),
+                    sid: "7"
                 },
                 Operation::Unsubscribe {
-                    sid: "7".into(),
+                    sid: "7",
                     after: Some(3)
                 },
                 Operation::Ping,
                 Operation::Pong,
                 Operation::Subscribe {
-                    subject: "x".into(),
+                    subject: "x",
                     queue: None,
-                    sid: "9".into()
+                    sid: "9"
                 },
                 message("e", None, "", ""),
                 Operation::Ping,
@@ -310,16 +303,20 @@ mod tests {
 
     #[test]
     fn a_payload_may_hold_line_ends_and_arrive_byte_by_byte() {
-        let sent = b"CONNECT {\"a\": 1}\r\nPUB a 6\r\nx\r\ny\r\n\r\nPING\r\n";
-        let mut input = BytesMut::new();
-        let mut operations = Vec::new();
-        for byte in sent {
-            input.put_u8(*byte);
-            while let Some(operation) = parse(&mut input, LIMITS).unwrap() {
-                operations.push(operation);
-            }
+        let sent = "CONNECT {\"a\": 1}\r\nPUB a 6\r\nx\r\ny\r\n\r\nPING\r\n";
+        let (mut operations, mut begin) = (Vec::new(), 0);
+        for end in 0..=sent.len() {
+            let missing = match parse(&sent.as_bytes()[begin..end], LIMITS).unwrap() {
+                Parsed::Whole(operation, len) => {
+                    operations.push(operation);
+                    begin += len;
+                    0
+                }
+                Parsed::Part(missing) => missing,
+            };
+            assert!(missing <= sent.len() - end, "{missing} bytes more at {end}");
         }
-        let connect = Operation::Connect(Bytes::from_static(b"{\"a\": 1}"));
+        let connect = Operation::Connect(b"{\"a\": 1}");
         assert_eq!(
             operations,
             [
@@ -374,8 +371,7 @@ mod tests {
         ] {
             assert_eq!(all(&sent), Err(ProtocolError::ControlLine));
         }
-        let mut begun = BytesMut::from(longest.as_str());
-        assert_eq!(parse(&mut begun, LIMITS), Ok(None));
+        assert_eq!(parse(longest.as_bytes(), LIMITS), Ok(Parsed::Part(1)));
     }
 
     #[test]
@@ -391,7 +387,7 @@ mod tests {
             "UNSUB\t1 9999999999",
         ] {
             let at_once = Operation::Unsubscribe {
-                sid: "1".into(),
+                sid: "1",
                 after: None,
             };
             assert_eq!(all(&format!("{text}\r\n")).unwrap(), [at_once], "{text}");

@@ -3,11 +3,11 @@
 //!
 //! More of them: `PROPTEST_CASES=1000000 cargo test --workspace --lib broker::properties`. What fails is printed as small as it gets.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::fuzzing::{self, read};
-use super::protocol::{Message, Operation};
+use super::protocol::{Delivery, Operation};
 use super::subjects;
 
 /// Bytes that often are the protocol, and often nearly are.
@@ -21,80 +21,67 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
         1 => proptest::collection::vec(any::<u8>(), 0..60),
         1 => " {50,80}".prop_map(String::into_bytes),
     ];
-    let whole = operation().prop_map(|operation| written(&operation));
+    let whole = operation().prop_map(|(written, _)| written);
     let part = prop_oneof![3 => word, 2 => whole];
     proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
-fn token() -> impl Strategy<Value = Box<str>> {
-    "[!-~]{1,6}".prop_map(Into::into)
+fn token() -> impl Strategy<Value = String> {
+    "[!-~]{1,6}"
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
-    let publish = (
-        token(),
-        proptest::option::of(token()),
-        proptest::collection::vec(any::<u8>(), 0..20),
-        proptest::collection::vec(any::<u8>(), 0..20),
-    )
-        .prop_map(|(subject, reply, headers, payload)| {
-            Operation::Publish(Message {
-                subject,
-                reply,
-                headers: Bytes::from(headers),
-                payload: Bytes::from(payload),
-            })
-        });
-    let subscribe =
-        (token(), proptest::option::of(token()), token()).prop_map(|(subject, queue, sid)| {
-            Operation::Subscribe {
-                subject,
-                queue,
-                sid,
-            }
-        });
-    let unsubscribe = (token(), proptest::option::of(1..1000u64))
-        .prop_map(|(sid, after)| Operation::Unsubscribe { sid, after });
+/// An operation as it is written, and as it is printed once it is read.
+fn operation() -> impl Strategy<Value = (Vec<u8>, String)> {
+    let optional = |text: &Option<String>| {
+        text.as_ref()
+            .map_or(String::new(), |text| format!("{text} "))
+    };
+    let content = || proptest::collection::vec(any::<u8>(), 0..20);
+    let reply = || proptest::option::of(token());
+    let publish = (token(), reply(), content(), content()).prop_map(
+        move |(subject, reply, headers, payload)| {
+            let total = headers.len() + payload.len();
+            let written_reply = optional(&reply);
+            let line = if headers.is_empty() {
+                format!("PUB {subject} {written_reply}{total}\r\n")
+            } else {
+                format!(
+                    "HPUB {subject} {written_reply}{} {total}\r\n",
+                    headers.len()
+                )
+            };
+            let written = [line.as_bytes(), &headers, &payload, b"\r\n"].concat();
+            let delivery = Delivery {
+                subject: &subject,
+                reply: reply.as_deref(),
+                headers: &headers,
+                payload: &payload,
+            };
+            (written, format!("{:?}", Operation::Publish(delivery)))
+        },
+    );
+    let subscribe = (token(), reply(), token()).prop_map(move |(subject, queue, sid)| {
+        let written = format!("SUB {subject} {}{sid}\r\n", optional(&queue));
+        let operation = Operation::Subscribe {
+            subject: &subject,
+            queue: queue.as_deref(),
+            sid: &sid,
+        };
+        (written.into_bytes(), format!("{operation:?}"))
+    });
+    let unsubscribe = (token(), proptest::option::of(1..1000u64)).prop_map(|(sid, after)| {
+        let count = after.map_or(String::new(), |after| format!(" {after}"));
+        let written = format!("UNSUB {sid}{count}\r\n");
+        let operation = Operation::Unsubscribe { sid: &sid, after };
+        (written.into_bytes(), format!("{operation:?}"))
+    });
     prop_oneof![
         4 => publish,
         2 => subscribe,
         2 => unsubscribe,
-        1 => Just(Operation::Ping),
-        1 => Just(Operation::Pong),
+        1 => Just((b"PING\r\n".to_vec(), "Ping".to_owned())),
+        1 => Just((b"PONG\r\n".to_vec(), "Pong".to_owned())),
     ]
-}
-
-fn written(operation: &Operation) -> Vec<u8> {
-    let optional = |text: &Option<Box<str>>| {
-        text.as_ref()
-            .map_or(String::new(), |text| format!("{text} "))
-    };
-    match operation {
-        Operation::Publish(message) => {
-            let (headers, total) = (
-                message.headers.len(),
-                message.headers.len() + message.payload.len(),
-            );
-            let reply = optional(&message.reply);
-            let line = if headers == 0 {
-                format!("PUB {} {reply}{total}\r\n", message.subject)
-            } else {
-                format!("HPUB {} {reply}{headers} {total}\r\n", message.subject)
-            };
-            [line.as_bytes(), &message.headers, &message.payload, b"\r\n"].concat()
-        }
-        Operation::Subscribe {
-            subject,
-            queue,
-            sid,
-        } => format!("SUB {subject} {}{sid}\r\n", optional(queue)).into_bytes(),
-        Operation::Unsubscribe { sid, after } => {
-            let after = after.map_or(String::new(), |after| format!(" {after}"));
-            format!("UNSUB {sid}{after}\r\n").into_bytes()
-        }
-        Operation::Ping => b"PING\r\n".to_vec(),
-        _ => b"PONG\r\n".to_vec(),
-    }
 }
 
 fn pattern() -> impl Strategy<Value = String> {
@@ -129,8 +116,8 @@ proptest! {
 
     #[test]
     fn every_operation_is_read_as_it_was_written(operations in proptest::collection::vec(operation(), 0..8)) {
-        let sent: Vec<u8> = operations.iter().flat_map(written).collect();
-        prop_assert_eq!(read(&[&sent]), (operations, Ok(BytesMut::new())));
+        let (sent, printed): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        prop_assert_eq!(read(&[&sent.concat()]), (printed, Ok(BytesMut::new())));
     }
 
     #[test]

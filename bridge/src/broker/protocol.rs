@@ -11,22 +11,22 @@ pub(super) struct Limits {
     pub(super) payload: usize,
 }
 
-/// One operation of a client.
+/// One operation of a client, borrowed from what was read.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operation {
-    Connect(Bytes),
+pub(super) enum Operation<'a> {
+    Connect(&'a [u8]),
     Ping,
     Pong,
     Subscribe {
-        subject: Box<str>,
-        queue: Option<Box<str>>,
-        sid: Box<str>,
+        subject: &'a str,
+        queue: Option<&'a str>,
+        sid: &'a str,
     },
     Unsubscribe {
-        sid: Box<str>,
+        sid: &'a str,
         after: Option<u64>,
     },
-    Publish(Message),
+    Publish(Delivery<'a>),
     /// What only servers say, and means nothing from a client.
     Nothing,
 }
@@ -38,18 +38,6 @@ pub(super) struct Message {
     pub(super) reply: Option<Box<str>>,
     pub(super) headers: Bytes,
     pub(super) payload: Bytes,
-}
-
-impl Message {
-    /// The message as subscribers get it.
-    pub(super) fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            subject: &self.subject,
-            reply: self.reply.as_deref(),
-            headers: &self.headers,
-            payload: &self.payload,
-        }
-    }
 }
 
 /// What a client did wrong. The connection ends with it.
@@ -73,8 +61,8 @@ impl ProtocolError {
     }
 }
 
-/// A message to a client, borrowed from wherever it lies.
-#[derive(Clone, Copy, Debug)]
+/// A message from or to a client, borrowed from wherever it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Delivery<'a> {
     pub(super) subject: &'a str,
     pub(super) reply: Option<&'a str>,
@@ -83,6 +71,17 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
+    /// A copy that lives as long as it is needed, and holds on to nothing else that was read.
+    pub(super) fn to_message(self) -> Message {
+        let mut content = Bytes::from([self.headers, self.payload].concat());
+        Message {
+            subject: self.subject.into(),
+            reply: self.reply.map(Into::into),
+            headers: content.split_to(self.headers.len()),
+            payload: content,
+        }
+    }
+
     /// The bytes that the message counts for.
     pub(super) fn size(&self) -> usize {
         self.subject.len() + self.headers.len() + self.payload.len()

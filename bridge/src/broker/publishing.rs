@@ -3,6 +3,7 @@
 //! The order of what the client is told is nats-server's: `+OK` comes before the messages that its publication brings about.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::outbound::Outbound;
-use super::protocol::Message;
+use super::protocol::{Delivery, Message};
 use super::session::{Closing, Session};
 use super::{greeting, headers, jetstream, permissions, subjects};
 
@@ -18,69 +19,109 @@ use super::{greeting, headers, jetstream, permissions, subjects};
 const STALL: Duration = Duration::from_millis(2);
 pub(super) const LONGEST_STALL: Duration = Duration::from_millis(10);
 
+/// What is to be done with a message that was handed to its subscribers.
+#[derive(Debug)]
+pub(super) struct LeftToDo {
+    /// The message, if it may be for a stream, a consumer or the API.
+    for_streams: Option<Message>,
+    is_heard: bool,
+    /// A subscriber that is behind, if one is.
+    behind: Option<Arc<Outbound>>,
+}
+
 impl Session {
-    /// Hands a message to subscribers and streams, or says why not.
-    pub(super) async fn publish(&mut self, mut message: Message) -> Result<(), Closing> {
+    /// Hands a message to its subscribers, or says why not. What takes longer is left to be done, if anything is.
+    pub(super) fn publish(&mut self, message: Delivery<'_>) -> Result<Option<LeftToDo>, Closing> {
         self.client.asked_in_last_read();
         let domain = self.router.domain();
-        if let Some(meant) = domain.and_then(|domain| domain.subject_within(&message.subject)) {
-            message.subject = meant;
-        }
+        let meant = domain.and_then(|domain| domain.subject_within(message.subject));
+        let subject = meant.as_deref().unwrap_or(message.subject);
+        let message = Delivery { subject, ..message };
         if !message.headers.is_empty() && !self.options.headers() {
             return Err(Closing::Untold("headers of a client that has none"));
         }
-        let delivery = message.delivery();
-        let bytes = delivery.content_len() as u64;
-        let stats = &self.shared.stats;
-        stats.messages_in.fetch_add(1, Ordering::Relaxed);
-        stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-        self.client.published(1, bytes);
-        if self.options.pedantic() && !subjects::is_literal(&message.subject) {
+        self.published.0 += 1;
+        self.published.1 += message.content_len() as u64;
+        if self.options.pedantic() && !subjects::is_literal(subject) {
             self.tell("Invalid Publish Subject");
         }
         let is_allowed = self.permissions().is_none_or(|permissions| {
-            permissions.may_publish(&message.subject)
-                && (!rolls_up_many(&message) || permissions.may_publish_on_all(&message.subject))
+            permissions.may_publish(subject)
+                && (!rolls_up_many(&message) || permissions.may_publish_on_all(subject))
         });
-        if !is_allowed || subjects::is_of_servers(&message.subject) {
-            self.violated(&permissions::publish_violation(&message.subject));
-            return Ok(());
+        if !is_allowed || subjects::is_of_servers(subject) {
+            self.violated(&permissions::publish_violation(subject));
+            return Ok(None);
         }
-        if let Some(reply) = message.reply.as_deref()
+        if let Some(reply) = message.reply
             && subjects::is_reply_of_servers(reply)
         {
             self.violated(&format!(
                 "Permissions Violation for Publish with Reply of \"{reply}\""
             ));
-            return Ok(());
+            return Ok(None);
         }
         self.ok();
-        let routed = self
-            .router
-            .publish(&delivery, Some(&self.outbound), &mut self.filled);
-        let is_heard = routed.is_heard | self.is_asked_for_user(&message);
-        if let Err(message) = self.offer_to_streams(message).await
-            && let Some(reply) = &message.reply
-            && !is_heard
-            && self.options.no_responders()
-        {
-            let router = &self.router;
-            router.answer_unheard(reply, &message.subject, &self.outbound);
+        let router = &self.router;
+        let routed = router.publish(&message, Some(&self.outbound), &mut self.filled);
+        let is_heard = routed.is_heard || self.is_asked_for_user(&message);
+        let for_streams = self.may_be_for_streams(subject);
+        if !for_streams && !is_heard {
+            self.answer_unheard(message.reply, subject);
         }
-        if let Some(behind) = routed.behind {
-            self.filled.flush();
+        let left = (for_streams || routed.behind.is_some()).then(|| LeftToDo {
+            for_streams: for_streams.then(|| message.to_message()),
+            is_heard,
+            behind: routed.behind,
+        });
+        Ok(left)
+    }
+
+    /// Does what handing over a message left to be done.
+    pub(super) async fn finish_publishing(&mut self, left: LeftToDo) -> Result<(), Closing> {
+        if let Some(message) = left.for_streams
+            && let Err(message) = self.offer_to_streams(message).await
+            && !left.is_heard
+        {
+            self.answer_unheard(message.reply.as_deref(), &message.subject);
+        }
+        if let Some(behind) = left.behind {
+            self.flush();
             self.wait_for(&behind).await;
         }
         Ok(())
     }
 
+    /// Has what was published count, and writes it to those who get it. In between each message would pass counters of all.
+    pub(super) fn flush(&mut self) {
+        let (messages, bytes) = std::mem::take(&mut self.published);
+        let stats = &self.shared.stats;
+        stats.messages_in.fetch_add(messages, Ordering::Relaxed);
+        stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.client.published(messages, bytes);
+        self.filled.flush();
+    }
+
+    fn answer_unheard(&self, reply: Option<&str>, subject: &str) {
+        if let Some(reply) = reply
+            && self.options.no_responders()
+        {
+            self.router.answer_unheard(reply, subject, &self.outbound);
+        }
+    }
+
+    fn may_be_for_streams(&self, subject: &str) -> bool {
+        let jetstream = self.shared.jetstream.as_ref();
+        jetstream.is_some_and(|jetstream| jetstream.may_take(subject))
+    }
+
     /// Gives a message back that no stream, consumer or API takes.
     async fn offer_to_streams(&mut self, message: Message) -> Result<(), Message> {
-        let has_streams = self.has_streams();
-        let Some(jetstream) = &self.shared.jetstream else {
+        let shared = Arc::clone(&self.shared);
+        let Some(jetstream) = &shared.jetstream else {
             return Err(message);
         };
-        if !has_streams {
+        if !self.has_streams() {
             let is_refused = jetstream::refuse_account(&self.router, &message);
             return if is_refused { Ok(()) } else { Err(message) };
         }
@@ -89,15 +130,15 @@ impl Session {
             Poll::Ready(outcome) => outcome,
             // Subscribers need not wait for a stream.
             Poll::Pending => {
-                self.filled.flush();
+                self.flush();
                 accepting.await
             }
         }
     }
 
     /// Answers a client that asks who it is.
-    fn is_asked_for_user(&self, message: &Message) -> bool {
-        if &*message.subject != "$SYS.REQ.USER.INFO" {
+    fn is_asked_for_user(&self, message: &Delivery<'_>) -> bool {
+        if message.subject != "$SYS.REQ.USER.INFO" {
             return false;
         }
         let user = self
@@ -105,7 +146,7 @@ impl Session {
             .as_ref()
             .and_then(|known| known.user.as_deref());
         let answer = greeting::user_info(&self.shared, user);
-        if let Some(inbox) = &message.reply {
+        if let Some(inbox) = message.reply {
             let router = &self.router;
             router.answer(inbox, &[], answer.to_string().as_bytes());
         }
@@ -121,7 +162,7 @@ impl Session {
 }
 
 /// Whether a message replaces those on all subjects that its own matches.
-fn rolls_up_many(message: &Message) -> bool {
-    subjects::has_wildcard(&message.subject)
-        && headers::value(&message.headers, "Nats-Rollup").is_some()
+fn rolls_up_many(message: &Delivery<'_>) -> bool {
+    subjects::has_wildcard(message.subject)
+        && headers::value(message.headers, "Nats-Rollup").is_some()
 }

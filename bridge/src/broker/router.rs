@@ -282,15 +282,11 @@ impl Router {
         } else {
             0
         };
-        for subscription in aftermath.spent {
+        for subscription in std::mem::take(&mut aftermath.spent) {
             self.unsubscribe(&subscription);
         }
-        if delivered > 0 {
-            let stats = &self.stats;
-            stats.messages_out.fetch_add(delivered, Ordering::Relaxed);
-            let bytes = delivered * delivery.content_len() as u64;
-            stats.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-        }
+        let bytes = delivered * delivery.content_len() as u64;
+        aftermath.filled.count(&self.stats, delivered, bytes);
         Routed {
             is_heard: delivered > 0,
             behind: aftermath.behind,

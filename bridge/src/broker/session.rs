@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -18,13 +18,14 @@ use super::clients::{Client, Introduction};
 use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
 use super::outbound::{Filled, Outbound};
+use super::parser::{self, Parsed};
 use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Operation, ProtocolError};
 use super::publishing::LONGEST_STALL;
 use super::router::Router;
 use super::security::Security;
 use super::subscribing::MIN_SWEEP;
-use super::{Shared, jwt, parser};
+use super::{Shared, jwt};
 
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
@@ -90,6 +91,8 @@ pub(super) struct Session {
     pub(super) patience: Duration,
     /// Whom it has sent something of that.
     pub(super) filled: Filled,
+    /// Messages and bytes of that which are not counted yet.
+    pub(super) published: (u64, u64),
 }
 
 // However a connection ends, its queue is not filled any more.
@@ -134,6 +137,7 @@ impl Session {
             sweep_at: MIN_SWEEP,
             patience: LONGEST_STALL,
             filled: Filled::default(),
+            published: (0, 0),
         }
     }
 
@@ -205,18 +209,29 @@ impl Session {
     pub(super) async fn handle_all(&mut self, input: &mut BytesMut) -> Result<(), Closing> {
         self.client.is_active();
         self.patience = LONGEST_STALL;
+        let mut handled = 0;
+        let outcome = self.handle_each(input, &mut handled).await;
+        self.flush();
+        input.advance(handled);
+        input.reserve(outcome?);
+        Ok(())
+    }
+
+    /// Takes in one operation after the other; returns how many bytes of the next one are still to come, at least.
+    async fn handle_each(&mut self, input: &[u8], handled: &mut usize) -> Result<usize, Closing> {
         let limits = Limits {
             control_line: self.shared.config.max_control_line,
             payload: self.shared.config.max_payload,
         };
         loop {
-            self.check_first_byte(input)?;
-            match parser::parse(input, limits)? {
-                Some(operation) => self.handle(operation).await?,
-                None => {
-                    self.filled.flush();
-                    return Ok(());
+            let unread = input.get(*handled..).unwrap_or_default();
+            self.check_first_byte(unread)?;
+            match parser::parse(unread, limits)? {
+                Parsed::Whole(operation, len) => {
+                    self.handle(operation).await?;
+                    *handled += len;
                 }
+                Parsed::Part(missing) => return Ok(missing),
             }
         }
     }
@@ -231,7 +246,7 @@ impl Session {
 
     /// Refuses a client that does anything before it has introduced itself, at the first byte: what
     /// would follow need not be taken in. Where such clients are some user's, it now is that user.
-    fn check_first_byte(&mut self, input: &BytesMut) -> Result<(), Closing> {
+    fn check_first_byte(&mut self, input: &[u8]) -> Result<(), Closing> {
         let introduces = |byte: &u8| byte.eq_ignore_ascii_case(&b'C');
         if self.identity.is_some() || input.first().is_none_or(introduces) {
             return Ok(());
@@ -268,13 +283,18 @@ impl Session {
         self.identity.as_ref()?.permissions.as_ref()
     }
 
-    async fn handle(&mut self, operation: Operation) -> Result<(), Closing> {
+    async fn handle(&mut self, operation: Operation<'_>) -> Result<(), Closing> {
         match operation {
             #[cfg(test)]
-            Operation::Publish(message) if &*message.subject == "$PANIC" => {
+            Operation::Publish(message) if message.subject == "$PANIC" => {
                 super::panics::on_request()
             }
-            Operation::Publish(message) => return self.publish(message).await,
+            Operation::Publish(message) => {
+                return match self.publish(message)? {
+                    Some(left) => self.finish_publishing(left).await,
+                    None => Ok(()),
+                };
+            }
             Operation::Ping => self.pong(),
             Operation::Pong => {
                 self.client.answered_ping();
@@ -286,10 +306,10 @@ impl Session {
                 sid,
             } => self.subscribe(subject, queue, sid),
             Operation::Unsubscribe { sid, after } => {
-                self.unsubscribe(&sid, after);
+                self.unsubscribe(sid, after);
                 self.ok();
             }
-            Operation::Connect(options) => self.connect(&options).await?,
+            Operation::Connect(options) => self.connect(options).await?,
             Operation::Nothing => {}
         }
         self.client.asked();
@@ -325,7 +345,7 @@ impl Session {
 
     async fn connect(&mut self, said: &[u8]) -> Result<(), Closing> {
         // To find out who it is takes a while, in which nobody is to wait for what was published before.
-        self.filled.flush();
+        self.flush();
         let said = introduction::read(said)?;
         let shown: Credentials =
             serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;

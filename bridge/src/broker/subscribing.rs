@@ -17,18 +17,15 @@ pub(super) const MIN_SWEEP: usize = 1024;
 
 impl Session {
     /// Subscribes, or says why not.
-    pub(super) fn subscribe(&mut self, subject: Box<str>, queue: Option<Box<str>>, sid: Box<str>) {
+    pub(super) fn subscribe(&mut self, subject: &str, queue: Option<&str>, sid: &str) {
         const OF_SERVERS: &str = "_sys_";
         let is_allowed = self
             .permissions()
-            .is_none_or(|permissions| permissions.may_subscribe(&subject, queue.as_deref()));
-        if !is_allowed || queue.as_deref() == Some(OF_SERVERS) {
-            return self.violated(&permissions::subscription_violation(
-                &subject,
-                queue.as_deref(),
-            ));
+            .is_none_or(|permissions| permissions.may_subscribe(subject, queue));
+        if !is_allowed || queue == Some(OF_SERVERS) {
+            return self.violated(&permissions::subscription_violation(subject, queue));
         }
-        if subjects::token_count(&subject) > subjects::MAX_TOKENS {
+        if subjects::token_count(subject) > subjects::MAX_TOKENS {
             return self.violated(&format!(
                 "Permissions Violation for Subscription to \"{subject}\", too many tokens"
             ));
@@ -41,10 +38,15 @@ impl Session {
         }
         let guard = self
             .permissions()
-            .and_then(|permissions| permissions.guard(&subject, queue.as_deref()));
+            .and_then(|permissions| permissions.guard(subject, queue));
         let subscription = Arc::new(Subscription {
             guard: GuardSlot::new(guard),
-            ..Subscription::new(subject, queue, sid.clone(), Arc::clone(&self.outbound))
+            ..Subscription::new(
+                subject.into(),
+                queue.map(Into::into),
+                sid.into(),
+                Arc::clone(&self.outbound),
+            )
         });
         let memory = subscription.memory();
         if subscriptions.len() >= self.shared.config.max_subscriptions
@@ -53,7 +55,7 @@ impl Session {
             return self.tell("maximum subscriptions exceeded");
         }
         let is_taken = subscriptions
-            .get(&sid)
+            .get(sid)
             .is_some_and(|other| !other.is_spent());
         if !is_taken {
             if !subjects::is_valid_pattern(&subscription.subject) {
@@ -61,7 +63,7 @@ impl Session {
             }
             self.router.subscribe(Arc::clone(&subscription));
             self.subscription_bytes += memory;
-            if let Some(spent) = subscriptions.insert(sid, subscription) {
+            if let Some(spent) = subscriptions.insert(sid.into(), subscription) {
                 self.subscription_bytes -= spent.memory().min(self.subscription_bytes);
             }
         }

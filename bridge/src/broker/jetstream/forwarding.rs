@@ -57,7 +57,7 @@ pub(super) fn forwarding(streams: &Arc<Streams>) -> (Forwarding, Forwarded) {
 impl Inlet for Forwarding {
     fn wants(&self, subject: &str) -> bool {
         let streams = self.streams.upgrade();
-        streams.is_some_and(|streams| streams.by_subject(subject).is_some())
+        streams.is_some_and(|streams| streams.has_subject(subject))
     }
 
     fn take(&self, message: Message) {

@@ -177,6 +177,10 @@ impl Streams {
         found
     }
 
+    fn has_subject(&self, subject: &str) -> bool {
+        self.read().by_subject.has_match(subject)
+    }
+
     /// The streams in the order of their names; those on `subject` only, if one is given.
     fn list(&self, subject: Option<&str>) -> Vec<StreamHandle> {
         let wanted = |stream: &&StreamHandle| {
@@ -337,6 +341,11 @@ impl JetStream {
     /// Tells all streams to write what they have and end.
     pub(super) fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// Whether a stream, a consumer or the API may take messages on a subject.
+    pub(super) fn may_take(&self, subject: &str) -> bool {
+        subject.starts_with("$JS.") || self.streams.has_subject(subject)
     }
 
     /// Takes a published message if it is for a stream, a consumer or the API, and gives it back if it is for none. Waits while
