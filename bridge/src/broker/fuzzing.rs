@@ -16,6 +16,8 @@ pub(super) const LIMITS: Limits = Limits {
     control_line: 64,
     payload: 40,
 };
+/// The mark of the batches of a segment that has one.
+const MARK: u64 = 0x1122_3344_5566_7788;
 /// How many patterns are tried with one subject.
 const MAX_PATTERNS: usize = 12;
 
@@ -345,6 +347,20 @@ impl Input<'_> {
     }
 }
 
+/// Puts the records of a batch behind what there is, with a head if batches have a mark.
+fn end_batch(out: &mut BytesMut, batch: &mut BytesMut, mark: u64) {
+    let records = batch.split();
+    if mark != 0 {
+        let head = Record::Batch {
+            len: records.len() as u64,
+            checksum: crc32fast::hash(&records),
+            mark,
+        };
+        record::encode(out, &head);
+    }
+    out.extend_from_slice(&records);
+}
+
 /// Bytes that often are a segment, and often nearly are.
 fn segment(data: &[u8], previous_len: u64) -> Vec<u8> {
     let mut input = Input(data);
@@ -354,11 +370,16 @@ fn segment(data: &[u8], previous_len: u64) -> Vec<u8> {
     }
     let mut out = BytesMut::new();
     let is_rewritten = kind % 8 < 2;
+    let mark = match kind % 8 {
+        4 | 5 => MARK,
+        _ => 0,
+    };
     let start = match kind % 8 {
         2 | 3 => Record::PurgedBelow { seq: previous_len },
         _ => Record::Start {
             previous_len,
             is_rewritten,
+            mark,
         },
     };
     record::encode(&mut out, &start);
@@ -366,12 +387,17 @@ fn segment(data: &[u8], previous_len: u64) -> Vec<u8> {
     if kind % 8 > 3 {
         record::encode(&mut out, &Record::Live(input.bytes()));
     }
-    let mut next_seq = 0;
+    let (mut next_seq, mut batch) = (0, BytesMut::new());
     while !input.0.is_empty() {
-        let from = out.len();
         let record = input.record(&mut next_seq);
-        record::encode(&mut out, &record);
-        match input.byte() {
+        record::encode(&mut batch, &record);
+        let fault = input.byte();
+        if fault % 4 == 1 && fault < 250 {
+            continue;
+        }
+        let from = out.len();
+        end_batch(&mut out, &mut batch, mark);
+        match fault {
             // One that is damaged.
             250 => {
                 let at = from + usize::from(input.byte()) % (out.len() - from);
@@ -381,8 +407,18 @@ fn segment(data: &[u8], previous_len: u64) -> Vec<u8> {
             }
             251 => out.truncate(from + usize::from(input.byte()) % (out.len() - from)),
             252 => out.extend_from_slice(&input.bytes()),
+            // One that a crash tore.
+            253 => {
+                let lost = from + usize::from(input.byte()) % (out.len() - from);
+                let lost = lost - lost % 512;
+                let end = out.len().min(lost + 512);
+                if let Some(lost) = out.get_mut(lost.max(from)..end) {
+                    lost.fill(0);
+                }
+            }
             _ => {}
         }
     }
+    end_batch(&mut out, &mut batch, mark);
     out.to_vec()
 }

@@ -1,8 +1,9 @@
 //! A stream whose last segment is cut off at any byte, or has any byte changed: what is recovered is what was acknowledged up to
-//! there, and nothing else.
+//! there, batch by batch, and nothing else.
 
 use std::collections::HashMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -33,6 +34,8 @@ fn folder() -> TempDir {
 struct Scenario {
     dir: TempDir,
     stream: Stream,
+    /// The state before the last segment was begun.
+    before: String,
     /// How long the last segment was, and the state.
     steps: Vec<(usize, String)>,
 }
@@ -53,6 +56,7 @@ impl Scenario {
         Scenario {
             stream: Stream::new(state, log, syncer, router, stats, Arc::default()),
             dir,
+            before: String::new(),
             steps: Vec::new(),
         }
     }
@@ -120,6 +124,7 @@ impl Scenario {
             fs::copy(file.path(), self.damaged().join(file.file_name())).unwrap();
         }
         self.stream.log.end_segment();
+        self.before = self.stream.state.fingerprint();
         self.steps.clear();
     }
 
@@ -130,36 +135,42 @@ impl Scenario {
     /// Tries what the last segment may have become.
     fn check(self) {
         let damaged = Damaged::new(self.damaged(), &last_segment(self.stream.log.dir()));
-        let ends = ends(damaged.bytes.clone());
-        // What is recovered when the segment ends behind so many records.
-        let prefixes: Vec<String> = std::iter::once(0)
-            .chain(ends.iter().copied())
-            .map(|end| damaged.recovered(&damaged.bytes[..end]))
-            .collect();
-        let steps: HashMap<usize, String> = self.steps.into_iter().collect();
-        for (end, prefix) in ends.iter().zip(&prefixes[1..]) {
-            if let Some(state) = steps.get(end) {
-                assert_eq!(prefix, state, "what was durable is recovered");
+        let (ends, batches) = (ends(damaged.bytes.clone()), damaged.batches());
+        let mut steps: HashMap<usize, String> = self.steps.into_iter().collect();
+        // Its beginning alone says nothing.
+        let first = batches[0].start;
+        steps.insert(first, self.before);
+        for batch in &batches {
+            let state = damaged.recovered(&damaged.bytes[..batch.start]);
+            if let Some(expected) = steps.get(&batch.start) {
+                assert_eq!(&state, expected, "what was durable is recovered");
+            }
+            let begin = if batch.start == first { 0 } else { batch.start };
+            for at in begin..batch.end {
+                let cut = damaged.recovered(&damaged.bytes[..at]);
+                assert_eq!(cut, state, "cut at {at}, in the batch {batch:?}");
             }
         }
+        let whole = damaged.recovered(&damaged.bytes);
+        assert_eq!(whole, steps[&damaged.bytes.len()]);
         for (number, end) in ends.iter().enumerate() {
             let begin = number.checked_sub(1).map_or(0, |before| ends[before]);
-            for at in begin..*end {
-                let cut = damaged.recovered(&damaged.bytes[..at]);
-                assert_eq!(cut, prefixes[number], "cut at {at}, in record {number}");
-            }
-            let without = damaged.without(number);
+            let batch = batches.iter().find(|batch| batch.contains(&begin));
+            let expected = match batch {
+                // Without its beginning the segment is set aside.
+                None => [steps[&first].clone(), steps[&first].clone()],
+                Some(batch) => [*end, batch.end].map(|end| damaged.without(begin..end)),
+            };
             for at in begin..*end {
                 let mut bytes = damaged.bytes.clone();
                 bytes[at] ^= 1 << (at % 8);
                 let changed = damaged.recovered(&bytes);
-                let is_without = without.as_ref() == Some(&changed);
-                assert!(
-                    is_without || changed == prefixes[number],
-                    "changed at {at}, in record {number}: {changed}"
-                );
+                // Of a batch nothing is found behind a length that is not right.
                 let in_length = at - begin < 4;
-                assert!(is_without || in_length || *end == ends[ends.len() - 1] || number < 3);
+                assert!(
+                    changed == expected[0] || in_length && changed == expected[1],
+                    "changed at {at}, in record {number} of the batch {batch:?}: {changed}"
+                );
             }
         }
     }
@@ -207,35 +218,54 @@ impl Damaged {
         }
     }
 
+    /// Where the batches of the segment are.
+    fn batches(&self) -> Vec<Range<usize>> {
+        let bytes = Bytes::from(self.bytes.clone());
+        let (mut batches, mut begin) = (Vec::new(), 0);
+        while let Some(body) = record::body_at(&bytes, begin) {
+            let end = begin + FRAME + body.len();
+            let batch = match record::decode(body) {
+                Some(Record::Batch { len, .. }) => begin..end + len as usize,
+                _ => begin..end,
+            };
+            begin = batch.end;
+            batches.push(batch);
+        }
+        // The first three are records of its beginning.
+        batches.split_off(3)
+    }
+
     /// The state that is recovered when these are the bytes of the last segment.
     fn recovered(&self, bytes: &[u8]) -> String {
         fs::write(&self.last, bytes).unwrap();
         let retention = Retention::UNLIMITED;
         let (now, time) = (self.now, self.time);
         let state = recover_at(self.dir.clone(), SEGMENT_BYTES, retention, now, time);
+        let _ = fs::remove_file(self.last.with_extension("damaged"));
         let (state, _) = state.unwrap().expect("the first segment is whole");
         state.fingerprint()
     }
 
-    /// The state that all records but this one of the last segment come to.
-    fn without(&self, number: usize) -> Option<String> {
+    /// The state that all records but those here in the last segment come to.
+    fn without(&self, left_out: Range<usize>) -> String {
         fs::write(&self.last, &self.bytes).unwrap();
-        let mut all: Vec<(Position, Record, Replay)> = Vec::new();
-        let visit = |position, record, replay| all.push((position, record, replay));
+        let mut records: Vec<(Position, Record, Replay)> = Vec::new();
+        let visit = |position, record, replay| records.push((position, record, replay));
         Log::open(self.dir.clone(), SEGMENT_BYTES, visit).unwrap();
-        let last = all.last()?.0.segment;
-        // The first record of a segment is not shown.
-        let mut of_last = all.iter().filter(|shown| shown.0.segment == last);
-        let left_out = of_last.nth(number.checked_sub(1)?)?.0;
-        let mut records = all.into_iter().filter(|shown| shown.0 != left_out);
-        let (_, first, _) = records.next()?;
-        let mut state = State::from_snapshot(&first, self.now, Retention::UNLIMITED)?;
+        let last = records.last().unwrap().0.segment;
+        records.retain(|(position, ..)| {
+            let offset = position.offset as usize;
+            position.segment != last || !left_out.contains(&offset)
+        });
+        let mut records = records.into_iter();
+        let (_, first, _) = records.next().unwrap();
+        let mut state = State::from_snapshot(&first, self.now, Retention::UNLIMITED).unwrap();
         for (position, record, replay) in records {
             state.replay(position, record, replay, self.now, self.time);
         }
         state.end_replay();
         state.expire(self.time);
-        Some(state.fingerprint())
+        state.fingerprint()
     }
 }
 
@@ -293,8 +323,15 @@ async fn a_damaged_segment_gives_back_what_was_acknowledged_and_no_more() {
 async fn a_damaged_segment_of_a_stream_that_keeps_what_is_wanted_does_so_too() {
     let config = json!({"name": "S", "subjects": ["a", "b"], "retention": "interest"});
     let mut scenario = Scenario::new(config);
+    let wants_b =
+        json!({"name": "b", "durable_name": "b", "ack_policy": "explicit", "filter_subject": "b"});
+    scenario.consumer(wants_b).await;
     scenario.publish("a", ("Nats-Msg-Id", "1")).await;
+    scenario.publish("b", ("", "")).await;
+    scenario.pull("b", 1).await;
     scenario.end_segment();
+    // The state that the segment begins with knows already what its first batch says.
+    scenario.acknowledge("b", 2, b"+ACK").await;
     scenario.publish("a", ("Nats-Msg-Id", "2")).await;
     let wants_a =
         json!({"name": "d", "durable_name": "d", "ack_policy": "all", "filter_subject": "a"});

@@ -110,7 +110,8 @@ impl State {
             Record::Message(_)
             | Record::Skipped { .. }
             | Record::Snapshot(_)
-            | Record::Start { .. } => {}
+            | Record::Start { .. }
+            | Record::Batch { .. } => {}
         }
     }
 

@@ -2,12 +2,16 @@
 //!
 //! Each segment starts with the whole state of the stream and with which messages there are, so that of all segments but
 //! the last only messages and ids count. They may therefore be rewritten without the rest ([`rewriting`]).
+//!
+//! A batch has a head with its length and checksum. The next is begun when it is on disk, so that a crash can only tear the
+//! last, which then does not count at all; anything else that cannot be read is damage ([`super::scan`]).
 
 mod opening;
 mod rewriting;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 
 pub(in crate::broker) use self::rewriting::{Group, Need, Plan};
 use super::folder::{being_made, sync_parent};
-use super::record::{self, Record};
+use super::record::{self, BATCH_HEAD, Record};
 use super::write::{Target, Write, Written};
 
 /// Ends the name of a file that is to become a segment.
@@ -60,6 +64,8 @@ struct Segment {
     room: u64,
     /// How many bytes of `len` its beginning takes.
     preamble: u64,
+    /// The mark of its batches.
+    mark: u64,
     /// What counts of it need not be said by the segment after it.
     is_whole: bool,
     /// It has a damage, and is not rewritten.
@@ -158,35 +164,46 @@ impl Log {
         opening: impl FnOnce() -> Opening,
     ) -> Write {
         let last = self.segments.back();
-        let target = match last.filter(|last| self.has_room(last, bytes.len() as u64)) {
-            Some(last) => Target::Append {
-                file: Arc::clone(&last.file),
-                offset: last.len,
-                segment: last.number,
-                room: last.room,
-                most: last.preamble + self.capacity(last),
-            },
+        let more = (BATCH_HEAD + bytes.len()) as u64;
+        let (target, mark) = match last.filter(|last| self.has_room(last, more)) {
+            Some(last) => {
+                let target = Target::Append {
+                    file: Arc::clone(&last.file),
+                    offset: last.len,
+                    segment: last.number,
+                    room: last.room,
+                    most: last.preamble + self.capacity(last),
+                };
+                (target, last.mark)
+            }
             None => {
                 let segment = last.map_or(1, |last| last.number + 1);
                 let Opening { snapshot, live } = opening();
                 let mut preamble = BytesMut::new();
+                let mark = RandomState::new().hash_one(segment) | 1;
                 let start = Record::Start {
                     previous_len: last.map_or(0, |last| last.len),
                     is_rewritten: false,
+                    mark,
                 };
                 for record in [start, Record::Snapshot(snapshot), Record::Live(live)] {
                     record::encode(&mut preamble, &record);
                 }
                 let previous = last.map(|last| (Arc::clone(&last.file), last.len));
-                Target::Begin {
+                let target = Target::Begin {
                     path: segment_path(&self.dir, segment),
                     previous: previous.filter(|_| !self.distrusted),
                     segment,
                     preamble: preamble.freeze(),
-                }
+                };
+                (target, mark)
             }
         };
-        Write { target, bytes }
+        Write {
+            target,
+            mark,
+            bytes,
+        }
     }
 
     /// Whether the last segment takes so many bytes more. It takes one batch whatever its size.
@@ -203,13 +220,14 @@ impl Log {
     /// Takes note of a batch that is on disk.
     pub(in crate::broker) fn finish(&mut self, written: Written) {
         match (written.begun, self.segments.back_mut()) {
-            (Some(file), _) => {
+            (Some((file, mark)), _) => {
                 self.segments.push_back(Segment {
                     number: written.segment,
                     file,
                     len: written.end,
                     room: written.room,
                     preamble: written.offset,
+                    mark,
                     is_whole: false,
                     is_spared: false,
                 });

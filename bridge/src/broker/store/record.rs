@@ -6,6 +6,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 pub(in crate::broker) const FRAME: usize = 8;
 /// What a record takes that holds nothing but a message's id, besides the id.
 pub(in crate::broker) const ID_OVERHEAD: u64 = FRAME as u64 + 21;
+/// What the record at the head of each batch takes.
+pub(in crate::broker) const BATCH_HEAD: usize = FRAME + 21;
 
 /// What happened to a stream, in the order it happened. Replaying the records of a log restores the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,15 +51,23 @@ pub(in crate::broker) enum Record {
     Change(Bytes),
     /// The whole state but the messages, as JSON; replaces what earlier records said. Second in every segment.
     Snapshot(Bytes),
-    /// First in every segment: how much of the segment before it counts, and whether this one is what was left of
-    /// others. The segments of an older broker have a `PurgedBelow` there, and no `Live`.
+    /// First in every segment: how much of the segment before it counts, whether this one is what was left of others, and
+    /// the mark of its batches; 0 if it has none. The segments of an older broker have a `PurgedBelow` there, and no `Live`.
     Start {
         previous_len: u64,
         is_rewritten: bool,
+        mark: u64,
     },
     /// The sequences of the messages that there were when the segment was begun ([`super::live`]). Third in every segment
     /// that was not rewritten.
     Live(Bytes),
+    /// First in every batch: the length and the checksum of the records behind it that were written with it. The mark of the
+    /// segment, which no client knows, tells it from what a message holds.
+    Batch {
+        len: u64,
+        checksum: u32,
+        mark: u64,
+    },
 }
 
 /// A message of a stream. Times are nanoseconds since 1970.
@@ -99,8 +109,14 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
         Record::Start {
             previous_len,
             is_rewritten,
-        } => put_numbers(out, 10, u32::from(*is_rewritten), &[*previous_len]),
+            mark,
+        } => put_numbers(out, 10, u32::from(*is_rewritten), &[*previous_len, *mark]),
         Record::Live(runs) => put_bytes(out, 11, runs),
+        Record::Batch {
+            len,
+            checksum,
+            mark,
+        } => put_numbers(out, 12, *checksum, &[*len, *mark]),
     }
     let body = out.get(start + FRAME..).unwrap_or_default();
     let (length, checksum) = (body.len(), crc32fast::hash(body));
@@ -170,6 +186,12 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
                 10 => Some(Record::Start {
                     previous_len: seq,
                     is_rewritten: consumer != 0,
+                    mark: body.try_get_u64_le().unwrap_or(0),
+                }),
+                12 => Some(Record::Batch {
+                    len: seq,
+                    checksum: consumer,
+                    mark: body.try_get_u64_le().ok()?,
                 }),
                 _ => None,
             }
@@ -255,8 +277,14 @@ mod tests {
             Record::Start {
                 previous_len: 9,
                 is_rewritten: true,
+                mark: 8,
             },
             Record::Live(Bytes::from_static(&[1, 2])),
+            Record::Batch {
+                len: 9,
+                checksum: u32::MAX,
+                mark: u64::MAX,
+            },
             Record::Change(Bytes::from_static(b"{}")),
             Record::Snapshot(Bytes::from_static(b"[]")),
         ];
@@ -297,6 +325,12 @@ mod tests {
             id: "".into(),
         };
         assert_eq!(read(9, &[2, 3]), skipped);
+        let start = Record::Start {
+            previous_len: 2,
+            is_rewritten: true,
+            mark: 0,
+        };
+        assert_eq!(read(10, &[2]), start);
     }
 
     #[test]

@@ -204,6 +204,7 @@ impl Copy {
             let start = Record::Start {
                 previous_len: preamble.previous_len,
                 is_rewritten: true,
+                mark: 0,
             };
             record::encode(&mut self.out, &start);
             record::encode(&mut self.out, &Record::Snapshot(kept.snapshot.clone()));

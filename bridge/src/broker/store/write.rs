@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::folder::sync_parent;
+use super::record::{self, BATCH_HEAD, Record};
 
 /// A segment grows by so much at a time, in zeros that records are then written over: a sync that does not have to put
 /// down a new length of the file, too, takes a fraction of the time.
@@ -18,6 +19,8 @@ pub(super) const ROOM: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(in crate::broker) struct Write {
     pub(super) target: Target,
+    /// The mark of the segment's batches.
+    pub(super) mark: u64,
     pub(super) bytes: Bytes,
 }
 
@@ -39,12 +42,13 @@ pub(super) enum Target {
     },
 }
 
-/// A batch that is on disk: where its first byte lies.
+/// A batch that is on disk: where its first record lies.
 #[derive(Debug)]
 pub(in crate::broker) struct Written {
     pub(in crate::broker) segment: u64,
     pub(in crate::broker) offset: u64,
-    pub(super) begun: Option<Arc<File>>,
+    /// The file of a segment that it is the first of, and the mark of the batches.
+    pub(super) begun: Option<(Arc<File>, u64)>,
     pub(super) end: u64,
     pub(super) room: u64,
 }
@@ -70,26 +74,42 @@ impl Written {
 impl Write {
     /// Writes and syncs.
     pub(in crate::broker) fn run(self) -> io::Result<Written> {
-        match self.target {
+        let Write {
+            target,
+            mark,
+            bytes,
+        } = self;
+        match target {
+            Target::Append {
+                offset: end,
+                segment,
+                room,
+                ..
+            } if bytes.is_empty() => Ok(Written {
+                segment,
+                offset: end,
+                begun: None,
+                end,
+                room,
+            }),
             Target::Append {
                 file,
-                offset,
+                offset: begin,
                 segment,
                 mut room,
                 most,
             } => {
-                let end = offset + self.bytes.len() as u64;
+                let offset = begin + BATCH_HEAD as u64;
+                let end = offset + bytes.len() as u64;
                 let write = |room: &mut u64| {
-                    file.write_all_at(&self.bytes, offset)?;
+                    put(&file, begin, mark, &bytes)?;
                     if end > *room {
                         *room = make_room(&file, end, most)?;
                     }
                     file.sync_data()
                 };
-                if !self.bytes.is_empty()
-                    && let Err(error) = write(&mut room)
-                {
-                    let _ = file.set_len(offset);
+                if let Err(error) = write(&mut room) {
+                    let _ = file.set_len(begin);
                     return Err(error);
                 }
                 Ok(Written {
@@ -106,7 +126,6 @@ impl Write {
                 segment,
                 preamble,
             } => {
-                let offset = preamble.len() as u64;
                 let begin = || {
                     let file = File::options()
                         .read(true)
@@ -114,9 +133,9 @@ impl Write {
                         .create(true)
                         .truncate(true)
                         .open(&path)?;
-                    // The beginning comes last: it may know already what the records behind it bring about.
-                    file.write_all_at(&self.bytes, offset)?;
+                    // The beginning may know already what the records behind it bring about, and counts only with them.
                     file.write_all_at(&preamble, 0)?;
+                    put(&file, preamble.len() as u64, mark, &bytes)?;
                     file.sync_all()?;
                     sync_parent(&path)?;
                     Ok(file)
@@ -128,17 +147,31 @@ impl Write {
                     // Its zeros do no harm; they only take room.
                     let _ = previous.set_len(len);
                 }
-                let end = offset + self.bytes.len() as u64;
+                let offset = (preamble.len() + BATCH_HEAD) as u64;
+                let end = offset + bytes.len() as u64;
                 Ok(Written {
                     segment,
                     offset,
-                    begun: Some(Arc::new(file)),
+                    begun: Some((Arc::new(file), mark)),
                     end,
                     room: end,
                 })
             }
         }
     }
+}
+
+/// Writes a batch with its head. Whatever part of it a crash leaves out, the checksum tells.
+fn put(file: &File, at: u64, mark: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut head = BytesMut::with_capacity(BATCH_HEAD);
+    let batch = Record::Batch {
+        len: bytes.len() as u64,
+        checksum: crc32fast::hash(bytes),
+        mark,
+    };
+    record::encode(&mut head, &batch);
+    file.write_all_at(&head, at)?;
+    file.write_all_at(bytes, at + BATCH_HEAD as u64)
 }
 
 /// Lengthens a file that ends at `end` by zeros, to `most` bytes at most and if the disk has room for them; returns how

@@ -149,6 +149,7 @@ impl Log {
             len: rewritten.len,
             room: rewritten.len,
             preamble: rewritten.preamble,
+            mark: 0,
             is_whole: true,
             is_spared: false,
         };
