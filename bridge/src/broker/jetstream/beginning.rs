@@ -1,20 +1,21 @@
 //! What a consumer starts with that gets the last message of each subject: a list of these, then everything that came
 //! after the consumer was made.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// Messages by sequence; empty for a consumer that starts in another way.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Beginning {
-    /// In ascending order.
-    seqs: Vec<u64>,
+    seqs: BTreeSet<u64>,
     /// Up to here only what is listed is wanted.
     until: u64,
 }
 
 impl Beginning {
-    pub(super) fn new(mut seqs: Vec<u64>, until: u64) -> Self {
-        seqs.sort_unstable();
+    pub(super) fn new(seqs: impl IntoIterator<Item = u64>, until: u64) -> Self {
+        let seqs = seqs.into_iter().collect();
         Beginning { seqs, until }
     }
 
@@ -28,7 +29,7 @@ impl Beginning {
     }
 
     pub(super) fn contains(&self, seq: u64) -> bool {
-        self.seqs.binary_search(&seq).is_ok()
+        self.seqs.contains(&seq)
     }
 
     pub(super) fn first(&self) -> Option<u64> {
@@ -37,19 +38,17 @@ impl Beginning {
 
     /// The first listed message from a sequence on.
     pub(super) fn next(&self, from: u64) -> Option<u64> {
-        let place = self.seqs.partition_point(|seq| *seq < from);
-        self.seqs.get(place).copied()
+        self.from(from).next()
     }
 
     /// The messages that are listed from a sequence on.
-    pub(super) fn from(&self, from: u64) -> &[u64] {
-        let place = self.seqs.partition_point(|seq| *seq < from);
-        self.seqs.get(place..).unwrap_or_default()
+    pub(super) fn from(&self, from: u64) -> impl Iterator<Item = u64> {
+        self.seqs.range(from..).copied()
     }
 
     /// How many messages are listed from a sequence on.
     pub(super) fn count(&self, from: u64) -> u64 {
-        self.from(from).len() as u64
+        self.from(from).count() as u64
     }
 
     /// Where the filter says what is wanted, for someone who is at `from`.
@@ -63,13 +62,7 @@ impl Beginning {
 
     /// Takes a message off the list. Returns whether it was on it.
     pub(super) fn remove(&mut self, seq: u64) -> bool {
-        match self.seqs.binary_search(&seq) {
-            Ok(place) => {
-                self.seqs.remove(place);
-                true
-            }
-            Err(_) => false,
-        }
+        self.seqs.remove(&seq)
     }
 }
 
@@ -87,5 +80,13 @@ mod tests {
         assert!(beginning.remove(5) && !beginning.remove(6));
         assert_eq!((beginning.next(3), beginning.next(8)), (Some(7), None));
         assert!(Beginning::default().is_none() && !Beginning::default().covers(1));
+    }
+
+    /// It would take minutes if each that goes moved those behind it.
+    #[test]
+    fn two_million_messages_leave_the_list_one_by_one() {
+        let mut beginning = Beginning::new((1..=2_000_000).collect::<Vec<_>>(), 2_000_000);
+        assert!((1..=2_000_000).all(|seq| beginning.remove(seq)));
+        assert_eq!(beginning.first(), None);
     }
 }

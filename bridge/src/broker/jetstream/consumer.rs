@@ -174,7 +174,7 @@ impl Consumer {
         let listed = self.beginning.from(from);
         let wanted = messages.all_wanted(self.beginning.behind(from), &self.filter);
         let pending = self.pending.keys();
-        pending.chain(listed).copied().chain(wanted).collect()
+        pending.copied().chain(listed).chain(wanted).collect()
     }
 
     /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.

@@ -64,22 +64,16 @@ impl Duplicates {
             .map_or(window, |oldest| oldest.max(window))
     }
 
-    /// Takes back the id of a message that could not be stored.
-    pub(super) fn remove(&mut self, id: &str) {
-        let hashes = self.hashes(id);
-        self.seen.remove(&hashes);
-        // It is among the last.
-        if let Some(place) = self.order.iter().rposition(|(_, other)| *other == hashes) {
-            self.order.remove(place);
-        }
-        self.last = self.last_stored.clone();
-    }
-
     /// Forgets the messages behind a sequence, which were not stored.
     pub(super) fn forget_behind(&mut self, seq: u64) {
-        self.seen.retain(|_, known| *known <= seq);
-        let seen = &self.seen;
-        self.order.retain(|(_, hashes)| seen.contains_key(hashes));
+        // They came last.
+        while let Some((_, hashes)) = self.order.back() {
+            match self.seen.get(hashes) {
+                Some(known) if *known <= seq => break,
+                _ => self.seen.remove(hashes),
+            };
+            self.order.pop_back();
+        }
         self.last = self.last_stored.clone();
     }
 
@@ -143,10 +137,6 @@ mod tests {
             (None, Some(2), "b")
         );
         duplicates.stored(Some("b".into()));
-        duplicates.insert(Some("c".into()), 3, 30);
-        duplicates.remove("c");
-        assert_eq!((duplicates.find("c"), duplicates.last()), (None, "b"));
-        assert_eq!(duplicates.find("b"), Some(2));
         duplicates.insert(Some("d".into()), 3, 40);
         duplicates.forget_behind(2);
         assert_eq!((duplicates.find("d"), duplicates.last()), (None, "b"));

@@ -40,6 +40,7 @@ impl Stream {
                 self.log.failed();
                 self.compactor.forget_plan();
                 self.tail_seq = self.state.messages.last_seq;
+                self.state.duplicates.forget_behind(self.tail_seq);
                 self.state.lifetimes.retry_marks(json::now());
                 for batch in [batch, gathered] {
                     self.refuse(batch, &error);
@@ -249,20 +250,10 @@ impl Stream {
         for effect in batch.effects {
             match effect {
                 Effect::Published { inbox, .. } => self.refuse_publish(&inbox, &refusal),
-                Effect::Store(Unsynced { message_id, .. }) => {
-                    if let Some(id) = message_id {
-                        self.state.duplicates.remove(&id);
-                    }
-                }
                 // The consumer is done with them all the same, as the state says that the next segment begins with.
                 Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
                 // Unconfirmed, the client asks again.
-                Effect::Confirm { .. } => {}
-                Effect::Skipped { id, .. } => {
-                    if let Some(id) = id {
-                        self.state.duplicates.remove(&id);
-                    }
-                }
+                Effect::Confirm { .. } | Effect::Store(_) | Effect::Skipped { .. } => {}
                 Effect::Change { responder, .. }
                 | Effect::Answer { responder, .. }
                 | Effect::Remove { responder, .. }

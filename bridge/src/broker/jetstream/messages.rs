@@ -6,7 +6,7 @@
 mod places;
 mod search;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::places::SegmentUse;
@@ -17,8 +17,8 @@ use crate::broker::store::log::Position;
 /// The index of a stream's messages.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    /// In the order of their sequences; each holds a message that is there.
-    chunks: VecDeque<Chunk>,
+    /// By their first sequences; each holds a message that is there.
+    chunks: BTreeMap<u64, Chunk>,
     subjects: SubjectTable,
     /// What is needed of each segment of the log.
     segments: HashMap<u64, SegmentUse>,
@@ -62,8 +62,9 @@ impl Messages {
             subject: self.subjects.add(subject, seq),
             size,
         };
-        if !self.chunks.back_mut().is_some_and(|last| last.push(entry)) {
-            self.chunks.push_back(Chunk::new(entry));
+        let mut last = self.chunks.last_entry();
+        if !last.as_mut().is_some_and(|last| last.get_mut().push(entry)) {
+            self.chunks.insert(seq, Chunk::new(entry));
         }
         self.count_in(&entry);
         self.len += 1;
@@ -75,22 +76,22 @@ impl Messages {
 
     /// Takes a message out and returns its subject.
     pub(super) fn remove(&mut self, seq: u64) -> Option<Arc<str>> {
-        let place = self.chunk_place(seq)?;
-        let chunk = self.chunks.get_mut(place)?;
+        let (place, chunk) = self.chunks.range_mut(..=seq).next_back()?;
         let entry = match self.first {
             Some(first) if first.seq == seq => first,
             _ => chunk.get(seq)?,
         };
         chunk.remove(seq);
         if chunk.len() == 0 {
-            self.chunks.remove(place);
+            let place = *place;
+            self.chunks.remove(&place);
         }
         self.len -= 1;
         self.bytes = self.bytes.saturating_sub(entry.size);
         self.count_out(&entry);
         self.first_when_empty = self.first_when_empty.max(seq + 1);
         if self.first.is_some_and(|first| first.seq == seq) {
-            self.first = self.chunks.front().and_then(|chunk| chunk.entries().next());
+            self.first = self.front();
         }
         self.uncount(entry)
     }
@@ -122,9 +123,8 @@ impl Messages {
     }
 
     fn last_before(&self, subject: u32, before: u64) -> Option<u64> {
-        let chunks = self.chunks.iter().rev();
-        let mut candidates =
-            chunks.filter(|chunk| chunk.first_seq() < before && chunk.may_hold(subject));
+        let chunks = self.chunks.range(..before).rev().map(|(_, chunk)| chunk);
+        let mut candidates = chunks.filter(|chunk| chunk.may_hold(subject));
         let in_chunk = |chunk: &Chunk| {
             let entries = chunk.entries().take_while(|entry| entry.seq < before);
             let on_subject = entries.filter(|entry| entry.subject == subject);
@@ -141,15 +141,13 @@ impl Messages {
     }
 
     pub(super) fn contains(&self, seq: u64) -> bool {
-        self.chunk_place(seq)
-            .and_then(|place| self.chunks.get(place))
-            .is_some_and(|chunk| chunk.contains(seq))
+        self.chunk_of(seq).is_some_and(|chunk| chunk.contains(seq))
     }
 
     /// The subject of a message that is there.
     pub(super) fn subject_of(&self, seq: u64) -> Option<&str> {
-        let chunk = self.chunks.get(self.chunk_place(seq)?)?;
-        let subject = self.subjects.get(chunk.get(seq)?.subject)?;
+        let subject = self.chunk_of(seq)?.get(seq)?.subject;
+        let subject = self.subjects.get(subject)?;
         Some(&subject.name)
     }
 
@@ -217,15 +215,20 @@ impl Messages {
             .saturating_sub(self.len)
     }
 
-    fn chunk_place(&self, seq: u64) -> Option<usize> {
-        self.chunks
-            .partition_point(|chunk| chunk.first_seq() <= seq)
-            .checked_sub(1)
+    fn front(&self) -> Option<Entry> {
+        self.chunks.values().next()?.entries().next()
+    }
+
+    /// The chunk that a message is in, if it is there.
+    fn chunk_of(&self, seq: u64) -> Option<&Chunk> {
+        let (_, chunk) = self.chunks.range(..=seq).next_back()?;
+        Some(chunk)
     }
 
     /// The chunks that may hold messages from a sequence on.
     fn chunks_from(&self, seq: u64) -> impl Iterator<Item = &Chunk> {
-        self.chunks.range(self.chunk_place(seq).unwrap_or(0)..)
+        let first = self.chunk_of(seq).map_or(0, Chunk::first_seq);
+        self.chunks.range(first..).map(|(_, chunk)| chunk)
     }
 }
 

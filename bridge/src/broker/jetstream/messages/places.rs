@@ -69,7 +69,7 @@ impl Messages {
     /// Which messages there are, as runs of their sequences.
     pub(in crate::broker::jetstream) fn live(&self) -> Bytes {
         let mut runs = RunWriter::default();
-        for (first, last) in self.chunks.iter().flat_map(Chunk::runs) {
+        for (first, last) in self.chunks.values().flat_map(Chunk::runs) {
             runs.push(first, last);
         }
         runs.finish()
@@ -95,8 +95,18 @@ impl Messages {
         else {
             return;
         };
-        let begin = self.chunks.partition_point(|chunk| chunk.segment() < first);
-        let end = self.chunks.partition_point(|chunk| chunk.segment() <= last);
+        // Each message that is there was moved.
+        let begin = moved.first().map_or(u64::MAX, |(seq, _)| *seq);
+        let end = moved.last().map_or(0, |(seq, _)| *seq);
+        let old = self
+            .chunks_from(begin)
+            .take_while(|chunk| chunk.first_seq() <= end);
+        let old = old.filter(|chunk| (first..=last).contains(&chunk.segment()));
+        let old: Vec<u64> = old.map(Chunk::first_seq).collect();
+        let old: Vec<Chunk> = old
+            .iter()
+            .filter_map(|seq| self.chunks.remove(seq))
+            .collect();
         let mut places = moved.iter().copied();
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut segment = SegmentUse {
@@ -104,8 +114,7 @@ impl Messages {
             last_id,
             ..SegmentUse::default()
         };
-        for mut entry in self.chunks.range(begin..end).flat_map(Chunk::entries) {
-            // Each message that is there was moved.
+        for mut entry in old.iter().flat_map(Chunk::entries) {
             let place = places.find(|(seq, _)| *seq == entry.seq);
             entry.position.segment = first;
             entry.position.offset = place.map_or(0, |(_, offset)| offset);
@@ -117,12 +126,8 @@ impl Messages {
         }
         self.forget_segments(segments);
         self.segments.insert(first, segment);
-        // They are no more than there were: each takes all that is near its first message.
-        let moved = begin + chunks.len();
-        for (old, new) in self.chunks.range_mut(begin..end).zip(chunks) {
-            *old = new;
-        }
-        self.chunks.drain(moved.min(end)..end);
-        self.first = self.chunks.front().and_then(|chunk| chunk.entries().next());
+        let chunks = chunks.into_iter().map(|chunk| (chunk.first_seq(), chunk));
+        self.chunks.extend(chunks);
+        self.first = self.front();
     }
 }

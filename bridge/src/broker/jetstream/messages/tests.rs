@@ -109,7 +109,7 @@ fn many(count: u64) -> Messages {
 #[test]
 fn a_message_takes_a_few_bytes_of_memory() {
     let messages = many(100_000);
-    let bytes: usize = messages.chunks.iter().map(Chunk::memory).sum();
+    let bytes: usize = messages.chunks.values().map(Chunk::memory).sum();
     let each = bytes as f64 / 100_000.0;
     assert!(each < 8.0, "{each} bytes a message");
 }
@@ -156,4 +156,29 @@ fn any_order_of_removals_leaves_the_right_messages() {
             assert_eq!(holes, messages.deleted_count());
         }
     }
+}
+
+/// It would take minutes if each chunk that becomes empty moved those behind it.
+#[test]
+fn a_purge_may_empty_very_many_chunks() {
+    const EACH: u64 = 150_000;
+    let mut messages = Messages::default();
+    for number in 1..=2 * EACH {
+        let subject = if number <= EACH { "stays" } else { "goes" };
+        let position = Position {
+            segment: 1,
+            offset: number,
+            len: 1,
+        };
+        // As far from one another as the messages of one chunk are not.
+        let seq = number * u64::from(super::super::chunk::CAPACITY);
+        messages.insert(seq, subject, position, 0, 1);
+    }
+    let goes = messages.to_purge(&Filter::of(&["goes"]), None, 0);
+    assert_eq!(messages.chunks.len() as u64, 2 * EACH);
+    for seq in goes {
+        messages.remove(seq).unwrap();
+    }
+    assert_eq!(messages.chunks.len() as u64, EACH);
+    assert_eq!(messages.len(), messages.count_on("stays"));
 }

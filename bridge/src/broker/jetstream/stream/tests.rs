@@ -261,6 +261,26 @@ async fn consumers_that_lists_leave_out_count_too() {
     assert_eq!(stream.check_count(), Err(error::TOO_MANY_CONSUMERS));
 }
 
+/// It would take minutes if each id were searched for among all others.
+#[tokio::test]
+async fn very_many_messages_that_cannot_be_written_are_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 0);
+    for number in 0..300_000 {
+        stream.publish(Message {
+            subject: "a".into(),
+            reply: None,
+            headers: headers_with_id(&number.to_string()),
+            payload: Bytes::new(),
+        });
+    }
+    assert_eq!(stream.state.duplicates.len(), 300_000);
+    let batch = std::mem::take(&mut stream.batch);
+    stream.writing = Some((batch, Bytes::new()));
+    stream.written(Err(io::Error::other("the disk is full")));
+    assert_eq!(stream.state.duplicates.len(), 0);
+}
+
 /// A client that pulls holds on to a consumer that is to be deleted when it is not used for a nanosecond.
 #[test]
 fn a_consumer_is_not_looked_at_without_a_rest() {
