@@ -1,9 +1,10 @@
 //! Places for clients: many for those that have introduced themselves, few for those that have not.
 //!
-//! A client that stays silent never keeps another one out: when the few places are taken, the client
-//! that has been silent for longest loses its place to the next.
+//! A client that stays silent never keeps another one out: when the few places are taken, the next has that of the client
+//! which has been silent for longest, of those from where most of them come.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -24,8 +25,36 @@ pub(super) struct Admission {
 #[derive(Debug, Default)]
 struct State {
     /// In the order in which they came.
-    unauthenticated: VecDeque<(u64, CancellationToken)>,
+    unauthenticated: VecDeque<Unauthenticated>,
     admitted: usize,
+}
+
+#[derive(Debug)]
+struct Unauthenticated {
+    client_id: u64,
+    origin: IpAddr,
+    lost: CancellationToken,
+}
+
+/// The address that a client counts for. Who has one of the sixth version has very many.
+pub(super) fn origin(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+impl State {
+    /// Who gives way to one from `newcomer`.
+    fn place_to_give_up(&self, newcomer: IpAddr) -> Option<usize> {
+        let mut counts = HashMap::from([(newcomer, 1)]);
+        for client in &self.unauthenticated {
+            *counts.entry(client.origin).or_insert(0) += 1;
+        }
+        let most = counts.values().max();
+        let mut clients = self.unauthenticated.iter();
+        clients.position(|client| counts.get(&client.origin) == most)
+    }
 }
 
 /// The place of one client, given back when dropped.
@@ -48,16 +77,21 @@ impl Admission {
         }
     }
 
-    /// Gives a client that has not introduced itself a place, if need be that of the oldest one.
-    pub(super) fn enter(self: &Arc<Self>, client_id: u64) -> Place {
-        let lost = CancellationToken::new();
+    /// Gives a client that has not introduced itself a place, if need be that of another one.
+    pub(super) fn enter(self: &Arc<Self>, client_id: u64, address: IpAddr) -> Place {
+        let (lost, origin) = (CancellationToken::new(), origin(address));
         let mut state = self.lock();
         while state.unauthenticated.len() >= self.max_unauthenticated {
-            if let Some((_, oldest)) = state.unauthenticated.pop_front() {
-                oldest.cancel();
+            let place = state.place_to_give_up(origin).unwrap_or(0);
+            if let Some(other) = state.unauthenticated.remove(place) {
+                other.lost.cancel();
             }
         }
-        state.unauthenticated.push_back((client_id, lost.clone()));
+        state.unauthenticated.push_back(Unauthenticated {
+            client_id,
+            origin,
+            lost: lost.clone(),
+        });
         Place {
             admission: Arc::clone(self),
             client_id,
@@ -102,7 +136,7 @@ impl Place {
         }
         state
             .unauthenticated
-            .retain(|(id, _)| *id != self.client_id);
+            .retain(|client| client.client_id != self.client_id);
         state.admitted += 1;
         self.admitted = true;
         true
@@ -130,7 +164,7 @@ impl Drop for Place {
         } else {
             state
                 .unauthenticated
-                .retain(|(id, _)| *id != self.client_id);
+                .retain(|client| client.client_id != self.client_id);
         }
     }
 }
@@ -139,22 +173,45 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
     #[tokio::test]
     async fn the_oldest_silent_client_makes_room() {
         let admission = Arc::new(Admission::new(2, 1));
-        let mut first = admission.enter(1);
-        let second = admission.enter(2);
+        let mut first = admission.enter(1, HERE);
+        let second = admission.enter(2, HERE);
         assert!(first.admit() && first.admit());
-        let mut third = admission.enter(3);
+        let mut third = admission.enter(3, HERE);
         assert!(!third.admit(), "one may be admitted");
         drop(first);
         assert!(third.admit());
-        let fourth = admission.enter(4);
+        let fourth = admission.enter(4, HERE);
         assert!(!second.lost.is_cancelled());
-        let fifth = admission.enter(5);
+        let fifth = admission.enter(5, HERE);
         second.lost().await;
         drop((second, third, fourth, fifth));
         let state = admission.lock();
         assert_eq!((state.unauthenticated.len(), state.admitted), (0, 0));
+    }
+
+    #[test]
+    fn clients_from_where_many_come_make_room_first() {
+        let admission = Arc::new(Admission::new(3, 1));
+        let there: IpAddr = "192.0.2.1".parse().unwrap();
+        let alone = admission.enter(1, there);
+        let flood: Vec<_> = (2..100).map(|id| admission.enter(id, HERE)).collect();
+        assert!(!alone.lost.is_cancelled());
+        let lost = flood.iter().take_while(|place| place.lost.is_cancelled());
+        assert_eq!(lost.count(), flood.len() - 2);
+        let neighbour = "2001:db8::1".parse().unwrap();
+        assert_eq!(
+            origin(neighbour),
+            origin("2001:db8::2:3:4:5".parse().unwrap())
+        );
+        assert_ne!(
+            origin(neighbour),
+            origin("2001:db8:0:1::1".parse().unwrap())
+        );
+        assert_eq!(origin("::ffff:192.0.2.1".parse().unwrap()), there);
     }
 }

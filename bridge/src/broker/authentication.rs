@@ -2,7 +2,10 @@
 //!
 //! Passwords are compared in constant time, and a name that no user has takes as long as one that a user has.
 
+mod turns;
+
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -11,17 +14,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 
+use self::turns::Turns;
 use super::access::{Access, AccessError, Identity, Password, User, Users};
 use super::certificate::CertificateNames;
 use super::distinguished_name::DistinguishedName;
 use super::jwt;
 use super::operators::{Expiry, TrustedAccounts};
 use super::permissions::{ClientPermissions, UserPermissions};
-
-/// How many clients may wait for their passwords to be checked.
-const MAX_CHECKS: usize = 64;
 
 /// What a client shows. Absent, null and empty are the same.
 #[derive(Default, Deserialize)]
@@ -79,9 +79,7 @@ impl Identified {
 pub(super) struct Authenticator {
     kind: Kind,
     /// Bcrypt takes a core for a while; clients that show passwords must not take all of them.
-    hashing: Arc<Semaphore>,
-    /// The clients whose passwords are being checked, or wait for that.
-    checks: Semaphore,
+    turns: Arc<Turns>,
 }
 
 /// Too many clients wait for their passwords to be checked.
@@ -215,8 +213,7 @@ impl Authenticator {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {
             kind,
-            hashing: Arc::new(Semaphore::new(cores.div_ceil(2))),
-            checks: Semaphore::new(MAX_CHECKS),
+            turns: Turns::new(cores.div_ceil(2)),
         })
     }
 
@@ -253,18 +250,19 @@ impl Authenticator {
         }
     }
 
-    /// Who a client is; `None` when it does not show enough. Waits while others are looked at. `nonce` is what it was given to sign, `names` are those in
-    /// its certificate, where they say which user it is.
+    /// Who a client is; `None` when it does not show enough. Waits while others are looked at; those from other addresses than
+    /// `from` have their turn. `nonce` is what it was given to sign, `names` are those in its certificate, where they say which user it is.
     pub(super) async fn identify(
         &self,
         shown: Credentials,
+        from: IpAddr,
         nonce: Option<&str>,
         names: Option<&CertificateNames>,
     ) -> Result<Option<Identified>, Busy> {
         let users = match &self.kind {
             Kind::Open => return Ok(self.guest()),
             Kind::Token(token) => {
-                let is_right = self.is_right(token, text(&shown.auth_token)).await?;
+                let is_right = self.is_right(token, text(&shown.auth_token), from).await?;
                 return Ok(is_right.then(|| Identified::nameless(false)));
             }
             Kind::Operators(accounts) => {
@@ -300,7 +298,7 @@ impl Authenticator {
         let Some(password) = password else {
             return Ok(None);
         };
-        let is_right = self.is_right(password, text(&shown.pass)).await?;
+        let is_right = self.is_right(password, text(&shown.pass), from).await?;
         Ok(user.filter(|_| is_right).map(KnownUser::identified))
     }
 
@@ -328,16 +326,14 @@ impl Authenticator {
         }
     }
 
-    async fn is_right(&self, password: &Password, shown: &str) -> Result<bool, Busy> {
+    async fn is_right(&self, password: &Password, shown: &str, from: IpAddr) -> Result<bool, Busy> {
         let hash = match password {
             Password::Plain(secret) => {
                 return Ok(shown.as_bytes().ct_eq(secret.expose().as_bytes()).into());
             }
             Password::Bcrypt(hash) => hash.clone(),
         };
-        let _waits = self.checks.try_acquire().map_err(|_| Busy)?;
-        let turn = Arc::clone(&self.hashing).acquire_owned().await;
-        let turn = turn.map_err(|_| Busy)?;
+        let turn = self.turns.wait(from).await.ok_or(Busy)?;
         let shown = shown.to_owned();
         let check = move || {
             // It goes on when its client does not wait any more.

@@ -354,7 +354,12 @@ impl Session {
         let maps = security.tls.as_ref().is_some_and(|tls| tls.settings.map);
         let names = maps.then_some(&self.certificate);
         let authenticator = &security.authenticator;
-        let identified = authenticator.identify(shown, self.nonce.as_deref(), names);
+        let identified = authenticator.identify(
+            shown,
+            self.client.address.ip(),
+            self.nonce.as_deref(),
+            names,
+        );
         let identified = tokio::select! {
             identified = timeout_at(self.time_to_log_in().into(), identified) => identified,
             () = self.place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),

@@ -64,7 +64,7 @@ impl Connection {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
         let _ = socket.set_nodelay(true);
         let id = shared.connections.next_id();
-        let place = shared.admission.enter(id);
+        let place = shared.admission.enter(id, peer.ip());
         let outbound = shared.outputs.open(id, shared.config.max_pending_bytes);
         let client = Arc::new(Client::new(outbound, peer, socket.local_addr().ok()));
         Connection {

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::turns::MAX_WAITING;
 use super::*;
 use crate::broker::actors::Connection;
 use crate::broker::clients::Client;
@@ -26,29 +27,32 @@ fn shown() -> Credentials {
     }
 }
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 #[tokio::test]
-async fn so_many_clients_wait_for_a_check_and_the_next_is_refused() {
+async fn so_many_clients_of_an_address_wait_for_a_check_and_the_next_is_refused() {
     let authenticator = Arc::new(Authenticator::new(&access()).unwrap());
-    let turns = authenticator.hashing.available_permits();
-    let taken = authenticator.hashing.acquire_many(turns as u32).await;
-    let taken = taken.unwrap();
-    let waiting: Vec<_> = (0..MAX_CHECKS)
-        .map(|_| {
-            let authenticator = Arc::clone(&authenticator);
-            tokio::spawn(async move { authenticator.identify(shown(), None, None).await })
-        })
-        .collect();
+    let taken = authenticator.turns.take_all();
+    let identify = |from: &str| {
+        let (authenticator, from) = (Arc::clone(&authenticator), from.parse().unwrap());
+        tokio::spawn(async move { authenticator.identify(shown(), from, None, None).await })
+    };
+    let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| identify("10.0.0.1")).collect();
     testkit::eventually("all of them wait", async || {
-        authenticator.checks.available_permits() == 0
+        authenticator.turns.counts() == (0, MAX_WAITING)
     })
     .await;
-    let refused = authenticator.identify(shown(), None, None).await;
+    let refused = identify("10.0.0.1").await.unwrap();
     assert_eq!(refused.unwrap_err(), Busy);
+    let other = identify("10.0.0.2");
+    let given_way = waiting.pop().unwrap().await.unwrap();
+    assert_eq!(given_way.unwrap_err(), Busy);
+    let turns = taken.len();
     drop(taken);
-    for waiting in waiting {
+    for waiting in waiting.into_iter().chain([other]) {
         assert!(waiting.await.unwrap().unwrap().is_some());
     }
-    assert_eq!(authenticator.checks.available_permits(), MAX_CHECKS);
+    assert_eq!(authenticator.turns.counts(), (turns, 0));
 }
 
 /// A broker whose clients wait for their checks for as long as the test holds all turns.
@@ -86,12 +90,10 @@ async fn a_client_that_waits_for_its_check_gives_way_to_the_next() {
     };
     let (address, shared) = serve(config).await;
     let security = shared.security.get();
-    let hashing = &security.authenticator.hashing;
-    let turns = hashing.available_permits() as u32;
-    let taken = hashing.acquire_many(turns).await.unwrap();
+    let taken = security.authenticator.turns.take_all();
     let first = connect(&address).await;
     testkit::eventually("it waits", async || {
-        security.authenticator.checks.available_permits() < MAX_CHECKS
+        security.authenticator.turns.counts() == (0, 1)
     })
     .await;
     let mut second = connect(&address).await;
@@ -117,13 +119,11 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
     };
     let (_, shared) = serve(config).await;
     let security = shared.security.get();
-    let hashing = &security.authenticator.hashing;
-    let turns = hashing.available_permits() as u32;
-    let _taken = hashing.acquire_many(turns).await.unwrap();
+    let _taken = security.authenticator.turns.take_all();
     let outbound = shared.outputs.open(7, 1 << 20);
     let address = "127.0.0.1:1".parse().unwrap();
     let client = Arc::new(Client::new(outbound, address, None));
-    let place = shared.admission.enter(7);
+    let place = shared.admission.enter(7, HERE);
     let actor = actix::Context::<Connection>::new().address();
     let mut session = Session::begin(client, actor, place, Arc::clone(&shared));
     session.login_deadline = Instant::now();
