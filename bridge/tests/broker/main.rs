@@ -18,6 +18,7 @@ mod core;
 mod crash;
 mod domain;
 mod embedded;
+mod given_up;
 mod lame_duck;
 mod messages;
 mod monitoring;

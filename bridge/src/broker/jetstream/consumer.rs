@@ -14,6 +14,9 @@ use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::filter::Filter;
 use super::messages::Messages;
 
+/// The count of deliveries by which the log says that a message was given up. An older broker takes it for the last delivery.
+pub(super) const GIVEN_UP: u32 = u32::MAX;
+
 /// A message that was handed out and waits for its acknowledgement.
 #[derive(Clone, Debug, PartialEq)]
 struct Pending {
@@ -54,6 +57,8 @@ pub(super) struct Consumer {
     pending: BTreeMap<u64, Pending>,
     due: BTreeSet<(Instant, u64)>,
     again: BTreeSet<u64>,
+    /// What was handed out as often as may be, with its consumer sequence. It counts as not acknowledged, but is not waited for.
+    given_up: BTreeMap<u64, u64>,
     /// What was given up since it was last asked for.
     exhausted: Vec<Exhausted>,
     /// When it last handed out and was last acknowledged a message, in nanoseconds since 1970.
@@ -66,6 +71,7 @@ pub(super) struct Consumer {
 pub(super) struct Exhausted {
     pub(super) seq: u64,
     pub(super) deliveries: u32,
+    pub(super) consumer_seq: u64,
 }
 
 impl Consumer {
@@ -93,11 +99,13 @@ impl Consumer {
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
+            given_up: saved.given_up.into_iter().collect(),
             exhausted: Vec::new(),
             last_delivery: None,
             last_ack: None,
         };
         consumer.beginning.retain(|seq| messages.contains(seq));
+        consumer.given_up.retain(|seq, _| messages.contains(*seq));
         for (seq, consumer_seq, deliveries) in saved.pending {
             if messages.contains(seq) {
                 consumer.wait_for_ack(seq, consumer_seq, deliveries, now);
@@ -118,6 +126,11 @@ impl Consumer {
             delivered: self.delivered,
             ack_floor: self.ack_floor,
             pending: pending.collect(),
+            given_up: self
+                .given_up
+                .iter()
+                .map(|(seq, own)| (*seq, *own))
+                .collect(),
             beginning: self.beginning.clone(),
         }
     }
@@ -126,6 +139,12 @@ impl Consumer {
     pub(super) fn reconfigure(&mut self, config: ConsumerConfig, messages: &Messages) {
         self.config = config;
         self.filter = Filter::of(self.config.filters());
+        let wanted = |seq| {
+            messages
+                .subject_of(seq)
+                .is_some_and(|subject| self.filter.takes(subject))
+        };
+        self.given_up.retain(|seq, _| wanted(*seq));
         self.recount(messages);
     }
 
@@ -162,19 +181,25 @@ impl Consumer {
         !self.config.direct && self.filter.takes(subject)
     }
 
-    /// Whether it wants a message and has not acknowledged it.
+    /// Whether a stream that keeps what is wanted has to keep a message for it: it has not acknowledged it, and may have given it up.
+    pub(super) fn needs(&self, seq: u64, subject: &str) -> bool {
+        self.awaits(seq, subject) || self.given_up.contains_key(&seq)
+    }
+
+    /// Whether it wants a message that it has neither acknowledged nor given up.
     pub(super) fn awaits(&self, seq: u64, subject: &str) -> bool {
         self.pending.contains_key(&seq)
             || (seq > self.delivered.stream_seq && self.wants(seq, subject))
     }
 
-    /// All messages that it wants and has not acknowledged.
-    pub(super) fn awaited(&self, messages: &Messages) -> Vec<u64> {
+    /// All messages that it needs.
+    pub(super) fn needed(&self, messages: &Messages) -> Vec<u64> {
         let from = self.delivered.stream_seq + 1;
         let listed = self.beginning.from(from);
         let wanted = messages.all_wanted(self.beginning.behind(from), &self.filter);
-        let pending = self.pending.keys();
-        pending.copied().chain(listed).chain(wanted).collect()
+        let unacknowledged = self.pending.keys().chain(self.given_up.keys());
+        let unacknowledged = unacknowledged.copied();
+        unacknowledged.chain(listed).chain(wanted).collect()
     }
 
     /// What to hand out next: what is due again first, else the next wanted message unless too many are unacknowledged.
@@ -204,11 +229,22 @@ impl Consumer {
 
     /// Gives a message up that was handed out as often as may be.
     fn exhaust(&mut self, seq: u64) {
-        if let Some(Pending { deliveries, .. }) = self.pending.get(&seq) {
-            let deliveries = *deliveries;
-            self.exhausted.push(Exhausted { seq, deliveries });
+        self.again.remove(&seq);
+        if let Some(pending) = self.give_up(seq) {
+            self.exhausted.push(Exhausted {
+                seq,
+                deliveries: pending.deliveries,
+                consumer_seq: pending.consumer_seq,
+            });
         }
-        self.settle(seq);
+    }
+
+    /// Waits for a message no more. It may be acknowledged all the same.
+    fn give_up(&mut self, seq: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&seq)?;
+        self.due.remove(&(pending.due, seq));
+        self.given_up.insert(seq, pending.consumer_seq);
+        Some(pending)
     }
 
     /// What was given up since the last call.
@@ -256,13 +292,17 @@ impl Consumer {
         }
         self.delivered.stream_seq = self.delivered.stream_seq.max(seq);
         self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.given_up.is_empty() {
             self.ack_floor = self.delivered;
         }
     }
 
-    /// Takes note that a log says so: a message was handed out so many times.
+    /// Takes note that a log says so: a message was handed out so many times, or given up.
     pub(super) fn replay_attempts(&mut self, seq: u64, count: u32, consumer_seq: u64) {
+        if count == GIVEN_UP {
+            self.give_up(seq);
+            return;
+        }
         if let Some(pending) = self.pending.get_mut(&seq) {
             pending.deliveries = pending.deliveries.max(count);
             pending.consumer_seq = pending.consumer_seq.max(consumer_seq);
@@ -272,15 +312,13 @@ impl Consumer {
 
     /// The message is done with. Returns the messages that this settles.
     pub(super) fn acknowledge(&mut self, seq: u64) -> Vec<u64> {
-        let settled: Vec<u64> = match self.config.ack_policy {
-            AckPolicy::All => self.pending.range(..=seq).map(|(seq, _)| *seq).collect(),
-            AckPolicy::None | AckPolicy::Explicit => self
-                .pending
-                .get_key_value(&seq)
-                .map(|(seq, _)| *seq)
-                .into_iter()
-                .collect(),
+        let first = match self.config.ack_policy {
+            AckPolicy::All => 0,
+            AckPolicy::None | AckPolicy::Explicit => seq,
         };
+        let pending = self.pending.range(first..=seq).map(|(seq, _)| *seq);
+        let given_up = self.given_up.range(first..=seq).map(|(seq, _)| *seq);
+        let settled: Vec<u64> = pending.chain(given_up).collect();
         for seq in &settled {
             self.settle(*seq);
         }
@@ -347,7 +385,7 @@ impl Consumer {
     pub(super) fn message_removed(&mut self, seq: u64, subject: &str) {
         let was_next = seq > self.delivered.stream_seq && self.wants(seq, subject);
         self.beginning.remove(seq);
-        if self.pending.contains_key(&seq) {
+        if self.pending.contains_key(&seq) || self.given_up.contains_key(&seq) {
             self.settle(seq);
         } else if was_next {
             self.num_pending = self.num_pending.saturating_sub(1);
@@ -371,10 +409,18 @@ impl Consumer {
     }
 
     pub(super) fn num_redelivered(&self) -> usize {
-        self.pending
-            .values()
-            .filter(|pending| pending.deliveries > 1)
-            .count()
+        let pending = self.pending.values();
+        let given_up = match self.config.max_deliver() {
+            1 => 0,
+            _ => self.given_up.len(),
+        };
+        pending.filter(|pending| pending.deliveries > 1).count() + given_up
+    }
+
+    /// Up to where it has nothing more to do.
+    pub(super) fn done_until(&self) -> u64 {
+        let pending = self.pending.first_key_value();
+        pending.map_or(self.delivered.stream_seq, |(seq, _)| seq - 1)
     }
 
     /// How many messages a request could get now.
@@ -399,16 +445,21 @@ impl Consumer {
 
     fn settle(&mut self, seq: u64) {
         self.again.remove(&seq);
+        self.given_up.remove(&seq);
         if let Some(pending) = self.pending.remove(&seq) {
             self.due.remove(&(pending.due, seq));
         }
-        self.ack_floor = match self.pending.iter().next() {
+        let pending = self.pending.first_key_value();
+        let pending = pending.map(|(seq, pending)| (*seq, pending.consumer_seq));
+        let given_up = self.given_up.first_key_value();
+        let given_up = given_up.map(|(seq, consumer_seq)| (*seq, *consumer_seq));
+        self.ack_floor = match pending.into_iter().chain(given_up).min() {
             None => self.delivered,
-            Some((seq, pending)) => Progress {
+            Some((seq, consumer_seq)) => Progress {
                 consumer_seq: self
                     .ack_floor
                     .consumer_seq
-                    .max(pending.consumer_seq.saturating_sub(1)),
+                    .max(consumer_seq.saturating_sub(1)),
                 stream_seq: self.ack_floor.stream_seq.max(seq - 1),
             },
         };

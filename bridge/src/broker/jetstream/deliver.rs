@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::advisories;
 use super::consumer::{Consumer, Next, Progress};
 use super::json;
 use super::pace::Pace;
@@ -14,6 +13,7 @@ use super::pulls::{Pull, Pulls};
 use super::push::Push;
 use super::state::State;
 use super::stream::Stream;
+use super::timers::note_given_up;
 use crate::broker::headers;
 use crate::broker::outbound::Filled;
 use crate::broker::protocol::Delivery;
@@ -194,9 +194,7 @@ impl Stream {
             return Step::Pause(left);
         }
         let next = consumer.next(&self.state.messages);
-        for what in consumer.take_exhausted() {
-            advisories::exhausted(&self.router, &self.state.config, name, what);
-        }
+        note_given_up(&mut self.batch, &self.router, &self.state.config, consumer);
         let Some(next) = next else {
             return Step::Idle;
         };

@@ -48,7 +48,7 @@ impl State {
         let is_done = match self.config.retention {
             RetentionPolicy::Limits => false,
             RetentionPolicy::WorkQueue => true,
-            RetentionPolicy::Interest => !self.is_awaited(seq),
+            RetentionPolicy::Interest => !self.is_needed(seq),
         };
         if is_done {
             self.remove(seq);
@@ -86,7 +86,7 @@ impl State {
         };
         consumer
             .filter(counts)
-            .map_or(Vec::new(), |consumer| consumer.awaited(&self.messages))
+            .map_or(Vec::new(), |consumer| consumer.needed(&self.messages))
     }
 
     /// Takes out everything that no consumer waits for, in a stream that keeps what is wanted.
@@ -100,13 +100,13 @@ impl State {
         }
     }
 
-    fn is_awaited(&self, seq: u64) -> bool {
+    fn is_needed(&self, seq: u64) -> bool {
         let Some(subject) = self.messages.subject_of(seq) else {
             return false;
         };
         self.consumers
             .values()
-            .any(|consumer| !consumer.config.direct && consumer.awaits(seq, subject))
+            .any(|consumer| !consumer.config.direct && consumer.needs(seq, subject))
     }
 
     /// Does what the headers of a message say that is in the stream now.

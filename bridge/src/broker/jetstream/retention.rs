@@ -180,7 +180,7 @@ impl Stream {
             return false;
         }
         let (messages, limits) = (&self.state.messages, &self.state.limits);
-        let oldest = messages.first_seq().max(consumer.ack_floor.stream_seq + 1);
+        let oldest = messages.first_seq().max(consumer.done_until() + 1);
         let Some(stored) = messages.time_from(oldest) else {
             return false;
         };

@@ -231,14 +231,14 @@ impl State {
         self.lost += u64::from(is_lost);
     }
 
-    /// Whether there are durable consumers, and all of them have acknowledged everything up to here.
+    /// Whether there are durable consumers, and all of them have acknowledged or given up everything up to here.
     pub(super) fn is_acknowledged(&self, seq: u64) -> bool {
         let mut durable = self
             .consumers
             .values()
             .filter(|consumer| consumer.is_durable())
             .peekable();
-        durable.peek().is_some() && durable.all(|consumer| consumer.ack_floor.stream_seq >= seq)
+        durable.peek().is_some() && durable.all(|consumer| consumer.done_until() >= seq)
     }
 
     /// Takes out every message before a sequence.

@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use super::advisories;
 use super::answers::Responder;
-use super::batch::Effect;
+use super::batch::{Batch, Effect};
+use super::consumer::{Consumer, GIVEN_UP};
 use super::deliver::{Waiting, end_pull};
 use super::push::{Push, idle_heartbeat};
 use super::state::{self, Change};
 use super::stream::Stream;
+use super::stream_config::StreamConfig;
 use crate::broker::headers;
+use crate::broker::router::Router;
 use crate::broker::store::record::Record;
 
 impl Stream {
@@ -21,9 +24,7 @@ impl Stream {
         let (router, stream) = (&self.router, &self.state.config.name);
         for (name, consumer) in &mut self.state.consumers {
             consumer.expire(now);
-            for what in consumer.take_exhausted() {
-                advisories::exhausted(router, &self.state.config, name, what);
-            }
+            note_given_up(&mut self.batch, router, &self.state.config, consumer);
             let Some(waiting) = self.waiting.get_mut(name) else {
                 continue;
             };
@@ -133,5 +134,23 @@ impl Stream {
             dues.into_iter().flatten().min()
         };
         self.waiting.iter().filter_map(due_of).min()
+    }
+}
+
+/// Says in the log, and to clients, what a consumer has given up.
+pub(super) fn note_given_up(
+    batch: &mut Batch,
+    router: &Router,
+    config: &StreamConfig,
+    consumer: &mut Consumer,
+) {
+    for what in consumer.take_exhausted() {
+        batch.push(&Record::Attempts {
+            consumer: consumer.id,
+            seq: what.seq,
+            count: GIVEN_UP,
+            consumer_seq: what.consumer_seq,
+        });
+        advisories::exhausted(router, config, &consumer.config.name, what);
     }
 }

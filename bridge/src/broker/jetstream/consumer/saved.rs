@@ -16,6 +16,9 @@ pub(in crate::broker::jetstream) struct SavedConsumer {
     pub(in crate::broker::jetstream) ack_floor: Progress,
     /// Stream sequence, consumer sequence and deliveries of what waits for its acknowledgement.
     pub(in crate::broker::jetstream) pending: Vec<(u64, u64, u32)>,
+    /// Stream sequence and consumer sequence of what was given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::broker::jetstream) given_up: Vec<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Beginning::is_none")]
     pub(in crate::broker::jetstream) beginning: Beginning,
 }
@@ -39,6 +42,7 @@ impl SavedConsumer {
             delivered: start,
             ack_floor: start,
             pending: Vec::new(),
+            given_up: Vec::new(),
             beginning: Beginning::default(),
         }
     }
@@ -52,6 +56,7 @@ impl SavedConsumer {
         };
         self.ack_floor = self.delivered;
         self.pending.clear();
+        self.given_up.clear();
     }
 
     /// Has it start with a list of messages.

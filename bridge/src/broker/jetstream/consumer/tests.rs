@@ -113,8 +113,13 @@ fn deliveries_are_limited() {
     assert_eq!(take(&mut consumer, &messages, now), []);
     assert_eq!(
         (consumer.num_ack_pending(), consumer.ack_floor.stream_seq),
-        (0, 1)
+        (0, 0)
     );
+    assert_eq!(consumer.done_until(), 1);
+    assert!(consumer.needs(1, "a.1") && !consumer.awaits(1, "a.1"));
+    assert_eq!(consumer.acknowledge(1), [1]);
+    assert_eq!(consumer.ack_floor.stream_seq, 1);
+    assert!(!consumer.needs(1, "a.1"));
 }
 
 #[test]
