@@ -109,7 +109,9 @@ impl Stream {
             if settling.is_needed() {
                 return self.step(Job::Settle(settling), Then::Delete(dead), rest);
             }
-            self.delete_segments(&dead);
+            if let Err(error) = self.delete_segments(&dead) {
+                return self.compaction_failed(&error);
+            }
         }
         while let Some(group) = rest.plan.groups.pop() {
             let kept = self.state.kept(rest.live.clone(), json::now());
@@ -139,10 +141,10 @@ impl Stream {
         };
         match (outcome, then) {
             (Ok(Done::Rewritten(rewritten)), _) => self.put_in_place(rewritten, rest),
-            (Ok(Done::Settled), Then::Delete(segments)) => {
-                self.delete_segments(&segments);
-                self.compact(rest);
-            }
+            (Ok(Done::Settled), Then::Delete(segments)) => match self.delete_segments(&segments) {
+                Ok(()) => self.compact(rest),
+                Err(error) => self.compaction_failed(&error),
+            },
             (Err(error), Then::Replace(group)) if error.kind() == io::ErrorKind::InvalidData => {
                 let stream = &self.state.config.name;
                 tracing::error!(stream, %error, ?group, "leaving damaged segments as they are");
@@ -178,9 +180,9 @@ impl Stream {
         }
     }
 
-    fn delete_segments(&mut self, segments: &[u64]) {
-        self.log.delete(segments);
+    fn delete_segments(&mut self, segments: &[u64]) -> io::Result<()> {
         self.state.messages.forget_segments(segments);
+        self.log.delete(segments)
     }
 
     /// Looks, once in a while, whether much of the disk can be given back, and begins a new segment if so.
@@ -194,7 +196,9 @@ impl Stream {
         if self.failing {
             // A full disk has no room for a new segment. What consumers have done with these messages is forgotten with them.
             let dead = self.log.dead_front(need);
-            self.delete_segments(&dead);
+            if let Err(error) = self.delete_segments(&dead) {
+                self.compaction_failed(&error);
+            }
         } else if self.log.reclaimable(need) > self.tolerated_garbage() {
             self.log.end_segment();
             self.submit();

@@ -261,7 +261,7 @@ impl Damaged {
         let (_, first, _) = records.next().unwrap();
         let mut state = State::from_snapshot(&first, self.now, Retention::UNLIMITED).unwrap();
         for (position, record, replay) in records {
-            state.replay(position, record, replay, self.now, self.time);
+            state.replay(position, record, replay, self.now);
         }
         state.end_replay();
         state.expire(self.time);

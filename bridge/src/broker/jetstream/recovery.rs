@@ -47,7 +47,7 @@ pub(super) fn recover_at(
         dir.clone(),
         segment_bytes,
         |position, record, replay| match &mut state {
-            Some(state) => state.replay(position, record, replay, now, time),
+            Some(state) => state.replay(position, record, replay, now),
             None => state = State::from_snapshot(&record, now, retention),
         },
     )?;
@@ -70,8 +70,15 @@ pub(super) fn recover_at(
 mod tests {
     use std::fs;
 
+    use bytes::{Bytes, BytesMut};
+    use serde_json::json;
+
+    use super::super::state::{Change, to_json};
+    use super::super::stream_config::StreamConfig;
     use super::*;
+    use crate::broker::headers;
     use crate::broker::store::log::Opening;
+    use crate::broker::store::record::{self, Record, StoredMessage};
 
     fn names(folder: &Folder) -> Vec<String> {
         let entries = fs::read_dir(folder.stream_dir("")).unwrap();
@@ -102,5 +109,58 @@ mod tests {
             assert!(Log::create(dir, 1 << 20, Opening::default()).is_err());
         }
         assert_eq!(names(&folder), ["empty", "half", "torn", &left[0]]);
+    }
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn ids_are_known_for_as_long_as_the_window_says_that_came_later() {
+        let window = |seconds: i64| {
+            let config = json!({"name": "S", "duplicate_window": seconds * SECOND});
+            let config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
+            config.checked().unwrap()
+        };
+        let message = |seq: u64, seconds: i64| {
+            Record::Message(StoredMessage {
+                seq,
+                time: seconds * SECOND,
+                subject: "S".into(),
+                headers: headers::with_status("", &[("Nats-Msg-Id", &seq.to_string())]),
+                payload: Bytes::new(),
+            })
+        };
+        let records = [
+            message(1, 1000),
+            Record::Skipped {
+                seq: 2,
+                time: 1060 * SECOND,
+                id: "2".into(),
+            },
+            message(3, 1060),
+            Record::Change(to_json(&Change::Configured(Box::new(window(3600))))),
+            message(4, 1070),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("S");
+        let state = State::new(window(30), 0, Retention::UNLIMITED);
+        let mut log = Log::create(dir.clone(), 1 << 20, state.opening()).unwrap();
+        let mut bytes = BytesMut::new();
+        for record in &records {
+            record::encode(&mut bytes, record);
+        }
+        let written = log.write(bytes.freeze(), Opening::default).run().unwrap();
+        log.finish(written);
+        for _ in 0..2 {
+            let now = Instant::now();
+            let retention = Retention::UNLIMITED;
+            let found = recover_at(dir.clone(), 1 << 20, retention, now, 2000 * SECOND);
+            let (state, mut log) = found.unwrap().unwrap();
+            let known = ["1", "2", "3", "4"].map(|id| state.duplicates.find(id));
+            assert_eq!(known, [None, Some(2), Some(3), Some(4)]);
+            // The next time they are in a segment before the last.
+            log.end_segment();
+            let written = log.write(Bytes::new(), || state.opening()).run().unwrap();
+            log.finish(written);
+        }
     }
 }

@@ -16,29 +16,21 @@ impl State {
         record: Record,
         replay: Replay,
         now: Instant,
-        time: i64,
     ) {
         match (record, replay) {
             (Record::Message(message), _) if message.seq <= self.messages.last_seq => {}
             (Record::Message(message), Replay::Stored) => {
-                self.replay_id(position.segment, &message, time);
+                self.replay_id(position.segment, &message);
                 self.replay_stored(position, &message);
             }
             (Record::Message(message), Replay::Whole) => {
-                self.replay_id(position.segment, &message, time);
+                self.replay_id(position.segment, &message);
                 self.replay_message(position, &message);
             }
             (Record::Skipped { seq, .. }, _) if seq <= self.messages.last_seq => {}
-            (
-                Record::Skipped {
-                    seq,
-                    time: skipped,
-                    id,
-                },
-                _,
-            ) => {
-                self.replay_seen(position.segment, &id, seq, skipped, time);
-                self.messages.advance(0, seq, skipped);
+            (Record::Skipped { seq, time, id }, _) => {
+                self.replay_seen(position.segment, &id, seq, time);
+                self.messages.advance(0, seq, time);
             }
             (Record::Snapshot(json), replay) => match serde_json::from_slice(&json) {
                 Ok(snapshot) if replay == Replay::Whole => self.take_snapshot(snapshot, now),
@@ -137,14 +129,17 @@ impl State {
         self.size_of(message.subject.len(), headers, payload)
     }
 
-    fn replay_id(&mut self, segment: u64, message: &StoredMessage, now: i64) {
+    fn replay_id(&mut self, segment: u64, message: &StoredMessage) {
         let id = id_of(message).unwrap_or_default();
-        self.replay_seen(segment, id, message.seq, message.time, now);
+        self.replay_seen(segment, id, message.seq, message.time);
     }
 
-    /// Takes note of a message that may have an id, and may be gone.
-    fn replay_seen(&mut self, segment: u64, id: &str, seq: u64, stored: i64, now: i64) {
-        if !id.is_empty() && stored >= now.saturating_sub(self.config.duplicate_window) {
+    /// Takes note of a message that may have an id, and may be gone. What was forgotten by then is forgotten; what is old by
+    /// now need not be, for the window may have become longer.
+    fn replay_seen(&mut self, segment: u64, id: &str, seq: u64, stored: i64) {
+        if !id.is_empty() {
+            self.duplicates
+                .forget_before(stored.saturating_sub(self.config.duplicate_window));
             self.duplicates.insert(Some(id.into()), seq, stored);
             self.messages.note_id(segment, id, stored);
         }

@@ -114,14 +114,15 @@ impl Log {
     }
 
     /// What has to be on disk before segments are deleted: the names of others, and where those end of which only a
-    /// deleted one knew.
+    /// deleted one knew. A crash may leave any of those that are deleted.
     pub(in crate::broker) fn settling(&self, doomed: &[u64]) -> Settling {
         let mut seals = Vec::new();
         let mut before: Option<&Segment> = None;
         for segment in &self.segments {
-            if !doomed.contains(&segment.number) {
-                before = Some(segment);
-            } else if let Some(before) = before.take_if(|before| !before.is_whole) {
+            let before = before.replace(segment).filter(|before| !before.is_whole);
+            if let Some(before) = before
+                && doomed.contains(&segment.number)
+            {
                 seals.push((Arc::clone(&before.file), before.len));
             }
         }
@@ -163,22 +164,30 @@ impl Log {
         }
     }
 
-    /// Deletes segments, but never the last. What is left of the order says how much of the others counts
-    /// ([`Log::settling`]).
-    pub(in crate::broker) fn delete(&mut self, numbers: &[u64]) {
+    /// Deletes segments from the first on, but never the last. Those that are not settled ([`Log::settling`]) have to be at the
+    /// front. One that cannot be deleted stays, and so do those right behind it: the next says how much of it counts.
+    ///
+    /// # Errors
+    /// Why one could not be deleted.
+    pub(in crate::broker) fn delete(&mut self, numbers: &[u64]) -> io::Result<()> {
         let last = self.segments.back().map(|last| last.number);
-        let doomed = |number: u64| numbers.contains(&number) && last != Some(number);
-        for segment in self
-            .segments
-            .iter()
-            .filter(|segment| doomed(segment.number))
-        {
-            let path = segment_path(&self.dir, segment.number);
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(segment = %path.display(), %error, "cannot delete a segment that is no longer needed");
+        let (mut refusal, mut is_needed) = (Ok(()), false);
+        self.segments.retain(|segment| {
+            if !numbers.contains(&segment.number) || last == Some(segment.number) {
+                is_needed = false;
+                return true;
             }
-        }
-        self.segments.retain(|segment| !doomed(segment.number));
+            if !is_needed
+                && let Err(error) = fs::remove_file(segment_path(&self.dir, segment.number))
+            {
+                is_needed = error.kind() != io::ErrorKind::NotFound;
+                if is_needed {
+                    refusal = Err(error);
+                }
+            }
+            is_needed
+        });
+        refusal
     }
 
     /// The segments at the front that are not needed, without the last.

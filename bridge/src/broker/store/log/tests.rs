@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::super::record::{BATCH_HEAD, FRAME};
+use super::super::rewrite::Job;
 use super::super::write::ROOM;
 use super::*;
 
@@ -341,7 +342,7 @@ fn rot_in_the_length_of_a_record_cuts_off_nothing_behind_it() {
     assert!(!log.settling(&[log.segments[1].number]).is_needed());
     drop(log);
     let mut log = reopen(dir.path()).0;
-    log.delete(&log.dead_front(needed(|_| false)));
+    log.delete(&log.dead_front(needed(|_| false))).unwrap();
     let kept = segment_path(&dir.path().join("s"), first.number).with_extension("damaged");
     assert_eq!(fs::metadata(kept).unwrap().len(), first.len);
 }
@@ -398,11 +399,57 @@ fn segments_are_dropped_from_the_front_only() {
         append(&mut log, [seq]);
     }
     let numbers: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
-    log.delete(&log.dead_front(needed(|number| number == numbers[2])));
+    log.delete(&log.dead_front(needed(|number| number == numbers[2])))
+        .unwrap();
     let left: Vec<_> = log.segments.iter().map(|segment| segment.number).collect();
     assert_eq!(left, numbers[2..]);
-    log.delete(&log.dead_front(needed(|_| false)));
+    log.delete(&log.dead_front(needed(|_| false))).unwrap();
     assert_eq!(log.segments.len(), 1);
+}
+
+/// A log of three segments, the first of which has records that were refused.
+fn with_refused_records(dir: &Path) -> Log {
+    let mut log = create(dir, 1 << 20);
+    append(&mut log, [1]);
+    let mut refused = BytesMut::new();
+    record::encode(&mut refused, &deleted(7));
+    log.write(refused.freeze(), opening).run().unwrap();
+    log.failed();
+    append(&mut log, [2]);
+    log.end_segment();
+    append(&mut log, [3]);
+    log
+}
+
+#[test]
+fn a_segment_that_cannot_be_deleted_brings_back_nothing_that_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = with_refused_records(dir.path());
+    let first = segment_path(log.dir(), 1);
+    let elsewhere = first.with_extension("elsewhere");
+    // A folder is no file that can be deleted.
+    fs::rename(&first, &elsewhere).unwrap();
+    fs::create_dir(&first).unwrap();
+    log.delete(&[1, 2]).unwrap_err();
+    fs::remove_dir(&first).unwrap();
+    fs::rename(&elsewhere, &first).unwrap();
+    assert_eq!(reopen(dir.path()).1, [1, 2, 3]);
+    assert_eq!(log.dead_front(needed(|_| false)), [1, 2]);
+    log.delete(&[1, 2]).unwrap();
+    assert_eq!(reopen(dir.path()).1, [3]);
+}
+
+#[test]
+fn segments_that_are_settled_bring_back_nothing_that_was_refused_whichever_of_them_a_crash_leaves()
+{
+    for left in [[1, 3], [2, 3]] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = with_refused_records(dir.path());
+        Job::Settle(log.settling(&[1, 2])).run().unwrap();
+        let deleted = 3 - left[0];
+        fs::remove_file(segment_path(log.dir(), deleted)).unwrap();
+        assert_eq!(reopen(dir.path()).1, left);
+    }
 }
 
 #[test]
