@@ -150,10 +150,12 @@ pub(super) struct Written {
     pub(super) marks: Arc<Marks>,
 }
 
-/// Why a batch is not durable as a whole; its refused outputs are named all the same.
+/// Why a batch is not durable as a whole; what is known of its outputs is told all the same.
 #[derive(Debug)]
 pub(super) struct NotWritten {
     pub(super) refused: Vec<(usize, String)>,
+    /// Outputs that are durable, by their index. Further ones may be.
+    pub(super) durable: Vec<usize>,
     pub(super) interruption: Interruption,
 }
 
@@ -161,6 +163,7 @@ impl NotWritten {
     pub(super) fn by(interruption: Interruption) -> Self {
         Self {
             refused: Vec::new(),
+            durable: Vec::new(),
             interruption,
         }
     }

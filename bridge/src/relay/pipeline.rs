@@ -252,6 +252,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                 Err(NotWritten {
                     refused,
                     interruption,
+                    ..
                 }) => (refused, Err(interruption)),
             };
             let refused = refused.into_iter();
@@ -264,16 +265,11 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             confirmed
                 .into_actor(self)
                 .map(move |(buried, outcome), actor, _| {
-                    let outcome = match buried {
-                        Ok(buried) => {
-                            actor.report.dead_letters(buried.len() as u64);
-                            for id in buried {
-                                actor.dead.add(&id);
-                            }
-                            outcome
-                        }
-                        Err(interruption) => Err(interruption),
-                    };
+                    actor.report.dead_letters(buried.durable.len() as u64);
+                    for id in buried.durable {
+                        actor.dead.add(&id);
+                    }
+                    let outcome = buried.interruption.map_or(outcome, Err);
                     reply.send(outcome).ok();
                 }),
         );
@@ -289,14 +285,23 @@ async fn confirmed(confirmation: oneshot::Receiver<Outcome>) -> Outcome {
     }
 }
 
-/// Moves inputs to the dead letters, each with its reason. Returns their ids when they are durable there.
+/// What became of inputs that are to be dead letters.
+#[derive(Default)]
+struct Buried {
+    /// The ids of those that are durable there: they are not written again, also if others are not.
+    durable: Vec<String>,
+    /// Why others are not.
+    interruption: Option<Interruption>,
+}
+
+/// Moves inputs to the dead letters, each with its reason.
 async fn bury<F: Flow>(
     dead_letters: &DeadLetters<F>,
     inputs: Vec<Incoming<F::Input>>,
     poison: Vec<(usize, String)>,
-) -> Result<Vec<String>, Interruption> {
+) -> Buried {
     if poison.is_empty() {
-        return Ok(Vec::new());
+        return Buried::default();
     }
     let mut ids = Vec::with_capacity(poison.len());
     let mut batch = Vec::with_capacity(poison.len());
@@ -318,15 +323,28 @@ async fn bury<F: Flow>(
         .writer
         .ask(WriteAlone { batch }, ASK_DEADLINE)
         .await;
-    match outcome.map_err(Interruption::unavailable)? {
-        Ok(Written { refused, .. }) => match refused.into_iter().next() {
-            None => Ok(ids),
-            Some((_, reason)) => Err(Interruption::Unavailable(format!(
-                "a dead letter is refused: {reason}"
-            ))),
-        },
-        Err(NotWritten { interruption, .. }) => Err(Interruption::Unavailable(format!(
-            "dead letters cannot be written: {interruption}"
-        ))),
+    let outcome =
+        outcome.unwrap_or_else(|error| Err(NotWritten::by(Interruption::unavailable(error))));
+    let (refused, durable, failure) = match outcome {
+        Ok(Written { refused, .. }) => {
+            let is_refused = |index| refused.iter().any(|(other, _)| *other == index);
+            let durable = (0..ids.len()).filter(|index| !is_refused(*index));
+            let durable = durable.collect();
+            (refused, durable, None)
+        }
+        Err(NotWritten {
+            refused,
+            durable,
+            interruption,
+        }) => (refused, durable, Some(interruption)),
+    };
+    let refusal = refused.first().map(|(_, reason)| reason);
+    let interruption = refusal
+        .map(|reason| format!("a dead letter is refused: {reason}"))
+        .or(failure.map(|failure| format!("dead letters cannot be written: {failure}")));
+    let durable = durable.iter().filter_map(|index| ids.get(*index).cloned());
+    Buried {
+        durable: durable.collect(),
+        interruption: interruption.map(Interruption::Unavailable),
     }
 }

@@ -55,11 +55,15 @@ impl Kafka {
         self.mock.is_some()
     }
 
-    /// Has the mock cluster refuse so many requests as if one of their records was too large.
-    pub(crate) fn refuse_requests(&self, count: usize) {
+    /// Has the mock cluster refuse those of the next requests, as if one of their records was too large.
+    pub(crate) fn refuse_requests(&self, are_refused: &[bool]) {
+        let answer = |is_refused: &bool| match is_refused {
+            true => RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+            false => RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        };
         if let Some(mock) = &self.mock {
-            let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-            mock.request_errors(RDKafkaApiKey::Produce, &vec![too_large; count]);
+            let answers: Vec<_> = are_refused.iter().map(answer).collect();
+            mock.request_errors(RDKafkaApiKey::Produce, &answers);
         }
     }
 

@@ -61,6 +61,8 @@ over_every_pair! {
     health::a_route_that_is_stuck_is_seen_until_it_goes_on
     refusals::what_a_stream_refuses_becomes_dead_letters_and_nothing_else_does
     refusals::what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_does
+    refusals::no_dead_letter_is_repeated_when_nats_refuses_another
+    refusals::no_dead_letter_is_repeated_when_kafka_refuses_another
     overload::messages_are_fetched_by_their_bytes
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay

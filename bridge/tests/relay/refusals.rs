@@ -1,5 +1,7 @@
 //! Records that a broker refuses for good become dead letters with its reason; what is beside them arrives, in order.
 
+use std::time::Duration;
+
 use async_nats::{HeaderMap, jetstream::stream::Config};
 use bytes::Bytes;
 use futures::future::join_all;
@@ -20,6 +22,8 @@ const LARGE: usize = 5_000;
 const TOO_LARGE_TO_SEND: usize = 1_020_000;
 /// How many large records there are beside others.
 const BESIDE: usize = 10;
+/// How many sessions end before a test looks.
+const SESSIONS: u64 = 2;
 
 /// Bytes that cannot be compressed.
 fn large(length: usize) -> Bytes {
@@ -100,7 +104,7 @@ pub(crate) async fn what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_do
 
     // The mock cluster takes records of any size. It refuses so many requests: those on their way to a partition at the
     // same time, and then some that have one record.
-    pair.kafka.refuse_requests(8);
+    pair.kafka.refuse_requests(&[true; 8]);
     let relay = pair.relay(TO_KAFKA);
     let published = pair.nats.count(&pair.name("stream")).await;
     let mut dead = 0;
@@ -126,5 +130,98 @@ pub(crate) async fn what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_do
         numbers.retain(|other| Some(*other) != number);
     }
     assert_kafka_has_all(&pair, &numbers).await;
+    relay.stop().await;
+}
+
+/// The numbers of dead letters, in order. Large ones have none.
+fn numbers<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Vec<usize> {
+    let number = |payload: &Bytes| std::str::from_utf8(payload).ok()?.parse().ok();
+    let mut numbers: Vec<_> = payloads.filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// What cannot be mapped, and a place for dead letters that takes no large ones.
+pub(crate) async fn no_dead_letter_is_repeated_when_nats_refuses_another(pair: Pair) {
+    let (subject, dead) = (pair.name("subject"), pair.name("subject-dlq"));
+    pair.kafka.create_topic(&pair.name("topic")).await;
+    pair.nats
+        .create_stream(&pair.name("stream"), &subject)
+        .await;
+    let mut small_messages = Config {
+        name: dead.clone(),
+        subjects: vec![format!("{subject}.dlq")],
+        max_message_size: 1_000,
+        // It is not the stream which drops duplicates.
+        duplicate_window: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let jetstream = pair.nats.jetstream().await;
+    jetstream
+        .create_stream(small_messages.clone())
+        .await
+        .unwrap();
+    let payloads = (0..BESIDE).map(|number| Bytes::from(number.to_string()));
+    for payload in payloads.chain([large(LARGE)]) {
+        let mut headers = HeaderMap::new();
+        headers.insert("Marquee-Relay-Path", "no,,path");
+        let sent = jetstream.publish_with_headers(subject.clone(), headers, payload);
+        sent.await.unwrap().await.unwrap();
+    }
+
+    let relay = pair.relay(TO_KAFKA);
+    eventually("some sessions are over", async || {
+        relay.reports[0].status().retried >= SESSIONS
+    })
+    .await;
+    let letters = pair.nats.read(&dead).await;
+    let once = Vec::from_iter(0..BESIDE);
+    assert_eq!(numbers(letters.iter().map(|letter| &letter.payload)), once);
+
+    small_messages.max_message_size = -1;
+    jetstream.update_stream(&small_messages).await.unwrap();
+    eventually("the large one is there, too", async || {
+        pair.nats.count(&dead).await > BESIDE as u64
+    })
+    .await;
+    relay.stop().await;
+    assert_eq!(pair.nats.count(&dead).await, 1 + BESIDE as u64);
+}
+
+pub(crate) async fn no_dead_letter_is_repeated_when_kafka_refuses_another(pair: Pair) {
+    let (topic, dead) = (pair.name("topic"), pair.name("topic.dlq"));
+    pair.kafka.create_topic(&topic).await;
+    pair.kafka.create_topic_of_small_records(&dead).await;
+    pair.nats
+        .create_stream(&pair.name("stream"), &pair.name("subject"))
+        .await;
+    let poison = |value: Bytes| Read {
+        headers: vec![("Marquee-Relay-Path".to_owned(), Some("no,,path".into()))],
+        value: Some(value),
+        ..record(0)
+    };
+    let producer = pair.kafka.producer();
+    let values = (0..BESIDE).map(|number| Bytes::from(number.to_string()));
+    for value in values.chain([large(LARGE)]) {
+        send(&producer, &topic, &poison(value)).await;
+    }
+
+    // Of the mock cluster, which takes records of any size: all at once, and then some after others.
+    let mut are_refused = [true; 12];
+    are_refused[1..3].fill(false);
+    pair.kafka.refuse_requests(&are_refused);
+    let relay = pair.relay(TO_NATS);
+    eventually("some sessions are over", async || {
+        relay.reports[0].status().retried >= SESSIONS
+    })
+    .await;
+    let mut there = Vec::new();
+    eventually("the others are among the dead letters", async || {
+        let letters = pair.kafka.read(&dead).await;
+        there = numbers(letters.iter().filter_map(|letter| letter.value.as_ref()));
+        there.len() >= BESIDE
+    })
+    .await;
+    assert_eq!(there, Vec::from_iter(0..BESIDE));
     relay.stop().await;
 }

@@ -90,6 +90,11 @@ fn purge(producer: &FutureProducer<Quiet>) {
     producer.purge(PurgeConfig::default().queue().inflight());
 }
 
+/// Gives up all records that were not sent. What becomes of the others the broker is about to say.
+fn purge_queue(producer: &FutureProducer<Quiet>) {
+    producer.purge(PurgeConfig::default().queue());
+}
+
 #[async_trait]
 impl Sink<KafkaRecord> for KafkaSink {
     async fn prepare(&mut self) -> Result<(), Interruption> {
@@ -146,6 +151,7 @@ impl Sink<KafkaRecord> for KafkaSink {
         };
         let before = self.marks.get();
         let mut refused = Vec::new();
+        let mut durable = Vec::new();
         let mut failure = None;
         let mut deliveries = Vec::with_capacity(batch.len());
         for (index, output) in batch.iter().enumerate() {
@@ -173,6 +179,7 @@ impl Sink<KafkaRecord> for KafkaSink {
                             let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
                             let end = u64::try_from(offset + 1).unwrap_or_default();
                             marks.advance(&part(topic, partition), end);
+                            durable.push(index);
                         }
                         Ok(Err((error, _))) if is_refusal(&error) && is_one_by_one => {
                             // It ends the producer, and others like it may follow.
@@ -180,9 +187,14 @@ impl Sink<KafkaRecord> for KafkaSink {
                             refused.push((index, error.to_string()));
                         }
                         Ok(Err((error, _))) if failure.is_none() => {
-                            is_careful.fetch_or(is_refusal(&error), Ordering::AcqRel);
+                            match is_refusal(&error) {
+                                true => {
+                                    is_careful.store(true, Ordering::Release);
+                                    purge_queue(&producer);
+                                }
+                                false => purge(&producer),
+                            }
                             failure = Some(Interruption::unavailable(error));
-                            purge(&producer);
                         }
                         Ok(Err(_)) => {}
                         Err(_) => {
@@ -203,6 +215,7 @@ impl Sink<KafkaRecord> for KafkaSink {
                 }),
                 Some(interruption) => Err(NotWritten {
                     refused,
+                    durable,
                     interruption,
                 }),
             }

@@ -168,7 +168,8 @@ impl Sink<NatsRecord> for NatsSink {
 
 /// A batch of which something is on its way.
 struct Unconfirmed {
-    left: usize,
+    outputs: usize,
+    confirmed: Vec<usize>,
     refused: Vec<(usize, String)>,
     before: Arc<Marks>,
     reply: oneshot::Sender<Result<Written, NotWritten>>,
@@ -262,6 +263,7 @@ impl Publishing {
         for batch in std::mem::take(&mut self.batches).into_values() {
             let failed = NotWritten {
                 refused: batch.refused,
+                durable: batch.confirmed,
                 interruption: interruption.clone(),
             };
             batch.reply.send(Err(failed)).ok();
@@ -272,7 +274,8 @@ impl Publishing {
         let number = self.next_batch;
         self.next_batch += 1;
         let unconfirmed = Unconfirmed {
-            left: batch.outputs.len(),
+            outputs: batch.outputs.len(),
+            confirmed: Vec::new(),
             refused: Vec::new(),
             before: batch.before,
             reply: batch.reply,
@@ -389,11 +392,11 @@ impl Publishing {
         let Some(unconfirmed) = self.batches.get_mut(&batch) else {
             return;
         };
-        unconfirmed.left -= 1;
-        unconfirmed
-            .refused
-            .extend(refusal.map(|reason| (index, reason)));
-        if unconfirmed.left == 0 {
+        match refusal {
+            None => unconfirmed.confirmed.push(index),
+            Some(reason) => unconfirmed.refused.push((index, reason)),
+        }
+        if unconfirmed.confirmed.len() + unconfirmed.refused.len() == unconfirmed.outputs {
             self.settle(batch);
         }
     }
