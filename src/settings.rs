@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use bridge::relay::config::{self, RelayConfig};
-use bus::{BusSettings, BusUrl};
+use bus::{BusSettings, BusUrl, NatsFiles};
 use clap::Args;
 use runtime::{
     Fault, Prepared, Program, ServiceAddress,
@@ -164,6 +164,10 @@ impl Program for Settings {
                 (None, bus)
             }
             None => {
+                if settings.bus.nats.files != NatsFiles::default() {
+                    let reason = "credentials are for servers of NATS elsewhere, and none is given";
+                    return Err(Fault::bad_setting(name("event-bus"), reason));
+                }
                 let nats = bind("nats-addr", settings.nats_addr)?;
                 let address = nats.local_addr().map_err(failed)?;
                 welcome.push(format!("event bus: the embedded broker, nats://{address}"));
@@ -171,7 +175,7 @@ impl Program for Settings {
                     nats_addr: address,
                     http_addr,
                     data_dir: settings.data_dir.clone(),
-                    nats_token: settings.bus.nats_token.clone(),
+                    nats_token: settings.bus.nats.nats_token.clone(),
                     retention: settings.retention.clone(),
                 };
                 let token = config.token()?;

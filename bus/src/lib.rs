@@ -63,10 +63,11 @@ use thiserror::Error;
 
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
+pub use nats::{BadNatsFile, NatsFiles};
 pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent};
 pub use producer::Producer;
 pub use retention::Retention;
-pub use settings::BusSettings;
+pub use settings::{BusSettings, NatsSettings};
 pub use url::{BusUrl, BusUrlError, NatsServers};
 
 use condition::Condition;

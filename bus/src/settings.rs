@@ -9,7 +9,41 @@ use runtime::{
     settings::{self, BROKER_TOKEN_FILE, Token},
 };
 
-use super::{Bus, BusUrl, Retention};
+use super::{Bus, BusUrl, NatsFiles, Retention};
+
+/// What a client shows the servers of NATS, the same settings for every program.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NatsSettings {
+    /// The token of the servers of NATS [default: that in their URL; on this machine, that in the data folder]
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
+    pub nats_token: Option<Token>,
+
+    /// A user, its certificate and the authorities of the servers.
+    #[command(flatten)]
+    pub files: NatsFiles,
+}
+
+impl NatsSettings {
+    /// `url` with all of it, if it is one of NATS.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be used, or several users are given.
+    pub fn applied_to(&self, url: BusUrl) -> Result<BusUrl, Fault> {
+        let url = match &self.nats_token {
+            Some(token) => url.with_token(token),
+            None => url,
+        };
+        let BusUrl::Nats(servers) = url else {
+            return Ok(url);
+        };
+        let flag = |file: &str| settings::name(&format!("nats-{}", file.replace('_', "-")));
+        let servers = servers.with_files(&self.files, flag);
+        servers
+            .map(BusUrl::Nats)
+            .map_err(|bad| Fault::bad_setting(flag(bad.file), bad))
+    }
+}
 
 /// Which event bus to use, the same settings for every program.
 #[derive(Debug, Clone, Default, Args)]
@@ -22,9 +56,9 @@ pub struct BusSettings {
     #[arg(long, env, value_name = "HOST:PORT")]
     pub kafka_broker: Option<String>,
 
-    /// The token of the NATS broker [default: that in EVENT_BUS; on this machine, that in the data folder]
-    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
-    pub nats_token: Option<Token>,
+    /// What the servers of NATS are shown.
+    #[command(flatten)]
+    pub nats: NatsSettings,
 
     /// How much of a topic is kept.
     #[command(flatten)]
@@ -32,14 +66,14 @@ pub struct BusSettings {
 }
 
 impl BusSettings {
-    /// The event bus that was asked for, if any was, with the token of the settings.
+    /// The event bus that was asked for, if any was, with what it is shown.
     ///
     /// # Errors
     ///
-    /// If `kafka_broker` has to be it and is none.
+    /// If `kafka_broker` has to be it and is none, or as for [`NatsSettings::applied_to`].
     pub fn chosen(&self) -> Result<Option<BusUrl>, Fault> {
         match (&self.event_bus, &self.kafka_broker) {
-            (Some(url), _) => Ok(Some(self.with_token(url.clone()))),
+            (Some(url), _) => self.nats.applied_to(url.clone()).map(Some),
             (None, Some(broker)) => match format!("kafka://{broker}").parse() {
                 Ok(url) => Ok(Some(url)),
                 Err(e) => {
@@ -63,13 +97,6 @@ impl BusSettings {
         })
     }
 
-    fn with_token(&self, url: BusUrl) -> BusUrl {
-        match &self.nats_token {
-            Some(token) => url.with_token(token),
-            None => url,
-        }
-    }
-
     /// The event bus: the one that was asked for, or the broker on its usual loopback address. A broker
     /// of this machine may keep its token in `data_dir`.
     ///
@@ -77,13 +104,14 @@ impl BusSettings {
     ///
     /// As for [`chosen`](Self::chosen).
     pub fn url(&self, data_dir: &Path) -> Result<BusUrl, Fault> {
-        let url = self.chosen()?.unwrap_or_else(|| {
-            self.with_token(
-                "nats://127.0.0.1:4222"
-                    .parse()
-                    .expect("the default address is a bus"),
-            )
-        });
+        let url = match self.chosen()? {
+            Some(url) => url,
+            None => {
+                let url = "nats://127.0.0.1:4222".parse();
+                self.nats
+                    .applied_to(url.expect("the default address is a bus"))?
+            }
+        };
         Ok(url.with_token_file(data_dir.join(BROKER_TOKEN_FILE)))
     }
 }
@@ -93,7 +121,7 @@ impl From<BusUrl> for BusSettings {
         Self {
             event_bus: Some(url),
             kafka_broker: None,
-            nats_token: None,
+            nats: NatsSettings::default(),
             retention: Retention::default(),
         }
     }

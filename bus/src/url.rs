@@ -8,8 +8,11 @@ use runtime::settings::Token;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::{BadNatsFile, NatsFiles};
+
 /// Which bus, and where: `nats://host:port` or `kafka://host:port`, several hosts separated by
-/// commas. NATS also takes `nats://token@host:port` and `nats://user:password@host:port`.
+/// commas. NATS also takes `nats://token@host:port` and `nats://user:password@host:port`, and `tls://` for
+/// connections that have to be encrypted.
 #[derive(Clone, PartialEq, Eq)]
 pub enum BusUrl {
     /// Servers of NATS.
@@ -24,6 +27,7 @@ pub struct NatsServers {
     pub(crate) urls: Vec<Url>,
     /// Is read each time a connection is made: the broker may create it later than its clients start.
     pub(crate) token_file: Option<PathBuf>,
+    pub(crate) files: NatsFiles,
 }
 
 impl NatsServers {
@@ -42,6 +46,33 @@ impl NatsServers {
     pub fn with_token_file(mut self, file: PathBuf) -> Self {
         self.token_file = Some(file);
         self
+    }
+
+    /// Shows them what is in `files`. The log hears of secrets that others can read, with the name that `called` gives to the
+    /// setting of a file.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be used, or there are other credentials already.
+    pub fn with_files(
+        mut self,
+        files: &NatsFiles,
+        called: impl Fn(&str) -> String,
+    ) -> Result<Self, BadNatsFile> {
+        if let Some((file, _)) = files.user_file()
+            && (self.has_credentials() || self.token_file.is_some())
+        {
+            let reason = "there is a token or a password already; one of them is enough".into();
+            return Err(BadNatsFile { file, reason });
+        }
+        files.check(called)?;
+        self.files = files.clone();
+        Ok(self)
+    }
+
+    /// Whether a URL asks for TLS.
+    pub(crate) fn require_tls(&self) -> bool {
+        self.urls.iter().any(|url| url.scheme() == "tls")
     }
 
     fn are_on_this_machine(&self) -> bool {
@@ -82,6 +113,7 @@ impl BusUrl {
     pub fn with_token_file(mut self, file: PathBuf) -> Self {
         if let Self::Nats(servers) = &mut self
             && !servers.has_credentials()
+            && !servers.files.identify()
             && servers.are_on_this_machine()
         {
             servers.token_file = Some(file);
@@ -106,19 +138,21 @@ impl FromStr for BusUrl {
             .split_once("://")
             .ok_or_else(|| BusUrlError("it has no scheme".into()))?;
         match scheme {
-            "nats" => {
-                let (credentials, hosts) = hosts.rsplit_once('@').unzip();
-                let at = credentials.map_or(String::new(), |c| format!("{c}@"));
-                let hosts = hosts.unwrap_or(text.get(7..).unwrap_or_default());
+            "nats" | "tls" => {
+                let (at, hosts) = match hosts.rsplit_once('@') {
+                    Some((credentials, hosts)) => (format!("{scheme}://{credentials}@"), hosts),
+                    None => (format!("{scheme}://"), hosts),
+                };
                 let servers = hosts.split(',').map(|host| server(&at, host, NATS_PORT));
                 Ok(Self::Nats(NatsServers {
                     urls: servers.collect::<Result<_, _>>()?,
                     token_file: None,
+                    files: NatsFiles::default(),
                 }))
             }
             "kafka" => {
                 let brokers = hosts.split(',').map(|host| {
-                    let url = server("", host, KAFKA_PORT)?;
+                    let url = server("kafka://", host, KAFKA_PORT)?;
                     let port = url.port().unwrap_or(KAFKA_PORT);
                     Ok(format!("{}:{port}", url.host_str().unwrap_or_default()))
                 });
@@ -129,11 +163,10 @@ impl FromStr for BusUrl {
     }
 }
 
-/// Checks `host` or `host:port`.
+/// Checks `host` or `host:port` that stands behind `at`: a scheme, and credentials if there are any.
 fn server(at: &str, host: &str, default_port: u16) -> Result<Url, BusUrlError> {
     let bad = || BusUrlError(format!("`{host}` is no host with a port"));
-    // The scheme says nothing here, it only must not be one with a port or a path of its own.
-    let mut url = Url::parse(&format!("nats://{at}{}", host.trim())).map_err(|_| bad())?;
+    let mut url = Url::parse(&format!("{at}{}", host.trim())).map_err(|_| bad())?;
     let more = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if url.host_str().is_none_or(str::is_empty) || !more || url.port() == Some(0) {
         return Err(bad());
@@ -154,7 +187,8 @@ impl fmt::Display for BusUrl {
                     _ => String::new(),
                 };
                 let hosts: Vec<_> = servers.urls.iter().map(host).collect();
-                write!(f, "nats://{}", hosts.join(","))
+                let scheme = if servers.require_tls() { "tls" } else { "nats" };
+                write!(f, "{scheme}://{}", hosts.join(","))
             }
             Self::Kafka(brokers) => write!(f, "kafka://{}", brokers.join(",")),
         }
@@ -185,6 +219,7 @@ mod tests {
             ("kafka://kafka", "kafka://kafka:9092"),
             ("kafka://127.0.0.1:1, b:2", "kafka://127.0.0.1:1,b:2"),
             ("nats://me:secret@a,b", "nats://a:4222,b:4222"),
+            ("tls://secret@a:1,b", "tls://a:1,b:4222"),
         ] {
             let url: BusUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
@@ -215,6 +250,7 @@ mod tests {
             ("nats://token@127.0.0.1", false),
             ("nats://127.0.0.1,10.0.0.1", false),
             ("nats://127.example.org", false),
+            ("tls://127.0.0.1:4222", true),
         ] {
             let url: BusUrl = text.parse().unwrap();
             let BusUrl::Nats(servers) = url.with_token_file("file".into()) else {

@@ -23,6 +23,7 @@ pub use self::quantity::{age, size};
 pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
 pub(crate) use self::sources::ExposedFile;
 use self::sources::Sources;
+pub use self::sources::{secret_file, warn_of_exposed_file};
 use crate::process::Fault;
 
 pub use crate::files::{

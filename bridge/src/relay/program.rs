@@ -3,11 +3,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use bus::{BusUrl, NatsServers};
+use bus::{BusUrl, NatsServers, NatsSettings};
 use clap::Args;
 use runtime::{
     Fault, Prepared, Process, Program, Supervisor, ops,
-    settings::{self, BROKER_TOKEN_FILE, Token},
+    settings::{self, BROKER_TOKEN_FILE},
 };
 
 use super::{
@@ -44,9 +44,9 @@ pub struct Settings {
     )]
     pub nats_url: BusUrl,
 
-    /// The token of the servers of NATS, unless a file has the routes [default: on this machine, that in the data folder]
-    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
-    pub nats_token: Option<Token>,
+    /// What the servers of NATS are shown, unless a file has the routes.
+    #[command(flatten)]
+    pub nats: NatsSettings,
 
     /// The folder in which a broker on this machine keeps its token
     #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
@@ -85,7 +85,7 @@ impl Settings {
                 let mut relay = self.route.relay().map_err(refused)?;
                 for route in &mut relay.routes {
                     let url = BusUrl::Nats(route.nats.servers.clone());
-                    if let BusUrl::Nats(servers) = self.with_credentials(url) {
+                    if let BusUrl::Nats(servers) = self.with_credentials(url)? {
                         route.nats.servers = servers;
                     }
                 }
@@ -94,17 +94,14 @@ impl Settings {
         }
     }
 
-    /// `url` with the token of the settings, or the one in the data folder, unless it has credentials.
-    fn with_credentials(&self, url: BusUrl) -> BusUrl {
-        let url = match &self.nats_token {
-            Some(token) => url.with_token(token),
-            None => url,
-        };
-        url.with_token_file(self.data_dir.join(BROKER_TOKEN_FILE))
+    /// `url` with the credentials of the settings, or the token in the data folder, unless it has some.
+    fn with_credentials(&self, url: BusUrl) -> Result<BusUrl, Fault> {
+        let url = self.nats.applied_to(url)?;
+        Ok(url.with_token_file(self.data_dir.join(BROKER_TOKEN_FILE)))
     }
 
     fn servers(&self) -> Result<NatsServers, Fault> {
-        match self.with_credentials(self.nats_url.clone()) {
+        match self.with_credentials(self.nats_url.clone())? {
             BusUrl::Nats(servers) => Ok(servers),
             BusUrl::Kafka(_) => {
                 let reason = "it is no server of NATS; give `nats://host:port`";

@@ -9,6 +9,7 @@
 
 mod cases;
 mod crash;
+mod credentials;
 mod events;
 mod health;
 mod kafka;

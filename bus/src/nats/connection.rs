@@ -4,7 +4,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{
-    Auth, Client, ConnectErrorKind, ConnectOptions, ServerAddr,
+    Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, ServerAddr,
     jetstream::{
         self, Context,
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use runtime::Backoff;
 use tokio::sync::watch;
 
-use crate::{BusError, Condition, NatsServers, Retention};
+use crate::{BusError, Condition, NatsFiles, NatsServers, Retention};
 
 /// How long an answer of the broker may take, be it to a request or to a publication.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ impl Connection {
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
         let options = credentials(servers);
+        let advice = Advice::about(servers);
         let servers = addresses(servers).map_err(unavailable)?;
         let (link, watched) = watch::channel(Link::default());
         let link = Arc::new(link);
@@ -59,7 +60,7 @@ impl Connection {
             .request_timeout(Some(ANSWER_DEADLINE))
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                notice(&event, &link, &condition);
+                notice(&event, &link, &condition, &advice);
                 async {}
             })
             .connect(servers)
@@ -171,7 +172,7 @@ impl Connection {
     }
 }
 
-/// The servers as the client takes them.
+/// The servers as the client takes them: without credentials, which it would write to its log.
 ///
 /// # Errors
 ///
@@ -180,13 +181,38 @@ pub fn addresses(servers: &NatsServers) -> io::Result<Vec<ServerAddr>> {
     servers
         .urls
         .iter()
-        .cloned()
-        .map(ServerAddr::from_url)
+        .map(|url| {
+            let mut url = url.clone();
+            url.set_password(None)
+                .and_then(|()| url.set_username(""))
+                .expect("parsing has made sure that the URL has a host");
+            ServerAddr::from_url(url)
+        })
         .collect()
 }
 
-/// Options with what the client shows the servers; the client itself ignores what is in their URLs.
+/// Options with what the client shows the servers, and how it is encrypted; the client itself ignores what is in their
+/// URLs.
 pub fn credentials(servers: &NatsServers) -> ConnectOptions {
+    let options = match servers.files.user_file() {
+        Some(_) => user(servers.files.clone()),
+        None => token_or_password(servers),
+    };
+    let options = options.require_tls(servers.require_tls());
+    servers.files.secure(options)
+}
+
+fn user(files: NatsFiles) -> ConnectOptions {
+    ConnectOptions::with_auth_callback(move |nonce| {
+        let files = files.clone();
+        async move {
+            let introduced = tokio::task::spawn_blocking(move || files.introduction(&nonce));
+            introduced.await.map_err(AuthError::new)?
+        }
+    })
+}
+
+fn token_or_password(servers: &NatsServers) -> ConnectOptions {
     let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let url = servers.urls.iter().find(|url| !url.username().is_empty());
     match (url, servers.token_file.clone()) {
@@ -214,7 +240,49 @@ async fn kept_token(file: PathBuf) -> Option<String> {
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
-fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Condition) {
+/// What helps an operator. The client's own words are short: a certificate that it does not trust is an "IO error".
+struct Advice {
+    refused: String,
+    unreachable: String,
+}
+
+impl Advice {
+    fn about(servers: &NatsServers) -> Self {
+        let files = &servers.files;
+        let has_password = servers.urls.iter().any(|url| url.password().is_some());
+        let refused = match (files.user_file(), &files.nats_cert_file) {
+            (Some((_, file)), _) => format!("the user in `{}`", file.display()),
+            (None, Some(file)) => format!("the user of the certificate `{}`", file.display()),
+            (None, None) if has_password => "the user, or its password".to_owned(),
+            (None, None) => {
+                "the token: set NATS_TOKEN (or EVENT_BUS=nats://TOKEN@host:port) to that of the broker, which the embedded one \
+                 keeps in the file `broker_token` of its data folder"
+                    .to_owned()
+            }
+        };
+        let authority = match &files.nats_ca_file {
+            Some(file) => Some(format!("in `{}`", file.display())),
+            None if servers.require_tls() || files.nats_cert_file.is_some() => {
+                Some("that the system knows".to_owned())
+            }
+            None => None,
+        };
+        let unreachable = authority.map(|authority| {
+            format!("; it has to speak TLS, with a certificate of an authority {authority}")
+        });
+        Self {
+            refused: format!("NATS refuses {refused}"),
+            unreachable: unreachable.unwrap_or_default(),
+        }
+    }
+}
+
+fn notice(
+    event: &async_nats::Event,
+    link: &watch::Sender<Link>,
+    condition: &Condition,
+    advice: &Advice,
+) {
     use async_nats::{ClientError, Event};
     let refused = ConnectErrorKind::AuthorizationViolation.to_string();
     match event {
@@ -231,13 +299,11 @@ fn notice(event: &async_nats::Event, link: &watch::Sender<Link>, condition: &Con
             });
         }
         Event::ClientError(ClientError::Other(error)) if *error == refused => {
-            condition.broker_unavailable(
-                "NATS refuses the token: set NATS_TOKEN (or EVENT_BUS=nats://TOKEN@host:port) to that of the broker, \
-                 which the embedded one keeps in the file `broker_token` of its data folder",
-            );
+            condition.broker_unavailable(advice.refused.as_str());
         }
         Event::ClientError(error) if !link.borrow().connected => {
-            condition.broker_unavailable(format!("NATS cannot be reached: {error}"));
+            let advice = &advice.unreachable;
+            condition.broker_unavailable(format!("NATS cannot be reached: {error}{advice}"));
         }
         other => tracing::debug!(event = %other, "the NATS client says: {other}"),
     }
@@ -260,6 +326,19 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BusUrl;
+
+    #[test]
+    fn the_client_has_no_credentials_for_its_log() {
+        for url in ["nats://me:secret@a,b", "nats://secret@[::1]:1", "tls://a"] {
+            let BusUrl::Nats(servers) = url.parse().unwrap() else {
+                panic!("`{url}` is no NATS")
+            };
+            let addresses = addresses(&servers).unwrap();
+            assert!(!format!("{addresses:?}").contains("secret"));
+            assert_eq!(addresses.len(), servers.urls.len());
+        }
+    }
 
     #[test]
     fn it_reconnects_at_once_and_then_ever_more_slowly() {

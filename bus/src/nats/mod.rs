@@ -2,10 +2,12 @@
 
 mod connection;
 mod consumer;
+mod files;
 mod publisher;
 
 pub use connection::{addresses, credentials};
 pub(super) use consumer::NatsSource;
+pub use files::{BadNatsFile, NatsFiles};
 pub(super) use publisher::NatsPublisher;
 
 /// The header that carries an event's key.

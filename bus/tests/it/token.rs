@@ -1,7 +1,7 @@
 //! The token of the embedded broker: in the URL, as a setting, or in the data folder.
 
 use bridge::broker::{Access, Broker, BrokerConfig, BrokerStats};
-use bus::{BusSettings, BusUrl};
+use bus::{BusSettings, BusUrl, NatsSettings};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -46,7 +46,10 @@ async fn the_token_may_be_in_the_url_or_in_a_setting() {
     carries_an_event(in_url.parse().unwrap()).await;
     let settings = BusSettings {
         event_bus: Some(url.parse().unwrap()),
-        nats_token: Some(token().parse().unwrap()),
+        nats: NatsSettings {
+            nats_token: Some(token().parse().unwrap()),
+            ..NatsSettings::default()
+        },
         ..BusSettings::default()
     };
     carries_an_event(settings.url(data.path()).unwrap()).await;

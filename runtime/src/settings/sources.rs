@@ -24,6 +24,15 @@ pub(crate) struct ExposedFile {
 }
 
 impl ExposedFile {
+    /// The file at `path` with a secret for the setting `variable`, if others can read it.
+    fn find(variable: &str, path: &Path, mode: u32) -> Option<Self> {
+        let is_exposed = mode & READABLE_BY_OTHERS != 0 && !is_mounted_read_only(path);
+        is_exposed.then(|| Self {
+            variable: variable.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
     /// Tells the log, once it is there.
     pub(crate) fn warn(&self) {
         let (file, variable) = (self.path.display(), self.variable.as_str());
@@ -33,6 +42,15 @@ impl ExposedFile {
             "other users of this machine can read the secret in `{file}` ({variable}): close the file with `chmod 600`, and change the \
              secret if it may have been read"
         );
+    }
+}
+
+/// Tells the log if other users of the machine can read the file at `path`, which holds a secret and is the value of
+/// `setting`.
+pub fn warn_of_exposed_file(setting: &str, path: &Path) {
+    let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
+    if let Some(exposed) = ExposedFile::find(setting, path, mode) {
+        exposed.warn();
     }
 }
 
@@ -98,12 +116,7 @@ impl Sources {
                 let path = Path::new(&path);
                 let (value, mode) = content(path)
                     .map_err(|error| format!("{setting}: cannot read the file: {error}"))?;
-                if mode & READABLE_BY_OTHERS != 0 && !is_mounted_read_only(path) {
-                    exposed.push(ExposedFile {
-                        variable: file_variable,
-                        path: path.to_owned(),
-                    });
-                }
+                exposed.extend(ExposedFile::find(&file_variable, path, mode));
                 arguments.insert(1.min(arguments.len()), format!("{flag}={value}").into());
             }
         }
@@ -124,6 +137,15 @@ fn has_flag(arguments: &[OsString], flag: &str) -> bool {
                 .strip_prefix(flag)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         })
+}
+
+/// The text of a file with a secret, without the line end that editors add.
+///
+/// # Errors
+///
+/// If it cannot be read, or is longer than any secret.
+pub fn secret_file(path: &Path) -> io::Result<String> {
+    Ok(content(path)?.0)
 }
 
 /// The text of a file, without the line end that editors add, and its permissions.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use bus::{BusUrl, NatsServers};
+use bus::{BusUrl, NatsFiles, NatsServers};
 use rdkafka::{ClientConfig, error::KafkaError};
 use sha2::{Digest, Sha256};
 
@@ -128,6 +128,7 @@ impl NatsCluster {
         id: Option<&str>,
         url: &str,
         token_file: Option<&Path>,
+        files: &NatsFiles,
     ) -> Result<Self, BadSetting> {
         check_name(name).map_err(|reason| bad("name", reason))?;
         let parsed: BusUrl = url
@@ -145,6 +146,10 @@ impl NatsCluster {
             }
             servers = servers.with_token_file(file.to_owned());
         }
+        let called = |file: &str| format!("nats.{name}.{file}");
+        let servers = servers
+            .with_files(files, called)
+            .map_err(|error| bad(error.file, error.reason))?;
         Self::of(name, id, servers)
     }
 
@@ -154,7 +159,9 @@ impl NatsCluster {
         id: Option<&str>,
         servers: NatsServers,
     ) -> Result<Self, BadSetting> {
+        // Whether they are encrypted is no part of where they are.
         let addresses = BusUrl::Nats(servers.clone()).to_string();
+        let addresses = addresses.replace("tls://", "nats://");
         let id = cluster_id(id, name, &addresses)?;
         Ok(Self {
             name: name.to_owned(),

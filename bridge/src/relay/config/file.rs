@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use bus::NatsFiles;
 use runtime::settings::size;
 use serde::Deserialize;
 use toml::Spanned;
@@ -47,6 +48,11 @@ struct RawNats {
     id: Option<Spanned<String>>,
     url: Spanned<String>,
     token_file: Option<Spanned<String>>,
+    creds_file: Option<Spanned<String>>,
+    nkey_file: Option<Spanned<String>>,
+    ca_file: Option<Spanned<String>>,
+    cert_file: Option<Spanned<String>>,
+    key_file: Option<Spanned<String>>,
 }
 
 /// A property, which librdkafka takes as text.
@@ -241,12 +247,20 @@ impl RawKafka {
 
 impl RawNats {
     fn cluster(&self, name: &str, folder: &Path) -> Result<NatsCluster, BadSetting> {
-        let token_file = text(&self.token_file).map(|file| folder.join(file));
+        let file = |name: &Option<Spanned<String>>| text(name).map(|file| folder.join(file));
+        let files = NatsFiles {
+            nats_creds_file: file(&self.creds_file),
+            nats_nkey_file: file(&self.nkey_file),
+            nats_ca_file: file(&self.ca_file),
+            nats_cert_file: file(&self.cert_file),
+            nats_key_file: file(&self.key_file),
+        };
         NatsCluster::new(
             name,
             text(&self.id).as_deref(),
             self.url.get_ref(),
-            token_file.as_deref(),
+            file(&self.token_file).as_deref(),
+            &files,
         )
     }
 
@@ -254,6 +268,11 @@ impl RawNats {
         match setting {
             "id" => place(&self.id),
             "token_file" => place(&self.token_file),
+            "creds_file" => place(&self.creds_file),
+            "nkey_file" => place(&self.nkey_file),
+            "ca_file" => place(&self.ca_file),
+            "cert_file" => place(&self.cert_file),
+            "key_file" => place(&self.key_file),
             _ => Some(self.url.span()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bus::NatsFiles;
 use clap::Args;
 
 use super::{
@@ -64,7 +65,7 @@ impl OneRoute {
             Some(brokers) => KafkaCluster::new("kafka", None, brokers, BTreeMap::new())
                 .map(Cluster::Kafka)
                 .map_err(|error| flag(bad(name, error.reason))),
-            None => NatsCluster::new("nats", None, url, None)
+            None => NatsCluster::new("nats", None, url, None, &NatsFiles::default())
                 .map(Cluster::Nats)
                 .map_err(|error| flag(bad(name, error.reason))),
         };

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use bus::NatsFiles;
+
 use super::file::parse;
 use super::*;
 use crate::relay::relay_path::is_cluster_id;
@@ -115,6 +117,21 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "nats://secret@n1",
             "line 9: `nats.edge.token_file`: the URL has credentials",
         ),
+        (
+            "token_file = \"token\"",
+            "creds_file = \"user.creds\"",
+            "line 9: `nats.edge.creds_file`: cannot read `/etc/relay/",
+        ),
+        (
+            "token_file = \"token\"",
+            "token_file = \"token\"\nnkey_file = \"nkey\"",
+            "line 10: `nats.edge.nkey_file`: there is a token or a password already",
+        ),
+        (
+            "token_file = \"token\"",
+            "key_file = \"key\"",
+            "line 9: `nats.edge.key_file`: its certificate is needed",
+        ),
         ("edge-7", "a,b", "line 7: `nats.edge.id`: 1 to 100"),
         (
             "\"fetch.wait.max.ms\" = 5",
@@ -208,6 +225,10 @@ fn a_file_that_cannot_be_read_is_named() {
     );
 }
 
+fn nats_cluster(url: &str) -> NatsCluster {
+    NatsCluster::new("main", None, url, None, &NatsFiles::default()).unwrap()
+}
+
 #[test]
 fn the_ids_of_clusters_differ_by_their_addresses() {
     let id = |brokers: &str| {
@@ -218,8 +239,9 @@ fn the_ids_of_clusters_differ_by_their_addresses() {
     assert_eq!(id("a:9092"), id("a"));
     assert_ne!(id("a"), id("b"));
     assert!(is_cluster_id(&id("a")));
-    let nats = |url: &str| NatsCluster::new("main", None, url, None).unwrap().id;
+    let nats = |url: &str| nats_cluster(url).id;
     assert_eq!(nats("nats://secret@a"), nats("nats://a:4222"));
+    assert_eq!(nats("tls://a"), nats("nats://a"));
     assert_ne!(nats("nats://a:9092"), id("a:9092"));
 }
 
@@ -288,7 +310,7 @@ fn one_route_needs_no_file() {
 #[test]
 fn the_documented_topics_go_both_ways() {
     let kafka = KafkaCluster::new("main", None, "k1", BTreeMap::new()).unwrap();
-    let nats = NatsCluster::new("main", None, "nats://n1", None).unwrap();
+    let nats = nats_cluster("nats://n1");
     let RelayConfig { routes } = documented(&kafka, &nats).unwrap();
     assert_eq!(routes.len(), 2 * DOCUMENTED_TOPICS.len());
     for route in &routes {
