@@ -4,15 +4,17 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use runtime::supervision::panic_message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::account::account_info;
@@ -39,6 +41,8 @@ pub(super) const API_LEVEL: u32 = 1;
 pub(super) const MAX_STREAMS: usize = 10_000;
 /// How many requests may wait for streams; others are refused.
 const MAX_ASIDE: usize = 256;
+/// How long a stream is left alone of which too much is asked.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A request as it came in; the subject is without `$JS.API.`.
 #[derive(Debug)]
@@ -72,6 +76,9 @@ pub(super) struct Api {
     /// A change of a stream that takes long; one at most.
     late: JoinSet<()>,
 }
+
+/// A change of a stream under way; its outcome is the answer.
+type StreamChange = BoxFuture<'static, Result<Value>>;
 
 /// A stream that was asked for.
 enum Made {
@@ -200,10 +207,14 @@ impl Api {
                 }
             }
             "STREAM.UPDATE" => {
-                respond("stream_update_response").send(self.update_stream(name, &body).await)
+                let update = self.update_stream(name, &body);
+                let responder = respond("stream_update_response");
+                self.change_stream(update, responder).await;
             }
             "STREAM.DELETE" => {
-                respond("stream_delete_response").send(self.delete_stream(name, &body).await)
+                let delete = self.delete_stream(name, &body);
+                let responder = respond("stream_delete_response");
+                self.change_stream(delete, responder).await;
             }
             "STREAM.NAMES" => respond("stream_names_response").send(self.stream_names(&body)),
             "STREAM.LIST" => {
@@ -243,26 +254,16 @@ impl Api {
         }
     }
 
-    /// Has a stream change. Once it has, `follow` takes note, also when the client was not kept waiting for that.
-    async fn change_stream(
-        &mut self,
-        stream: &StreamHandle,
-        request: Request,
-        follow: impl FnOnce(&Streams) + Send + 'static,
-    ) -> Result<Value> {
-        let mut answered = stream.ask(request);
-        if let Ok(answer) = timeout(PATIENCE, &mut answered).await {
-            let answer = answer.unwrap_or(Err(error::BUSY))?;
-            follow(&self.streams);
-            return Ok(answer);
+    /// Has a stream change, and answers when it has. Other requests do not wait for one that takes long.
+    async fn change_stream(&mut self, change: Result<StreamChange>, responder: Responder) {
+        let change = match change {
+            Ok(change) => change,
+            Err(refusal) => return responder.send(Err(refusal)),
+        };
+        let mut answered = Box::pin(async move { responder.send(change.await) });
+        if timeout(PATIENCE, &mut answered).await.is_err() {
+            self.late.spawn(answered);
         }
-        let streams = Arc::clone(&self.streams);
-        self.late.spawn(async move {
-            if let Ok(Ok(_)) = answered.await {
-                follow(&streams);
-            }
-        });
-        Err(error::BUSY)
     }
 
     /// Makes a stream, unless it is there already.
@@ -331,7 +332,7 @@ impl Api {
             .map_err(|error| error::store_failed(&error))
     }
 
-    async fn update_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
+    fn update_stream(&mut self, name: &str, body: &[u8]) -> Result<StreamChange> {
         let config = json::parse::<StreamConfig>(body)?.checked()?;
         if config.name != name {
             return Err(error::STREAM_MISMATCH);
@@ -341,31 +342,45 @@ impl Api {
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
         }
-        let changed = StreamHandle {
-            subjects: config.subjects.as_slice().into(),
-            ..handle.clone()
-        };
-        let router = Arc::clone(&self.router);
-        let configure = Request::Configure(Box::new(config));
-        self.change_stream(&handle, configure, move |streams| {
-            advise_of_stream(&router, &changed.name, "UPDATED", "modify");
-            streams.insert(changed);
-        })
-        .await
+        let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
+        Ok(Box::pin(async move {
+            let configure = Request::Configure(Box::new(config.clone()));
+            let info = match handle.ask(configure).await {
+                Ok(answer) => answer?,
+                Err(_) => after_panic(&handle).await?,
+            };
+            // If an answer was lost, it may be as it was.
+            if info.get("config") != Some(&json!(config)) {
+                return Err(error::BUSY);
+            }
+            advise_of_stream(&router, &handle.name, "UPDATED", "modify");
+            streams.insert(StreamHandle {
+                subjects: config.subjects.as_slice().into(),
+                ..handle
+            });
+            Ok(info)
+        }))
     }
 
-    async fn delete_stream(&mut self, name: &str, body: &[u8]) -> Result<Value> {
+    fn delete_stream(&mut self, name: &str, body: &[u8]) -> Result<StreamChange> {
         if !json::is_empty(body) {
             return Err(error::NOT_EMPTY);
         }
         self.check_settled()?;
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
-        let (name, router) = (Arc::clone(&handle.name), Arc::clone(&self.router));
-        self.change_stream(&handle, Request::Delete, move |streams| {
-            streams.remove(&name);
-            advise_of_stream(&router, &name, "DELETED", "delete");
-        })
-        .await
+        let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
+        Ok(Box::pin(async move {
+            let answer = match handle.ask(Request::Delete).await {
+                Ok(answer) => answer?,
+                Err(_) => match after_panic(&handle).await {
+                    Err(gone) if gone == error::STREAM_NOT_FOUND => json!({"success": true}),
+                    _ => return Err(error::BUSY),
+                },
+            };
+            streams.remove(&handle.name);
+            advise_of_stream(&router, &handle.name, "DELETED", "delete");
+            Ok(answer)
+        }))
     }
 
     fn stream_names(&self, body: &[u8]) -> Result<Value> {
@@ -376,6 +391,18 @@ impl Api {
             .map(|stream| Value::from(&*stream.name))
             .collect();
         Ok(page("streams", names, request.offset, NAMES_PER_PAGE))
+    }
+}
+
+/// What is to be said of a stream whose answer was lost because it panicked, as soon as it is recovered from its log.
+async fn after_panic(stream: &StreamHandle) -> Result<Value> {
+    loop {
+        match stream.ask(Request::Info(Bytes::new())).await {
+            Ok(Err(refusal)) if refusal == error::BUSY => sleep(PAUSE).await,
+            Ok(answer) => return answer,
+            // It has panicked again; it does not do so without end.
+            Err(_) => {}
+        }
     }
 }
 

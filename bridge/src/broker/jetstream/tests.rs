@@ -47,6 +47,27 @@ impl Bench {
         let answer = timeout(LIMIT, self.jetstream.ask(subject, &body)).await;
         answer.unwrap_or_else(|_| panic!("{subject} is not answered"))
     }
+
+    /// What is asked of the stream `stuck`, for a test to answer.
+    fn take_requests(&mut self) -> Asked {
+        let none = mpsc::channel(1).1;
+        Asked::new(std::mem::replace(&mut self.stuck.requests, none))
+    }
+}
+
+type Asked = tokio::sync::Mutex<mpsc::Receiver<(Request, Responder)>>;
+
+async fn next(asked: &Asked) -> (Request, Responder) {
+    let next = timeout(LIMIT, async { asked.lock().await.recv().await }).await;
+    next.expect("something is asked of the stream").unwrap()
+}
+
+/// What a stream answers that has taken over a configuration.
+fn described(request: Request) -> Value {
+    let Request::Configure(config) = request else {
+        panic!("{request:?}")
+    };
+    json!({"config": config})
 }
 
 #[tokio::test]
@@ -74,24 +95,73 @@ async fn a_stream_whose_queues_are_full_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_change_that_a_stream_makes_late_is_taken_note_of() {
+async fn a_change_that_a_stream_makes_late_is_answered_when_it_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(dir.path(), false).await;
+    let asked = bench.take_requests();
     let config = json!({"name": "stuck", "subjects": ["later"]});
-    let refused = bench.ask("STREAM.UPDATE.stuck", config).await;
-    assert_eq!(refused.unwrap_err(), BUSY);
-    // Whether that takes the subject is not known yet.
     let other = json!({"name": "other", "subjects": ["later"]});
-    let refused = bench.ask("STREAM.CREATE.other", other.clone()).await;
-    assert_eq!(refused.unwrap_err(), BUSY);
-    bench.ask("STREAM.INFO.ok", Value::Null).await.unwrap();
-
-    let (_, responder) = bench.stuck.requests.recv().await.unwrap();
-    responder.send(Ok(json!({})));
-    testkit::eventually("it has the subject", async || {
-        bench.jetstream.streams.by_subject("later").is_some()
-    })
-    .await;
+    let update = bench.ask("STREAM.UPDATE.stuck", config);
+    let meanwhile = async {
+        let (request, responder) = next(&asked).await;
+        // Whether that takes the subject is not known yet.
+        let refused = bench.ask("STREAM.CREATE.other", other.clone()).await;
+        assert_eq!(refused.unwrap_err(), BUSY);
+        bench.ask("STREAM.INFO.ok", Value::Null).await.unwrap();
+        responder.send(Ok(described(request)));
+    };
+    let (updated, ()) = tokio::join!(update, meanwhile);
+    assert_eq!(updated.unwrap()["config"]["subjects"], json!(["later"]));
+    assert!(bench.jetstream.streams.by_subject("later").is_some());
     let refused = bench.ask("STREAM.CREATE.other", other).await;
     assert_eq!(refused.unwrap_err(), error::SUBJECTS_OVERLAP);
+
+    let delete = bench.ask("STREAM.DELETE.stuck", Value::Null);
+    let meanwhile = async {
+        let (_, responder) = next(&asked).await;
+        bench.ask("STREAM.INFO.ok", Value::Null).await.unwrap();
+        responder.send(Ok(json!({"success": true})));
+    };
+    assert_eq!(
+        tokio::join!(delete, meanwhile).0.unwrap(),
+        json!({"success": true})
+    );
+    assert!(bench.jetstream.streams.by_name("stuck").is_none());
+}
+
+/// Its log may or may not have what it was to change.
+#[tokio::test]
+async fn a_stream_that_panics_while_it_changes_takes_what_it_takes_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(dir.path(), false).await;
+    let asked = bench.take_requests();
+    for (subject, has_changed) in [("one", true), ("two", false), ("three", true)] {
+        let config = json!({"name": "stuck", "subjects": [subject]});
+        let update = bench.ask("STREAM.UPDATE.stuck", config);
+        let panicking = async {
+            let (request, lost) = next(&asked).await;
+            drop(lost);
+            let before = bench.jetstream.streams.by_name("stuck").unwrap();
+            let (again, responder) = next(&asked).await;
+            assert!(matches!(again, Request::Info(_)), "{again:?}");
+            let before = json!({"config": {"subjects": *before.subjects}});
+            responder.send(Ok(match has_changed {
+                true => described(request),
+                false => before,
+            }));
+        };
+        let (updated, ()) = tokio::join!(update, panicking);
+        assert_eq!(updated.is_ok(), has_changed, "{subject}");
+        let stream = bench.jetstream.streams.by_subject(subject);
+        assert_eq!(stream.is_some(), has_changed, "{subject}");
+    }
+    assert!(bench.jetstream.streams.by_subject("one").is_none());
+    let delete = bench.ask("STREAM.DELETE.stuck", Value::Null);
+    let ending = async {
+        drop(next(&asked).await);
+        let (_, responder) = next(&asked).await;
+        responder.send(Err(error::STREAM_NOT_FOUND));
+    };
+    tokio::join!(delete, ending).0.unwrap();
+    assert!(bench.jetstream.streams.by_name("stuck").is_none());
 }
