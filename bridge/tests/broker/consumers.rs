@@ -296,7 +296,7 @@ async fn two_workers_share_a_consumer() {
     on_each_server(async |server| {
         let (context, stream) = server.stream("share").await;
         let subject = format!("{}.a", server.name("share"));
-        let consumer = stream.create_consumer(durable("share")).await.unwrap();
+        let mut consumer = stream.create_consumer(durable("share")).await.unwrap();
         let second: PullConsumer = server
             .stream("share")
             .await
@@ -308,20 +308,30 @@ async fn two_workers_share_a_consumer() {
             consumer.messages().await.unwrap(),
             second.messages().await.unwrap(),
         );
-        let mut both = futures::stream::select(
+        let both = futures::stream::select(
             one.map(|message| (0, message)),
             two.map(|message| (1, message)),
         );
-        let sender = tokio::spawn(async move { publish(&context, &subject, 0..200).await });
+        let worked = tokio::spawn(
+            both.take(200)
+                .map(async |(who, message)| {
+                    let message = message.unwrap();
+                    message.ack().await.unwrap();
+                    (who, text(&message).parse::<u32>().unwrap())
+                })
+                .buffered(1)
+                .collect::<Vec<(usize, u32)>>(),
+        );
+        testkit::eventually("both ask", async || {
+            consumer.info().await.unwrap().num_waiting == 2
+        })
+        .await;
+        publish(&context, &subject, 0..200).await;
         let (mut counts, mut numbers) = ([0, 0], Vec::new());
-        while numbers.len() < 200 {
-            let (who, message) = both.next().await.unwrap();
-            let message = message.unwrap();
-            message.ack().await.unwrap();
+        for (who, number) in worked.await.unwrap() {
             counts[who] += 1;
-            numbers.push(text(&message).parse::<u32>().unwrap());
+            numbers.push(number);
         }
-        sender.await.unwrap();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..200).collect::<Vec<_>>());
         assert!(counts[0] > 20 && counts[1] > 20, "{counts:?}");
