@@ -75,7 +75,13 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         ..BrokerConfig::new(config.data_dir.join("broker"), access)
     }
     .within(Share::Broker.connections());
-    actors::supervise(&supervisor, listeners.nats, broker, BrokerStats::default());
+    actors::supervise(
+        &supervisor,
+        listeners.nats,
+        None,
+        broker,
+        BrokerStats::default(),
+    );
 
     let outcome = ops::until_stopped(&supervisor, &process).await;
     supervisor.stop(process.shutdown.time_left()).await;

@@ -12,6 +12,7 @@ use runtime::settings::Token;
 use thiserror::Error;
 
 use super::authentication::Authenticator;
+use super::clients::ClientKind;
 
 /// Which clients a broker serves.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Access {
     /// # Errors
     /// When a subject, a key or a hash is none, or a user is there twice or not at all.
     pub fn check(&self) -> Result<(), AccessError> {
-        Authenticator::new(self).map(|_| ())
+        Authenticator::new(self, ClientKind::Standard).map(|_| ())
     }
 }
 

@@ -115,7 +115,7 @@ impl Admission {
     /// Tells the log, once in a while, that clients fail to speak TLS.
     pub(super) fn warn_of_handshake(&self, peer: std::net::SocketAddr, error: &std::io::Error) {
         if let Some(failed) = self.failed_handshakes.is_due(Instant::now()) {
-            tracing::warn!(%peer, failed, %error, "a client failed in the TLS handshake");
+            tracing::warn!(%peer, failed, %error, "a client failed in the TLS or websocket handshake");
         }
     }
 

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use self::turns::Turns;
 use super::access::{Access, AccessError, Identity, Password, User, Users};
 use super::certificate::CertificateNames;
+use super::clients::ClientKind;
 use super::distinguished_name::DistinguishedName;
 use super::jwt;
 use super::operators::{Expiry, TrustedAccounts};
@@ -200,7 +201,8 @@ impl KnownUsers {
 }
 
 impl Authenticator {
-    pub(super) fn new(access: &Access) -> Result<Self, AccessError> {
+    /// Knows those who may connect in a way.
+    pub(super) fn new(access: &Access, by: ClientKind) -> Result<Self, AccessError> {
         let kind = match access {
             Access::Open => Kind::Open,
             Access::Token(token) => {
@@ -208,7 +210,7 @@ impl Authenticator {
                 Kind::Token(token.clone())
             }
             Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
-            Access::Operators(operators) => Kind::Operators(TrustedAccounts::new(operators)?),
+            Access::Operators(operators) => Kind::Operators(TrustedAccounts::new(operators, by)?),
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Authenticator {

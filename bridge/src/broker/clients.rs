@@ -12,11 +12,35 @@ use super::outbound::Outbound;
 use super::pings::{Due, Pings};
 use super::router::Subscription;
 
+/// How a client connects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ClientKind {
+    /// By a socket of its own.
+    Standard,
+    /// By a websocket.
+    WebSocket,
+}
+
+impl ClientKind {
+    /// Whether a list has nats-server's name of it.
+    pub(crate) fn is_in(self, names: &[impl AsRef<str>]) -> bool {
+        let own = match self {
+            ClientKind::Standard => "STANDARD",
+            ClientKind::WebSocket => "WEBSOCKET",
+        };
+        names
+            .iter()
+            .any(|name| name.as_ref().eq_ignore_ascii_case(own))
+    }
+}
+
 /// What is known of a connected client.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
     /// The number of the connection, counted from the broker's start.
     pub id: u64,
+    /// How the client connects.
+    pub kind: ClientKind,
     /// Where the client connects from.
     pub address: SocketAddr,
     /// When it connected.
@@ -109,6 +133,7 @@ impl Clients {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) outbound: Arc<Outbound>,
+    pub(super) kind: ClientKind,
     pub(super) address: SocketAddr,
     /// Where it connects to.
     pub(super) local: Option<SocketAddr>,
@@ -129,11 +154,13 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(
         outbound: Arc<Outbound>,
+        kind: ClientKind,
         address: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Self {
         Client {
             outbound,
+            kind,
             address,
             local,
             takes_info: AtomicBool::new(false),
@@ -220,6 +247,7 @@ impl Client {
         let round_trip = self.round_trip.load(Ordering::Relaxed);
         ClientInfo {
             id: self.outbound.client_id,
+            kind: self.kind,
             address: self.address,
             started: self.started,
             last_activity: self.started + active,

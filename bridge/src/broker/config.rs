@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::access::Access;
 use super::tls::TlsSettings;
+use super::websocket::WebSocketSettings;
 
 /// What streams keep that set no limit of their own. Zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +49,8 @@ pub struct BrokerConfig {
     pub access: Access,
     /// How clients and the broker speak TLS; `None` when they do not.
     pub tls: Option<TlsSettings>,
+    /// How clients are served that connect by websocket; `None` when none are.
+    pub websocket: Option<WebSocketSettings>,
     /// How long a client may take to introduce itself.
     pub connect_deadline: Duration,
     /// How many clients may be connected that have not introduced themselves; the oldest of them
@@ -94,6 +97,7 @@ impl BrokerConfig {
             data_dir: data_dir.into(),
             access,
             tls: None,
+            websocket: None,
             connect_deadline: Duration::from_secs(5),
             max_unauthenticated: 128,
             server_name: "marquee".to_owned(),

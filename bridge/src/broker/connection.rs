@@ -6,6 +6,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,9 +16,11 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::clients::ClientKind;
 use super::outbound::Outbound;
 use super::session::{Closing, Session, TOO_MANY_CONNECTIONS};
 use super::transport::{self, Reader, Writer};
+use super::websocket::{self, Limits};
 
 /// How many bytes a client has to take within the write deadline.
 const WRITE_PIECE: usize = 1 << 20;
@@ -30,11 +33,22 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let (shared, outbound) = (Arc::clone(&session.shared), Arc::clone(&session.outbound));
     let (client_id, peer) = (outbound.client_id, session.client.address);
     let deadline = shared.config.write_deadline;
-    let security = shared.security.get();
+    let tls = shared.security.get(session.client.kind).tls.clone();
+    let (kind, is_let_in) = (session.client.kind, Arc::new(AtomicBool::new(false)));
+    let opening = async {
+        match &shared.config.websocket {
+            Some(settings) if kind == ClientKind::WebSocket => {
+                let limits = Limits::new(&shared.config, Arc::clone(&is_let_in));
+                let greeting = || session.greeting(tls.is_some());
+                websocket::open(socket, tls.as_ref(), settings, limits, greeting).await
+            }
+            _ => transport::open(socket, tls.as_ref(), |by_tls| session.greeting(by_tls)).await,
+        }
+    };
     let opened = tokio::select! {
         // A client without TLS is greeted, and told why it is closed.
         biased;
-        opened = transport::open(socket, security.tls.as_ref(), |behind_tls| session.greeting(behind_tls)) => opened,
+        opened = opening => opened,
         () = session.place().lost() => return,
         () = outbound.closed() => return,
     };
@@ -51,7 +65,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let writer = AbortOnDropHandle::new(writer);
     let outcome = match session.let_in_if_open() {
-        Ok(()) => read_all(&mut session, &outbound, reader).await,
+        Ok(()) => read_all(&mut session, &outbound, reader, &is_let_in).await,
         Err(reason) => Err(reason),
     };
     match outcome {
@@ -144,6 +158,7 @@ async fn read_all(
     session: &mut Session,
     outbound: &Outbound,
     mut reader: Reader,
+    is_let_in: &AtomicBool,
 ) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
     let introduced = sleep_until(session.time_to_log_in().into());
@@ -152,6 +167,7 @@ async fn read_all(
     tokio::pin!(ended);
     let mut changes = session.security_changes();
     loop {
+        is_let_in.store(session.place().is_admitted(), Ordering::Relaxed);
         let end = session.ends_at();
         if let Some((at, _)) = end.filter(|(at, _)| ended.deadline() != (*at).into()) {
             ended.as_mut().reset(at.into());

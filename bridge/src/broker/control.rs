@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::tls::TlsSettings;
+use super::websocket::WebSocketSettings;
 use super::{Access, BrokerError, Shared, security};
 
 /// The way to a running broker from outside of it; cheap to clone.
@@ -57,8 +58,9 @@ impl BrokerControl {
         &self,
         access: &Access,
         tls: Option<&TlsSettings>,
+        websocket: Option<&WebSocketSettings>,
     ) -> Result<(), BrokerError> {
-        self.security.replace(access, tls)
+        self.security.replace(access, tls, websocket)
     }
 
     /// Leads to this broker from now on.

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::actors::Listener;
 use super::serving::{FAREWELL, OpenBroker};
-use super::{BrokerConfig, BrokerControl, BrokerError, BrokerStats};
+use super::{BrokerConfig, BrokerControl, BrokerError, BrokerStats, ClientKind};
 
 /// How many threads serve, besides the one of the actors.
 const WORKERS: usize = 2;
@@ -135,7 +135,12 @@ async fn run(
     let _listener = supervisor
         .group("clients")
         .supervise("listener", Place::Here, move |guard| {
-            Listener::new(listener.try_clone(), stats.clone(), guard)
+            Listener::new(
+                listener.try_clone(),
+                ClientKind::Standard,
+                stats.clone(),
+                guard,
+            )
         });
     let stopping = CancellationToken::new();
     let serving = broker.serve(stopping.cancelled());

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::clients::Client;
+use super::clients::{Client, ClientKind};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub const SERVER_VERSION: &str = "2.11.10";
@@ -26,7 +26,8 @@ pub(super) enum Occasion<'a> {
 
 /// The line for a client.
 pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> String {
-    let (host, port) = match &shared.config.client_advertise {
+    let advertised = shared.config.client_advertise.as_ref();
+    let (host, port) = match advertised.filter(|_| client.kind == ClientKind::Standard) {
         Some(address) => match address.rsplit_once(':') {
             Some((host, port)) => (host.to_owned(), port.parse().unwrap_or_default()),
             None => (
@@ -57,7 +58,7 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     if let Some(domain) = shared.config.domain() {
         put("domain", domain.into());
     }
-    let security = shared.security.get();
+    let security = shared.security.get(client.kind);
     if security.authenticator.is_required() {
         put("auth_required", true.into());
     }
@@ -72,7 +73,10 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
         for (name, value) in [
             ("tls_required", is_on || !tls.settings.allow_non_tls),
             ("tls_verify", tls.settings.verify),
-            ("tls_available", tls.settings.allow_non_tls),
+            (
+                "tls_available",
+                tls.settings.allow_non_tls || client.kind == ClientKind::WebSocket,
+            ),
         ] {
             if value {
                 put(name, true.into());

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod actors;
 pub mod tls;
+pub mod websocket;
 
 mod accounts;
 mod admission;
@@ -66,7 +67,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use access::Access;
-pub use clients::{ClientInfo, SubscriptionInfo};
+pub use clients::{ClientInfo, ClientKind, SubscriptionInfo};
 pub use config::{BrokerConfig, JetStreamSettings, Retention};
 pub use control::BrokerControl;
 pub use embedded::{Broker, serve};

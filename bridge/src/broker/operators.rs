@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::access::{AccessError, Operators, Permissions, Responses, SubjectList};
 use super::authentication::is_signed;
+use super::clients::ClientKind;
 use super::jwt::{self, Claims, Kind};
 use super::permissions::UserPermissions;
 
@@ -22,6 +23,8 @@ const UNLIMITED: i64 = -1;
 /// The accounts that operators vouch for.
 #[derive(Debug)]
 pub(super) struct TrustedAccounts {
+    /// How the users connect.
+    by: ClientKind,
     by_key: HashMap<Arc<str>, TrustedAccount>,
     /// What they were made of.
     pub(super) set: Operators,
@@ -182,7 +185,7 @@ impl From<TokenPermissions> for Permissions {
 impl TrustedAccounts {
     /// # Errors
     /// When a token is none, is signed by no operator, or asks for what there is not.
-    pub(super) fn new(set: &Operators) -> Result<Self, AccessError> {
+    pub(super) fn new(set: &Operators, by: ClientKind) -> Result<Self, AccessError> {
         // The keys that sign accounts, and whether these are strict.
         let mut keys = HashMap::new();
         for token in &set.operators {
@@ -211,6 +214,7 @@ impl TrustedAccounts {
             return Err(AccessError::ManyWithStreams);
         }
         Ok(TrustedAccounts {
+            by,
             by_key,
             set: set.clone(),
         })
@@ -235,7 +239,7 @@ impl TrustedAccounts {
         if !is_issuer || !counts {
             return None;
         }
-        if let Some(unkept) = claims.unkept_condition() {
+        if let Some(unkept) = claims.unkept_condition(self.by) {
             tracing::warn!(
                 user = claims.subject,
                 condition = unkept,
@@ -350,7 +354,7 @@ impl TrustedAccount {
 
 impl Claims<UserClaims> {
     /// A condition that cannot be kept here, if the token has one.
-    fn unkept_condition(&self) -> Option<&'static str> {
+    fn unkept_condition(&self, by: ClientKind) -> Option<&'static str> {
         let said = &self.said;
         // In the older version, what is not said is no limit.
         let is_none = |limit: Option<i64>| match limit {
@@ -364,10 +368,7 @@ impl Claims<UserClaims> {
             _ => true,
         };
         let kinds = &said.allowed_connection_types;
-        let is_standard = kinds.is_empty()
-            || kinds
-                .iter()
-                .any(|kind| kind.eq_ignore_ascii_case("STANDARD"));
+        let is_right_kind = kinds.is_empty() || by.is_in(kinds);
         match () {
             () if ![said.subs, said.data, said.payload]
                 .into_iter()
@@ -378,7 +379,7 @@ impl Claims<UserClaims> {
             () if is_said(&said.src) => Some("addresses"),
             () if is_said(&said.times) => Some("times"),
             () if said.proxy_required => Some("a proxy"),
-            () if !is_standard => Some("another type of connection"),
+            () if !is_right_kind => Some("another type of connection"),
             () => None,
         }
     }

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::access::Access;
 use super::authentication::Authenticator;
+use super::clients::ClientKind;
 use super::tls::{Tls, TlsSettings};
+use super::websocket::WebSocketSettings;
 use super::{BrokerConfig, BrokerError};
 
 /// The users and TLS of a broker, ready for clients.
@@ -16,14 +18,28 @@ use super::{BrokerConfig, BrokerError};
 pub(super) struct Security {
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<Tls>,
+    /// Those of the clients that connect by websocket.
+    websocket: Option<Arc<Security>>,
 }
 
 impl Security {
-    fn new(access: &Access, tls: Option<&TlsSettings>) -> Result<Arc<Self>, BrokerError> {
-        Ok(Arc::new(Security {
-            authenticator: Authenticator::new(access)?,
-            tls: tls.map(Tls::new).transpose()?,
-        }))
+    fn new(
+        access: &Access,
+        tls: Option<&TlsSettings>,
+        websocket: Option<&WebSocketSettings>,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let of = |kind, access, tls: Option<&TlsSettings>, websocket| {
+            Ok::<_, BrokerError>(Arc::new(Security {
+                authenticator: Authenticator::new(access, kind)?,
+                tls: tls.map(Tls::new).transpose()?,
+                websocket,
+            }))
+        };
+        let websocket = websocket.map(|settings| {
+            let tls = settings.tls.as_ref();
+            of(ClientKind::WebSocket, &settings.access, tls, None)
+        });
+        of(ClientKind::Standard, access, tls, websocket.transpose()?)
     }
 }
 
@@ -43,8 +59,9 @@ impl Changed {
         &self,
         access: &Access,
         tls: Option<&TlsSettings>,
+        websocket: Option<&WebSocketSettings>,
     ) -> Result<(), BrokerError> {
-        let security = Security::new(access, tls)?;
+        let security = Security::new(access, tls, websocket)?;
         self.0.send_replace(Some(security));
         Ok(())
     }
@@ -59,15 +76,21 @@ pub(super) struct CurrentSecurity {
 
 impl CurrentSecurity {
     pub(super) fn new(config: &BrokerConfig, changed: Changed) -> Result<Self, BrokerError> {
+        let (tls, websocket) = (config.tls.as_ref(), config.websocket.as_ref());
         Ok(CurrentSecurity {
-            at_start: Security::new(&config.access, config.tls.as_ref())?,
+            at_start: Security::new(&config.access, tls, websocket)?,
             changed,
         })
     }
 
-    pub(super) fn get(&self) -> Arc<Security> {
+    /// How clients of a kind are served.
+    pub(super) fn get(&self, kind: ClientKind) -> Arc<Security> {
         let changed = self.changed.0.borrow().clone();
-        changed.unwrap_or_else(|| Arc::clone(&self.at_start))
+        let security = changed.unwrap_or_else(|| Arc::clone(&self.at_start));
+        match (kind, &security.websocket) {
+            (ClientKind::WebSocket, Some(websocket)) => Arc::clone(websocket),
+            _ => security,
+        }
     }
 
     /// Learns of changes from now on.

@@ -113,7 +113,7 @@ impl Session {
         shared: Arc<Shared>,
     ) -> Self {
         let changes = shared.security.changes();
-        let security = shared.security.get();
+        let security = shared.security.get(client.kind);
         let nonce = security.authenticator.nonce();
         shared.stats.clients.insert(Arc::clone(&client));
         let login_deadline = Instant::now() + shared.config.connect_deadline;
@@ -189,7 +189,10 @@ impl Session {
 
     /// Looks again at who the client is and what it may do.
     pub(super) fn take_over_security(&mut self) -> Result<(), Closing> {
-        let before = std::mem::replace(&mut self.security, self.shared.security.get());
+        let before = std::mem::replace(
+            &mut self.security,
+            self.shared.security.get(self.client.kind),
+        );
         let Some(identity) = &self.identity else {
             return self.let_in_if_open();
         };

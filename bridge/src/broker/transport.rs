@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
@@ -21,11 +21,15 @@ use super::tls::{HandshakeFirst, Tls};
 const HANDSHAKE: u8 = 0x16;
 
 /// What a client sends.
-#[derive(Debug)]
 pub(super) enum Reader {
     Plain(OwnedReadHalf),
-    Tls(ReadHalf<TlsStream<TcpStream>>),
+    Layered(ReadHalf<Box<dyn Layer>>),
 }
+
+/// What lies on a socket: TLS, a websocket, or this on that.
+pub(super) trait Layer: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Layer for S {}
 
 impl AsyncRead for Reader {
     fn poll_read(
@@ -35,16 +39,15 @@ impl AsyncRead for Reader {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Reader::Plain(half) => Pin::new(half).poll_read(context, buffer),
-            Reader::Tls(half) => Pin::new(half).poll_read(context, buffer),
+            Reader::Layered(half) => Pin::new(half).poll_read(context, buffer),
         }
     }
 }
 
 /// What a client is sent.
-#[derive(Debug)]
 pub(super) enum Writer {
     Plain(Arc<OwnedWriteHalf>),
-    Tls(WriteHalf<TlsStream<TcpStream>>),
+    Layered(WriteHalf<Box<dyn Layer>>),
 }
 
 impl Writer {
@@ -52,7 +55,7 @@ impl Writer {
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Writer::Plain(half) => write_plain(half, bytes).await,
-            Writer::Tls(half) => {
+            Writer::Layered(half) => {
                 half.write_all(bytes).await?;
                 half.flush().await
             }
@@ -63,7 +66,7 @@ impl Writer {
     pub(super) fn shared(&self) -> Option<Arc<OwnedWriteHalf>> {
         match self {
             Writer::Plain(half) => Some(Arc::clone(half)),
-            Writer::Tls(_) => None,
+            Writer::Layered(_) => None,
         }
     }
 
@@ -71,7 +74,7 @@ impl Writer {
     pub(super) async fn shutdown(self) -> io::Result<()> {
         match self {
             Writer::Plain(_) => Ok(()),
-            Writer::Tls(mut half) => half.shutdown().await,
+            Writer::Layered(mut half) => half.shutdown().await,
         }
     }
 }
@@ -89,7 +92,6 @@ async fn write_plain(half: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> 
 }
 
 /// A connection on which the protocol can be spoken.
-#[derive(Debug)]
 pub(super) struct Opened {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
@@ -121,10 +123,29 @@ pub(super) async fn open(
     match first_byte(&socket, wait).await? {
         Some(HANDSHAKE) => {
             let greeting = if first { greeting(true) } else { String::new() };
-            handshake(socket, tls, greeting).await.map(Some)
+            let (stream, names) = handshake(socket, tls).await?;
+            Ok(Some(Opened::layered(stream, names, greeting)))
         }
         _ if tls.settings.allow_non_tls && !first => Ok(Some(plain(socket, String::new()))),
         _ => Ok(None),
+    }
+}
+
+impl Opened {
+    /// A connection through what lies on its socket.
+    pub(super) fn layered(
+        layer: impl Layer + 'static,
+        names: CertificateNames,
+        greeting: String,
+    ) -> Self {
+        let layer: Box<dyn Layer> = Box::new(layer);
+        let (reader, writer) = tokio::io::split(layer);
+        Opened {
+            reader: Reader::Layered(reader),
+            writer: Writer::Layered(writer),
+            names,
+            greeting,
+        }
     }
 }
 
@@ -138,19 +159,17 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
     }
 }
 
-async fn handshake(socket: TcpStream, tls: &Tls, greeting: String) -> io::Result<Opened> {
+/// Speaks TLS on a socket from now on.
+pub(super) async fn handshake(
+    socket: TcpStream,
+    tls: &Tls,
+) -> io::Result<(TlsStream<TcpStream>, CertificateNames)> {
     let stream = timeout(tls.settings.timeout, tls.acceptor.accept(socket)).await??;
     let shown = stream.get_ref().1.peer_certificates();
     let names = shown
         .and_then(|shown| shown.first())
         .map(|first| certificate::names(first));
-    let (reader, writer) = tokio::io::split(stream);
-    Ok(Opened {
-        reader: Reader::Tls(reader),
-        writer: Writer::Tls(writer),
-        names: names.unwrap_or_default(),
-        greeting,
-    })
+    Ok((stream, names.unwrap_or_default()))
 }
 
 /// The first byte that the client sends, which stays where it is; `None` when there is none in time.

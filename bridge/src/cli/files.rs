@@ -25,7 +25,8 @@ impl Files {
         self.write("-pid", path, &std::process::id().to_string())
     }
 
-    /// Writes the addresses, as JSON, into a file with the process id in its name.
+    /// Writes the addresses, as JSON, into a file with the process id in its name. `others` are those not for usual clients: for what,
+    /// by which scheme, and where.
     ///
     /// # Errors
     ///
@@ -34,13 +35,16 @@ impl Files {
         &mut self,
         folder: &Path,
         clients: SocketAddr,
-        monitoring: Option<SocketAddr>,
         uses_tls: bool,
+        others: &[(&str, &str, SocketAddr)],
     ) -> Result<(), Fault> {
         let scheme = if uses_tls { "tls" } else { "nats" };
         let mut ports = json!({ "nats": urls(scheme, clients) });
-        if let (Some(monitoring), Some(ports)) = (monitoring, ports.as_object_mut()) {
-            ports.insert("monitoring".to_owned(), json!(urls("http", monitoring)));
+        if let Some(ports) = ports.as_object_mut() {
+            let others = others.iter();
+            let others =
+                others.map(|(what, scheme, at)| ((*what).to_owned(), json!(urls(scheme, *at))));
+            ports.extend(others);
         }
         // Tools look for this name.
         let path = folder.join(format!("nats-server_{}.ports", std::process::id()));

@@ -8,10 +8,11 @@ use runtime::Fault;
 use runtime::resources::Share;
 use runtime::telemetry::causes;
 
-use super::settings::{AccessSettings, Settings};
+use super::settings::{AccessSettings, DEFAULT_HOST, Settings, TlsOptions};
 use crate::broker::access::{Identity, Password, User, Users};
 use crate::broker::tls::TlsSettings;
-use crate::broker::{Access, BrokerConfig, JetStreamSettings, Retention};
+use crate::broker::websocket::WebSocketSettings;
+use crate::broker::{Access, BrokerConfig, ClientKind, JetStreamSettings, Retention};
 
 /// How long a client may take to introduce itself.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -25,50 +26,7 @@ impl Settings {
     ///
     /// If two ways of authorization are mixed, or a user is named that is not there.
     pub(super) fn access(&self) -> Result<Access, Fault> {
-        let fault = |reason: String| Err(Fault::bad_setting("authorization", reason));
-        let given = &self.access;
-        if given.token.is_some() && (given.user.is_some() || given.password.is_some()) {
-            return fault("a token and a user or a password cannot both be set".to_owned());
-        }
-        if given.users.is_some() && (given.token.is_some() || given.user.is_some()) {
-            return fault("users cannot be set beside a single user or a token".to_owned());
-        }
-        if !given.operators.operators.is_empty() {
-            if given.users.is_some() || given.token.is_some() || given.user.is_some() {
-                return fault("users and tokens cannot be set beside operators".to_owned());
-            }
-            return Ok(Access::Operators(given.operators.clone()));
-        }
-        if !given.operators.accounts.is_empty() {
-            return fault("`resolver_preload` needs an operator".to_owned());
-        }
-        let no_auth_user = given.no_auth_user.clone();
-        if let Some(name) = &no_auth_user {
-            let mut users = given.users.iter().flatten();
-            if !users.any(|user| user.identity.name() == name) {
-                return fault(format!("`no_auth_user`: there is no user `{name}`"));
-            }
-        }
-        if let Some(token) = &given.token {
-            return Ok(Access::Token(Password::new(token)));
-        }
-        let users = match (&given.users, &given.user, &given.password) {
-            (Some(users), _, _) => given.in_accounts(users.clone())?,
-            (None, None, None) => return Ok(Access::Open),
-            // A password alone is the password of the user without a name, as in nats-server.
-            (None, user, password) => vec![User {
-                identity: Identity::Password {
-                    name: user.clone().unwrap_or_default(),
-                    password: Password::new(password.as_deref().unwrap_or_default()),
-                },
-                permissions: Default::default(),
-                account: None,
-            }],
-        };
-        Ok(Access::Users(Users {
-            users,
-            no_auth_user,
-        }))
+        self.access.resolved(ClientKind::Standard)
     }
 
     /// TLS of the clients' connections.
@@ -77,31 +35,50 @@ impl Settings {
     ///
     /// If the certificate or the key is missing, or clients are verified without an authority.
     pub(super) fn tls(&self) -> Result<Option<TlsSettings>, Fault> {
-        let Some(options) = &self.tls else {
+        let names = ["-tlscert, tls.cert_file", "-tlskey, tls.key_file"];
+        let tls = self.tls.as_ref().map(|options| options.resolved(names));
+        Ok(tls.transpose()?.map(|tls| TlsSettings {
+            allow_non_tls: self.allow_non_tls,
+            ..tls
+        }))
+    }
+
+    /// How clients are served that connect by websocket, if any are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::access`] and [`Settings::tls`], or if there is no TLS and nothing says that this is meant.
+    pub(super) fn websocket(&self) -> Result<Option<WebSocketSettings>, Fault> {
+        let fault = |reason| Err(Fault::bad_setting("websocket", reason));
+        let options = self.websocket.as_ref();
+        let Some(options) = options.filter(|options| options.port.is_some()) else {
             return Ok(None);
         };
-        let needed = |file: &Option<PathBuf>, flag: &str, what: &str| match file {
-            Some(file) => Ok(file.clone()),
-            None => Err(Fault::bad_setting(flag, format!("TLS needs {what}"))),
-        };
-        let cert_file = needed(
-            &options.cert_file,
-            "-tlscert, tls.cert_file",
-            "a certificate",
-        )?;
-        let key_file = needed(
-            &options.key_file,
-            "-tlskey, tls.key_file",
-            "the key of the certificate",
-        )?;
-        let default = TlsSettings::new(cert_file, key_file);
-        Ok(Some(TlsSettings {
-            ca_file: options.ca_file.clone(),
-            verify: options.verify || options.map,
-            map: options.map,
-            handshake_first: options.handshake_first.unwrap_or(default.handshake_first),
-            timeout: options.timeout.unwrap_or(default.timeout),
-            allow_non_tls: self.allow_non_tls,
+        let names = ["websocket.tls.cert_file", "websocket.tls.key_file"];
+        let tls = options.tls.as_ref().map(|tls| tls.resolved(names));
+        if tls.is_none() && !options.no_tls {
+            return fault("websocket requires TLS configuration: set `tls`, or `no_tls: true`");
+        }
+        let mut access = self.access.clone();
+        let has_own_user = options.user.is_some() || options.token.is_some();
+        if has_own_user && access.users.is_some() {
+            return fault("a user or a token cannot be set beside `users`");
+        }
+        if has_own_user || options.no_auth_user.is_some() {
+            access.user = options.user.clone();
+            access.password = options.password.clone();
+            access.token = options.token.clone();
+            access.no_auth_user = options.no_auth_user.clone();
+        }
+        let default =
+            WebSocketSettings::new(access.resolved(ClientKind::WebSocket)?, tls.transpose()?);
+        Ok(Some(WebSocketSettings {
+            handshake_timeout: options
+                .handshake_timeout
+                .filter(|timeout| !timeout.is_zero())
+                .unwrap_or(default.handshake_timeout),
+            same_origin: options.same_origin,
+            allowed_origins: options.allowed_origins.clone(),
             ..default
         }))
     }
@@ -118,24 +95,61 @@ impl Settings {
         Ok(address)
     }
 
+    /// The address for clients that connect by websocket, if any do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::client_addr`].
+    pub(super) fn websocket_addr(&self) -> Result<Option<SocketAddr>, Fault> {
+        let options = self.websocket.as_ref();
+        let Some((options, port)) = options.and_then(|options| Some((options, options.port?)))
+        else {
+            return Ok(None);
+        };
+        let host = options.host.as_deref().unwrap_or(DEFAULT_HOST);
+        let address = resolve("websocket", host, port)?;
+        self.check_websocket_exposure(address)?;
+        Ok(Some(address))
+    }
+
     /// Whether these settings may be those of a server that listens on an address.
     ///
     /// # Errors
     ///
     /// As [`Settings::client_addr`].
     pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
-        let is_checked = self.access()?.is_restricted()
-            || self
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.verify && !self.allow_non_tls);
+        let verifies = |tls: &TlsOptions| tls.verify && !self.allow_non_tls;
+        let is_checked = self.access()?.is_restricted() || self.tls.as_ref().is_some_and(verifies);
+        self.check_exposed("-addr", address, is_checked)
+    }
+
+    /// As [`Settings::check_exposure`], of the address for websockets.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::client_addr`].
+    pub(super) fn check_websocket_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
+        let Some(websocket) = self.websocket()? else {
+            return Ok(());
+        };
+        let is_checked =
+            websocket.access.is_restricted() || websocket.tls.is_some_and(|tls| tls.verify);
+        self.check_exposed("websocket", address, is_checked)
+    }
+
+    fn check_exposed(
+        &self,
+        setting: &str,
+        address: SocketAddr,
+        is_checked: bool,
+    ) -> Result<(), Fault> {
         if !address.ip().to_canonical().is_loopback() && !is_checked && !self.allow_unauthenticated
         {
             let reason = format!(
                 "{address} can be reached from other machines, and clients need to show nothing: set a token, a user or \
                  users, or listen on 127.0.0.1, or set `allow_unauthenticated` if this is meant"
             );
-            return Err(Fault::bad_setting("-addr", reason));
+            return Err(Fault::bad_setting(setting, reason));
         }
         Ok(())
     }
@@ -160,18 +174,24 @@ impl Settings {
     /// As [`Settings::access`] and [`Settings::tls`].
     pub(super) fn broker(&self, store_dir: &Path) -> Result<BrokerConfig, Fault> {
         let access = self.access()?;
-        let tls = self.tls()?;
+        let (tls, websocket) = (self.tls()?, self.websocket()?);
         access
             .check()
             .map_err(|error| Fault::bad_setting("authorization", error))?;
-        if let Some(Err(error)) = tls.as_ref().map(TlsSettings::check) {
-            return Err(Fault::bad_setting("tls", causes(&error)));
+        let websocket_tls = websocket
+            .as_ref()
+            .and_then(|websocket| websocket.tls.as_ref());
+        for (name, tls) in [("tls", tls.as_ref()), ("websocket.tls", websocket_tls)] {
+            if let Some(Err(error)) = tls.map(TlsSettings::check) {
+                return Err(Fault::bad_setting(name, causes(&error)));
+            }
         }
         let default = BrokerConfig::new(store_dir, access);
         let limits = &self.limits;
         let jetstream = &self.jetstream;
         Ok(BrokerConfig {
             tls,
+            websocket,
             connect_deadline: self.access.timeout.unwrap_or(CONNECT_DEADLINE),
             server_name: self.server_name.clone().unwrap_or(default.server_name),
             max_payload: limits.max_payload.unwrap_or(default.max_payload),
@@ -205,7 +225,88 @@ impl Settings {
     }
 }
 
+impl TlsOptions {
+    /// The settings; `names` are those of the files that are needed.
+    fn resolved(&self, names: [&str; 2]) -> Result<TlsSettings, Fault> {
+        let needed = |file: &Option<PathBuf>, name: &str, what: &str| match file {
+            Some(file) => Ok(file.clone()),
+            None => Err(Fault::bad_setting(name, format!("TLS needs {what}"))),
+        };
+        let [cert, key] = names;
+        let cert_file = needed(&self.cert_file, cert, "a certificate")?;
+        let key_file = needed(&self.key_file, key, "the key of the certificate")?;
+        let default = TlsSettings::new(cert_file, key_file);
+        Ok(TlsSettings {
+            ca_file: self.ca_file.clone(),
+            verify: self.verify || self.map,
+            map: self.map,
+            handshake_first: self.handshake_first.unwrap_or(default.handshake_first),
+            timeout: self.timeout.unwrap_or(default.timeout),
+            ..default
+        })
+    }
+}
+
 impl AccessSettings {
+    /// Who may connect in a way.
+    fn resolved(&self, by: ClientKind) -> Result<Access, Fault> {
+        let fault = |reason: String| Err(Fault::bad_setting("authorization", reason));
+        let given = self;
+        if given.token.is_some() && (given.user.is_some() || given.password.is_some()) {
+            return fault("a token and a user or a password cannot both be set".to_owned());
+        }
+        if given.users.is_some() && (given.token.is_some() || given.user.is_some()) {
+            return fault("users cannot be set beside a single user or a token".to_owned());
+        }
+        if !given.operators.operators.is_empty() {
+            if given.users.is_some() || given.token.is_some() || given.user.is_some() {
+                return fault("users and tokens cannot be set beside operators".to_owned());
+            }
+            return Ok(Access::Operators(given.operators.clone()));
+        }
+        if !given.operators.accounts.is_empty() {
+            return fault("`resolver_preload` needs an operator".to_owned());
+        }
+        let no_auth_user = given.no_auth_user.clone();
+        if let Some(name) = &no_auth_user {
+            let mut users = given.users.iter().flatten();
+            if !users.any(|user| user.identity.name() == name) {
+                return fault(format!("`no_auth_user`: there is no user `{name}`"));
+            }
+        }
+        if let Some(token) = &given.token {
+            return Ok(Access::Token(Password::new(token)));
+        }
+        let is_kept_out = |name: &str| {
+            given
+                .kept_out
+                .iter()
+                .any(|(other, from)| other == name && *from == by)
+        };
+        let no_auth_user = no_auth_user.filter(|name| !is_kept_out(name));
+        let users = match (&given.users, &given.user, &given.password) {
+            (Some(users), _, _) => {
+                let mut users = given.in_accounts(users.clone())?;
+                users.retain(|user| !is_kept_out(user.identity.name()));
+                users
+            }
+            (None, None, None) => return Ok(Access::Open),
+            // A password alone is the password of the user without a name, as in nats-server.
+            (None, user, password) => vec![User {
+                identity: Identity::Password {
+                    name: user.clone().unwrap_or_default(),
+                    password: Password::new(password.as_deref().unwrap_or_default()),
+                },
+                permissions: Default::default(),
+                account: None,
+            }],
+        };
+        Ok(Access::Users(Users {
+            users,
+            no_auth_user,
+        }))
+    }
+
     /// The users, with those of the account that has the streams in the main one.
     fn in_accounts(&self, mut users: Vec<User>) -> Result<Vec<User>, Fault> {
         let fault = |reason: &str| Err(Fault::bad_setting("accounts", reason));

@@ -17,6 +17,7 @@ use super::flags::Flags;
 use super::log::Log;
 use super::settings::Settings;
 use crate::broker::actors;
+use crate::broker::websocket::WebSocketSettings;
 use crate::broker::{BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
 use crate::monitor::{self, Monitor};
 
@@ -30,6 +31,7 @@ const READY_CHECK: Duration = Duration::from_millis(5);
 /// [`Fault::BadSetting`] for what is wrong.
 pub(super) fn check(settings: &Settings) -> Result<(), Fault> {
     settings.client_addr()?;
+    settings.websocket_addr()?;
     settings.http_addr()?;
     settings.broker(&store_dir(settings)).map(drop)
 }
@@ -51,10 +53,9 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         config.server_name = stats.server_id().to_owned();
     }
     let clients = listen("-port", settings.client_addr()?)?;
-    let monitoring = match settings.http_addr()? {
-        Some(address) => Some(listen("-http_port", address)?),
-        None => None,
-    };
+    let listen_if = |setting, address: Option<_>| address.map(|at| listen(setting, at)).transpose();
+    let monitoring = listen_if("-http_port", settings.http_addr()?)?;
+    let websockets = listen_if("websocket", settings.websocket_addr()?)?;
     greet(
         &config,
         &settings,
@@ -72,8 +73,10 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     let (control, stopping) = (stats.control(), stop.clone());
     let mut services = Vec::new();
     let (listener, address) = clients;
+    let (websockets, websocket) = websockets.unzip();
     services.push(start_broker(
         listener,
+        websockets,
         config.clone(),
         stats.clone(),
         &process,
@@ -83,6 +86,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             stats,
             config.clone(),
             address,
+            websocket,
             *http,
             settings.monitoring.base_path.clone(),
         );
@@ -92,11 +96,31 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             &process,
         )?);
     }
+    let is_secure = |websocket: &WebSocketSettings| websocket.tls.is_some();
+    let scheme = match config.websocket.as_ref().is_some_and(is_secure) {
+        true => "wss",
+        false => "ws",
+    };
     let ready = async {
         until_ready(&process).await;
         if let Some(folder) = &settings.ports_file_dir {
-            let monitoring = monitoring.as_ref().map(|(_, address)| *address);
-            files.write_ports(folder, address, monitoring, config.tls.is_some())?;
+            let monitoring = monitoring.iter().map(|(_, at)| ("monitoring", "http", *at));
+            let websocket = websocket.iter().map(|at| ("websocket", scheme, *at));
+            let others: Vec<_> = monitoring.chain(websocket).collect();
+            files.write_ports(folder, address, config.tls.is_some(), &others)?;
+        }
+        let compressed = settings
+            .websocket
+            .as_ref()
+            .is_some_and(|set| set.compression);
+        if let Some(websocket) = websocket {
+            if compressed {
+                tracing::warn!("websockets are not compressed: clients are served without it");
+            }
+            tracing::info!("Listening for websocket clients on {scheme}://{websocket}");
+            if scheme == "ws" {
+                tracing::warn!("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+            }
         }
         tracing::info!("Listening for client connections on {address}");
         if config.tls.is_some() {
@@ -109,6 +133,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             log,
             control,
             address,
+            websocket,
             stop: stopping,
         };
         signals.obey(running).await;
@@ -128,13 +153,14 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
 
 fn start_broker(
     listener: TcpListener,
+    websockets: Option<TcpListener>,
     config: BrokerConfig,
     stats: BrokerStats,
     process: &Process,
 ) -> Result<Service, Fault> {
     Service::start("broker", &process.sibling(), move |process| async move {
         let supervisor = Supervisor::new("broker", &process);
-        actors::supervise(&supervisor, listener, config, stats);
+        actors::supervise(&supervisor, listener, websockets, config, stats);
         let outcome = ops::until_stopped(&supervisor, &process).await;
         supervisor.stop(process.shutdown.time_left()).await;
         outcome
@@ -263,6 +289,7 @@ struct Running {
     control: BrokerControl,
     /// Where clients reach it, whatever the settings say since.
     address: SocketAddr,
+    websocket: Option<SocketAddr>,
     stop: Shutdown,
 }
 
@@ -275,18 +302,25 @@ impl Running {
         }
     }
 
-    fn take_over(&mut self, settings: Settings) -> Result<(), Fault> {
+    fn take_over(&mut self, mut settings: Settings) -> Result<(), Fault> {
+        let fixed = self.settings.fixed_differences(&settings);
+        // Clients go on to connect by websocket until the server ends.
+        settings.websocket = settings.websocket.or(self.settings.websocket.clone());
         check(&settings)?;
         settings.check_exposure(self.address)?;
+        if let Some(address) = self.websocket {
+            settings.check_websocket_exposure(address)?;
+        }
+        let (access, tls, websocket) = (settings.access()?, settings.tls()?, settings.websocket()?);
         // Certificates change without their settings, too.
         self.control
-            .change_security(&settings.access()?, settings.tls()?.as_ref())
+            .change_security(&access, tls.as_ref(), websocket.as_ref())
             .map_err(|error| Fault::bad_setting("authorization, tls", causes(&error)))?;
         if settings.access != self.settings.access {
             tracing::info!("Reloaded: authorization");
         }
         self.log.set_level(&settings.log);
-        for name in self.settings.fixed_differences(&settings) {
+        for name in fixed {
             tracing::warn!("the change of {name} takes effect at the next start");
         }
         let started = std::mem::replace(&mut self.settings, settings);

@@ -7,11 +7,13 @@ use runtime::Fault;
 
 use super::file;
 use super::flags::Flags;
+use crate::broker::ClientKind;
 use crate::broker::access::{Operators, User};
 use crate::broker::tls::HandshakeFirst;
+use crate::broker::websocket::Origin;
 
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
-const DEFAULT_HOST: &str = "127.0.0.1";
+pub(super) const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 4222;
 
 /// What a server is told.
@@ -28,6 +30,7 @@ pub(super) struct Settings {
     pub(super) access: AccessSettings,
     pub(super) tls: Option<TlsOptions>,
     pub(super) allow_non_tls: bool,
+    pub(super) websocket: Option<WebSocketOptions>,
     pub(super) jetstream: JetStreamSettings,
     pub(super) limits: Limits,
 }
@@ -66,6 +69,8 @@ pub(super) struct AccessSettings {
     /// The accounts that have streams. Only one can.
     pub(super) jetstream_accounts: Vec<String>,
     pub(super) no_auth_user: Option<String>,
+    /// Users that may not connect in a way.
+    pub(super) kept_out: Vec<(String, ClientKind)>,
     pub(super) timeout: Option<Duration>,
 }
 
@@ -79,6 +84,25 @@ pub(super) struct TlsOptions {
     pub(super) map: bool,
     pub(super) handshake_first: Option<HandshakeFirst>,
     pub(super) timeout: Option<Duration>,
+}
+
+/// The options of websockets, not yet checked together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct WebSocketOptions {
+    pub(super) host: Option<String>,
+    /// Without it there are none.
+    pub(super) port: Option<u16>,
+    pub(super) tls: Option<TlsOptions>,
+    pub(super) no_tls: bool,
+    pub(super) handshake_timeout: Option<Duration>,
+    pub(super) same_origin: bool,
+    pub(super) allowed_origins: Vec<Origin>,
+    pub(super) compression: bool,
+    /// What of the access is another for those who connect so.
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) no_auth_user: Option<String>,
 }
 
 /// Whether there are streams, where, and how much they may take.
@@ -128,6 +152,7 @@ impl Default for Settings {
             access: AccessSettings::default(),
             tls: None,
             allow_non_tls: false,
+            websocket: None,
             jetstream: JetStreamSettings::default(),
             limits: Limits::default(),
         }
@@ -159,6 +184,17 @@ impl Settings {
             trace: false,
             ..log.clone()
         };
+        let websocket = |settings: &Settings| {
+            let options = settings.websocket.clone();
+            options.map(|options| WebSocketOptions {
+                tls: None,
+                user: None,
+                password: None,
+                token: None,
+                no_auth_user: None,
+                ..options
+            })
+        };
         let mut different = Vec::new();
         for (name, is_different) in [
             ("listen", address(self) != address(other)),
@@ -175,6 +211,7 @@ impl Settings {
                 "authorization.timeout",
                 self.access.timeout != other.access.timeout,
             ),
+            ("websocket", websocket(self) != websocket(other)),
             ("the limits", self.limits != other.limits),
         ] {
             if is_different {
@@ -258,6 +295,7 @@ impl Settings {
         }
         self.access()?;
         self.tls()?;
+        self.websocket()?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::query::Query;
 use super::{Monitor, time, uptime};
-use crate::broker::{ClientInfo, SubscriptionInfo};
+use crate::broker::{ClientInfo, ClientKind, SubscriptionInfo};
 
 /// How much is told of subscriptions.
 #[derive(Clone, Copy, PartialEq)]
@@ -79,11 +79,15 @@ fn describe(
     subscriptions: Subscriptions,
     with_user: bool,
 ) -> Value {
+    let kind = match client.kind {
+        ClientKind::Standard => "nats",
+        ClientKind::WebSocket => "websocket",
+    };
     let idle = SystemTime::now().duration_since(client.last_activity);
     let mut described = json!({
         "cid": client.id,
         "kind": "Client",
-        "type": "nats",
+        "type": kind,
         "ip": client.address.ip().to_string(),
         "port": client.address.port(),
         "start": time(client.started),

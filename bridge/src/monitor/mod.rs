@@ -56,6 +56,7 @@ pub(crate) struct Monitor {
     stats: BrokerStats,
     config: Arc<BrokerConfig>,
     clients: SocketAddr,
+    websocket: Option<SocketAddr>,
     http: SocketAddr,
     base_path: String,
     started: SystemTime,
@@ -64,11 +65,12 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// The pages of a broker whose clients connect to `clients`, at `http`.
+    /// The pages of a broker whose clients connect to `clients`, or by websocket to `websocket`, at `http`.
     pub(crate) fn new(
         stats: BrokerStats,
         config: BrokerConfig,
         clients: SocketAddr,
+        websocket: Option<SocketAddr>,
         http: SocketAddr,
         base_path: String,
     ) -> Self {
@@ -76,6 +78,7 @@ impl Monitor {
             stats,
             config: Arc::new(config),
             clients,
+            websocket,
             http,
             base_path: base_path.trim_end_matches('/').to_owned(),
             started: SystemTime::now(),

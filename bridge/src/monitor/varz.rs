@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Monitor, jsz, time, uptime};
 use crate::broker::SERVER_VERSION;
+use crate::broker::websocket::Origin;
 
 /// In what the system counts the time of processes, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -41,7 +42,7 @@ pub(super) fn varz(monitor: &Monitor) -> Value {
         "gateway": {},
         "leaf": {},
         "mqtt": {},
-        "websocket": {},
+        "websocket": websocket(monitor),
         "jetstream": {},
         "write_deadline": nanos(config.write_deadline),
     }));
@@ -92,6 +93,39 @@ pub(super) fn varz(monitor: &Monitor) -> Value {
         set("jetstream", json!({ "config": jsz::config(monitor) }));
     }
     answer
+}
+
+/// What is set of websockets. What is off is not there.
+fn websocket(monitor: &Monitor) -> Value {
+    let settings = monitor.config.websocket.as_ref();
+    let (Some(address), Some(settings)) = (monitor.websocket, settings) else {
+        return json!({});
+    };
+    let origins: Vec<_> = settings
+        .allowed_origins
+        .iter()
+        .map(Origin::to_string)
+        .collect();
+    let mut shown = json!({
+        "host": address.ip().to_string(),
+        "port": address.port(),
+        "handshake_timeout": nanos(settings.handshake_timeout),
+    });
+    let is_mapped = settings.tls.as_ref().is_some_and(|tls| tls.map);
+    for (name, value) in [
+        ("no_tls", json!(settings.tls.is_none())),
+        ("tls_map", json!(is_mapped)),
+        ("same_origin", json!(settings.same_origin)),
+        ("allowed_origins", json!(origins)),
+    ] {
+        if let Some(shown) = shown.as_object_mut()
+            && value != json!(false)
+            && value != json!([])
+        {
+            shown.insert(name.to_owned(), value);
+        }
+    }
+    shown
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -100,14 +100,14 @@ async fn clients_are_looked_at_again_when_the_users_change() {
 
     // What cannot be changes nothing.
     control
-        .change_security(&users(&[("a", "a", &["x..y"])]), None)
+        .change_security(&users(&[("a", "a", &["x..y"])]), None, None)
         .unwrap_err();
     let after = users(&[
         ("kept", "k", &["a", "b.>", "c"]),
         ("limited", "l", &["a"]),
         ("changed", "new", &[">"]),
     ]);
-    control.change_security(&after, None).unwrap();
+    control.change_security(&after, None, None).unwrap();
     for client in [&mut changed, &mut gone] {
         assert_eq!(client.line().await, "-ERR 'Authorization Violation'\r\n");
         assert_eq!(client.line().await, "");
@@ -144,7 +144,7 @@ async fn clients_are_looked_at_again_when_the_users_change() {
     limited.settle().await;
 
     // Where clients need not show anything any more, all that are there stay.
-    control.change_security(&Access::Open, None).unwrap();
+    control.change_security(&Access::Open, None, None).unwrap();
     limited.say("SUB b.> 2\r\n").await;
     loop {
         // The client learns of the change when its session does.

@@ -39,6 +39,7 @@ async fn a_supervised_broker_serves_stops_and_serves_again() {
         supervise(
             &supervisor,
             listener,
+            None,
             BrokerConfig::new(dir.path(), Access::Open),
             stats.clone(),
         );

@@ -15,12 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::server::{Embedded, settle, within};
 
 /// A folder with an authority, and what it signed for a server and for a client.
-struct Certificates {
+pub(crate) struct Certificates {
     dir: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let made = Certificates { dir };
         made.authority("ca", &["server", "client"]);
@@ -49,11 +49,11 @@ impl Certificates {
         }
     }
 
-    fn cert(&self, name: &str) -> PathBuf {
+    pub(crate) fn cert(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.pem"))
     }
 
-    fn key(&self, name: &str) -> PathBuf {
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.key"))
     }
 

@@ -6,7 +6,7 @@
 
 const assert = require("node:assert/strict");
 const { once } = require("node:events");
-const { connect, headers, nanos, nkeyAuthenticator } = require("@nats-io/transport-node");
+const { connect, headers, nanos, nkeyAuthenticator, wsconnect } = require("@nats-io/transport-node");
 const { AckPolicy, jetstream, jetstreamManager } = require("@nats-io/jetstream");
 const { Kvm } = require("@nats-io/kv");
 const { Objm } = require("@nats-io/obj");
@@ -89,6 +89,23 @@ const steps = {
   async nkey() {
     await accepted({ servers: given.users, authenticator: signer(given.seed) });
     await refused({ servers: given.users, authenticator: signer(given.other_seed) });
+  },
+
+  async websocket() {
+    const login = { servers: given.websocket, user: given.user, timeout: WAIT };
+    const client = await wsconnect({ ...login, pass: given.password });
+    const double = (_error, message) => message.respond(Buffer.concat([message.data, message.data]));
+    client.subscribe("js.websocket", { callback: double });
+    await client.flush();
+    for (const size of [0, 1, 500_000]) {
+      const answer = await nc.request("js.websocket", "x".repeat(size), { timeout: WAIT });
+      assert.equal(answer.string(), "x".repeat(2 * size));
+    }
+    await client.close();
+    const attempt = wsconnect({ ...login, pass: "another", reconnect: false });
+    await assert.rejects(attempt, /authorization violation/i);
+    // nats.js reconnects every client in the way of the last that connected.
+    await accepted({ servers: given.users, user: given.user, pass: given.password });
   },
 
   async request() {

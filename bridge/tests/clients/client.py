@@ -94,6 +94,21 @@ class Steps:
         await client.close()
         await refused(servers=GIVEN["users"], nkeys_seed_str=GIVEN["other_seed"])
 
+    async def websocket(self):
+        login = {"servers": GIVEN["websocket"], "user": GIVEN["user"]}
+        client = await nats.connect(password=GIVEN["password"], **login)
+
+        async def double(message):
+            await message.respond(message.data * 2)
+
+        await client.subscribe("py.websocket", cb=double)
+        await client.flush(timeout=WAIT)
+        for size in [0, 1, 500_000]:
+            answer = await self.nc.request("py.websocket", b"x" * size, timeout=WAIT)
+            assert answer.data == b"x" * (2 * size)
+        await client.close()
+        await refused(password="another", **login)
+
     async def request(self):
         await fails(NoRespondersError, self.nc.request("py.double", b"1", timeout=WAIT))
 
@@ -274,6 +289,7 @@ async def main():
         ("token", steps.token),
         ("password", steps.password),
         ("nkey", steps.nkey),
+        ("websocket", steps.websocket),
         ("request", steps.request),
         ("queues", steps.queues),
         ("streams", steps.streams),

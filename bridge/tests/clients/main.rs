@@ -22,11 +22,12 @@ use self::script::Script;
 use self::servers::{Kind, Servers};
 
 /// What every client does, in this order.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "connect",
     "token",
     "password",
     "nkey",
+    "websocket",
     "request",
     "queues",
     "streams",

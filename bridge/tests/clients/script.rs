@@ -13,6 +13,7 @@ use crate::servers::{PASSWORD, SEED, Servers, TOKEN, UNKNOWN_SEED, USER};
 /// A script, what runs it, and where that finds the client.
 pub(crate) struct Script {
     interpreter: PathBuf,
+    switches: &'static [&'static str],
     name: &'static str,
     modules: Option<PathBuf>,
 }
@@ -22,6 +23,7 @@ impl Script {
     pub(crate) fn python(interpreter: PathBuf) -> Self {
         Self {
             interpreter,
+            switches: &[],
             name: "client.py",
             modules: None,
         }
@@ -31,6 +33,8 @@ impl Script {
     pub(crate) fn node(modules: PathBuf) -> Self {
         Self {
             interpreter: "node".into(),
+            // Only later versions have them without it.
+            switches: &["--experimental-websocket"],
             name: "client.cjs",
             modules: Some(modules),
         }
@@ -40,6 +44,7 @@ impl Script {
     pub(crate) async fn run(&self, servers: &mut Servers) {
         let given = json!({
             "users": servers.users_url(),
+            "websocket": servers.websocket_url(),
             "user": USER,
             "password": PASSWORD,
             "seed": SEED,
@@ -49,7 +54,10 @@ impl Script {
         });
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
         let mut command = Command::new(&self.interpreter);
-        command.arg(scripts.join(self.name)).arg(given.to_string());
+        command
+            .args(self.switches)
+            .arg(scripts.join(self.name))
+            .arg(given.to_string());
         if let Some(modules) = &self.modules {
             command.env("NODE_PATH", modules);
         }

@@ -49,6 +49,8 @@ impl Kind {
 struct Server {
     program: Program,
     port: u16,
+    /// Where it has websockets, if it does.
+    websocket: String,
 }
 
 impl Server {
@@ -58,20 +60,28 @@ impl Server {
         let mut command = kind.command();
         command.args(["--addr", "127.0.0.1", "--port", &port]);
         let (ready, mut is_ready) = mpsc::unbounded_channel();
-        let mut listening = None;
+        let (mut listening, mut websocket) = (None, String::new());
         let program = Program::start(command.args(arguments), move |line| {
             if let Some((_, at)) = line.split_once("Listening for client connections on ") {
                 listening = at.rsplit(':').next().and_then(|port| port.parse().ok());
             }
+            if let Some((_, at)) = line.split_once("Listening for websocket clients on ") {
+                websocket = at.to_owned();
+            }
             if line.contains("Server is ready") {
                 // It is of no use once the test has what it waits for.
-                let _ = ready.send(listening);
+                let _ = ready.send(listening.map(|port| (port, websocket.clone())));
             }
         });
         let started = timeout(START_LIMIT, is_ready.recv()).await;
-        let port = started.ok().flatten().flatten();
-        let port = port.unwrap_or_else(|| panic!("{kind:?} did not start:\n{}", program.errors()));
-        Self { program, port }
+        let started = started.ok().flatten().flatten();
+        let (port, websocket) =
+            started.unwrap_or_else(|| panic!("{kind:?} did not start:\n{}", program.errors()));
+        Self {
+            program,
+            port,
+            websocket,
+        }
     }
 
     fn url(&self) -> String {
@@ -92,7 +102,8 @@ impl Servers {
     pub(crate) async fn start(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users = format!(
-            "authorization {{\n  users = [\n    {{ user: {USER}, password: {PASSWORD} }}\n    {{ nkey: {PUBLIC_KEY} }}\n  ]\n}}\n"
+            "authorization {{\n  users = [\n    {{ user: {USER}, password: {PASSWORD} }}\n    {{ nkey: {PUBLIC_KEY} }}\n  ]\n}}\n\
+             websocket {{ host: 127.0.0.1, port: -1, no_tls: true }}\n"
         );
         std::fs::write(folder.path().join("users.conf"), users).unwrap();
         let with_users = Self::start_with_users(&kind, None, folder.path()).await;
@@ -114,6 +125,11 @@ impl Servers {
     /// Where the server with users is.
     pub(crate) fn users_url(&self) -> String {
         self.with_users.url()
+    }
+
+    /// Where it is for websockets.
+    pub(crate) fn websocket_url(&self) -> String {
+        self.with_users.websocket.clone()
     }
 
     /// Where the server with a token is.

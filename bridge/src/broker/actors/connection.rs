@@ -20,7 +20,7 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::admission::Place;
-use crate::broker::clients::Client;
+use crate::broker::clients::{Client, ClientKind};
 use crate::broker::connections::Registration;
 use crate::broker::pings::Due;
 use crate::broker::session::{Closing, Session};
@@ -61,12 +61,17 @@ pub(in crate::broker) struct End;
 
 impl Connection {
     /// A connection that was just accepted; it counts once it has started.
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        kind: ClientKind,
+        peer: SocketAddr,
+        shared: Arc<Shared>,
+    ) -> Self {
         let _ = socket.set_nodelay(true);
         let id = shared.connections.next_id();
         let place = shared.admission.enter(id, peer.ip());
         let outbound = shared.outputs.open(id, shared.config.max_pending_bytes);
-        let client = Arc::new(Client::new(outbound, peer, socket.local_addr().ok()));
+        let client = Arc::new(Client::new(outbound, kind, peer, socket.local_addr().ok()));
         Connection {
             client,
             shared,

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use super::Connection;
 use crate::broker::greeting::{self, Occasion};
 use crate::broker::session::Closing;
-use crate::broker::{BrokerControl, BrokerStats, Shared};
+use crate::broker::{BrokerControl, BrokerStats, ClientKind, Shared};
 
 /// The delays between attempts while the system has no room for another socket.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -31,11 +31,12 @@ const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// The longest pause between two clients that are let go.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Accepts the clients of the broker that counts in the same stats. One that panics is restarted with the same socket; the
+/// Accepts the clients of one kind of the broker that counts in the same stats. One that panics is restarted with the same socket; the
 /// connections that it started go on.
 #[derive(Debug)]
 pub struct Listener {
     socket: io::Result<TcpListener>,
+    kind: ClientKind,
     listener: Option<Arc<tokio::net::TcpListener>>,
     stats: BrokerStats,
     control: BrokerControl,
@@ -63,9 +64,15 @@ type Arrival = (io::Result<(TcpStream, SocketAddr)>, Arc<Shared>);
 
 impl Listener {
     /// A listener on `socket`, usually a clone of one that its supervisor keeps for restarts.
-    pub fn new(socket: io::Result<TcpListener>, stats: BrokerStats, guard: ChildGuard) -> Self {
+    pub fn new(
+        socket: io::Result<TcpListener>,
+        kind: ClientKind,
+        stats: BrokerStats,
+        guard: ChildGuard,
+    ) -> Self {
         Listener {
             socket,
+            kind,
             listener: None,
             control: stats.control(),
             stats,
@@ -111,7 +118,7 @@ impl Listener {
                 }
                 self.stats.counters.accepted.fetch_add(1, Ordering::Relaxed);
                 self.guard.reporter().handled(1);
-                Connection::new(socket, peer, shared).start();
+                Connection::new(socket, self.kind, peer, shared).start();
                 self.accept_next(ctx);
             }
             Err(error) if is_passing(&error) => {
@@ -182,6 +189,10 @@ impl Handler<LetClientsGo> for Listener {
 
     fn handle(&mut self, _: LetClientsGo, ctx: &mut Self::Context) {
         self.refuse(ctx);
+        // There is one listener of this kind, and it lets go the clients of all.
+        if self.kind != ClientKind::Standard {
+            return;
+        }
         let Some(shared) = self.control.broker() else {
             return;
         };

@@ -10,17 +10,18 @@ use std::net::TcpListener;
 
 use runtime::{Handle, Place, Supervisor};
 
-use super::{BrokerConfig, BrokerStats};
+use super::{BrokerConfig, BrokerStats, ClientKind};
 
 pub use broker::Broker;
 pub use listener::Listener;
 
 pub(super) use connection::{Close, Connection, End, Introduced};
 
-/// Starts the broker, and then its listener, so that a stop ends the accepting of clients first.
+/// Starts the broker, and then its listeners, so that a stop ends the accepting of clients first.
 pub fn supervise(
     supervisor: &Supervisor,
     socket: TcpListener,
+    websockets: Option<TcpListener>,
     config: BrokerConfig,
     stats: BrokerStats,
 ) -> Handle<Listener> {
@@ -29,9 +30,16 @@ pub fn supervise(
     messaging.supervise("broker", Place::Here, move |guard| {
         Broker::new(config.clone(), counters.clone(), guard)
     });
-    messaging.supervise("listener", Place::Here, move |guard| {
-        Listener::new(socket.try_clone(), stats.clone(), guard)
-    })
+    let listen = |name, kind, socket: TcpListener| {
+        let stats = stats.clone();
+        messaging.supervise(name, Place::Here, move |guard| {
+            Listener::new(socket.try_clone(), kind, stats.clone(), guard)
+        })
+    };
+    if let Some(socket) = websockets {
+        listen("websocket-listener", ClientKind::WebSocket, socket);
+    }
+    listen("listener", ClientKind::Standard, socket)
 }
 
 #[cfg(test)]

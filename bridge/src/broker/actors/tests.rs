@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::listener::Panic;
 use super::{Listener, supervise};
 use crate::broker::session::Closing;
-use crate::broker::{Access, BrokerConfig, BrokerStats, Shared};
+use crate::broker::{Access, BrokerConfig, BrokerStats, ClientKind, Shared};
 
 /// How many clients are served at once.
 const PLACES: usize = 60;
@@ -39,7 +39,7 @@ impl Scene {
         let addr = socket.local_addr().unwrap();
         let (stats, process) = (BrokerStats::default(), Process::new());
         let supervisor = Supervisor::new("bridge", &process);
-        let listener = supervise(&supervisor, socket, config, stats.clone());
+        let listener = supervise(&supervisor, socket, None, config, stats.clone());
         Scene {
             addr,
             stats,
@@ -194,7 +194,12 @@ async fn connections_end_with_their_broker_and_none_is_added_to_it() {
     scene.left(0).await;
     let late = TcpStream::connect(scene.addr).await.unwrap();
     let address = late.local_addr().unwrap();
-    actix::Actor::start(super::Connection::new(late, address, Arc::clone(&broker)));
+    actix::Actor::start(super::Connection::new(
+        late,
+        ClientKind::Standard,
+        address,
+        Arc::clone(&broker),
+    ));
     testkit::eventually("its place is given back", async || {
         Arc::strong_count(&broker) == 2
     })

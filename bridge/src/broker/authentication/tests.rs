@@ -31,7 +31,7 @@ const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn so_many_clients_of_an_address_wait_for_a_check_and_the_next_is_refused() {
-    let authenticator = Arc::new(Authenticator::new(&access()).unwrap());
+    let authenticator = Arc::new(Authenticator::new(&access(), ClientKind::Standard).unwrap());
     let taken = authenticator.turns.take_all();
     let identify = |from: &str| {
         let (authenticator, from) = (Arc::clone(&authenticator), from.parse().unwrap());
@@ -89,7 +89,7 @@ async fn a_client_that_waits_for_its_check_gives_way_to_the_next() {
         ..BrokerConfig::new(dir.path(), access())
     };
     let (address, shared) = serve(config).await;
-    let security = shared.security.get();
+    let security = shared.security.get(ClientKind::Standard);
     let taken = security.authenticator.turns.take_all();
     let first = connect(&address).await;
     testkit::eventually("it waits", async || {
@@ -118,11 +118,11 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
         ..BrokerConfig::new(dir.path(), access())
     };
     let (_, shared) = serve(config).await;
-    let security = shared.security.get();
+    let security = shared.security.get(ClientKind::Standard);
     let _taken = security.authenticator.turns.take_all();
     let outbound = shared.outputs.open(7, 1 << 20);
     let address = "127.0.0.1:1".parse().unwrap();
-    let client = Arc::new(Client::new(outbound, address, None));
+    let client = Arc::new(Client::new(outbound, ClientKind::Standard, address, None));
     let place = shared.admission.enter(7, HERE);
     let actor = actix::Context::<Connection>::new().address();
     let mut session = Session::begin(client, actor, place, Arc::clone(&shared));

@@ -43,10 +43,11 @@ impl Scene {
             json!({"exp": said["exp"].as_i64().unwrap_or(0), "nbf": said["nbf"].as_i64().unwrap_or(0)}),
             nats,
         );
-        TrustedAccounts::new(&Operators {
+        let operators = Operators {
             operators: vec![operator],
             accounts: vec![(key, account)],
-        })
+        };
+        TrustedAccounts::new(&operators, ClientKind::Standard)
     }
 
     /// A user's token that says this.
@@ -165,6 +166,24 @@ fn a_condition_that_cannot_be_kept_refuses_the_user() {
 }
 
 #[test]
+fn a_token_may_be_for_connections_of_one_kind() {
+    let scene = Scene::new();
+    let by_socket = scene.accounts(json!({})).unwrap();
+    let by_websocket = TrustedAccounts::new(&by_socket.set, ClientKind::WebSocket).unwrap();
+    for (kinds, socket, websocket) in [
+        (json!([]), true, true),
+        (json!(["standard"]), true, false),
+        (json!(["WEBSOCKET", "MQTT"]), false, true),
+        (json!(["MQTT"]), false, false),
+    ] {
+        let said = json!({ "allowed_connection_types": kinds });
+        let token = scene.user(&scene.account, json!({}), said);
+        let is_user = [&by_socket, &by_websocket].map(|by| scene.is_user(by, &token));
+        assert_eq!(is_user, [socket, websocket], "{kinds}");
+    }
+}
+
+#[test]
 fn an_account_that_asks_for_what_there_is_not_is_refused() {
     let scene = Scene::new();
     // As libraries write it of an account that asks for nothing.
@@ -198,7 +217,7 @@ fn an_account_that_asks_for_what_there_is_not_is_refused() {
         operators: scene.accounts(json!({})).unwrap().set.operators,
         ..set
     };
-    assert!(TrustedAccounts::new(&mixed).is_err());
+    assert!(TrustedAccounts::new(&mixed, ClientKind::Standard).is_err());
 }
 
 #[test]
@@ -220,10 +239,11 @@ fn a_strict_operator_has_users_that_signing_keys_have_signed_and_no_others() {
             "type": "account", "version": 2, "signing_keys": [signer.public_key()],
             "limits": {"conn": -1, "subs": -1, "data": -1, "payload": -1},
         });
-        TrustedAccounts::new(&Operators {
+        let operators = Operators {
             operators: vec![operator.clone()],
             accounts: vec![(key.clone(), token(signed_by, &key, json!({}), said))],
-        })
+        };
+        TrustedAccounts::new(&operators, ClientKind::Standard)
     };
     assert!(account(&scene.operator).is_err());
     let accounts = account(&operators_key).unwrap();

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::jetstream::enabled_word;
-use super::{Problems, Read, Reading, duration, each, quoted_duration};
+use super::{Problems, Reading, duration, each, quoted_duration};
+use crate::broker::ClientKind;
 use crate::broker::access::{Identity, Password, Permissions, Responses, SubjectList, User};
 use crate::cli::settings::AccessSettings;
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
+
+/// How clients connect.
+const KINDS: [ClientKind; 2] = [ClientKind::Standard, ClientKind::WebSocket];
 
 pub(super) fn authorization(map: &Map, access: &mut AccessSettings, problems: &mut Problems) {
     let mut default_permissions = None;
@@ -112,8 +116,11 @@ fn users(
     };
     for node in listed {
         match user(node, default, problems) {
-            Ok(user) => {
+            Ok((user, kept_out)) => {
                 let account = account.map(str::to_owned);
+                let name = user.identity.name();
+                let kept_out = kept_out.into_iter().map(|kind| (name.to_owned(), kind));
+                access.kept_out.extend(kept_out);
                 add(User { account, ..user }, node, access, problems);
             }
             Err(error) => problems.0.push(error),
@@ -135,11 +142,13 @@ fn add(user: User, node: &Node, access: &mut AccessSettings, problems: &mut Prob
     known.push(user);
 }
 
+/// A user, and how it may not connect.
 fn user(
     node: &Node,
     default: Option<&Permissions>,
     problems: &mut Problems,
-) -> Result<User, ConfigError> {
+) -> Result<(User, Vec<ClientKind>), ConfigError> {
+    let mut kept_out = vec![];
     let (mut name, mut password, mut nkey, mut own) = (None, None, None, None);
     each(node.map()?, problems, |key, node, problems| {
         match key {
@@ -150,7 +159,12 @@ fn user(
                 own = Some(permissions(node, problems)?)
             }
             "allowed_connection_types" | "connection_types" | "clients" => {
-                return connection_types(node);
+                let allowed = node.strings()?;
+                kept_out = KINDS.to_vec();
+                kept_out.retain(|kind| !kind.is_in(&allowed));
+                if kept_out == KINDS {
+                    return Ok(Reading::Unsupported);
+                }
             }
             "proxy_required" => return Ok(Reading::Unsupported),
             _ => return Ok(Reading::Unknown),
@@ -169,24 +183,12 @@ fn user(
             password: Password::new(&password.unwrap_or_default()),
         },
     };
-    Ok(User {
+    let user = User {
         identity,
         permissions: own.or_else(|| default.cloned()).unwrap_or_default(),
         account: None,
-    })
-}
-
-/// All connections are of the standard kind here.
-fn connection_types(node: &Node) -> Read {
-    let kinds = node.strings()?;
-    let has_standard = kinds
-        .iter()
-        .any(|kind| kind.eq_ignore_ascii_case("STANDARD"));
-    Ok(if has_standard {
-        Reading::Done
-    } else {
-        Reading::Unsupported
-    })
+    };
+    Ok((user, kept_out))
 }
 
 fn permissions(node: &Node, problems: &mut Problems) -> Result<Permissions, ConfigError> {

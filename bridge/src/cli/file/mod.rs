@@ -5,6 +5,7 @@ mod access;
 mod jetstream;
 mod operators;
 mod tls;
+mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,6 +118,9 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         // The account of the server itself has no clients here.
         "system_account" | "system" | "no_system_account" | "no_system" | "no_sys_acc" => {}
         "tls" => settings.tls = Some(tls::tls(node.map()?, problems)),
+        "websocket" | "ws" => {
+            settings.websocket = Some(websocket::websocket(node.map()?, problems));
+        }
         "allow_non_tls" => settings.allow_non_tls = node.bool()?,
         "jetstream" => jetstream::jetstream(node, &mut settings.jetstream, problems)?,
         "store_dir" | "storedir" => settings.jetstream.store_dir = Some(path(node)?),
@@ -144,8 +148,6 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         | "leaf"
         | "leafnodes"
         | "mqtt"
-        | "websocket"
-        | "ws"
         | "resolver_tls"
         | "resolver_pinned_accounts"
         | "trusted"

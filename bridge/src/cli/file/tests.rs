@@ -165,10 +165,10 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
     for (text, errors) in [
         ("prot: 1", &["test.conf:1:1: unknown setting `prot`"][..]),
         (
-            "cluster {}\n\n  websocket { port: 1 }\nfoo: 1",
+            "cluster {}\n\n  websocket { port: 1, headers {} }\nfoo: 1",
             &[
                 "test.conf:1:1: the setting `cluster` of nats-server is not supported by this broker",
-                "test.conf:3:3: the setting `websocket` of nats-server is not supported by this broker",
+                "test.conf:3:24: the setting `headers` of nats-server is not supported by this broker",
                 "test.conf:4:1: unknown setting `foo`",
             ],
         ),

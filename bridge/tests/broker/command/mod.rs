@@ -12,6 +12,7 @@ use crate::server::within;
 
 mod signals;
 mod starting;
+mod websocket;
 
 /// A server of its own process. It ends with the test.
 struct Program {
@@ -30,7 +31,11 @@ fn command(arguments: &[&str]) -> Command {
 impl Program {
     /// Starts a server and waits until it says that it is ready.
     async fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        Self::run(command(arguments)).await
+    }
+
+    async fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut program = Program {
             child,
@@ -102,7 +107,13 @@ async fn get(addr: &str, path: &str) -> (String, Value) {
     within(socket.read_to_string(&mut answer)).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.lines().next().unwrap().to_owned();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    let mut whole = body.to_owned();
+    if head.contains("chunked") {
+        // The length of each part is on a line before it.
+        let parts = body.split("\r\n").skip(1).step_by(2);
+        whole = parts.collect();
+    }
+    (status, serde_json::from_str(&whole).unwrap_or(Value::Null))
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {

@@ -1,0 +1,197 @@
+//! The bytes inside a websocket, read and written as those of a socket are.
+//!
+//! Pings are answered and closing is acknowledged on the way, by the library.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::Limits;
+use crate::broker::protocol::ProtocolError;
+
+/// A frame that closes a websocket is a short one.
+const LONGEST_REASON: usize = 120;
+const READ_BUFFER: usize = 16 << 10;
+/// How much may wait to be written: one write of the connection, with answers to pings.
+const WRITE_BUFFER: usize = 2 << 20;
+
+/// An open websocket.
+pub(super) struct WebSocket<S> {
+    stream: WebSocketStream<Gate<S>>,
+    /// What is left of the last message.
+    unread: Bytes,
+    /// What the client is told when it is closed.
+    farewell: (CloseCode, String),
+    is_closing: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    pub(super) async fn new(stream: S, limits: Limits) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER)
+            .max_message_size(Some(limits.message))
+            .max_frame_size(Some(limits.message));
+        let gate = Gate {
+            inner: stream,
+            left: limits.before,
+            limits,
+        };
+        WebSocket {
+            stream: WebSocketStream::from_raw_socket(gate, Role::Server, Some(config)).await,
+            unread: Bytes::new(),
+            farewell: (CloseCode::Away, String::new()),
+            is_closing: false,
+        }
+    }
+
+    fn stream(&mut self) -> Pin<&mut WebSocketStream<Gate<S>>> {
+        Pin::new(&mut self.stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            match ready!(self.stream().poll_next(context)) {
+                Some(Ok(Message::Binary(bytes))) => self.unread = bytes,
+                Some(Ok(Message::Text(text))) => self.unread = text.into(),
+                Some(Ok(_)) => {}
+                None => return Poll::Ready(Ok(())),
+                Some(Err(error)) => {
+                    let code = match error {
+                        Error::Capacity(_) => CloseCode::Size,
+                        Error::Utf8(_) => CloseCode::Invalid,
+                        _ => CloseCode::Protocol,
+                    };
+                    self.farewell = (
+                        code,
+                        error.to_string().chars().take(LONGEST_REASON).collect(),
+                    );
+                    return Poll::Ready(Err(io_error(error)));
+                }
+            }
+        }
+        let length = self.unread.len().min(buffer.remaining());
+        let taken = self.unread.split_to(length);
+        buffer.put_slice(&taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
+    /// Takes all of it, as one message.
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // What was taken before goes first, so that there is room.
+        ready!(self.as_mut().poll_flush(context))?;
+        if let Some(error) = error_in(bytes) {
+            let code = match error == ProtocolError::Payload.text() {
+                true => CloseCode::Size,
+                false => CloseCode::Policy,
+            };
+            self.farewell = (code, error.to_owned());
+        }
+        let message = Message::Binary(Bytes::copy_from_slice(bytes));
+        self.stream().start_send(message).map_err(io_error)?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(context).map_err(io_error)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_closing {
+            self.is_closing = true;
+            let (code, reason) = self.farewell.clone();
+            let reason = Utf8Bytes::from(reason);
+            let farewell = Message::Close(Some(CloseFrame { code, reason }));
+            // It fails when the client has closed the websocket: then that is answered already.
+            let _ = self.stream().start_send(farewell);
+        }
+        let _ = ready!(self.as_mut().poll_flush(context));
+        Pin::new(self.stream.get_mut()).poll_shutdown(context)
+    }
+}
+
+fn io_error(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+/// The error of the protocol that the bytes end with: a client that is told why it is closed is told so last.
+fn error_in(bytes: &[u8]) -> Option<&str> {
+    let start = memchr::memmem::rfind(bytes, b"-ERR '")?;
+    let error = bytes.get(start + 6..)?.strip_suffix(b"'\r\n")?;
+    std::str::from_utf8(error)
+        .ok()
+        .filter(|error| error.len() <= LONGEST_REASON)
+}
+
+/// Lets only so many bytes of a client through until it is let in: what is announced takes no memory before it arrives.
+struct Gate<S> {
+    inner: S,
+    left: usize,
+    limits: Limits,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.limits.is_let_in.load(Ordering::Relaxed) {
+            return Pin::new(&mut self.inner).poll_read(context, buffer);
+        }
+        if self.left == 0 {
+            let reason = "too much is sent before the introduction";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        }
+        let length = buffer.remaining().min(self.left);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut part))?;
+        let read = part.filled().len();
+        self.left -= read;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
