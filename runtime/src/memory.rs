@@ -52,19 +52,23 @@ fn trim() {
     }
 }
 
-/// Lets go of the pages of the program's code. Those that are used again are read from its file again, or from the system's memory
-/// of that file.
+/// Lets go of the pages of the program's own code, which stays where it is as long as the process lives; a library may go. Pages
+/// that are used again are read from the program's file again, or from the system's memory of that file.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn unload_code() -> std::io::Result<()> {
+    use std::path::Path;
+
     let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let program = std::env::current_exe()?;
     for line in maps.lines() {
         // start-end permissions offset device inode path
-        let mut words = line.split_ascii_whitespace();
+        let mut words = line.splitn(6, ' ');
         let (Some(range), Some("r-xp")) = (words.next(), words.next()) else {
             continue;
         };
-        let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
-        let bounds = range.split_once('-').filter(|_| is_of_file);
+        let path = words.nth(3).unwrap_or_default();
+        let is_program = Path::new(path.trim_start()) == program;
+        let bounds = range.split_once('-').filter(|_| is_program);
         let address = |text| usize::from_str_radix(text, 16).ok();
         let bounds = bounds.and_then(|(start, end)| Some((address(start)?, address(end)?)));
         let Some((start, end)) = bounds else {
@@ -74,8 +78,8 @@ fn unload_code() -> std::io::Result<()> {
             unsafe_code,
             reason = "libc has no safe interface to madvise; no value of the program lies in these pages"
         )]
-        // SAFETY: the range is one mapping of a file, of the program or of a library, which is executable and cannot be written
-        // to: what is read again is what was there.
+        // SAFETY: the range is one mapping of the program's own file, which is executable, cannot be written to and is never
+        // unmapped: what is read again is what was there.
         unsafe {
             libc::madvise(
                 std::ptr::with_exposed_provenance_mut(start),
