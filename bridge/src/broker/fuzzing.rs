@@ -339,6 +339,7 @@ impl Input<'_> {
             }
             9 => Record::Change(self.bytes()),
             10 => Record::Live(self.bytes()),
+            11 => Record::Expired { time: self.time() },
             _ => {
                 *next_seq += 1;
                 self.message(*next_seq)

@@ -27,6 +27,8 @@ pub(super) struct Unsynced {
 pub(super) enum Effect {
     /// Take a message over.
     Store(Unsynced),
+    /// Take out what was too old at a time, before what follows.
+    Expire(i64),
     /// Let go of messages with which a consumer is done.
     Release(Vec<u64>),
     /// Tell a publisher.
@@ -69,6 +71,8 @@ pub(super) struct Batch {
     pub(super) effects: Vec<Effect>,
     /// Whether one of the effects puts messages in or out, so that others of that kind have to follow it.
     pub(super) moves_messages: bool,
+    /// When the first effect came that depends on what is too old.
+    pub(super) first_time: Option<i64>,
     /// Whether a client or a caller waits for it.
     pub(super) is_awaited: bool,
 }
@@ -88,6 +92,9 @@ impl Batch {
             Effect::Published { .. } | Effect::Confirm { .. } | Effect::Answer { .. }
         );
         self.moves_messages |= !is_answer;
+        if let Effect::Store(Unsynced { time, .. }) | Effect::Expire(time) = &effect {
+            self.first_time.get_or_insert(*time);
+        }
         self.is_awaited |= !matches!(effect, Effect::Release(_));
         self.effects.push(effect);
     }

@@ -110,10 +110,9 @@ impl Stream {
         self.state
             .messages
             .note_id(position.segment, id, message.time);
+        let (time, size) = (message.time, message.size);
         self.state
-            .add(seq, subject, position, message.time, message.size);
-        self.state
-            .follow_headers(seq, subject, message.time, &message.headers);
+            .take_over(seq, subject, position, time, size, &message.headers);
         self.state.duplicates.stored(message.message_id);
         if let Some((to, last, body)) = republished
             && let Some(Record::Message(message)) = record::decode(body)
@@ -178,6 +177,7 @@ impl Stream {
             }
             // [`Stream::on_disk`] knows where it is.
             Effect::Store(_) => {}
+            Effect::Expire(time) => self.state.expire(time),
             Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
             Effect::Confirm { inbox } => {
                 self.router
@@ -253,7 +253,10 @@ impl Stream {
                 // The consumer is done with them all the same, as the state says that the next segment begins with.
                 Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
                 // Unconfirmed, the client asks again.
-                Effect::Confirm { .. } | Effect::Store(_) | Effect::Skipped { .. } => {}
+                Effect::Confirm { .. }
+                | Effect::Expire(_)
+                | Effect::Store(_)
+                | Effect::Skipped { .. } => {}
                 Effect::Change { responder, .. }
                 | Effect::Answer { responder, .. }
                 | Effect::Remove { responder, .. }

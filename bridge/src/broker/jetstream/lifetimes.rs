@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::state::State;
 use crate::broker::headers;
+use crate::broker::store::log::Position;
+use crate::broker::subjects::has_wildcard;
 
 const SECOND: i64 = 1_000_000_000;
 /// The longest time that is counted; longer ones are as good as for ever.
@@ -184,11 +186,35 @@ impl State {
         }
     }
 
+    /// Takes a message over that is stored: puts out what is too old by its time, what no longer fits, and what it replaces.
+    pub(super) fn take_over(
+        &mut self,
+        seq: u64,
+        subject: &str,
+        position: Position,
+        time: i64,
+        size: u64,
+        headers: &[u8],
+    ) {
+        self.expire(time);
+        let has_marks = !self.lifetimes.being_marked.is_empty() && !has_wildcard(subject);
+        let before = has_marks.then(|| self.messages.last_on(subject)).flatten();
+        let marked = before.filter(|before| self.lifetimes.being_marked.contains(before));
+        self.add(seq, subject, position, time, size);
+        self.follow_headers(seq, subject, time, headers);
+        // What it is the newer of needs no mark.
+        if let Some(marked) = marked {
+            self.give_up(marked);
+        }
+    }
+
     fn end_life(&mut self, seq: u64) {
         if self.config.subject_delete_marker_ttl > 0
             && !self.lifetimes.markers.contains(&seq)
             && let Some(subject) = self.messages.subject_of(seq)
             && self.messages.count_on(subject) == 1
+            // A mark there would replace the messages of all subjects that match.
+            && !has_wildcard(subject)
         {
             self.to_mark.push((seq, subject.into()));
             self.lifetimes.being_marked.insert(seq);
@@ -200,7 +226,156 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use bytes::{Bytes, BytesMut};
+    use serde_json::{Value, json};
+
+    use super::super::answers::Responder;
+    use super::super::json;
+    use super::super::recovery::recover_at;
+    use super::super::state::Change;
+    use super::super::stream::Stream;
+    use super::super::stream_config::StreamConfig;
     use super::*;
+    use crate::broker::protocol::Message;
+    use crate::broker::router::Router;
+    use crate::broker::store::folder::Folder;
+    use crate::broker::store::log::{Log, Opening};
+    use crate::broker::store::record::{self, Record, StoredMessage};
+    use crate::broker::store::syncer::Syncer;
+    use crate::broker::{Counters, Retention};
+
+    const HOUR: i64 = 3600 * SECOND;
+
+    /// A stream without a task, which goes on from what was stored hours ago.
+    struct Bench {
+        dir: tempfile::TempDir,
+        stream: Stream,
+        now: i64,
+    }
+
+    impl Bench {
+        /// What was stored is given by subject, how many hours ago that was, and header `Nats-TTL`; the stream is recovered as it
+        /// was so many hours ago.
+        fn new(config: &Value, stored: &[(&str, i64, &str)], hours: i64) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (folder, now) = (Folder::open(dir.path()).unwrap(), json::now());
+            let state = State::new(parsed(config), 0, Retention::UNLIMITED);
+            let path = folder.stream_dir("S");
+            let log = Log::create(path, 1 << 20, state.opening()).unwrap();
+            let mut bytes = BytesMut::new();
+            for (seq, (subject, hours, ttl)) in (1..).zip(stored) {
+                let message = StoredMessage {
+                    seq,
+                    time: now - hours * HOUR,
+                    subject: (*subject).into(),
+                    headers: headers::with_status("", &[(TTL, ttl)]),
+                    payload: Bytes::new(),
+                };
+                record::encode(&mut bytes, &Record::Message(message));
+            }
+            log.write(bytes.freeze(), Opening::default).run().unwrap();
+            let (state, log) = recovered(log.dir(), now - hours * HOUR);
+            let stats = Arc::<Counters>::default();
+            let router = Arc::new(Router::new(Arc::clone(&stats)));
+            let syncer = Syncer::start(folder).unwrap();
+            let stream = Stream::new(state, log, syncer, router, stats, Arc::default());
+            Bench { dir, stream, now }
+        }
+
+        fn publish(&mut self, subject: &str) {
+            self.stream.publish(Message {
+                subject: subject.into(),
+                reply: None,
+                headers: Bytes::new(),
+                payload: Bytes::new(),
+            });
+        }
+
+        fn configure(&mut self, config: &Value) {
+            let (answer, _) = tokio::sync::oneshot::channel();
+            let change = Change::Configured(Box::new(parsed(config)));
+            let responder = Responder::Internal(answer);
+            self.stream.change(change, false, responder);
+        }
+
+        /// Does what time asks for, as of so many hours from now.
+        fn tend(&mut self, hours: i64) {
+            self.stream.expire(self.now + hours * HOUR);
+            self.stream.write_marks();
+        }
+
+        /// Writes what is gathered, and does what time asks for meanwhile and then; a restart brings back the same.
+        async fn settle(&mut self, hours: i64) -> Vec<u64> {
+            self.stream.submit();
+            self.tend(hours);
+            let outcome = self.stream.outcome.take().unwrap().await.unwrap();
+            self.stream.written(outcome);
+            self.tend(hours);
+            self.stream.flush().await;
+            let path = self.dir.path().join("streams/S");
+            let (state, _) = recovered(&path, self.now + hours * HOUR);
+            assert_eq!(state.fingerprint(), self.stream.state.fingerprint());
+            state.messages.range(0).map(|entry| entry.seq).collect()
+        }
+    }
+
+    fn parsed(config: &Value) -> StreamConfig {
+        let config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
+        config.checked().unwrap()
+    }
+
+    fn recovered(dir: &std::path::Path, time: i64) -> (State, Log) {
+        let (dir, retention) = (dir.to_owned(), Retention::UNLIMITED);
+        let found = recover_at(dir, 1 << 20, retention, Instant::now(), time);
+        found.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_time_ends_during_a_write_is_replayed_as_it_left() {
+        let config =
+            json!({"name": "S", "subjects": ["a", "b"], "max_msgs": 2, "allow_msg_ttl": true});
+        let mut bench = Bench::new(&config, &[("a", 9, ""), ("a", 0, "1h")], 0);
+        bench.publish("a");
+        assert_eq!(bench.settle(2).await, [3]);
+        bench.publish("a");
+        assert_eq!(bench.settle(2).await, [3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_comes_after_a_message_left_puts_out_nothing_for_it() {
+        let config = json!({"name": "S", "allow_msg_ttl": true});
+        let limited = json!({"name": "S", "allow_msg_ttl": true, "max_msgs": 1});
+        let stored = [("S", 9, ""), ("S", 3, "1h")];
+        for left in [3, 0] {
+            let mut bench = Bench::new(&config, &stored, left);
+            bench.configure(&limited);
+            assert_eq!(bench.settle(0).await, [1]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mark_replaces_nothing_that_is_newer_than_what_it_stands_for() {
+        let config = json!({
+            "name": "S", "subjects": ["a", "b", "c", "c.*"], "allow_msg_ttl": true,
+            "allow_rollup_hdrs": true, "subject_delete_marker_ttl": 10 * HOUR,
+        });
+        let stored = ["a", "b", "c"].map(|subject| (subject, 20, "11h"));
+        // Its time is over when the next on its subject comes, is on its way, or never comes.
+        let mut bench = Bench::new(&config, &stored, 10);
+        bench.publish("a");
+        assert_eq!(bench.settle(0).await, [4, 5, 6]);
+        let subject = |seq| bench.stream.state.messages.subject_of(seq);
+        let subjects = [4, 5, 6].map(subject);
+        assert_eq!(subjects, [Some("a"), Some("b"), Some("c")]);
+        // A mark on a subject that is a pattern would replace the others.
+        let stored = [("c.x", 20, ""), ("c.*", 20, "11h")];
+        let mut bench = Bench::new(&config, &stored, 10);
+        bench.publish("a");
+        assert_eq!(bench.settle(0).await, [1, 3]);
+    }
 
     #[test]
     fn lifetimes_are_read() {

@@ -75,9 +75,23 @@ impl Stream {
         }
     }
 
+    /// Takes out what is too old. What is on its way to the disk counts as of its own time, as in a replay of the log: what
+    /// leaves later must not have left when limits put out others for it.
+    pub(super) fn expire(&mut self, now: i64) {
+        let writing = self.writing.iter().map(|(batch, _)| batch);
+        let first = writing
+            .chain([&self.batch])
+            .find_map(|batch| batch.first_time);
+        self.state.expire(first.map_or(now, |first| first.min(now)));
+    }
+
     /// Puts marks in the place of what is too old.
     pub(super) fn write_marks(&mut self) {
         for (seq, subject) in std::mem::take(&mut self.state.to_mark) {
+            // A newer message would go with it; when that is stored, the old one goes without a mark.
+            if self.last_on(&subject) != seq {
+                continue;
+            }
             let seconds = self.state.config.subject_delete_marker_ttl / 1_000_000_000;
             let mark = [
                 (MARKER_REASON, "MaxAge"),
@@ -110,7 +124,7 @@ impl Stream {
             )));
         }
         let time = json::now();
-        self.state.expire(time);
+        self.expire(time);
         if let Some(seq) = id.as_deref().and_then(|id| self.state.duplicates.find(id)) {
             return Ok(TakenIn::Duplicate(seq));
         }

@@ -84,6 +84,7 @@ impl State {
             }
             Record::Deleted { seq } => self.remove(seq),
             Record::PurgedBelow { seq } => self.remove_below(seq),
+            Record::Expired { time } => self.expire(time),
             Record::Change(json) => match serde_json::from_slice(&json) {
                 Ok(change) => {
                     self.apply(change, now);
@@ -108,11 +109,15 @@ impl State {
     }
 
     fn replay_message(&mut self, position: Position, message: &StoredMessage) {
-        let (seq, subject) = (message.seq, &*message.subject);
-        // What had left without a record has to leave before limits put out anything for the new message.
-        self.expire(message.time);
-        self.add(seq, subject, position, message.time, self.size(message));
-        self.follow_headers(seq, subject, message.time, &message.headers);
+        let (seq, time, size) = (message.seq, message.time, self.size(message));
+        self.take_over(
+            seq,
+            &message.subject,
+            position,
+            time,
+            size,
+            &message.headers,
+        );
     }
 
     /// Adds a message that puts out nothing.

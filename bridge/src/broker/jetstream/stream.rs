@@ -347,7 +347,7 @@ impl Stream {
 
     /// Does what time asks for: old messages out, late acknowledgements again, requests ended.
     fn tend(&mut self, now: Instant) {
-        self.state.expire(json::now());
+        self.expire(json::now());
         self.write_marks();
         self.watch_garbage(now);
         self.watch_lag(now);

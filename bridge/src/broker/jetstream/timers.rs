@@ -7,6 +7,7 @@ use super::answers::Responder;
 use super::batch::{Batch, Effect};
 use super::consumer::{Consumer, GIVEN_UP};
 use super::deliver::{Waiting, end_pull};
+use super::json;
 use super::push::{Push, idle_heartbeat};
 use super::state::{self, Change};
 use super::stream::Stream;
@@ -103,6 +104,9 @@ impl Stream {
 
     /// Writes down a change that takes effect when it is on disk.
     pub(super) fn change(&mut self, change: Change, created: bool, responder: Responder) {
+        let time = json::now();
+        self.batch.push(&Record::Expired { time });
+        self.batch.add(Effect::Expire(time));
         self.batch.push(&Record::Change(state::to_json(&change)));
         self.batch.add(Effect::Change {
             change,

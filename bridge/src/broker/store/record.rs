@@ -47,6 +47,10 @@ pub(in crate::broker) enum Record {
         time: i64,
         id: Box<str>,
     },
+    /// What was too old at a time had left.
+    Expired {
+        time: i64,
+    },
     /// A rarer change, as JSON.
     Change(Bytes),
     /// The whole state but the messages, as JSON; replaces what earlier records said. Second in every segment.
@@ -104,6 +108,7 @@ pub(in crate::broker) fn encode(out: &mut BytesMut, record: &Record) -> usize {
             put_numbers(out, 9, 0, &[*seq, time.cast_unsigned()]);
             out.put_slice(id.as_bytes());
         }
+        Record::Expired { time } => put_numbers(out, 13, 0, &[time.cast_unsigned()]),
         Record::Change(json) => put_bytes(out, 7, json),
         Record::Snapshot(json) => put_bytes(out, 8, json),
         Record::Start {
@@ -187,6 +192,9 @@ pub(in crate::broker) fn decode(mut body: Bytes) -> Option<Record> {
                     previous_len: seq,
                     is_rewritten: consumer != 0,
                     mark: body.try_get_u64_le().unwrap_or(0),
+                }),
+                13 => Some(Record::Expired {
+                    time: seq.cast_signed(),
                 }),
                 12 => Some(Record::Batch {
                     len: seq,
@@ -274,6 +282,7 @@ mod tests {
                 time: -1,
                 id: "a".into(),
             },
+            Record::Expired { time: -7 },
             Record::Start {
                 previous_len: 9,
                 is_rewritten: true,
