@@ -92,10 +92,10 @@ impl Settings {
             }
             (None, _, _) => return Ok(None),
         };
-        let routes = config::documented_between(brokers, bus.clone());
-        routes
-            .map(Some)
-            .map_err(|bad| Fault::bad_setting(name(setting), bad))
+        let mut routes = config::documented_between(brokers, bus.clone())
+            .map_err(|bad| Fault::bad_setting(name(setting), bad))?;
+        routes.secure_kafka(&self.bus.kafka.properties()?);
+        Ok(Some(routes))
     }
 
     /// Finds out now what would otherwise end the program after it has begun.

@@ -63,12 +63,13 @@ use thiserror::Error;
 
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
+pub use kafka::KafkaSecurity;
 pub use nats::{BadNatsFile, NatsFiles};
 pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent};
 pub use producer::Producer;
 pub use retention::Retention;
 pub use settings::{BusSettings, NatsSettings};
-pub use url::{BusUrl, BusUrlError, NatsServers};
+pub use url::{BusUrl, BusUrlError, KafkaBrokers, NatsServers};
 
 use condition::Condition;
 use event::{Batch, Position};

@@ -9,7 +9,7 @@ use runtime::{
     settings::{self, BROKER_TOKEN_FILE, Token},
 };
 
-use super::{Bus, BusUrl, NatsFiles, Retention};
+use super::{Bus, BusUrl, KafkaSecurity, NatsFiles, Retention};
 
 /// What a client shows the servers of NATS, the same settings for every program.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,6 +56,10 @@ pub struct BusSettings {
     #[arg(long, env, value_name = "HOST:PORT")]
     pub kafka_broker: Option<String>,
 
+    /// What the brokers of Kafka are shown.
+    #[command(flatten)]
+    pub kafka: KafkaSecurity,
+
     /// What the servers of NATS are shown.
     #[command(flatten)]
     pub nats: NatsSettings,
@@ -70,12 +74,15 @@ impl BusSettings {
     ///
     /// # Errors
     ///
-    /// If `kafka_broker` has to be it and is none, or as for [`NatsSettings::applied_to`].
+    /// If `kafka_broker` has to be it and is none, or as for [`NatsSettings::applied_to`] and [`KafkaSecurity::properties`].
     pub fn chosen(&self) -> Result<Option<BusUrl>, Fault> {
         match (&self.event_bus, &self.kafka_broker) {
-            (Some(url), _) => self.nats.applied_to(url.clone()).map(Some),
+            (Some(url), _) => self
+                .nats
+                .applied_to(url.clone())
+                .and_then(|url| self.secured(url)),
             (None, Some(broker)) => match format!("kafka://{broker}").parse() {
-                Ok(url) => Ok(Some(url)),
+                Ok(url) => self.secured(url),
                 Err(e) => {
                     let setting = settings::name("kafka-broker");
                     Err(Fault::bad_setting(setting, e))
@@ -83,6 +90,13 @@ impl BusSettings {
             },
             (None, None) => Ok(None),
         }
+    }
+
+    fn secured(&self, mut url: BusUrl) -> Result<Option<BusUrl>, Fault> {
+        if let BusUrl::Kafka(brokers) = &mut url {
+            brokers.secure(self.kafka.properties()?);
+        }
+        Ok(Some(url))
     }
 
     /// The event bus as [`url`](Self::url) has it, with the limits of its topics.
@@ -121,6 +135,7 @@ impl From<BusUrl> for BusSettings {
         Self {
             event_bus: Some(url),
             kafka_broker: None,
+            kafka: KafkaSecurity::default(),
             nats: NatsSettings::default(),
             retention: Retention::default(),
         }

@@ -1,7 +1,7 @@
 //! Which event bus is used, where it is, and what a client of NATS shows its server: a token, a user
 //! with a password, or nothing. `Display` and `Debug` never show any of it.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::settings::Token;
@@ -17,8 +17,28 @@ use crate::{BadNatsFile, NatsFiles};
 pub enum BusUrl {
     /// Servers of NATS.
     Nats(NatsServers),
-    /// Brokers of Kafka to begin with, each as `host:port`.
-    Kafka(Vec<String>),
+    /// Brokers of Kafka.
+    Kafka(KafkaBrokers),
+}
+
+/// Brokers of Kafka to begin with, and what they are shown. `Debug` shows none of that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaBrokers {
+    pub(crate) hosts: Vec<String>,
+    /// Properties of librdkafka, among them a password.
+    pub(crate) security: BTreeMap<String, String>,
+}
+
+impl KafkaBrokers {
+    /// Each as `host:port`.
+    pub fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// Shows them what these properties of librdkafka say.
+    pub fn secure(&mut self, properties: BTreeMap<String, String>) {
+        self.security = properties;
+    }
 }
 
 /// Servers of NATS, and where the token for them is if it is not in their URLs. `Debug` shows none of it.
@@ -156,7 +176,10 @@ impl FromStr for BusUrl {
                     let port = url.port().unwrap_or(KAFKA_PORT);
                     Ok(format!("{}:{port}", url.host_str().unwrap_or_default()))
                 });
-                Ok(Self::Kafka(brokers.collect::<Result<_, _>>()?))
+                Ok(Self::Kafka(KafkaBrokers {
+                    hosts: brokers.collect::<Result<_, _>>()?,
+                    security: BTreeMap::new(),
+                }))
             }
             other => Err(BusUrlError(format!("the scheme `{other}` is not known"))),
         }
@@ -190,7 +213,7 @@ impl fmt::Display for BusUrl {
                 let scheme = if servers.require_tls() { "tls" } else { "nats" };
                 write!(f, "{scheme}://{}", hosts.join(","))
             }
-            Self::Kafka(brokers) => write!(f, "kafka://{}", brokers.join(",")),
+            Self::Kafka(brokers) => write!(f, "kafka://{}", brokers.hosts.join(",")),
         }
     }
 }
@@ -198,6 +221,12 @@ impl fmt::Display for BusUrl {
 impl fmt::Debug for NatsServers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NatsServers({})", BusUrl::Nats(self.clone()))
+    }
+}
+
+impl fmt::Debug for KafkaBrokers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaBrokers({})", self.hosts.join(","))
     }
 }
 

@@ -8,7 +8,7 @@ mod documented;
 mod file;
 mod one_route;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use thiserror::Error;
 
@@ -75,6 +75,15 @@ pub struct RouteConfig {
 pub struct RelayConfig {
     /// The routes.
     pub routes: Vec<RouteConfig>,
+}
+
+impl RelayConfig {
+    /// Shows the brokers of Kafka what these properties of librdkafka say.
+    pub fn secure_kafka(&mut self, properties: &BTreeMap<String, String>) {
+        for route in &mut self.routes {
+            route.kafka.brokers.secure(properties.clone());
+        }
+    }
 }
 
 /// What is wrong with a relay's settings.

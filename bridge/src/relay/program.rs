@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use bus::{BusUrl, NatsServers, NatsSettings};
+use bus::{BusUrl, KafkaSecurity, NatsServers, NatsSettings};
 use clap::Args;
 use runtime::{
     Fault, Prepared, Process, Program, Supervisor, ops,
@@ -33,6 +33,10 @@ pub struct Settings {
     /// The brokers of Kafka, without routes: the documented topics are relayed, both ways
     #[arg(long, env, value_name = "HOST:PORT,...")]
     pub kafka_broker: Option<String>,
+
+    /// What the brokers of Kafka are shown, unless a file has the routes.
+    #[command(flatten)]
+    pub kafka: KafkaSecurity,
 
     /// The servers of NATS, without routes
     #[arg(
@@ -77,9 +81,9 @@ impl Settings {
         if let Some(file) = &self.config {
             return read(file).map_err(|bad| Fault::bad_setting(FILE, bad));
         }
-        match &self.kafka_broker {
+        let mut relay = match &self.kafka_broker {
             Some(brokers) => documented_between(brokers, self.servers()?)
-                .map_err(|bad| wrong("kafka-broker", &bad)),
+                .map_err(|bad| wrong("kafka-broker", &bad))?,
             None => {
                 let refused = |bad: BadRelay| Fault::bad_setting(bad.setting, bad.reason);
                 let mut relay = self.route.relay().map_err(refused)?;
@@ -89,9 +93,11 @@ impl Settings {
                         route.nats.servers = servers;
                     }
                 }
-                Ok(relay)
+                relay
             }
-        }
+        };
+        relay.secure_kafka(&self.kafka.properties()?);
+        Ok(relay)
     }
 
     /// `url` with the credentials of the settings, or the token in the data folder, unless it has some.

@@ -16,7 +16,7 @@ use rdkafka::{
 use tokio::time::timeout;
 
 use super::client::{Listener, blocking, config, drop_elsewhere, unavailable};
-use crate::{BusError, Condition, Retention};
+use crate::{BusError, Condition, KafkaBrokers, Retention};
 
 /// Partitions of a topic that is created: so many consumers of a group can share it.
 const PARTITIONS: i32 = 3;
@@ -30,7 +30,7 @@ const SEGMENT_BYTES: (u64, u64) = (1 << 20, 1 << 30);
 
 /// Creates those of `topics` that are absent, and limits the others.
 pub(super) async fn make_topics(
-    brokers: &[String],
+    brokers: &KafkaBrokers,
     limits: Retention,
     name: &str,
     condition: &Arc<Condition>,

@@ -10,23 +10,24 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use crate::{BusError, Condition};
+use crate::{BusError, Condition, KafkaBrokers};
 
 pub(super) const UNREACHABLE: &str = "no broker of Kafka can be reached";
 /// How long a broker may take to answer whether it is there.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Settings that all clients share.
-pub fn config(brokers: &[String], name: &str) -> ClientConfig {
+pub fn config(brokers: &KafkaBrokers, name: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", brokers.join(","))
+        .set("bootstrap.servers", brokers.hosts.join(","))
         .set("client.id", format!("marquee-{name}"))
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true")
         // A topic that was just made is found soon.
         .set("topic.metadata.refresh.interval.ms", "30000");
+    config.extend(brokers.security.clone());
     config
 }
 

@@ -26,7 +26,7 @@ use super::{
     client::{Listener, blocking, config, drop_elsewhere, look_for_broker, unavailable},
 };
 use crate::{
-    BusError, Condition, Event, Retention, Source, Subscription,
+    BusError, Condition, Event, KafkaBrokers, Retention, Source, Subscription,
     event::{Batch, Gap, Position},
     with_dead_letters,
 };
@@ -40,7 +40,7 @@ const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 /// Offsets are stored when an event is settled and committed in the background, when partitions are
 /// revoked, and when the client closes.
 pub(crate) struct KafkaSource {
-    brokers: Vec<String>,
+    brokers: KafkaBrokers,
     limits: Retention,
     name: String,
     subscription: Subscription,
@@ -57,14 +57,14 @@ pub(crate) struct KafkaSource {
 
 impl KafkaSource {
     pub(crate) fn new(
-        brokers: &[String],
+        brokers: &KafkaBrokers,
         limits: Retention,
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
     ) -> Self {
         Self {
-            brokers: brokers.to_vec(),
+            brokers: brokers.clone(),
             limits,
             name: name.into(),
             subscription: subscription.clone(),
@@ -315,7 +315,7 @@ impl Drop for KafkaSource {
 }
 
 /// The settings of a member of `group`.
-fn member_config(brokers: &[String], name: &str, group: &str) -> ClientConfig {
+fn member_config(brokers: &KafkaBrokers, name: &str, group: &str) -> ClientConfig {
     let mut config = config(brokers, name);
     config
         .set("group.id", group)

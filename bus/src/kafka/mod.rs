@@ -4,8 +4,10 @@ mod admin;
 mod client;
 mod consumer;
 mod publisher;
+mod security;
 
 pub use admin::create_absent_topics;
 pub use client::{blocking, config, drop_elsewhere};
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;
+pub use security::KafkaSecurity;

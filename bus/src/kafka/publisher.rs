@@ -20,7 +20,7 @@ use super::{
     admin::make_topics,
     client::{Listener, UNREACHABLE, config, drop_elsewhere, look_for_broker, unavailable},
 };
-use crate::{BusError, Condition, Event, Published, Publisher, Retention};
+use crate::{BusError, Condition, Event, KafkaBrokers, Published, Publisher, Retention};
 
 /// A delivery that takes longer, with no connection left, means that the broker is unavailable.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 /// next one waits for them first, and its events cannot overtake them. What is on its way is
 /// therefore never more than one publication.
 pub(crate) struct KafkaPublisher {
-    brokers: Vec<String>,
+    brokers: KafkaBrokers,
     limits: Retention,
     name: String,
     condition: Arc<Condition>,
@@ -46,13 +46,13 @@ pub(crate) struct KafkaPublisher {
 
 impl KafkaPublisher {
     pub(crate) fn new(
-        brokers: &[String],
+        brokers: &KafkaBrokers,
         limits: Retention,
         name: &str,
         condition: &Arc<Condition>,
     ) -> Self {
         Self {
-            brokers: brokers.to_vec(),
+            brokers: brokers.clone(),
             limits,
             name: name.into(),
             condition: condition.clone(),

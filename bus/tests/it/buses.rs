@@ -152,7 +152,7 @@ impl Bus {
             panic!("the bus is no Kafka")
         };
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers.join(","));
+        config.set("bootstrap.servers", brokers.hosts().join(","));
         let admin: AdminClient<_> = config.create().unwrap();
         let mut offsets = TopicPartitionList::new();
         for partition in 0..3 {

@@ -54,7 +54,7 @@ impl Peer {
         };
         let assigned = Assigned::default();
         let consumer: StreamConsumer<Assigned> = ClientConfig::new()
-            .set("bootstrap.servers", brokers.join(","))
+            .set("bootstrap.servers", brokers.hosts().join(","))
             .set("group.id", format!("group.of-{}", scene.topic))
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", assignor)
@@ -287,7 +287,7 @@ async fn a_topic_has_limits_that_an_operator_can_change() {
         panic!("the bus is no Kafka")
     };
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers.join(","));
+    config.set("bootstrap.servers", brokers.hosts().join(","));
     let admin: AdminClient<_> = config.create().unwrap();
     let scene = Scene::new(&bus);
     let limits = async || {

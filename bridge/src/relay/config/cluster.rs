@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use bus::{BusUrl, NatsFiles, NatsServers};
+use bus::{BusUrl, KafkaBrokers, NatsFiles, NatsServers};
 use rdkafka::{ClientConfig, error::KafkaError};
 use sha2::{Digest, Sha256};
 
@@ -43,8 +43,8 @@ pub struct KafkaCluster {
     pub name: String,
     /// What a message that came through it says of it; no other cluster that messages come through may have it.
     pub id: String,
-    /// Brokers to begin with, each as `host:port`.
-    pub brokers: Vec<String>,
+    /// Brokers to begin with, and what the relay shows them.
+    pub brokers: KafkaBrokers,
     /// Further properties of librdkafka.
     pub properties: BTreeMap<String, String>,
 }
@@ -111,7 +111,7 @@ impl KafkaCluster {
             );
             return Err(bad("properties", reason));
         }
-        let id = cluster_id(id, name, &brokers.join(","))?;
+        let id = cluster_id(id, name, &brokers.hosts().join(","))?;
         Ok(Self {
             name: name.to_owned(),
             id,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bus::NatsFiles;
-use runtime::settings::size;
+use runtime::settings::{secret_file, size, warn_of_exposed_file};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -38,6 +38,7 @@ struct RawRelay {
 struct RawKafka {
     id: Option<Spanned<String>>,
     brokers: Spanned<String>,
+    password_file: Option<Spanned<String>>,
     #[serde(default)]
     properties: Option<Spanned<BTreeMap<String, Scalar>>>,
 }
@@ -130,7 +131,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<RelayConfig, BadRelay> 
         .map_err(|error| source.wrong(error.span(), "", without_value(error.message())))?;
     let mut kafka = BTreeMap::new();
     for (name, raw) in &raw.kafka {
-        let cluster = raw.cluster(name);
+        let cluster = raw.cluster(name, folder);
         let cluster = cluster.map_err(|BadSetting { setting, reason }| {
             source.wrong(
                 raw.place(setting),
@@ -218,7 +219,7 @@ fn place<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {
 }
 
 impl RawKafka {
-    fn cluster(&self, name: &str) -> Result<KafkaCluster, BadSetting> {
+    fn cluster(&self, name: &str, folder: &Path) -> Result<KafkaCluster, BadSetting> {
         let properties = self.properties.as_ref().map(Spanned::get_ref);
         let properties = properties.into_iter().flatten().map(|(name, value)| {
             let value = match value {
@@ -228,17 +229,28 @@ impl RawKafka {
             };
             (name.clone(), value)
         });
+        let mut properties: BTreeMap<_, _> = properties.collect();
+        if let Some(file) = text(&self.password_file) {
+            let file = folder.join(file);
+            let password = secret_file(&file).map_err(|error| {
+                let reason = format!("cannot read `{}`: {error}", file.display());
+                bad("password_file", reason)
+            })?;
+            warn_of_exposed_file(&format!("kafka.{name}.password_file"), &file);
+            properties.insert("sasl.password".to_owned(), password);
+        }
         KafkaCluster::new(
             name,
             text(&self.id).as_deref(),
             self.brokers.get_ref(),
-            properties.collect(),
+            properties,
         )
     }
 
     fn place(&self, setting: &str) -> Option<Range<usize>> {
         match setting {
             "id" => place(&self.id),
+            "password_file" => place(&self.password_file),
             "properties" => place(&self.properties),
             _ => Some(self.brokers.span()),
         }

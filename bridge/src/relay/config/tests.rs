@@ -49,7 +49,7 @@ fn a_file_holds_clusters_and_routes() {
         panic!("{routes:?}")
     };
     assert_eq!(films.direction, Direction::NatsToKafka);
-    assert_eq!(films.kafka.brokers, ["k1:9092", "k2:9092"]);
+    assert_eq!(films.kafka.brokers.hosts(), ["k1:9092", "k2:9092"]);
     assert_eq!(films.kafka.properties["fetch.wait.max.ms"], "5");
     assert_eq!(films.nats.id, "edge-7");
     assert_eq!(films.nats.servers.urls().len(), 2);
@@ -126,6 +126,11 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "token_file = \"token\"",
             "token_file = \"token\"\nnkey_file = \"nkey\"",
             "line 10: `nats.edge.nkey_file`: there is a token or a password already",
+        ),
+        (
+            "brokers = \"k1:9092,k2\"",
+            "brokers = \"k1:9092,k2\"\npassword_file = \"password\"",
+            "line 4: `kafka.main.password_file`: cannot read `/etc/relay/password`",
         ),
         (
             "token_file = \"token\"",
