@@ -108,27 +108,36 @@ impl Messages {
         if subject.first == entry.seq {
             subject.first += 1;
         }
-        if subject.last == entry.seq {
-            let last = self.last_before(entry.subject, entry.seq);
-            if let (Some(last), Some(subject)) = (last, self.subjects.get_mut(entry.subject)) {
-                subject.last = last;
+        if subject.count == 1 {
+            // Either may be the one that is left.
+            let (first, last) = (subject.first, subject.last());
+            let is_last = self.contains(last);
+            let is_first = self.chunk_of(first).and_then(|chunk| chunk.get(first));
+            let is_first = is_first.is_some_and(|first| first.subject == entry.subject);
+            if let Some(subject) = self.subjects.get_mut(entry.subject) {
+                match (is_first, is_last) {
+                    (_, true) => subject.first = last,
+                    (true, _) => subject.found_last(first),
+                    _ => {}
+                }
             }
-        }
-        if let Some(subject) = self.subjects.get_mut(entry.subject)
-            && subject.count == 1
-        {
-            subject.first = subject.last;
         }
         Some(name)
     }
 
-    fn last_before(&self, subject: u32, before: u64) -> Option<u64> {
+    /// The last message before a sequence on a wanted subject, in those chunks that may hold one.
+    fn last_before(
+        &self,
+        before: u64,
+        may_hold: impl Fn(&Chunk) -> bool,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Option<u64> {
         let chunks = self.chunks.range(..before).rev().map(|(_, chunk)| chunk);
-        let mut candidates = chunks.filter(|chunk| chunk.may_hold(subject));
+        let mut candidates = chunks.filter(|chunk| may_hold(chunk));
         let in_chunk = |chunk: &Chunk| {
             let entries = chunk.entries().take_while(|entry| entry.seq < before);
-            let on_subject = entries.filter(|entry| entry.subject == subject);
-            on_subject.last().map(|entry| entry.seq)
+            let wanted = entries.filter(|entry| wanted(entry.subject));
+            wanted.last().map(|entry| entry.seq)
         };
         candidates.find_map(in_chunk)
     }

@@ -254,10 +254,8 @@ impl State {
             Change::Configured(config) => {
                 let before = self.config.retention;
                 self.take_config(*config);
-                while let Some(subject) = self.messages.crowded_subject(&self.limits) {
-                    while let Some(surplus) = self.messages.surplus(&self.limits, Some(&subject)) {
-                        self.give_up(surplus);
-                    }
+                for surplus in self.messages.beyond_shares(&self.limits) {
+                    self.give_up(surplus);
                 }
                 while let Some(surplus) = self.messages.surplus(&self.limits, None) {
                     self.give_up(surplus);

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is known of the messages on one subject.
 #[derive(Debug)]
@@ -12,8 +13,19 @@ pub(super) struct Subject {
     pub(super) count: u64,
     /// No message on the subject comes before this sequence.
     pub(super) first: u64,
-    /// The last message.
-    pub(super) last: u64,
+    /// The last message or, since it has gone, one that came behind all that are left.
+    last: AtomicU64,
+}
+
+impl Subject {
+    pub(super) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the last message, which was searched for.
+    pub(super) fn found_last(&self, seq: u64) {
+        self.last.store(seq, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +41,7 @@ impl SubjectTable {
         if let Some(number) = self.numbers.get(name).copied() {
             if let Some(subject) = self.get_mut(number) {
                 subject.count += 1;
-                subject.last = seq;
+                subject.found_last(seq);
             }
             return number;
         }
@@ -37,7 +49,7 @@ impl SubjectTable {
             name: Arc::from(name),
             count: 1,
             first: seq,
-            last: seq,
+            last: AtomicU64::new(seq),
         };
         let name = Arc::clone(&subject.name);
         let number = match self.free.pop() {
@@ -87,6 +99,12 @@ impl SubjectTable {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.iter().flatten()
+    }
+
+    /// The subjects with their numbers.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Subject)> {
+        let subjects = (0..).zip(&self.subjects);
+        subjects.filter_map(|(number, subject)| Some((number, subject.as_ref()?)))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,10 +1,11 @@
 //! Finding messages of a stream: those on wanted subjects, since a time, and those that are to go.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
-use super::super::chunk::Chunk;
+use super::super::chunk::{CAPACITY, Chunk};
 use super::super::filter::Filter;
 use super::super::retention::Limits;
+use super::super::subject_table::Subject;
 use super::Messages;
 use crate::broker::subjects;
 
@@ -12,13 +13,23 @@ impl Messages {
     /// The newest message on a subject or pattern.
     pub(in crate::broker::jetstream) fn last_on(&self, pattern: &str) -> Option<u64> {
         if !subjects::has_wildcard(pattern) {
-            return Some(self.subjects.by_name(pattern)?.last);
+            let number = self.subjects.number(pattern)?;
+            let subject = self.subjects.get(number)?;
+            if !self.contains(subject.last()) {
+                let may_hold = |chunk: &Chunk| chunk.may_hold(number);
+                let last = self.last_before(subject.last(), may_hold, |other| other == number);
+                subject.found_last(last?);
+            }
+            return Some(subject.last());
         }
-        let matching = self
-            .subjects
-            .iter()
-            .filter(|subject| subjects::matches(pattern, &subject.name));
-        matching.map(|subject| subject.last).max()
+        let matches = |subject: &&Subject| subjects::matches(pattern, &subject.name);
+        let matching = self.subjects.iter().filter(matches);
+        let last = matching.map(Subject::last).max()?;
+        if self.contains(last) {
+            return Some(last);
+        }
+        let wanted = |number| self.subjects.get(number).as_ref().is_some_and(matches);
+        self.last_before(last, |_| true, wanted)
     }
 
     /// The last message on each wanted subject among those from `from` to `up_to`, in the order of their sequences.
@@ -28,18 +39,31 @@ impl Messages {
         from: u64,
         up_to: u64,
     ) -> Vec<u64> {
-        let on_wanted = self
-            .subjects
-            .iter()
-            .filter(|subject| wanted.takes(&subject.name));
-        let last = on_wanted.filter_map(|subject| {
-            if subject.last <= up_to {
-                return Some(subject.last);
+        let (mut seqs, mut open) = (Vec::new(), HashSet::new());
+        for (number, subject) in self.subjects.numbered() {
+            let last = subject.last();
+            if last < from || !wanted.takes(&subject.name) {
+                continue;
             }
-            let number = self.subjects.number(&subject.name)?;
-            self.last_before(number, up_to.saturating_add(1))
-        });
-        let mut seqs: Vec<u64> = last.filter(|seq| *seq >= from).collect();
+            if last <= up_to && self.contains(last) {
+                seqs.push(last);
+            } else {
+                open.insert(number);
+            }
+        }
+        let range = from..up_to.saturating_add(1);
+        for chunk in self.chunks.range(..range.end).rev().map(|(_, chunk)| chunk) {
+            if open.is_empty() || chunk.first_seq() + u64::from(CAPACITY) <= from {
+                break;
+            }
+            let entries = chunk.entries().filter(|entry| range.contains(&entry.seq));
+            let entries: Vec<_> = entries.collect();
+            let last = entries
+                .iter()
+                .rev()
+                .filter(|entry| open.remove(&entry.subject));
+            seqs.extend(last.map(|entry| entry.seq));
+        }
         seqs.sort_unstable();
         seqs
     }
@@ -158,16 +182,23 @@ impl Messages {
         }
     }
 
-    /// A subject that holds more than its share, after that share became smaller.
-    pub(in crate::broker::jetstream) fn crowded_subject(
-        &self,
-        limits: &Limits,
-    ) -> Option<Arc<str>> {
-        let max = limits.max_msgs_per_subject?;
-        self.subjects
-            .iter()
-            .find(|subject| subject.count > max)
-            .map(|subject| Arc::clone(&subject.name))
+    /// What subjects hold beyond their share, after that share became smaller.
+    pub(in crate::broker::jetstream) fn beyond_shares(&self, limits: &Limits) -> Vec<u64> {
+        let max = limits.max_msgs_per_subject.unwrap_or(u64::MAX);
+        let subjects = self.subjects.numbered();
+        let crowded = subjects.filter(|(_, subject)| subject.count > max);
+        let mut surplus: HashMap<u32, u64> = crowded
+            .map(|(number, subject)| (number, subject.count - max))
+            .collect();
+        let mut is_surplus = |subject: u32| match surplus.get_mut(&subject) {
+            Some(left) if *left > 1 => {
+                *left -= 1;
+                true
+            }
+            _ => surplus.remove(&subject).is_some(),
+        };
+        let entries = self.range(0).filter(|entry| is_surplus(entry.subject));
+        entries.map(|entry| entry.seq).collect()
     }
 
     /// When the first message from `seq` on was stored.

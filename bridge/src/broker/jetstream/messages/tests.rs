@@ -1,6 +1,7 @@
 //! Tests of the index against what a plain list of messages says.
 
 use super::super::filter::Filter;
+use super::super::retention::Limits;
 use super::*;
 
 fn filled() -> Messages {
@@ -181,4 +182,80 @@ fn a_purge_may_empty_very_many_chunks() {
     }
     assert_eq!(messages.chunks.len() as u64, EACH);
     assert_eq!(messages.len(), messages.count_on("stays"));
+}
+
+const SUBJECTS: u64 = 50_000;
+
+/// So many messages on each of very many subjects, as far from one another as can be.
+fn rounds(count: u64) -> Messages {
+    let mut messages = Messages::default();
+    for seq in 1..=count * SUBJECTS {
+        let subject = format!("s.{}", seq % SUBJECTS);
+        let position = Position {
+            segment: 1,
+            offset: seq,
+            len: 1,
+        };
+        messages.insert(seq, &subject, position, 0, 1);
+    }
+    messages
+}
+
+/// It would take minutes if each were searched for from the end.
+#[test]
+fn the_last_messages_of_very_many_subjects_are_found_at_once() {
+    let mut messages = rounds(2);
+    let lasts: Vec<u64> = (SUBJECTS + 1..=2 * SUBJECTS).collect();
+    let firsts: Vec<u64> = (1..=SUBJECTS).collect();
+    let last_of_each = |messages: &Messages, from, up_to| {
+        messages.last_of_each(&Filter::of(&["s.*"]), from, up_to)
+    };
+    assert_eq!(last_of_each(&messages, 0, u64::MAX), lasts);
+    assert_eq!(last_of_each(&messages, 0, SUBJECTS), firsts);
+    let between = (SUBJECTS / 2..=SUBJECTS + 10).collect::<Vec<_>>();
+    assert_eq!(last_of_each(&messages, between[0], SUBJECTS + 10), between);
+    for seq in lasts {
+        messages.remove(seq).unwrap();
+    }
+    assert_eq!(last_of_each(&messages, 0, u64::MAX), firsts);
+    assert_eq!(messages.last_on("s.*"), Some(SUBJECTS));
+    assert_eq!(messages.last_on("s.7"), Some(7));
+}
+
+/// It would take minutes if the subjects were looked at one after the other.
+#[test]
+fn the_share_of_very_many_subjects_may_become_smaller() {
+    let mut messages = rounds(3);
+    let limits = Limits {
+        max_msgs_per_subject: Some(1),
+        ..Limits::default()
+    };
+    for seq in messages.beyond_shares(&limits) {
+        messages.remove(seq).unwrap();
+    }
+    assert_eq!(
+        (messages.len(), messages.first_seq()),
+        (SUBJECTS, 2 * SUBJECTS + 1)
+    );
+    assert!(messages.beyond_shares(&limits).is_empty());
+    assert_eq!(messages.surplus(&limits, Some("s.7")), None);
+}
+
+#[test]
+fn the_last_message_is_found_after_those_behind_it_have_gone() {
+    let mut messages = rounds(3);
+    let (second, third) = (SUBJECTS + 7, 2 * SUBJECTS + 7);
+    assert_eq!(messages.last_on("s.7"), Some(third));
+    messages.remove(third).unwrap();
+    assert_eq!(messages.last_on("s.7"), Some(second));
+    messages.remove(7).unwrap();
+    assert_eq!(messages.last_on("s.7"), Some(second));
+    let one = Filter::of(&["s.7"]);
+    assert_eq!(messages.next_wanted(0, &one), Some(second));
+    messages.remove(second).unwrap();
+    assert_eq!(messages.last_on("s.7"), None);
+    for seq in third..=3 * SUBJECTS {
+        messages.remove(seq);
+    }
+    assert_eq!(messages.last_on("s.*"), Some(third - 1));
 }
