@@ -41,7 +41,9 @@ impl Listeners {
 
 impl Program for Config {
     const NAME: &'static str = "bridge";
-    const ABOUT: &'static str = "Marquee's NATS-compatible broker";
+    const ABOUT: &'static str = "Marquee's NATS-compatible broker\n\n\
+        `bridge broker` is the same broker with the command line and the configuration files of nats-server;\n\
+        `bridge relay` carries records between Kafka and NATS. Each has a --help of its own.";
 
     fn health_addr(&self) -> SocketAddr {
         self.http_addr

@@ -374,6 +374,9 @@ async fn help_lists_every_setting_as_flag_and_variable() {
         assert_eq!(status.code(), Some(0));
         let help = program.stdout();
         assert!(!help.contains("must not show"), "{help}");
+        // The other faces of the program, which take settings of their own.
+        let faces = ["bridge broker", "bridge relay"].map(|face| help.contains(face));
+        assert_eq!(faces, [name == "bridge"; 2], "{help}");
         for setting in settings.split_whitespace() {
             let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
             assert!(
