@@ -64,7 +64,7 @@ impl Session {
         self.ok();
         let router = &self.router;
         let routed = router.publish(&message, Some(&self.outbound), &mut self.filled);
-        let is_heard = routed.is_heard || self.is_asked_for_user(&message);
+        let is_heard = self.is_asked_for_user(&message) || routed.is_heard;
         let for_streams = self.may_be_for_streams(subject);
         if !for_streams && !is_heard {
             self.answer_unheard(message.reply, subject);

@@ -326,6 +326,8 @@ impl Session {
     }
 
     fn pong(&mut self) {
+        // Who waits for the answer may look at what was counted before it.
+        self.flush();
         self.outbound.send(b"PONG\r\n");
         if self.introduced && self.options.takes_info() && !self.client.takes_info() {
             self.client.set_takes_info();
