@@ -618,11 +618,13 @@ async fn tools_see_websockets_and_their_clients() {
             .behind("Listening for websocket clients on ")
             .to_owned();
         let ports = format!("{dir}/nats-server_{}.ports", program.pid());
-        // A real server writes it last.
-        let is_written = async || std::path::Path::new(&ports).exists();
-        testkit::eventually("the file of the ports", is_written).await;
-        let ports = std::fs::read_to_string(ports).unwrap();
-        let ports: Value = serde_json::from_str(&ports).unwrap();
+        let read = || serde_json::from_str(&std::fs::read_to_string(&ports).ok()?).ok();
+        // A real server writes it last, and it is there before it is whole.
+        testkit::eventually("the file of the ports", async || {
+            read().is_some_and(|ports: Value| ports.is_object())
+        })
+        .await;
+        let ports: Value = read().unwrap();
         assert_eq!(ports["websocket"][0], url);
         let mut peer = program.ask("").await.unwrap();
         let info = peer.greeting().await;
