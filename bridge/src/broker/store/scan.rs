@@ -247,6 +247,12 @@ fn next_batch(bytes: &Bytes, begin: usize, mark: u64, may_be_torn: bool) -> Next
         }
     } else if is_zero(bytes.get(begin..)) {
         return Next::Nothing;
+    } else if let Some(body) = record::body_at(bytes, begin) {
+        let end = begin + FRAME + body.len();
+        // A broker from before there were batches went on with the segment.
+        if !matches!(record::decode(body), Some(Record::Batch { .. })) {
+            return Next::Whole(begin..end);
+        }
     }
     let behind = find_head(bytes, begin + 1, mark);
     if behind.is_none() && may_be_torn {

@@ -493,6 +493,26 @@ fn a_state_that_is_larger_than_a_segment_begins_no_new_one_with_every_batch() {
     assert_eq!(append(1000), 2);
 }
 
+#[test]
+fn records_count_that_an_older_broker_added_behind_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    let file = Arc::clone(&log.segments[0].file);
+    drop(log);
+    let mut added = BytesMut::new();
+    for seq in 4..=6 {
+        record::encode(&mut added, &deleted(seq));
+    }
+    file.write_all_at(&added, written.end).unwrap();
+    let (mut log, seqs) = reopen(dir.path());
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
+    append(&mut log, 7..=8);
+    drop(log);
+    assert_eq!(reopen(dir.path()).1, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(!is_reported(&last_segment(dir.path())));
+}
+
 /// A log of two segments without batches, as older brokers wrote them.
 fn older(dir: &Path, beginning: impl Fn(u64) -> Vec<Record>) {
     let path = dir.join("s");
