@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load.
+# Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load; and
+# the relay between Kafka and the bridge, stopped and started again.
 #
-#   tests/containers.sh          over Kafka, then over the bridge instead
-#   tests/containers.sh kafka    one of the two
+#   tests/containers.sh          over Kafka, over the bridge instead, and the relay
+#   tests/containers.sh relay    one of the three: kafka, bridge or relay
 #
-# Needs docker with compose, curl, and the ports 5000, 5002, 50051 and 9092. Works in a compose project of its own, with secrets of its
+# Needs docker with compose, curl, and the ports 5000, 5002, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
 # own, and leaves nothing behind but the images.
 #
 #   SKIP_BUILD=1 tests/containers.sh    with the images that are there
@@ -31,10 +32,10 @@ export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRE
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 die() {
     say "FAILED: $*"
-    docker compose --profile nats --profile web logs --tail 40 2>&1 | tail -n 200
+    docker compose --profile nats --profile relay --profile web logs --tail 40 2>&1 | tail -n 200
     exit 1
 }
-down() { docker compose --profile nats --profile web down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }
+down() { docker compose --profile nats --profile relay --profile web down --volumes --timeout 10 >>"$work/compose.log" 2>&1; }
 finish() {
     local status=$?
     [ -z "$loader" ] || kill "$loader" 2>/dev/null || true
@@ -161,7 +162,7 @@ try() {
     case $broker in
         kafka) up=(--profile web up --no-build --wait --wait-timeout 180) ;;
         bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats --profile web up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
-        *) echo 'kafka or bridge?' >&2; exit 64 ;;
+        *) echo 'kafka, bridge or relay?' >&2; exit 64 ;;
     esac
     down || true
     : >"$work/acknowledged"
@@ -175,11 +176,82 @@ try() {
     unset EVENT_BUS
 }
 
+# -- the relay -------------------------------------------------------------------------------------------------------------------
+readonly topic=ratings
+readonly -a relay_up=(--profile relay up --no-build --wait --wait-timeout 180 kafka bridge relay)
+
+# kafka_tool NAME ARGUMENT… : one of Kafka's own tools, in its container
+kafka_tool() { docker compose exec -T kafka "/opt/kafka/bin/$1" --bootstrap-server localhost:9092 --topic "$topic" "${@:2}"; }
+
+# nats SECONDS : what the broker answers to the protocol on standard input, for so long. Kafka's container has a shell.
+nats() {
+    { printf 'CONNECT {"verbose":false,"headers":true,"auth_token":"%s"}\r\n' "$NATS_TOKEN" && cat; } |
+        docker compose exec -T kafka timeout "$1" bash -c 'exec 3<>/dev/tcp/bridge/4222; cat >&3; cat <&3' | tr -d '\r' || true
+}
+
+# put_in FROM TO : records with numbers at Kafka, and messages with the same ones at NATS, each confirmed
+put_in() {
+    local number confirmed
+    seq -f 'kafka-%g' "$1" "$2" | kafka_tool kafka-console-producer.sh || die 'Kafka takes no record'
+    confirmed=$({
+        printf 'SUB _INBOX.trial 1\r\n'
+        for number in $(seq -f 'nats-%g' "$1" "$2"); do
+            printf 'PUB %s _INBOX.trial %d\r\n%s\r\n' "$topic" "${#number}" "$number"
+        done
+    } | nats 3 | grep -c '"seq"') || true
+    ((confirmed == $2 - $1 + 1)) || die "NATS confirmed $confirmed messages"
+}
+
+numbers() { grep -oE '^(kafka|nats)-[0-9]+' | sort; }
+at_kafka() { kafka_tool kafka-console-consumer.sh --from-beginning --timeout-ms 4000 2>/dev/null | numbers; }
+at_nats() {
+    local config='{"stream_name":"'$topic'","config":{"deliver_subject":"_INBOX.trial","ack_policy":"none","deliver_policy":"all"}}'
+    printf 'SUB _INBOX.trial 1\r\nPUB $JS.API.CONSUMER.CREATE.%s _INBOX.trial %d\r\n%s\r\n' "$topic" "${#config}" "$config" | nats 3 | numbers
+}
+
+# both_have COUNT : the records of either side, each once
+both_have() {
+    local expected
+    expected=$({ seq -f 'kafka-%g' "$1"; seq -f 'nats-%g' "$1"; } | sort)
+    [ "$(at_kafka)" = "$expected" ] && [ "$(at_nats)" = "$expected" ]
+}
+
+relay_is_ready() { curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:8223/readyz; }
+
+bring_up_relay() {
+    docker compose "${relay_up[@]}" >>"$work/compose.log" 2>&1 || { tail "$work/compose.log"; die 'the relay does not come up'; }
+    eventually 30 'the relay to be ready' relay_is_ready
+}
+
+try_relay() {
+    down || true
+    bring_up_relay
+    say "up with the relay: $(docker compose ps --services | tr '\n' ' ')"
+    put_in 1 20
+    eventually 60 'the records of either side at both' both_have 20
+    say 'the relay: what is put in at one side comes out at the other'
+    docker compose stop relay >>"$work/compose.log" 2>&1
+    put_in 21 40
+    docker compose --profile relay stop >>"$work/compose.log" 2>&1
+    bring_up_relay
+    docker compose kill relay >>"$work/compose.log" 2>&1
+    put_in 41 60
+    bring_up_relay
+    eventually 60 'the records of either side at both, once' both_have 60
+    say 'stopped, started again, and killed: each record is there once'
+    down
+}
+
 for target in $services; do
     [ -z "${SKIP_BUILD:-}" ] || break
     # shellcheck disable=SC2086 # several options
     docker build --quiet ${BUILD_OPTIONS:-} --target "$target" --tag "marquee-$target" . >/dev/null
     say "image marquee-$target: $(docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "marquee-$target")"
 done
-for broker in ${1:-kafka bridge}; do try "$broker"; done
+for what in ${1:-kafka bridge relay}; do
+    case $what in
+        relay) try_relay ;;
+        *) try "$what" ;;
+    esac
+done
 say 'nothing was lost'
