@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::saved::SavedConsumer;
+use self::saved::runs;
 use super::beginning::Beginning;
 use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::filter::Filter;
@@ -57,8 +58,8 @@ pub(super) struct Consumer {
     pending: BTreeMap<u64, Pending>,
     due: BTreeSet<(Instant, u64)>,
     again: BTreeSet<u64>,
-    /// What was handed out as often as may be, with its consumer sequence. It counts as not acknowledged, but is not waited for.
-    given_up: BTreeMap<u64, u64>,
+    /// What was handed out as often as may be. It counts as not acknowledged, but is not waited for.
+    given_up: BTreeSet<u64>,
     /// What was given up since it was last asked for.
     exhausted: Vec<Exhausted>,
     /// When it last handed out and was last acknowledged a message, in nanoseconds since 1970.
@@ -71,7 +72,6 @@ pub(super) struct Consumer {
 pub(super) struct Exhausted {
     pub(super) seq: u64,
     pub(super) deliveries: u32,
-    pub(super) consumer_seq: u64,
 }
 
 impl Consumer {
@@ -99,13 +99,17 @@ impl Consumer {
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
-            given_up: saved.given_up.into_iter().collect(),
+            given_up: BTreeSet::new(),
             exhausted: Vec::new(),
             last_delivery: None,
             last_ack: None,
         };
         consumer.beginning.retain(|seq| messages.contains(seq));
-        consumer.given_up.retain(|seq, _| messages.contains(*seq));
+        for (first, last) in saved.given_up {
+            let run = messages.range(first).map(|entry| entry.seq);
+            let run = run.take_while(|seq| *seq <= last);
+            consumer.given_up.extend(run);
+        }
         for (seq, consumer_seq, deliveries) in saved.pending {
             if messages.contains(seq) {
                 consumer.wait_for_ack(seq, consumer_seq, deliveries, now);
@@ -126,11 +130,7 @@ impl Consumer {
             delivered: self.delivered,
             ack_floor: self.ack_floor,
             pending: pending.collect(),
-            given_up: self
-                .given_up
-                .iter()
-                .map(|(seq, own)| (*seq, *own))
-                .collect(),
+            given_up: runs(&self.given_up),
             beginning: self.beginning.clone(),
         }
     }
@@ -144,7 +144,7 @@ impl Consumer {
                 .subject_of(seq)
                 .is_some_and(|subject| self.filter.takes(subject))
         };
-        self.given_up.retain(|seq, _| wanted(*seq));
+        self.given_up.retain(|seq| wanted(*seq));
         self.recount(messages);
     }
 
@@ -183,7 +183,7 @@ impl Consumer {
 
     /// Whether a stream that keeps what is wanted has to keep a message for it: it has not acknowledged it, and may have given it up.
     pub(super) fn needs(&self, seq: u64, subject: &str) -> bool {
-        self.awaits(seq, subject) || self.given_up.contains_key(&seq)
+        self.awaits(seq, subject) || self.given_up.contains(&seq)
     }
 
     /// Whether it wants a message that it has neither acknowledged nor given up.
@@ -197,7 +197,7 @@ impl Consumer {
         let from = self.delivered.stream_seq + 1;
         let listed = self.beginning.from(from);
         let wanted = messages.all_wanted(self.beginning.behind(from), &self.filter);
-        let unacknowledged = self.pending.keys().chain(self.given_up.keys());
+        let unacknowledged = self.pending.keys().chain(&self.given_up);
         let unacknowledged = unacknowledged.copied();
         unacknowledged.chain(listed).chain(wanted).collect()
     }
@@ -234,7 +234,6 @@ impl Consumer {
             self.exhausted.push(Exhausted {
                 seq,
                 deliveries: pending.deliveries,
-                consumer_seq: pending.consumer_seq,
             });
         }
     }
@@ -243,7 +242,7 @@ impl Consumer {
     fn give_up(&mut self, seq: u64) -> Option<Pending> {
         let pending = self.pending.remove(&seq)?;
         self.due.remove(&(pending.due, seq));
-        self.given_up.insert(seq, pending.consumer_seq);
+        self.given_up.insert(seq);
         Some(pending)
     }
 
@@ -317,7 +316,7 @@ impl Consumer {
             AckPolicy::None | AckPolicy::Explicit => seq,
         };
         let pending = self.pending.range(first..=seq).map(|(seq, _)| *seq);
-        let given_up = self.given_up.range(first..=seq).map(|(seq, _)| *seq);
+        let given_up = self.given_up.range(first..=seq).copied();
         let settled: Vec<u64> = pending.chain(given_up).collect();
         for seq in &settled {
             self.settle(*seq);
@@ -385,7 +384,7 @@ impl Consumer {
     pub(super) fn message_removed(&mut self, seq: u64, subject: &str) {
         let was_next = seq > self.delivered.stream_seq && self.wants(seq, subject);
         self.beginning.remove(seq);
-        if self.pending.contains_key(&seq) || self.given_up.contains_key(&seq) {
+        if self.pending.contains_key(&seq) || self.given_up.contains(&seq) {
             self.settle(seq);
         } else if was_next {
             self.num_pending = self.num_pending.saturating_sub(1);
@@ -450,16 +449,12 @@ impl Consumer {
             self.due.remove(&(pending.due, seq));
         }
         let pending = self.pending.first_key_value();
-        let pending = pending.map(|(seq, pending)| (*seq, pending.consumer_seq));
-        let given_up = self.given_up.first_key_value();
-        let given_up = given_up.map(|(seq, consumer_seq)| (*seq, *consumer_seq));
+        let pending = pending.map(|(seq, pending)| (*seq, pending.consumer_seq.saturating_sub(1)));
+        let given_up = self.given_up.first().map(|seq| (*seq, 0));
         self.ack_floor = match pending.into_iter().chain(given_up).min() {
             None => self.delivered,
             Some((seq, consumer_seq)) => Progress {
-                consumer_seq: self
-                    .ack_floor
-                    .consumer_seq
-                    .max(consumer_seq.saturating_sub(1)),
+                consumer_seq: self.ack_floor.consumer_seq.max(consumer_seq),
                 stream_seq: self.ack_floor.stream_seq.max(seq - 1),
             },
         };

@@ -153,7 +153,7 @@ pub(super) fn note_given_up(
             consumer: consumer.id,
             seq: what.seq,
             count: GIVEN_UP,
-            consumer_seq: what.consumer_seq,
+            consumer_seq: 0,
         });
         advisories::exhausted(router, config, &consumer.config.name, what);
     }

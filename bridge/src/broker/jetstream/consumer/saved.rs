@@ -1,5 +1,7 @@
 //! What is kept of a consumer across restarts. Older data folders hold it without the members that have a default.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::beginning::Beginning;
@@ -16,7 +18,7 @@ pub(in crate::broker::jetstream) struct SavedConsumer {
     pub(in crate::broker::jetstream) ack_floor: Progress,
     /// Stream sequence, consumer sequence and deliveries of what waits for its acknowledgement.
     pub(in crate::broker::jetstream) pending: Vec<(u64, u64, u32)>,
-    /// Stream sequence and consumer sequence of what was given up.
+    /// The first and the last sequence of each run of messages that were given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::broker::jetstream) given_up: Vec<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Beginning::is_none")]
@@ -64,4 +66,16 @@ impl SavedConsumer {
         self.beginning = beginning;
         self
     }
+}
+
+/// The runs of sequences that follow one another: there may be very many sequences.
+pub(super) fn runs(seqs: &BTreeSet<u64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for seq in seqs {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *seq => *last = *seq,
+            _ => runs.push((*seq, *seq)),
+        }
+    }
+    runs
 }

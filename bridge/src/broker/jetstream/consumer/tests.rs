@@ -123,6 +123,32 @@ fn deliveries_are_limited() {
 }
 
 #[test]
+fn very_many_messages_that_were_given_up_take_few_bytes_of_a_segment() {
+    let now = Instant::now();
+    let messages = messages(&["a.1"; 50_000]);
+    let mut before = consumer(
+        json!({"max_deliver": 1, "max_ack_pending": 50_000}),
+        &messages,
+        now,
+    );
+    take(&mut before, &messages, now);
+    before.acknowledge(700);
+    before.expire(now + WAIT);
+    assert_eq!(before.take_exhausted().len(), 49_999);
+    assert_eq!(
+        (before.num_ack_pending(), before.ack_floor.stream_seq),
+        (0, 0)
+    );
+    let saved = before.save();
+    assert_eq!(saved.given_up, [(1, 699), (701, 50_000)]);
+    let after = Consumer::restore(saved, &messages, now);
+    assert_eq!(
+        (after.given_up, after.pending),
+        (before.given_up, before.pending)
+    );
+}
+
+#[test]
 fn unacknowledged_messages_are_limited() {
     let (messages, now) = (messages(&["a.1", "a.2", "a.3"]), Instant::now());
     let mut consumer = consumer(json!({"max_ack_pending": 2}), &messages, now);
