@@ -256,7 +256,8 @@ fn next_batch(bytes: &Bytes, begin: usize, mark: u64, may_be_torn: bool) -> Next
     }
     let behind = find_head(bytes, begin + 1, mark);
     if behind.is_none() && may_be_torn {
-        let all = begin..end.unwrap_or(bytes.len());
+        // The head is written first, and may be all that was.
+        let all = end.map_or(begin..bytes.len(), |end| first..end);
         let is_lost = |bad: Range<usize>| has_lost_sector(bytes, &all, bad);
         let is_torn = if end.is_some() {
             let mut pieces = Pieces::of(bytes, first..all.end);

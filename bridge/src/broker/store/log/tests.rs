@@ -131,6 +131,21 @@ fn a_batch_of_which_a_crash_left_out_any_pages_counts_not_at_all() {
 }
 
 #[test]
+fn a_small_batch_of_which_there_is_only_the_head_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    append(&mut log, 1..=3);
+    let written = append(&mut log, [4]);
+    drop(log);
+    let path = last_segment(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[written.offset as usize..written.end as usize].fill(0);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(reopen(dir.path()).1, [1, 2, 3]);
+    assert!(!is_reported(&path));
+}
+
+#[test]
 fn a_batch_that_is_cut_short_counts_not_at_all_and_is_written_over() {
     for is_first in [false, true] {
         let dir = tempfile::tempdir().unwrap();
