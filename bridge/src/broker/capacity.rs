@@ -28,7 +28,9 @@ fn memory_share() -> u64 {
 
 /// Three quarters of what is free, and what the streams have already.
 fn disk_share(data_dir: &Path) -> u64 {
-    let folder = data_dir.ancestors().find(|folder| folder.exists());
+    // The last parent of a relative path is the empty one, which no system knows.
+    let whole = std::path::absolute(data_dir).unwrap_or_default();
+    let folder = whole.ancestors().find(|folder| folder.exists());
     let found = folder.and_then(|folder| rustix::fs::statvfs(folder).ok());
     let free = found.map_or(UNKNOWN_DISK, |found| {
         found.f_bavail.saturating_mul(found.f_frsize)

@@ -32,12 +32,7 @@ const VARIABLE: &str = "variable";
 pub(crate) fn parse_file(path: &Path) -> Result<Map, ConfigError> {
     let mut left = MAX_TOTAL;
     read_and_parse(path, 0, &mut left).map_err(|problem| match problem {
-        Problem::Unreadable(reason) => Place {
-            file: path.to_string_lossy().into(),
-            line: 1,
-            column: 1,
-        }
-        .error(reason),
+        Problem::Unreadable(reason) => ConfigError::new(path.display(), reason),
         Problem::Wrong(error) => error,
     })
 }

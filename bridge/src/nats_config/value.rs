@@ -16,10 +16,7 @@ pub(crate) struct Place {
 impl Place {
     /// A problem at this place.
     pub(crate) fn error(&self, reason: impl fmt::Display) -> ConfigError {
-        ConfigError {
-            place: self.clone(),
-            reason: reason.to_string(),
-        }
+        ConfigError::new(self, reason)
     }
 }
 
@@ -31,10 +28,20 @@ impl fmt::Display for Place {
 
 /// What is wrong in a configuration file, and where. The reason never holds a value: it may be a secret.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{place}: {reason}")]
+#[error("{at}: {reason}")]
 pub(crate) struct ConfigError {
-    place: Place,
+    at: String,
     reason: String,
+}
+
+impl ConfigError {
+    /// A problem at a place, or with a whole file.
+    pub(super) fn new(at: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        ConfigError {
+            at: at.to_string(),
+            reason: reason.to_string(),
+        }
+    }
 }
 
 /// A value of a configuration file.

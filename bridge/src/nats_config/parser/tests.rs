@@ -130,7 +130,7 @@ fn files_are_included_from_the_folder_of_the_one_that_names_them() {
             "wrong.conf",
             "inner/wrong.conf:1:4: the array that starts here has no end",
         ),
-        ("none.conf", "none.conf:1:1: cannot read it"),
+        ("none.conf", "none.conf: cannot read it: No such file"),
     ] {
         let error = parse_file(&folder.path().join(name)).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");

@@ -137,6 +137,26 @@ async fn without_js_there_is_no_jetstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_disk_is_as_large_before_the_folder_for_streams_is_there_as_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let mut start = command(&["-p", "-1", "-m", "-1", "-js", "-sd", "store"]);
+        start.current_dir(folder.path());
+        let program = Program::run(start).await;
+        let monitoring = program.behind("Starting http monitor on ");
+        let (_, jsz) = get(monitoring, "/jsz").await;
+        found.push(jsz["config"]["max_storage"].as_u64().unwrap());
+        assert!(program.end("quit").await.success());
+    }
+    // Others write to the disk meanwhile.
+    assert!(
+        found[0] < found[1] * 2 && found[1] < found[0] * 2,
+        "{found:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_file_starts_a_server_and_flags_go_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -213,7 +233,7 @@ async fn wrong_settings_are_named_and_nothing_starts() {
         ),
         (
             &["-c", "/no/such.conf"],
-            &["/no/such.conf:1:1: cannot read it"],
+            &["/no/such.conf: cannot read it: No such file"],
         ),
         (
             &["-p", "-1", "-js", "-sd", theirs.to_str().unwrap()],
