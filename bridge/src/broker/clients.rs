@@ -71,6 +71,8 @@ pub struct ClientInfo {
     pub version: String,
     /// The user that it showed to be, where there are users.
     pub user: Option<String>,
+    /// Its account, once it is known.
+    pub account: Option<Arc<str>>,
 }
 
 /// One subscription of a client.
@@ -78,6 +80,8 @@ pub struct ClientInfo {
 pub struct SubscriptionInfo {
     /// The connection that has it.
     pub client_id: u64,
+    /// The account of the client.
+    pub account: Option<Arc<str>>,
     /// The subject, with its wildcards.
     pub subject: String,
     /// The queue group.
@@ -97,12 +101,37 @@ pub(super) struct Introduction {
     pub(super) lang: String,
     pub(super) version: String,
     pub(super) user: Option<String>,
+    pub(super) account: Option<Arc<str>>,
 }
 
 /// All clients, by the number of their connection.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// What those that have left sent and received, by their accounts.
+    traffic: Mutex<HashMap<Arc<str>, Traffic>>,
+}
+
+/// How much clients sent and received.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Messages that they published.
+    pub messages_in: u64,
+    /// Bytes of them.
+    pub bytes_in: u64,
+    /// Messages handed to them.
+    pub messages_out: u64,
+    /// Bytes of them.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, client: &ClientInfo) {
+        self.messages_in += client.messages_in;
+        self.bytes_in += client.bytes_in;
+        self.messages_out += client.messages_out;
+        self.bytes_out += client.bytes_out;
+    }
 }
 
 impl Clients {
@@ -111,7 +140,25 @@ impl Clients {
     }
 
     pub(super) fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+        let removed = self.lock().remove(&id);
+        let Some(info) = removed.map(|client| client.info()) else {
+            return;
+        };
+        if let Some(account) = &info.account {
+            self.traffic()
+                .entry(Arc::clone(account))
+                .or_default()
+                .add(&info);
+        }
+    }
+
+    /// What the clients of an account have sent and received that have left.
+    pub(super) fn past_traffic(&self, account: &str) -> Traffic {
+        self.traffic().get(account).copied().unwrap_or_default()
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, HashMap<Arc<str>, Traffic>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Client>> {
@@ -177,10 +224,18 @@ impl Client {
     }
 
     pub(super) fn introduce(&self, introduction: Introduction) {
-        *self
-            .introduction
+        *self.introduction() = introduction;
+    }
+
+    /// Takes note of the client's account, which is known before the client has introduced itself where it shows nothing.
+    pub(super) fn enter(&self, account: Arc<str>) {
+        self.introduction().account = Some(account);
+    }
+
+    fn introduction(&self) -> MutexGuard<'_, Introduction> {
+        self.introduction
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = introduction;
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long it has been connected, in nanoseconds.
@@ -237,11 +292,7 @@ impl Client {
     }
 
     pub(super) fn info(&self) -> ClientInfo {
-        let introduction = self
-            .introduction
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let introduction = self.introduction().clone();
         let sent = self.outbound.sent();
         let active = Duration::from_nanos(self.last_activity.load(Ordering::Relaxed));
         let round_trip = self.round_trip.load(Ordering::Relaxed);
@@ -263,10 +314,12 @@ impl Client {
             lang: introduction.lang,
             version: introduction.version,
             user: introduction.user,
+            account: introduction.account,
         }
     }
 
     pub(super) fn live_subscriptions(&self) -> Vec<SubscriptionInfo> {
+        let account = self.introduction().account.clone();
         let subscriptions = self.subscriptions();
         let live = subscriptions
             .values()
@@ -275,6 +328,7 @@ impl Client {
             let max = subscription.limit.load(Ordering::Relaxed);
             SubscriptionInfo {
                 client_id: self.outbound.client_id,
+                account: account.clone(),
                 subject: subscription.subject.to_string(),
                 queue: subscription.queue.as_deref().map(str::to_owned),
                 sid: subscription.sid.to_string(),

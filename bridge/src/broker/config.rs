@@ -3,6 +3,7 @@
 //! The defaults are those of every deployment so far; the limits of the protocol are nats-server's own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Access;
@@ -40,6 +41,34 @@ pub struct JetStreamSettings {
     pub max_store: Option<u64>,
 }
 
+/// The names of the accounts, for clients and operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountNames {
+    /// The account of the clients that have no other, which has the streams.
+    pub main: Arc<str>,
+    /// The account that nats-server keeps for itself.
+    pub system: String,
+    /// All of them, these two included.
+    pub all: Vec<String>,
+}
+
+impl AccountNames {
+    /// The account of clients where no other is set.
+    pub(crate) const GLOBAL: &str = "$G";
+    /// The account of the server where no other is set.
+    pub(crate) const SYSTEM: &str = "$SYS";
+}
+
+impl Default for AccountNames {
+    fn default() -> Self {
+        AccountNames {
+            main: Self::GLOBAL.into(),
+            system: Self::SYSTEM.to_owned(),
+            all: vec![Self::SYSTEM.to_owned(), Self::GLOBAL.to_owned()],
+        }
+    }
+}
+
 /// What a broker is given.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -47,6 +76,8 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// Which clients are served.
     pub access: Access,
+    /// What the accounts are called.
+    pub accounts: AccountNames,
     /// How clients and the broker speak TLS; `None` when they do not.
     pub tls: Option<TlsSettings>,
     /// How clients are served that connect by websocket; `None` when none are.
@@ -96,6 +127,7 @@ impl BrokerConfig {
         BrokerConfig {
             data_dir: data_dir.into(),
             access,
+            accounts: AccountNames::default(),
             tls: None,
             websocket: None,
             connect_deadline: Duration::from_secs(5),

@@ -7,8 +7,6 @@ use super::clients::{Client, ClientKind};
 
 /// The version whose protocol this is; clients switch features on by it.
 pub const SERVER_VERSION: &str = "2.11.10";
-/// The account that every client is in.
-pub(super) const ACCOUNT: &str = "$G";
 
 /// Why a client is told.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +17,10 @@ pub(super) enum Occasion<'a> {
         behind_tls: bool,
     },
     /// It has introduced itself and pinged for the first time.
-    Introduced,
+    Introduced {
+        /// Its account.
+        account: &'a str,
+    },
     /// The broker goes away soon.
     LameDuck,
 }
@@ -90,9 +91,9 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
         } => {
             put("nonce", nonce.into());
         }
-        Occasion::Introduced => {
+        Occasion::Introduced { account } => {
             put("connect_info", true.into());
-            put("remote_account", ACCOUNT.into());
+            put("remote_account", account.into());
         }
         Occasion::LameDuck => {
             put("ldm", true.into());
@@ -102,7 +103,7 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
 }
 
 /// The answer to a client that asks who it is.
-pub(super) fn user_info(shared: &Shared, user: Option<&str>) -> Value {
+pub(super) fn user_info(shared: &Shared, user: Option<&str>, account: &str) -> Value {
     json!({
         "server": {
             "name": shared.config.server_name,
@@ -110,6 +111,6 @@ pub(super) fn user_info(shared: &Shared, user: Option<&str>) -> Value {
             "ver": SERVER_VERSION,
             "jetstream": shared.jetstream.is_some(),
         },
-        "data": {"user": user.unwrap_or_default(), "account": ACCOUNT},
+        "data": {"user": user.unwrap_or_default(), "account": account},
     })
 }

@@ -67,8 +67,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use access::Access;
-pub use clients::{ClientInfo, ClientKind, SubscriptionInfo};
-pub use config::{BrokerConfig, JetStreamSettings, Retention};
+pub use clients::{ClientInfo, ClientKind, SubscriptionInfo, Traffic};
+pub use config::{AccountNames, BrokerConfig, JetStreamSettings, Retention};
 pub use control::BrokerControl;
 pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;

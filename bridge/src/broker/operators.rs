@@ -386,6 +386,14 @@ impl Claims<UserClaims> {
 }
 
 impl Operators {
+    /// The account that has the streams, if one has.
+    pub(crate) fn main_account(&self) -> Option<Arc<str>> {
+        let trusted = TrustedAccounts::new(self, ClientKind::Standard).ok()?;
+        let mut accounts = trusted.by_key.into_values();
+        let main = accounts.find(|account| account.is_main);
+        main.map(|account| account.key)
+    }
+
     /// Whether a key is that of an account.
     pub(crate) fn is_account(key: &str) -> bool {
         jwt::public_key(key, KeyPairType::Account).is_some()

@@ -145,7 +145,7 @@ impl Session {
             .identity
             .as_ref()
             .and_then(|known| known.user.as_deref());
-        let answer = greeting::user_info(&self.shared, user);
+        let answer = greeting::user_info(&self.shared, user, self.account_name());
         if let Some(inbox) = message.reply {
             let router = &self.router;
             router.answer(inbox, &[], answer.to_string().as_bytes());

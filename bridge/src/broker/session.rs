@@ -265,11 +265,17 @@ impl Session {
     /// Lets the client hear the others of its account from now on.
     fn enter_account(&mut self) {
         self.router = self.shared.accounts.router(self.account());
+        self.client.enter(Arc::clone(self.account_name()));
     }
 
     /// The client's account; `None` is the main one.
     fn account(&self) -> Option<&Arc<str>> {
         self.identity.as_ref()?.account.as_ref()
+    }
+
+    pub(super) fn account_name(&self) -> &Arc<str> {
+        let main = &self.shared.config.accounts.main;
+        self.account().unwrap_or(main)
     }
 
     /// Whether the client's account has the streams.
@@ -331,7 +337,9 @@ impl Session {
         self.outbound.send(b"PONG\r\n");
         if self.introduced && self.options.takes_info() && !self.client.takes_info() {
             self.client.set_takes_info();
-            let info = greeting::info(&self.shared, &self.client, Occasion::Introduced);
+            let account = self.account_name();
+            let occasion = Occasion::Introduced { account };
+            let info = greeting::info(&self.shared, &self.client, occasion);
             self.outbound.send(info.as_bytes());
         }
     }
@@ -400,6 +408,7 @@ impl Session {
             lang,
             version,
             user,
+            account: Some(Arc::clone(self.account_name())),
         });
         self.options.check()?;
         if !self.introduced {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::clients::{ClientInfo, Clients, SubscriptionInfo};
+use super::clients::{ClientInfo, Clients, SubscriptionInfo, Traffic};
 use super::control::BrokerControl;
 
 /// Counters of a running broker, for health pages; cheap to clone.
@@ -109,6 +109,11 @@ impl BrokerStats {
     pub fn clients(&self) -> Vec<ClientInfo> {
         let clients = self.counters.clients.all();
         clients.iter().map(|client| client.info()).collect()
+    }
+
+    /// What the clients of an account have sent and received that have left.
+    pub fn past_traffic(&self, account: &str) -> Traffic {
+        self.counters.clients.past_traffic(account)
     }
 
     /// The subscriptions of one client, in no order; none when it is gone.

@@ -52,6 +52,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     if settings.server_name.is_none() {
         config.server_name = stats.server_id().to_owned();
     }
+    config.accounts = settings.access.names();
     let clients = listen("-port", settings.client_addr()?)?;
     let listen_if = |setting, address: Option<_>| address.map(|at| listen(setting, at)).transpose();
     let monitoring = listen_if("-http_port", settings.http_addr()?)?;
@@ -188,6 +189,12 @@ fn greet(config: &BrokerConfig, settings: &Settings, monitoring: Option<SocketAd
     tracing::info!("  Name:     {}", config.server_name);
     if settings.access.token.is_none() && config.access.is_restricted() {
         tracing::debug!("clients have to be one of the users");
+    }
+    if let Some(account) = &settings.access.system_account {
+        tracing::warn!(
+            account,
+            "the system account hears nothing: this broker publishes no events of the server and answers no requests on `$SYS.REQ.SERVER`"
+        );
     }
     if let Some(address) = monitoring {
         tracing::info!("Starting http monitor on {address}");

@@ -7,10 +7,10 @@ use runtime::Fault;
 
 use super::file;
 use super::flags::Flags;
-use crate::broker::ClientKind;
 use crate::broker::access::{Operators, User};
 use crate::broker::tls::HandshakeFirst;
 use crate::broker::websocket::Origin;
+use crate::broker::{AccountNames, ClientKind};
 
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
 pub(super) const DEFAULT_HOST: &str = "127.0.0.1";
@@ -66,6 +66,9 @@ pub(super) struct AccessSettings {
     pub(super) users: Option<Vec<User>>,
     /// Operators, and the accounts that they vouch for.
     pub(super) operators: Operators,
+    /// The accounts that have a name.
+    pub(super) accounts: Vec<String>,
+    pub(super) system_account: Option<String>,
     /// The accounts that have streams. Only one can.
     pub(super) jetstream_accounts: Vec<String>,
     pub(super) no_auth_user: Option<String>,
@@ -301,6 +304,25 @@ impl Settings {
 }
 
 impl AccessSettings {
+    /// What the accounts are called.
+    pub(super) fn names(&self) -> AccountNames {
+        let default = AccountNames::default();
+        let main = match self.jetstream_accounts.as_slice() {
+            [main] => Some(main.as_str().into()),
+            _ => self.operators.main_account(),
+        };
+        let main = main.unwrap_or(default.main);
+        let system = self.system_account.clone().unwrap_or(default.system);
+        let by_token = self.operators.accounts.iter().map(|(key, _)| key.as_str());
+        let mut all = vec![system.clone(), AccountNames::GLOBAL.to_owned()];
+        for name in self.accounts.iter().map(String::as_str).chain(by_token) {
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
+        }
+        AccountNames { main, system, all }
+    }
+
     /// Makes room for what a flag says.
     fn replace(&mut self) {
         let timeout = self.timeout;

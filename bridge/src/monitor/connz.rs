@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::query::Query;
+use super::query::{Page, Query};
 use super::{Monitor, time, uptime};
 use crate::broker::{ClientInfo, ClientKind, SubscriptionInfo};
 
@@ -18,7 +18,7 @@ enum Subscriptions {
 }
 
 pub(super) fn connz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
-    let page = query.page()?;
+    let mut page = query.page()?;
     let subscriptions = match query.text("subs") {
         Some("detail") => Subscriptions::Described,
         _ if query.switch("subs")? => Subscriptions::Named,
@@ -31,14 +31,22 @@ pub(super) fn connz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
         Some("closed") => Vec::new(),
         Some(_) => return Err("`state` is open, closed or any".to_owned()),
     };
+    if let Some(account) = query.text("acc") {
+        clients.retain(|client| client.account.as_deref() == Some(account));
+    }
+    // What is left out below is counted, as by nats-server.
+    let total = clients.len();
     if let Some(cid) = query.number("cid")? {
         clients.retain(|client| client.id == cid);
+        page = Page {
+            offset: 0,
+            limit: 1,
+        };
     }
-    if let (true, Some(user)) = (with_users, query.text("user")) {
+    if let Some(user) = query.text("user") {
         clients.retain(|client| client.user.as_deref() == Some(user));
     }
     sort(&mut clients, query.text("sort").unwrap_or("cid"))?;
-    let total = clients.len();
     let shown: Vec<_> = clients
         .iter()
         .skip(page.offset)
@@ -120,7 +128,9 @@ fn describe(
         set("rtt", json!(short(round_trip)));
     }
     if with_user {
-        set("account", json!("$G"));
+        if let Some(account) = &client.account {
+            set("account", json!(account));
+        }
         if let Some(user) = &client.user {
             set("authorized_user", json!(user));
         }
@@ -152,7 +162,7 @@ fn describe(
 /// One subscription.
 pub(super) fn detail(subscription: &SubscriptionInfo) -> Value {
     let mut detail = json!({
-        "account": "$G",
+        "account": subscription.account,
         "subject": subscription.subject,
         "sid": subscription.sid,
         "msgs": subscription.delivered,

@@ -18,7 +18,7 @@ struct Details {
 }
 
 pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
-    let details = Details::of(query)?;
+    let details = Details::of(query, &monitor.config.accounts.main)?;
     let page = query.page()?;
     if monitor.config.jetstream.is_none() {
         let mut answer = json!({
@@ -59,12 +59,12 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
 }
 
 impl Details {
-    fn of(query: &Query) -> Result<Self, String> {
+    fn of(query: &Query, main: &str) -> Result<Self, String> {
         let consumers = query.switch("consumers")?;
         let config = query.switch("config")?;
         let streams = query.switch("streams")? || consumers || config;
-        // The clients are all of one account.
-        let is_named = query.text("acc").is_some_and(|name| name == "$G");
+        // One account has all streams.
+        let is_named = query.text("acc").is_some_and(|name| name == main);
         Ok(Details {
             account: query.switch("accounts")? || streams || is_named,
             streams,
@@ -98,7 +98,8 @@ async fn describe_account(
     details: Details,
     page: Page,
 ) -> Result<Value, String> {
-    let mut described = json!({ "name": "$G", "id": "$G" });
+    let main = &monitor.config.accounts.main;
+    let mut described = json!({ "name": main, "id": main });
     merge(&mut described, statistics(account));
     if !details.streams {
         return Ok(described);

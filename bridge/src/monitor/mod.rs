@@ -3,6 +3,7 @@
 //! The answers have nats-server's names for what this broker has too. They are made when they are asked for: nothing is
 //! counted for them.
 
+mod accountz;
 mod connz;
 mod healthz;
 mod jsz;
@@ -163,6 +164,8 @@ async fn page(
     };
     let answer = match path {
         "/varz" => Ok(varz::varz(&monitor)),
+        "/accountz" => accountz::accountz(&monitor, &query),
+        "/accstatz" => accountz::accstatz(&monitor, &query),
         "/connz" => connz::connz(&monitor, &query),
         "/subsz" | "/subscriptionsz" => subsz::subsz(&monitor, &query),
         "/jsz" => jsz::jsz(&monitor, &query).await,
@@ -184,24 +187,7 @@ fn absent(path: &str, monitor: &Monitor) -> Value {
             json!({ "server_name": name, "outbound_gateways": {}, "inbound_gateways": {} })
         }
         "/leafz" => json!({ "leafnodes": 0, "leafs": [] }),
-        "/accountz" => json!({ "system_account": "$SYS", "accounts": ["$SYS", "$G"] }),
-        "/accstatz" => json!({ "account_statz": [account_statistics(monitor)] }),
         _ => json!({}),
-    })
-}
-
-/// All clients are of one account.
-fn account_statistics(monitor: &Monitor) -> Value {
-    let stats = &monitor.stats;
-    json!({
-        "acc": "$G",
-        "conns": stats.connections(),
-        "leafnodes": 0,
-        "total_conns": stats.connections(),
-        "num_subscriptions": stats.subscriptions_made().saturating_sub(stats.subscriptions_ended()),
-        "sent": { "msgs": stats.messages_out(), "bytes": stats.bytes_out() },
-        "received": { "msgs": stats.messages_in(), "bytes": stats.bytes_in() },
-        "slow_consumers": stats.slow_consumers(),
     })
 }
 

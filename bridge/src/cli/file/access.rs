@@ -48,6 +48,7 @@ pub(super) fn accounts(
     problems: &mut Problems,
 ) -> Result<(), ConfigError> {
     for (name, account, _) in node.map()?.iter() {
+        access.accounts.push(name.to_owned());
         match &account.value {
             Value::Map(map) => one_account(name, map, access, problems),
             Value::Array(_) => users(account, Some(name), None, access, problems),

@@ -115,8 +115,10 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         }
         "resolver" | "account_resolver" | "accounts_resolver" => operators::resolver(node)?,
         "resolver_preload" => settings.access.operators.accounts = operators::accounts(node)?,
-        // The account of the server itself has no clients here.
-        "system_account" | "system" | "no_system_account" | "no_system" | "no_sys_acc" => {}
+        "system_account" | "system" => {
+            settings.access.system_account = Some(node.string()?.to_owned());
+        }
+        "no_system_account" | "no_system" | "no_sys_acc" => {}
         "tls" => settings.tls = Some(tls::tls(node.map()?, problems)),
         "websocket" | "ws" => {
             settings.websocket = Some(websocket::websocket(node.map()?, problems));

@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::server::within;
 
+mod operating;
 mod signals;
 mod starting;
 mod websocket;

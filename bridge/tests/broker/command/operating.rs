@@ -1,0 +1,142 @@
+//! What an operator of a server sees of its clients: on the pages and in the log. The pages are those of nats-server, where
+//! there is one to compare with.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::{Program, get, write};
+use crate::server::within;
+
+/// Users in accounts; those of `A` may not do everything.
+const ACCOUNTS: &str = r#"
+    host: 127.0.0.1, port: -1, http: "127.0.0.1:-1", system_account: SYS
+    accounts {
+        SYS { users [ {user: sys, password: s} ] }
+        A { jetstream: enabled, users [ {user: alice, password: a, permissions: {publish: {deny: "no"}, subscribe: {deny: hidden}}} ] }
+        B { users [ {user: bob, password: b} ] }
+    }"#;
+
+/// The servers with these settings: this one, and nats-server.
+async fn servers(folder: &Path) -> Vec<Program> {
+    let store = |name: &str| {
+        let store_dir = folder.join(name);
+        let text = format!(
+            "{ACCOUNTS}\njetstream {{ store_dir: '{}' }}",
+            store_dir.display()
+        );
+        write(folder, &format!("{name}.conf"), &text)
+    };
+    let mut servers = vec![Program::start(&["-c", &store("own")]).await];
+    if let Some(program) = testkit::server("TEST_NATS_SERVER") {
+        let mut real = Command::new(program);
+        real.args(["-c", &store("real")]).kill_on_drop(true);
+        servers.push(Program::run(real).await);
+    }
+    servers
+}
+
+/// A client that says what it is told to.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// One that shows a user and a password, and what it is answered up to the first PONG or error.
+    async fn connect(server: &Program, user: &str, password: &str) -> (Self, String) {
+        let socket = TcpStream::connect(server.addr()).await.unwrap();
+        let mut client = Client(BufReader::new(socket));
+        client.hear("INFO").await;
+        let options = json!({
+            "verbose": false, "protocol": 1, "headers": true, "no_responders": true, "lang": "test",
+            "name": format!("that of {user}"), "user": user, "pass": password,
+        });
+        client.say(&format!("CONNECT {options}\r\nPING\r\n")).await;
+        let answer = client.hear("").await;
+        (client, answer)
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads up to a line that begins like this, which it returns.
+    async fn hear(&mut self, beginning: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = within(self.0.read_line(&mut line)).await.unwrap();
+            assert!(read > 0, "the connection ended without `{beginning}`");
+            if line.starts_with(beginning) {
+                return line;
+            }
+        }
+    }
+}
+
+fn http(server: &Program) -> &str {
+    server.behind("Starting http monitor on ")
+}
+
+fn json_of(line: &str) -> Value {
+    serde_json::from_str(line.split_once(' ').unwrap().1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_shown_in_its_account() {
+    let folder = tempfile::tempdir().unwrap();
+    for server in servers(folder.path()).await {
+        let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+        let info = json_of(&alice.hear("INFO").await);
+        assert_eq!(info["remote_account"], "A");
+        let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+        assert_eq!(json_of(&bob.hear("INFO").await)["remote_account"], "B");
+        bob.say("SUB inbox 1\r\nPUB $SYS.REQ.USER.INFO inbox 0\r\n\r\n")
+            .await;
+        bob.hear("MSG").await;
+        assert!(bob.hear("{").await.contains(r#""account":"B""#));
+
+        let page = async |path: &str| get(http(&server), path).await.1;
+        let connz = page("/connz?acc=A&auth=1").await;
+        let shown = &connz["connections"][0];
+        assert_eq!(
+            [
+                &connz["total"],
+                &shown["authorized_user"],
+                &shown["account"]
+            ],
+            [&json!(1), &json!("alice"), &json!("A")]
+        );
+        assert_eq!(page("/connz?acc=nobody").await["total"], 0);
+        let connz = page("/connz?auth=1").await;
+        assert_eq!(connz["connections"][1]["account"], "B");
+        let mut accountz = page("/accountz").await;
+        let names = accountz["accounts"].as_array_mut().unwrap();
+        names.sort_by_key(|name| name.as_str().unwrap().to_owned());
+        assert_eq!(accountz["accounts"], json!(["$G", "A", "B", "SYS"]));
+        assert_eq!(accountz["system_account"], "SYS");
+        let detail = page("/accountz?acc=A").await["account_detail"].take();
+        let jetstream = (&detail["account_name"], &detail["jetstream_enabled"]);
+        assert_eq!(jetstream, (&json!("A"), &json!(true)));
+        assert_eq!(detail["client_connections"], 1);
+        let mut accstatz = page("/accstatz").await;
+        let of_accounts = accstatz["account_statz"].as_array_mut().unwrap();
+        of_accounts.sort_by_key(|one| one["acc"].as_str().unwrap().to_owned());
+        let conns = of_accounts.iter().map(|one| (&one["acc"], &one["conns"]));
+        let expected = [(json!("A"), json!(1)), (json!("B"), json!(1))];
+        assert!(conns.eq(expected.iter().map(|(a, b)| (a, b))));
+        let subsz = page("/subsz?subs=1").await;
+        let all = subsz["subscriptions_list"].as_array().unwrap();
+        let own = all.iter().find(|one| one["subject"] == "inbox").unwrap();
+        assert_eq!(own["account"], "B");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_that_a_system_account_hears_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write(folder.path(), "server.conf", ACCOUNTS);
+    let server = Program::start(&["-c", &config]).await;
+    let said = server.behind("the system account hears nothing");
+    assert!(said.contains("account=SYS"), "{said}");
+}
