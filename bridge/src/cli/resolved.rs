@@ -61,6 +61,11 @@ impl Settings {
         }
         let mut access = self.access.clone();
         let has_own_user = options.user.is_some() || options.token.is_some();
+        if options.password.is_some() && !has_own_user {
+            // nats-server ignores it, and lets in the users of other clients.
+            let reason = "a password needs a user";
+            return Err(Fault::bad_setting("websocket.authorization", reason));
+        }
         if has_own_user && access.users.is_some() {
             return fault("a user or a token cannot be set beside `users`");
         }
@@ -175,9 +180,15 @@ impl Settings {
     pub(super) fn broker(&self, store_dir: &Path) -> Result<BrokerConfig, Fault> {
         let access = self.access()?;
         let (tls, websocket) = (self.tls()?, self.websocket()?);
-        access
-            .check()
-            .map_err(|error| Fault::bad_setting("authorization", error))?;
+        let websocket_access = websocket.as_ref().map(|websocket| &websocket.access);
+        for (name, access) in [
+            ("authorization", Some(&access)),
+            ("websocket.authorization", websocket_access),
+        ] {
+            if let Some(Err(error)) = access.map(Access::check) {
+                return Err(Fault::bad_setting(name, error));
+            }
+        }
         let websocket_tls = websocket
             .as_ref()
             .and_then(|websocket| websocket.tls.as_ref());

@@ -312,7 +312,8 @@ impl Running {
     fn take_over(&mut self, mut settings: Settings) -> Result<(), Fault> {
         let fixed = self.settings.fixed_differences(&settings);
         // Clients go on to connect by websocket until the server ends.
-        settings.websocket = settings.websocket.or(self.settings.websocket.clone());
+        let websocket = settings.websocket.filter(|new| new.port.is_some());
+        settings.websocket = websocket.or(self.settings.websocket.clone());
         check(&settings)?;
         settings.check_exposure(self.address)?;
         if let Some(address) = self.websocket {

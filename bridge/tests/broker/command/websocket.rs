@@ -714,13 +714,18 @@ async fn a_reload_changes_who_connects_by_websocket() {
     assert!(heard.starts_with(refused), "{heard}");
     assert_eq!(program.answer(&by("second"), "\r\n").await, taken);
     // What is gone from the file is there until the next start.
-    write(folder.path(), "server.conf", "port: -1");
-    program.signal("reload").await;
-    let late = "the change of websocket takes effect at the next start";
-    program.wait_for(late).await;
-    program.wait_for("Reloaded server configuration").await;
-    assert_eq!(program.answer(&by("second"), "\r\n").await, taken);
-    assert_eq!(program.answer(&by("third"), "\r\n").await, refused);
+    for gone in ["", "websocket {}", "websocket { port: 0, no_tls: true }"] {
+        let text = format!("port: -1\n{gone}");
+        write(folder.path(), "server.conf", &text);
+        program.signal("reload").await;
+        let late = "the change of websocket takes effect at the next start";
+        program.wait_for(late).await;
+        program.wait_for("Reloaded server configuration").await;
+        let heard = program.answer(&by("second"), "\r\n").await;
+        assert_eq!(heard, taken, "{gone}");
+        let heard = program.answer(&by("third"), "\r\n").await;
+        assert_eq!(heard, refused, "{gone}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -814,9 +819,19 @@ async fn settings_of_websockets_are_checked_before_anything_starts() {
             "websocket { listen: \"0.0.0.0:1\", no_tls: true }",
             "can be reached from other machines",
         ),
+        (
+            "websocket { port: 1, no_tls: true, authorization { token: \"$2a$11$x\" } }",
+            "websocket.authorization: the bcrypt hash of `token` is not a valid one",
+        ),
+        // nats-server ignores it.
+        (
+            "websocket { port: 1, no_tls: true, authorization { password: p } }",
+            "websocket.authorization: a password needs a user",
+        ),
     ] {
         let file = write(folder.path(), "server.conf", text);
-        let (valid, _, said) = output(command(&["-t", "-c", &file])).await;
-        assert!(!valid && said.contains(reason), "{text}: {said}");
+        let (_, code, said) = output(command(&["-t", "-c", &file])).await;
+        assert_eq!(code, Some(64), "{text}: {said}");
+        assert!(said.contains(reason), "{text}: {said}");
     }
 }
