@@ -11,8 +11,7 @@ use std::time::Duration;
 use runtime::settings::Token;
 use thiserror::Error;
 
-use super::authentication::Authenticator;
-use super::clients::ClientKind;
+use super::authentication;
 
 /// Which clients a broker serves.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ impl Access {
     /// # Errors
     /// When a subject, a key or a hash is none, or a user is there twice or not at all.
     pub fn check(&self) -> Result<(), AccessError> {
-        Authenticator::new(self, ClientKind::Standard).map(|_| ())
+        authentication::check(self)
     }
 }
 

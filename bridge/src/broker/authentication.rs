@@ -7,7 +7,6 @@ mod turns;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -15,7 +14,6 @@ use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use self::turns::Turns;
 use super::access::{Access, AccessError, Identity, Password, User, Users};
 use super::certificate::CertificateNames;
 use super::clients::ClientKind;
@@ -23,6 +21,8 @@ use super::distinguished_name::DistinguishedName;
 use super::jwt;
 use super::operators::{Expiry, TrustedAccounts};
 use super::permissions::{ClientPermissions, UserPermissions};
+
+pub(super) use self::turns::Turns;
 
 /// What a client shows. Absent, null and empty are the same.
 #[derive(Default, Deserialize)]
@@ -200,10 +200,9 @@ impl KnownUsers {
     }
 }
 
-impl Authenticator {
-    /// Knows those who may connect in a way.
-    pub(super) fn new(access: &Access, by: ClientKind) -> Result<Self, AccessError> {
-        let kind = match access {
+impl Kind {
+    fn new(access: &Access, by: ClientKind) -> Result<Self, AccessError> {
+        Ok(match access {
             Access::Open => Kind::Open,
             Access::Token(token) => {
                 check_hash(token, "token")?;
@@ -211,12 +210,24 @@ impl Authenticator {
             }
             Access::Users(users) => Kind::Users(KnownUsers::new(users)?),
             Access::Operators(operators) => Kind::Operators(TrustedAccounts::new(operators, by)?),
-        };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Authenticator {
-            kind,
-            turns: Turns::new(cores.div_ceil(2)),
         })
+    }
+}
+
+/// Says what is wrong with those who may connect.
+pub(super) fn check(access: &Access) -> Result<(), AccessError> {
+    Kind::new(access, ClientKind::Standard).map(drop)
+}
+
+impl Authenticator {
+    /// Knows those who may connect in a way, whose passwords are checked by turns.
+    pub(super) fn new(
+        access: &Access,
+        by: ClientKind,
+        turns: Arc<Turns>,
+    ) -> Result<Self, AccessError> {
+        let kind = Kind::new(access, by)?;
+        Ok(Authenticator { kind, turns })
     }
 
     /// Whether every client is served.

@@ -50,7 +50,8 @@ impl BrokerControl {
     }
 
     /// Has the broker serve other users, or in another way, from now on. A client whose user is gone or has another password
-    /// is closed; one whose user may do less loses the subscriptions that it may no longer have.
+    /// is closed; one whose user may do less loses the subscriptions that it may no longer have. Without `websocket` nobody is let in
+    /// by websocket.
     ///
     /// # Errors
     /// When the users or TLS cannot be as the settings have them; then all stays as it is.

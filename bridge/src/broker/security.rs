@@ -6,50 +6,66 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::access::Access;
-use super::authentication::Authenticator;
+use super::access::{Access, Users};
+use super::authentication::{Authenticator, Turns};
 use super::clients::ClientKind;
 use super::tls::{Tls, TlsSettings};
 use super::websocket::WebSocketSettings;
 use super::{BrokerConfig, BrokerError};
 
-/// The users and TLS of a broker, ready for clients.
+/// The users and TLS of clients of one kind, ready for them.
 #[derive(Debug)]
 pub(super) struct Security {
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<Tls>,
-    /// Those of the clients that connect by websocket.
-    websocket: Option<Arc<Security>>,
 }
 
-impl Security {
+/// The security of all kinds of clients.
+#[derive(Debug)]
+pub(super) struct SecurityByKind {
+    standard: Arc<Security>,
+    websocket: Arc<Security>,
+}
+
+impl SecurityByKind {
     fn new(
         access: &Access,
         tls: Option<&TlsSettings>,
         websocket: Option<&WebSocketSettings>,
+        turns: &Arc<Turns>,
     ) -> Result<Arc<Self>, BrokerError> {
-        let of = |kind, access, tls: Option<&TlsSettings>, websocket| {
+        let of = |kind, access, tls: Option<&TlsSettings>| {
             Ok::<_, BrokerError>(Arc::new(Security {
-                authenticator: Authenticator::new(access, kind)?,
+                authenticator: Authenticator::new(access, kind, Arc::clone(turns))?,
                 tls: tls.map(Tls::new).transpose()?,
-                websocket,
             }))
         };
-        let websocket = websocket.map(|settings| {
-            let tls = settings.tls.as_ref();
-            of(ClientKind::WebSocket, &settings.access, tls, None)
+        // Without settings of their own no clients are let in: those of the others may let in more.
+        let nobody = Access::Users(Users::default());
+        let (websocket_access, websocket_tls) = websocket.map_or((&nobody, None), |settings| {
+            (&settings.access, settings.tls.as_ref())
         });
-        of(ClientKind::Standard, access, tls, websocket.transpose()?)
+        Ok(Arc::new(SecurityByKind {
+            standard: of(ClientKind::Standard, access, tls)?,
+            websocket: of(ClientKind::WebSocket, websocket_access, websocket_tls)?,
+        }))
     }
 }
 
 /// Security that has changed since the start, if it has; it outlives a restart of the broker.
 #[derive(Clone, Debug)]
-pub(super) struct Changed(watch::Sender<Option<Arc<Security>>>);
+pub(super) struct Changed {
+    security: watch::Sender<Option<Arc<SecurityByKind>>>,
+    /// All clients, before a change and after it, wait for the same cores.
+    turns: Arc<Turns>,
+}
 
 impl Default for Changed {
     fn default() -> Self {
-        Changed(watch::Sender::new(None))
+        Changed {
+            security: watch::Sender::new(None),
+            turns: Turns::on_half_of_the_cores(),
+        }
     }
 }
 
@@ -61,8 +77,8 @@ impl Changed {
         tls: Option<&TlsSettings>,
         websocket: Option<&WebSocketSettings>,
     ) -> Result<(), BrokerError> {
-        let security = Security::new(access, tls, websocket)?;
-        self.0.send_replace(Some(security));
+        let security = SecurityByKind::new(access, tls, websocket, &self.turns)?;
+        self.security.send_replace(Some(security));
         Ok(())
     }
 }
@@ -70,7 +86,7 @@ impl Changed {
 /// The security of one broker.
 #[derive(Debug)]
 pub(super) struct CurrentSecurity {
-    at_start: Arc<Security>,
+    at_start: Arc<SecurityByKind>,
     changed: Changed,
 }
 
@@ -78,23 +94,23 @@ impl CurrentSecurity {
     pub(super) fn new(config: &BrokerConfig, changed: Changed) -> Result<Self, BrokerError> {
         let (tls, websocket) = (config.tls.as_ref(), config.websocket.as_ref());
         Ok(CurrentSecurity {
-            at_start: Security::new(&config.access, tls, websocket)?,
+            at_start: SecurityByKind::new(&config.access, tls, websocket, &changed.turns)?,
             changed,
         })
     }
 
     /// How clients of a kind are served.
     pub(super) fn get(&self, kind: ClientKind) -> Arc<Security> {
-        let changed = self.changed.0.borrow().clone();
-        let security = changed.unwrap_or_else(|| Arc::clone(&self.at_start));
-        match (kind, &security.websocket) {
-            (ClientKind::WebSocket, Some(websocket)) => Arc::clone(websocket),
-            _ => security,
-        }
+        let changed = self.changed.security.borrow();
+        let security = changed.as_ref().unwrap_or(&self.at_start);
+        Arc::clone(match kind {
+            ClientKind::Standard => &security.standard,
+            ClientKind::WebSocket => &security.websocket,
+        })
     }
 
     /// Learns of changes from now on.
-    pub(super) fn changes(&self) -> watch::Receiver<Option<Arc<Security>>> {
-        self.changed.0.subscribe()
+    pub(super) fn changes(&self) -> watch::Receiver<Option<Arc<SecurityByKind>>> {
+        self.changed.security.subscribe()
     }
 }

@@ -23,7 +23,7 @@ use super::permissions::ClientPermissions;
 use super::protocol::{self, Limits, Operation, ProtocolError};
 use super::publishing::LONGEST_STALL;
 use super::router::Router;
-use super::security::Security;
+use super::security::{Security, SecurityByKind};
 use super::subscribing::MIN_SWEEP;
 use super::{Shared, jwt};
 
@@ -70,7 +70,7 @@ pub(super) struct Session {
     place: Place,
     /// Who is served, as this session knows it.
     security: Arc<Security>,
-    changes: watch::Receiver<Option<Arc<Security>>>,
+    changes: watch::Receiver<Option<Arc<SecurityByKind>>>,
     /// What the client is given to sign.
     nonce: Option<String>,
     pub(super) login_deadline: Instant,
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// Learns that other clients are served now, or in another way.
-    pub(super) fn security_changes(&self) -> watch::Receiver<Option<Arc<Security>>> {
+    pub(super) fn security_changes(&self) -> watch::Receiver<Option<Arc<SecurityByKind>>> {
         self.changes.clone()
     }
 

@@ -11,7 +11,9 @@ use super::turns::MAX_WAITING;
 use super::*;
 use crate::broker::actors::Connection;
 use crate::broker::clients::Client;
+use crate::broker::security::{Changed, CurrentSecurity};
 use crate::broker::session::{Closing, Session};
+use crate::broker::websocket::WebSocketSettings;
 use crate::broker::{Broker, BrokerConfig, BrokerStats, Shared};
 
 const CONNECT: &[u8] = b"CONNECT {\"auth_token\":\"token\",\"verbose\":false}\r\nPING\r\n";
@@ -31,7 +33,9 @@ const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn so_many_clients_of_an_address_wait_for_a_check_and_the_next_is_refused() {
-    let authenticator = Arc::new(Authenticator::new(&access(), ClientKind::Standard).unwrap());
+    let turns = Turns::on_half_of_the_cores();
+    let authenticator = Authenticator::new(&access(), ClientKind::Standard, turns);
+    let authenticator = Arc::new(authenticator.unwrap());
     let taken = authenticator.turns.take_all();
     let identify = |from: &str| {
         let (authenticator, from) = (Arc::clone(&authenticator), from.parse().unwrap());
@@ -133,4 +137,43 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
         handled.await.expect("it is not kept waiting"),
         Err(Closing::Told("Authentication Timeout"))
     );
+}
+
+/// The security of a broker with websockets, as it is until it changes and as it changes.
+fn with_websockets(access: Access) -> (CurrentSecurity, Changed) {
+    let config = BrokerConfig {
+        websocket: Some(WebSocketSettings::new(access, None)),
+        ..BrokerConfig::new(std::path::Path::new("unused"), Access::Open)
+    };
+    let changed = Changed::default();
+    let security = CurrentSecurity::new(&config, changed.clone()).unwrap();
+    (security, changed)
+}
+
+#[test]
+fn all_clients_take_turns_with_each_other() {
+    let (security, changed) = with_websockets(access());
+    let turns = |kind| Arc::clone(&security.get(kind).authenticator.turns);
+    let _taken = turns(ClientKind::Standard).take_all();
+    assert_eq!(turns(ClientKind::WebSocket).counts(), (0, 0));
+    changed.replace(&access(), None, None).unwrap();
+    assert_eq!(turns(ClientKind::Standard).counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_change_without_websockets_lets_nobody_in_by_websocket() {
+    let (security, changed) = with_websockets(access());
+    for (is_changed, is_known) in [(false, true), (true, false)] {
+        if is_changed {
+            changed.replace(&access(), None, None).unwrap();
+        }
+        for (kind, is_known) in [
+            (ClientKind::Standard, true),
+            (ClientKind::WebSocket, is_known),
+        ] {
+            let authenticator = &security.get(kind).authenticator;
+            let identified = authenticator.identify(shown(), HERE, None, None).await;
+            assert_eq!(identified.unwrap().is_some(), is_known, "{kind:?}");
+        }
+    }
 }

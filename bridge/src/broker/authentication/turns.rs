@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use tokio::sync::oneshot;
 
@@ -14,7 +15,7 @@ pub(super) const MAX_WAITING: usize = 64;
 
 /// The turns of all clients.
 #[derive(Debug)]
-pub(super) struct Turns(Mutex<State>);
+pub(in super::super) struct Turns(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -37,8 +38,14 @@ struct Waiting {
 pub(super) struct Turn(Arc<Turns>);
 
 impl Turns {
+    /// Bcrypt takes a core for a while: the other half is for what else clients want.
+    pub(in super::super) fn on_half_of_the_cores() -> Arc<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Turns::new(cores.div_ceil(2))
+    }
+
     /// So many checks may be made at once.
-    pub(super) fn new(at_once: usize) -> Arc<Self> {
+    fn new(at_once: usize) -> Arc<Self> {
         Arc::new(Turns(Mutex::new(State {
             free: at_once,
             waiting: VecDeque::new(),
