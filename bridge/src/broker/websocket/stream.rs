@@ -21,8 +21,10 @@ use crate::broker::protocol::ProtocolError;
 /// A frame that closes a websocket is a short one.
 const LONGEST_REASON: usize = 120;
 const READ_BUFFER: usize = 16 << 10;
-/// How much may wait to be written: one write of the connection, with answers to pings.
-const WRITE_BUFFER: usize = 2 << 20;
+/// How much is taken at a time. It counts as written from then on, and the memory for it stays with the websocket.
+const LONGEST_WRITE: usize = 64 << 10;
+/// How much may wait to be written: what was taken, with answers to pings.
+const WRITE_BUFFER: usize = 2 * LONGEST_WRITE;
 
 /// An open websocket.
 pub(super) struct WebSocket<S> {
@@ -94,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
-    /// Takes all of it, as one message.
+    /// Takes as much as goes into one message.
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -109,9 +111,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
             };
             self.farewell = (code, error.to_owned());
         }
-        let message = Message::Binary(Bytes::copy_from_slice(bytes));
+        let (taken, _) = bytes.split_at(bytes.len().min(LONGEST_WRITE));
+        let message = Message::Binary(Bytes::copy_from_slice(taken));
         self.stream().start_send(message).map_err(io_error)?;
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(Ok(taken.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -193,5 +196,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn little_is_taken_at_a_time() {
+        let (socket, _client) = tokio::io::duplex(1);
+        let limits = Limits {
+            message: 1,
+            before: 1,
+            is_let_in: Arc::default(),
+        };
+        let mut websocket = WebSocket::new(socket, limits).await;
+        let taken = websocket.write(&[b'x'; 1 << 20]).await.unwrap();
+        // What is taken counts as written, and its memory stays.
+        assert_eq!(taken, LONGEST_WRITE);
     }
 }
