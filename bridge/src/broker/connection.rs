@@ -40,7 +40,8 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
             Some(settings) if kind == ClientKind::WebSocket => {
                 let limits = Limits::new(&shared.config, Arc::clone(&is_let_in));
                 let greeting = || session.greeting(tls.is_some());
-                websocket::open(socket, tls.as_ref(), settings, limits, greeting).await
+                let (tls, outbound) = (tls.as_ref(), Arc::clone(&outbound));
+                websocket::open(socket, tls, settings, limits, outbound, greeting).await
             }
             _ => transport::open(socket, tls.as_ref(), |by_tls| session.greeting(by_tls)).await,
         }

@@ -174,6 +174,8 @@ struct Waiting {
     /// Where they can be written without waiting; none when the connection is encrypted.
     socket: Option<Arc<OwnedWriteHalf>>,
     closed: bool,
+    /// The error that the client is closed for.
+    failure: Option<&'static str>,
     sent: Sent,
 }
 
@@ -249,9 +251,17 @@ impl Outbound {
     }
 
     /// Queues an error and ends the connection once it is written.
-    pub(super) fn fail(&self, message: &str) {
-        self.push(message.len(), |buffer, _| write_error(buffer, message));
+    pub(super) fn fail(&self, message: &'static str) {
+        let (queued, _) = self.push(message.len(), |buffer, _| write_error(buffer, message));
+        if queued != Queued::Gone {
+            self.lock().failure = Some(message);
+        }
         self.close();
+    }
+
+    /// The error that ends the connection, if one does.
+    pub(super) fn failure(&self) -> Option<&'static str> {
+        self.lock().failure
     }
 
     /// Says where the client can be written to without waiting.

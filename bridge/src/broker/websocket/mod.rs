@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::certificate::CertificateNames;
+use super::outbound::Outbound;
 use super::tls::{Tls, TlsSettings};
 use super::transport::{self, Opened};
 use super::{Access, BrokerConfig};
@@ -86,18 +87,19 @@ pub(super) async fn open(
     tls: Option<&Tls>,
     settings: &WebSocketSettings,
     limits: Limits,
+    outbound: Arc<Outbound>,
     greeting: impl Fn() -> String,
 ) -> io::Result<Option<Opened>> {
     let opening = async {
         let Some(tls) = tls else {
             let stream = handshake::accept(socket, settings, false).await?;
-            let websocket = stream::WebSocket::new(stream, limits).await;
+            let websocket = stream::WebSocket::new(stream, limits, outbound).await;
             let names = CertificateNames::default();
             return Ok(Opened::layered(websocket, names, greeting()));
         };
         let (stream, names) = transport::handshake(socket, tls).await?;
         let stream = handshake::accept(stream, settings, true).await?;
-        let websocket = stream::WebSocket::new(stream, limits).await;
+        let websocket = stream::WebSocket::new(stream, limits, outbound).await;
         Ok(Opened::layered(websocket, names, greeting()))
     };
     timeout(settings.handshake_timeout, opening)

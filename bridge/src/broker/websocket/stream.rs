@@ -4,6 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
@@ -16,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::Limits;
+use crate::broker::outbound::Outbound;
 use crate::broker::protocol::ProtocolError;
 
 /// A frame that closes a websocket is a short one.
@@ -31,13 +33,15 @@ pub(super) struct WebSocket<S> {
     stream: WebSocketStream<Gate<S>>,
     /// What is left of the last message.
     unread: Bytes,
-    /// What the client is told when it is closed.
+    outbound: Arc<Outbound>,
+    /// What the client is told when it is closed and has been told no error of the protocol.
     farewell: (CloseCode, String),
     is_closing: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    pub(super) async fn new(stream: S, limits: Limits) -> Self {
+    /// A websocket of the client that has this queue.
+    pub(super) async fn new(stream: S, limits: Limits, outbound: Arc<Outbound>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -52,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket {
             stream: WebSocketStream::from_raw_socket(gate, Role::Server, Some(config)).await,
             unread: Bytes::new(),
+            outbound,
             farewell: (CloseCode::Away, String::new()),
             is_closing: false,
         }
@@ -104,13 +109,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     ) -> Poll<io::Result<usize>> {
         // What was taken before goes first, so that there is room.
         ready!(self.as_mut().poll_flush(context))?;
-        if let Some(error) = error_in(bytes) {
-            let code = match error == ProtocolError::Payload.text() {
-                true => CloseCode::Size,
-                false => CloseCode::Policy,
-            };
-            self.farewell = (code, error.to_owned());
-        }
         let (taken, _) = bytes.split_at(bytes.len().min(LONGEST_WRITE));
         let message = Message::Binary(Bytes::copy_from_slice(taken));
         self.stream().start_send(message).map_err(io_error)?;
@@ -124,7 +122,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_closing {
             self.is_closing = true;
-            let (code, reason) = self.farewell.clone();
+            let (code, reason) = match self.outbound.failure() {
+                None => self.farewell.clone(),
+                Some(error) if error == ProtocolError::Payload.text() => {
+                    (CloseCode::Size, error.to_owned())
+                }
+                Some(error) => (CloseCode::Policy, error.to_owned()),
+            };
             let reason = Utf8Bytes::from(reason);
             let farewell = Message::Close(Some(CloseFrame { code, reason }));
             // It fails when the client has closed the websocket: then that is answered already.
@@ -140,15 +144,6 @@ fn io_error(error: Error) -> io::Error {
         Error::Io(error) => error,
         error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
-}
-
-/// The error of the protocol that the bytes end with: a client that is told why it is closed is told so last.
-fn error_in(bytes: &[u8]) -> Option<&str> {
-    let start = memchr::memmem::rfind(bytes, b"-ERR '")?;
-    let error = bytes.get(start + 6..)?.strip_suffix(b"'\r\n")?;
-    std::str::from_utf8(error)
-        .ok()
-        .filter(|error| error.len() <= LONGEST_REASON)
 }
 
 /// Lets only so many bytes of a client through until it is let in: what is announced takes no memory before it arrives.
@@ -213,7 +208,7 @@ mod tests {
             before: 1,
             is_let_in: Arc::default(),
         };
-        let mut websocket = WebSocket::new(socket, limits).await;
+        let mut websocket = WebSocket::new(socket, limits, Outbound::new(1, 1)).await;
         let taken = websocket.write(&[b'x'; 1 << 20]).await.unwrap();
         // What is taken counts as written, and its memory stays.
         assert_eq!(taken, LONGEST_WRITE);

@@ -663,11 +663,12 @@ async fn websockets_count_and_go_as_other_clients_do() {
     );
     on_each(&config, async |program| {
         let mut first = program.peer().await;
-        first
-            .say(&said(
-                "CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n",
-            ))
-            .await;
+        let introduction = "CONNECT {\"verbose\":false,\"protocol\":1}\r\n";
+        // What another client says is no reason to be closed.
+        let like_an_error = format!("{introduction}SUB a 1\r\nPUB a 9\r\n-ERR 'no'\r\n");
+        first.say(&said(&like_an_error)).await;
+        first.hear_until("-ERR 'no'\r\n").await;
+        first.say(&said("PING\r\n")).await;
         first.hear_until("PONG").await;
         let second = program.answer(QUIET, "<nothing>").await;
         assert!(
