@@ -10,7 +10,11 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Client;
 use super::throttle::Throttle;
+
+/// How many failed logins and refused operations stand in the log in a minute, at most.
+const REFUSALS_LOGGED: u32 = 100;
 
 /// The places of one broker.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(super) struct Admission {
     max_admitted: usize,
     state: Mutex<State>,
     refusals: Throttle,
+    /// What clients ask for that they may not do.
+    pub(super) violations: Throttle,
     failed_handshakes: Throttle,
 }
 
@@ -72,7 +78,8 @@ impl Admission {
             max_unauthenticated: max_unauthenticated.max(1),
             max_admitted,
             state: Mutex::default(),
-            refusals: Throttle::default(),
+            refusals: Throttle::new(REFUSALS_LOGGED),
+            violations: Throttle::new(REFUSALS_LOGGED),
             failed_handshakes: Throttle::default(),
         }
     }
@@ -100,14 +107,22 @@ impl Admission {
         }
     }
 
-    /// Tells the log, once in a while, that clients show nothing or something wrong. What they show is not in it.
-    pub(super) fn warn_of_refusal(&self, peer: std::net::SocketAddr) {
+    /// Tells the log, so and so often, that a client shows nothing or something wrong. What it shows is not in it but for the
+    /// name of a user.
+    pub(super) fn warn_of_refusal(
+        &self,
+        client: &Client,
+        user: Option<&str>,
+        hint: Option<&'static str>,
+    ) {
         if let Some(refused) = self.refusals.is_due(Instant::now()) {
-            tracing::warn!(
-                %peer,
+            tracing::error!(
+                client_id = client.outbound.client_id,
+                peer = %client.address,
+                user,
                 refused,
-                "refusing a client that does not show the broker's token, or a user with its password or key: a service needs NATS_TOKEN, \
-                 or EVENT_BUS=nats://TOKEN@host:port; a generated token is in the file `broker_token` of the data folder"
+                hint,
+                "a login failed: the client does not show the broker's token, or a user with its password or key"
             );
         }
     }

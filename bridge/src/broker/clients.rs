@@ -232,6 +232,11 @@ impl Client {
         self.introduction().account = Some(account);
     }
 
+    /// What the client has said about itself.
+    pub(super) fn introduced(&self) -> Introduction {
+        self.introduction().clone()
+    }
+
     fn introduction(&self) -> MutexGuard<'_, Introduction> {
         self.introduction
             .lock()
@@ -292,7 +297,7 @@ impl Client {
     }
 
     pub(super) fn info(&self) -> ClientInfo {
-        let introduction = self.introduction().clone();
+        let introduction = self.introduced();
         let sent = self.outbound.sent();
         let active = Duration::from_nanos(self.last_activity.load(Ordering::Relaxed));
         let round_trip = self.round_trip.load(Ordering::Relaxed);

@@ -10,6 +10,10 @@ use super::access::Access;
 use super::tls::TlsSettings;
 use super::websocket::WebSocketSettings;
 
+/// How the services of this project log in.
+const LOGIN_HINT: &str = "a service needs NATS_TOKEN, or EVENT_BUS=nats://TOKEN@host:port; a generated token is in the file `broker_token` \
+                          of the data folder";
+
 /// What streams keep that set no limit of their own. Zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retention {
@@ -82,6 +86,8 @@ pub struct BrokerConfig {
     pub tls: Option<TlsSettings>,
     /// How clients are served that connect by websocket; `None` when none are.
     pub websocket: Option<WebSocketSettings>,
+    /// What the log says of how to log in, behind each login that failed.
+    pub login_hint: Option<&'static str>,
     /// How long a client may take to introduce itself.
     pub connect_deadline: Duration,
     /// How many clients may be connected that have not introduced themselves; the oldest of them
@@ -130,6 +136,7 @@ impl BrokerConfig {
             accounts: AccountNames::default(),
             tls: None,
             websocket: None,
+            login_hint: Some(LOGIN_HINT),
             connect_deadline: Duration::from_secs(5),
             max_unauthenticated: 128,
             server_name: "marquee".to_owned(),

@@ -138,7 +138,10 @@ async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Dur
                     (until, within) = (Instant::now() + deadline, piece.len());
                 }
                 let written = tokio::select! {
-                    written = timeout_at(until, writer.write_all(piece)) => written.map_err(|_| Outcome::Late),
+                    written = timeout_at(until, writer.write_all(piece)) => written.map_err(|_| {
+                        outbound.is_slow(left);
+                        Outcome::Late
+                    }),
                     () = outbound.is_cut_off() => Err(Outcome::Late),
                 };
                 let written = written.and_then(|written| written.map_err(|_| Outcome::Gone));

@@ -58,6 +58,7 @@ mod store;
 mod subjects;
 mod subscribing;
 mod throttle;
+mod trace;
 mod transport;
 
 use std::io;

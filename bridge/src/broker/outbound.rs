@@ -435,19 +435,29 @@ impl Outbound {
         let dropped = std::mem::take(&mut waiting.bytes);
         waiting.buffers = VecDeque::new();
         waiting.closed = true;
-        self.budget
-            .stats
-            .slow_consumers
-            .fetch_add(1, Ordering::Relaxed);
         self.budget.queued.fetch_sub(dropped, Ordering::Relaxed);
-        tracing::warn!(
-            client_id = self.client_id,
-            dropped_bytes = dropped,
-            "closing a client that does not read its messages"
-        );
+        self.is_slow(dropped);
         self.filled.notify_one();
         self.closed.notify_one();
         self.room.notify_waiters();
+    }
+
+    /// Takes note that the client does not take what is for it in time, and is closed.
+    pub(super) fn is_slow(&self, dropped_bytes: usize) {
+        let stats = &self.budget.stats;
+        stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
+        let client = stats.clients.get(self.client_id);
+        let said = client.as_ref().map(|client| client.introduced());
+        let said = said.unwrap_or_default();
+        tracing::warn!(
+            client_id = self.client_id,
+            peer = client.as_ref().map(|client| client.address.to_string()),
+            user = said.user,
+            account = said.account.as_deref(),
+            name = said.name,
+            dropped_bytes,
+            "closing a client that does not read its messages"
+        );
     }
 
     /// Drops what waits and what is being written, also of a client that is closed already; false when that is nothing.

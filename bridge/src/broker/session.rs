@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use bytes::{Buf, BytesMut};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -25,9 +26,14 @@ use super::publishing::LONGEST_STALL;
 use super::router::Router;
 use super::security::{Security, SecurityByKind};
 use super::subscribing::MIN_SWEEP;
-use super::{Shared, jwt};
+use super::throttle::Throttle;
+use super::{Shared, jwt, trace};
 
 const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
+/// How many violations of one client stand in the log in a minute, at most: others' should, too.
+const VIOLATIONS_LOGGED: u32 = 10;
+/// How much of the name that a client logs in with stands in the log.
+const LOGGED_NAME: usize = 64;
 const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
 /// What a client is told for which there is no place.
 pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
@@ -93,6 +99,8 @@ pub(super) struct Session {
     pub(super) filled: Filled,
     /// Messages and bytes of that which are not counted yet.
     pub(super) published: (u64, u64),
+    /// What the client asked for that it may not do.
+    violations: Throttle,
 }
 
 // However a connection ends, its queue is not filled any more.
@@ -138,6 +146,7 @@ impl Session {
             patience: LONGEST_STALL,
             filled: Filled::default(),
             published: (0, 0),
+            violations: Throttle::new(VIOLATIONS_LOGGED),
         }
     }
 
@@ -226,11 +235,15 @@ impl Session {
             control_line: self.shared.config.max_control_line,
             payload: self.shared.config.max_payload,
         };
+        let is_traced = tracing::enabled!(tracing::Level::TRACE);
         loop {
             let unread = input.get(*handled..).unwrap_or_default();
             self.check_first_byte(unread)?;
             match parser::parse(unread, limits)? {
                 Parsed::Whole(operation, len) => {
+                    if is_traced {
+                        trace::heard(&self.client, &operation);
+                    }
                     self.handle(operation).await?;
                     *handled += len;
                 }
@@ -256,7 +269,7 @@ impl Session {
         }
         self.identity = self.security.authenticator.guest();
         if self.identity.is_none() {
-            return Err(self.refused());
+            return Err(self.refused(None));
         }
         self.enter_account();
         self.admit()
@@ -283,8 +296,10 @@ impl Session {
         self.account().is_none()
     }
 
-    fn refused(&self) -> Closing {
-        self.shared.admission.warn_of_refusal(self.client.address);
+    fn refused(&self, user: Option<&str>) -> Closing {
+        let shared = &self.shared;
+        let hint = shared.config.login_hint;
+        shared.admission.warn_of_refusal(&self.client, user, hint);
         Closing::Told(AUTHORIZATION_VIOLATION)
     }
 
@@ -335,6 +350,7 @@ impl Session {
         // Who waits for the answer may look at what was counted before it.
         self.flush();
         self.outbound.send(b"PONG\r\n");
+        trace::said(&self.client, format_args!("PONG"));
         if self.introduced && self.options.takes_info() && !self.client.takes_info() {
             self.client.set_takes_info();
             let account = self.account_name();
@@ -347,10 +363,27 @@ impl Session {
     /// Tells the client that it may not do something.
     pub(super) fn violated(&self, message: &str) {
         self.tell(message);
-        tracing::debug!(client_id = self.outbound.client_id, peer = %self.client.address, message, "refusing what a client may not do");
+        let now = Instant::now();
+        let Some(violations) = self.violations.is_due(now) else {
+            return;
+        };
+        if self.shared.admission.violations.is_due(now).is_some() {
+            let said = self.client.introduced();
+            tracing::error!(
+                client_id = self.outbound.client_id,
+                peer = %self.client.address,
+                user = said.user,
+                account = said.account.as_deref(),
+                name = said.name,
+                violations,
+                refusal = message,
+                "a client may not do what it asked for"
+            );
+        }
     }
 
     pub(super) fn tell(&self, message: &str) {
+        trace::said(&self.client, format_args!("-ERR '{message}'"));
         let mut error = Vec::new();
         protocol::write_error(&mut error, message);
         self.outbound.send(&error);
@@ -362,6 +395,7 @@ impl Session {
         let said = introduction::read(said)?;
         let shown: Credentials =
             serde_json::from_value(said.clone()).map_err(|_| NotTaken::Malformed)?;
+        let login = login_name(&said);
         self.options.update(said)?;
         let security = Arc::clone(&self.security);
         let maps = security.tls.as_ref().is_some_and(|tls| tls.settings.map);
@@ -379,12 +413,18 @@ impl Session {
         };
         let identified = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))?;
         let identified = identified.map_err(|Busy| Closing::Told(TOO_MANY_CONNECTIONS))?;
-        let Some(identity) = identified else {
-            return Err(self.refused());
+        let identity = identified.filter(|_| !self.options.asks_for_account());
+        let [name, lang, version] = self.options.names();
+        let introduction = Introduction {
+            name,
+            lang,
+            version,
+            ..Introduction::default()
         };
-        if self.options.asks_for_account() {
-            return Err(Closing::Told(AUTHORIZATION_VIOLATION));
-        }
+        let Some(identity) = identity else {
+            self.client.introduce(introduction);
+            return Err(self.refused(login.as_deref()));
+        };
         let user = identity.user.as_deref().map(str::to_owned);
         self.ends_at = identity.expiry.map(|expiry| {
             let left = expiry.at.saturating_sub(jwt::now());
@@ -402,13 +442,10 @@ impl Session {
         self.outbound
             .headers
             .store(self.options.headers(), Ordering::Relaxed);
-        let [name, lang, version] = self.options.names();
         self.client.introduce(Introduction {
-            name,
-            lang,
-            version,
             user,
             account: Some(Arc::clone(self.account_name())),
+            ..introduction
         });
         self.options.check()?;
         if !self.introduced {
@@ -418,4 +455,12 @@ impl Session {
         self.ok();
         Ok(())
     }
+}
+
+/// The name that a client logs in with. Without a password it may be a token in the wrong place.
+fn login_name(said: &Value) -> Option<String> {
+    let text = |name: &str| said.get(name).and_then(Value::as_str);
+    let name = text("user").filter(|_| text("pass").is_some());
+    let name = name.or_else(|| text("nkey"))?;
+    Some(name.chars().take(LOGGED_NAME).collect())
 }

@@ -53,6 +53,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         config.server_name = stats.server_id().to_owned();
     }
     config.accounts = settings.access.names();
+    config.login_hint = None;
     let clients = listen("-port", settings.client_addr()?)?;
     let listen_if = |setting, address: Option<_>| address.map(|at| listen(setting, at)).transpose();
     let monitoring = listen_if("-http_port", settings.http_addr()?)?;

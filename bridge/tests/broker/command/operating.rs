@@ -72,6 +72,12 @@ impl Client {
             }
         }
     }
+
+    /// Waits until the server has done what it was told.
+    async fn settle(&mut self) {
+        self.say("PING\r\n").await;
+        self.hear("PONG").await;
+    }
 }
 
 fn http(server: &Program) -> &str {
@@ -139,4 +145,73 @@ async fn the_log_says_that_a_system_account_hears_nothing() {
     let server = Program::start(&["-c", &config]).await;
     let said = server.behind("the system account hears nothing");
     assert!(said.contains("account=SYS"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_what_clients_were_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write(folder.path(), "server.conf", ACCOUNTS);
+    let mut server = Program::start(&["-c", &config]).await;
+    let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+    alice
+        .say("SUB hidden 2\r\nPUB no 2\r\nhi\r\nPUB no 2\r\nhi\r\n")
+        .await;
+    let who = r#"client_id=1 peer=127.0.0.1:"#;
+    for subject in ["Subscription to", "Publish to"] {
+        let line = server.wait_for("[ERR] a client may not").await;
+        for words in [
+            who,
+            "user=alice",
+            "account=A",
+            "name=that of alice",
+            subject,
+        ] {
+            assert!(line.contains(words), "{line}");
+        }
+    }
+    // It cannot fill the log.
+    alice.say(&"PUB no 2\r\nhi\r\n".repeat(1000)).await;
+    alice.settle().await;
+    let (_, answer) = Client::connect(&server, "mallory", "s3cr3t").await;
+    assert!(answer.contains("Authorization Violation"));
+    let line = server.wait_for("a login failed").await;
+    assert!(line.contains("user=mallory"), "{line}");
+    assert!(!line.contains("s3cr3t") && !line.contains("NATS_TOKEN"));
+    let lines = server.logged.iter();
+    let violations = lines.filter(|line| line.contains("may not")).count();
+    assert!(violations < 20, "{violations}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_has_what_clients_say_and_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write(folder.path(), "server.conf", ACCOUNTS);
+    let mut server = Program::start(&["-c", &config, "-V"]).await;
+    let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+    let secrets = r#"CONNECT {"verbose":false,"user":"bob","pass":"s3cr3t","auth_token":"t0k3n","jwt":"j","sig":"s","Pass":"t00"}"#;
+    bob.say("SUB greet.* workers 7\r\nUNSUB 7 3\r\nPUB greet.you inbox 6\r\npr1v4t\r\n")
+        .await;
+    bob.settle().await;
+    bob.say(&format!("{secrets}\r\n")).await;
+    for said in [
+        "CONNECT ",
+        "PING",
+        "SUB greet.* workers 7",
+        "UNSUB 7 3",
+        "PUB greet.you inbox 6",
+        "PING",
+        "CONNECT ",
+    ] {
+        let line = server.wait_for(&format!("<<- [{said}")).await;
+        assert!(
+            line.contains("[TRC]") && line.contains("client_id=1"),
+            "{line}"
+        );
+    }
+    server.wait_for("Authorization Violation").await;
+    let logged = server.logged.join("\n");
+    assert!(logged.contains(r#""user":"bob""#), "{logged}");
+    for secret in ["s3cr3t", "t0k3n", "t00", "pr1v4t", r#""pass":"b""#] {
+        assert!(!logged.contains(secret), "{logged}");
+    }
 }
