@@ -142,7 +142,7 @@ impl State {
                 match filter {
                     Filter::All => self.remove_below(seq),
                     Filter::One(_) => self.roll_up_one(seq, &filter),
-                    Filter::Patterns(_) => self.roll_up_many(seq, &filter),
+                    Filter::Few(_) | Filter::Many(_) => self.roll_up_many(seq, &filter),
                 }
             }
         }

@@ -86,7 +86,7 @@ impl Messages {
                 }
                 self.next_on(number, from.max(subject.first))
             }
-            Filter::Patterns(_) => self.all_wanted(from, wanted).next(),
+            Filter::Few(_) | Filter::Many(_) => self.all_wanted(from, wanted).next(),
         }
     }
 
@@ -113,26 +113,43 @@ impl Messages {
 
     /// How many messages from `from` on are wanted.
     pub(in crate::broker::jetstream) fn count_wanted(&self, from: u64, wanted: &Filter) -> u64 {
-        let on_wanted: u64 = match wanted {
-            Filter::All => self.len,
-            Filter::One(name) => self.count_on(name),
-            Filter::Patterns(_) => self
-                .subjects
-                .iter()
-                .filter(|subject| wanted.takes(&subject.name))
-                .map(|subject| subject.count)
-                .sum(),
-        };
-        if on_wanted == self.len {
-            return self
-                .chunks_from(from)
-                .map(|chunk| chunk.count_from(from))
-                .sum();
+        let chunks = self.chunks_from(from);
+        let left: u64 = chunks.map(|chunk| chunk.count_from(from)).sum();
+        match wanted {
+            Filter::All => left,
+            Filter::One(name) => {
+                let number = self.subjects.number(name);
+                let is_wanted = |subject| Some(subject) == number;
+                self.count_among(from, left, self.count_on(name), is_wanted)
+            }
+            _ if left < self.subjects.len() as u64 => self.all_wanted(from, wanted).count() as u64,
+            Filter::Few(_) | Filter::Many(_) => {
+                // Each subject is looked at once, however many messages are on it.
+                let (mut numbers, mut on_wanted) = (HashSet::new(), 0);
+                for (number, subject) in self.subjects.numbered() {
+                    if wanted.takes(&subject.name) {
+                        numbers.insert(number);
+                        on_wanted += subject.count;
+                    }
+                }
+                self.count_among(from, left, on_wanted, |subject| numbers.contains(&subject))
+            }
         }
-        if on_wanted == 0 || from <= self.first_seq() {
-            return on_wanted;
+    }
+
+    /// How many of the messages that are `left` from `from` on are among those on the wanted subjects, `on_wanted` of all.
+    fn count_among(
+        &self,
+        from: u64,
+        left: u64,
+        on_wanted: u64,
+        is_wanted: impl Fn(u32) -> bool,
+    ) -> u64 {
+        if on_wanted == 0 || on_wanted == self.len || left == self.len {
+            return on_wanted.min(left);
         }
-        self.all_wanted(from, wanted).count() as u64
+        let entries = self.range(from);
+        entries.filter(|entry| is_wanted(entry.subject)).count() as u64
     }
 
     /// The first message at or after a time.

@@ -27,6 +27,9 @@ fn wanted_messages_are_found_and_counted() {
         (vec!["a.*"], 3, Some(3), 2),
         (vec!["b", "a.y"], 3, Some(4), 2),
         (vec!["c"], 0, None, 0),
+        (vec!["x.*", "a.z", "b", "*.y", "c"], 0, Some(2), 3),
+        (vec!["x.*", "a.z", "b", "*.y", "c"], 3, Some(4), 2),
+        (vec!["x.*", "a.z", "b", "*.y", "c"], 6, None, 0),
     ] {
         let filter = Filter::of(&patterns);
         assert_eq!(
@@ -220,6 +223,32 @@ fn the_last_messages_of_very_many_subjects_are_found_at_once() {
     assert_eq!(last_of_each(&messages, 0, u64::MAX), firsts);
     assert_eq!(messages.last_on("s.*"), Some(SUBJECTS));
     assert_eq!(messages.last_on("s.7"), Some(7));
+}
+
+/// It would take minutes if each filter were tried for each subject or message.
+#[test]
+fn very_many_filters_find_messages_on_very_many_subjects() {
+    let messages = rounds(2);
+    let filters = |prefix: &str, from| {
+        let patterns = (from..from + 10_000).map(|number| format!("{prefix}.{number}"));
+        Filter::of(&patterns.collect::<Vec<_>>())
+    };
+    let (none, some) = (filters("*", SUBJECTS), filters("*", SUBJECTS - 10));
+    for (filter, all, behind) in [(&none, 0, 0), (&some, 20, 10)] {
+        let half = SUBJECTS + 1;
+        assert_eq!(messages.count_wanted(0, filter), all);
+        assert_eq!(messages.count_wanted(SUBJECTS / 2, filter), all);
+        assert_eq!(messages.count_wanted(half, filter), behind);
+        assert_eq!(messages.to_purge(filter, None, 0).len() as u64, all);
+        assert_eq!(
+            messages.last_of_each(filter, 0, u64::MAX).len() as u64,
+            behind
+        );
+        assert_eq!(messages.next_wanted(half, filter).is_some(), behind > 0);
+    }
+    // No stream takes a subject that is as long as these.
+    let patterns = vec!["*.".repeat(200_000) + ">"; 10];
+    assert_eq!(messages.count_wanted(0, &Filter::of(&patterns)), 0);
 }
 
 /// It would take minutes if the subjects were looked at one after the other.
