@@ -113,7 +113,8 @@ impl Kafka {
         let mut config = self.config();
         config
             .set("enable.idempotence", "true")
-            .set("linger.ms", "1");
+            .set("linger.ms", "1")
+            .set("message.max.bytes", "2000000");
         config.create().unwrap()
     }
 

@@ -64,6 +64,7 @@ over_every_pair! {
     refusals::what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_does
     refusals::no_dead_letter_is_repeated_when_nats_refuses_another
     refusals::no_dead_letter_is_repeated_when_kafka_refuses_another
+    refusals::what_no_server_takes_becomes_dead_letters
     overload::messages_are_fetched_by_their_bytes
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay

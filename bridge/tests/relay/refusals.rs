@@ -9,8 +9,8 @@ use testkit::eventually;
 
 use crate::{
     cases::{
-        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has_all, assert_nats_has, key, publish_all,
-        record, send_all,
+        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has_all, assert_nats_has, key, provide,
+        publish_all, record, send_all,
     },
     kafka::{Read, send},
     scene::Pair,
@@ -223,5 +223,38 @@ pub(crate) async fn no_dead_letter_is_repeated_when_kafka_refuses_another(pair: 
     })
     .await;
     assert_eq!(there, Vec::from_iter(0..BESIDE));
+    relay.stop().await;
+}
+
+/// More than a server takes of headers, though less than it takes of a message.
+const LARGE_HEADER: usize = 70_000;
+/// What a server takes, until a relay has added its headers.
+const JUST_TOO_LARGE: usize = 1_048_400;
+
+pub(crate) async fn what_no_server_takes_becomes_dead_letters(pair: Pair) {
+    provide(&pair).await;
+    pair.kafka.create_topic(&pair.name("topic.dlq")).await;
+    let header = Bytes::from("x".repeat(LARGE_HEADER));
+    let poison = [
+        Read {
+            headers: vec![("large".to_owned(), Some(header))],
+            ..record(0)
+        },
+        Read {
+            value: Some(large(JUST_TOO_LARGE)),
+            ..record(0)
+        },
+    ];
+    let producer = pair.kafka.producer();
+    for record in &poison {
+        send(&producer, &pair.name("topic"), record).await;
+    }
+    send_all(&pair, 0..RECORDS).await;
+    let relay = pair.relay(TO_NATS);
+    assert_nats_has(&pair, RECORDS).await;
+    eventually("the others are dead letters", async || {
+        relay.reports[0].status().dead_letters == poison.len() as u64
+    })
+    .await;
     relay.stop().await;
 }

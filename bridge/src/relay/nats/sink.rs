@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode, client::PublishErrorKind};
 use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture};
 use serde::Deserialize;
@@ -38,8 +38,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(4);
 const MAX_ON_THEIR_WAY: usize = 4_096;
 /// How many batches may wait for the session's task.
 const MAX_BATCHES: usize = 4_096;
-/// The error of a stream that takes no message of that size, however often it is sent.
-const MESSAGE_TOO_LARGE: u64 = 10_054;
+/// The errors of a stream that never takes a message, however often it is sent: the message, or its headers, are too
+/// large. Others say how the stream or the server is at the moment, or answer orders that a relay does not give.
+const REFUSALS: [u64; 2] = [10_054, 10_097];
 
 /// Publishes the messages of a route.
 pub(in super::super) struct NatsSink {
@@ -303,16 +304,9 @@ impl Publishing {
                 index,
                 output,
             } = publication;
-            let size = output.record.size() + output.record.subject.len();
-            let headers = headers(&output);
-            let too_large = size > self.connection.client.max_payload();
-            let headers = match headers {
-                Ok(headers) if !too_large => headers,
-                unfit => {
-                    let reason = match unfit {
-                        Err(reason) => reason,
-                        Ok(_) => format!("its {size} bytes are more than the server takes"),
-                    };
+            let headers = match headers(&output) {
+                Ok(headers) => headers,
+                Err(reason) => {
                     self.done(batch, index, output.order, Some(reason));
                     continue;
                 }
@@ -325,14 +319,19 @@ impl Publishing {
                 order: output.order,
                 since: Instant::now(),
             };
-            self.on_their_way.insert(number, on_its_way);
             let published = self.connection.client.publish_with_reply_and_headers(
                 output.record.subject,
                 format!("{}.{number}", self.inbox),
                 headers,
                 output.record.payload,
             );
-            published.await.map_err(Interruption::unavailable)?;
+            match published.await {
+                Ok(()) => drop(self.on_their_way.insert(number, on_its_way)),
+                Err(error) if error.kind() != PublishErrorKind::Send => {
+                    self.done(batch, index, on_its_way.order, Some(error.to_string()));
+                }
+                Err(error) => return Err(Interruption::unavailable(error)),
+            }
         }
         Ok(())
     }
@@ -359,13 +358,10 @@ impl Publishing {
         } = publication;
         match confirmation {
             Confirmation {
-                error:
-                    Some(ApiError {
-                        err_code: MESSAGE_TOO_LARGE,
-                        description,
-                    }),
-                ..
-            } => self.done(batch, index, order, Some(description)),
+                error: Some(error), ..
+            } if REFUSALS.contains(&error.err_code) => {
+                self.done(batch, index, order, Some(error.description));
+            }
             Confirmation {
                 error: Some(error), ..
             } => return Err(Interruption::Unavailable(error.description)),
