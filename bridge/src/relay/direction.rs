@@ -13,6 +13,10 @@ use super::{
 const REASON_HEADER: &str = "marquee-reason";
 /// The id of the input that a dead letter was.
 const ORIGIN_HEADER: &str = "marquee-origin";
+/// What a dead letter lacks, and why, if it was refused as it was.
+const CUT_HEADER: &str = "marquee-cut";
+/// All headers that are added to a dead letter.
+const OURS: [&str; 3] = [REASON_HEADER, ORIGIN_HEADER, CUT_HEADER];
 const MAX_REASON_CHARS: usize = 500;
 
 /// What becomes of an input.
@@ -44,6 +48,28 @@ pub(super) trait Flow: Sized + Unpin + 'static {
         place: &str,
         reason: &str,
     ) -> Outgoing<Self::Input>;
+
+    /// `input` with nothing but its place and time. What it lacks is said where it is a dead letter.
+    fn bare(input: &Incoming<Self::Input>) -> Incoming<Self::Input>;
+
+    /// Adds a header to a dead letter.
+    fn add_header(letter: &mut Outgoing<Self::Input>, name: &str, value: String);
+
+    /// A dead letter that was refused for `refusal`, cut down to what any broker takes.
+    fn cut_down(
+        input: &Incoming<Self::Input>,
+        place: &str,
+        reason: &str,
+        refusal: &str,
+    ) -> Outgoing<Self::Input> {
+        let mut letter = Self::dead_letter(&Self::bare(input), place, reason);
+        let size = Self::size(&input.record);
+        let cut = format!(
+            "its {size} bytes of key, payload and headers, since they were refused: {refusal}"
+        );
+        Self::add_header(&mut letter, CUT_HEADER, one_line(&cut));
+        letter
+    }
 
     /// The bytes that an input counts for.
     fn size(input: &Self::Input) -> usize;
@@ -82,17 +108,32 @@ impl Flow for KafkaToNats {
     ) -> Outgoing<KafkaRecord> {
         let mut record = input.record.clone();
         record.topic = place.to_owned();
-        let ours = [REASON_HEADER, ORIGIN_HEADER];
-        let mut headers = record.headers;
-        headers.retain(|(name, _)| !ours.contains(&name.as_str()));
-        headers.push((REASON_HEADER.to_owned(), Some(one_line(reason).into())));
-        headers.push((ORIGIN_HEADER.to_owned(), Some(input.id.clone().into())));
-        record.headers = headers;
-        Outgoing {
+        record
+            .headers
+            .retain(|(name, _)| !OURS.contains(&name.as_str()));
+        let mut letter = Outgoing {
             id: format!("{}/dead", input.id),
             order: None,
             record,
+        };
+        Self::add_header(&mut letter, REASON_HEADER, one_line(reason));
+        Self::add_header(&mut letter, ORIGIN_HEADER, input.id.clone());
+        letter
+    }
+
+    fn bare(input: &Incoming<KafkaRecord>) -> Incoming<KafkaRecord> {
+        Incoming {
+            id: input.id.clone(),
+            record: KafkaRecord {
+                timestamp_ms: input.record.timestamp_ms,
+                ..KafkaRecord::default()
+            },
         }
+    }
+
+    fn add_header(letter: &mut Outgoing<KafkaRecord>, name: &str, value: String) {
+        let header = (name.to_owned(), Some(value.into()));
+        letter.record.headers.push(header);
     }
 
     fn size(input: &KafkaRecord) -> usize {
@@ -123,23 +164,37 @@ impl Flow for NatsToKafka {
     ) -> Outgoing<NatsRecord> {
         let mut record = input.record.clone();
         record.subject = place.to_owned();
-        let ours = [REASON_HEADER, ORIGIN_HEADER];
-        let is_ours = |name: &String| ours.iter().any(|our| our.eq_ignore_ascii_case(name));
+        let is_ours = |name: &String| OURS.iter().any(|our| our.eq_ignore_ascii_case(name));
         // Orders to the server, such as the id of the message itself, were carried out.
         let is_order = |name: &String| {
             name.get(..5)
                 .is_some_and(|n| n.eq_ignore_ascii_case("nats-"))
         };
-        let mut headers = record.headers;
-        headers.retain(|(name, _)| !is_ours(name) && !is_order(name));
-        headers.push((REASON_HEADER.to_owned(), one_line(reason)));
-        headers.push((ORIGIN_HEADER.to_owned(), input.id.clone()));
-        record.headers = headers;
-        Outgoing {
+        record
+            .headers
+            .retain(|(name, _)| !is_ours(name) && !is_order(name));
+        let mut letter = Outgoing {
             id: format!("{}/dead", input.id),
             order: None,
             record,
+        };
+        Self::add_header(&mut letter, REASON_HEADER, one_line(reason));
+        Self::add_header(&mut letter, ORIGIN_HEADER, input.id.clone());
+        letter
+    }
+
+    fn bare(input: &Incoming<NatsRecord>) -> Incoming<NatsRecord> {
+        Incoming {
+            id: input.id.clone(),
+            record: NatsRecord {
+                timestamp_ms: input.record.timestamp_ms,
+                ..NatsRecord::default()
+            },
         }
+    }
+
+    fn add_header(letter: &mut Outgoing<NatsRecord>, name: &str, value: String) {
+        letter.record.headers.push((name.to_owned(), value));
     }
 
     fn size(input: &NatsRecord) -> usize {

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     direction::{Flow, Mapped},
-    flow::{Incoming, Interruption, Marks, NotWritten, Written, lane},
+    flow::{Incoming, Interruption, Marks, NotWritten, Outgoing, Written, lane},
     mapping::Mapping,
     report::RouteReport,
     sink_actor::{ASK_DEADLINE, Outcome, SinkActor, Write, WriteAlone},
@@ -174,7 +174,7 @@ impl<F: Flow> Pipeline<F> {
 }
 
 struct MappedBatch<F: Flow> {
-    outputs: Vec<super::flow::Outgoing<F::Output>>,
+    outputs: Vec<Outgoing<F::Output>>,
     origins: Vec<usize>,
     poison: Vec<(usize, String)>,
 }
@@ -294,57 +294,85 @@ struct Buried {
     interruption: Option<Interruption>,
 }
 
-/// Moves inputs to the dead letters, each with its reason.
+/// Moves inputs to the dead letters, each with its reason. Those that are refused there are cut down.
 async fn bury<F: Flow>(
     dead_letters: &DeadLetters<F>,
     inputs: Vec<Incoming<F::Input>>,
     poison: Vec<(usize, String)>,
 ) -> Buried {
+    let place = &dead_letters.place;
+    let poison = poison.into_iter();
+    let poison = poison.filter_map(|(index, reason)| Some((inputs.get(index)?, reason)));
+    let poison: Vec<_> = poison.collect();
     if poison.is_empty() {
         return Buried::default();
     }
-    let mut ids = Vec::with_capacity(poison.len());
-    let mut batch = Vec::with_capacity(poison.len());
-    for (index, reason) in poison {
-        let Some(input) = inputs.get(index) else {
-            continue;
-        };
-        tracing::warn!(
-            input = input.id,
-            reason,
-            "`{}` becomes a dead letter: {reason}",
-            input.id
-        );
-        ids.push(input.id.clone());
-        batch.push(F::dead_letter(input, &dead_letters.place, &reason));
+    for (Incoming { id, .. }, reason) in &poison {
+        tracing::warn!(input = id, reason, "`{id}` becomes a dead letter: {reason}");
     }
+    let whole = poison
+        .iter()
+        .map(|(input, reason)| F::dead_letter(input, place, reason));
     let _turn = dead_letters.turn.lock().await;
-    let outcome = dead_letters
+    let (durable, refused, mut failure) = outcome(dead_letters, whole.collect()).await;
+    let ids = |durable: Vec<usize>, of: &[&(&Incoming<F::Input>, String)]| {
+        let inputs = durable.into_iter().filter_map(|index| of.get(index));
+        inputs
+            .map(|(input, _)| input.id.clone())
+            .collect::<Vec<_>>()
+    };
+    let mut durable = ids(durable, &Vec::from_iter(&poison));
+    if !refused.is_empty() {
+        let mut smaller = Vec::with_capacity(refused.len());
+        let mut cut = Vec::with_capacity(refused.len());
+        for (index, refusal) in refused {
+            let Some(letter @ (input, reason)) = poison.get(index) else {
+                continue;
+            };
+            let id = &input.id;
+            tracing::warn!(
+                input = id,
+                refusal,
+                "the dead letter of `{id}` has neither payload nor headers of it: as it was, it is refused: {refusal}"
+            );
+            smaller.push(F::cut_down(input, place, reason, &refusal));
+            cut.push(letter);
+        }
+        let (written, refused, failed) = outcome(dead_letters, smaller).await;
+        durable.extend(ids(written, &cut));
+        let refused = refused.first();
+        let refused = refused.map(|(_, reason)| format!("a dead letter is refused: {reason}"));
+        failure = refused.or(failed).or(failure);
+    }
+    Buried {
+        durable,
+        interruption: failure.map(Interruption::Unavailable),
+    }
+}
+
+/// Writes dead letters. Returns which are durable, which are refused and why, and why others are neither.
+async fn outcome<F: Flow>(
+    dead_letters: &DeadLetters<F>,
+    batch: Vec<Outgoing<F::Input>>,
+) -> (Vec<usize>, Vec<(usize, String)>, Option<String>) {
+    let count = batch.len();
+    let written = dead_letters
         .writer
         .ask(WriteAlone { batch }, ASK_DEADLINE)
         .await;
-    let outcome =
-        outcome.unwrap_or_else(|error| Err(NotWritten::by(Interruption::unavailable(error))));
-    let (refused, durable, failure) = match outcome {
+    match written.unwrap_or_else(|error| Err(NotWritten::by(Interruption::unavailable(error)))) {
         Ok(Written { refused, .. }) => {
             let is_refused = |index| refused.iter().any(|(other, _)| *other == index);
-            let durable = (0..ids.len()).filter(|index| !is_refused(*index));
-            let durable = durable.collect();
-            (refused, durable, None)
+            let durable = (0..count).filter(|index| !is_refused(*index));
+            (durable.collect(), refused, None)
         }
         Err(NotWritten {
             refused,
             durable,
             interruption,
-        }) => (refused, durable, Some(interruption)),
-    };
-    let refusal = refused.first().map(|(_, reason)| reason);
-    let interruption = refusal
-        .map(|reason| format!("a dead letter is refused: {reason}"))
-        .or(failure.map(|failure| format!("dead letters cannot be written: {failure}")));
-    let durable = durable.iter().filter_map(|index| ids.get(*index).cloned());
-    Buried {
-        durable: durable.collect(),
-        interruption: interruption.map(Interruption::Unavailable),
+        }) => {
+            let reason = format!("dead letters cannot be written: {interruption}");
+            (durable, refused, Some(reason))
+        }
     }
 }

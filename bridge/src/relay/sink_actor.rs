@@ -214,7 +214,9 @@ impl<R: Send + 'static> Handler<WriteAlone<R>> for SinkActor<R> {
                 })
             },
             |actor, done| {
-                actor.session = matches!(done, Ok(Ok(_))).then_some((0, 0));
+                // A producer of Kafka may be at its end after a refusal.
+                let is_over = !matches!(done, Ok(Ok(written)) if written.refused.is_empty());
+                actor.session = (!is_over).then_some((0, 0));
             },
         );
         Box::pin(writing.map(|done, _, _| done.unwrap_or_else(|e| Err(NotWritten::by(e)))))

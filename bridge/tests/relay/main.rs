@@ -62,8 +62,8 @@ over_every_pair! {
     health::a_route_that_is_stuck_is_seen_until_it_goes_on
     refusals::what_a_stream_refuses_becomes_dead_letters_and_nothing_else_does
     refusals::what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_does
-    refusals::no_dead_letter_is_repeated_when_nats_refuses_another
-    refusals::no_dead_letter_is_repeated_when_kafka_refuses_another
+    refusals::a_dead_letter_too_large_for_nats_is_cut_down
+    refusals::a_dead_letter_too_large_for_kafka_is_cut_down
     refusals::what_no_server_takes_becomes_dead_letters
     overload::messages_are_fetched_by_their_bytes
     crash::records_of_kafka_outlive_crashes_of_the_relay

@@ -1,6 +1,6 @@
 //! Records that a broker refuses for good become dead letters with its reason; what is beside them arrives, in order.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_nats::{HeaderMap, jetstream::stream::Config};
 use bytes::Bytes;
@@ -9,10 +9,11 @@ use testkit::eventually;
 
 use crate::{
     cases::{
-        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has_all, assert_nats_has, key, provide,
-        publish_all, record, send_all,
+        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has, assert_kafka_has_all, assert_nats_has, key,
+        provide, publish_all, record, send_all,
     },
     kafka::{Read, send},
+    nats,
     scene::Pair,
 };
 
@@ -22,8 +23,6 @@ const LARGE: usize = 5_000;
 const TOO_LARGE_TO_SEND: usize = 1_020_000;
 /// How many large records there are beside others.
 const BESIDE: usize = 10;
-/// How many sessions end before a test looks.
-const SESSIONS: u64 = 2;
 
 /// Bytes that cannot be compressed.
 fn large(length: usize) -> Bytes {
@@ -133,22 +132,22 @@ pub(crate) async fn what_kafka_refuses_becomes_a_dead_letter_and_nothing_else_do
     relay.stop().await;
 }
 
-/// The numbers of dead letters, in order. Large ones have none.
-fn numbers<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Vec<usize> {
-    let number = |payload: &Bytes| std::str::from_utf8(payload).ok()?.parse().ok();
-    let mut numbers: Vec<_> = payloads.filter_map(number).collect();
-    numbers.sort_unstable();
-    numbers
+/// The values of a header of dead letters, in order.
+fn values<'a>(letters: impl IntoIterator<Item = &'a HeaderMap>, name: &str) -> Vec<String> {
+    let values = letters.into_iter().filter_map(|headers| headers.get(name));
+    let mut values: Vec<_> = values.map(ToString::to_string).collect();
+    values.sort_unstable();
+    values
 }
 
 /// What cannot be mapped, and a place for dead letters that takes no large ones.
-pub(crate) async fn no_dead_letter_is_repeated_when_nats_refuses_another(pair: Pair) {
+pub(crate) async fn a_dead_letter_too_large_for_nats_is_cut_down(pair: Pair) {
     let (subject, dead) = (pair.name("subject"), pair.name("subject-dlq"));
     pair.kafka.create_topic(&pair.name("topic")).await;
     pair.nats
         .create_stream(&pair.name("stream"), &subject)
         .await;
-    let mut small_messages = Config {
+    let small_messages = Config {
         name: dead.clone(),
         subjects: vec![format!("{subject}.dlq")],
         max_message_size: 1_000,
@@ -157,10 +156,7 @@ pub(crate) async fn no_dead_letter_is_repeated_when_nats_refuses_another(pair: P
         ..Config::default()
     };
     let jetstream = pair.nats.jetstream().await;
-    jetstream
-        .create_stream(small_messages.clone())
-        .await
-        .unwrap();
+    jetstream.create_stream(small_messages).await.unwrap();
     let payloads = (0..BESIDE).map(|number| Bytes::from(number.to_string()));
     for payload in payloads.chain([large(LARGE)]) {
         let mut headers = HeaderMap::new();
@@ -168,27 +164,37 @@ pub(crate) async fn no_dead_letter_is_repeated_when_nats_refuses_another(pair: P
         let sent = jetstream.publish_with_headers(subject.clone(), headers, payload);
         sent.await.unwrap().await.unwrap();
     }
+    publish_all(&pair, 0..RECORDS).await;
 
     let relay = pair.relay(TO_KAFKA);
-    eventually("some sessions are over", async || {
-        relay.reports[0].status().retried >= SESSIONS
-    })
-    .await;
-    let letters = pair.nats.read(&dead).await;
-    let once = Vec::from_iter(0..BESIDE);
-    assert_eq!(numbers(letters.iter().map(|letter| &letter.payload)), once);
-
-    small_messages.max_message_size = -1;
-    jetstream.update_stream(&small_messages).await.unwrap();
-    eventually("the large one is there, too", async || {
-        pair.nats.count(&dead).await > BESIDE as u64
+    assert_kafka_has(&pair, RECORDS).await;
+    eventually("all are among the dead letters", async || {
+        relay.reports[0].status().dead_letters == 1 + BESIDE as u64
     })
     .await;
     relay.stop().await;
-    assert_eq!(pair.nats.count(&dead).await, 1 + BESIDE as u64);
+    let letters = pair.nats.read(&dead).await;
+    let headers = || letters.iter().map(|letter| &letter.headers);
+    let mut origins = values(headers(), "marquee-origin");
+    origins.dedup();
+    assert_eq!((origins.len(), letters.len()), (1 + BESIDE, 1 + BESIDE));
+    let cut = values(headers(), "marquee-cut");
+    let [cut] = cut.as_slice() else {
+        panic!("one is cut down: {cut:?}");
+    };
+    assert!(cut.starts_with("its 5030 bytes"), "{cut}");
+    assert!(
+        cut.ends_with("message size exceeds maximum allowed"),
+        "{cut}"
+    );
+    let is_cut = |letter: &&nats::Read| letter.headers.get("marquee-cut").is_some();
+    let letter = letters.iter().find(is_cut).unwrap();
+    assert!(letter.payload.is_empty());
+    let reason = letter.headers.get("marquee-reason").unwrap().as_str();
+    assert!(reason.contains("Marquee-Relay-Path"), "{reason}");
 }
 
-pub(crate) async fn no_dead_letter_is_repeated_when_kafka_refuses_another(pair: Pair) {
+pub(crate) async fn a_dead_letter_too_large_for_kafka_is_cut_down(pair: Pair) {
     let (topic, dead) = (pair.name("topic"), pair.name("topic.dlq"));
     pair.kafka.create_topic(&topic).await;
     pair.kafka.create_topic_of_small_records(&dead).await;
@@ -205,25 +211,35 @@ pub(crate) async fn no_dead_letter_is_repeated_when_kafka_refuses_another(pair: 
     for value in values.chain([large(LARGE)]) {
         send(&producer, &topic, &poison(value)).await;
     }
+    send_all(&pair, 0..RECORDS).await;
 
     // Of the mock cluster, which takes records of any size: all at once, and then some after others.
     let mut are_refused = [true; 12];
     are_refused[1..3].fill(false);
     pair.kafka.refuse_requests(&are_refused);
     let relay = pair.relay(TO_NATS);
-    eventually("some sessions are over", async || {
-        relay.reports[0].status().retried >= SESSIONS
+    assert_nats_has(&pair, RECORDS).await;
+    eventually("all are among the dead letters", async || {
+        relay.reports[0].status().dead_letters == 1 + BESIDE as u64
     })
     .await;
-    let mut there = Vec::new();
-    eventually("the others are among the dead letters", async || {
-        let letters = pair.kafka.read(&dead).await;
-        there = numbers(letters.iter().filter_map(|letter| letter.value.as_ref()));
-        there.len() >= BESIDE
-    })
-    .await;
-    assert_eq!(there, Vec::from_iter(0..BESIDE));
     relay.stop().await;
+    let letters = pair.kafka.read(&dead).await;
+    let values = |name: &str| {
+        let all = letters.iter().flat_map(|letter| &letter.headers);
+        let values = all.filter(|(other, _)| other == name);
+        let values: Vec<_> = values.filter_map(|(_, value)| value.clone()).collect();
+        values
+    };
+    let origins: HashSet<_> = values("marquee-origin").into_iter().collect();
+    assert_eq!((origins.len(), letters.len()), (1 + BESIDE, 1 + BESIDE));
+    let cut = values("marquee-cut");
+    let whole = letters.iter().filter(|letter| letter.value.is_some());
+    assert_eq!(whole.count() + cut.len(), letters.len());
+    if !pair.kafka.is_mock() {
+        assert_eq!(cut.len(), 1);
+        assert!(cut[0].starts_with(b"its 5031 bytes"), "{cut:?}");
+    }
 }
 
 /// More than a server takes of headers, though less than it takes of a message.
