@@ -49,6 +49,9 @@ pub enum MappingError {
     /// The envelope is damaged, or was never a relay's.
     #[error("its header `{RECORD_HEADER}` cannot be read: {0}")]
     Envelope(String),
+    /// It has headers that are none.
+    #[error("its headers cannot be read: {0}")]
+    Headers(String),
     /// The path is damaged or too long.
     #[error("its header `{PATH_HEADER}` cannot be used: {0}")]
     Path(&'static str),
@@ -264,8 +267,8 @@ impl Mapping {
             subject,
             headers: plain,
             payload: record.value.clone().unwrap_or_default(),
-            sequence: 0,
             timestamp_ms: record.timestamp_ms,
+            ..NatsRecord::default()
         }))
     }
 
@@ -292,6 +295,9 @@ impl Mapping {
     pub fn to_kafka(&self, record: &NatsRecord) -> Result<Mapped<KafkaRecord>, MappingError> {
         if self.leaves_out(&record.subject) {
             return Ok(Mapped::Skip);
+        }
+        if let Some(flaw) = &record.flaw {
+            return Err(MappingError::Headers(flaw.clone()));
         }
         let path = extended(record.header(PATH_HEADER), &self.source, &self.target)?;
         let Some(path) = path else {

@@ -39,6 +39,8 @@ pub struct NatsRecord {
     pub sequence: u64,
     /// When the stream stored it, in milliseconds since 1970.
     pub timestamp_ms: Option<i64>,
+    /// Why its headers are not all there: they cannot be read.
+    pub flaw: Option<String>,
 }
 
 impl KafkaRecord {

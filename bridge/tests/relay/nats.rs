@@ -11,7 +11,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tempfile::TempDir;
 use testkit::{Proxy, eventually};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 
 /// A NATS.
 pub(crate) enum Nats {
@@ -115,6 +119,21 @@ impl Nats {
             }
         }
         all
+    }
+
+    /// Publishes a message with a line that need not be a header.
+    pub(crate) async fn publish_raw(&self, subject: &str, line: &[u8], payload: &[u8]) {
+        let url = self.url();
+        let mut connection = TcpStream::connect(url.trim_start_matches("nats://"))
+            .await
+            .unwrap();
+        let headers = [b"NATS/1.0\r\n", line, b"\r\n\r\n"].concat();
+        let (length, all) = (headers.len(), headers.len() + payload.len());
+        let begin = format!("CONNECT {{\"headers\":true}}\r\nHPUB {subject} {length} {all}\r\n");
+        let sent = [begin.as_bytes(), &headers, payload, b"\r\nPING\r\n"].concat();
+        connection.write_all(&sent).await.unwrap();
+        let mut answers = BufReader::new(connection).lines();
+        while answers.next_line().await.unwrap().unwrap() != "PONG" {}
     }
 
     pub(crate) async fn count(&self, name: &str) -> u64 {

@@ -274,3 +274,36 @@ pub(crate) async fn what_no_server_takes_becomes_dead_letters(pair: Pair) {
     .await;
     relay.stop().await;
 }
+
+/// What servers take as headers and the client cannot read.
+const UNREADABLE: [&[u8]; 4] = [b"x: \xff", b"no colon", b"a name: v", b"x: a\rb"];
+
+pub(crate) async fn headers_that_cannot_be_read_make_dead_letters(pair: Pair) {
+    provide(&pair).await;
+    let relay = pair.relay(TO_KAFKA);
+    publish_all(&pair, 0..RECORDS / 3).await;
+    for header in UNREADABLE {
+        pair.nats
+            .publish_raw(&pair.name("subject"), header, b"raw")
+            .await;
+    }
+    publish_all(&pair, RECORDS / 3..RECORDS / 2).await;
+    pair.nats
+        .publish_raw(&pair.name("subject"), UNREADABLE[0], b"raw")
+        .await;
+    publish_all(&pair, RECORDS / 2..RECORDS).await;
+    assert_kafka_has(&pair, RECORDS).await;
+    let expected = 1 + UNREADABLE.len();
+    eventually("the others are dead letters", async || {
+        relay.reports[0].status().dead_letters == expected as u64
+    })
+    .await;
+    relay.stop().await;
+    let letters = pair.nats.read(&pair.name("subject-dlq")).await;
+    assert_eq!(letters.len(), expected);
+    for letter in letters {
+        assert_eq!(letter.payload, "raw");
+        let reason = letter.headers.get("marquee-reason").unwrap().as_str();
+        assert!(reason.contains("headers cannot be read"), "{reason}");
+    }
+}

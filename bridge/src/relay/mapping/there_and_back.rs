@@ -69,7 +69,7 @@ fn nats_record() -> impl Strategy<Value = NatsRecord> {
             headers,
             payload,
             timestamp_ms: Some(7),
-            sequence: 0,
+            ..NatsRecord::default()
         })
 }
 

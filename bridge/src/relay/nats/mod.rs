@@ -1,6 +1,8 @@
 //! The ends of routes at NATS: a durable consumer of a stream, and a publisher whose confirmations come in bulk.
 
 mod connection;
+mod consumers;
+mod raw;
 mod recall;
 mod sink;
 mod source;

@@ -9,19 +9,16 @@ use async_nats::{
     HeaderMap,
     jetstream::{
         AckKind,
-        consumer::{
-            AckPolicy, DeliverPolicy, PullConsumer,
-            pull::{Config, MessagesError, Stream as Messages},
-        },
+        consumer::pull::{MessagesError, Stream as Messages},
         message::Acker,
-        stream::{RetentionPolicy, Stream},
+        stream::Stream,
     },
 };
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::{
     sync::Mutex,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -35,10 +32,10 @@ use super::{
         record::NatsRecord,
     },
     connection::{ANSWER_DEADLINE, Connection},
+    consumers::Earlier,
+    raw,
 };
 
-/// A message that is not acknowledged is handed out again after this: longer than a batch may take.
-const ACK_WAIT: Duration = Duration::from_secs(12);
 /// The most messages that are asked for at a time.
 const MAX_PULL: usize = 1_000;
 /// A request that has no room for a message ends without it, so there has to be room for a few of the largest.
@@ -72,6 +69,8 @@ pub(in super::super) struct NatsSource {
     reading: Reading,
     lease: Lease,
     session: Option<Session>,
+    /// Where the session before began, if it failed at reading.
+    failed_at: Option<u64>,
 }
 
 impl NatsSource {
@@ -80,6 +79,7 @@ impl NatsSource {
             reading,
             lease,
             session: None,
+            failed_at: None,
         }
     }
 }
@@ -92,7 +92,7 @@ impl Source<NatsRecord> for NatsSource {
         let keeper = self.lease.keeper().ok_or(Interruption::Rebalanced)?;
         let session = self
             .session
-            .insert(Session::open(&self.reading, keeper).await?);
+            .insert(Session::open(&self.reading, keeper, self.failed_at).await?);
         Ok(Opened {
             kept,
             begins: [(session.lane.clone(), session.begin)].into(),
@@ -109,10 +109,12 @@ impl Source<NatsRecord> for NatsSource {
             return Err(Interruption::Rebalanced);
         };
         let connection = session.connection.clone();
-        tokio::select! {
+        let fetched = tokio::select! {
             fetched = session.fetch(&self.lease) => fetched,
             interruption = connection.lost() => Err(interruption),
-        }
+        };
+        self.failed_at = fetched.is_err().then_some(session.begin);
+        fetched
     }
 
     fn lag(&self) -> Option<u64> {
@@ -135,35 +137,81 @@ struct Session {
     /// The first message that is not acknowledged, or a later one.
     begin: u64,
     connection: Connection,
-    messages: Messages,
+    reading: Reading,
+    stream: Stream,
+    earlier: Earlier,
+    /// The sequences of messages that no consumer hands on, since the client cannot read some of them.
+    raw: Vec<u64>,
+    /// None as long as those are not durable.
+    messages: Option<Messages>,
     /// How often the consumer has handed out a message.
     deliveries: u64,
     passed_on: u64,
-    waiting: Vec<(NatsRecord, Acker)>,
+    waiting: Vec<(NatsRecord, Option<Acker>)>,
     settling: Arc<Mutex<Settling>>,
     /// How many messages the server has for later.
     pending: u64,
 }
 
 impl Session {
-    async fn open(reading: &Reading, keeper: MarksKeeper) -> Result<Self, Interruption> {
+    async fn open(
+        reading: &Reading,
+        keeper: MarksKeeper,
+        failed_at: Option<u64>,
+    ) -> Result<Self, Interruption> {
         let connection = Connection::open(&reading.cluster, &reading.durable).await?;
         let jetstream = &connection.jetstream;
-        let stream = match &reading.stream {
+        let subject = reading.subjects.first().map_or("", String::as_str);
+        let name = match &reading.stream {
             Some(stream) => stream.clone(),
-            None => {
-                let subject = reading.subjects.first().map_or("", String::as_str);
-                connection.stream(subject, reading.creates).await?
-            }
+            None => connection.stream(subject, reading.creates).await?,
         };
-        let found = jetstream.get_stream(&stream).await;
-        let found = found.map_err(|error| {
-            Interruption::Unavailable(format!("the stream `{stream}` cannot be read: {error}"))
+        let found = jetstream.get_stream(&name).await;
+        let stream = found.map_err(|error| {
+            Interruption::Unavailable(format!("the stream `{name}` cannot be read: {error}"))
         })?;
-        let (consumer, floor) = consumer(&found, reading).await?;
-        let pending = consumer.cached_info().num_pending;
+        let earlier = Earlier::find(&stream, &reading.durable).await?;
+        let begin = earlier.floor + 1;
+        let mut waiting = Vec::new();
+        // There may be messages that the client cannot read.
+        if failed_at == Some(begin) {
+            let range = (begin, earlier.delivered);
+            let max_bytes = reading.limits.max_in_flight_bytes;
+            waiting = raw::read(&connection, &name, subject, range, max_bytes).await?;
+        }
+        let mut session = Self {
+            lane: format!("{}/{name}", reading.id_prefix),
+            begin,
+            connection,
+            reading: reading.clone(),
+            stream,
+            messages: None,
+            deliveries: 0,
+            passed_on: earlier.floor,
+            earlier,
+            raw: waiting.iter().map(|record| record.sequence).collect(),
+            waiting: waiting.into_iter().map(|record| (record, None)).collect(),
+            settling: Arc::new(Mutex::new(Settling::new(keeper))),
+            pending: 0,
+        };
+        match session.waiting.last() {
+            Some((last, _)) => session.passed_on = last.sequence,
+            None => session.consume().await?,
+        }
+        Ok(session)
+    }
+
+    /// Begins to consume behind what is passed on.
+    async fn consume(&mut self) -> Result<(), Interruption> {
+        let (reading, floor) = (&self.reading, self.passed_on);
+        let consumer = self
+            .earlier
+            .replace(&self.stream, reading, floor, &self.raw)
+            .await?;
+        self.begin = floor + 1;
+        self.pending = consumer.cached_info().num_pending;
         let limits = &reading.limits;
-        let room = MIN_PULLED_MESSAGES * connection.client.max_payload();
+        let room = MIN_PULLED_MESSAGES * self.connection.client.max_payload();
         let messages = consumer
             .stream()
             .max_messages_per_batch(limits.max_in_flight.min(MAX_PULL))
@@ -171,19 +219,9 @@ impl Session {
             .expires(PULL_EXPIRES)
             .heartbeat(HEARTBEAT)
             .messages()
-            .await
-            .map_err(Interruption::unavailable)?;
-        Ok(Self {
-            lane: format!("{}/{stream}", reading.id_prefix),
-            begin: floor + 1,
-            connection,
-            messages,
-            deliveries: 0,
-            passed_on: floor,
-            waiting: Vec::new(),
-            settling: Arc::new(Mutex::new(Settling::new(keeper))),
-            pending,
-        })
+            .await;
+        self.messages = Some(messages.map_err(Interruption::unavailable)?);
+        Ok(())
     }
 
     async fn fetch(&mut self, lease: &Lease) -> Result<Fetched<NatsRecord>, Interruption> {
@@ -194,11 +232,21 @@ impl Session {
             if !self.waiting.is_empty() {
                 return Ok(self.take());
             }
-            if let Ok(next) = timeout(LOOK_INTERVAL, self.messages.next()).await {
+            let Some(messages) = &mut self.messages else {
+                // The consumer begins behind messages that it cannot hand out: they have to be durable before.
+                let settled = self.settling.lock().await.settled;
+                match settled < self.passed_on {
+                    true => sleep(LOOK_INTERVAL).await,
+                    false => self.consume().await?,
+                }
+                continue;
+            };
+            if let Ok(next) = timeout(LOOK_INTERVAL, messages.next()).await {
                 let mut bytes = self.receive(next).await?;
                 while self.waiting.len() < BATCH_RECORDS
                     && bytes < BATCH_BYTES
-                    && let Some(next) = self.messages.next().now_or_never()
+                    && let Some(messages) = &mut self.messages
+                    && let Some(next) = messages.next().now_or_never()
                 {
                     bytes += self.receive(next).await?;
                 }
@@ -235,10 +283,11 @@ impl Session {
             payload: message.payload,
             sequence,
             timestamp_ms: i64::try_from(published).ok(),
+            flaw: None,
         };
         self.passed_on = sequence;
         let bytes = record.size();
-        self.waiting.push((record, acker));
+        self.waiting.push((record, Some(acker)));
         Ok(bytes)
     }
 
@@ -258,66 +307,6 @@ impl Session {
             }),
         }
     }
-}
-
-/// Makes the consumer of a session, which begins behind what those before it have acknowledged, and deletes them: what
-/// they were handed out is for this one. Returns the sequence behind which it begins.
-async fn consumer(stream: &Stream, reading: &Reading) -> Result<(PullConsumer, u64), Interruption> {
-    let mut names = stream.consumer_names();
-    let (mut earlier, mut number) = (Vec::new(), 0);
-    while let Some(name) = names.next().await {
-        let name = name.map_err(Interruption::unavailable)?;
-        let suffix = name.strip_prefix(&reading.durable);
-        let suffix = suffix.and_then(|suffix| suffix.strip_prefix('-')?.parse::<u64>().ok());
-        if let Some(suffix) = suffix {
-            number = suffix.max(number);
-            earlier.push(name);
-        }
-    }
-    let mut floor = 0;
-    for name in &earlier {
-        let info = stream.consumer_info(name).await;
-        let info = info.map_err(Interruption::unavailable)?;
-        floor = info.ack_floor.stream_sequence.max(floor);
-    }
-    // Such a stream has one consumer for a message, and what it has is not acknowledged.
-    let is_queue = stream.cached_info().config.retention == RetentionPolicy::WorkQueue;
-    if is_queue {
-        delete(stream, &earlier).await?;
-    }
-    let (filter_subject, filter_subjects) = match reading.subjects.as_slice() {
-        [only] => (only.clone(), Vec::new()),
-        several => (String::new(), several.to_vec()),
-    };
-    let config = Config {
-        durable_name: Some(format!("{}-{}", reading.durable, number + 1)),
-        deliver_policy: match floor {
-            floor if floor > 0 && !is_queue => DeliverPolicy::ByStartSequence {
-                start_sequence: floor + 1,
-            },
-            _ => DeliverPolicy::All,
-        },
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
-        filter_subject,
-        filter_subjects,
-        max_ack_pending: i64::try_from(reading.limits.max_in_flight).unwrap_or(i64::MAX),
-        ..Config::default()
-    };
-    let made = stream.create_consumer(config).await;
-    let made = made.map_err(Interruption::unavailable)?;
-    if !is_queue {
-        delete(stream, &earlier).await?;
-    }
-    Ok((made, floor))
-}
-
-async fn delete(stream: &Stream, consumers: &[String]) -> Result<(), Interruption> {
-    for name in consumers {
-        let deleted = stream.delete_consumer(name).await;
-        deleted.map_err(Interruption::unavailable)?;
-    }
-    Ok(())
 }
 
 /// What is acknowledged, and when marks were kept last.
@@ -352,7 +341,7 @@ impl Settling {
 
 /// Acknowledges the messages of a batch.
 struct Acknowledgements {
-    ackers: Vec<(u64, Acker)>,
+    ackers: Vec<(u64, Option<Acker>)>,
     settling: Arc<Mutex<Settling>>,
 }
 
@@ -369,14 +358,16 @@ impl Receipt for Acknowledgements {
             if is_time && sequence == last {
                 break;
             }
-            if let Err(error) = acker.ack().await {
+            if let Some(acker) = acker
+                && let Err(error) = acker.ack().await
+            {
                 tracing::debug!(%error, "an acknowledgement is not sent: {error}");
             }
         }
         settling.settled = *last;
-        if !is_time {
+        let Some(last_acker) = last_acker.as_ref().filter(|_| is_time) else {
             return;
-        }
+        };
         // Marks may only be kept when the server knows what is before them.
         let known = timeout(ANSWER_DEADLINE, last_acker.double_ack()).await;
         settling.kept_at = Instant::now();
