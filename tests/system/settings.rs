@@ -375,8 +375,11 @@ async fn help_lists_every_setting_as_flag_and_variable() {
         let help = program.stdout();
         assert!(!help.contains("must not show"), "{help}");
         // The other faces of the program, which take settings of their own.
-        let faces = ["bridge broker", "bridge relay"].map(|face| help.contains(face));
-        assert_eq!(faces, [name == "bridge"; 2], "{help}");
+        let faces = ["bridge broker", "bridge relay"];
+        assert!(
+            name != "bridge" || faces.iter().all(|face| help.contains(face)),
+            "{help}"
+        );
         for setting in settings.split_whitespace() {
             let flag = format!("--{}", setting.to_lowercase().replace('_', "-"));
             assert!(
