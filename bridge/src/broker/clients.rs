@@ -1,8 +1,8 @@
-//! The clients that are connected, for monitoring: what each has said about itself, sent and received.
+//! The clients that are connected, and those that left last, for monitoring: what each has said about itself, sent and received.
 //!
 //! A record is written by its own connection alone, and read by nobody on the way of a message.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::outbound::Outbound;
 use super::pings::{Due, Pings};
 use super::router::Subscription;
+
+/// How many clients are remembered that have left, at most, as by nats-server.
+const MAX_LEFT: usize = 10_000;
+/// How many bytes their names may take.
+const MAX_NAMES: usize = 1 << 20;
 
 /// How a client connects.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +78,8 @@ pub struct ClientInfo {
     pub user: Option<String>,
     /// Its account, once it is known.
     pub account: Option<Arc<str>>,
+    /// When it left, and why, in nats-server's words; `None` while it is connected.
+    pub left: Option<(SystemTime, &'static str)>,
 }
 
 /// One subscription of a client.
@@ -94,6 +101,14 @@ pub struct SubscriptionInfo {
     pub delivered: u64,
 }
 
+impl ClientInfo {
+    /// How long is what it chose itself.
+    fn names_len(&self) -> usize {
+        let user = self.user.as_ref().map_or(0, String::len);
+        self.name.len() + self.lang.len() + self.version.len() + user
+    }
+}
+
 /// What a client has said about itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Introduction {
@@ -108,8 +123,31 @@ pub(super) struct Introduction {
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
-    /// What those that have left sent and received, by their accounts.
-    traffic: Mutex<HashMap<Arc<str>, Traffic>>,
+    past: Mutex<Past>,
+}
+
+/// The clients that have left.
+#[derive(Debug, Default)]
+struct Past {
+    /// What they sent and received, by their accounts.
+    traffic: HashMap<Arc<str>, Traffic>,
+    /// The last of them.
+    left: VecDeque<ClientInfo>,
+    /// How long their names are, all together.
+    names: usize,
+}
+
+impl Past {
+    fn remember(&mut self, info: ClientInfo) {
+        self.names += info.names_len();
+        self.left.push_back(info);
+        while self.left.len() > MAX_LEFT || self.names > MAX_NAMES {
+            let Some(forgotten) = self.left.pop_front() else {
+                return;
+            };
+            self.names -= forgotten.names_len();
+        }
+    }
 }
 
 /// How much clients sent and received.
@@ -123,6 +161,8 @@ pub struct Traffic {
     pub messages_out: u64,
     /// Bytes of them.
     pub bytes_out: u64,
+    /// How many of them were cut off because they did not read what waited for them.
+    pub slow_consumers: u64,
 }
 
 impl Traffic {
@@ -140,25 +180,34 @@ impl Clients {
     }
 
     pub(super) fn remove(&self, id: u64) {
-        let removed = self.lock().remove(&id);
-        let Some(info) = removed.map(|client| client.info()) else {
+        let Some(client) = self.lock().remove(&id) else {
             return;
         };
+        let mut info = client.info();
+        let reason = client.outbound.end_reason();
+        info.left = Some((SystemTime::now(), reason.unwrap_or("Client Closed")));
+        let mut past = self.past();
         if let Some(account) = &info.account {
-            self.traffic()
-                .entry(Arc::clone(account))
-                .or_default()
-                .add(&info);
+            let traffic = past.traffic.entry(Arc::clone(account)).or_default();
+            traffic.add(&info);
+            traffic.slow_consumers += u64::from(reason.is_some_and(|why| why.starts_with("Slow")));
         }
+        past.remember(info);
+    }
+
+    /// The clients that left last, in the order in which they did.
+    pub(super) fn left(&self) -> Vec<ClientInfo> {
+        self.past().left.iter().cloned().collect()
     }
 
     /// What the clients of an account have sent and received that have left.
     pub(super) fn past_traffic(&self, account: &str) -> Traffic {
-        self.traffic().get(account).copied().unwrap_or_default()
+        let past = self.past();
+        past.traffic.get(account).copied().unwrap_or_default()
     }
 
-    fn traffic(&self) -> MutexGuard<'_, HashMap<Arc<str>, Traffic>> {
-        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Client>> {
@@ -320,6 +369,7 @@ impl Client {
             version: introduction.version,
             user: introduction.user,
             account: introduction.account,
+            left: None,
         }
     }
 
@@ -347,4 +397,38 @@ impl Client {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_are_remembered_that_have_left_and_fewer_with_long_names() {
+        let clients = Clients::default();
+        let come_and_go = |id, name: String| {
+            let address = ([127, 0, 0, 1], 1).into();
+            let outbound = Outbound::new(id, 1);
+            let client = Client::new(outbound, ClientKind::Standard, address, None);
+            client.introduce(Introduction {
+                name,
+                account: Some("A".into()),
+                ..Introduction::default()
+            });
+            client.published(1, 2);
+            clients.insert(Arc::new(client));
+            clients.remove(id);
+        };
+        for id in 0..MAX_LEFT as u64 + 7 {
+            come_and_go(id, "short".to_owned());
+        }
+        let left = clients.left();
+        assert_eq!((left.len(), left[0].id), (MAX_LEFT, 7));
+        for id in 0..3 {
+            come_and_go(id, "x".repeat(MAX_NAMES / 2 - 10));
+        }
+        let ids: Vec<_> = clients.left().iter().map(|info| info.id).collect();
+        assert_eq!(ids, [1, 2]);
+        assert_eq!(clients.past_traffic("A").messages_in, MAX_LEFT as u64 + 10);
+    }
 }

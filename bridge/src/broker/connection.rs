@@ -50,7 +50,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         // A client without TLS is greeted, and told why it is closed.
         biased;
         opened = opening => opened,
-        () = session.place().lost() => return,
+        () = session.place().lost() => return outbound.ends_for(Closing::Told(TOO_MANY_CONNECTIONS).reason()),
         () = outbound.closed() => return,
     };
     let (reader, writer) = match opened {
@@ -60,7 +60,10 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
             (opened.reader, opened.writer)
         }
         Ok(None) => return,
-        Err(error) => return shared.admission.warn_of_handshake(peer, &error),
+        Err(error) => {
+            outbound.ends_for("TLS Handshake Failure");
+            return shared.admission.warn_of_handshake(peer, &error);
+        }
     };
     // It ends with this task, should that panic or be aborted.
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
@@ -69,6 +72,9 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         Ok(()) => read_all(&mut session, &outbound, reader, &is_let_in).await,
         Err(reason) => Err(reason),
     };
+    if let Err(closing) = outcome {
+        outbound.ends_for(closing.reason());
+    }
     match outcome {
         Err(Closing::Told(reason)) => {
             tracing::debug!(client_id, %peer, reason, "closing a client");
@@ -139,7 +145,7 @@ async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Dur
                 }
                 let written = tokio::select! {
                     written = timeout_at(until, writer.write_all(piece)) => written.map_err(|_| {
-                        outbound.is_slow(left);
+                        outbound.is_slow(left, "Slow Consumer (Write Deadline)");
                         Outcome::Late
                     }),
                     () = outbound.is_cut_off() => Err(Outcome::Late),

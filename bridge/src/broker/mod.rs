@@ -74,7 +74,7 @@ pub use control::BrokerControl;
 pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;
 pub use stats::BrokerStats;
-pub use subjects::matches as subject_matches;
+pub use subjects::{is_literal as subject_is_literal, matches as subject_matches};
 
 use access::AccessError;
 use accounts::Accounts;

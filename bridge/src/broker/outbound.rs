@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::net::tcp::OwnedWriteHalf;
@@ -60,6 +60,7 @@ impl OutputBudget {
             room: Notify::new(),
             closed: Notify::new(),
             cut_off: CancellationToken::new(),
+            end_reason: OnceLock::new(),
         });
         self.clients().insert(client_id, Arc::downgrade(&outbound));
         outbound
@@ -152,6 +153,8 @@ pub(super) struct Outbound {
     room: Notify,
     closed: Notify,
     cut_off: CancellationToken,
+    /// Why the connection ends, in nats-server's words.
+    end_reason: OnceLock<&'static str>,
 }
 
 /// What became of something for a client.
@@ -275,6 +278,16 @@ impl Outbound {
         self.filled.notify_one();
         self.room.notify_waiters();
         self.closed.notify_one();
+    }
+
+    /// Says why the connection ends. The first reason counts.
+    pub(super) fn ends_for(&self, reason: &'static str) {
+        let _ = self.end_reason.set(reason);
+    }
+
+    /// Why the connection ends; `None` when it is the client that ends it.
+    pub(super) fn end_reason(&self) -> Option<&'static str> {
+        self.end_reason.get().copied()
     }
 
     /// Whether messages that can wait should.
@@ -436,14 +449,15 @@ impl Outbound {
         waiting.buffers = VecDeque::new();
         waiting.closed = true;
         self.budget.queued.fetch_sub(dropped, Ordering::Relaxed);
-        self.is_slow(dropped);
+        self.is_slow(dropped, "Slow Consumer (Pending Bytes)");
         self.filled.notify_one();
         self.closed.notify_one();
         self.room.notify_waiters();
     }
 
     /// Takes note that the client does not take what is for it in time, and is closed.
-    pub(super) fn is_slow(&self, dropped_bytes: usize) {
+    pub(super) fn is_slow(&self, dropped_bytes: usize, reason: &'static str) {
+        self.ends_for(reason);
         let stats = &self.budget.stats;
         stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
         let client = stats.clients.get(self.client_id);

@@ -49,6 +49,27 @@ pub(super) enum Closing {
     Untold(&'static str),
 }
 
+impl Closing {
+    /// The reason in nats-server's words.
+    pub(super) fn reason(self) -> &'static str {
+        let (Closing::Told(own) | Closing::Untold(own)) = self;
+        match own {
+            AUTHORIZATION_VIOLATION => "Authentication Failure",
+            TOO_MANY_CONNECTIONS => "Maximum Connections Exceeded",
+            "User Authentication Expired" | "Account Authentication Expired" => {
+                "Authentication Expired"
+            }
+            "the broker stops" | "the broker goes away" => "Server Shutdown",
+            "maximum control line exceeded" => "Maximum Control Line Exceeded",
+            "Maximum Payload Violation" => "Maximum Message Payload Exceeded",
+            "invalid client protocol" => "Bad Client Protocol Version",
+            "no responders requires headers support" => "No Responders Requires Headers",
+            AUTHENTICATION_TIMEOUT | "Stale Connection" => own,
+            _ => "Protocol Violation",
+        }
+    }
+}
+
 impl From<ProtocolError> for Closing {
     fn from(error: ProtocolError) -> Self {
         match error {

@@ -111,6 +111,11 @@ impl BrokerStats {
         clients.iter().map(|client| client.info()).collect()
     }
 
+    /// The clients that left last, in the order in which they did.
+    pub fn left_clients(&self) -> Vec<ClientInfo> {
+        self.counters.clients.left()
+    }
+
     /// What the clients of an account have sent and received that have left.
     pub fn past_traffic(&self, account: &str) -> Traffic {
         self.counters.clients.past_traffic(account)

@@ -27,7 +27,7 @@ pub(super) fn token_count(subject: &str) -> usize {
 }
 
 /// Whether a subject is a valid one without wildcards.
-pub(super) fn is_literal(subject: &str) -> bool {
+pub fn is_literal(subject: &str) -> bool {
     is_valid_pattern(subject) && !has_wildcard(subject)
 }
 

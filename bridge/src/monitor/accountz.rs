@@ -56,6 +56,7 @@ fn describe(monitor: &Monitor, account: &str, clients: &[ClientInfo]) -> Value {
         "num_subscriptions": subscriptions(clients),
         "sent": { "msgs": traffic.messages_out, "bytes": traffic.bytes_out },
         "received": { "msgs": traffic.messages_in, "bytes": traffic.bytes_in },
+        "slow_consumers": traffic.slow_consumers,
     })
 }
 

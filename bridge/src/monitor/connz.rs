@@ -1,4 +1,4 @@
-//! `/connz`: the clients that are connected.
+//! `/connz`: the clients that are connected, and those that left last.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -25,11 +25,12 @@ pub(super) fn connz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
         _ => Subscriptions::Counted,
     };
     let with_users = query.switch("auth")?;
-    let mut clients = match query.text("state") {
-        None | Some("open" | "any" | "all") => monitor.stats.clients(),
-        // Those that have left are not remembered.
-        Some("closed") => Vec::new(),
-        Some(_) => return Err("`state` is open, closed or any".to_owned()),
+    let state = query.text("state").unwrap_or("open");
+    let mut clients = match state {
+        "open" => monitor.stats.clients(),
+        "closed" => monitor.stats.left_clients(),
+        "any" | "all" => [monitor.stats.left_clients(), monitor.stats.clients()].concat(),
+        _ => return Err("`state` is open, closed or any".to_owned()),
     };
     if let Some(account) = query.text("acc") {
         clients.retain(|client| client.account.as_deref() == Some(account));
@@ -46,7 +47,11 @@ pub(super) fn connz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
     if let Some(user) = query.text("user") {
         clients.retain(|client| client.user.as_deref() == Some(user));
     }
-    sort(&mut clients, query.text("sort").unwrap_or("cid"))?;
+    let order = query.text("sort").unwrap_or("cid");
+    if matches!(order, "stop" | "reason") && state != "closed" {
+        return Err(format!("sort by {order} only valid on closed connections"));
+    }
+    sort(&mut clients, order)?;
     let shown: Vec<_> = clients
         .iter()
         .skip(page.offset)
@@ -75,6 +80,8 @@ fn sort(clients: &mut [ClientInfo], by: &str) -> Result<(), String> {
         "last" => clients.sort_by_key(|client| Reverse(client.last_activity)),
         "idle" => clients.sort_by_key(|client| client.last_activity),
         "uptime" => clients.sort_by_key(|client| Reverse(client.uptime)),
+        "stop" => clients.sort_by_key(|client| client.left.map(|(at, _)| at)),
+        "reason" => clients.sort_by_key(|client| client.left.map(|(_, reason)| reason)),
         "rtt" => clients.sort_by_key(|client| Reverse(client.round_trip)),
         _ => return Err(format!("invalid sorting option: {by}")),
     }
@@ -91,7 +98,8 @@ fn describe(
         ClientKind::Standard => "nats",
         ClientKind::WebSocket => "websocket",
     };
-    let idle = SystemTime::now().duration_since(client.last_activity);
+    let until = client.left.map_or_else(SystemTime::now, |(at, _)| at);
+    let idle = until.duration_since(client.last_activity);
     let mut described = json!({
         "cid": client.id,
         "kind": "Client",
@@ -123,6 +131,10 @@ fn describe(
         if !text.is_empty() {
             set(name, json!(text));
         }
+    }
+    if let Some((at, reason)) = client.left {
+        set("stop", json!(time(at)));
+        set("reason", json!(reason));
     }
     if let Some(round_trip) = client.round_trip {
         set("rtt", json!(short(round_trip)));

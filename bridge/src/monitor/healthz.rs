@@ -16,7 +16,7 @@ pub(super) async fn healthz(monitor: &Monitor, query: &Query) -> HttpResponse {
         Ok(()) => (StatusCode::OK, json!({ "status": "ok" })),
         Err((status, error)) => {
             let word = match status {
-                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => "error",
+                StatusCode::BAD_REQUEST => "error",
                 _ => "unavailable",
             };
             let answer = json!({ "status": word, "status_code": status.as_u16(), "error": error });
@@ -50,10 +50,22 @@ async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
             "cannot write to {failing} of the streams"
         )));
     }
-    let (stream, consumer) = (query.text("stream"), query.text("consumer"));
+    let [account, stream, consumer] =
+        ["account", "stream", "consumer"].map(|name| query.text(name));
+    if stream.is_some() && account.is_none() {
+        return Err(bad("`stream` needs the name of its `account`".to_owned()));
+    }
+    if consumer.is_some() && stream.is_none() {
+        return Err(bad("`consumer` needs the name of its `stream`".to_owned()));
+    }
+    if let Some(account) = account
+        && *account != *monitor.config.accounts.main
+    {
+        let reason = format!("the account `{account}` has no JetStream");
+        return Err((StatusCode::NOT_FOUND, reason));
+    }
     match (stream, consumer) {
-        (None, None) => Ok(()),
-        (None, Some(_)) => Err(bad("`consumer` needs the name of its `stream`".to_owned())),
+        (None, _) => Ok(()),
         (Some(stream), None) => is_there(monitor, &format!("STREAM.INFO.{stream}")).await,
         (Some(stream), Some(consumer)) => {
             is_there(monitor, &format!("CONSUMER.INFO.{stream}.{consumer}")).await

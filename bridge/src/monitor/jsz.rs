@@ -49,8 +49,7 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
         "bytes": sum("bytes"),
         "total": 1,
     });
-    merge(&mut answer, statistics(&account));
-    merge(&mut answer, json!({ "accounts": 1, "ha_assets": 0 }));
+    merge(&mut answer, of_server(&account));
     if details.account {
         let described = describe_account(monitor, &account, &streams, details, page).await?;
         merge(&mut answer, json!({ "account_details": [described] }));
@@ -89,6 +88,19 @@ fn statistics(account: &Value) -> Value {
             "errors": number(at(api, "/errors")),
         },
     })
+}
+
+/// What `/varz` has of JetStream.
+pub(super) async fn summary(monitor: &Monitor) -> Value {
+    let account = ask(monitor, "INFO", &json!({})).await.unwrap_or_default();
+    json!({ "config": config(monitor), "stats": of_server(&account), "limits": {} })
+}
+
+/// As [`statistics`], with the accounts that have JetStream.
+fn of_server(account: &Value) -> Value {
+    let mut statistics = statistics(account);
+    merge(&mut statistics, json!({ "accounts": 1, "ha_assets": 0 }));
+    statistics
 }
 
 async fn describe_account(
@@ -171,7 +183,7 @@ fn merge(into: &mut Value, fields: Value) {
 }
 
 /// How JetStream is set.
-pub(super) fn config(monitor: &Monitor) -> Value {
+fn config(monitor: &Monitor) -> Value {
     let limits = monitor.config.jetstream.clone().unwrap_or_default();
     let number = |limit: Option<u64>| limit.map_or(json!(-1), |limit| json!(limit));
     let mut config = json!({

@@ -163,7 +163,7 @@ async fn page(
         Err(reason) => return HttpResponse::BadRequest().body(reason),
     };
     let answer = match path {
-        "/varz" => Ok(varz::varz(&monitor)),
+        "/varz" => Ok(varz::varz(&monitor).await),
         "/accountz" => accountz::accountz(&monitor, &query),
         "/accstatz" => accountz::accstatz(&monitor, &query),
         "/connz" => connz::connz(&monitor, &query),

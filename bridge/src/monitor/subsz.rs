@@ -5,12 +5,19 @@ use serde_json::{Value, json};
 use super::Monitor;
 use super::connz::detail;
 use super::query::Query;
-use crate::broker::subject_matches;
+use crate::broker::{subject_is_literal, subject_matches};
 
 pub(super) fn subsz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
     let page = query.page()?;
     let is_listed = query.switch("subs")?;
     let test = query.text("test");
+    if let Some(subject) = test
+        && !subject_is_literal(subject)
+    {
+        return Err(format!(
+            "`test` is a subject without wildcards: `{subject}` is none"
+        ));
+    }
     let (made, ended) = (
         monitor.stats.subscriptions_made(),
         monitor.stats.subscriptions_ended(),
@@ -32,6 +39,9 @@ pub(super) fn subsz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
         let mut all = Vec::new();
         for client in monitor.stats.clients() {
             all.extend(monitor.stats.subscriptions_of(client.id));
+        }
+        if let Some(account) = query.text("acc") {
+            all.retain(|subscription| subscription.account.as_deref() == Some(account));
         }
         if let Some(subject) = test {
             all.retain(|subscription| subject_matches(&subscription.subject, subject));

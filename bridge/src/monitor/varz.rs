@@ -12,7 +12,7 @@ use crate::broker::websocket::Origin;
 /// In what the system counts the time of processes, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-pub(super) fn varz(monitor: &Monitor) -> Value {
+pub(super) async fn varz(monitor: &Monitor) -> Value {
     let (stats, config) = (&monitor.stats, &monitor.config);
     let requests = monitor
         .requests
@@ -90,7 +90,7 @@ pub(super) fn varz(monitor: &Monitor) -> Value {
         set("tls_timeout", json!(tls.timeout.as_secs_f64()));
     }
     if config.jetstream.is_some() {
-        set("jetstream", json!({ "config": jsz::config(monitor) }));
+        set("jetstream", jsz::summary(monitor).await);
     }
     answer
 }

@@ -88,6 +88,7 @@ impl Connection {
 
     fn close(&self, reason: Closing) {
         let (id, peer) = (self.client.outbound.client_id, self.client.address);
+        self.client.outbound.ends_for(reason.reason());
         match reason {
             Closing::Told(reason) => {
                 tracing::debug!(client_id = id, %peer, reason, "closing a client");

@@ -215,3 +215,82 @@ async fn a_trace_has_what_clients_say_and_no_secrets() {
         assert!(!logged.contains(secret), "{logged}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_have_left_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    for server in servers(folder.path()).await {
+        let (_, answer) = Client::connect(&server, "mallory", "s3cr3t").await;
+        assert!(answer.contains("Authorization Violation"));
+        let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+        let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+        bob.say("PUB x 2\r\nhi\r\n").await;
+        bob.settle().await;
+        drop(bob);
+        let page = async |path: &str| get(http(&server), path).await.1;
+        testkit::eventually("both have left", async || {
+            page("/connz?state=closed").await["total"] == 2
+        })
+        .await;
+        let closed = page("/connz?state=closed&auth=1").await;
+        let of = |at: usize| &closed["connections"][at];
+        assert_eq!(of(0)["reason"], "Authentication Failure");
+        assert_eq!(of(0)["name"], "that of mallory");
+        let (reason, user) = (&of(1)["reason"], &of(1)["authorized_user"]);
+        assert_eq!((reason, user), (&json!("Client Closed"), &json!("bob")));
+        assert_eq!(
+            (&of(1)["account"], &of(1)["in_msgs"]),
+            (&json!("B"), &json!(1))
+        );
+        assert!(of(1)["stop"].as_str() >= of(1)["start"].as_str());
+        assert_eq!(page("/connz?state=closed&acc=A").await["total"], 0);
+        assert_eq!(page("/connz?state=any").await["total"], 3);
+        assert_eq!(page("/connz").await["total"], 1);
+        alice.settle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_make_no_sense_are_answered_as_by_nats_server() {
+    let folder = tempfile::tempdir().unwrap();
+    for server in servers(folder.path()).await {
+        let page = async |path: &str| get(http(&server), path).await;
+        let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+        alice.say("SUB own 1\r\n").await;
+        alice.settle().await;
+        let (_bob, _) = Client::connect(&server, "bob", "b").await;
+        let connz = page("/connz?cid=123456").await.1;
+        let counts = ["num_connections", "total", "limit"].map(|name| connz[name].as_u64());
+        assert_eq!(counts, [Some(0), Some(2), Some(1)]);
+        let subsz = page("/subsz?subs=1&acc=A&test=own").await.1;
+        assert_eq!(subsz["subscriptions_list"][0]["account"], "A");
+        let subsz = page("/subsz?subs=1&acc=B&test=own").await.1;
+        assert_eq!(subsz["total"], 0);
+        for path in ["/subsz?test=foo..", "/subsz?test=foo.*", "/connz?sort=stop"] {
+            assert_eq!(page(path).await.0, "HTTP/1.1 400 Bad Request", "{path}");
+        }
+        for (path, code, word) in [
+            ("/healthz?stream=S", "400 Bad Request", "error"),
+            ("/healthz?consumer=c", "400 Bad Request", "error"),
+            ("/healthz?account=nobody", "404 Not Found", "unavailable"),
+            (
+                "/healthz?account=B&stream=S",
+                "404 Not Found",
+                "unavailable",
+            ),
+        ] {
+            let (status, answer) = page(path).await;
+            assert_eq!(status, format!("HTTP/1.1 {code}"), "{path}");
+            assert_eq!(answer["status"], word, "{path}");
+        }
+        let varz = page("/varz").await.1;
+        let jetstream = &varz["jetstream"];
+        for name in ["memory", "storage", "reserved_memory", "accounts", "api"] {
+            assert!(
+                jetstream["stats"].get(name).is_some(),
+                "{name}: {jetstream}"
+            );
+        }
+        assert!(jetstream["limits"].is_object());
+    }
+}
