@@ -66,6 +66,7 @@ over_every_pair! {
     refusals::a_dead_letter_too_large_for_kafka_is_cut_down
     refusals::what_no_server_takes_becomes_dead_letters
     refusals::headers_that_cannot_be_read_make_dead_letters
+    refusals::headers_that_cannot_be_read_are_no_outputs
     overload::messages_are_fetched_by_their_bytes
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay

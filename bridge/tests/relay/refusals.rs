@@ -307,3 +307,26 @@ pub(crate) async fn headers_that_cannot_be_read_make_dead_letters(pair: Pair) {
         assert!(reason.contains("headers cannot be read"), "{reason}");
     }
 }
+
+/// What is written is looked for among messages of others.
+pub(crate) async fn headers_that_cannot_be_read_are_no_outputs(pair: Pair) {
+    provide(&pair).await;
+    send_all(&pair, 0..RECORDS / 2).await;
+    let relay = pair.relay(TO_NATS);
+    assert_nats_has(&pair, RECORDS / 2).await;
+    relay.stop().await;
+    for header in UNREADABLE {
+        pair.nats
+            .publish_raw(&pair.name("subject"), header, b"raw")
+            .await;
+    }
+    send_all(&pair, RECORDS / 2..RECORDS).await;
+    let relay = pair.relay(TO_NATS);
+    let expected = (RECORDS + UNREADABLE.len()) as u64;
+    eventually("the others are in the stream", async || {
+        pair.nats.count(&pair.name("stream")).await >= expected
+    })
+    .await;
+    relay.stop().await;
+    assert_eq!(pair.nats.count(&pair.name("stream")).await, expected);
+}

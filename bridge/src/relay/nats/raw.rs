@@ -55,7 +55,7 @@ pub(super) async fn read(
 }
 
 /// The first message of `subject` that has `from` or a later sequence.
-async fn next(
+pub(super) async fn next(
     connection: &Connection,
     stream: &str,
     subject: &str,

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 use super::{
     super::{
         flow::{Interruption, Marks, Recalled},
-        mapping::MESSAGE_ID_PREFIX,
+        mapping::{MESSAGE_ID_HEADER, MESSAGE_ID_PREFIX},
     },
     connection::{ANSWER_DEADLINE, Connection},
+    raw,
 };
 
 /// A consumer whose reader is gone is removed after this.
@@ -31,11 +32,13 @@ struct Names {
     streams: Option<Vec<String>>,
 }
 
-/// Reads what stands behind `marks` in the streams that have one of `subjects`, and where they end.
+/// Reads what stands behind `marks` in the streams that have `subject`, and where they end; one by one if `is_raw` and
+/// there may be messages that the client cannot read.
 pub(super) async fn recall(
     connection: &Connection,
     subject: &str,
     marks: Option<&Marks>,
+    is_raw: bool,
 ) -> Result<Recalled, Interruption> {
     let mut recalled = Recalled::default();
     let asked = json!({ "subject": subject });
@@ -58,7 +61,10 @@ pub(super) async fn recall(
             // A stream that was not there when marks were kept is read whole.
             let from = marks.0.get(&name).copied().unwrap_or_default() + 1;
             if from <= last {
-                let ids = read(&stream, subject, from, last).await?;
+                let ids = match is_raw {
+                    true => read_raw(connection, &name, subject, from, last).await?,
+                    false => read(&stream, subject, from, last).await?,
+                };
                 recalled.ids.extend(ids);
             }
         }
@@ -106,10 +112,7 @@ async fn read(
                 .headers
                 .as_ref()
                 .and_then(|h| h.get(NATS_MESSAGE_ID));
-            let id = id
-                .map(|id| id.as_str())
-                .filter(|id| id.starts_with(MESSAGE_ID_PREFIX));
-            ids.extend(id.map(str::to_owned));
+            ids.extend(ours(id.map(|id| id.as_str())));
         }
         if reached == before {
             return Err(Interruption::unavailable("NATS does not answer in time"));
@@ -118,4 +121,28 @@ async fn read(
     let name = consumer.cached_info().name.clone();
     stream.delete_consumer(&name).await.ok();
     Ok(ids)
+}
+
+/// The same, message by message.
+async fn read_raw(
+    connection: &Connection,
+    stream: &str,
+    subject: &str,
+    mut from: u64,
+    last: u64,
+) -> Result<HashSet<String>, Interruption> {
+    let mut ids = HashSet::new();
+    while let Some(record) = raw::next(connection, stream, subject, from).await?
+        && record.sequence <= last
+    {
+        from = record.sequence + 1;
+        ids.extend(ours(record.header(MESSAGE_ID_HEADER)));
+    }
+    Ok(ids)
+}
+
+/// An id that a relay has given.
+fn ours(id: Option<&str>) -> Option<String> {
+    let id = id.filter(|id| id.starts_with(MESSAGE_ID_PREFIX));
+    id.map(str::to_owned)
 }

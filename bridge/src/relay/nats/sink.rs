@@ -51,6 +51,8 @@ pub(in super::super) struct NatsSink {
     /// Whether the stream is made if there is none.
     creates: bool,
     session: Option<Session>,
+    /// Whether reading what is there failed, perhaps at a message that the client cannot read.
+    has_failed: bool,
 }
 
 struct Session {
@@ -85,6 +87,7 @@ impl NatsSink {
             subject: subject.into(),
             creates,
             session: None,
+            has_failed: false,
         }
     }
 }
@@ -132,7 +135,10 @@ impl Sink<NatsRecord> for NatsSink {
         let Some(session) = &self.session else {
             return Err(Interruption::unavailable("NATS is not connected"));
         };
-        let recalled = recall(&session.connection, &self.subject, marks.as_ref()).await?;
+        let is_raw = std::mem::take(&mut self.has_failed);
+        let recalled = recall(&session.connection, &self.subject, marks.as_ref(), is_raw).await;
+        self.has_failed = recalled.is_err() && !is_raw;
+        let recalled = recalled?;
         session.marks.set(&recalled.marks);
         Ok(recalled)
     }
