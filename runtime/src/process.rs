@@ -271,6 +271,7 @@ where
             let stop = Shutdown::default();
             begin_on_signal(SignalKind::interrupt(), "SIGINT", &stop)?;
             begin_on_signal(SignalKind::terminate(), "SIGTERM", &stop)?;
+            outlive_large_files()?;
             main(stop).await
         }),
         Err(e) => Err(Fault::Failed(format!("no tokio runtime: {e}"))),
@@ -300,6 +301,16 @@ fn begin_on_signal(kind: SignalKind, name: &'static str, stop: &Shutdown) -> Res
         }
     });
     Ok(())
+}
+
+/// A file that grows beyond what the system lets it is an error of the write that meets it, as a full disk is, and not
+/// the end of the process.
+fn outlive_large_files() -> Result<(), Fault> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // It is caught from here on, although nothing waits for it.
+    signal(kind)
+        .map(drop)
+        .map_err(|e| Fault::Failed(format!("SIGXFSZ cannot be caught: {e}")))
 }
 
 async fn first_ended(services: &mut [Service]) -> (usize, Result<(), Fault>) {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use async_nats::jetstream::{self, stream};
 use rcgen::CertifiedKey;
+use tokio::process::Command;
 
 use super::{Program, command, output, write};
 use crate::server::within;
@@ -177,4 +179,65 @@ async fn certificates_are_read_again() {
         .wait_for("Failed to reload server configuration: tls: ")
         .await;
     connect("new.pem").await.unwrap();
+}
+
+/// The system sends a signal to a process whose file becomes too large, besides refusing the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_may_not_grow_is_as_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -f 1024 && exec \"$0\" \"$@\""])
+        .args([env!("CARGO_BIN_EXE_bridge"), "broker"])
+        .args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"])
+        .arg(folder.path())
+        .kill_on_drop(true);
+    let program = Program::run(limited).await;
+    let client = within(async_nats::connect(program.addr())).await.unwrap();
+    let context = jetstream::new(client);
+    let config = stream::Config {
+        name: "S".into(),
+        subjects: vec!["s".into()],
+        ..Default::default()
+    };
+    context.create_stream(config).await.unwrap();
+    let publish = async |subject, bytes| {
+        let payload = vec![b'x'; bytes].into();
+        within(
+            context
+                .publish(subject, payload)
+                .await
+                .unwrap()
+                .into_future(),
+        )
+        .await
+    };
+    let mut stored = 0;
+    let refused = loop {
+        match publish("s", 20_000).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(stored < 200, "no file grew too large");
+    };
+    assert!(
+        stored > 0 && refused.contains("File too large"),
+        "{refused}"
+    );
+    let other = stream::Config {
+        name: "T".into(),
+        subjects: vec!["t".into()],
+        ..Default::default()
+    };
+    context.create_stream(other).await.unwrap();
+    publish("t", 1).await.unwrap();
+    let state = context
+        .get_stream("S")
+        .await
+        .unwrap()
+        .cached_info()
+        .state
+        .clone();
+    assert_eq!(state.messages, stored);
+    assert!(program.end("term").await.success());
 }
