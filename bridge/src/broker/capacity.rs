@@ -21,9 +21,14 @@ impl JetStreamSettings {
     }
 }
 
+/// The memory that this process may have.
+pub(super) fn memory_or_guess() -> u64 {
+    memory(Path::new("/")).unwrap_or(UNKNOWN_MEMORY)
+}
+
 /// Half of the memory: a small message takes more than is counted for it.
 fn memory_share() -> u64 {
-    memory(Path::new("/")).unwrap_or(UNKNOWN_MEMORY) / 2
+    memory_or_guess() / 2
 }
 
 /// Three quarters of what is free, and what the streams have already.

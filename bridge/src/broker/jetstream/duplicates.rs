@@ -2,21 +2,50 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
-/// How many ids are remembered; beyond that the oldest are forgotten before their time.
-const MAX_IDS: usize = 1_000_000;
+use crate::broker::capacity;
+
+/// The bytes of memory that an id takes when the map and the queue have just grown. It takes half of them before.
+const BYTES: u64 = 105;
+
+/// So many ids are remembered however little memory there is.
+const LEAST_IDS: u64 = 1_000_000;
+
+/// How many ids a stream remembers; beyond that the oldest are forgotten before their time.
+static MAX_IDS: LazyLock<usize> = LazyLock::new(|| max_ids(capacity::memory_or_guess()));
+
+/// As many as an eighth of the memory has room for.
+fn max_ids(memory: u64) -> usize {
+    let ids = (memory / 8 / BYTES).max(LEAST_IDS);
+    usize::try_from(ids).unwrap_or(usize::MAX)
+}
 
 /// Two hashes with keys that no client knows: 128 bits, so that no two ids share them.
 type Hashes = [u64; 2];
 
 /// Message ids with the sequence of their message, forgotten after the stream's window.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Duplicates {
+    max: usize,
     hashers: [RandomState; 2],
     seen: HashMap<Hashes, u64>,
     order: VecDeque<(i64, Hashes)>,
     last: Box<str>,
     last_stored: Box<str>,
+}
+
+impl Default for Duplicates {
+    fn default() -> Self {
+        Duplicates {
+            max: *MAX_IDS,
+            hashers: Default::default(),
+            seen: HashMap::new(),
+            order: VecDeque::new(),
+            last: Box::default(),
+            last_stored: Box::default(),
+        }
+    }
 }
 
 impl Duplicates {
@@ -31,7 +60,7 @@ impl Duplicates {
         if self.last.is_empty() {
             return;
         }
-        while self.order.len() >= MAX_IDS {
+        while self.order.len() >= self.max {
             self.forget_oldest();
         }
         let hashes = self.hashes(&self.last);
@@ -58,7 +87,7 @@ impl Duplicates {
     /// From when on ids are known, if the stream's window begins at a time.
     pub(super) fn known_since(&self, window: i64) -> i64 {
         let oldest = self.order.front().map(|(seen, _)| *seen);
-        let is_full = self.order.len() >= MAX_IDS;
+        let is_full = self.order.len() >= self.max;
         oldest
             .filter(|_| is_full)
             .map_or(window, |oldest| oldest.max(window))
@@ -145,14 +174,34 @@ mod tests {
 
     #[test]
     fn only_so_many_ids_are_remembered() {
-        let mut duplicates = Duplicates::default();
-        for seq in 0..=MAX_IDS as u64 {
-            duplicates.insert(Some(seq.to_string().into()), seq, 0);
+        let mut duplicates = Duplicates {
+            max: 100,
+            ..Duplicates::default()
+        };
+        for seq in 0..=100 {
+            duplicates.insert(Some(seq.to_string().into()), seq, 7);
         }
-        assert_eq!(duplicates.seen.len(), MAX_IDS);
+        assert_eq!(duplicates.seen.len(), 100);
         assert_eq!(
             (duplicates.find("0"), duplicates.find("1")),
             (None, Some(1))
         );
+        assert_eq!(duplicates.known_since(5), 7);
+    }
+
+    /// A fast publisher sends millions of ids in the two minutes that a window has if nothing else is said.
+    #[test]
+    fn as_many_ids_are_remembered_as_the_memory_has_room_for() {
+        assert_eq!([0, 8 << 30].map(max_ids), [1_000_000, 10_226_112]);
+        let count = max_ids(1 << 30).min(max_ids(capacity::memory_or_guess())) as u64;
+        let mut duplicates = Duplicates::default();
+        for seq in 0..count {
+            duplicates.insert(Some(seq.to_string().into()), seq, 0);
+        }
+        assert_eq!(duplicates.find("0"), Some(0));
+        assert_eq!(duplicates.len() as u64, count);
+        let bytes = (duplicates.seen.capacity() * 8 / 7 * 25
+            + duplicates.order.capacity() * size_of::<(i64, Hashes)>()) as u64;
+        assert!(bytes <= count * BYTES, "{bytes} bytes for {count} ids");
     }
 }
