@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Access;
+use super::store::folder;
 use super::tls::TlsSettings;
 use super::websocket::WebSocketSettings;
 
@@ -175,6 +176,11 @@ impl BrokerConfig {
         let rest = connections.saturating_sub(self.max_unauthenticated);
         self.max_connections = self.max_connections.min(rest).max(1);
         self
+    }
+
+    /// The folders of streams that could not be recovered, for as long as they are in the data folder. Reads the disk.
+    pub(crate) fn unusable_streams(&self) -> Vec<String> {
+        folder::unusable(&self.data_dir).unwrap_or_default()
     }
 }
 

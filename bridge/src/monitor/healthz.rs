@@ -1,8 +1,10 @@
 //! `/healthz`: whether the server can do its work.
 
-use actix_web::HttpResponse;
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::Monitor;
@@ -48,6 +50,14 @@ async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
     if failing > 0 {
         return Err(unavailable(&format!(
             "cannot write to {failing} of the streams"
+        )));
+    }
+    let config = Arc::clone(&monitor.config);
+    let unusable = web::block(move || config.unusable_streams()).await;
+    if let Ok(Some(folder)) = unusable.as_deref().map(<[String]>::first) {
+        let stream = folder.split('.').next().unwrap_or(folder);
+        return Err(unavailable(&format!(
+            "stream `{stream}` could not be recovered: move away what is left of it, in the folder `{folder}`"
         )));
     }
     let [account, stream, consumer] =

@@ -126,6 +126,16 @@ pub(in crate::broker) fn set_aside(dir: &Path) -> io::Result<()> {
     sync_parent(dir)
 }
 
+/// The names of the folders that are set aside, in order.
+pub(in crate::broker) fn unusable(data_dir: &Path) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(data_dir.join(STREAMS))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let mut unusable: Vec<_> = names.filter(|name| name.contains(UNUSABLE)).collect();
+    unusable.sort();
+    Ok(unusable)
+}
+
 /// Makes a new name in a folder durable.
 pub(in crate::broker) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {

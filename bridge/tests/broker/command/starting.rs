@@ -127,6 +127,36 @@ async fn tools_find_a_server_that_flags_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_could_not_be_recovered_is_a_matter_of_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = folder.path().join("jetstream/streams");
+    std::fs::create_dir_all(streams.join("films")).unwrap();
+    std::fs::write(streams.join("films/0000000000000001.log"), "rotten").unwrap();
+    let store = format!("-sd={}", folder.path().display());
+    for _ in 0..2 {
+        let program =
+            Program::start(&["-p", "-1", "-m", "-1", "-a", "127.0.0.1", "-js", &store]).await;
+        let monitoring = program.behind("Starting http monitor on ").to_owned();
+        let (status, health) = get(&monitoring, "/healthz").await;
+        assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+        let error = health["error"].as_str().unwrap();
+        assert!(
+            error.starts_with("stream `films` could not be recovered"),
+            "{error}"
+        );
+        let server_only = get(&monitoring, "/healthz?js-server-only=true").await;
+        assert_eq!(server_only.1["status"], "ok");
+        assert!(program.end("term").await.success());
+    }
+    for left in std::fs::read_dir(&streams).unwrap() {
+        std::fs::remove_dir_all(left.unwrap().path()).unwrap();
+    }
+    let program = Program::start(&["-p", "-1", "-m", "-1", "-a", "127.0.0.1", "-js", &store]).await;
+    let monitoring = program.behind("Starting http monitor on ");
+    assert_eq!(get(monitoring, "/healthz").await.1["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_js_there_is_no_jetstream() {
     let program = Program::start(&["-p", "-1", "-T=false"]).await;
     assert!(program.logged[0].starts_with(&format!("[{}] [INF] ", program.pid())));
