@@ -25,6 +25,8 @@ use super::websocket::{self, Limits};
 /// How many bytes a client has to take within the write deadline.
 const WRITE_PIECE: usize = 1 << 20;
 const READ_BUFFER: usize = 64 << 10;
+/// More than it takes to read without large messages.
+const LARGE_BUFFER: usize = 4 * READ_BUFFER;
 /// Holds what introduces most clients.
 const FIRST_READ_BUFFER: usize = 4096 + 512;
 
@@ -171,6 +173,7 @@ async fn read_all(
     is_let_in: &AtomicBool,
 ) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
+    let mut has_grown = false;
     let introduced = sleep_until(session.time_to_log_in().into());
     tokio::pin!(introduced);
     let ended = sleep_until(session.time_to_log_in().into());
@@ -194,6 +197,11 @@ async fn read_all(
             () = place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
             () = &mut ended, if end.is_some() => return Err(Closing::Told(reason)),
             Ok(()) = changes.changed() => session.take_over_security()?,
+        }
+        has_grown |= input.capacity() > LARGE_BUFFER;
+        if has_grown && input.is_empty() {
+            // One large message is no reason to keep so much memory for good.
+            (input, has_grown) = (BytesMut::new(), false);
         }
         let is_admitted = session.place().is_admitted();
         if is_admitted && input.capacity() - input.len() < READ_BUFFER / 4 {

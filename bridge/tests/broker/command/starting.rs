@@ -1,11 +1,14 @@
 //! What starts a server, and what it then is: its log, its files, its pages, its accounts. What is wrong is named before.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use async_nats::jetstream::{self, stream};
 use futures::StreamExt;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Program, command, get, output, write};
 use crate::server::{settle, within};
@@ -357,4 +360,51 @@ async fn accounts_do_not_hear_each_other() {
     let next = alice.request("$JS.API.CONSUMER.MSG.NEXT.S.d", "".into());
     let error = next.await.unwrap_err();
     assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_large_message_is_no_reason_to_keep_memory_for_good() {
+    const CLIENTS: u64 = 60;
+    const PAYLOAD: u64 = 1 << 20;
+    let program = Program::start(&["-a", "127.0.0.1", "-p", "-1"]).await;
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kib * 1024
+    };
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = TcpStream::connect(program.addr()).await.unwrap();
+        hear(
+            &mut client,
+            "CONNECT {\"verbose\":false}\r\nPING\r\n",
+            "PONG\r\n",
+        )
+        .await;
+        clients.push(client);
+    }
+    let before = memory();
+    let payload = "x".repeat(PAYLOAD as usize);
+    let say = format!("PUB a {PAYLOAD}\r\n{payload}\r\nPING\r\n");
+    for client in &mut clients {
+        hear(client, &say, "PONG\r\n").await;
+    }
+    let most = before + CLIENTS * PAYLOAD / 2;
+    testkit::eventually("the memory is given back", async || memory() < most).await;
+}
+
+/// Says something, and reads until the answer ends so.
+async fn hear(client: &mut TcpStream, say: &str, end: &str) {
+    client.write_all(say.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(end.as_bytes()) {
+        assert!(within(client.read_buf(&mut heard)).await.unwrap() > 0);
+    }
 }
