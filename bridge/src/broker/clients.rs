@@ -184,13 +184,14 @@ impl Clients {
             return;
         };
         let mut info = client.info();
-        let reason = client.outbound.end_reason();
-        info.left = Some((SystemTime::now(), reason.unwrap_or("Client Closed")));
+        client.outbound.ends_for("Client Closed");
+        let reason = client.outbound.end_reason().unwrap_or_default();
+        info.left = Some((SystemTime::now(), reason));
         let mut past = self.past();
         if let Some(account) = &info.account {
             let traffic = past.traffic.entry(Arc::clone(account)).or_default();
             traffic.add(&info);
-            traffic.slow_consumers += u64::from(reason.is_some_and(|why| why.starts_with("Slow")));
+            traffic.slow_consumers += u64::from(reason.starts_with("Slow"));
         }
         past.remember(info);
     }

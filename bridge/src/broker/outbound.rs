@@ -285,7 +285,7 @@ impl Outbound {
         let _ = self.end_reason.set(reason);
     }
 
-    /// Why the connection ends; `None` when it is the client that ends it.
+    /// Why the connection ends; `None` as long as it does not.
     pub(super) fn end_reason(&self) -> Option<&'static str> {
         self.end_reason.get().copied()
     }
@@ -455,9 +455,11 @@ impl Outbound {
         self.room.notify_waiters();
     }
 
-    /// Takes note that the client does not take what is for it in time, and is closed.
+    /// Takes note that the client does not take what is for it in time, and is closed, unless it is for another reason already.
     pub(super) fn is_slow(&self, dropped_bytes: usize, reason: &'static str) {
-        self.ends_for(reason);
+        if self.end_reason.set(reason).is_err() {
+            return;
+        }
         let stats = &self.budget.stats;
         stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
         let client = stats.clients.get(self.client_id);

@@ -294,3 +294,29 @@ async fn questions_that_make_no_sense_are_answered_as_by_nats_server() {
         assert!(jetstream["limits"].is_object());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_slow_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"host: 127.0.0.1, port: -1, http: "127.0.0.1:-1", max_pending: 200000, write_deadline: "1s""#;
+    let config = write(folder.path(), "server.conf", text);
+    let mut server = Program::start(&["-c", &config]).await;
+    let (mut slow, _) = Client::connect(&server, "slow", "").await;
+    slow.say("SUB a 1\r\n").await;
+    slow.settle().await;
+    let (mut publisher, _) = Client::connect(&server, "publisher", "").await;
+    let message = format!("PUB a 30000\r\n{}\r\n", "x".repeat(30_000));
+    for _ in 0..400 {
+        publisher.say(&message.repeat(4)).await;
+    }
+    let line = server.wait_for("does not read its messages").await;
+    for words in ["peer=127.0.0.1:", "name=that of slow"] {
+        assert!(line.contains(words), "{line}");
+    }
+    let varz = async || get(http(&server), "/varz").await.1;
+    testkit::eventually("its connection has ended", async || {
+        varz().await["connections"] == 1
+    })
+    .await;
+    assert_eq!(varz().await["slow_consumers"], 1);
+}
