@@ -14,12 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext, Context, Handler, Message, SyncContext};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Running,
+    SyncContext, WrapFuture,
+};
 use runtime::{
     AskError, ChildGuard, Fault, Handle, Place, Process, RequestId, RestartPolicy, Supervisor,
     supervision::{ActorState, ActorStatus, Requested, in_request},
 };
 use testkit::eventually;
+use tokio::sync::Barrier;
 use tracing::{Instrument, Span};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -411,4 +415,51 @@ async fn a_message_is_handled_in_the_scope_of_the_request_that_it_was_sent_for()
     let outside = handle.ask(TellRequest, DEADLINE).await.unwrap();
     assert_eq!(outside, [None, None]);
     supervisor.stop(DEADLINE).await;
+}
+
+/// Ends only when all others of its kind are asked to end, too.
+struct EndsWithOthers {
+    all: Arc<Barrier>,
+    is_asked: bool,
+    _guard: ChildGuard,
+}
+
+impl Actor for EndsWithOthers {
+    type Context = Context<Self>;
+
+    fn stopping(&mut self, context: &mut Self::Context) -> Running {
+        if self.is_asked {
+            return Running::Stop;
+        }
+        self.is_asked = true;
+        let all = self.all.clone();
+        let waited = async move {
+            all.wait().await;
+        };
+        let stop = |(), _: &mut Self, context: &mut Context<Self>| context.stop();
+        context.spawn(waited.into_actor(self).map(stop));
+        Running::Continue
+    }
+}
+
+#[actix::test]
+async fn groups_are_stopped_side_by_side() {
+    let process = Process::new();
+    let supervisor = Supervisor::with_policy("test", &process, policy());
+    let all = Arc::new(Barrier::new(3));
+    for name in ["one", "two", "three"] {
+        let all = all.clone();
+        let make = move |guard| EndsWithOthers {
+            all: all.clone(),
+            is_asked: false,
+            _guard: guard,
+        };
+        supervisor
+            .group(name)
+            .supervise(name, Place::OwnArbiter, make);
+    }
+    supervisor.stop_side_by_side(DEADLINE).await;
+    for name in ["one", "two", "three"] {
+        assert_eq!(report(&process, name).state, ActorState::Stopped, "{name}");
+    }
 }

@@ -153,7 +153,8 @@ pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
     let reports = route::start(&supervisor, &config);
     process.registry.show(Arc::new(RelayReport::new(reports)));
     let outcome = ops::until_stopped(&supervisor, &process).await;
-    supervisor.stop(process.shutdown.time_left()).await;
+    let time_left = process.shutdown.time_left();
+    supervisor.stop_side_by_side(time_left).await;
     outcome
 }
 

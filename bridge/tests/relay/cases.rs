@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_nats::HeaderMap;
@@ -342,13 +343,7 @@ pub(crate) async fn a_second_instance_is_ready_and_takes_over(pair: Pair) {
     assert_kafka_has(&pair, RECORDS / 2).await;
     let retried = first.reports[0].status().retried;
     let second = pair.relay(TO_KAFKA);
-    eventually("the second instance is ready", async || {
-        let actors = second.process.registry.actors();
-        actors
-            .iter()
-            .all(|actor| format!("{:?}", actor.health) == "Ready")
-    })
-    .await;
+    eventually("the second instance is ready", async || second.is_ready()).await;
     // The one that works was not interrupted, and goes on.
     publish_all(&pair, RECORDS / 2..2 * RECORDS / 3).await;
     assert_kafka_has(&pair, 2 * RECORDS / 3).await;
@@ -445,4 +440,12 @@ pub(crate) async fn a_record_that_cannot_be_mapped_becomes_a_dead_letter(pair: P
     );
     assert_eq!(relay.reports[0].status().dead_letters, 1);
     relay.stop().await;
+}
+
+/// A relay that has nothing to do ends in the time that its program has for that.
+pub(crate) async fn an_idle_relay_stops_in_time(pair: Pair) {
+    provide(&pair).await;
+    let relay = pair.relay(&[TO_NATS, TO_KAFKA].concat());
+    eventually("all routes are ready", async || relay.is_ready()).await;
+    relay.stop_within(Duration::from_millis(2_250)).await;
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bridge::relay::{config, report::RouteReport, route};
-use runtime::{Process, Supervisor};
+use runtime::{
+    Process, Supervisor,
+    supervision::{ActorState, ActorStatus, Health},
+};
 use tempfile::TempDir;
 use testkit::server;
 
@@ -101,9 +104,21 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn stop(self) {
-        self.supervisor.stop(Duration::from_secs(10)).await;
+        self.stop_within(Duration::from_secs(10)).await;
+    }
+
+    pub(crate) async fn stop_within(self, deadline: Duration) {
+        self.supervisor.stop_side_by_side(deadline).await;
         let actors = self.process.registry.actors();
         assert!(actors.iter().all(|actor| actor.restarts == 0), "{actors:?}");
+        let has_stopped = |actor: &ActorStatus| actor.state == ActorState::Stopped;
+        assert!(actors.iter().all(has_stopped), "{actors:?}");
+    }
+
+    /// Whether all actors do what they are for.
+    pub(crate) fn is_ready(&self) -> bool {
+        let actors = self.process.registry.actors();
+        actors.iter().all(|actor| actor.health == Health::Ready)
     }
 }
 

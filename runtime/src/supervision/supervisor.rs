@@ -1,13 +1,17 @@
 //! The root of a supervision tree: starts children, restarts them, stops them in order, and gives up.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncContext};
-use tokio::sync::{Notify, watch};
+use futures::future::join_all;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -139,13 +143,35 @@ impl Supervisor {
     /// Stops the children one after the other, those started last first, and waits for each; all
     /// together at most `deadline`.
     pub async fn stop(&self, deadline: Duration) {
-        let until = tokio::time::Instant::now() + deadline;
-        let count = {
-            let mut tree = lock(&self.tree);
-            tree.closing = true;
-            tree.children.len()
-        };
-        for index in (0..count).rev() {
+        let all = self.close().into_iter().map(|(index, _)| index);
+        self.stop_in_turn(all.collect(), Instant::now() + deadline)
+            .await;
+        self.leave();
+    }
+
+    /// Stops all groups side by side, the children of each as [`stop`](Self::stop) does: for groups of which none needs
+    /// another one.
+    pub async fn stop_side_by_side(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        let mut groups = BTreeMap::<usize, Vec<usize>>::new();
+        for (index, group) in self.close() {
+            groups.entry(group).or_default().push(index);
+        }
+        let stopping = groups.into_values();
+        join_all(stopping.map(|children| self.stop_in_turn(children, until))).await;
+        self.leave();
+    }
+
+    /// Starts no child any more. Returns the children, each with its group, those started last first.
+    fn close(&self) -> Vec<(usize, usize)> {
+        let mut tree = lock(&self.tree);
+        tree.closing = true;
+        let children = tree.children.iter().map(|kept| kept.group).enumerate();
+        children.rev().collect()
+    }
+
+    async fn stop_in_turn(&self, children: Vec<usize>, until: Instant) {
+        for index in children {
             self.with_child(index, |kept| kept.child.stop());
             let waits = async {
                 let mut ended = self.ended.notified();
@@ -154,14 +180,17 @@ impl Supervisor {
                     ended = self.ended.notified();
                 }
             };
-            if tokio::time::timeout_at(until, waits).await.is_err() {
+            if timeout_at(until, waits).await.is_err() {
                 self.with_child(index, |kept| {
                     let actor = kept.child.entry().name();
                     tracing::warn!(actor, "{actor} did not stop in time");
                 });
             }
         }
-        // Children hold addresses of the keeper; without them both can go.
+    }
+
+    /// Children hold addresses of the keeper; without them both can go.
+    fn leave(&self) {
         let children = std::mem::take(&mut lock(&self.tree).children);
         drop(children);
         self.keeper.do_send(Leave);

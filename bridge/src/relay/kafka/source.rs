@@ -229,6 +229,8 @@ impl Source<KafkaRecord> for KafkaSource {
     }
 
     async fn close(&mut self) {
+        // A list that the client made keeps it from ending.
+        self.committed = TopicPartitionList::new();
         if let Some(consumer) = self.consumer.take() {
             // Leaving the group commits what is stored.
             bus::clients::blocking(move || drop(consumer)).await.ok();
@@ -283,6 +285,7 @@ impl KafkaSource {
     fn or_discard<T>(&mut self, done: Result<T, Interruption>) -> Result<T, Interruption> {
         if let Err(Interruption::Unavailable(_)) = &done {
             self.stash.clear();
+            self.committed = TopicPartitionList::new();
             if let Some(consumer) = self.consumer.take() {
                 bus::clients::drop_elsewhere(consumer);
             }
