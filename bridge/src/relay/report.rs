@@ -131,14 +131,9 @@ impl RouteReport {
         self.0.lag.store(messages, Ordering::Relaxed);
     }
 
-    /// The route cannot go on, for this reason. It stays so until [`moving`](Self::moving).
-    pub fn stuck(&self, reason: impl Into<String>) {
-        let reason = reason.into();
-        let mut stuck = lock(&self.0.stuck);
-        let since = stuck
-            .as_ref()
-            .map_or_else(Instant::now, |(_, since)| *since);
-        *stuck = Some((reason, since));
+    /// The route has not gone on since then, for this reason. It stays so until [`moving`](Self::moving).
+    pub fn stuck(&self, reason: impl Into<String>, since: Instant) {
+        *lock(&self.0.stuck) = Some((reason.into(), since));
     }
 
     /// The route goes on.
@@ -190,7 +185,7 @@ mod tests {
         let report = RouteReport::new("films", Direction::KafkaToNats);
         report.received(3, 30);
         report.delivered(2, Duration::from_millis(5));
-        report.stuck("no stream has the subject");
+        report.stuck("no stream has the subject", Instant::now());
         report.clone().lag(7);
         let status = report.status();
         assert_eq!((status.received, status.delivered, status.lag), (3, 2, 7));

@@ -8,7 +8,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Running,
+    WrapFuture,
 };
 use runtime::{Backoff, ChildGuard, Handle, Wake};
 use tokio::{sync::oneshot, time::timeout};
@@ -30,8 +31,10 @@ const PASS_DEADLINE: Duration = Duration::from_secs(120);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 /// A route that does not go on for so long is not ready.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A session that has lasted so long goes on, though it may have nothing to acknowledge.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How often a route is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A session that was given no input for so long has nothing to write.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -63,6 +66,7 @@ pub(super) struct SourceActor<F: Flow> {
     /// Counts sessions from 1; each incarnation of the actor begins at a random number.
     session: u64,
     is_open: bool,
+    opened_at: Instant,
     /// Ends what the source does for the present session.
     over: CancellationToken,
     /// The number of the next batch.
@@ -73,7 +77,9 @@ pub(super) struct SourceActor<F: Flow> {
     /// The marks with which the session began.
     kept: Arc<Marks>,
     backoff: Backoff,
-    stuck_since: Option<Instant>,
+    /// Why the route does not go on, and since when.
+    stuck: Option<(String, Instant)>,
+    moved_at: Instant,
     is_stopping: bool,
     guard: ChildGuard,
 }
@@ -95,13 +101,15 @@ impl<F: Flow> SourceActor<F> {
             limits,
             session: u64::from(rand::random::<u32>()) << 16,
             is_open: false,
+            opened_at: Instant::now(),
             over: CancellationToken::new(),
             number: 0,
             outstanding: VecDeque::new(),
             is_acknowledging: false,
             kept: Arc::default(),
             backoff: Backoff::new(FIRST_DELAY, MAX_DELAY),
-            stuck_since: None,
+            stuck: None,
+            moved_at: Instant::now(),
             is_stopping: false,
             guard,
         }
@@ -118,16 +126,10 @@ impl<F: Flow> SourceActor<F> {
                 self.kept = Arc::new(kept);
                 self.source = Some(source);
                 self.is_open = true;
-                if self.stuck_since.is_none() {
+                self.opened_at = Instant::now();
+                if self.stuck.is_none() {
                     self.goes_on();
                 }
-                // A session that ends at once, again and again, is none that goes on.
-                let session = self.session;
-                context.run_later(SETTLED_AFTER, move |actor, _| {
-                    if actor.is_open && actor.session == session {
-                        actor.goes_on();
-                    }
-                });
                 self.fetch(context);
             }
             Some(Err(interruption)) => {
@@ -369,25 +371,66 @@ impl<F: Flow> SourceActor<F> {
 
     fn goes_on(&mut self) {
         self.backoff.reset();
-        self.stuck_since = None;
+        self.stuck = None;
+        self.moved_at = Instant::now();
         self.report.moving();
         self.guard.ready();
+    }
+
+    /// Since when the oldest batch that is on its way waits for the other end.
+    fn waits_since(&self) -> Option<Instant> {
+        let oldest = self.outstanding.front()?;
+        Some(oldest.since.max(self.moved_at))
     }
 
     fn hindered(&mut self, interruption: &Interruption) {
         let Interruption::Unavailable(reason) = interruption else {
             return;
         };
-        let since = *self.stuck_since.get_or_insert_with(Instant::now);
+        let since = match &self.stuck {
+            Some((_, since)) => *since,
+            None => self.waits_since().unwrap_or_else(Instant::now),
+        };
         let route = self.report.name();
         let reason = format!("the route `{route}` does not go on: {reason}");
         if since.elapsed() < PATIENCE {
             self.guard.hindered(&reason);
-        } else {
-            self.report.stuck(reason.as_str());
-            self.guard.not_ready(&reason);
+        }
+        self.stuck = Some((reason, since));
+        self.tell_stuck();
+    }
+
+    /// Tells that the route is stuck, once that lasts too long.
+    fn tell_stuck(&self) {
+        if let Some((reason, since)) = &self.stuck
+            && since.elapsed() >= PATIENCE
+        {
+            self.report.stuck(reason.as_str(), *since);
+            self.guard.not_ready(reason);
         }
     }
+
+    /// Looks whether the route goes on, between what tells it otherwise.
+    fn look(&mut self) {
+        let is_late = |since: Instant| since.elapsed() >= PATIENCE;
+        let is_idle =
+            self.is_open && self.outstanding.is_empty() && self.opened_at.elapsed() >= IDLE_AFTER;
+        if is_idle && self.stuck.is_some() {
+            self.goes_on();
+        } else if self.stuck.is_none() && self.waits_since().is_some_and(is_late) {
+            let reason = "the other side does not confirm what was read";
+            self.hindered(&Interruption::unavailable(reason));
+        } else {
+            self.tell_stuck();
+        }
+    }
+}
+
+/// Others have all inputs, and this instance is ready to take over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct StandsBy {
+    session: u64,
 }
 
 runtime::requested!([F: Flow,] SourceActor<F>);
@@ -398,6 +441,7 @@ impl<F: Flow> Actor for SourceActor<F> {
     fn started(&mut self, context: &mut Self::Context) {
         self.guard.starting("the first session has not begun yet");
         context.notify(Wake);
+        context.run_interval(LOOK_INTERVAL, |actor, _| actor.look());
     }
 
     fn stopping(&mut self, context: &mut Self::Context) -> Running {
@@ -426,10 +470,11 @@ impl<F: Flow> Handler<Wake> for SourceActor<F> {
         self.over = CancellationToken::new();
         let (session, over) = (self.session, self.over.clone());
         let (sink, pipeline) = (self.sink.clone(), self.pipeline.clone());
-        let (reporter, report) = (self.guard.reporter(), self.report.clone());
+        let address = context.address().downgrade();
         let standby: Standby = Arc::new(move || {
-            report.moving();
-            reporter.ready();
+            if let Some(address) = address.upgrade() {
+                address.do_send(StandsBy { session });
+            }
         });
         let begin = async move {
             let work = begin(session, source.as_mut(), &standby, &sink, &pipeline);
@@ -441,6 +486,16 @@ impl<F: Flow> Handler<Wake> for SourceActor<F> {
                 .into_actor(self)
                 .map(|(source, begun), actor, context| actor.begun(source, begun, context)),
         );
+    }
+}
+
+impl<F: Flow> Handler<StandsBy> for SourceActor<F> {
+    type Result = ();
+
+    fn handle(&mut self, StandsBy { session }: StandsBy, _: &mut Self::Context) {
+        if self.session == session && !self.is_open {
+            self.goes_on();
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::{
 /// How many records each route carries at last.
 const RECORDS: usize = 20;
 
-/// One route for each reason: the stream is full, there is no topic, and the source is unavailable.
+/// One route for each reason: the stream is full, there is no topic to read, the source is unavailable, and there is no topic
+/// to write.
 const ROUTES: &str = r#"
 [nats.away]
 url = "nats://AWAY"
@@ -42,6 +43,13 @@ from = "nats.away"
 to = "kafka.k"
 subject = "PREFIX-subject"
 topic = "PREFIX-away"
+
+[[routes]]
+name = "PREFIX-unmade"
+from = "nats.n"
+to = "kafka.k"
+subject = "PREFIX-films.{id}"
+topic = "PREFIX-film-{id}"
 "#;
 
 /// The status of a page, and the page; none before the program listens.
@@ -63,6 +71,10 @@ pub(crate) async fn a_route_that_is_stuck_is_seen_until_it_goes_on(pair: Pair) {
     for subject in [&absent, &pair.name("subject")] {
         pair.nats.create_stream(subject, subject).await;
     }
+    let (unmade, film) = (pair.name("unmade"), pair.name("films.7"));
+    pair.nats
+        .create_stream(&unmade, &pair.name("films.*"))
+        .await;
     let jetstream = pair.nats.jetstream().await;
     let one_message = Config {
         name: full.clone(),
@@ -72,6 +84,8 @@ pub(crate) async fn a_route_that_is_stuck_is_seen_until_it_goes_on(pair: Pair) {
         ..Config::default()
     };
     jetstream.create_stream(one_message.clone()).await.unwrap();
+    let published = jetstream.publish(film, "Heat".into()).await.unwrap();
+    published.await.unwrap();
     publish_all(&pair, 0..RECORDS).await;
     send_all(&pair, 0..RECORDS).await;
     let proxy = Proxy::to(pair.nats.url().replace("nats://", ""))
@@ -91,12 +105,13 @@ pub(crate) async fn a_route_that_is_stuck_is_seen_until_it_goes_on(pair: Pair) {
             known == status && words.iter().all(|words| page.contains(words))
         })
     };
-    let stuck = [&full, &absent, &away].map(|route| format!("relay/{route} is stuck: "));
+    let stuck = [&full, &absent, &away, &unmade].map(|route| format!("relay/{route} is stuck: "));
     let stuck = stuck.each_ref().map(String::as_str);
     let reasons = [
         "maximum messages exceeded",
         "there is no such topic yet",
         "NATS cannot be reached",
+        &format!("there is no topic `{}` yet", pair.name("film-7")),
     ];
     eventually("all routes are stuck", async || {
         tells("/healthz", 503, &stuck).await && tells("/healthz", 503, &reasons).await
@@ -105,11 +120,13 @@ pub(crate) async fn a_route_that_is_stuck_is_seen_until_it_goes_on(pair: Pair) {
     assert!(tells("/readyz", 503, &reasons).await);
 
     proxy.up();
-    pair.kafka.create_topic(&absent).await;
+    for topic in [&absent, &pair.name("film-7")] {
+        pair.kafka.create_topic(topic).await;
+    }
     eventually("the routes that can go on are not stuck", async || {
         let answer = get(http, "/healthz").await;
         answer.is_some_and(|(_, page)| {
-            stuck.map(|route| page.contains(route)) == [true, false, false]
+            stuck.map(|route| page.contains(route)) == [true, false, false, false]
         })
     })
     .await;
@@ -129,4 +146,5 @@ pub(crate) async fn a_route_that_is_stuck_is_seen_until_it_goes_on(pair: Pair) {
         (pair.nats.count(&full).await, arrived) == (RECORDS as u64, RECORDS as u64)
     })
     .await;
+    assert_eq!(pair.kafka.read(&pair.name("film-7")).await.len(), 1);
 }

@@ -36,6 +36,8 @@ const MESSAGE_TIMEOUT_MS: &str = "6000";
 /// How long a batch may take. What is behind it is given up before librdkafka gives up a record in front of it: that
 /// would let others overtake.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a topic may be unknown to the broker before its records fail: within the deadline, so that the reason is told.
+const TOPIC_PATIENCE_MS: &str = "1000";
 /// How long a broker may take to answer whether it is there.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -106,6 +108,7 @@ impl Sink<KafkaRecord> for KafkaSink {
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.messages", "500000"),
             ("queue.buffering.max.kbytes", "262144"),
+            ("topic.metadata.propagation.max.ms", TOPIC_PATIENCE_MS),
         ];
         let mut config = settings(&self.cluster, &self.name, &defaults);
         config
@@ -194,7 +197,8 @@ impl Sink<KafkaRecord> for KafkaSink {
                                 }
                                 false => purge(&producer),
                             }
-                            failure = Some(Interruption::unavailable(error));
+                            let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
+                            failure = Some(interruption(&error, topic));
                         }
                         Ok(Err(_)) => {}
                         Err(_) => {
@@ -230,6 +234,17 @@ impl Sink<KafkaRecord> for KafkaSink {
 impl Drop for KafkaSink {
     fn drop(&mut self) {
         self.discard();
+    }
+}
+
+/// Why a record for `topic` is not written.
+fn interruption(error: &KafkaError, topic: &str) -> Interruption {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    match error.rdkafka_error_code() {
+        Some(UnknownTopic | UnknownTopicOrPartition) => {
+            Interruption::Unavailable(format!("there is no topic `{topic}` yet"))
+        }
+        _ => Interruption::unavailable(error),
     }
 }
 

@@ -196,6 +196,8 @@ fn shown(latency: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn relay() -> (RelayReport, RouteReport) {
@@ -229,7 +231,7 @@ mod tests {
     fn a_stuck_route_is_told_with_its_reason() {
         let (relay, ratings) = relay();
         assert_eq!(relay.stuck(), []);
-        ratings.stuck("Kafka refuses the topic");
+        ratings.stuck("Kafka refuses the topic", Instant::now());
         let stuck = Stuck {
             what: "relay/ratings".into(),
             reason: "Kafka refuses the topic".into(),

@@ -84,7 +84,10 @@ impl Source<KafkaRecord> for Endless {
         None
     }
 
-    async fn rewind(&mut self) {}
+    async fn rewind(&mut self) {
+        let written = self.0.written.load(Ordering::SeqCst);
+        self.0.given.store(written, Ordering::SeqCst);
+    }
 
     async fn close(&mut self) {}
 }
@@ -123,20 +126,42 @@ impl<R: Send + 'static> Sink<R> for Slow {
     fn abandon(&mut self) {}
 }
 
-async fn what_waits_stays_within(limits: Limits) {
-    let counts = Arc::<Counts>::default();
-    let allowed = Arc::new(Semaphore::new(0));
-    let process = Process::new();
-    let supervisor = Supervisor::new("relay", &process);
+/// Takes nothing, and says so later than a session without inputs counts as idle.
+#[derive(Clone)]
+struct Refusing;
+
+#[async_trait]
+impl<R: Send + 'static> Sink<R> for Refusing {
+    async fn prepare(&mut self) -> Result<(), Interruption> {
+        Ok(())
+    }
+
+    async fn recall(&mut self, _: Option<Marks>) -> Result<Recalled, Interruption> {
+        Ok(Recalled::default())
+    }
+
+    fn write(&mut self, _: Vec<Outgoing<R>>) -> BoxFuture<'static, Result<Written, NotWritten>> {
+        Box::pin(async {
+            tokio::time::sleep(IDLE_AFTER + LOOK_INTERVAL).await;
+            Err(NotWritten::by(Interruption::unavailable("it is full")))
+        })
+    }
+
+    fn abandon(&mut self) {}
+}
+
+/// A route from an endless source to the sinks that `made` makes.
+fn route<S>(
+    supervisor: &Supervisor,
+    counts: &Arc<Counts>,
+    limits: Limits,
+    made: impl Fn() -> S + Clone + Send + Sync + 'static,
+) -> RouteReport
+where
+    S: Sink<KafkaRecord> + Sink<NatsRecord> + 'static,
+{
     let group = supervisor.group("route");
-    let slow = {
-        let (counts, allowed) = (counts.clone(), allowed.clone());
-        move || Slow {
-            counts: counts.clone(),
-            allowed: allowed.clone(),
-        }
-    };
-    let made = slow.clone();
+    let slow = made.clone();
     let writer = group.supervise("dead-letters", Place::OwnArbiter, move |guard| {
         SinkActor::<KafkaRecord>::new(Box::new(made()), guard)
     });
@@ -162,7 +187,19 @@ async fn what_waits_stays_within(limits: Limits) {
         let (pipeline, sink) = (pipeline.clone(), sink.clone());
         SourceActor::<KafkaToNats>::new(source, pipeline, sink, told.clone(), limits, guard)
     });
+    report
+}
 
+async fn what_waits_stays_within(limits: Limits) {
+    let counts = Arc::<Counts>::default();
+    let allowed = Arc::new(Semaphore::new(0));
+    let process = Process::new();
+    let supervisor = Supervisor::new("relay", &process);
+    let made = (counts.clone(), allowed.clone());
+    let report = route(&supervisor, &counts, limits, move || {
+        let (counts, allowed) = made.clone();
+        Slow { counts, allowed }
+    });
     eventually("as much is read as may be", async || {
         counts.given.load(Ordering::SeqCst) >= LIMIT
     })
@@ -190,4 +227,26 @@ async fn no_more_bytes_wait_than_a_route_may_have() {
     let bytes = LIMIT * RECORD_BYTES;
     let records = usize::MAX;
     what_waits_stays_within(Limits { records, bytes }).await;
+}
+
+#[actix::test]
+async fn a_route_whose_writes_fail_late_is_stuck_from_the_first_of_them() {
+    let counts = Arc::<Counts>::default();
+    let process = Process::new();
+    let supervisor = Supervisor::new("relay", &process);
+    let (records, bytes) = (LIMIT, usize::MAX);
+    let report = route(&supervisor, &counts, Limits { records, bytes }, || Refusing);
+    let mut stuck = None;
+    eventually("the route is stuck", async || {
+        stuck = report.status().stuck;
+        stuck.is_some()
+    })
+    .await;
+    let (reason, since) = stuck.unwrap();
+    assert_eq!(reason, "the route `films` does not go on: it is full");
+    assert!(since >= PATIENCE, "{since:?}");
+    let actors = process.registry.actors();
+    let health = |actor: &runtime::supervision::ActorStatus| format!("{:?}", actor.health);
+    assert!(actors.iter().any(|actor| health(actor).contains(&reason)));
+    supervisor.stop(Duration::from_secs(10)).await;
 }
