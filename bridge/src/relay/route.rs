@@ -71,7 +71,7 @@ impl Ends for KafkaToNats {
     fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
         let place = route.dead_letters.clone();
         let creates = created(true, std::slice::from_ref(&place));
-        kafka_sink(route, name, move |topic| topic == place, creates)
+        kafka_sink(route, name, move |topic| topic == place, creates, None)
     }
 }
 
@@ -94,7 +94,9 @@ impl Ends for NatsToKafka {
     fn sink(route: &RouteConfig, name: &str) -> Box<dyn Sink<KafkaRecord>> {
         let mapping = route.mapping.clone();
         let creates = created(route.creates, &mapping.topics());
-        kafka_sink(route, name, move |topic| mapping.has_topic(topic), creates)
+        let is_target = move |topic: &str| mapping.has_topic(topic);
+        let if_needed = route.creates.then_some(PARTITIONS);
+        kafka_sink(route, name, is_target, creates, if_needed)
     }
 
     fn dead_letters(route: &RouteConfig, name: &str) -> Box<dyn Sink<NatsRecord>> {
@@ -112,16 +114,18 @@ fn kafka_sink(
     name: &str,
     is_target: impl Fn(&str) -> bool + Send + Sync + 'static,
     creates: Vec<(String, i32)>,
+    partitions_if_needed: Option<i32>,
 ) -> Box<dyn Sink<KafkaRecord>> {
     Box::new(KafkaSink::new(
         route.kafka.clone(),
         name,
         Arc::new(is_target),
         creates,
+        partitions_if_needed,
     ))
 }
 
-/// The topics that are made if they are absent; a pattern names none.
+/// The topics that are made if they are absent; a pattern names none before there is a record.
 fn created(creates: bool, topics: &[String]) -> Vec<(String, i32)> {
     let names = topics
         .iter()

@@ -449,3 +449,33 @@ pub(crate) async fn an_idle_relay_stops_in_time(pair: Pair) {
     eventually("all routes are ready", async || relay.is_ready()).await;
     relay.stop_within(Duration::from_millis(2_250)).await;
 }
+
+/// A mock cluster cannot be asked to make a topic.
+pub(crate) async fn topics_of_a_pattern_are_made_when_they_are_needed(pair: Pair) {
+    if pair.kafka.is_mock() {
+        return;
+    }
+    let (stream, subjects) = (pair.name("stream"), pair.name("films.*"));
+    pair.nats.create_stream(&stream, &subjects).await;
+    let jetstream = pair.nats.jetstream().await;
+    let publish = async |film: usize| {
+        let subject = pair.name(&format!("films.{film}"));
+        let sent = jetstream.publish(subject, "Heat".into()).await.unwrap();
+        sent.await.unwrap();
+    };
+    publish(1).await;
+    publish(2).await;
+    let route = TO_KAFKA
+        .replace("PREFIX-subject", "PREFIX-films.{id}")
+        .replace("PREFIX-topic", "PREFIX-film-{id}");
+    let relay = pair.relay(&(route + "create = true\n"));
+    let delivered = || relay.reports[0].status().delivered;
+    eventually("two topics are made", async || delivered() == 2).await;
+    publish(3).await;
+    eventually("another one is made", async || delivered() == 3).await;
+    for film in 1..=3 {
+        let topic = pair.name(&format!("film-{film}"));
+        assert_eq!(pair.kafka.read(&topic).await.len(), 1);
+    }
+    relay.stop().await;
+}

@@ -5,8 +5,9 @@
 //! the lease of a paused instance to another one: such an instance writes nothing when it wakes up.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -51,6 +52,10 @@ pub(in super::super) struct KafkaSink {
     is_target: IsTarget,
     /// Topics that are made if they are absent.
     creates: Vec<(String, i32)>,
+    /// How many partitions a topic gets that is made because a record is for it; none if such topics are not made.
+    partitions_if_needed: Option<i32>,
+    /// Topics that records were for, and that were absent.
+    needed: Arc<Mutex<BTreeSet<String>>>,
     producer: Option<FutureProducer<Quiet>>,
     /// A broker refuses all records that it got together, though only one may be at fault: after that they are sent one by
     /// one, for a session.
@@ -65,12 +70,15 @@ impl KafkaSink {
         name: &str,
         is_target: IsTarget,
         creates: Vec<(String, i32)>,
+        partitions_if_needed: Option<i32>,
     ) -> Self {
         Self {
             cluster,
             name: name.into(),
             is_target,
             creates,
+            partitions_if_needed,
+            needed: Arc::default(),
             producer: None,
             is_careful: Arc::default(),
             is_one_by_one: false,
@@ -101,7 +109,12 @@ fn purge_queue(producer: &FutureProducer<Quiet>) {
 impl Sink<KafkaRecord> for KafkaSink {
     async fn prepare(&mut self) -> Result<(), Interruption> {
         self.discard();
-        provide_topics(&self.cluster, &self.name, &self.creates).await?;
+        let mut creates = self.creates.clone();
+        if let Some(partitions) = self.partitions_if_needed {
+            let needed = std::mem::take(&mut *lock(&self.needed));
+            creates.extend(needed.into_iter().map(|topic| (topic, partitions)));
+        }
+        provide_topics(&self.cluster, &self.name, &creates).await?;
         let defaults = [
             ("linger.ms", "1"),
             ("compression.type", "lz4"),
@@ -168,6 +181,7 @@ impl Sink<KafkaRecord> for KafkaSink {
             }
         }
         let (marks, producer) = (self.marks.clone(), producer.clone());
+        let needed = self.needed.clone();
         let (is_one_by_one, is_careful) = (self.is_one_by_one, self.is_careful.clone());
         if failure.is_some() {
             purge(&producer);
@@ -198,6 +212,10 @@ impl Sink<KafkaRecord> for KafkaSink {
                                 false => purge(&producer),
                             }
                             let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
+                            if is_absence(&error) {
+                                let topics = batch.iter().map(|o| o.record.topic.clone());
+                                lock(&needed).extend(topics);
+                            }
                             failure = Some(interruption(&error, topic));
                         }
                         Ok(Err(_)) => {}
@@ -239,13 +257,21 @@ impl Drop for KafkaSink {
 
 /// Why a record for `topic` is not written.
 fn interruption(error: &KafkaError, topic: &str) -> Interruption {
-    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
-    match error.rdkafka_error_code() {
-        Some(UnknownTopic | UnknownTopicOrPartition) => {
-            Interruption::Unavailable(format!("there is no topic `{topic}` yet"))
-        }
-        _ => Interruption::unavailable(error),
+    match is_absence(error) {
+        true => Interruption::Unavailable(format!("there is no topic `{topic}` yet")),
+        false => Interruption::unavailable(error),
     }
+}
+
+/// Whether there is no such topic.
+fn is_absence(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(UnknownTopic | UnknownTopicOrPartition))
+}
+
+fn lock(topics: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    topics.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the broker will never take this record, whatever becomes of others.

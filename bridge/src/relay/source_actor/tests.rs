@@ -142,6 +142,7 @@ impl<R: Send + 'static> Sink<R> for Refusing {
 
     fn write(&mut self, _: Vec<Outgoing<R>>) -> BoxFuture<'static, Result<Written, NotWritten>> {
         Box::pin(async {
+            // Until the session would count as idle.
             tokio::time::sleep(IDLE_AFTER + LOOK_INTERVAL).await;
             Err(NotWritten::by(Interruption::unavailable("it is full")))
         })
