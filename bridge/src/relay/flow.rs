@@ -194,14 +194,21 @@ pub(super) trait Source<R>: Send {
     /// Waits for the next records: at least one.
     async fn fetch(&mut self) -> Result<Fetched<R>, Interruption>;
 
-    /// How many inputs wait at the broker, as far as it is known without asking.
-    fn lag(&self) -> Option<u64>;
+    /// What tells how many inputs wait.
+    fn gauge(&self) -> Arc<dyn Gauge>;
 
     /// Ends the session: what is not acknowledged is read again by the next one.
     async fn rewind(&mut self);
 
     /// Leaves the inputs to other instances.
     async fn close(&mut self);
+}
+
+/// Tells how many inputs of a route wait at the broker that they are read from, whether there is a session or not.
+#[async_trait]
+pub(super) trait Gauge: Send + Sync {
+    /// All that are not acknowledged; none if it cannot be known now.
+    async fn lag(&self) -> Option<u64>;
 }
 
 /// Where the outputs of a route go to. Dropping it gives up what is on its way.

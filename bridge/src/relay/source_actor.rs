@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     direction::Flow,
-    flow::{Fetched, Interruption, Marks, Opened, Receipt, Source, Standby},
+    flow::{Fetched, Gauge, Interruption, Marks, Opened, Receipt, Source, Standby},
     pipeline::{Begin, Passed, Pipeline, Received},
     report::RouteReport,
     sink_actor::{ASK_DEADLINE, Abandon, Prepare, Recall, SinkActor},
@@ -33,7 +33,10 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a route is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A session that was given no input for so long has nothing to write.
+/// How often, and how fast, a broker is to tell how many inputs wait.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(2);
+const MEASURE_DEADLINE: Duration = Duration::from_secs(5);
+/// A session that was given no input for so long has nothing to write, if nothing waits; otherwise it takes longer to tell.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(5);
@@ -59,6 +62,11 @@ struct Outstanding {
 pub(super) struct SourceActor<F: Flow> {
     /// Absent while a future has it.
     source: Option<Box<dyn Source<F::Input>>>,
+    gauge: Arc<dyn Gauge>,
+    /// What waits is being asked for.
+    is_measuring: bool,
+    /// How many inputs wait, as far as it is known.
+    lag: Option<u64>,
     pipeline: Handle<Pipeline<F>>,
     sink: Handle<SinkActor<F::Output>>,
     report: RouteReport,
@@ -94,6 +102,9 @@ impl<F: Flow> SourceActor<F> {
         guard: ChildGuard,
     ) -> Self {
         Self {
+            gauge: source.gauge(),
+            is_measuring: false,
+            lag: None,
             source: Some(source),
             pipeline,
             sink,
@@ -173,9 +184,6 @@ impl<F: Flow> SourceActor<F> {
     ) {
         match fetched {
             Some(Ok(fetched)) if self.is_open => {
-                if let Some(lag) = source.lag() {
-                    self.report.lag(lag);
-                }
                 self.source = Some(source);
                 self.pass_on(fetched, context);
                 self.fetch(context);
@@ -410,11 +418,31 @@ impl<F: Flow> SourceActor<F> {
         }
     }
 
+    /// Asks how many inputs wait, unless the last question is not answered.
+    fn measure(&mut self, context: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_measuring, true) {
+            return;
+        }
+        let gauge = self.gauge.clone();
+        let measured = async move { timeout(MEASURE_DEADLINE, gauge.lag()).await };
+        context.spawn(measured.into_actor(self).map(|lag, actor, _| {
+            actor.is_measuring = false;
+            actor.lag = lag.ok().flatten();
+            if let Some(lag) = actor.lag {
+                actor.report.lag(lag);
+            }
+        }));
+    }
+
     /// Looks whether the route goes on, between what tells it otherwise.
     fn look(&mut self) {
         let is_late = |since: Instant| since.elapsed() >= PATIENCE;
+        let idle_after = match self.lag {
+            Some(0) => IDLE_AFTER,
+            _ => PATIENCE,
+        };
         let is_idle =
-            self.is_open && self.outstanding.is_empty() && self.opened_at.elapsed() >= IDLE_AFTER;
+            self.is_open && self.outstanding.is_empty() && self.opened_at.elapsed() >= idle_after;
         if is_idle && self.stuck.is_some() {
             self.goes_on();
         } else if self.stuck.is_none() && self.waits_since().is_some_and(is_late) {
@@ -442,6 +470,7 @@ impl<F: Flow> Actor for SourceActor<F> {
         self.guard.starting("the first session has not begun yet");
         context.notify(Wake);
         context.run_interval(LOOK_INTERVAL, |actor, _| actor.look());
+        context.run_interval(MEASURE_INTERVAL, Self::measure);
     }
 
     fn stopping(&mut self, context: &mut Self::Context) -> Running {

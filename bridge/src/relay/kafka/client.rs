@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use async_trait::async_trait;
 use rdkafka::{
     ClientConfig, ClientContext, Statistics, TopicPartitionList,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
@@ -18,7 +19,7 @@ use tokio::sync::Notify;
 
 use super::super::{
     config::KafkaCluster,
-    flow::{Interruption, JOIN_PATIENCE, STANDBY_AFTER, Standby},
+    flow::{Gauge, Interruption, JOIN_PATIENCE, STANDBY_AFTER, Standby},
 };
 
 /// A member that was not heard of for so long is shut out of its group.
@@ -50,6 +51,7 @@ pub(super) fn member(
     name: &str,
     group: &str,
     assignors: &str,
+    context: Member,
 ) -> Result<Arc<StreamConsumer<Member>>, KafkaError> {
     let defaults = [
         ("topic.metadata.refresh.interval.ms", "5000"),
@@ -68,7 +70,7 @@ pub(super) fn member(
         .set("session.timeout.ms", SESSION_TIMEOUT_MS)
         .set("heartbeat.interval.ms", HEARTBEAT_INTERVAL_MS)
         .set("statistics.interval.ms", "2000");
-    let consumer = StreamConsumer::from_config_and_context(&config, Member::default())?;
+    let consumer = StreamConsumer::from_config_and_context(&config, context)?;
     Ok(Arc::new(consumer))
 }
 
@@ -151,8 +153,23 @@ pub(super) struct Member {
     pub(super) changed: Notify,
     /// Whether the member is in its group, as of a few seconds ago.
     is_joined: AtomicBool,
-    /// How many records wait in the partitions that are assigned; -1 as long as it is not known.
-    lag: AtomicI64,
+    lag: Arc<KafkaGauge>,
+}
+
+/// How many records wait in the partitions that are assigned, as of a few seconds ago; -1 as long as it is not known.
+pub(super) struct KafkaGauge(AtomicI64);
+
+impl Default for KafkaGauge {
+    fn default() -> Self {
+        Self(AtomicI64::new(-1))
+    }
+}
+
+#[async_trait]
+impl Gauge for KafkaGauge {
+    async fn lag(&self) -> Option<u64> {
+        u64::try_from(self.0.load(Ordering::Relaxed)).ok()
+    }
 }
 
 impl Default for Member {
@@ -161,12 +178,20 @@ impl Default for Member {
             changes: AtomicU64::new(0),
             changed: Notify::new(),
             is_joined: AtomicBool::new(false),
-            lag: AtomicI64::new(-1),
+            lag: Arc::default(),
         }
     }
 }
 
 impl Member {
+    /// A member that tells what waits by `lag`.
+    pub(super) fn measured_by(lag: Arc<KafkaGauge>) -> Self {
+        Self {
+            lag,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -181,11 +206,6 @@ impl Member {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
-
-    /// How many records wait, as of a few seconds ago.
-    pub(super) fn lag(&self) -> Option<u64> {
-        u64::try_from(self.lag.load(Ordering::Relaxed)).ok()
-    }
 }
 
 impl ClientContext for Member {
@@ -198,7 +218,7 @@ impl ClientContext for Member {
         let lags = partitions
             .map(|partition| partition.consumer_lag)
             .filter(|lag| *lag >= 0);
-        self.lag.store(lags.sum(), Ordering::Relaxed);
+        self.lag.0.store(lags.sum(), Ordering::Relaxed);
         let group = statistics.cgrp.as_ref();
         let is_joined = group.is_some_and(|g| g.state == "up" && g.join_state == "steady");
         self.is_joined.store(is_joined, Ordering::Relaxed);

@@ -132,6 +132,7 @@ impl Lease {
             &self.group,
             // An instance that joins takes the lease from none that has it.
             "cooperative-sticky",
+            Member::default(),
         )
         .map_err(Interruption::unavailable)?;
         consumer

@@ -21,12 +21,12 @@ use super::{
     super::{
         config::KafkaCluster,
         flow::{
-            BATCH_BYTES, BATCH_RECORDS, Fetched, Incoming, Interruption, Marks, Opened, Receipt,
-            Source, Standby,
+            BATCH_BYTES, BATCH_RECORDS, Fetched, Gauge, Incoming, Interruption, Marks, Opened,
+            Receipt, Source, Standby,
         },
         record::KafkaRecord,
     },
-    client::{Member, Wait, assignment, blocking, is_transient, member},
+    client::{KafkaGauge, Member, Wait, assignment, blocking, is_transient, member},
     offsets::{add, kept, metadata},
     topics::provide_topics,
 };
@@ -53,6 +53,7 @@ pub(in super::super) struct KafkaSource {
     committed: TopicPartitionList,
     /// Records that arrived while the session was being prepared.
     stash: Vec<KafkaRecord>,
+    lag: Arc<KafkaGauge>,
 }
 
 impl KafkaSource {
@@ -75,6 +76,7 @@ impl KafkaSource {
             changes: 0,
             committed: TopicPartitionList::new(),
             stash: Vec::new(),
+            lag: Arc::default(),
         }
     }
 
@@ -87,7 +89,9 @@ impl KafkaSource {
             Some(consumer) => consumer.clone(),
             None => {
                 provide_topics(&self.cluster, &self.name, &self.creates).await?;
-                let consumer = member(&self.cluster, &self.name, &self.group, "range,roundrobin")
+                let context = Member::measured_by(self.lag.clone());
+                let assignors = "range,roundrobin";
+                let consumer = member(&self.cluster, &self.name, &self.group, assignors, context)
                     .map_err(Interruption::unavailable)?;
                 let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
                 consumer
@@ -219,8 +223,8 @@ impl Source<KafkaRecord> for KafkaSource {
         self.or_discard(fetched)
     }
 
-    fn lag(&self) -> Option<u64> {
-        self.consumer.as_ref()?.context().lag()
+    fn gauge(&self) -> Arc<dyn Gauge> {
+        self.lag.clone()
     }
 
     /// The member stays in its group: leaving it would only have the partitions shared out again.

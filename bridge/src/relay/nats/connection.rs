@@ -8,7 +8,10 @@ use async_nats::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::super::{config::NatsCluster, flow::Interruption};
+use super::{
+    super::{config::NatsCluster, flow::Interruption},
+    source::Reading,
+};
 
 /// How long connecting, or an answer, may take.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -64,6 +67,26 @@ impl Connection {
         let mut losses = self.losses.clone();
         losses.wait_for(|losses| *losses > 0).await.ok();
         Interruption::unavailable("the connection to NATS is lost")
+    }
+
+    /// The stream that a route reads, and its name.
+    pub(super) async fn read_stream(
+        &self,
+        reading: &Reading,
+        creates: bool,
+    ) -> Result<(String, stream::Stream), Interruption> {
+        let stream = match &reading.stream {
+            Some(stream) => stream.clone(),
+            None => {
+                let subject = reading.subjects.first().map_or("", String::as_str);
+                self.stream(subject, creates).await?
+            }
+        };
+        let found = self.jetstream.get_stream(&stream).await;
+        let found = found.map_err(|error| {
+            Interruption::Unavailable(format!("the stream `{stream}` cannot be read: {error}"))
+        })?;
+        Ok((stream, found))
     }
 
     /// The stream that has `subject`; it is made if there is none and `creates` says so.

@@ -51,6 +51,12 @@ impl Earlier {
         Ok(earlier)
     }
 
+    /// The name of the last one.
+    pub(super) fn latest(&self, durable: &str) -> Option<String> {
+        let is_known = !self.names.is_empty();
+        is_known.then(|| format!("{durable}-{}", self.number))
+    }
+
     /// Makes the consumer of a session, which begins behind `floor`, and deletes those before it: what they were handed
     /// out is for this one. The messages `raw` of those are durable at the other side.
     pub(super) async fn replace(

@@ -2,6 +2,7 @@
 
 mod connection;
 mod consumers;
+mod gauge;
 mod raw;
 mod recall;
 mod sink;

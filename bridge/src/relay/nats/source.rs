@@ -25,14 +25,15 @@ use super::{
     super::{
         config::{NatsCluster, RouteLimits},
         flow::{
-            BATCH_BYTES, BATCH_RECORDS, Fetched, Incoming, Interruption, Marks, Opened, Receipt,
-            Source, Standby,
+            BATCH_BYTES, BATCH_RECORDS, Fetched, Gauge, Incoming, Interruption, Marks, Opened,
+            Receipt, Source, Standby,
         },
         kafka::{Lease, MarksKeeper},
         record::NatsRecord,
     },
     connection::{ANSWER_DEADLINE, Connection},
     consumers::Earlier,
+    gauge::NatsGauge,
     raw,
 };
 
@@ -71,11 +72,13 @@ pub(in super::super) struct NatsSource {
     session: Option<Session>,
     /// Where the session before began, if it failed at reading.
     failed_at: Option<u64>,
+    gauge: Arc<NatsGauge>,
 }
 
 impl NatsSource {
     pub(in super::super) fn new(reading: Reading, lease: Lease) -> Self {
         Self {
+            gauge: Arc::new(NatsGauge::new(reading.clone())),
             reading,
             lease,
             session: None,
@@ -92,7 +95,7 @@ impl Source<NatsRecord> for NatsSource {
         let keeper = self.lease.keeper().ok_or(Interruption::Rebalanced)?;
         let session = self
             .session
-            .insert(Session::open(&self.reading, keeper, self.failed_at).await?);
+            .insert(Session::open(&self.reading, keeper, self.failed_at, &self.gauge).await?);
         Ok(Opened {
             kept,
             begins: [(session.lane.clone(), session.begin)].into(),
@@ -117,8 +120,8 @@ impl Source<NatsRecord> for NatsSource {
         fetched
     }
 
-    fn lag(&self) -> Option<u64> {
-        Some(self.session.as_ref()?.pending)
+    fn gauge(&self) -> Arc<dyn Gauge> {
+        self.gauge.clone()
     }
 
     async fn rewind(&mut self) {
@@ -149,8 +152,7 @@ struct Session {
     passed_on: u64,
     waiting: Vec<(NatsRecord, Option<Acker>)>,
     settling: Arc<Mutex<Settling>>,
-    /// How many messages the server has for later.
-    pending: u64,
+    gauge: Arc<NatsGauge>,
 }
 
 impl Session {
@@ -158,18 +160,10 @@ impl Session {
         reading: &Reading,
         keeper: MarksKeeper,
         failed_at: Option<u64>,
+        gauge: &Arc<NatsGauge>,
     ) -> Result<Self, Interruption> {
         let connection = Connection::open(&reading.cluster, &reading.durable).await?;
-        let jetstream = &connection.jetstream;
-        let subject = reading.subjects.first().map_or("", String::as_str);
-        let name = match &reading.stream {
-            Some(stream) => stream.clone(),
-            None => connection.stream(subject, reading.creates).await?,
-        };
-        let found = jetstream.get_stream(&name).await;
-        let stream = found.map_err(|error| {
-            Interruption::Unavailable(format!("the stream `{name}` cannot be read: {error}"))
-        })?;
+        let (name, stream) = connection.read_stream(reading, reading.creates).await?;
         let earlier = Earlier::find(&stream, &reading.durable).await?;
         let begin = earlier.floor + 1;
         let mut waiting = Vec::new();
@@ -177,6 +171,7 @@ impl Session {
         if failed_at == Some(begin) {
             let range = (begin, earlier.delivered);
             let max_bytes = reading.limits.max_in_flight_bytes;
+            let subject = reading.subjects.first().map_or("", String::as_str);
             waiting = raw::read(&connection, &name, subject, range, max_bytes).await?;
         }
         let mut session = Self {
@@ -192,7 +187,7 @@ impl Session {
             raw: waiting.iter().map(|record| record.sequence).collect(),
             waiting: waiting.into_iter().map(|record| (record, None)).collect(),
             settling: Arc::new(Mutex::new(Settling::new(keeper))),
-            pending: 0,
+            gauge: gauge.clone(),
         };
         match session.waiting.last() {
             Some((last, _)) => session.passed_on = last.sequence,
@@ -209,7 +204,8 @@ impl Session {
             .replace(&self.stream, reading, floor, &self.raw)
             .await?;
         self.begin = floor + 1;
-        self.pending = consumer.cached_info().num_pending;
+        self.gauge
+            .read_by(self.connection.clone(), consumer.clone());
         let limits = &reading.limits;
         let room = MIN_PULLED_MESSAGES * self.connection.client.max_payload();
         let messages = consumer
@@ -262,7 +258,7 @@ impl Session {
         let ended = || Interruption::unavailable("the stream of messages ended");
         let message = next.ok_or_else(ended)?.map_err(Interruption::unavailable)?;
         let info = message.info().map_err(Interruption::unavailable)?;
-        let (sequence, pending) = (info.stream_sequence, info.pending);
+        let sequence = info.stream_sequence;
         self.deliveries += 1;
         if info.consumer_sequence != self.deliveries {
             let reason = "a message that NATS handed out has not arrived";
@@ -270,7 +266,6 @@ impl Session {
         }
         let published = info.published.unix_timestamp_nanos() / 1_000_000;
         let (message, acker) = message.split();
-        self.pending = pending;
         if sequence <= self.passed_on {
             // It is on its way, or its acknowledgement was lost.
             let mut settling = self.settling.lock().await;

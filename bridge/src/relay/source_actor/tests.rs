@@ -45,6 +45,13 @@ impl Receipt for Nothing {
 }
 
 #[async_trait]
+impl Gauge for Nothing {
+    async fn lag(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[async_trait]
 impl Source<KafkaRecord> for Endless {
     async fn open(&mut self, _: &Standby) -> Result<Opened, Interruption> {
         Ok(Opened::default())
@@ -80,8 +87,8 @@ impl Source<KafkaRecord> for Endless {
         })
     }
 
-    fn lag(&self) -> Option<u64> {
-        None
+    fn gauge(&self) -> Arc<dyn Gauge> {
+        Arc::new(Nothing)
     }
 
     async fn rewind(&mut self) {
