@@ -190,8 +190,7 @@ impl Program for Settings {
         };
         let relay = settings.relay(&bus)?;
         if let Some(relay) = &relay {
-            let routes = relay.routes.len();
-            welcome.push(format!("relay: {routes} routes between Kafka and NATS"));
+            welcome.push(format!("relay: {}", relay.summary()));
         }
         welcome.push(format!("data: {}", settings.data_dir.display()));
 

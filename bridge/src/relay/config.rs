@@ -78,6 +78,14 @@ pub struct RelayConfig {
 }
 
 impl RelayConfig {
+    /// The routes in a few words, for a log.
+    pub fn summary(&self) -> String {
+        match self.routes.len() {
+            1 => "1 route between Kafka and NATS".to_owned(),
+            routes => format!("{routes} routes between Kafka and NATS"),
+        }
+    }
+
     /// Shows the brokers of Kafka what these properties of librdkafka say.
     pub fn secure_kafka(&mut self, properties: &BTreeMap<String, String>) {
         for route in &mut self.routes {

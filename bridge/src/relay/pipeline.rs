@@ -53,6 +53,8 @@ pub(super) struct Received<I: Send + 'static> {
 /// All inputs of a batch are durable at the other end, among the dead letters, or to be left out.
 #[derive(Debug)]
 pub(super) struct Passed {
+    /// How many of the inputs the other end has.
+    pub(super) delivered: u64,
     /// Whether later inputs are written already: the marks have to stay where they are.
     pub(super) is_behind: bool,
     /// A mark before all outputs of the batch and of later ones.
@@ -145,6 +147,7 @@ impl<F: Flow> Pipeline<F> {
             outputs: Vec::with_capacity(inputs.len()),
             origins: Vec::with_capacity(inputs.len()),
             poison: Vec::new(),
+            left_out: 0,
         };
         for (index, input) in inputs.iter().enumerate() {
             if !self.unacknowledged.is_empty()
@@ -157,7 +160,11 @@ impl<F: Flow> Pipeline<F> {
                 self.unacknowledged.remove(lane);
             }
             // It was delivered before a crash, or before a confirmation was lost, or is among the dead letters.
-            if self.written.remove(&input.id) || self.dead.known.contains(input.id.as_str()) {
+            if self.written.remove(&input.id) {
+                continue;
+            }
+            if self.dead.known.contains(input.id.as_str()) {
+                batch.left_out += 1;
                 continue;
             }
             match F::map(&self.mapping, input) {
@@ -165,7 +172,10 @@ impl<F: Flow> Pipeline<F> {
                     batch.outputs.push(output);
                     batch.origins.push(index);
                 }
-                Ok(Mapped::Loop) => self.report.skipped(1),
+                Ok(Mapped::Loop) => {
+                    self.report.skipped(1);
+                    batch.left_out += 1;
+                }
                 Err(reason) => batch.poison.push((index, reason)),
             }
         }
@@ -177,6 +187,8 @@ struct MappedBatch<F: Flow> {
     outputs: Vec<Outgoing<F::Output>>,
     origins: Vec<usize>,
     poison: Vec<(usize, String)>,
+    /// How many are neither, and not written before.
+    left_out: usize,
 }
 
 impl<F: Flow> Actor for Pipeline<F> {
@@ -218,6 +230,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             outputs,
             origins,
             mut poison,
+            left_out,
         } = self.map(&inputs);
         let is_behind = !self.unacknowledged.is_empty();
         let (written, confirmation) = oneshot::channel();
@@ -236,7 +249,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                 Ok(()) => confirmed(confirmation).await,
                 Err(error) => Err(NotWritten::by(Interruption::unavailable(error))),
             };
-            let (refused, outcome) = match outcome {
+            let (refused, mut outcome) = match outcome {
                 Ok(Written {
                     refused,
                     before,
@@ -244,6 +257,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                 }) => (
                     refused,
                     Ok(Passed {
+                        delivered: 0,
                         is_behind,
                         before,
                         marks,
@@ -258,6 +272,9 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             let refused = refused.into_iter();
             poison
                 .extend(refused.filter_map(|(index, reason)| Some((*origins.get(index)?, reason))));
+            if let Ok(passed) = &mut outcome {
+                passed.delivered = (inputs.len() - poison.len() - left_out) as u64;
+            }
             let buried = bury::<F>(&dead_letters, inputs, poison).await;
             (buried, outcome)
         };

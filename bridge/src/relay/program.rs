@@ -132,7 +132,7 @@ impl Program for Settings {
     fn prepare(self) -> Result<Prepared, Fault> {
         let routes = self.routes()?;
         let ops = settings::bind("http-addr", self.http_addr)?;
-        let welcome = format!("{} routes between Kafka and NATS", routes.routes.len());
+        let welcome = routes.summary();
         let run = |process| run(routes, process);
         Ok(Prepared::new(ops).service("relay", run).welcome(welcome))
     }
@@ -199,7 +199,10 @@ mod tests {
 
     #[test]
     fn routes_come_from_one_place() {
-        assert_eq!(routes(&["--kafka-broker", "k1"]).unwrap().routes.len(), 10);
+        let documented = routes(&["--kafka-broker", "k1"]).unwrap().summary();
+        assert_eq!(documented, "10 routes between Kafka and NATS");
+        let one = routes(&ONE).unwrap().summary();
+        assert_eq!(one, "1 route between Kafka and NATS");
         for flags in [&[][..], &[&ONE[..], &["--kafka-broker", "k1"]].concat()] {
             let refusal = routes(flags).unwrap_err();
             assert_eq!(refusal.exit_code(), 64);

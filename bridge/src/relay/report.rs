@@ -30,7 +30,17 @@ struct Report {
     counters: Counters,
     lag: AtomicU64,
     window: Mutex<Window>,
-    stuck: Mutex<Option<(String, Instant)>>,
+    state: Mutex<State>,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Default)]
+enum State {
+    #[default]
+    Moving,
+    Standby,
+    /// Why it does not go on, and since when.
+    Stuck(String, Instant),
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +62,7 @@ pub struct RouteStatus {
     pub name: String,
     /// Which way it goes.
     pub direction: Direction,
-    /// Messages read.
+    /// Messages read; those that were read again are counted again.
     pub received: u64,
     /// Bytes of them.
     pub received_bytes: u64,
@@ -70,6 +80,8 @@ pub struct RouteStatus {
     pub lag: u64,
     /// What was delivered lately.
     pub recent: Recent,
+    /// Whether other instances have all that there is to read.
+    pub is_standby: bool,
     /// Why it is stuck, and for how long.
     pub stuck: Option<(String, Duration)>,
 }
@@ -83,7 +95,7 @@ impl RouteReport {
             counters: Counters::default(),
             lag: AtomicU64::new(0),
             window: Mutex::new(Window::new(Instant::now())),
-            stuck: Mutex::default(),
+            state: Mutex::default(),
         }))
     }
 
@@ -133,12 +145,17 @@ impl RouteReport {
 
     /// The route has not gone on since then, for this reason. It stays so until [`moving`](Self::moving).
     pub fn stuck(&self, reason: impl Into<String>, since: Instant) {
-        *lock(&self.0.stuck) = Some((reason.into(), since));
+        *lock(&self.0.state) = State::Stuck(reason.into(), since);
     }
 
     /// The route goes on.
     pub fn moving(&self) {
-        *lock(&self.0.stuck) = None;
+        *lock(&self.0.state) = State::Moving;
+    }
+
+    /// Other instances have all that there is to read, and this one waits to take over.
+    pub fn standby(&self) {
+        *lock(&self.0.state) = State::Standby;
     }
 
     /// The route as it is now.
@@ -149,8 +166,9 @@ impl RouteReport {
             counters,
             lag,
             window,
-            stuck,
+            state,
         } = &*self.0;
+        let state = lock(state).clone();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RouteStatus {
             name: name.clone(),
@@ -164,9 +182,11 @@ impl RouteReport {
             dead_letters: count(&counters.dead_letters),
             lag: count(lag),
             recent: lock(window).recent(Instant::now()),
-            stuck: lock(stuck)
-                .as_ref()
-                .map(|(reason, since)| (reason.clone(), since.elapsed())),
+            is_standby: matches!(state, State::Standby),
+            stuck: match state {
+                State::Stuck(reason, since) => Some((reason, since.elapsed())),
+                State::Moving | State::Standby => None,
+            },
         }
     }
 }
@@ -193,5 +213,7 @@ mod tests {
         assert_eq!(status.stuck.unwrap().0, "no stream has the subject");
         report.moving();
         assert_eq!(report.status().stuck, None);
+        report.standby();
+        assert!(report.status().is_standby);
     }
 }

@@ -257,7 +257,7 @@ impl<F: Flow> SourceActor<F> {
                 let mut outstanding = self.outstanding.iter_mut();
                 if let Some(batch) = outstanding.find(|batch| batch.number == number) {
                     self.report
-                        .delivered(batch.records as u64, batch.since.elapsed());
+                        .delivered(passed.delivered, batch.since.elapsed());
                     batch.passed = Some(passed);
                 }
                 self.acknowledge(context);
@@ -524,6 +524,7 @@ impl<F: Flow> Handler<StandsBy> for SourceActor<F> {
     fn handle(&mut self, StandsBy { session }: StandsBy, _: &mut Self::Context) {
         if self.session == session && !self.is_open {
             self.goes_on();
+            self.report.standby();
         }
     }
 }

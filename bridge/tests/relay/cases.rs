@@ -450,6 +450,34 @@ pub(crate) async fn an_idle_relay_stops_in_time(pair: Pair) {
     relay.stop_within(Duration::from_millis(2_250)).await;
 }
 
+/// What waits at NATS is known when nothing can be written, also to an instance that has never written anything.
+pub(crate) async fn what_waits_is_counted_while_kafka_is_unavailable(pair: Pair) {
+    if !pair.kafka.is_mock() {
+        return;
+    }
+    provide(&pair).await;
+    let relay = pair.relay(TO_KAFKA);
+    publish_all(&pair, 0..KEYS).await;
+    assert_kafka_has(&pair, KEYS).await;
+    pair.kafka.become_unavailable();
+    publish_all(&pair, KEYS..RECORDS).await;
+    let all_wait = (RECORDS - KEYS) as u64;
+    eventually("the route that has worked tells what waits", async || {
+        relay.reports[0].status().lag == all_wait
+    })
+    .await;
+    relay.stop().await;
+    let relay = pair.relay(TO_KAFKA);
+    eventually("the new instance tells what waits", async || {
+        relay.reports[0].status().lag == all_wait
+    })
+    .await;
+    pair.kafka.come_back();
+    assert_kafka_has(&pair, RECORDS).await;
+    eventually("nothing waits", async || relay.reports[0].status().lag == 0).await;
+    relay.stop().await;
+}
+
 /// A mock cluster cannot be asked to make a topic.
 pub(crate) async fn topics_of_a_pattern_are_made_when_they_are_needed(pair: Pair) {
     if pair.kafka.is_mock() {
@@ -477,33 +505,5 @@ pub(crate) async fn topics_of_a_pattern_are_made_when_they_are_needed(pair: Pair
         let topic = pair.name(&format!("film-{film}"));
         assert_eq!(pair.kafka.read(&topic).await.len(), 1);
     }
-    relay.stop().await;
-}
-
-/// What waits at NATS is known when nothing can be written, also to an instance that has never written anything.
-pub(crate) async fn what_waits_is_counted_while_kafka_is_unavailable(pair: Pair) {
-    if !pair.kafka.is_mock() {
-        return;
-    }
-    provide(&pair).await;
-    let relay = pair.relay(TO_KAFKA);
-    publish_all(&pair, 0..KEYS).await;
-    assert_kafka_has(&pair, KEYS).await;
-    pair.kafka.become_unavailable();
-    publish_all(&pair, KEYS..RECORDS).await;
-    let all_wait = (RECORDS - KEYS) as u64;
-    eventually("the route that has worked tells what waits", async || {
-        relay.reports[0].status().lag == all_wait
-    })
-    .await;
-    relay.stop().await;
-    let relay = pair.relay(TO_KAFKA);
-    eventually("the new instance tells what waits", async || {
-        relay.reports[0].status().lag == all_wait
-    })
-    .await;
-    pair.kafka.come_back();
-    assert_kafka_has(&pair, RECORDS).await;
-    eventually("nothing waits", async || relay.reports[0].status().lag == 0).await;
     relay.stop().await;
 }

@@ -59,8 +59,8 @@ over_every_pair! {
     cases::what_is_absent_is_waited_for
     cases::a_second_instance_is_ready_and_takes_over
     cases::an_idle_relay_stops_in_time
-    cases::what_waits_is_counted_while_kafka_is_unavailable
     cases::topics_of_a_pattern_are_made_when_they_are_needed
+    cases::what_waits_is_counted_while_kafka_is_unavailable
     events::events_of_the_bus_are_understood_at_the_other_side
     health::a_route_that_is_stuck_is_seen_until_it_goes_on
     refusals::what_a_stream_refuses_becomes_dead_letters_and_nothing_else_does

@@ -19,17 +19,17 @@ type Metric = (
     fn(&RouteStatus) -> u64,
 );
 
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 9] = [
     (
         "marquee_relay_received_total",
         "counter",
-        "Messages read.",
+        "Messages read; those that were read again after a failure are counted again.",
         |route| route.received,
     ),
     (
         "marquee_relay_received_bytes_total",
         "counter",
-        "Bytes of the messages read.",
+        "Bytes of the messages read, counted as they are.",
         |route| route.received_bytes,
     ),
     (
@@ -67,6 +67,12 @@ const METRICS: [Metric; 8] = [
         "gauge",
         "1 while the route cannot go on.",
         |route| u64::from(route.stuck.is_some()),
+    ),
+    (
+        "marquee_relay_standby",
+        "gauge",
+        "1 while other instances have all that there is to read.",
+        |route| u64::from(route.is_standby),
     ),
 ];
 
@@ -125,6 +131,7 @@ impl Section for RelayReport {
         let row = |route: RouteStatus| {
             let state = match &route.stuck {
                 Some((_, since)) => format!("stuck for {} s", since.as_secs()),
+                None if route.is_standby => "standby".to_owned(),
                 None => "moving".to_owned(),
             };
             Row {
@@ -246,5 +253,12 @@ mod tests {
         );
         let states: Vec<_> = table.rows.iter().map(|row| row.is_bad).collect();
         assert_eq!(states, [false, true]);
+        ratings.standby();
+        let states = relay
+            .table()
+            .rows
+            .into_iter()
+            .map(|row| row.cells[2].clone());
+        assert_eq!(states.collect::<Vec<_>>(), ["moving", "standby"]);
     }
 }
