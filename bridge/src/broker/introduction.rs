@@ -40,6 +40,12 @@ pub(super) fn read(json: &[u8]) -> Result<Value, NotTaken> {
     Ok(Value::Object(said.collect()))
 }
 
+/// Whether a client shows a password. A user without one may be a token in the wrong place.
+pub(super) fn has_password(said: &Value) -> bool {
+    let password = said.get("pass").and_then(Value::as_str);
+    password.is_some_and(|password| !password.is_empty())
+}
+
 impl ConnectOptions {
     /// Takes over what a client says now.
     pub(super) fn update(&mut self, said: Value) -> Result<(), NotTaken> {
@@ -168,5 +174,17 @@ mod tests {
             );
         }
         assert!(options(&[r#"{"account":"x"}"#]).unwrap().asks_for_account());
+    }
+    #[test]
+    fn what_is_empty_is_no_password() {
+        for (said, expected) in [
+            (r#"{"user":"token"}"#, false),
+            (r#"{"user":"token","pass":null}"#, false),
+            (r#"{"user":"token","pass":""}"#, false),
+            (r#"{"user":"ann","PASS":"x"}"#, true),
+        ] {
+            let said = read(said.as_bytes()).unwrap();
+            assert_eq!(has_password(&said), expected, "{said}");
+        }
     }
 }

@@ -478,10 +478,10 @@ impl Session {
     }
 }
 
-/// The name that a client logs in with. Without a password it may be a token in the wrong place.
+/// The name that a client logs in with, unless it may be a token.
 fn login_name(said: &Value) -> Option<String> {
     let text = |name: &str| said.get(name).and_then(Value::as_str);
-    let name = text("user").filter(|_| text("pass").is_some());
+    let name = text("user").filter(|_| introduction::has_password(said));
     let name = name.or_else(|| text("nkey"))?;
     Some(name.chars().take(LOGGED_NAME).collect())
 }

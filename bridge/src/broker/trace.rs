@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 use super::clients::Client;
 use super::introduction;
 use super::protocol::Operation;
@@ -76,15 +74,14 @@ fn line(operation: &Operation<'_>) -> String {
 }
 
 fn without_secrets(options: &[u8]) -> String {
-    let Ok(Value::Object(mut said)) = introduction::read(options) else {
+    let Ok(mut said) = introduction::read(options) else {
         return "what makes no sense".to_owned();
     };
-    // A token in the wrong place comes alone.
-    let has_password = said.contains_key("pass");
-    for (name, value) in &mut said {
+    let has_password = introduction::has_password(&said);
+    for (name, value) in said.as_object_mut().into_iter().flatten() {
         if !SHOWN.contains(&name.as_str()) || (name == "user" && !has_password) {
             *value = "[REDACTED]".into();
         }
     }
-    Value::Object(said).to_string()
+    said.to_string()
 }

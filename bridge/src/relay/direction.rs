@@ -124,10 +124,8 @@ impl Flow for KafkaToNats {
     fn bare(input: &Incoming<KafkaRecord>) -> Incoming<KafkaRecord> {
         Incoming {
             id: input.id.clone(),
-            record: KafkaRecord {
-                timestamp_ms: input.record.timestamp_ms,
-                ..KafkaRecord::default()
-            },
+            // Not even its time: a topic may refuse that, too.
+            record: KafkaRecord::default(),
         }
     }
 

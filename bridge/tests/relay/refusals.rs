@@ -220,7 +220,7 @@ pub(crate) async fn a_dead_letter_too_large_for_kafka_is_cut_down(pair: Pair) {
     let relay = pair.relay(TO_NATS);
     assert_nats_has(&pair, RECORDS).await;
     eventually("all are among the dead letters", async || {
-        relay.reports[0].status().dead_letters == 1 + BESIDE as u64
+        relay.reports[0].status().dead_letters > BESIDE as u64
     })
     .await;
     relay.stop().await;
@@ -232,13 +232,14 @@ pub(crate) async fn a_dead_letter_too_large_for_kafka_is_cut_down(pair: Pair) {
         values
     };
     let origins: HashSet<_> = values("marquee-origin").into_iter().collect();
-    assert_eq!((origins.len(), letters.len()), (1 + BESIDE, 1 + BESIDE));
+    // Some may be there twice: others beside them were refused.
+    assert_eq!(origins.len(), 1 + BESIDE);
     let cut = values("marquee-cut");
     let whole = letters.iter().filter(|letter| letter.value.is_some());
     assert_eq!(whole.count() + cut.len(), letters.len());
     if !pair.kafka.is_mock() {
-        assert_eq!(cut.len(), 1);
-        assert!(cut[0].starts_with(b"its 5031 bytes"), "{cut:?}");
+        let is_large = |cut: &Bytes| cut.starts_with(b"its 5031 bytes");
+        assert!(!cut.is_empty() && cut.iter().all(is_large), "{cut:?}");
     }
 }
 
@@ -276,7 +277,13 @@ pub(crate) async fn what_no_server_takes_becomes_dead_letters(pair: Pair) {
 }
 
 /// What servers take as headers and the client cannot read.
-const UNREADABLE: [&[u8]; 4] = [b"x: \xff", b"no colon", b"a name: v", b"x: a\rb"];
+const UNREADABLE: [&[u8]; 5] = [
+    b"x: \xff",
+    b"no colon",
+    b"a name: v",
+    b"x: a\rb",
+    b"x: 1\r\n a\rb",
+];
 
 pub(crate) async fn headers_that_cannot_be_read_make_dead_letters(pair: Pair) {
     provide(&pair).await;

@@ -11,10 +11,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    super::{flow::Interruption, record::NatsRecord},
+    super::{
+        flow::{BATCH_BYTES, BATCH_RECORDS, Interruption},
+        record::NatsRecord,
+    },
     connection::Connection,
 };
 
+/// What is in it is not for a log.
+const NOT_A_HEADER: &str = "one of them has no proper name and value";
 /// What the server says if there is no such message.
 const NO_MESSAGE: u64 = 10_037;
 
@@ -30,21 +35,18 @@ struct Refusal {
     description: String,
 }
 
-/// Reads the messages of `subject` from one sequence to another, if there is one among them that the client cannot read:
-/// up to the last of those, or up to so many bytes.
+/// Reads the messages of `subject` from one sequence to another, at most those of a batch. They count whether the client
+/// could read them or not: it knows best what it cannot.
 pub(super) async fn read(
     connection: &Connection,
     stream: &str,
     subject: &str,
     (mut from, to): (u64, u64),
-    max_bytes: usize,
 ) -> Result<Vec<NatsRecord>, Interruption> {
     let (mut records, mut bytes) = (Vec::new(), 0);
-    while bytes < max_bytes {
+    while bytes < BATCH_BYTES && records.len() < BATCH_RECORDS {
         let record = next(connection, stream, subject, from).await?;
         let Some(record) = record.filter(|record| record.sequence <= to) else {
-            let last = records.iter().rposition(|r: &NatsRecord| r.flaw.is_some());
-            records.truncate(last.map_or(0, |last| last + 1));
             break;
         };
         from = record.sequence + 1;
@@ -96,7 +98,10 @@ fn headers(raw: &[u8]) -> (Vec<(String, String)>, Option<String>) {
     let text = String::from_utf8_lossy(raw);
     let mut flaw = matches!(text, Cow::Owned(_)).then(|| "they are not UTF-8".to_owned());
     let mut lines = text.lines();
-    if lines.next().is_some_and(|first| first.trim() != "NATS/1.0") {
+    if lines
+        .next()
+        .is_some_and(|first| first.trim_end() != "NATS/1.0")
+    {
         flaw = Some("they begin as no headers do".into());
     }
     let mut headers: Vec<(String, String)> = Vec::new();
@@ -105,6 +110,10 @@ fn headers(raw: &[u8]) -> (Vec<(String, String)>, Option<String>) {
             && let Some((_, value)) = headers.last_mut()
         {
             value.push_str(line.trim_end());
+            if value.parse::<HeaderValue>().is_err() {
+                flaw = Some(NOT_A_HEADER.into());
+                headers.pop();
+            }
             continue;
         }
         let header = line.split_once(':').filter(|(name, value)| {
@@ -112,7 +121,7 @@ fn headers(raw: &[u8]) -> (Vec<(String, String)>, Option<String>) {
         });
         match header {
             Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
-            None => flaw = Some(format!("`{line}` is none")),
+            None => flaw = Some(NOT_A_HEADER.into()),
         }
     }
     headers.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -148,6 +157,7 @@ mod tests {
             b"NATS/1.0\r\na: 1\r\nx: 2\r3\r\n\r\n",
             b"NATS/1.0 what\r\na: 1\r\n\r\n",
             b"NATS/2.0\r\na: 1\r\n\r\n",
+            b" NATS/1.0\r\na: 1\r\n\r\n",
         ] {
             let (headers, flaw) = headers(raw);
             assert_eq!(headers, [("a".to_owned(), "1".to_owned())]);

@@ -170,9 +170,8 @@ impl Session {
         // There may be messages that the client cannot read.
         if failed_at == Some(begin) {
             let range = (begin, earlier.delivered);
-            let max_bytes = reading.limits.max_in_flight_bytes;
             let subject = reading.subjects.first().map_or("", String::as_str);
-            waiting = raw::read(&connection, &name, subject, range, max_bytes).await?;
+            waiting = raw::read(&connection, &name, subject, range).await?;
         }
         let mut session = Self {
             lane: format!("{}/{name}", reading.id_prefix),
