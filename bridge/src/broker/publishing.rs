@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Does what handing over a message left to be done.
-    pub(super) async fn finish_publishing(&mut self, left: LeftToDo) -> Result<(), Closing> {
+    pub(super) async fn finish_publishing(&mut self, left: LeftToDo) {
         if let Some(message) = left.for_streams
             && let Err(message) = self.offer_to_streams(message).await
             && !left.is_heard
@@ -89,7 +89,6 @@ impl Session {
             self.flush();
             self.wait_for(&behind).await;
         }
-        Ok(())
     }
 
     /// Has what was published count, and writes it to those who get it. In between each message would pass counters of all.

@@ -335,10 +335,10 @@ impl Session {
                 super::panics::on_request()
             }
             Operation::Publish(message) => {
-                return match self.publish(message)? {
-                    Some(left) => self.finish_publishing(left).await,
-                    None => Ok(()),
-                };
+                if let Some(left) = self.publish(message)? {
+                    self.finish_publishing(left).await;
+                }
+                return Ok(());
             }
             Operation::Ping => self.pong(),
             Operation::Pong => {
