@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use super::clients::{Client, ClientKind};
+use super::jetstream::API_LEVEL;
 
-/// The version whose protocol this is; clients switch features on by it.
-pub const SERVER_VERSION: &str = "2.11.10";
+/// The version whose protocol this is, but for what has to do with several servers or accounts; clients switch features on by it.
+pub const SERVER_VERSION: &str = "2.14.5";
 
 /// Why a client is told.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,7 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     put("client_ip", client.address.ip().to_string().into());
     if shared.jetstream.is_some() {
         put("jetstream", true.into());
+        put("api_lvl", API_LEVEL.into());
     }
     if let Some(domain) = shared.config.domain() {
         put("domain", domain.into());

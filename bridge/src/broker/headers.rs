@@ -70,6 +70,31 @@ pub(super) fn extended(block: &[u8], headers: &[(&str, &str)]) -> Bytes {
     extended.freeze()
 }
 
+/// A client's block without some of its headers; empty if none is left.
+pub(super) fn without(block: &[u8], is_gone: impl Fn(&str) -> bool) -> Bytes {
+    let mut kept = BytesMut::new();
+    let (mut line, mut rest) = split_line(block);
+    let mut is_version = true;
+    loop {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is_gone = !is_version && std::str::from_utf8(name).is_ok_and(&is_gone);
+        if !line.is_empty() && !is_gone {
+            kept.put_slice(line);
+            kept.put_slice(b"\r\n");
+        }
+        let Some(behind) = rest else {
+            break;
+        };
+        (line, rest) = split_line(behind);
+        is_version = false;
+    }
+    if kept.len() <= VERSION.len() + 2 {
+        return Bytes::new();
+    }
+    kept.put_slice(b"\r\n");
+    kept.freeze()
+}
+
 fn put(block: &mut BytesMut, headers: &[(&str, &str)]) {
     for (name, value) in headers {
         block.put_slice(name.as_bytes());
@@ -94,6 +119,17 @@ mod tests {
         assert_eq!((count(block, "Nats-Msg-Id"), count(block, "A")), (2, 0));
         assert_eq!(value(b"NATS/1.0\r\na\nx: 1\r\nx: 2\n3", "x"), Some("2\n3"));
         assert_eq!(value(&[0xff, 0xfe], "x"), None);
+    }
+
+    #[test]
+    fn headers_are_left_out() {
+        let block = b"NATS/1.0\r\nA: 1\r\nB: 2\r\nAb: 3\r\n\r\n";
+        assert_eq!(
+            without(block, |name| name.starts_with('A')),
+            "NATS/1.0\r\nB: 2\r\n\r\n"
+        );
+        assert_eq!(without(block, |_| true), "");
+        assert_eq!(without(b"", |_| false), "");
     }
 
     #[test]

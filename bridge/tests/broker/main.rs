@@ -9,12 +9,14 @@
 
 mod access;
 mod advisories;
+mod batches;
 mod bounds;
 mod bytes;
 mod command;
 mod consumer_settings;
 mod consumers;
 mod core;
+mod counters;
 mod crash;
 mod domain;
 mod embedded;
@@ -26,6 +28,7 @@ mod operators;
 mod priorities;
 mod push;
 mod retention;
+mod schedules;
 mod security;
 mod server;
 mod slow;

@@ -1,18 +1,20 @@
 //! The API of streams by raw requests: which codes and words are answered, and what publishers are told.
 
 use async_nats::{Client, HeaderMap};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::server::{Server, on_each_server};
 
 /// A client that makes raw requests about streams whose names begin as the server asks.
-struct Raw {
-    client: Client,
+pub(crate) struct Raw {
+    pub(crate) client: Client,
     server: Server,
 }
 
 impl Raw {
-    async fn new(server: Server) -> Self {
+    pub(crate) async fn new(server: Server) -> Self {
         Raw {
             client: server.client().await,
             server,
@@ -30,7 +32,7 @@ impl Raw {
     }
 
     /// Makes a stream over the subjects `name.>`, with the settings.
-    async fn create(&self, name: &str, settings: Value) -> Value {
+    pub(crate) async fn create(&self, name: &str, settings: Value) -> Value {
         let name = self.server.name(name);
         let mut config = json!({"name": name, "subjects": [format!("{name}.>")]});
         for (setting, value) in settings.as_object().unwrap() {
@@ -40,35 +42,50 @@ impl Raw {
             .await
     }
 
-    async fn about(&self, operation: &str, name: &str, body: Value) -> Value {
+    pub(crate) async fn about(&self, operation: &str, name: &str, body: Value) -> Value {
         let name = self.server.name(name);
         self.request(&format!("{operation}.{name}"), &body).await
     }
 
-    /// Publishes on `name.token`.
-    async fn publish(&self, name: &str, token: &str, headers: &[(&str, &str)]) -> Value {
-        let subject = format!("{}.{token}", self.server.name(name));
+    /// A subject of a stream.
+    pub(crate) fn subject(&self, name: &str, token: &str) -> String {
+        format!("{}.{token}", self.server.name(name))
+    }
+
+    /// Publishes on `name.token`. The answer is null if it is empty.
+    pub(crate) async fn publish(&self, name: &str, token: &str, headers: &[(&str, &str)]) -> Value {
         let mut map = HeaderMap::new();
         for (header, value) in headers {
             map.insert(*header, *value);
         }
         let answer = self
             .client
-            .request_with_headers(subject, map, "x".into())
+            .request_with_headers(self.subject(name, token), map, "x".into())
             .await
             .unwrap();
-        serde_json::from_slice(&answer.payload).unwrap()
+        serde_json::from_slice(&answer.payload).unwrap_or_default()
+    }
+
+    /// The headers and the payload of the last message on `name.token`.
+    pub(crate) async fn last(&self, name: &str, token: &str) -> (String, String) {
+        let body = json!({"last_by_subj": self.subject(name, token)});
+        let answer = self.about("STREAM.MSG.GET", name, body).await;
+        let text = |member: &str| {
+            let encoded = answer["message"][member].as_str().unwrap_or_default();
+            String::from_utf8(BASE64_STANDARD.decode(encoded).unwrap()).unwrap()
+        };
+        (text("hdrs"), text("data"))
     }
 
     /// How many messages there are, and the first and the last sequence.
-    async fn state(&self, name: &str) -> (u64, u64, u64) {
+    pub(crate) async fn state(&self, name: &str) -> (u64, u64, u64) {
         let info = self.about("STREAM.INFO", name, Value::Null).await;
         let number = |field: &str| info["state"][field].as_u64().unwrap();
         (number("messages"), number("first_seq"), number("last_seq"))
     }
 }
 
-fn error(answer: &Value) -> (u64, u64, &str) {
+pub(crate) fn error(answer: &Value) -> (u64, u64, &str) {
     let error = &answer["error"];
     (
         error["code"].as_u64().unwrap_or(0),

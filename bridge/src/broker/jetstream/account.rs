@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::Streams;
-use super::api::{API_LEVEL, MAX_STREAMS};
+use super::api::API_LEVEL;
 use super::domain::{Domain, mark};
 use super::error::{self, Result};
 use super::operations::split_operation;
@@ -23,9 +23,10 @@ pub(super) fn account_info(streams: &Streams, domain: Option<&Domain>) -> Result
         "streams": streams.list(None).len(),
         "consumers": usage.consumers.load(Ordering::Relaxed),
         "limits": {
-            "max_memory": usage.memory.max(),
-            "max_storage": usage.disk.max(),
-            "max_streams": MAX_STREAMS,
+            // What there is room for is the server's limit, and not the account's.
+            "max_memory": -1,
+            "max_storage": -1,
+            "max_streams": -1,
             "max_consumers": -1,
             "max_ack_pending": -1,
             "memory_max_stream_bytes": -1,

@@ -90,6 +90,18 @@ pub(super) fn exhausted(router: &Router, config: &StreamConfig, consumer: &str, 
     );
 }
 
+/// Tells of a batch that will not be stored.
+pub(super) fn batch_abandoned(router: &Router, config: &StreamConfig, batch: &str, reason: &str) {
+    let stream = &config.name;
+    publish(
+        router,
+        Audience::of(config),
+        &format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}"),
+        "advisory.v1.stream_batch_abandoned",
+        &json!({"stream": stream, "batch": batch, "reason": reason}),
+    );
+}
+
 /// Tells that a client takes all messages of a consumer from now on.
 pub(super) fn pinned(router: &Router, stream: &str, consumer: &str, group: &str, pin: &str) {
     publish(

@@ -16,6 +16,7 @@ use super::priority;
 use super::push::Push;
 use super::state::State;
 use super::usage::Usage;
+use super::versions;
 use crate::broker::router::Router;
 
 /// Who waits for the answer to a request.
@@ -63,7 +64,10 @@ impl Responder {
                     format!("io.nats.jetstream.api.v1.{kind}").into(),
                 );
                 match result {
-                    Ok(Value::Object(members)) => answer.extend(members),
+                    Ok(Value::Object(members)) => {
+                        answer.extend(members);
+                        versions::mark(&mut answer);
+                    }
                     Ok(_) => {}
                     Err(error) => {
                         usage.refusals.fetch_add(1, Ordering::Relaxed);

@@ -36,8 +36,9 @@ use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
 use crate::broker::{Retention, headers};
 
-/// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients.
-pub(super) const API_LEVEL: u32 = 1;
+/// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients; 2 counters,
+/// schedules and batches that are stored as a whole; 4 batches that are stored as they come.
+pub(in crate::broker) const API_LEVEL: u32 = 4;
 pub(super) const MAX_STREAMS: usize = 10_000;
 /// How many requests may wait for streams; others are refused.
 const MAX_ASIDE: usize = 256;

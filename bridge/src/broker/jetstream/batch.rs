@@ -1,5 +1,7 @@
 //! What a stream gathers for its next write, and what happens when that write is done.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
@@ -35,7 +37,15 @@ pub(super) enum Effect {
     Published {
         inbox: Box<str>,
         seq: u64,
-        duplicate: bool,
+        /// What else the acknowledgement says: members of JSON, each behind a comma.
+        more: Cow<'static, str>,
+    },
+    /// Take note that a message of a batch is stored, and tell its publisher when that is due.
+    Ingested {
+        batch: Box<str>,
+        batch_seq: u64,
+        seq: u64,
+        inbox: Box<str>,
     },
     /// Take note of a sequence that no message has.
     Skipped {
@@ -77,7 +87,36 @@ pub(super) struct Batch {
     pub(super) is_awaited: bool,
 }
 
+/// A place in a batch to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    bytes: usize,
+    effects: usize,
+    moves_messages: bool,
+    first_time: Option<i64>,
+    is_awaited: bool,
+}
+
 impl Batch {
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            bytes: self.bytes.len(),
+            effects: self.effects.len(),
+            moves_messages: self.moves_messages,
+            first_time: self.first_time,
+            is_awaited: self.is_awaited,
+        }
+    }
+
+    /// Takes back what was added since.
+    pub(super) fn rewind(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.effects.truncate(mark.effects);
+        self.moves_messages = mark.moves_messages;
+        self.first_time = mark.first_time;
+        self.is_awaited = mark.is_awaited;
+    }
+
     /// Adds a record. Returns where its body lies in the batch.
     pub(super) fn push(&mut self, record: &Record) -> (usize, usize) {
         let start = self.bytes.len() + FRAME;
@@ -89,7 +128,10 @@ impl Batch {
     pub(super) fn add(&mut self, effect: Effect) {
         let is_answer = matches!(
             effect,
-            Effect::Published { .. } | Effect::Confirm { .. } | Effect::Answer { .. }
+            Effect::Published { .. }
+                | Effect::Ingested { .. }
+                | Effect::Confirm { .. }
+                | Effect::Answer { .. }
         );
         self.moves_messages |= !is_answer;
         if let Effect::Store(Unsynced { time, .. }) | Effect::Expire(time) = &effect {

@@ -11,6 +11,7 @@ use super::json::{self, is_unset};
 use super::priority::{PriorityPolicy, is_valid_group};
 use super::stream_config::{ConsumerLimits, StreamConfig};
 use super::usage::MAX_CONFIGURATION;
+use super::versions;
 use crate::broker::subjects;
 
 const MAX_BACKOFF: usize = 1000;
@@ -43,6 +44,7 @@ impl ConsumerConfig {
             return Err(error::BAD_DURABLE_NAME);
         }
         self.fill_in(limits);
+        versions::strip(&mut self.metadata);
         self.refuse_unsupported()?;
         self.check_acknowledging()?;
         self.check_texts()?;

@@ -76,12 +76,14 @@ impl Scenario {
             ("", _) => Bytes::new(),
             header => crate::broker::headers::with_status("", &[header]),
         };
-        self.stream.publish(Message {
-            subject: subject.into(),
-            reply: Some(INBOX.into()),
-            headers,
-            payload: Bytes::from_static(b"x"),
-        });
+        self.stream
+            .publish(Message {
+                subject: subject.into(),
+                reply: Some(INBOX.into()),
+                headers,
+                payload: Bytes::from_static(b"x"),
+            })
+            .await;
         self.settle().await;
     }
 

@@ -106,6 +106,12 @@ impl Duplicates {
         self.last = self.last_stored.clone();
     }
 
+    /// Forgets the messages behind a sequence, which are not to be stored; the one that has it has this id.
+    pub(super) fn rewind(&mut self, seq: u64, last: Box<str>) {
+        self.forget_behind(seq);
+        self.last = last;
+    }
+
     /// Forgets what is from before a time.
     pub(super) fn forget_before(&mut self, time: i64) {
         while self.order.front().is_some_and(|(seen, _)| *seen < time) {

@@ -42,6 +42,7 @@ impl Stream {
                 self.tail_seq = self.state.messages.last_seq;
                 self.state.duplicates.forget_behind(self.tail_seq);
                 self.state.lifetimes.retry_marks(json::now());
+                self.state.schedules.retry(json::now());
                 for batch in [batch, gathered] {
                     self.refuse(batch, &error);
                 }
@@ -159,16 +160,17 @@ impl Stream {
 
     fn take_effect(&mut self, effect: Effect, segment: u64, now: Instant) {
         match effect {
-            Effect::Published {
-                inbox,
-                seq,
-                duplicate,
-            } => {
-                let duplicate = if duplicate { ",\"duplicate\":true" } else { "" };
-                let ack = format!("{}{seq}{duplicate}}}", self.ack_start);
+            Effect::Published { inbox, seq, more } => {
+                let ack = format!("{}{seq}{more}}}", self.ack_start);
                 self.router
                     .answer_with_others(&inbox, &[], ack.as_bytes(), &mut self.filled);
             }
+            Effect::Ingested {
+                batch,
+                batch_seq,
+                seq,
+                inbox,
+            } => self.ingested(&batch, batch_seq, seq, &inbox),
             Effect::Skipped { seq, time, id } => {
                 self.state.messages.advance(0, seq, time);
                 let noted = id.as_deref().unwrap_or_default();
@@ -250,6 +252,9 @@ impl Stream {
         for effect in batch.effects {
             match effect {
                 Effect::Published { inbox, .. } => self.refuse_publish(&inbox, &refusal),
+                Effect::Ingested { batch, inbox, .. } => {
+                    self.ingest_failed(&batch, &inbox, &refusal);
+                }
                 // The consumer is done with them all the same, as the state says that the next segment begins with.
                 Effect::Release(seqs) => seqs.iter().for_each(|seq| self.state.release(*seq)),
                 // Unconfirmed, the client asks again.

@@ -239,8 +239,48 @@ pub(super) const TTL_DISABLED: ApiError = fixed(400, 10166, "per-message TTL is 
 pub(super) const TTL_INVALID: ApiError = fixed(400, 10165, "invalid per-message TTL");
 pub(super) const API_LEVEL: ApiError = fixed(412, 10185, "JetStream minimum api level required");
 pub(super) const COUNTERS_DISABLED: ApiError = fixed(400, 10168, "message counters is disabled");
+pub(super) const COUNTER_MISSING: ApiError =
+    fixed(400, 10169, "message counter increment is missing");
+pub(super) const COUNTER_WITH_PAYLOAD: ApiError = fixed(400, 10170, "message counter has payload");
+pub(super) const COUNTER_INVALID: ApiError =
+    fixed(400, 10171, "message counter increment is invalid");
+pub(super) const COUNTER_BROKEN: ApiError = fixed(400, 10172, "message counter is broken");
 pub(super) const SCHEDULES_DISABLED: ApiError = fixed(400, 10188, "message schedules is disabled");
+pub(super) const SCHEDULE_PATTERN: ApiError =
+    fixed(400, 10189, "message schedules pattern is invalid");
+pub(super) const SCHEDULE_TARGET: ApiError =
+    fixed(400, 10190, "message schedules target is invalid");
+pub(super) const SCHEDULE_TTL: ApiError =
+    fixed(400, 10191, "message schedules invalid per-message TTL");
+pub(super) const SCHEDULE_ROLLUP: ApiError = fixed(400, 10192, "message schedules invalid rollup");
+pub(super) const SCHEDULE_SOURCE: ApiError =
+    fixed(400, 10203, "message schedules source is invalid");
+pub(super) const SCHEDULE_SCHEDULER: ApiError =
+    fixed(400, 10212, "message schedules invalid scheduler");
+pub(super) const SCHEDULE_ZONE: ApiError =
+    fixed(400, 10223, "message schedules time zone is invalid");
 pub(super) const BATCHES_DISABLED: ApiError = fixed(400, 10174, "atomic publish is disabled");
+pub(super) const BATCH_WITHOUT_SEQUENCE: ApiError =
+    fixed(400, 10175, "atomic publish sequence is missing");
+pub(super) const BATCH_INCOMPLETE: ApiError =
+    fixed(400, 10176, "atomic publish batch is incomplete");
+pub(super) const BATCH_ID: ApiError = fixed(400, 10179, "atomic publish batch ID is invalid");
+pub(super) const BATCH_COMMIT: ApiError =
+    fixed(400, 10200, "atomic publish batch commit is invalid");
+pub(super) const BATCH_WITH_DUPLICATE: ApiError = fixed(
+    400,
+    10201,
+    "atomic publish batch contains duplicate message id",
+);
+pub(super) const TOO_MANY_BATCHES: ApiError = fixed(429, 10210, "atomic publish too many inflight");
+pub(super) const INGEST_DISABLED: ApiError = fixed(400, 10205, "batch publish is disabled");
+pub(super) const INGEST_PATTERN: ApiError = fixed(400, 10206, "batch publish pattern is invalid");
+pub(super) const INGEST_ID: ApiError = fixed(400, 10207, "batch publish ID is invalid");
+pub(super) const INGEST_UNKNOWN: ApiError = fixed(400, 10208, "batch publish ID unknown");
+pub(super) const TOO_MANY_INGESTS: ApiError = fixed(429, 10211, "batch publish too many inflight");
+pub(super) const SOURCE_HEADER: ApiError =
+    fixed(400, 10227, "message stream source header is not allowed");
+pub(super) const WRONG_LAST_SEQUENCE: ApiError = fixed(400, 10164, "wrong last sequence");
 pub(super) const NOT_FOR_ACCOUNT: ApiError = fixed(503, 10039, "JetStream not enabled for account");
 pub(super) const BUSY: ApiError = fixed(503, 10008, "JetStream system temporarily unavailable");
 
@@ -322,6 +362,17 @@ pub(super) fn wrong_last_sequence(actual: u64) -> ApiError {
         err_code: 10071,
         description: format!("wrong last sequence: {actual}").into(),
     }
+}
+
+pub(super) fn batch_too_large(max: u64) -> ApiError {
+    of_consumer(10199, format!("atomic publish batch is too large: {max}"))
+}
+
+pub(super) fn unsupported_in_batch(header: &str) -> ApiError {
+    of_consumer(
+        10177,
+        format!("atomic publish unsupported header used: {header}"),
+    )
 }
 
 pub(super) fn wrong_last_id(actual: &str) -> ApiError {

@@ -230,6 +230,7 @@ mod tests {
     use std::time::Instant;
 
     use bytes::{Bytes, BytesMut};
+    use futures::FutureExt;
     use serde_json::{Value, json};
 
     use super::super::answers::Responder;
@@ -286,12 +287,13 @@ mod tests {
         }
 
         fn publish(&mut self, subject: &str) {
-            self.stream.publish(Message {
+            let published = self.stream.publish(Message {
                 subject: subject.into(),
                 reply: None,
                 headers: Bytes::new(),
                 payload: Bytes::new(),
             });
+            published.now_or_never().unwrap();
         }
 
         fn configure(&mut self, config: &Value) {

@@ -12,9 +12,12 @@ mod stream;
 mod supervision;
 
 mod batch;
+mod batches;
 mod consumer_actions;
 mod consumer_requests;
+mod counters;
 mod effects;
+mod ingest;
 mod publish;
 mod reading;
 mod requests;
@@ -33,6 +36,7 @@ pub(super) mod recovery_check;
 mod release;
 mod replay;
 mod retention;
+mod schedules;
 mod subject_table;
 mod usage;
 
@@ -54,11 +58,13 @@ mod advisories;
 mod answers;
 mod consumer_checks;
 mod consumer_config;
+mod cron;
 mod error;
 mod go_duration;
 mod json;
 mod stream_config;
 mod transform;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -75,6 +81,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::account::refuse_account;
 use self::answers::Responder;
+pub(super) use self::api::API_LEVEL;
 use self::api::{Api, ApiRequest, Asker};
 pub(super) use self::domain::Domain;
 use self::requests::Request;

@@ -1,9 +1,13 @@
 //! Taking messages in: the conditions a publisher may set, the limits of the stream, duplicates.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::batch::{Batch, Effect, Unsynced};
+use super::batches;
 use super::error::{self, Result};
+use super::ingest;
 use super::json;
 use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
 use super::release::Rollup;
@@ -18,12 +22,13 @@ use crate::broker::store::record::{Record, StoredMessage};
 const MAX_MESSAGE_ID: usize = 1024;
 const MAX_HEADERS: usize = u16::MAX as usize;
 
-/// Headers that ask for what this server does not do, and why it refuses them.
-const REFUSED: [(&str, error::ApiError); 3] = [
-    ("Nats-Incr", error::COUNTERS_DISABLED),
-    ("Nats-Schedule", error::SCHEDULES_DISABLED),
-    ("Nats-Batch-Id", error::BATCHES_DISABLED),
-];
+/// A message of a client in the stream.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) seq: u64,
+    /// What else its publisher is told: members of JSON, each behind a comma.
+    pub(super) more: Cow<'static, str>,
+}
 
 /// What became of a message.
 enum TakenIn {
@@ -39,39 +44,62 @@ enum TakenIn {
 
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
-    pub(super) fn publish(&mut self, mut message: Message) {
+    pub(super) async fn publish(&mut self, message: Message) {
+        if message.reply.as_deref().is_some_and(ingest::is_ingest) {
+            return self.ingest(message).await;
+        }
+        if headers::value(&message.headers, batches::ID).is_some_and(|id| !id.is_empty()) {
+            return self.gather(message).await;
+        }
+        let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
+        let message = self.transformed(message);
+        let taken = self.take_published(message).await;
+        let Some(inbox) = inbox else {
+            return;
+        };
+        match taken {
+            Ok(Taken { seq, more }) => self.batch.add(Effect::Published { inbox, seq, more }),
+            Err(refusal) => self.refuse_publish(&inbox, &refusal),
+        }
+    }
+
+    /// The message under the subject that the stream stores it on.
+    pub(super) fn transformed(&self, mut message: Message) -> Message {
         let transform = self.state.incoming.as_ref();
         if let Some(subject) = transform.and_then(|transform| transform.apply(&message.subject)) {
             message.subject = subject.into();
         }
-        let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
-        let (seq, duplicate) = match self.take_in(message) {
-            Ok(TakenIn::Stored(seq)) => (seq, false),
-            Ok(TakenIn::Skipped { seq, time, id }) => {
+        message
+    }
+
+    /// Takes a message of a client into the next batch.
+    pub(super) async fn take_published(&mut self, mut message: Message) -> Result<Taken> {
+        self.check_schedule(&mut message)?;
+        let total = self.count_on(&mut message).await?;
+        let (seq, is_duplicate) = self.take_in_or_skip(message)?;
+        let more = match (is_duplicate, total) {
+            (true, _) => ",\"duplicate\":true".into(),
+            (false, Some(total)) => format!(",\"val\":\"{total}\"").into(),
+            (false, None) => "".into(),
+        };
+        Ok(Taken { seq, more })
+    }
+
+    /// Takes a message into the next batch. Returns its sequence, and whether that is of an earlier message with its id.
+    pub(super) fn take_in_or_skip(&mut self, message: Message) -> Result<(u64, bool)> {
+        match self.take_in(message)? {
+            TakenIn::Stored(seq) => Ok((seq, false)),
+            TakenIn::Skipped { seq, time, id } => {
                 let noted = id.clone().unwrap_or_default();
                 self.batch.push(&Record::Skipped {
                     seq,
                     time,
                     id: noted,
                 });
-                let skipped = Effect::Skipped { seq, time, id };
-                self.batch.add(skipped);
-                (seq, false)
+                self.batch.add(Effect::Skipped { seq, time, id });
+                Ok((seq, false))
             }
-            Ok(TakenIn::Duplicate(seq)) => (seq, true),
-            Err(refusal) => {
-                if let Some(inbox) = inbox {
-                    self.refuse_publish(&inbox, &refusal);
-                }
-                return;
-            }
-        };
-        if let Some(inbox) = inbox {
-            self.batch.add(Effect::Published {
-                inbox,
-                seq,
-                duplicate,
-            });
+            TakenIn::Duplicate(seq) => Ok((seq, true)),
         }
     }
 
@@ -185,15 +213,13 @@ impl Stream {
         if expected("Nats-Expected-Stream").is_some_and(|stream| stream != self.state.config.name) {
             return Err(error::EXPECTED_STREAM);
         }
+        if expected("Nats-Stream-Source").is_some() {
+            return Err(error::SOURCE_HEADER);
+        }
         if let Ok(Some(_)) = Lifetime::of(&message.headers)
             && !self.state.config.allow_msg_ttl
         {
             return Err(error::TTL_DISABLED);
-        }
-        for (name, refusal) in &REFUSED {
-            if expected(name).is_some() {
-                return Err(refusal.clone());
-            }
         }
         // Which subject's last sequence it is: the message's own unless the publisher names another.
         let subject = expected("Nats-Expected-Last-Subject-Sequence-Subject");
@@ -239,7 +265,7 @@ impl Stream {
         }
     }
 
-    fn check_size(&self, message: &Message, size: u64) -> Result<()> {
+    pub(super) fn check_size(&self, message: &Message, size: u64) -> Result<()> {
         let config = &self.state.config;
         let len = (message.headers.len() + message.payload.len()) as u64;
         if limit(config.max_msg_size).is_some_and(|max| len > max) {
@@ -300,7 +326,7 @@ impl Stream {
             .unwrap_or(0)
     }
 
-    fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
         let writing = self.writing.iter();
         let batches = writing.map(|(batch, _)| batch).chain([&self.batch]);
         batches.flat_map(Batch::messages)

@@ -273,7 +273,7 @@ impl Stream {
         self.read(seq.ok_or(error::NO_MESSAGE)?).await
     }
 
-    async fn read(&mut self, seq: u64) -> Result<StoredMessage> {
+    pub(super) async fn read(&mut self, seq: u64) -> Result<StoredMessage> {
         match self.body(seq).await {
             Ok(Some(Record::Message(message))) => Ok(message),
             Ok(_) => Err(error::NO_MESSAGE),

@@ -12,6 +12,8 @@ use super::stream::Stream;
 use super::stream_config::RetentionPolicy;
 use crate::broker::headers;
 
+pub(super) const ROLLUP: &str = "Nats-Rollup";
+
 /// Which older messages a message replaces.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rollup {
@@ -24,7 +26,7 @@ pub(super) enum Rollup {
 impl Rollup {
     /// What the header of a message says; an error if it says nothing that is known.
     pub(super) fn of(block: &[u8]) -> Result<Option<Self>, &str> {
-        match headers::value(block, "Nats-Rollup") {
+        match headers::value(block, ROLLUP) {
             None | Some("") => Ok(None),
             Some("sub") => Ok(Some(Rollup::Subject)),
             Some("all") => Ok(Some(Rollup::All)),
@@ -116,6 +118,7 @@ impl State {
         }
         self.note_lifetime(seq, time, headers);
         self.roll_up(seq, subject, Rollup::of(headers).ok().flatten());
+        self.end_schedule(seq, headers);
     }
 
     /// Takes note of how long a message is to be kept, and of what it stands for.
@@ -128,12 +131,13 @@ impl State {
             *nanos = (*nanos).max(self.config.subject_delete_marker_ttl);
         }
         self.lifetimes.add(seq, time, lifetime);
+        self.note_schedule(seq, time, headers);
         if is_marker(headers) {
             self.lifetimes.add_marker(seq);
         }
     }
 
-    fn roll_up(&mut self, seq: u64, subject: &str, rollup: Option<Rollup>) {
+    pub(super) fn roll_up(&mut self, seq: u64, subject: &str, rollup: Option<Rollup>) {
         match rollup {
             None => {}
             Some(Rollup::All) => self.remove_below(seq),

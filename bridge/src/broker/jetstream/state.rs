@@ -12,6 +12,7 @@ use super::duplicates::Duplicates;
 use super::lifetimes::Lifetimes;
 use super::messages::{Messages, size_in_memory, size_on_disk};
 use super::retention::Limits;
+use super::schedules::Schedules;
 use super::stream_config::{Storage, StreamConfig};
 use super::transform::Transform;
 use crate::broker::Retention;
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) republish: Option<Transform>,
     /// Which messages are kept for a time of their own.
     pub(super) lifetimes: Lifetimes,
+    /// Which messages have others published later.
+    pub(super) schedules: Schedules,
     /// What is too old, and is to be replaced by a mark on its subject.
     pub(super) to_mark: Vec<(u64, Box<str>)>,
     retention: Retention,
@@ -88,6 +91,7 @@ impl State {
             incoming: config.incoming_transform(),
             republish: config.republish_transform(),
             lifetimes: Lifetimes::default(),
+            schedules: Schedules::default(),
             to_mark: Vec::new(),
             retention,
             config,
@@ -206,6 +210,7 @@ impl State {
 
     pub(super) fn take_out(&mut self, seq: u64) -> Option<Arc<str>> {
         self.lifetimes.remove(seq);
+        self.schedules.remove(seq);
         if let Some(bodies) = &mut self.bodies {
             bodies.remove(&seq);
         }

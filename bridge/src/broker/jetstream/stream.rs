@@ -12,11 +12,13 @@ use tokio::sync::{Notify, mpsc};
 
 use super::answers::Responder;
 use super::batch::Batch;
+use super::batches::Batches;
 use super::cache::Cache;
 use super::compaction::Compactor;
 use super::deliver::{Waiting, end_pull};
 use super::domain;
 use super::error;
+use super::ingest::Ingests;
 use super::json;
 use super::requests::Request;
 use super::retention::Lag;
@@ -104,6 +106,9 @@ pub(super) struct Stream {
     /// The batch that is being written, with its bytes.
     pub(super) writing: Option<(Batch, Bytes)>,
     pub(super) outcome: Option<Outcome>,
+    /// Batches of publishers that are not complete yet.
+    pub(super) batches: Batches,
+    pub(super) ingests: Ingests,
     lazy_since: Option<Instant>,
     pub(super) compactor: Compactor,
     pub(super) lag: Lag,
@@ -148,6 +153,8 @@ impl Stream {
             batch: Batch::default(),
             writing: None,
             outcome: None,
+            batches: Batches::default(),
+            ingests: Ingests::default(),
             lazy_since: None,
             compactor: Compactor::new(Instant::now()),
             lag: Lag::new(Instant::now()),
@@ -185,6 +192,7 @@ impl Stream {
             }
             let now = Instant::now();
             self.tend(now);
+            self.publish_scheduled().await;
             self.serve_consumers(now).await;
             self.filled.flush();
             self.write(now);
@@ -252,7 +260,7 @@ impl Stream {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Publish(message) => self.publish(message),
+            Command::Publish(message) => self.publish(message).await,
             Command::Pull {
                 consumer,
                 body,
@@ -349,6 +357,8 @@ impl Stream {
     fn tend(&mut self, now: Instant) {
         self.expire(json::now());
         self.write_marks();
+        self.end_late_batches(now);
+        self.ingests.end_late(now);
         self.watch_garbage(now);
         self.watch_lag(now);
         self.tend_consumers(now);
@@ -359,6 +369,8 @@ impl Stream {
         let dues = [
             lazy.filter(|_| self.outcome.is_none()),
             self.next_expiry(now),
+            self.batches.next_due(),
+            self.ingests.next_due(),
             self.next_lag_check(),
             self.next_garbage_check(),
             self.next_consumer_due(now),
@@ -385,7 +397,11 @@ impl Stream {
         let age = [limits.max_age, acknowledged].into_iter().flatten().min();
         let aged = first.zip(age);
         let aged = aged.map(|((_, stored), age)| stored.saturating_add(age));
-        let due = [aged, self.state.lifetimes.next_due()];
+        let due = [
+            aged,
+            self.state.lifetimes.next_due(),
+            self.state.schedules.next_due(),
+        ];
         let left = due.into_iter().flatten().min()?.saturating_sub(json::now());
         now.checked_add(super::consumer_config::nanos_to_duration(left) + slack)
     }

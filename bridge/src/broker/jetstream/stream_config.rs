@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::error::Result;
 use super::json::is_unset;
 use super::transform::Transform;
+use super::versions;
 
 const SECOND: i64 = 1_000_000_000;
 const DEFAULT_DUPLICATE_WINDOW: i64 = 120 * SECOND;
@@ -85,6 +86,21 @@ pub(in crate::broker) struct StreamConfig {
     /// How long a mark is kept that stands for a subject's last message when that grew old; 0 for no marks.
     #[serde(default, skip_serializing_if = "is_nought")]
     pub(super) subject_delete_marker_ttl: i64,
+    /// Whether publishers may have several messages stored as a whole or not at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) allow_atomic: bool,
+    /// Whether publishers may send batches that are stored as they come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) allow_batched: bool,
+    /// Whether all messages are counters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) allow_msg_counter: bool,
+    /// Whether publishers may have messages published later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) allow_msg_schedules: bool,
+    /// Kept for clients that ask for it again: all that is acknowledged is on the disk.
+    #[serde(default, skip_serializing_if = "PersistMode::is_default")]
+    persist_mode: PersistMode,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
     /// Settings that this broker does not know; refused unless they say nothing.
@@ -130,6 +146,21 @@ enum Compression {
     #[default]
     None,
     S2,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum PersistMode {
+    #[default]
+    #[serde(alias = "")]
+    Default,
+    Async,
+}
+
+impl PersistMode {
+    fn is_default(&self) -> bool {
+        *self == PersistMode::Default
+    }
 }
 
 /// Another subject for what is published on some.
@@ -188,6 +219,7 @@ impl StreamConfig {
     }
 
     fn fill_in(&mut self) {
+        versions::strip(&mut self.metadata);
         for limit in [
             &mut self.max_consumers,
             &mut self.max_msgs,
@@ -212,6 +244,9 @@ impl StreamConfig {
         if self.subject_delete_marker_ttl > 0 {
             (self.allow_msg_ttl, self.allow_rollup_hdrs) = (true, true);
             self.deny_purge = false;
+        }
+        if self.allow_msg_schedules {
+            (self.allow_rollup_hdrs, self.deny_purge) = (true, false);
         }
         if self.sealed {
             self.max_age = 0;
@@ -275,7 +310,6 @@ mod tests {
             ("mirror", json!({"name": "T"})),
             ("sources", json!([{"name": "T"}])),
             ("mirror_direct", json!(true)),
-            ("allow_msg_schedules", json!(true)),
             ("compression", json!("zip")),
             ("subject_transform", json!({"src": "a.*", "dest": "b.$2"})),
             ("republish", json!({"src": ">", "dest": "S.>"})),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::batches::Totals;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::stream_config::{Storage, StreamConfig, limit};
@@ -37,6 +38,8 @@ pub(super) struct Usage {
     /// Requests to the API, and those that were refused.
     pub(super) requests: AtomicU64,
     pub(super) refusals: AtomicU64,
+    /// Batches of publishers that are not complete yet.
+    pub(super) gathered: Totals,
 }
 
 /// What one stream takes.
@@ -58,12 +61,6 @@ impl Pool {
 
     pub(super) fn reserved(&self) -> u64 {
         self.reserved.load(Ordering::Relaxed)
-    }
-
-    /// The limit as the API says it: -1 for none.
-    pub(super) fn max(&self) -> i64 {
-        self.max
-            .map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX))
     }
 
     fn is_full(&self, more: u64) -> bool {

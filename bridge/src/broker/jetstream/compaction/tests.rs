@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::super::consumer::{Consumer, SavedConsumer};
@@ -72,12 +73,13 @@ impl Bench {
         if !id.is_empty() {
             self.ids.push(id.to_owned());
         }
-        self.stream.publish(Message {
+        let published = self.stream.publish(Message {
             subject: subject.into(),
             reply: None,
             headers,
             payload: vec![b'x'; len].into(),
         });
+        published.now_or_never().unwrap();
     }
 
     /// Hands out the next message of a consumer. Returns its sequence.

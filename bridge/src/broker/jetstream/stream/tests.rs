@@ -267,12 +267,14 @@ async fn very_many_messages_that_cannot_be_written_are_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut stream = with_listener(dir.path(), 0);
     for number in 0..300_000 {
-        stream.publish(Message {
-            subject: "a".into(),
-            reply: None,
-            headers: headers_with_id(&number.to_string()),
-            payload: Bytes::new(),
-        });
+        stream
+            .publish(Message {
+                subject: "a".into(),
+                reply: None,
+                headers: headers_with_id(&number.to_string()),
+                payload: Bytes::new(),
+            })
+            .await;
     }
     assert_eq!(stream.state.duplicates.len(), 300_000);
     let batch = std::mem::take(&mut stream.batch);

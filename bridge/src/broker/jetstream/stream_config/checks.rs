@@ -4,7 +4,7 @@ use super::super::error::{self, Result};
 use super::super::json::{self, is_unset};
 use super::super::transform::Transform;
 use super::super::usage::MAX_CONFIGURATION;
-use super::{Discard, RetentionPolicy, SECOND, StreamConfig};
+use super::{Discard, PersistMode, RetentionPolicy, SECOND, Storage, StreamConfig};
 use crate::broker::subjects;
 
 const MIN_TIME: i64 = SECOND / 10;
@@ -92,6 +92,31 @@ impl StreamConfig {
         }
         if self.deny_purge && self.allow_rollup_hdrs {
             return refuse("roll-ups require the purge permission");
+        }
+        if self.allow_msg_counter {
+            if self.discard == Discard::New && !self.sealed {
+                return refuse("counter stream cannot use discard new");
+            }
+            if self.allow_msg_ttl {
+                return refuse("counter stream cannot use message TTLs");
+            }
+            if self.allow_msg_schedules {
+                return refuse("counter stream cannot use message schedules");
+            }
+            if self.retention != RetentionPolicy::Limits {
+                return refuse("counter stream can only use limits retention");
+            }
+        }
+        if self.persist_mode == PersistMode::Async {
+            if self.storage != Storage::File {
+                return refuse("async persist mode is only supported on file storage");
+            }
+            if self.allow_atomic {
+                return refuse("async persist mode is not supported with atomic batch publish");
+            }
+        }
+        if self.allow_msg_schedules && self.discard == Discard::New && !self.sealed {
+            return refuse("message scheduling cannot use discard new");
         }
         if self.discard_new_per_subject && self.discard != Discard::New {
             return refuse("discard new per subject requires discard new policy to be set");
@@ -204,6 +229,15 @@ impl StreamConfig {
         }
         if current.deny_purge && !self.deny_purge {
             return refuse("stream configuration update can not cancel deny purge");
+        }
+        if current.allow_msg_counter != self.allow_msg_counter {
+            return refuse("stream configuration update can not change message counter setting");
+        }
+        if current.persist_mode != self.persist_mode {
+            return refuse("stream configuration update can not change persist mode");
+        }
+        if current.allow_msg_schedules && !self.allow_msg_schedules {
+            return refuse("message schedules can not be disabled");
         }
         if current.allow_msg_ttl && !self.allow_msg_ttl {
             return refuse("message TTL status can not be disabled");

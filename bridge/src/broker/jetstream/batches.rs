@@ -1,0 +1,294 @@
+//! Batches that are stored as a whole or not at all: a batch is gathered here until its last message comes, and goes into
+//! one write, which a crash cannot tear apart unnoticed ([`crate::broker::store::write`]).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::advisories;
+use super::api::API_LEVEL;
+use super::batch::Effect;
+use super::error::{self, Result};
+use super::release::Rollup;
+use super::state::MESSAGE_ID;
+use super::stream::Stream;
+use super::usage::Usage;
+use crate::broker::headers;
+use crate::broker::protocol::Message;
+
+pub(super) const ID: &str = "Nats-Batch-Id";
+const SEQUENCE: &str = "Nats-Batch-Sequence";
+const COMMIT: &str = "Nats-Batch-Commit";
+
+pub(super) const MAX_ID: usize = 64;
+const MAX_MESSAGES: u64 = 1000;
+/// How many batches a stream gathers at once, how many all of them do, and what these may come to.
+const MAX_OF_STREAM: usize = 50;
+const MAX_OF_ALL: u64 = 1000;
+const MAX_BYTES: u64 = 256 << 20;
+/// How long a batch may wait for its next message.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What all streams gather.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    batches: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The batches that a stream gathers, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Batches(HashMap<Box<str>, Gathered>);
+
+/// The messages of a batch that have come, in their order.
+#[derive(Debug)]
+struct Gathered {
+    messages: Vec<Message>,
+    bytes: u64,
+    last_came: Instant,
+    usage: Arc<Usage>,
+}
+
+impl Gathered {
+    fn new(usage: &Arc<Usage>) -> Self {
+        usage.gathered.batches.fetch_add(1, Ordering::Relaxed);
+        Gathered {
+            messages: Vec::new(),
+            bytes: 0,
+            last_came: Instant::now(),
+            usage: Arc::clone(usage),
+        }
+    }
+
+    /// Adds a copy, so that a message does not keep what came with it in memory.
+    fn add(&mut self, message: &Message) {
+        let [headers, payload] = [&message.headers, &message.payload];
+        let bytes = message.subject.len() + headers.len() + payload.len();
+        self.bytes += bytes as u64;
+        let total = &self.usage.gathered.bytes;
+        total.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.messages.push(Message {
+            subject: message.subject.clone(),
+            reply: None,
+            headers: Bytes::copy_from_slice(headers),
+            payload: Bytes::copy_from_slice(payload),
+        });
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let gathered = &self.usage.gathered;
+        gathered.batches.fetch_sub(1, Ordering::Relaxed);
+        gathered.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// How a message ends its batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Commit {
+    /// It is the last one.
+    Last,
+    /// The one before was the last; it is not stored itself.
+    Behind,
+}
+
+impl Commit {
+    fn of(block: &[u8]) -> Result<Option<Self>> {
+        match headers::value(block, COMMIT) {
+            None => Ok(None),
+            Some("1") => Ok(Some(Commit::Last)),
+            Some("eob") => Ok(Some(Commit::Behind)),
+            Some(_) => Err(error::BATCH_COMMIT),
+        }
+    }
+}
+
+/// Whether the publisher asks for features that this server does not have.
+pub(super) fn needs_another_level(message: &Message) -> bool {
+    let level = headers::value(&message.headers, "Nats-Required-Api-Level");
+    let level = level.filter(|level| !level.is_empty());
+    level.is_some_and(|level| level.parse().map_or(true, |level: u32| level > API_LEVEL))
+}
+
+impl Batches {
+    /// When the first of them has waited for too long.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let since = self.0.values().map(|gathered| gathered.last_came).min();
+        since.map(|since| since + PATIENCE)
+    }
+}
+
+impl Stream {
+    /// Takes a message of a batch. Its publisher hears that it is here, or what became of the batch.
+    pub(super) async fn gather(&mut self, message: Message) {
+        let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
+        let gathered = self.try_gather(&message, inbox.clone()).await;
+        match (gathered, inbox) {
+            (Ok(true), Some(inbox)) => {
+                self.router
+                    .answer_with_others(&inbox, &[], &[], &mut self.filled);
+            }
+            (Err(refusal), Some(inbox)) => self.refuse_publish(&inbox, &refusal),
+            _ => {}
+        }
+    }
+
+    /// Whether the batch goes on.
+    async fn try_gather(&mut self, message: &Message, inbox: Option<Box<str>>) -> Result<bool> {
+        if self.state.config.sealed {
+            return Err(error::SEALED);
+        }
+        let lens = [&message.headers, &message.payload].map(|part| part.len());
+        let size = self.state.size_of(message.subject.len(), lens[0], lens[1]);
+        self.check_size(message, size)?;
+        if !self.state.config.allow_atomic {
+            return Err(error::BATCHES_DISABLED);
+        }
+        let id = headers::value(&message.headers, ID).unwrap_or_default();
+        if id.len() > MAX_ID {
+            return Err(error::BATCH_ID);
+        }
+        let seq = headers::value(&message.headers, SEQUENCE).and_then(|seq| seq.parse().ok());
+        let seq: u64 = seq.ok_or(error::BATCH_WITHOUT_SEQUENCE)?;
+        let commit = Commit::of(&message.headers);
+        let stored = seq.saturating_sub(u64::from(commit == Ok(Some(Commit::Behind))));
+        let mut gathered = match self.batches.0.remove(id) {
+            Some(gathered) => gathered,
+            None if seq != 1 && stored > MAX_MESSAGES => {
+                return Err(error::batch_too_large(MAX_MESSAGES));
+            }
+            None if seq != 1 => return Err(error::BATCH_INCOMPLETE),
+            None => self.new_batch(size)?,
+        };
+        let commit = commit?;
+        if needs_another_level(message) {
+            self.abandon_batch(id, "unsupported");
+            return Err(error::API_LEVEL);
+        }
+        if seq != gathered.messages.len() as u64 + 1 || stored == 0 {
+            self.abandon_batch(id, "incomplete");
+            return Err(error::BATCH_INCOMPLETE);
+        }
+        if stored > MAX_MESSAGES {
+            self.abandon_batch(id, "large");
+            return Err(error::batch_too_large(MAX_MESSAGES));
+        }
+        if self.usage.gathered.bytes.load(Ordering::Relaxed) + size > MAX_BYTES {
+            self.abandon_batch(id, "large");
+            return Err(error::TOO_MANY_BATCHES);
+        }
+        match commit {
+            None => {
+                gathered.add(message);
+                gathered.last_came = Instant::now();
+                self.batches.0.insert(id.into(), gathered);
+                return Ok(true);
+            }
+            Some(Commit::Last) => gathered.add(message),
+            Some(Commit::Behind) => {
+                if let Some(last) = gathered.messages.last_mut() {
+                    last.headers = headers::extended(&last.headers, &[(COMMIT, "1")]);
+                }
+            }
+        }
+        let messages = std::mem::take(&mut gathered.messages);
+        self.commit(id, messages, inbox).await?;
+        Ok(false)
+    }
+
+    fn new_batch(&self, size: u64) -> Result<Gathered> {
+        let gathered = &self.usage.gathered;
+        if self.batches.0.len() >= MAX_OF_STREAM
+            || gathered.batches.load(Ordering::Relaxed) >= MAX_OF_ALL
+            || gathered.bytes.load(Ordering::Relaxed) + size > MAX_BYTES
+        {
+            return Err(error::TOO_MANY_BATCHES);
+        }
+        Ok(Gathered::new(&self.usage))
+    }
+
+    /// Takes all messages into the next write, or none.
+    async fn commit(
+        &mut self,
+        id: &str,
+        messages: Vec<Message>,
+        inbox: Option<Box<str>>,
+    ) -> Result<()> {
+        let count = messages.len();
+        let (start, tail) = (self.batch.mark(), self.tail_seq);
+        let last_id = Box::from(self.state.duplicates.last());
+        let mut subjects = HashSet::new();
+        for message in messages {
+            let message = self.transformed(message);
+            let subject = message.subject.clone();
+            let taken = match self.check_in_batch(&message, &subjects) {
+                Ok(()) => self.take_published(message).await,
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = taken {
+                self.batch.rewind(start);
+                self.tail_seq = tail;
+                self.state.duplicates.rewind(tail, last_id);
+                return Err(refusal);
+            }
+            subjects.insert(subject);
+        }
+        if let Some(inbox) = inbox {
+            self.batch.add(Effect::Published {
+                inbox,
+                seq: self.tail_seq,
+                more: format!(",\"batch\":{},\"count\":{count}", serde_json::json!(id)).into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What a message must not ask for because of those before it in its batch.
+    fn check_in_batch(&self, message: &Message, before: &HashSet<Box<str>>) -> Result<()> {
+        let value = |name| headers::value(&message.headers, name).filter(|text| !text.is_empty());
+        if value("Nats-Expected-Last-Msg-Id").is_some() {
+            return Err(error::unsupported_in_batch("Nats-Expected-Last-Msg-Id"));
+        }
+        if value(MESSAGE_ID).is_some_and(|id| self.state.duplicates.find(id).is_some()) {
+            return Err(error::BATCH_WITH_DUPLICATE);
+        }
+        if let Some(seq) = value("Nats-Expected-Last-Sequence")
+            && seq.parse() == Ok(self.tail_seq)
+            && !before.is_empty()
+        {
+            return Err(error::WRONG_LAST_SEQUENCE);
+        }
+        if value("Nats-Expected-Last-Subject-Sequence").is_some() {
+            let subject = value("Nats-Expected-Last-Subject-Sequence-Subject");
+            if before.contains(subject.unwrap_or(&message.subject)) {
+                return Err(error::WRONG_LAST_SEQUENCE);
+            }
+        }
+        match Rollup::of(&message.headers) {
+            Ok(Some(Rollup::Subject)) if before.contains(&message.subject) => {
+                Err(error::forbidden(10111, "batch rollup sub invalid"))
+            }
+            Ok(Some(Rollup::All)) if !before.is_empty() => {
+                Err(error::forbidden(10111, "batch rollup all invalid"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives up the batches whose next message does not come.
+    pub(super) fn end_late_batches(&mut self, now: Instant) {
+        let is_late = |gathered: &Gathered| now >= gathered.last_came + PATIENCE;
+        let late = self.batches.0.extract_if(|_, gathered| is_late(gathered));
+        for (id, _) in late.collect::<Vec<_>>() {
+            self.abandon_batch(&id, "timeout");
+        }
+    }
+
+    fn abandon_batch(&self, id: &str, reason: &str) {
+        advisories::batch_abandoned(&self.router, &self.state.config, id, reason);
+    }
+}

@@ -1,0 +1,433 @@
+//! Batches that are stored as they come: the publisher is told now and then how far its batch is stored, and by this how much
+//! it may have under way. What it asks for is in the inbox of each message: `PREFIX.BATCH.EVERY.GAPS.SEQUENCE.OPERATION.$FI`.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::batch::Effect;
+use super::batches::MAX_ID;
+use super::error::{self, ApiError, Result};
+use super::publish::Taken;
+use super::state::MESSAGE_ID;
+use super::stream::Stream;
+use crate::broker::headers;
+use crate::broker::protocol::Message;
+
+/// How many batches a stream takes at once.
+const MAX_OF_STREAM: usize = 1000;
+/// At most so many messages go without word of what is stored, in all batches of a stream together.
+const MAX_EVERY: u16 = 500;
+const DEFAULT_EVERY: u16 = 10;
+/// How long a batch may wait for its next message.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an inbox says of a message.
+#[derive(Debug, PartialEq)]
+struct Place<'a> {
+    batch: &'a str,
+    /// How many messages may go without word.
+    every: u16,
+    gaps_are_fine: bool,
+    seq: u64,
+    operation: Operation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operation {
+    /// Add the message to the batch.
+    Add,
+    /// Add it, as the last one.
+    End,
+    /// End the batch with the message before.
+    EndBefore,
+    /// Say how far the batch is.
+    Ping,
+}
+
+/// Whether a message with this inbox belongs to such a batch.
+pub(super) fn is_ingest(inbox: &str) -> bool {
+    inbox.len() > 4 && inbox.ends_with(".$FI")
+}
+
+impl<'a> Place<'a> {
+    fn of(inbox: &'a str) -> Option<Self> {
+        let mut parts = inbox.strip_suffix(".$FI")?.rsplitn(6, '.');
+        let operation = parts.next()?;
+        let seq: u64 = parts.next()?.parse().ok()?;
+        let gaps_are_fine = match parts.next()? {
+            "ok" => true,
+            "fail" => false,
+            _ => return None,
+        };
+        let every = parts.next()?.parse::<i64>().unwrap_or(0);
+        let every = match every {
+            ..=0 => DEFAULT_EVERY,
+            every => u16::try_from(every).unwrap_or(u16::MAX),
+        };
+        let batch = parts.next()?;
+        let _prefix = parts.next()?;
+        let operation = match (operation, seq) {
+            (_, 0 | u64::MAX) | ("3", 1) => return None,
+            ("0", 1) | ("1", 2..) => Operation::Add,
+            ("2", _) => Operation::End,
+            ("3", _) => Operation::EndBefore,
+            ("4", _) => Operation::Ping,
+            _ => return None,
+        };
+        Some(Place {
+            batch,
+            every,
+            gaps_are_fine,
+            seq,
+            operation,
+        })
+    }
+}
+
+/// The batches that a stream takes, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Ingests(HashMap<Box<str>, Ingest>);
+
+/// How far a batch is, by its own sequences.
+#[derive(Debug)]
+struct Ingest {
+    gaps_are_fine: bool,
+    /// The last that came.
+    came: u64,
+    /// The last that is stored, with its sequence in the stream.
+    stored: u64,
+    stream_seq: u64,
+    /// The last that the publisher heard of.
+    told: u64,
+    /// How many are on their way to the disk.
+    under_way: u32,
+    /// After how many messages the publisher hears again, and the most that it wants.
+    every: u16,
+    most: u16,
+    /// Where its end is confirmed, once it is to end.
+    end: Option<Box<str>>,
+    last_came: Instant,
+}
+
+impl Ingest {
+    /// Moves on to what is stored, if the publisher is due to hear of it.
+    fn is_due(&mut self, batches: usize) -> bool {
+        let every = u64::from(self.every);
+        let steps = self.stored.saturating_sub(self.told) / every;
+        if steps == 0 {
+            return false;
+        }
+        self.told += steps * every;
+        let share = MAX_EVERY / u16::try_from(batches).unwrap_or(u16::MAX).max(1);
+        let most = share.max(1).min(self.most);
+        self.every = match self.every {
+            every if every < most => every.saturating_mul(2).min(most),
+            every if every > most => (every / 2).max(most),
+            every => every,
+        };
+        true
+    }
+
+    fn word(&self) -> Value {
+        json!({"type": "ack", "seq": self.told, "msgs": self.every})
+    }
+}
+
+impl Ingests {
+    /// When the first of them has waited for too long.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let since = self.0.values().map(|ingest| ingest.last_came).min();
+        since.map(|since| since + PATIENCE)
+    }
+
+    /// Forgets those whose next message does not come.
+    pub(super) fn end_late(&mut self, now: Instant) {
+        self.0.retain(|_, ingest| now < ingest.last_came + PATIENCE);
+    }
+}
+
+impl Stream {
+    /// Takes a message of a batch that is stored as it comes.
+    pub(super) async fn ingest(&mut self, message: Message) {
+        let inbox = message.reply.clone().unwrap_or_default();
+        if let Err(refusal) = self.try_ingest(message, &inbox).await {
+            self.refuse_ingest(&inbox, &refusal);
+        }
+    }
+
+    fn refuse_ingest(&self, inbox: &str, refusal: &ApiError) {
+        if !self.state.config.no_ack {
+            self.refuse_publish(inbox, refusal);
+        }
+    }
+
+    async fn try_ingest(&mut self, message: Message, inbox: &str) -> Result<()> {
+        if self.state.config.sealed {
+            return Err(error::SEALED);
+        }
+        if !self.state.config.allow_batched {
+            return Err(error::INGEST_DISABLED);
+        }
+        let place = Place::of(inbox).ok_or(error::INGEST_PATTERN)?;
+        let id = place.batch;
+        if id.len() > MAX_ID {
+            return Err(error::INGEST_ID);
+        }
+        let batches = self.ingests.0.len();
+        if !self.ingests.0.contains_key(id) {
+            if place.seq != 1 {
+                return Err(error::INGEST_UNKNOWN);
+            }
+            if batches >= MAX_OF_STREAM {
+                return Err(error::TOO_MANY_INGESTS);
+            }
+            self.ingests.0.insert(id.into(), begun(&place, batches));
+        }
+        if super::batches::needs_another_level(&message) {
+            self.ingests.0.remove(id);
+            return Err(error::API_LEVEL);
+        }
+        let Some(ingest) = self.ingests.0.get_mut(id) else {
+            return Err(error::INGEST_UNKNOWN);
+        };
+        ingest.last_came = Instant::now();
+        if place.operation == Operation::Ping {
+            self.ping_ingest(&place, inbox);
+            return Ok(());
+        }
+        // Its publisher waits for the end that is on its way.
+        if ingest.end.is_some() {
+            return Ok(());
+        }
+        let expected = ingest.came + 1;
+        if place.seq != expected {
+            if place.seq > expected {
+                let gap = json!({"type": "gap", "last_seq": expected, "seq": place.seq});
+                self.router.answer(inbox, &[], gap.to_string().as_bytes());
+            }
+            if !place.gaps_are_fine || place.seq < expected {
+                self.end_ingest(id, inbox);
+                return Ok(());
+            }
+        }
+        match place.operation {
+            Operation::EndBefore => {
+                ingest.came = place.seq - 1;
+                if ingest.under_way == 0 {
+                    ingest.stored = ingest.came;
+                }
+                self.end_ingest(id, inbox);
+                return Ok(());
+            }
+            Operation::End => ingest.end = Some(inbox.into()),
+            Operation::Add | Operation::Ping => {}
+        }
+        ingest.came = place.seq;
+        if place.seq == 1 && ingest.end.is_none() && !self.state.config.no_ack {
+            let word = ingest.word().to_string();
+            self.router.answer(inbox, &[], word.as_bytes());
+        }
+        let message = self.transformed(message);
+        let known = headers::value(&message.headers, MESSAGE_ID)
+            .filter(|id| !id.is_empty())
+            .and_then(|id| self.state.duplicates.find(id));
+        if let Some(seq) = known {
+            self.ingest_known(&place, inbox, seq);
+            return Ok(());
+        }
+        match self.take_published(message).await {
+            Ok(Taken { seq, .. }) => {
+                if let Some(ingest) = self.ingests.0.get_mut(id) {
+                    ingest.under_way += 1;
+                }
+                self.batch.add(Effect::Ingested {
+                    batch: id.into(),
+                    batch_seq: place.seq,
+                    seq,
+                    inbox: inbox.into(),
+                });
+                Ok(())
+            }
+            Err(refusal) => self.ingest_refused(&place, inbox, refusal),
+        }
+    }
+
+    /// Says how far a batch is, and that there is a gap if the publisher is ahead.
+    fn ping_ingest(&mut self, place: &Place<'_>, inbox: &str) {
+        let batches = self.ingests.0.len();
+        let Some(ingest) = self.ingests.0.get_mut(place.batch) else {
+            return;
+        };
+        if place.seq > ingest.came {
+            let gap = json!({"type": "gap", "last_seq": ingest.came + 1, "seq": place.seq + 1});
+            self.router.answer(inbox, &[], gap.to_string().as_bytes());
+            if !ingest.gaps_are_fine {
+                self.end_ingest(place.batch, inbox);
+                return;
+            }
+            ingest.came = place.seq;
+            if ingest.under_way == 0 {
+                ingest.stored = ingest.came;
+            }
+            ingest.is_due(batches);
+        }
+        let word = ingest.word().to_string();
+        self.router.answer(inbox, &[], word.as_bytes());
+    }
+
+    /// A message of a batch is in the stream already.
+    fn ingest_known(&mut self, place: &Place<'_>, inbox: &str, seq: u64) {
+        let batches = self.ingests.0.len();
+        let Some(ingest) = self.ingests.0.get_mut(place.batch) else {
+            return;
+        };
+        if ingest.under_way == 0 {
+            ingest.stored = place.seq;
+            if place.operation != Operation::End && ingest.is_due(batches) {
+                let word = ingest.word().to_string();
+                self.router.answer(inbox, &[], word.as_bytes());
+            }
+        }
+        if place.operation != Operation::End {
+            return;
+        }
+        if !place.gaps_are_fine && place.seq == 1 {
+            self.ingests.0.remove(place.batch);
+            self.confirm_ingest(place.batch, place.seq, seq, true, inbox);
+        } else {
+            self.end_ingest(place.batch, inbox);
+        }
+    }
+
+    /// A message of a batch is refused: the batch ends with the one before, unless gaps are fine.
+    fn ingest_refused(&mut self, place: &Place<'_>, inbox: &str, refusal: ApiError) -> Result<()> {
+        if !place.gaps_are_fine && place.seq == 1 {
+            self.ingests.0.remove(place.batch);
+            return Err(refusal);
+        }
+        let told = json!({"type": "err", "seq": place.seq, "error": refusal});
+        self.router.answer(inbox, &[], told.to_string().as_bytes());
+        if place.gaps_are_fine && place.operation != Operation::End {
+            return Ok(());
+        }
+        if let Some(ingest) = self.ingests.0.get_mut(place.batch) {
+            ingest.came -= 1;
+            if ingest.under_way == 0 {
+                ingest.stored = ingest.came;
+            }
+        }
+        self.end_ingest(place.batch, inbox);
+        Ok(())
+    }
+
+    /// Ends a batch: at once if all of it is stored, or when that is.
+    fn end_ingest(&mut self, id: &str, inbox: &str) {
+        if let Some(ingest) = self.ingests.0.get_mut(id) {
+            ingest.end = Some(inbox.into());
+            self.end_if_stored(id);
+        }
+    }
+
+    /// Whether a batch that is to end was stored as a whole and has ended.
+    fn end_if_stored(&mut self, id: &str) -> bool {
+        let Some(ingest) = self.ingests.0.get(id) else {
+            return false;
+        };
+        let Some(inbox) = ingest.end.clone().filter(|_| ingest.came == ingest.stored) else {
+            return false;
+        };
+        let (count, seq) = (ingest.came, ingest.stream_seq);
+        self.ingests.0.remove(id);
+        self.confirm_ingest(id, count, seq, false, &inbox);
+        true
+    }
+
+    /// Takes note that a message of a batch is stored.
+    pub(super) fn ingested(&mut self, id: &str, batch_seq: u64, seq: u64, inbox: &str) {
+        let batches = self.ingests.0.len();
+        let Some(ingest) = self.ingests.0.get_mut(id) else {
+            return;
+        };
+        ingest.under_way = ingest.under_way.saturating_sub(1);
+        ingest.stream_seq = seq;
+        ingest.stored = match ingest.under_way {
+            0 => ingest.came,
+            _ => batch_seq,
+        };
+        let word = ingest.is_due(batches).then(|| ingest.word().to_string());
+        let word = word.filter(|_| !self.state.config.no_ack);
+        if !self.end_if_stored(id)
+            && let Some(word) = word
+        {
+            self.router
+                .answer_with_others(inbox, &[], word.as_bytes(), &mut self.filled);
+        }
+    }
+
+    /// A message of a batch could not be stored; the batch is over.
+    pub(super) fn ingest_failed(&mut self, id: &str, inbox: &str, refusal: &ApiError) {
+        self.ingests.0.remove(id);
+        self.refuse_ingest(inbox, refusal);
+    }
+
+    fn confirm_ingest(&mut self, id: &str, count: u64, seq: u64, is_known: bool, inbox: &str) {
+        if self.state.config.no_ack {
+            return;
+        }
+        let duplicate = if is_known { ",\"duplicate\":true" } else { "" };
+        let start = &self.ack_start;
+        let ack = format!(
+            "{start}{seq}{duplicate},\"batch\":{},\"count\":{count}}}",
+            json!(id)
+        );
+        self.router
+            .answer_with_others(inbox, &[], ack.as_bytes(), &mut self.filled);
+    }
+}
+
+fn begun(place: &Place<'_>, others: usize) -> Ingest {
+    Ingest {
+        gaps_are_fine: place.gaps_are_fine,
+        came: 0,
+        stored: 0,
+        stream_seq: 0,
+        told: 0,
+        under_way: 0,
+        // Beside others it begins slowly.
+        every: if others > 0 {
+            1
+        } else {
+            place.every.min(MAX_EVERY)
+        },
+        most: place.every,
+        end: None,
+        last_came: Instant::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inboxes_say_where_a_message_belongs() {
+        let place = Place::of("_INBOX.a.b.5.fail.1.0.$FI").unwrap();
+        assert_eq!((place.batch, place.every, place.seq), ("b", 5, 1));
+        let place = Place::of("x.b.0.ok.7.3.$FI").unwrap();
+        assert_eq!((place.every, place.operation), (10, Operation::EndBefore));
+        assert!(place.gaps_are_fine);
+        for wrong in [
+            "x.b.5.fail.0.1.$FI",
+            "x.b.5.fail.2.0.$FI",
+            "x.b.5.fail.1.1.$FI",
+            "x.b.5.fail.1.3.$FI",
+            "x.b.5.maybe.1.0.$FI",
+            "x.b.5.fail.1.5.$FI",
+            "b.5.fail.1.0.$FI",
+        ] {
+            assert_eq!(Place::of(wrong), None, "{wrong}");
+        }
+    }
+}
