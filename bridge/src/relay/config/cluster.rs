@@ -1,9 +1,10 @@
 //! The clusters at the ends of routes, and what the operator may set for their clients.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, fs::File, io, path::Path};
 
 use bus::{BusUrl, KafkaBrokers, NatsFiles, NatsServers};
 use rdkafka::{ClientConfig, error::KafkaError};
+use runtime::settings::{secret_file, warn_of_exposed_file};
 use sha2::{Digest, Sha256};
 
 use super::{BadSetting, bad, check_name, shown};
@@ -97,6 +98,13 @@ impl KafkaCluster {
             if property.contains('\0') || value.contains('\0') {
                 return Err(bad("properties", "a property holds a zero byte"));
             }
+            // librdkafka opens them when it connects. It looks for authorities itself if told to.
+            if property.ends_with(".location") && value != "probe" {
+                File::open(value).map_err(|error| {
+                    let reason = format!("`{property}`: {}", unreadable(Path::new(value), &error));
+                    bad("properties", reason)
+                })?;
+            }
         }
         // The value may be a password, so that only the name is told.
         let config = ClientConfig::from_iter(properties.clone());
@@ -140,13 +148,20 @@ impl NatsCluster {
                 "it is no server of NATS; give `nats://host:port`",
             ));
         };
+        let called = |file: &str| format!("nats.{name}.{file}");
         if let Some(file) = token_file {
             if servers.has_credentials() {
                 return Err(bad("token_file", "the URL has credentials already"));
             }
+            let token = secret_file(file);
+            let token = token.map_err(|error| bad("token_file", unreadable(file, &error)))?;
+            if token.trim().is_empty() {
+                let reason = format!("`{}` holds no token", file.display());
+                return Err(bad("token_file", reason));
+            }
+            warn_of_exposed_file(&called("token_file"), file);
             servers = servers.with_token_file(file.to_owned());
         }
-        let called = |file: &str| format!("nats.{name}.{file}");
         let servers = servers
             .with_files(files, called)
             .map_err(|error| bad(error.file, error.reason))?;
@@ -169,6 +184,11 @@ impl NatsCluster {
             servers,
         })
     }
+}
+
+/// Says why a file that a setting names cannot be used.
+pub(super) fn unreadable(file: &Path, error: &io::Error) -> String {
+    format!("cannot read `{}`: {error}", file.display())
 }
 
 /// Tells a text from others in eight characters.

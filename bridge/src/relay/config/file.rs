@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::{
     BadRelay, BadSetting, Direction, KafkaCluster, MAX_ROUTES, NatsCluster, RelayConfig,
-    RouteConfig, RouteLimits, RouteSettings, bad, shown,
+    RouteConfig, RouteLimits, RouteSettings, bad, cluster::unreadable, shown,
 };
 
 /// The largest file.
@@ -232,10 +232,8 @@ impl RawKafka {
         let mut properties: BTreeMap<_, _> = properties.collect();
         if let Some(file) = text(&self.password_file) {
             let file = folder.join(file);
-            let password = secret_file(&file).map_err(|error| {
-                let reason = format!("cannot read `{}`: {error}", file.display());
-                bad("password_file", reason)
-            })?;
+            let password = secret_file(&file)
+                .map_err(|error| bad("password_file", unreadable(&file, &error)))?;
             warn_of_exposed_file(&format!("kafka.{name}.password_file"), &file);
             properties.insert("sasl.password".to_owned(), password);
         }

@@ -1,6 +1,6 @@
 //! What a relay's settings may be, and what is told of those that are wrong.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use bus::NatsFiles;
 
@@ -38,8 +38,15 @@ subject = "ratings"
 topic = "ratings"
 "#;
 
+/// Reads a file of a folder that has the tokens, and that errors know as `/etc/relay`.
 fn read(text: &str) -> Result<RelayConfig, String> {
-    parse(text, Path::new("/etc/relay")).map_err(|error| error.to_string())
+    let folder = tempfile::tempdir().unwrap();
+    for (file, token) in [("token", "0123"), ("nats.token", "0123"), ("empty", "\n")] {
+        fs::write(folder.path().join(file), token).unwrap();
+    }
+    let place = folder.path().display().to_string();
+    let error = |error: BadRelay| error.to_string().replace(&place, "/etc/relay");
+    parse(text, folder.path()).map_err(error)
 }
 
 #[test]
@@ -116,6 +123,21 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "nats://n1,n2:4223",
             "nats://secret@n1",
             "line 9: `nats.edge.token_file`: the URL has credentials",
+        ),
+        (
+            "token_file = \"token\"",
+            "token_file = \"absent\"",
+            "line 9: `nats.edge.token_file`: cannot read `/etc/relay/absent`",
+        ),
+        (
+            "token_file = \"token\"",
+            "token_file = \"empty\"",
+            "line 9: `nats.edge.token_file`: `/etc/relay/empty` holds no token",
+        ),
+        (
+            "\"fetch.wait.max.ms\" = 5",
+            "\"ssl.ca.location\" = \"/there/is/no/ca.pem\"",
+            "line 4: `kafka.main.properties`: `ssl.ca.location`: cannot read `/there/is/no/ca.pem`",
         ),
         (
             "token_file = \"token\"",
