@@ -27,7 +27,7 @@ use super::{
         window::KeyedWindow,
     },
     connection::Connection,
-    recall::recall,
+    recall::{Progress, recall},
 };
 
 /// How long a publication may wait for its confirmation.
@@ -53,6 +53,7 @@ pub(in super::super) struct NatsSink {
     session: Option<Session>,
     /// Whether reading what is there failed, perhaps at a message that the client cannot read.
     has_failed: bool,
+    recalling: Progress,
 }
 
 struct Session {
@@ -88,6 +89,7 @@ impl NatsSink {
             creates,
             session: None,
             has_failed: false,
+            recalling: Progress::default(),
         }
     }
 }
@@ -136,7 +138,8 @@ impl Sink<NatsRecord> for NatsSink {
             return Err(Interruption::unavailable("NATS is not connected"));
         };
         let is_raw = std::mem::take(&mut self.has_failed);
-        let recalled = recall(&session.connection, &self.subject, marks.as_ref(), is_raw).await;
+        let (subject, progress) = (&self.subject, &mut self.recalling);
+        let recalled = recall(&session.connection, subject, marks.as_ref(), is_raw, progress).await;
         self.has_failed = recalled.is_err() && !is_raw;
         let recalled = recalled?;
         session.marks.set(&recalled.marks);
