@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -222,9 +222,13 @@ pub(super) trait Sink<R>: Send {
     async fn recall(&mut self, marks: Option<Marks>) -> Result<Recalled, Interruption>;
 
     /// Begins to write `batch` behind what was given before. The future is done when all of it is durable, or when that
-    /// takes too long; after a failure every batch fails until the sink is prepared.
-    fn write(&mut self, batch: Vec<Outgoing<R>>)
-    -> BoxFuture<'static, Result<Written, NotWritten>>;
+    /// takes too long; after a failure every batch fails until the sink is prepared. After `until` none of it is handed to
+    /// the broker any more: the instance was paused, and another one may have the inputs.
+    fn write(
+        &mut self,
+        batch: Vec<Outgoing<R>>,
+        until: Instant,
+    ) -> BoxFuture<'static, Result<Written, NotWritten>>;
 
     /// Gives up what is on its way; nothing can be written until the sink is prepared.
     fn abandon(&mut self);

@@ -19,7 +19,8 @@ const RECALL_DEADLINE: Duration = Duration::from_secs(60);
 /// How long asking the actor for either may take, its mailbox included.
 pub(super) const ASK_DEADLINE: Duration = Duration::from_secs(70);
 
-/// A batch that was read so long ago is not written: this instance was paused, and another one may have its inputs.
+/// A batch that was read so long ago is not handed to the broker: this instance was paused, and another one may have its
+/// inputs.
 const MAX_AGE: Duration = Duration::from_secs(3);
 
 /// How a batch ended.
@@ -170,7 +171,8 @@ impl<R: Send + 'static> Handler<Write<R>> for SinkActor<R> {
     type Result = ();
 
     fn handle(&mut self, write: Write<R>, context: &mut Self::Context) {
-        let is_stale = write.read_at.elapsed() > MAX_AGE;
+        let until = write.read_at + MAX_AGE;
+        let is_stale = Instant::now() > until;
         let is_next = self.session == Some((write.session, write.number)) && !is_stale;
         let Some(sink) = self.sink.as_mut().filter(|_| is_next) else {
             self.session = None;
@@ -179,7 +181,7 @@ impl<R: Send + 'static> Handler<Write<R>> for SinkActor<R> {
         };
         self.session = Some((write.session, write.number + 1));
         let (session, reply, count) = (write.session, write.reply, write.batch.len() as u64);
-        let written = sink.write(write.batch).into_actor(self);
+        let written = sink.write(write.batch, until).into_actor(self);
         context.spawn(written.map(move |written, actor, _| {
             match &written {
                 Ok(_) => actor.guard.reporter().handled(count),
@@ -210,7 +212,7 @@ impl<R: Send + 'static> Handler<WriteAlone<R>> for SinkActor<R> {
                     if !is_prepared {
                         sink.prepare().await?;
                     }
-                    Ok(sink.write(batch).await)
+                    Ok(sink.write(batch, Instant::now() + MAX_AGE).await)
                 })
             },
             |actor, done| {

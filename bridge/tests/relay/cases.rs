@@ -89,7 +89,10 @@ pub(crate) async fn publish_all(pair: &Pair, numbers: std::ops::Range<usize>) {
 }
 
 /// Fails unless every one of `numbers` is there once, and those of each key in order.
-fn assert_once_and_in_order(all: impl Iterator<Item = (String, usize)>, numbers: &[usize]) {
+pub(crate) fn assert_once_and_in_order(
+    all: impl Iterator<Item = (String, usize)>,
+    numbers: &[usize],
+) {
     let mut of_keys: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (key, number) in all {
         of_keys.entry(key).or_default().push(number);
@@ -127,15 +130,20 @@ pub(crate) async fn assert_kafka_has(pair: &Pair, count: usize) {
 pub(crate) async fn assert_kafka_has_all(pair: &Pair, numbers: &[usize]) {
     let mut all = Vec::new();
     eventually("all messages are in the topic", async || {
-        all = pair.kafka.read(&pair.name("topic")).await;
+        all = kafka_has(pair).await;
         all.len() >= numbers.len()
     })
     .await;
+    assert_once_and_in_order(all.into_iter(), numbers);
+}
+
+/// The key and the number of all records of the topic.
+pub(crate) async fn kafka_has(pair: &Pair) -> Vec<(String, usize)> {
     let text = |bytes: &Option<Bytes>| String::from_utf8(bytes.clone().unwrap().into()).unwrap();
-    let found = all
-        .iter()
-        .map(|read| (text(&read.key), text(&read.value).parse().unwrap()));
-    assert_once_and_in_order(found, numbers);
+    let all = pair.kafka.read(&pair.name("topic")).await;
+    all.iter()
+        .map(|read| (text(&read.key), text(&read.value).parse().unwrap()))
+        .collect()
 }
 
 pub(crate) async fn provide(pair: &Pair) {

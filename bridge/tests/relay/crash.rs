@@ -1,6 +1,7 @@
 //! The relay as a program that is killed, and paused, while records cross.
 
 use std::{
+    collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -9,8 +10,8 @@ use testkit::eventually;
 
 use crate::{
     cases::{
-        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has, assert_nats_has, provide, publish_all,
-        send_all,
+        RECORDS, TO_KAFKA, TO_NATS, assert_kafka_has, assert_nats_has, assert_once_and_in_order,
+        kafka_has, provide, publish_all, send_all,
     },
     scene::Pair,
 };
@@ -87,7 +88,7 @@ pub(crate) async fn an_instance_that_was_paused_repeats_nothing(pair: Pair) {
     provide(&pair).await;
     let paused = pair.program(TO_KAFKA);
     publish_all(&pair, 0..RECORDS / 3).await;
-    // One that is paused in the very moment in which it hands a record to Kafka does so when it goes on.
+    // What librdkafka is sending at that moment it sends when it wakes up.
     assert_kafka_has(&pair, RECORDS / 3).await;
     paused.signal("STOP");
     // It is handed out some of these, too.
@@ -100,4 +101,40 @@ pub(crate) async fn an_instance_that_was_paused_repeats_nothing(pair: Pair) {
     // What it had would arrive late.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_kafka_has(&pair, RECORDS).await;
+}
+
+/// The same in the middle of its work: of what librdkafka was sending then nothing else is there twice.
+pub(crate) async fn an_instance_that_was_paused_at_work_repeats_little(pair: Pair) {
+    provide(&pair).await;
+    let paused = pair.program(TO_KAFKA);
+    publish_all(&pair, 0..RECORDS / 3).await;
+    assert_kafka_has(&pair, RECORDS / 3).await;
+    let at_work = RECORDS / 3..RECORDS / 2;
+    publish_all(&pair, at_work.clone()).await;
+    paused.signal("STOP");
+    publish_all(&pair, RECORDS / 2..2 * RECORDS / 3).await;
+    let _program = pair.program(TO_KAFKA);
+    let numbers = async || {
+        let all = kafka_has(&pair).await;
+        all.iter()
+            .map(|(_, number)| *number)
+            .collect::<HashSet<_>>()
+    };
+    eventually("another one has taken over", async || {
+        numbers().await.len() == 2 * RECORDS / 3
+    })
+    .await;
+    paused.signal("CONT");
+    publish_all(&pair, 2 * RECORDS / 3..RECORDS).await;
+    eventually("all are there", async || numbers().await.len() == RECORDS).await;
+    // What it had would arrive late.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (mut known, mut first) = (HashSet::new(), Vec::new());
+    for (key, number) in kafka_has(&pair).await {
+        match known.insert(number) {
+            true => first.push((key, number)),
+            false => assert!(at_work.contains(&number), "{number} is there twice"),
+        }
+    }
+    assert_once_and_in_order(first.into_iter(), &Vec::from_iter(0..RECORDS));
 }

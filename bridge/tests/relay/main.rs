@@ -74,4 +74,5 @@ over_every_pair! {
     crash::records_of_kafka_outlive_crashes_of_the_relay
     crash::messages_of_nats_outlive_crashes_of_the_relay
     crash::an_instance_that_was_paused_repeats_nothing
+    crash::an_instance_that_was_paused_at_work_repeats_little
 }

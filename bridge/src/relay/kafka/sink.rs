@@ -1,8 +1,9 @@
 //! Writes to topics by an idempotent producer.
 //!
 //! What librdkafka has it writes in order. The first record that is not written ends the producer and everything behind it:
-//! none overtakes. A record is written within [`MESSAGE_TIMEOUT_MS`] or not at all, which is less than a group takes to give
-//! the lease of a paused instance to another one: such an instance writes nothing when it wakes up.
+//! none overtakes. A record is sent within [`MESSAGE_TIMEOUT_MS`] or not at all, which is less than a group takes to give
+//! the lease of a paused instance to another one. That time begins when librdkafka gets the record, so that the clock is
+//! looked at before and after it is handed over: an instance that was paused writes nothing when it wakes up.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -160,6 +161,7 @@ impl Sink<KafkaRecord> for KafkaSink {
     fn write(
         &mut self,
         batch: Vec<Outgoing<KafkaRecord>>,
+        until: Instant,
     ) -> BoxFuture<'static, Result<Written, NotWritten>> {
         let Some(producer) = &self.producer else {
             let failed = NotWritten::by(Interruption::unavailable("Kafka is not connected"));
@@ -171,6 +173,9 @@ impl Sink<KafkaRecord> for KafkaSink {
         let mut failure = None;
         let mut deliveries = Vec::with_capacity(batch.len());
         for (index, output) in batch.iter().enumerate() {
+            if Instant::now() > until {
+                break;
+            }
             match producer.send_result(record(output)) {
                 Ok(delivery) => deliveries.push((index, delivery)),
                 Err((error, _)) if is_refusal(&error) => refused.push((index, error.to_string())),
@@ -179,6 +184,10 @@ impl Sink<KafkaRecord> for KafkaSink {
                     break;
                 }
             }
+        }
+        // The last record may have been handed over behind a pause. librdkafka sends it after `linger.ms` at the earliest.
+        if Instant::now() > until {
+            failure = Some(Interruption::Rebalanced);
         }
         let (marks, producer) = (self.marks.clone(), producer.clone());
         let needed = self.needed.clone();
@@ -316,5 +325,52 @@ fn record(output: &Outgoing<KafkaRecord>) -> FutureRecord<'_, [u8], [u8]> {
         key: record.key.as_deref(),
         timestamp: record.timestamp_ms,
         headers: Some(headers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bus::BusUrl;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    const TOPIC: &str = "films";
+    const RECORDS: usize = 20_000;
+
+    #[actix::test]
+    async fn what_is_not_handed_over_in_time_is_not_written() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic(TOPIC, 3, 1).unwrap();
+        let url = format!("kafka://{}", mock.bootstrap_servers());
+        let Ok(BusUrl::Kafka(brokers)) = url.parse() else {
+            panic!("{url}")
+        };
+        let cluster = KafkaCluster {
+            name: "main".into(),
+            id: "main".into(),
+            brokers,
+            properties: BTreeMap::new(),
+        };
+        let is_target = Arc::new(|topic: &str| topic == TOPIC);
+        let mut sink = KafkaSink::new(cluster, "films", is_target, Vec::new(), None);
+        sink.prepare().await.unwrap();
+        let output = |number| Outgoing {
+            id: format!("films/{number}"),
+            order: None,
+            record: KafkaRecord {
+                topic: TOPIC.into(),
+                ..KafkaRecord::default()
+            },
+        };
+        // Handing over all of them takes longer, as if there was a pause among them.
+        let until = Instant::now() + Duration::from_millis(1);
+        let written = sink.write((0..RECORDS).map(output).collect(), until).await;
+        assert_eq!(written.unwrap_err().interruption, Interruption::Rebalanced);
+        let recalled = sink.recall(Some(Marks::default())).await.unwrap();
+        let written = recalled.ids.len();
+        assert!(written < RECORDS, "{written} are written");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     str::FromStr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode, client::PublishErrorKind};
@@ -118,6 +118,7 @@ impl Sink<NatsRecord> for NatsSink {
             on_their_way: HashMap::new(),
             ready: VecDeque::new(),
             next: 0,
+            active_at: Instant::now(),
         };
         let stopped = over.clone();
         tokio::spawn(async move {
@@ -139,7 +140,14 @@ impl Sink<NatsRecord> for NatsSink {
         };
         let is_raw = std::mem::take(&mut self.has_failed);
         let (subject, progress) = (&self.subject, &mut self.recalling);
-        let recalled = recall(&session.connection, subject, marks.as_ref(), is_raw, progress).await;
+        let recalled = recall(
+            &session.connection,
+            subject,
+            marks.as_ref(),
+            is_raw,
+            progress,
+        )
+        .await;
         self.has_failed = recalled.is_err() && !is_raw;
         let recalled = recalled?;
         session.marks.set(&recalled.marks);
@@ -149,6 +157,8 @@ impl Sink<NatsRecord> for NatsSink {
     fn write(
         &mut self,
         outputs: Vec<Outgoing<NatsRecord>>,
+        // The task of the session looks for pauses itself: a publication may wait long for the one of its key before it.
+        _: StdInstant,
     ) -> BoxFuture<'static, Result<Written, NotWritten>> {
         let failed = |reason: &str| NotWritten::by(Interruption::unavailable(reason));
         let Some(session) = &self.session else {
@@ -212,6 +222,8 @@ struct Publishing {
     /// What may be published now.
     ready: VecDeque<Publication>,
     next: u64,
+    /// When the process was last known to run.
+    active_at: Instant,
 }
 
 /// What the task waits for.
@@ -244,7 +256,6 @@ impl Publishing {
         mut confirmations: async_nats::Subscriber,
     ) {
         let mut ticks = interval(CONFIRM_DEADLINE / 6);
-        let mut active_at = Instant::now();
         let connection = self.connection.clone();
         let lost = connection.lost();
         tokio::pin!(lost);
@@ -257,10 +268,9 @@ impl Publishing {
                 interruption = &mut lost => break interruption,
                 else => return,
             };
-            if active_at.elapsed() > MAX_PAUSE {
-                break Interruption::Rebalanced;
+            if let Err(interruption) = self.look() {
+                break interruption;
             }
-            active_at = Instant::now();
             let done = match event {
                 Event::Batch(batch) => self.begin(batch).await,
                 Event::Confirmation(confirmation) => self.confirm(&confirmation).await,
@@ -277,6 +287,15 @@ impl Publishing {
                 interruption: interruption.clone(),
             };
             batch.reply.send(Err(failed)).ok();
+        }
+    }
+
+    /// Looks whether the process was paused since it last looked.
+    fn look(&mut self) -> Result<(), Interruption> {
+        let since = std::mem::replace(&mut self.active_at, Instant::now());
+        match self.active_at - since > MAX_PAUSE {
+            true => Err(Interruption::Rebalanced),
+            false => Ok(()),
         }
     }
 
@@ -308,6 +327,7 @@ impl Publishing {
 
     async fn publish_ready(&mut self) -> Result<(), Interruption> {
         while let Some(publication) = self.ready.pop_front() {
+            self.look()?;
             let Publication {
                 batch,
                 index,

@@ -117,6 +117,7 @@ impl<R: Send + 'static> Sink<R> for Slow {
     fn write(
         &mut self,
         batch: Vec<Outgoing<R>>,
+        _: Instant,
     ) -> BoxFuture<'static, Result<Written, NotWritten>> {
         let (counts, allowed) = (self.counts.clone(), self.allowed.clone());
         Box::pin(async move {
@@ -147,7 +148,11 @@ impl<R: Send + 'static> Sink<R> for Refusing {
         Ok(Recalled::default())
     }
 
-    fn write(&mut self, _: Vec<Outgoing<R>>) -> BoxFuture<'static, Result<Written, NotWritten>> {
+    fn write(
+        &mut self,
+        _: Vec<Outgoing<R>>,
+        _: Instant,
+    ) -> BoxFuture<'static, Result<Written, NotWritten>> {
         Box::pin(async {
             // Until the session would count as idle.
             tokio::time::sleep(IDLE_AFTER + LOOK_INTERVAL).await;
