@@ -7,12 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture,
+};
 use runtime::{ChildGuard, Handle};
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::{Mutex, oneshot, watch},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     direction::{Flow, Mapped},
@@ -24,12 +27,15 @@ use super::{
 
 /// How long the sink may take for a batch; longer than it gives itself.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a session waits for dead letters of the one before that are on their way.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(8);
 /// How many inputs are remembered that became dead letters: more than a route may have that are not acknowledged.
 const MAX_DEAD: usize = 100_000;
 
-/// Begins a session in which the outputs of some inputs are written already.
+/// Begins a session in which the outputs of some inputs are written already. It waits for the dead letters of the session
+/// before that are on their way: they are not to be there twice.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Interruption>")]
 pub(super) struct Begin {
     pub(super) session: u64,
     pub(super) written: HashSet<String>,
@@ -115,6 +121,10 @@ pub(super) struct Pipeline<F: Flow> {
     /// The last position of each lane of which they are.
     unacknowledged: HashMap<String, u64>,
     dead: Dead,
+    /// How many batches may still add to them.
+    unsettled: watch::Sender<usize>,
+    /// Is cancelled when the session is over.
+    over: CancellationToken,
     guard: ChildGuard,
 }
 
@@ -137,6 +147,8 @@ impl<F: Flow> Pipeline<F> {
             written: HashSet::new(),
             unacknowledged: HashMap::new(),
             dead: Dead::default(),
+            unsettled: watch::Sender::new(0),
+            over: CancellationToken::new(),
             guard,
         }
     }
@@ -200,12 +212,28 @@ impl<F: Flow> Actor for Pipeline<F> {
 }
 
 impl<F: Flow> Handler<Begin> for Pipeline<F> {
-    type Result = ();
+    type Result = ResponseActFuture<Self, Result<(), Interruption>>;
 
-    fn handle(&mut self, begin: Begin, _: &mut Self::Context) {
-        self.session = Some((begin.session, 0));
-        self.written = begin.written;
-        self.unacknowledged = begin.unacknowledged;
+    fn handle(&mut self, begin: Begin, _: &mut Self::Context) -> Self::Result {
+        self.over.cancel();
+        let over = CancellationToken::new();
+        self.over = over.clone();
+        self.session = None;
+        let mut unsettled = self.unsettled.subscribe();
+        let settled = async move {
+            let settled = unsettled.wait_for(|batches| *batches == 0);
+            timeout(SETTLE_DEADLINE, settled).await.is_ok()
+        };
+        Box::pin(settled.into_actor(self).map(move |is_settled, actor, _| {
+            if !is_settled || over.is_cancelled() {
+                let reason = "dead letters of the session before are still on their way";
+                return Err(Interruption::unavailable(reason));
+            }
+            actor.session = Some((begin.session, 0));
+            actor.written = begin.written;
+            actor.unacknowledged = begin.unacknowledged;
+            Ok(())
+        }))
     }
 }
 
@@ -243,7 +271,8 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
         };
         // The sink sees batches in the order of this mailbox.
         let told = self.sink.tell(write);
-        let dead_letters = self.dead_letters.clone();
+        let (dead_letters, over) = (self.dead_letters.clone(), self.over.clone());
+        self.unsettled.send_modify(|batches| *batches += 1);
         let confirmed = async move {
             let outcome = match told {
                 Ok(()) => confirmed(confirmation).await,
@@ -275,7 +304,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
             if let Ok(passed) = &mut outcome {
                 passed.delivered = (inputs.len() - poison.len() - left_out) as u64;
             }
-            let buried = bury::<F>(&dead_letters, inputs, poison).await;
+            let buried = bury::<F>(&dead_letters, &over, inputs, poison).await;
             (buried, outcome)
         };
         context.spawn(
@@ -286,6 +315,7 @@ impl<F: Flow> Handler<Received<F::Input>> for Pipeline<F> {
                     for id in buried.durable {
                         actor.dead.add(&id);
                     }
+                    actor.unsettled.send_modify(|batches| *batches -= 1);
                     let outcome = buried.interruption.map_or(outcome, Err);
                     reply.send(outcome).ok();
                 }),
@@ -311,9 +341,11 @@ struct Buried {
     interruption: Option<Interruption>,
 }
 
-/// Moves inputs to the dead letters, each with its reason. Those that are refused there are cut down.
+/// Moves inputs to the dead letters, each with its reason, unless the session is `over` before it is their turn. Those that
+/// are refused there are cut down.
 async fn bury<F: Flow>(
     dead_letters: &DeadLetters<F>,
+    over: &CancellationToken,
     inputs: Vec<Incoming<F::Input>>,
     poison: Vec<(usize, String)>,
 ) -> Buried {
@@ -324,13 +356,19 @@ async fn bury<F: Flow>(
     if poison.is_empty() {
         return Buried::default();
     }
+    let _turn = dead_letters.turn.lock().await;
+    if over.is_cancelled() {
+        return Buried {
+            durable: Vec::new(),
+            interruption: Some(Interruption::unavailable("the session is over")),
+        };
+    }
     for (Incoming { id, .. }, reason) in &poison {
         tracing::warn!(input = id, reason, "`{id}` becomes a dead letter: {reason}");
     }
     let whole = poison
         .iter()
         .map(|(input, reason)| F::dead_letter(input, place, reason));
-    let _turn = dead_letters.turn.lock().await;
     let (durable, refused, mut failure) = outcome(dead_letters, whole.collect()).await;
     let ids = |durable: Vec<usize>, of: &[&(&Incoming<F::Input>, String)]| {
         let inputs = durable.into_iter().filter_map(|index| of.get(index));
@@ -393,3 +431,6 @@ async fn outcome<F: Flow>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -556,7 +556,7 @@ async fn begin<F: Flow>(
         unacknowledged,
     };
     let begun = pipeline.ask(begin, BEGIN_DEADLINE).await;
-    begun.map_err(Interruption::unavailable)?;
+    begun.map_err(Interruption::unavailable)??;
     Ok(marks)
 }
 

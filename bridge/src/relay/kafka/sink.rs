@@ -207,19 +207,19 @@ impl Sink<KafkaRecord> for KafkaSink {
                             marks.advance(&part(topic, partition), end);
                             durable.push(index);
                         }
-                        Ok(Err((error, _))) if is_refusal(&error) && is_one_by_one => {
-                            // It ends the producer, and others like it may follow.
-                            is_careful.store(true, Ordering::Release);
-                            refused.push((index, error.to_string()));
-                        }
-                        Ok(Err((error, _))) if failure.is_none() => {
-                            match is_refusal(&error) {
-                                true => {
-                                    is_careful.store(true, Ordering::Release);
-                                    purge_queue(&producer);
+                        Ok(Err((error, _))) => {
+                            if is_refusal(&error) {
+                                // It ends the producer, and others like it may follow.
+                                is_careful.store(true, Ordering::Release);
+                                if is_one_by_one {
+                                    refused.push((index, error.to_string()));
+                                    continue;
                                 }
-                                false => purge(&producer),
                             }
+                            if failure.is_some() {
+                                continue;
+                            }
+                            purge_queue(&producer);
                             let topic = batch.get(index).map_or("", |o| o.record.topic.as_str());
                             if is_absence(&error) {
                                 let topics = batch.iter().map(|o| o.record.topic.clone());
@@ -227,7 +227,6 @@ impl Sink<KafkaRecord> for KafkaSink {
                             }
                             failure = Some(interruption(&error, topic));
                         }
-                        Ok(Err(_)) => {}
                         Err(_) => {
                             failure.get_or_insert(Interruption::unavailable("the producer ended"));
                         }
