@@ -22,6 +22,8 @@ use crate::{
 /// How many records a test sends, and of how many keys.
 pub(crate) const RECORDS: usize = 300;
 const KEYS: usize = 7;
+/// More topics than a route can write to.
+const FILMS: usize = 20;
 
 pub(crate) const TO_NATS: &str = r#"
 [[routes]]
@@ -514,4 +516,45 @@ pub(crate) async fn topics_of_a_pattern_are_made_when_they_are_needed(pair: Pair
         assert_eq!(pair.kafka.read(&topic).await.len(), 1);
     }
     relay.stop().await;
+}
+
+/// A client that publishes to more and more subjects does not have more and more topics made, nor stops the route.
+pub(crate) async fn a_route_makes_no_more_topics_than_it_can_write_to(pair: Pair) {
+    if pair.kafka.is_mock() {
+        return;
+    }
+    let (stream, subjects) = (pair.name("stream"), pair.name("films.*"));
+    pair.nats.create_stream(&stream, &subjects).await;
+    let jetstream = pair.nats.jetstream().await;
+    // Long names have less room.
+    let film = |number: usize| format!("{number}-{}", "x".repeat(200));
+    for number in 0..FILMS {
+        let subject = pair.name(&format!("films.{}", film(number)));
+        let sent = jetstream.publish(subject, "Heat".into()).await.unwrap();
+        sent.await.unwrap();
+    }
+    let route = TO_KAFKA
+        .replace("PREFIX-subject", "PREFIX-films.{id}")
+        .replace("PREFIX-topic", "PREFIX-film-{id}");
+    let relay = pair.relay(&(route + "create = true\n"));
+    let (mut delivered, mut dead_letters) = (0, 0);
+    eventually("each is delivered or a dead letter", async || {
+        let status = relay.reports[0].status();
+        (delivered, dead_letters) = (status.delivered, status.dead_letters);
+        delivered + dead_letters == FILMS as u64
+    })
+    .await;
+    relay.stop().await;
+    assert!(delivered > 0 && dead_letters > 0, "{delivered}");
+    let topics = pair.kafka.topics_of(&pair.prefix).await;
+    assert_eq!(topics.len() as u64, delivered);
+    let letters = pair
+        .nats
+        .read(&format!("relay-{}-back-dlq", pair.prefix))
+        .await;
+    assert_eq!(letters.len() as u64, dead_letters);
+    for letter in letters {
+        let reason = letter.headers.get("marquee-reason").unwrap().as_str();
+        assert!(reason.contains("the route makes no more"), "{reason}");
+    }
 }

@@ -118,6 +118,20 @@ impl Kafka {
         config.create().unwrap()
     }
 
+    /// The names of all topics that begin so.
+    pub(crate) async fn topics_of(&self, prefix: &str) -> Vec<String> {
+        let (config, prefix) = (self.config(), prefix.to_owned());
+        let asked = move || {
+            let consumer: BaseConsumer = config.create().unwrap();
+            let limit = Duration::from_secs(10);
+            let metadata = consumer.fetch_metadata(None, limit).unwrap();
+            let names = metadata.topics().iter().map(|topic| topic.name());
+            let names = names.filter(|name| name.starts_with(&prefix));
+            names.map(str::to_owned).collect()
+        };
+        tokio::task::spawn_blocking(asked).await.unwrap()
+    }
+
     /// All records of a topic, those of each partition in order.
     pub(crate) async fn read(&self, topic: &str) -> Vec<Read> {
         let (mut config, topic) = (self.config(), topic.to_owned());

@@ -60,6 +60,7 @@ over_every_pair! {
     cases::a_second_instance_is_ready_and_takes_over
     cases::an_idle_relay_stops_in_time
     cases::topics_of_a_pattern_are_made_when_they_are_needed
+    cases::a_route_makes_no_more_topics_than_it_can_write_to
     cases::what_waits_is_counted_while_kafka_is_unavailable
     events::events_of_the_bus_are_understood_at_the_other_side
     health::a_route_that_is_stuck_is_seen_until_it_goes_on

@@ -9,6 +9,15 @@ use super::super::flow::{Interruption, Marks};
 
 /// More metadata a broker does not take with an offset.
 const MAX_METADATA: usize = 4_000;
+/// The digits of the largest mark.
+const MAX_DIGITS: usize = 19;
+
+/// Whether marks of these parts can be kept, however large they become.
+pub(super) fn have_room<'a>(parts: impl IntoIterator<Item = &'a str>) -> bool {
+    // Of each there are quotes, colon and comma, too.
+    let lengths = parts.into_iter().map(|part| part.len() + MAX_DIGITS + 4);
+    2 + lengths.sum::<usize>() <= MAX_METADATA
+}
 
 /// Marks as they are kept with an offset.
 pub(super) fn metadata(marks: &Marks) -> Result<String, Interruption> {

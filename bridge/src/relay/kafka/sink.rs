@@ -30,6 +30,7 @@ use super::{
         record::KafkaRecord,
     },
     client::{Quiet, blocking, settings},
+    offsets::have_room,
     recall::{ID_HEADER, part, recall},
     topics::provide_topics,
 };
@@ -87,6 +88,21 @@ impl KafkaSink {
         }
     }
 
+    /// Those of `needed` that the route has room for beside what it writes to already.
+    fn affordable(&self, needed: BTreeSet<String>, partitions: i32) -> Vec<(String, i32)> {
+        let mut marks = Marks::clone(&self.marks.get());
+        let mut topics = Vec::new();
+        for topic in needed {
+            if !has(&marks, &topic) && may_have(&marks, &topic, partitions) {
+                for partition in 0..partitions {
+                    marks.advance(&part(&topic, partition), 0);
+                }
+                topics.push((topic, partitions));
+            }
+        }
+        topics
+    }
+
     /// Ends the producer without writing what it has.
     fn discard(&mut self) {
         if let Some(producer) = self.producer.take() {
@@ -113,7 +129,7 @@ impl Sink<KafkaRecord> for KafkaSink {
         let mut creates = self.creates.clone();
         if let Some(partitions) = self.partitions_if_needed {
             let needed = std::mem::take(&mut *lock(&self.needed));
-            creates.extend(needed.into_iter().map(|topic| (topic, partitions)));
+            creates.extend(self.affordable(needed, partitions));
         }
         provide_topics(&self.cluster, &self.name, &creates).await?;
         let defaults = [
@@ -175,6 +191,17 @@ impl Sink<KafkaRecord> for KafkaSink {
         for (index, output) in batch.iter().enumerate() {
             if Instant::now() > until {
                 break;
+            }
+            let topic = &output.record.topic;
+            if let Some(partitions) = self.partitions_if_needed
+                && !has(&before, topic)
+                && !may_have(&before, topic, partitions)
+            {
+                let reason = format!(
+                    "there is no topic `{topic}`, and the route makes no more than it can keep offsets of"
+                );
+                refused.push((index, reason));
+                continue;
             }
             match producer.send_result(record(output)) {
                 Ok(delivery) => deliveries.push((index, delivery)),
@@ -261,6 +288,22 @@ impl Drop for KafkaSink {
     fn drop(&mut self) {
         self.discard();
     }
+}
+
+/// Whether `topic` was there when the session began, or is written to since.
+fn has(marks: &Marks, topic: &str) -> bool {
+    let begin = format!("{topic}/");
+    let mut parts = marks.0.range(begin.clone()..);
+    parts
+        .next()
+        .is_some_and(|(part, _)| part.starts_with(&begin))
+}
+
+/// Whether there is room for the marks of another topic.
+fn may_have(marks: &Marks, topic: &str, partitions: i32) -> bool {
+    let more: Vec<_> = (0..partitions).map(|number| part(topic, number)).collect();
+    let parts = marks.0.keys().chain(&more);
+    have_room(parts.map(String::as_str))
 }
 
 /// Why a record for `topic` is not written.
