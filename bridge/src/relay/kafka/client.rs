@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use rdkafka::{
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
+    producer::{FutureProducer, Producer},
 };
 use tokio::sync::Notify;
 
@@ -27,6 +28,9 @@ const SESSION_TIMEOUT_MS: &str = "10000";
 /// How often a member is heard of. A member that stops just before is shut out at the earliest after the difference of
 /// both, eight seconds: what a sink still has must be too old by then.
 const HEARTBEAT_INTERVAL_MS: &str = "2000";
+
+/// How long a broker may take to answer whether it is there.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Settings of every client of `cluster`: `defaults`, with what the operator sets on top.
 pub(super) fn settings(
@@ -122,6 +126,27 @@ impl Wait {
     }
 }
 
+/// Makes a producer, and waits until a broker answers it.
+pub(super) async fn producer(config: &ClientConfig) -> Result<FutureProducer<Quiet>, Interruption> {
+    let refusal = Refusal::default();
+    let producer: FutureProducer<Quiet> = config
+        .create_with_context(Quiet(refusal.clone()))
+        .map_err(Interruption::unavailable)?;
+    let asked = producer.clone();
+    let answered = blocking(move || {
+        // One topic that is not asked for is enough: all topics of a large cluster would be many.
+        let topic = Some("marquee-relay-leases");
+        asked.client().fetch_metadata(topic, ANSWER_DEADLINE)
+    });
+    match answered.await {
+        Ok(_) => Ok(producer),
+        Err(interruption) => {
+            bus::clients::drop_elsewhere(producer);
+            Err(refusal.explain(interruption))
+        }
+    }
+}
+
 /// Runs what blocks where it may.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
@@ -130,9 +155,35 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.map_err(Interruption::unavailable)
 }
 
+/// Why a broker did not let a client in, if it did not. Calls of librdkafka then say only that there is no connection.
+#[derive(Clone, Default)]
+pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    fn note(&self, error: &KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, SSL};
+        if let Some(Authentication | SSL) = error.rdkafka_error_code() {
+            // What follows tells how often, and after how long.
+            let reason = reason.split(" (after ").next().unwrap_or_default();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+
+    /// `interruption`, or the refusal behind it.
+    pub(super) fn explain(&self, interruption: Interruption) -> Interruption {
+        let refusal = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (interruption, refusal) {
+            (Interruption::Unavailable(_), Some(refusal)) => {
+                Interruption::Unavailable(format!("Kafka does not let the relay in: {refusal}"))
+            }
+            (interruption, _) => interruption,
+        }
+    }
+}
+
 /// Passes what librdkafka reports to the log of those who look for faults.
 #[derive(Clone, Default)]
-pub(super) struct Quiet;
+pub(super) struct Quiet(pub(super) Refusal);
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -140,6 +191,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.0.note(&error, reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }
@@ -154,6 +206,7 @@ pub(super) struct Member {
     /// Whether the member is in its group, as of a few seconds ago.
     is_joined: AtomicBool,
     lag: Arc<KafkaGauge>,
+    pub(super) refusal: Refusal,
 }
 
 /// How many records wait in the partitions that are assigned, as of a few seconds ago; -1 as long as it is not known.
@@ -179,6 +232,7 @@ impl Default for Member {
             changed: Notify::new(),
             is_joined: AtomicBool::new(false),
             lag: Arc::default(),
+            refusal: Refusal::default(),
         }
     }
 }
@@ -229,6 +283,7 @@ impl ClientContext for Member {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.refusal.note(&error, reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }
@@ -258,8 +313,6 @@ pub(super) fn assignment(consumer: &StreamConsumer<Member>) -> TopicPartitionLis
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn looked(wait: &mut Wait, member: &Member) -> (Result<(), Interruption>, u64) {

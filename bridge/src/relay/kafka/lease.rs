@@ -92,10 +92,13 @@ impl Lease {
         standby: &Standby,
     ) -> Result<Option<Marks>, Interruption> {
         let acquired = self.acquired(standby).await;
-        if let Err(Interruption::Unavailable(_)) = &acquired {
-            self.held = None;
-        }
-        acquired
+        let Err(interruption @ Interruption::Unavailable(_)) = acquired else {
+            return acquired;
+        };
+        Err(match self.held.take() {
+            Some(held) => held.consumer.context().refusal.explain(interruption),
+            None => interruption,
+        })
     }
 
     async fn acquired(&mut self, standby: &Standby) -> Result<Option<Marks>, Interruption> {

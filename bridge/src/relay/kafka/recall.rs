@@ -48,7 +48,7 @@ pub(super) fn recall(
         // What is behind an open transaction of another producer was written all the same.
         .set("isolation.level", "read_uncommitted")
         .set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet::default())?;
     let metadata = consumer.fetch_metadata(None, ANSWER_DEADLINE)?;
     let mut recalled = Recalled::default();
     let until = Instant::now() + READ_DEADLINE;

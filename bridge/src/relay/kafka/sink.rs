@@ -29,7 +29,7 @@ use super::{
         flow::{Interruption, Marks, NotWritten, Outgoing, Recalled, SharedMarks, Sink, Written},
         record::KafkaRecord,
     },
-    client::{Quiet, blocking, settings},
+    client::{Quiet, blocking, producer, settings},
     offsets::have_room,
     recall::{ID_HEADER, part, recall},
     topics::provide_topics,
@@ -41,8 +41,6 @@ const MESSAGE_TIMEOUT_MS: &str = "6000";
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a topic may be unknown to the broker before its records fail: within the deadline, so that the reason is told.
 const TOPIC_PATIENCE_MS: &str = "1000";
-/// How long a broker may take to answer whether it is there.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Whether a topic is one that a route writes to.
 pub(in super::super) type IsTarget = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -131,7 +129,6 @@ impl Sink<KafkaRecord> for KafkaSink {
             let needed = std::mem::take(&mut *lock(&self.needed));
             creates.extend(self.affordable(needed, partitions));
         }
-        provide_topics(&self.cluster, &self.name, &creates).await?;
         let defaults = [
             ("linger.ms", "1"),
             ("compression.type", "lz4"),
@@ -150,19 +147,8 @@ impl Sink<KafkaRecord> for KafkaSink {
         if self.is_one_by_one {
             config.set("batch.num.messages", "1");
         }
-        let producer: FutureProducer<Quiet> = config
-            .create_with_context(Quiet)
-            .map_err(Interruption::unavailable)?;
-        let asked = producer.clone();
-        let answered = blocking(move || {
-            // One that is not asked for is enough: all topics of a large cluster would be many.
-            asked
-                .client()
-                .fetch_metadata(Some("marquee-relay-leases"), ANSWER_DEADLINE)
-        });
-        answered.await?;
-        self.producer = Some(producer);
-        Ok(())
+        self.producer = Some(producer(&config).await?);
+        provide_topics(&self.cluster, &self.name, &creates).await
     }
 
     async fn recall(&mut self, marks: Option<Marks>) -> Result<Recalled, Interruption> {

@@ -287,14 +287,17 @@ impl KafkaSource {
 
     /// Ends the client after an error: librdkafka recovers from little by itself.
     fn or_discard<T>(&mut self, done: Result<T, Interruption>) -> Result<T, Interruption> {
-        if let Err(Interruption::Unavailable(_)) = &done {
-            self.stash.clear();
-            self.committed = TopicPartitionList::new();
-            if let Some(consumer) = self.consumer.take() {
-                bus::clients::drop_elsewhere(consumer);
-            }
-        }
-        done
+        let Err(interruption @ Interruption::Unavailable(_)) = done else {
+            return done;
+        };
+        self.stash.clear();
+        self.committed = TopicPartitionList::new();
+        let Some(consumer) = self.consumer.take() else {
+            return Err(interruption);
+        };
+        let explained = consumer.context().refusal.explain(interruption);
+        bus::clients::drop_elsewhere(consumer);
+        Err(explained)
     }
 }
 

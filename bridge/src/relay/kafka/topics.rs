@@ -6,7 +6,7 @@ use rdkafka::admin::AdminClient;
 
 use super::{
     super::{config::KafkaCluster, flow::Interruption},
-    client::{Quiet, settings},
+    client::{Quiet, producer, settings},
 };
 
 /// Creates those of `topics` that are absent, each with its number of partitions.
@@ -20,11 +20,15 @@ pub(super) async fn provide_topics(
     }
     let config = settings(cluster, &format!("{name}-admin"), &[]);
     let client: AdminClient<Quiet> = config
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::default())
         .map_err(Interruption::unavailable)?;
     let client = Arc::new(client);
     let created = bus::clients::create_absent_topics(&client, topics, &[]).await;
     bus::clients::drop_elsewhere(client);
-    created?;
+    if let Err(error) = created {
+        // Such a client does not hear why it is not let in.
+        bus::clients::drop_elsewhere(producer(&config).await?);
+        return Err(error.into());
+    }
     Ok(())
 }
