@@ -8,11 +8,13 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     message::{Header, Headers, OwnedHeaders},
     mocking::MockCluster,
     producer::{DefaultProducerContext, FutureProducer, FutureRecord},
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
+use testkit::eventually;
 
 /// How many partitions the topics of tests have.
 pub(crate) const PARTITIONS: i32 = 3;
@@ -134,38 +136,47 @@ impl Kafka {
 
     /// All records of a topic, those of each partition in order.
     pub(crate) async fn read(&self, topic: &str) -> Vec<Read> {
-        let (mut config, topic) = (self.config(), topic.to_owned());
-        let read = move || {
-            config
-                .set("group.id", "test-reader")
-                .set("enable.auto.commit", "false")
-                .set("fetch.wait.max.ms", "10")
-                .set("enable.partition.eof", "true");
-            let consumer: BaseConsumer = config.create().unwrap();
-            let mut all = Vec::new();
-            for partition in 0..PARTITIONS {
-                let limit = Duration::from_secs(10);
-                let (first, end) = consumer.fetch_watermarks(&topic, partition, limit).unwrap();
-                let mut from = TopicPartitionList::new();
-                let begin = Offset::Offset(first);
-                from.add_partition_offset(&topic, partition, begin).unwrap();
-                consumer.assign(&from).unwrap();
-                let mut at = first;
-                while at < end {
-                    match consumer.poll(limit) {
-                        Some(Ok(message)) => {
-                            at = message.offset() + 1;
-                            all.push(of(&message));
-                        }
-                        Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => break,
-                        other => panic!("the topic cannot be read: {other:?}"),
-                    }
-                }
-            }
-            all
-        };
-        tokio::task::spawn_blocking(read).await.unwrap()
+        let mut all = None;
+        // A broker hears of a topic a little later than the one that made it, and connections are lost.
+        eventually("the topic can be read", async || {
+            let (config, topic) = (self.config(), topic.to_owned());
+            let read = tokio::task::spawn_blocking(move || read(config, &topic));
+            all = read.await.unwrap().ok();
+            all.is_some()
+        })
+        .await;
+        all.unwrap()
     }
+}
+
+fn read(mut config: ClientConfig, topic: &str) -> Result<Vec<Read>, KafkaError> {
+    config
+        .set("group.id", "test-reader")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10")
+        .set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create()?;
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        let limit = Duration::from_secs(10);
+        let (first, end) = consumer.fetch_watermarks(topic, partition, limit)?;
+        let mut from = TopicPartitionList::new();
+        from.add_partition_offset(topic, partition, Offset::Offset(first))?;
+        consumer.assign(&from)?;
+        let mut at = first;
+        while at < end {
+            match consumer.poll(limit) {
+                Some(Ok(message)) => {
+                    at = message.offset() + 1;
+                    all.push(of(&message));
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => return Err(error),
+                None => return Err(KafkaError::NoMessageReceived),
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn of(message: &impl Message) -> Read {
