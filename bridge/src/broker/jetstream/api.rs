@@ -23,18 +23,19 @@ use super::answers::{Responder, describe_stream, page};
 use super::error::{self, Result};
 use super::json;
 use super::operations::{about_stream, not_supported, split_operation, takes_names};
+use super::recovery::Recovery;
 use super::requests::{INFOS_PER_PAGE, NAMES_PER_PAGE, Request};
 use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
-use super::supervision::{Recovery, keep_running};
+use super::supervision::keep_running;
 use super::usage::{Usage, configuration_size};
 use super::{PATIENCE, StreamHandle, Streams, new_handle};
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
-use crate::broker::{Retention, headers};
+use crate::broker::headers;
 
 /// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients; 2 counters,
 /// schedules and batches that are stored as a whole; 4 batches that are stored as they come.
@@ -69,8 +70,7 @@ pub(super) struct Api {
     router: Arc<Router>,
     folder: Folder,
     syncer: Syncer,
-    segment_bytes: u64,
-    retention: Retention,
+    recovery: Recovery,
     tasks: JoinSet<String>,
     /// Requests that wait for streams.
     aside: JoinSet<()>,
@@ -120,16 +120,14 @@ impl Api {
         router: Arc<Router>,
         folder: Folder,
         syncer: Syncer,
-        segment_bytes: u64,
-        retention: Retention,
+        recovery: Recovery,
     ) -> Self {
         Api {
             streams,
             router,
             folder,
             syncer,
-            segment_bytes,
-            retention,
+            recovery,
             tasks: JoinSet::new(),
             aside: JoinSet::new(),
             late: JoinSet::new(),
@@ -295,7 +293,7 @@ impl Api {
         let usage = &self.streams.usage;
         usage.check_reservation(&config, None)?;
         usage.check_configuration(0, configuration_size(&config))?;
-        let state = State::new(config, json::now(), self.retention);
+        let state = State::new(config, json::now(), &self.recovery);
         let log = self.create_log(&state).await?;
         let info = describe_stream(&state, self.router.domain(), false, None);
         let (handle, inbox) = new_handle(&state.config);
@@ -307,10 +305,7 @@ impl Api {
             Arc::clone(&self.streams.stats),
             Arc::clone(&self.streams.usage),
         );
-        let recovery = Recovery {
-            segment_bytes: self.segment_bytes,
-            retention: self.retention,
-        };
+        let recovery = self.recovery.clone();
         self.tasks.spawn(keep_running(stream, inbox, recovery));
         self.streams.insert(handle);
         advise_of_stream(&self.router, name, "CREATED", "create");
@@ -323,7 +318,7 @@ impl Api {
         }
         let (dir, segment_bytes, opening) = (
             self.folder.stream_dir(&state.config.name),
-            self.segment_bytes,
+            self.recovery.segment_bytes,
             state.opening(),
         );
         let create = move || Log::create(dir, segment_bytes, opening);

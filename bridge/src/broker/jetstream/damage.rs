@@ -11,11 +11,10 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::consumer_requests::NamesInSubject;
-use super::recovery::recover_at;
+use super::recovery::{Recovery, recover_at};
 use super::state::State;
 use super::stream_config::StreamConfig;
 use super::*;
-use crate::broker::Retention;
 use crate::broker::outbound::Outbound;
 use crate::broker::router::Subscription;
 use crate::broker::store::folder::Folder;
@@ -45,7 +44,7 @@ impl Scenario {
         let dir = folder();
         let data = Folder::open(dir.path()).unwrap();
         let config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
-        let state = State::new(config.checked().unwrap(), json::now(), Retention::UNLIMITED);
+        let state = State::new(config.checked().unwrap(), json::now(), &Recovery::default());
         let log = Log::create(data.stream_dir("S"), SEGMENT_BYTES, state.opening()).unwrap();
         let stats = Arc::<Counters>::default();
         let router = Arc::new(Router::new(Arc::clone(&stats)));
@@ -240,9 +239,8 @@ impl Damaged {
     /// The state that is recovered when these are the bytes of the last segment.
     fn recovered(&self, bytes: &[u8]) -> String {
         fs::write(&self.last, bytes).unwrap();
-        let retention = Retention::UNLIMITED;
         let (now, time) = (self.now, self.time);
-        let state = recover_at(self.dir.clone(), SEGMENT_BYTES, retention, now, time);
+        let state = recover_at(self.dir.clone(), &Recovery::default(), now, time);
         let _ = fs::remove_file(self.last.with_extension("damaged"));
         let (state, _) = state.unwrap().expect("the first segment is whole");
         state.fingerprint()
@@ -261,7 +259,7 @@ impl Damaged {
         });
         let mut records = records.into_iter();
         let (_, first, _) = records.next().unwrap();
-        let mut state = State::from_snapshot(&first, self.now, Retention::UNLIMITED).unwrap();
+        let mut state = State::from_snapshot(&first, self.now, &Recovery::default()).unwrap();
         for (position, record, replay) in records {
             state.replay(position, record, replay, self.now);
         }

@@ -1,8 +1,9 @@
-//! The message ids that a stream saw lately, each as a hash of a fixed size.
+//! The message ids that a stream saw lately, each as a hash of a fixed size. All streams of a broker together remember so many.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::broker::capacity;
 
@@ -12,13 +13,46 @@ const BYTES: u64 = 105;
 /// So many ids are remembered however little memory there is.
 const LEAST_IDS: u64 = 1_000_000;
 
-/// How many ids a stream remembers; beyond that the oldest are forgotten before their time.
-static MAX_IDS: LazyLock<usize> = LazyLock::new(|| max_ids(capacity::memory_or_guess()));
+/// So many ids each stream remembers, whatever the others do.
+const LEAST_IDS_OF_STREAM: usize = 100;
 
 /// As many as an eighth of the memory has room for.
 fn max_ids(memory: u64) -> usize {
     let ids = (memory / 8 / BYTES).max(LEAST_IDS);
     usize::try_from(ids).unwrap_or(usize::MAX)
+}
+
+/// How many ids the streams of a broker remember together; beyond that the oldest of a stream are forgotten before their time.
+#[derive(Debug)]
+pub(super) struct KnownIds {
+    max: usize,
+    count: AtomicUsize,
+    streams: AtomicUsize,
+}
+
+impl Default for KnownIds {
+    fn default() -> Self {
+        KnownIds::up_to(max_ids(capacity::memory_or_guess()))
+    }
+}
+
+impl KnownIds {
+    pub(super) fn up_to(max: usize) -> Self {
+        KnownIds {
+            max,
+            count: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= self.max
+    }
+
+    /// What each stream may have when all have the same.
+    fn share(&self) -> usize {
+        self.max / self.streams.load(Ordering::Relaxed).max(1)
+    }
 }
 
 /// Two hashes with keys that no client knows: 128 bits, so that no two ids share them.
@@ -27,7 +61,7 @@ type Hashes = [u64; 2];
 /// Message ids with the sequence of their message, forgotten after the stream's window.
 #[derive(Debug)]
 pub(super) struct Duplicates {
-    max: usize,
+    known: Arc<KnownIds>,
     hashers: [RandomState; 2],
     seen: HashMap<Hashes, u64>,
     order: VecDeque<(i64, Hashes)>,
@@ -35,10 +69,20 @@ pub(super) struct Duplicates {
     last_stored: Box<str>,
 }
 
-impl Default for Duplicates {
-    fn default() -> Self {
+impl Drop for Duplicates {
+    fn drop(&mut self) {
+        let known = &self.known;
+        known.count.fetch_sub(self.order.len(), Ordering::Relaxed);
+        known.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Duplicates {
+    /// None yet, of those that the streams of a broker know.
+    pub(super) fn among(known: Arc<KnownIds>) -> Self {
+        known.streams.fetch_add(1, Ordering::Relaxed);
         Duplicates {
-            max: *MAX_IDS,
+            known,
             hashers: Default::default(),
             seen: HashMap::new(),
             order: VecDeque::new(),
@@ -46,9 +90,7 @@ impl Default for Duplicates {
             last_stored: Box::default(),
         }
     }
-}
 
-impl Duplicates {
     /// The sequence of the message that had this id.
     pub(super) fn find(&self, id: &str) -> Option<u64> {
         self.seen.get(&self.hashes(id)).copied()
@@ -60,12 +102,22 @@ impl Duplicates {
         if self.last.is_empty() {
             return;
         }
-        while self.order.len() >= self.max {
-            self.forget_oldest();
+        if self.known.is_full() {
+            self.make_room();
         }
         let hashes = self.hashes(&self.last);
         self.seen.insert(hashes, seq);
         self.order.push_back((time, hashes));
+        self.known.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets an id for the next one, and another one for the other streams if there are more here than the stream's share.
+    fn make_room(&mut self) {
+        for most in [0, self.known.share()] {
+            if self.order.len() >= most.max(LEAST_IDS_OF_STREAM) {
+                self.forget_oldest();
+            }
+        }
     }
 
     /// Takes note that the message with this id, or without one, is on disk.
@@ -87,7 +139,7 @@ impl Duplicates {
     /// From when on ids are known, if the stream's window begins at a time.
     pub(super) fn known_since(&self, window: i64) -> i64 {
         let oldest = self.order.front().map(|(seen, _)| *seen);
-        let is_full = self.order.len() >= self.max;
+        let is_full = self.known.is_full();
         oldest
             .filter(|_| is_full)
             .map_or(window, |oldest| oldest.max(window))
@@ -102,6 +154,7 @@ impl Duplicates {
                 _ => self.seen.remove(hashes),
             };
             self.order.pop_back();
+            self.known.count.fetch_sub(1, Ordering::Relaxed);
         }
         self.last = self.last_stored.clone();
     }
@@ -116,10 +169,6 @@ impl Duplicates {
     pub(super) fn forget_before(&mut self, time: i64) {
         while self.order.front().is_some_and(|(seen, _)| *seen < time) {
             self.forget_oldest();
-        }
-        if self.order.is_empty() && self.order.capacity() > 1024 {
-            self.order = VecDeque::new();
-            self.seen = HashMap::new();
         }
     }
 
@@ -137,6 +186,12 @@ impl Duplicates {
     fn forget_oldest(&mut self) {
         if let Some((_, hashes)) = self.order.pop_front() {
             self.seen.remove(&hashes);
+            self.known.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        // What this stream leaves empty, the others fill.
+        if self.order.capacity() > (4 * self.order.len()).max(1024) {
+            self.order.shrink_to(2 * self.order.len());
+            self.seen.shrink_to(2 * self.order.len());
         }
     }
 
@@ -151,7 +206,7 @@ mod tests {
 
     #[test]
     fn ids_are_known_for_a_while() {
-        let mut duplicates = Duplicates::default();
+        let mut duplicates = Duplicates::among(Arc::default());
         duplicates.insert(Some("a".into()), 1, 10);
         duplicates.insert(Some("b".into()), 2, 20);
         assert_eq!(
@@ -178,16 +233,17 @@ mod tests {
         assert_eq!(duplicates.find("b"), Some(2));
     }
 
-    #[test]
-    fn only_so_many_ids_are_remembered() {
-        let mut duplicates = Duplicates {
-            max: 100,
-            ..Duplicates::default()
-        };
-        for seq in 0..=100 {
+    fn add(duplicates: &mut Duplicates, seqs: std::ops::Range<u64>) {
+        for seq in seqs {
             duplicates.insert(Some(seq.to_string().into()), seq, 7);
         }
-        assert_eq!(duplicates.seen.len(), 100);
+    }
+
+    #[test]
+    fn only_so_many_ids_are_remembered() {
+        let mut duplicates = Duplicates::among(Arc::new(KnownIds::up_to(1000)));
+        add(&mut duplicates, 0..1001);
+        assert_eq!(duplicates.seen.len(), 1000);
         assert_eq!(
             (duplicates.find("0"), duplicates.find("1")),
             (None, Some(1))
@@ -195,12 +251,55 @@ mod tests {
         assert_eq!(duplicates.known_since(5), 7);
     }
 
+    #[test]
+    fn streams_share_what_there_is_room_for() {
+        let known = Arc::new(KnownIds::up_to(1000));
+        let mut streams = [(); 4].map(|()| Duplicates::among(Arc::clone(&known)));
+        let total = || known.count.load(Ordering::Relaxed);
+        add(&mut streams[0], 0..5000);
+        assert_eq!((streams[0].len(), total()), (1000, 1000));
+        // While the one that has all of the room says nothing, the others remember a few.
+        add(&mut streams[1], 0..500);
+        assert_eq!((streams[1].len(), total()), (100, 1100));
+        assert_eq!(streams[1].find("400"), Some(400));
+        for seq in 5000..8000 {
+            for stream in &mut streams {
+                add(stream, seq..seq + 1);
+            }
+        }
+        let counts = streams.each_ref().map(Duplicates::len);
+        assert!(
+            counts.iter().all(|count| (240..=260).contains(count)),
+            "{counts:?}"
+        );
+        assert!(total() <= 1000);
+        let [first, mut second, third, fourth] = streams;
+        drop((first, third, fourth));
+        second.forget_behind(7900);
+        assert_eq!((second.len(), total()), (counts[1] - 99, counts[1] - 99));
+        second.forget_before(8);
+        assert_eq!(total(), 0);
+    }
+
+    #[test]
+    fn what_was_forgotten_takes_no_memory() {
+        let mut duplicates = Duplicates::among(Arc::default());
+        for seq in 0..100_000 {
+            duplicates.insert(Some(seq.to_string().into()), seq, seq as i64);
+        }
+        duplicates.forget_before(90_000);
+        assert!(duplicates.order.capacity() <= 40_000 && duplicates.seen.capacity() <= 80_000);
+        duplicates.forget_before(100_000);
+        assert!(duplicates.order.capacity() <= 1024);
+        assert_eq!(duplicates.find("99999"), None);
+    }
+
     /// A fast publisher sends millions of ids in the two minutes that a window has if nothing else is said.
     #[test]
     fn as_many_ids_are_remembered_as_the_memory_has_room_for() {
         assert_eq!([0, 8 << 30].map(max_ids), [1_000_000, 10_226_112]);
         let count = max_ids(1 << 30).min(max_ids(capacity::memory_or_guess())) as u64;
-        let mut duplicates = Duplicates::default();
+        let mut duplicates = Duplicates::among(Arc::default());
         for seq in 0..count {
             duplicates.insert(Some(seq.to_string().into()), seq, 0);
         }

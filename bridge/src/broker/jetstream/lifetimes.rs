@@ -235,18 +235,18 @@ mod tests {
 
     use super::super::answers::Responder;
     use super::super::json;
-    use super::super::recovery::recover_at;
+    use super::super::recovery::{Recovery, recover_at};
     use super::super::state::Change;
     use super::super::stream::Stream;
     use super::super::stream_config::StreamConfig;
     use super::*;
+    use crate::broker::Counters;
     use crate::broker::protocol::Message;
     use crate::broker::router::Router;
     use crate::broker::store::folder::Folder;
     use crate::broker::store::log::{Log, Opening};
     use crate::broker::store::record::{self, Record, StoredMessage};
     use crate::broker::store::syncer::Syncer;
-    use crate::broker::{Counters, Retention};
 
     const HOUR: i64 = 3600 * SECOND;
 
@@ -263,7 +263,7 @@ mod tests {
         fn new(config: &Value, stored: &[(&str, i64, &str)], hours: i64) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let (folder, now) = (Folder::open(dir.path()).unwrap(), json::now());
-            let state = State::new(parsed(config), 0, Retention::UNLIMITED);
+            let state = State::new(parsed(config), 0, &Recovery::default());
             let path = folder.stream_dir("S");
             let log = Log::create(path, 1 << 20, state.opening()).unwrap();
             let mut bytes = BytesMut::new();
@@ -330,8 +330,7 @@ mod tests {
     }
 
     fn recovered(dir: &std::path::Path, time: i64) -> (State, Log) {
-        let (dir, retention) = (dir.to_owned(), Retention::UNLIMITED);
-        let found = recover_at(dir, 1 << 20, retention, Instant::now(), time);
+        let found = recover_at(dir.to_owned(), &Recovery::default(), Instant::now(), time);
         found.unwrap().unwrap()
     }
 

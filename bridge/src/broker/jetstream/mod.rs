@@ -84,9 +84,10 @@ use self::answers::Responder;
 pub(super) use self::api::API_LEVEL;
 use self::api::{Api, ApiRequest, Asker};
 pub(super) use self::domain::Domain;
+use self::recovery::Recovery;
 use self::requests::Request;
 use self::stream::{Command, Inbox, Stream};
-use self::supervision::{Recovery, keep_running};
+use self::supervision::keep_running;
 use self::usage::Usage;
 use super::protocol::Message;
 use super::router::Router;
@@ -268,13 +269,18 @@ impl JetStream {
         tasks: &mut JoinSet<String>,
     ) -> Result<Self, BrokerError> {
         let data_dir = config.data_dir.clone();
-        let (segment_bytes, retention) = (config.segment_bytes, config.retention);
+        let recovery = Recovery {
+            segment_bytes: config.segment_bytes,
+            retention: config.retention,
+            known_ids: Arc::default(),
+        };
         let settings = config.jetstream.clone().unwrap_or_default();
         let begun = Instant::now();
         let ((folder, recovered), settings) = loop {
             let (data_dir, settings) = (data_dir.clone(), settings.clone());
+            let recovery = recovery.clone();
             let recovered = tokio::task::spawn_blocking(move || {
-                let recovered = recovery::recover_all(&data_dir, segment_bytes, retention)?;
+                let recovered = recovery::recover_all(&data_dir, &recovery)?;
                 Ok((recovered, settings.or_shares(&data_dir)))
             })
             .await;
@@ -310,11 +316,7 @@ impl JetStream {
                 Arc::clone(&streams.usage),
             );
             stream.forget_memory_consumers();
-            let recovery = Recovery {
-                segment_bytes,
-                retention,
-            };
-            tasks.spawn(keep_running(stream, inbox, recovery));
+            tasks.spawn(keep_running(stream, inbox, recovery.clone()));
             streams.insert(handle);
         }
         let (api, requests) = mpsc::channel(MAX_API_REQUESTS);
@@ -322,14 +324,7 @@ impl JetStream {
         let (inlet, forwarded) = forwarding::forwarding(&streams);
         router.set_inlet(Box::new(inlet));
         tasks.spawn(forwarded.run(stopping.clone()));
-        let service = Api::new(
-            Arc::clone(&streams),
-            router,
-            folder,
-            syncer,
-            segment_bytes,
-            retention,
-        );
+        let service = Api::new(Arc::clone(&streams), router, folder, syncer, recovery);
         tasks.spawn(service.run(requests, stopping.clone()));
         Ok(JetStream {
             streams,

@@ -4,9 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use super::recovery::recover_at;
+use super::recovery::{Recovery, recover_at};
 use super::state::State;
-use crate::broker::Retention;
 use crate::broker::store::record::{self, Record};
 
 /// When streams are recovered, in nanoseconds since 1970.
@@ -40,7 +39,7 @@ pub(in crate::broker) fn check(dir: &Path) -> Option<String> {
         if recovered == Some(None) {
             return None;
         }
-        let opened = recover_at(dir.to_owned(), 1 << 20, Retention::UNLIMITED, now, TIME);
+        let opened = recover_at(dir.to_owned(), &Recovery::default(), now, TIME);
         let opened = opened.expect("the folder can be read");
         let fingerprint = opened.map(|(state, log)| {
             let entries: Vec<_> = state.messages.range(0).collect();

@@ -198,10 +198,10 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Retention;
     use crate::broker::jetstream::consumer::SavedConsumer;
     use crate::broker::jetstream::consumer_config::ConsumerConfig;
     use crate::broker::jetstream::json;
+    use crate::broker::jetstream::recovery::Recovery;
     use crate::broker::jetstream::state::Change;
     use crate::broker::jetstream::stream_config::ConsumerLimits;
     use crate::broker::store::log::Position;
@@ -212,7 +212,7 @@ mod tests {
         const EACH: u64 = 50_000;
         let config = br#"{"name": "S", "subjects": ["d.>", "e.>"], "allow_rollup_hdrs": true}"#;
         let config: super::super::stream_config::StreamConfig = json::parse(config).unwrap();
-        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        let mut state = State::new(config.checked().unwrap(), 0, &Recovery::default());
         let mut add = |seq, subject: &str| {
             let position = Position {
                 segment: 1,
@@ -240,7 +240,7 @@ mod tests {
     fn a_consumer_that_goes_takes_along_what_it_alone_waited_for() {
         let config = br#"{"name": "S", "subjects": ["a.*"], "retention": "interest"}"#;
         let config: super::super::stream_config::StreamConfig = json::parse(config).unwrap();
-        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        let mut state = State::new(config.checked().unwrap(), 0, &Recovery::default());
         let now = std::time::Instant::now();
         let save = |state: &mut State, id: u32, name: &str, filters: &[&str], after: u64| {
             let config = serde_json::json!({

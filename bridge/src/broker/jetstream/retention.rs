@@ -209,6 +209,7 @@ pub(super) mod tests {
 
     use super::super::consumer::SavedConsumer;
     use super::super::consumer_config::ConsumerConfig;
+    use super::super::recovery::Recovery;
     use super::super::state::{Change, State};
     use super::super::stream_config::ConsumerLimits;
     use super::*;
@@ -311,7 +312,7 @@ pub(super) mod tests {
     fn stream_of_ten(data_dir: &Path, consumers: &[(u32, &str)]) -> Stream {
         let folder = Folder::open(data_dir).unwrap();
         let config: StreamConfig = json::parse(br#"{"name": "S", "max_msgs": 10}"#).unwrap();
-        let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+        let mut state = State::new(config.checked().unwrap(), 0, &Recovery::default());
         for (id, name) in consumers.iter().copied() {
             let config = json!({"durable_name": name, "ack_policy": "explicit"});
             let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();

@@ -11,6 +11,7 @@ use super::consumer::{Consumer, SavedConsumer};
 use super::duplicates::Duplicates;
 use super::lifetimes::Lifetimes;
 use super::messages::{Messages, size_in_memory, size_on_disk};
+use super::recovery::Recovery;
 use super::retention::Limits;
 use super::schedules::Schedules;
 use super::stream_config::{Storage, StreamConfig};
@@ -78,13 +79,13 @@ pub(super) struct Snapshot {
 }
 
 impl State {
-    pub(super) fn new(config: StreamConfig, created: i64, retention: Retention) -> Self {
+    pub(super) fn new(config: StreamConfig, created: i64, recovery: &Recovery) -> Self {
         let mut messages = Messages::default();
         if config.first_seq > 1 {
             messages.advance(config.first_seq, config.first_seq - 1, 0);
         }
         State {
-            limits: Limits::of(&config, &retention),
+            limits: Limits::of(&config, &recovery.retention),
             lost: 0,
             lost_by: BTreeMap::new(),
             bodies: (config.storage == Storage::Memory).then(BTreeMap::new),
@@ -93,12 +94,12 @@ impl State {
             lifetimes: Lifetimes::default(),
             schedules: Schedules::default(),
             to_mark: Vec::new(),
-            retention,
+            retention: recovery.retention,
             config,
             created,
             messages,
             consumers: BTreeMap::new(),
-            duplicates: Duplicates::default(),
+            duplicates: Duplicates::among(Arc::clone(&recovery.known_ids)),
             next_consumer_id: 1,
         }
     }
@@ -107,13 +108,13 @@ impl State {
     pub(super) fn from_snapshot(
         record: &Record,
         now: Instant,
-        retention: Retention,
+        recovery: &Recovery,
     ) -> Option<Self> {
         let Record::Snapshot(json) = record else {
             return None;
         };
         let snapshot: Snapshot = serde_json::from_slice(json).ok()?;
-        let mut state = State::new(snapshot.config.clone(), snapshot.created, retention);
+        let mut state = State::new(snapshot.config.clone(), snapshot.created, recovery);
         state.take_snapshot(snapshot, now);
         Some(state)
     }

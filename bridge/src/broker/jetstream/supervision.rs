@@ -13,22 +13,14 @@ use futures::FutureExt;
 use runtime::{Backoff, supervision::panic_message};
 use tokio::time::sleep;
 
-use super::recovery::recover;
+use super::recovery::{Recovery, recover};
 use super::stream::{Inbox, Stream};
-use crate::broker::Retention;
 
 /// Panics within the window that are one too many.
 const MAX_PANICS: usize = 6;
 const WINDOW: Duration = Duration::from_secs(120);
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
-
-/// What a stream is recovered with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Recovery {
-    pub(super) segment_bytes: u64,
-    pub(super) retention: Retention,
-}
 
 /// Runs a stream until it is told to stop or is deleted. Returns its name.
 ///
@@ -59,7 +51,7 @@ pub(super) async fn keep_running(
             resume_unwind(panic);
         }
         sleep(backoff.next_delay()).await;
-        stream = match recovered(stream, recovery).await {
+        stream = match recovered(stream, recovery.clone()).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::error!(stream = name, %error, "cannot recover a stream that panicked");
@@ -87,11 +79,7 @@ async fn recovered(mut broken: Stream, recovery: Recovery) -> io::Result<Stream>
     } else {
         let dir = broken.log.dir().to_owned();
         drop(broken);
-        let Recovery {
-            segment_bytes,
-            retention,
-        } = recovery;
-        let recover = move || recover(dir, segment_bytes, retention);
+        let recover = move || recover(dir, &recovery);
         let recovered = tokio::task::spawn_blocking(recover).await;
         let recovered = recovered.map_err(io::Error::other)??;
         recovered.ok_or_else(|| io::Error::other("there is no stream in the log"))?

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::super::consumer::{Consumer, SavedConsumer};
 use super::super::consumer_config::ConsumerConfig;
-use super::super::recovery::recover_all;
+use super::super::recovery::{Recovery, recover_all};
 use super::super::state::{Change, State};
 use super::super::stream_config::{ConsumerLimits, StreamConfig};
 use super::*;
+use crate::broker::Counters;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::router::Router;
@@ -21,7 +22,6 @@ use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::record::{self, Record};
 use crate::broker::store::syncer::Syncer;
-use crate::broker::{Counters, Retention};
 
 const SEGMENT: u64 = 8_000;
 
@@ -40,7 +40,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         let config: StreamConfig = json::parse(config.to_string().as_bytes()).unwrap();
-        let state = State::new(config.checked().unwrap(), 7, Retention::UNLIMITED);
+        let state = State::new(config.checked().unwrap(), 7, &Recovery::default());
         let log = Log::create(folder.stream_dir("S"), SEGMENT, state.opening()).unwrap();
         let syncer = Syncer::start(folder).unwrap();
         let stats = Arc::<Counters>::default();
@@ -159,7 +159,11 @@ impl Bench {
 }
 
 fn recovered(dir: &Path) -> (State, Log) {
-    let (_, mut streams) = recover_all(dir, SEGMENT, Retention::UNLIMITED).unwrap();
+    let recovery = Recovery {
+        segment_bytes: SEGMENT,
+        ..Recovery::default()
+    };
+    let (_, mut streams) = recover_all(dir, &recovery).unwrap();
     streams.pop().unwrap()
 }
 

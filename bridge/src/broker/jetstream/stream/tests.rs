@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 use super::super::consumer::SavedConsumer;
 use super::super::consumer_config::ConsumerConfig;
 use super::super::consumer_requests::MAX_CONSUMERS;
-use super::super::recovery::recover_all;
+use super::super::recovery::{Recovery, recover_all};
 use super::super::state::Change;
 use super::super::stream_config::{ConsumerLimits, StreamConfig};
-use super::super::supervision::{Recovery, keep_running};
+use super::super::supervision::keep_running;
 use super::*;
-use crate::broker::Retention;
 use crate::broker::outbound::Outbound;
 use crate::broker::router::Subscription;
 use crate::broker::store::folder::Folder;
@@ -32,7 +31,7 @@ impl Bench {
     fn start(data_dir: &Path) -> Self {
         let folder = Folder::open(data_dir).unwrap();
         let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
-        let state = State::new(config.checked().unwrap(), json::now(), Retention::UNLIMITED);
+        let state = State::new(config.checked().unwrap(), json::now(), &Recovery::default());
         let dir: PathBuf = folder.stream_dir("S");
         let log = Log::create(dir, 1 << 20, state.opening()).unwrap();
         let syncer = Syncer::start(folder).unwrap();
@@ -58,11 +57,7 @@ impl Bench {
             Arc::clone(&stats),
             Arc::default(),
         );
-        let recovery = Recovery {
-            segment_bytes: 1 << 20,
-            retention: Retention::UNLIMITED,
-        };
-        tokio::spawn(keep_running(stream, inbox, recovery));
+        tokio::spawn(keep_running(stream, inbox, Recovery::default()));
         Bench {
             commands,
             syncer,
@@ -152,7 +147,7 @@ async fn nothing_is_acknowledged_before_it_is_written() {
             let file = file.unwrap();
             std::fs::copy(file.path(), streams.join(file.file_name())).unwrap();
         }
-        let (_, recovered) = recover_all(copy.path(), 1 << 20, Retention::UNLIMITED).unwrap();
+        let (_, recovered) = recover_all(copy.path(), &Recovery::default()).unwrap();
         assert_eq!(recovered[0].0.messages.last_seq, number);
     }
 }
@@ -161,7 +156,7 @@ async fn nothing_is_acknowledged_before_it_is_written() {
 async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
     let mut recovered = None;
     testkit::eventually("the folder is free", async || {
-        recovered = recover_all(dir, 1 << 20, Retention::UNLIMITED).ok();
+        recovered = recover_all(dir, &Recovery::default()).ok();
         recovered.is_some()
     })
     .await;
@@ -172,7 +167,7 @@ async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
 fn with_listener(data_dir: &Path, messages: u64) -> Stream {
     let folder = Folder::open(data_dir).unwrap();
     let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
-    let mut state = State::new(config.checked().unwrap(), 0, Retention::UNLIMITED);
+    let mut state = State::new(config.checked().unwrap(), 0, &Recovery::default());
     state.bodies = Some(std::collections::BTreeMap::new());
     let stats = Arc::<Counters>::default();
     let router = Arc::new(Router::new(Arc::clone(&stats)));
