@@ -253,7 +253,8 @@ fn remove_from<T>(values: &mut Vec<T>, gone: &impl Fn(&T) -> bool) -> usize {
     before - values.len()
 }
 
-fn first_token(subject: &str) -> (&str, Option<&str>) {
+/// The first token of a subject, and what comes behind the dot that ends it.
+pub(super) fn first_token(subject: &str) -> (&str, Option<&str>) {
     match subject.split_once('.') {
         Some((token, others)) => (token, Some(others)),
         None => (subject, None),

@@ -29,13 +29,13 @@ use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::supervision::keep_running;
-use super::usage::{Usage, configuration_size};
+use super::usage::{Usage, stream_configuration_size};
 use super::{PATIENCE, StreamHandle, Streams, new_handle};
+use crate::broker::headers;
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
-use crate::broker::headers;
 
 /// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients; 2 counters,
 /// schedules and batches that are stored as a whole; 4 batches that are stored as they come.
@@ -292,7 +292,7 @@ impl Api {
         }
         let usage = &self.streams.usage;
         usage.check_reservation(&config, None)?;
-        usage.check_configuration(0, configuration_size(&config))?;
+        usage.check_configuration(0, stream_configuration_size(&config))?;
         let state = State::new(config, json::now(), &self.recovery);
         let log = self.create_log(&state).await?;
         let info = describe_stream(&state, self.router.domain(), false, None);

@@ -13,7 +13,7 @@ use super::error;
 use super::json;
 use super::state::Change;
 use super::stream::Stream;
-use super::usage::{Share, configuration_size, reservation};
+use super::usage::{Share, configuration_size, reservation, stream_configuration_size};
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::log::Position;
@@ -240,7 +240,7 @@ impl Stream {
     /// What the configuration of a consumer counts for, or that of the stream itself.
     pub(super) fn configured(&self, consumer: Option<&str>) -> u64 {
         let Some(name) = consumer else {
-            return configuration_size(&self.state.config);
+            return stream_configuration_size(&self.state.config);
         };
         let consumer = self.state.consumers.get(name);
         consumer.map_or(0, |consumer| configuration_size(&consumer.config))

@@ -13,7 +13,7 @@ use super::json;
 use super::state::Change;
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
-use super::usage::configuration_size;
+use super::usage::stream_configuration_size;
 use crate::broker::store::record::Record;
 
 /// The longest lists of one answer.
@@ -166,7 +166,7 @@ impl Stream {
             .and_then(|()| self.check_consumer_limits(&config))
             .and_then(|()| self.usage.check_reservation(&config, Some(current)))
             .and_then(|()| {
-                let now = configuration_size(&*config);
+                let now = stream_configuration_size(&config);
                 self.usage.check_configuration(self.configured(None), now)
             });
         match checked {

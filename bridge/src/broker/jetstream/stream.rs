@@ -23,7 +23,7 @@ use super::json;
 use super::requests::Request;
 use super::retention::Lag;
 use super::state::State;
-use super::usage::{Share, Usage, configuration_size, reservation};
+use super::usage::{Share, Usage, configuration_size, reservation, stream_configuration_size};
 use crate::broker::Counters;
 use crate::broker::outbound::Filled;
 use crate::broker::protocol::Message;
@@ -232,7 +232,8 @@ impl Stream {
         Share {
             bytes: self.state.messages.bytes,
             reserved: reservation(&self.state.config),
-            configurations: configuration_size(&self.state.config) + configurations.sum::<u64>(),
+            configurations: stream_configuration_size(&self.state.config)
+                + configurations.sum::<u64>(),
             consumers: self.state.consumers.len() as u64,
         }
     }

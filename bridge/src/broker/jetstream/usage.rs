@@ -10,13 +10,15 @@ use super::batches::Totals;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::stream_config::{Storage, StreamConfig, limit};
-use crate::broker::JetStreamSettings;
+use crate::broker::{JetStreamSettings, subjects};
 
 /// The most bytes of JSON that one configuration may be.
 pub(super) const MAX_CONFIGURATION: usize = 256 << 10;
 /// The most that all configurations may come to, and what each counts for besides its JSON.
 const MAX_CONFIGURATIONS: u64 = 128 << 20;
 const EACH_CONFIGURATION: u64 = 1 << 10;
+/// What each token of a stream's subjects takes where streams are found by subject.
+const EACH_TOKEN: u64 = 256;
 
 /// The totals of one kind of storage, in bytes.
 #[derive(Debug, Default)]
@@ -140,6 +142,15 @@ pub(super) fn configuration_size(config: &impl Serialize) -> u64 {
     json::size(config) as u64 + EACH_CONFIGURATION
 }
 
+/// What the configuration of a stream counts for.
+pub(super) fn stream_configuration_size(config: &StreamConfig) -> u64 {
+    let tokens = config
+        .subjects
+        .iter()
+        .map(|one| subjects::token_count(one) as u64);
+    configuration_size(config) + EACH_TOKEN * tokens.sum::<u64>()
+}
+
 fn adjust(total: &AtomicU64, before: u64, now: u64) {
     // Both directions wrap alike, and what is subtracted was added before.
     total.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
@@ -160,6 +171,15 @@ fn too_little(storage: Storage) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subjects_of_a_stream_count_for_what_it_takes_to_find_it() {
+        let config = |subject: &str| {
+            let text = serde_json::json!({"name": "S", "subjects": [subject]}).to_string();
+            stream_configuration_size(&json::parse(text.as_bytes()).unwrap())
+        };
+        assert_eq!(config("a.b.c") - config("a_b_c"), 2 * EACH_TOKEN);
+    }
 
     #[test]
     fn configurations_have_a_total() {
