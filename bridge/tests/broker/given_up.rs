@@ -84,6 +84,30 @@ async fn what_is_given_up_is_kept_and_may_be_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_floor_moves_past_what_was_given_up_when_all_else_is_acknowledged() {
+    on_each_server(async |server| {
+        let (context, stream) = server.stream_with("floor", stream::Config::default()).await;
+        let (client, name) = (context.client(), server.name("floor"));
+        let consumer = stream.create_consumer(once("once")).await.unwrap();
+        let mut events = events(&client, &name).await;
+        publish(&context, &format!("{name}.a"), 1..=4).await;
+        let mut messages = consumer.messages().await.unwrap();
+        for _ in 1..=3 {
+            let message = next(&mut messages).await;
+            message.ack_with(AckKind::Nak(None)).await.unwrap();
+        }
+        for _ in 1..=3 {
+            next_event(&mut events).await;
+        }
+        let last = next(&mut messages).await;
+        assert_eq!(state(&client, &name).await, [4, 1, 0]);
+        last.double_ack().await.unwrap();
+        assert_eq!(state(&client, &name).await, [4, 0, 4]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_stays_given_up_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Embedded::start(dir.path()).await;
@@ -116,7 +140,7 @@ async fn what_is_given_up_stays_given_up_across_a_restart() {
     let message = next(&mut messages).await;
     assert_eq!(message.info().unwrap().stream_sequence, 4);
     message.double_ack().await.unwrap();
-    assert_eq!(state(&context.client(), "S").await, [4, 0, 0]);
+    assert_eq!(state(&context.client(), "S").await, [4, 0, 4]);
     // Only the other consumer has to acknowledge one. A nats-server keeps some of those that were given up.
     stream.delete_consumer("once").await.unwrap();
     let left = ask(&context.client(), "STREAM.INFO.S", Value::Null).await;

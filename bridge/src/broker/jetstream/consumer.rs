@@ -21,6 +21,7 @@ pub(super) const GIVEN_UP: u32 = u32::MAX;
 /// A message that was handed out and waits for its acknowledgement.
 #[derive(Clone, Debug, PartialEq)]
 struct Pending {
+    /// The consumer's own sequence by which it was first handed out, or last where an acknowledgement counts for all before it.
     consumer_seq: u64,
     deliveries: u32,
     due: Instant,
@@ -291,7 +292,7 @@ impl Consumer {
         }
         self.delivered.stream_seq = self.delivered.stream_seq.max(seq);
         self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
-        if self.pending.is_empty() && self.given_up.is_empty() {
+        if self.pending.is_empty() {
             self.ack_floor = self.delivered;
         }
     }
@@ -304,7 +305,9 @@ impl Consumer {
         }
         if let Some(pending) = self.pending.get_mut(&seq) {
             pending.deliveries = pending.deliveries.max(count);
-            pending.consumer_seq = pending.consumer_seq.max(consumer_seq);
+            if self.config.ack_policy == AckPolicy::All {
+                pending.consumer_seq = pending.consumer_seq.max(consumer_seq);
+            }
         }
         self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);
     }
@@ -318,8 +321,20 @@ impl Consumer {
         let pending = self.pending.range(first..=seq).map(|(seq, _)| *seq);
         let given_up = self.given_up.range(first..=seq).copied();
         let settled: Vec<u64> = pending.chain(given_up).collect();
+        let last = self.pending.range(first..=seq).next_back();
+        let last = last.map(|(seq, pending)| (*seq, pending.consumer_seq));
         for seq in &settled {
             self.settle(*seq);
+        }
+        match last {
+            Some((stream_seq, consumer_seq)) if self.config.ack_policy == AckPolicy::All => {
+                self.ack_floor = Progress {
+                    consumer_seq,
+                    stream_seq,
+                };
+            }
+            Some((seq, consumer_seq)) => self.raise_floor(seq, consumer_seq),
+            None => {}
         }
         self.settled.extend(&settled);
         settled
@@ -384,8 +399,8 @@ impl Consumer {
     pub(super) fn message_removed(&mut self, seq: u64, subject: &str) {
         let was_next = seq > self.delivered.stream_seq && self.wants(seq, subject);
         self.beginning.remove(seq);
-        if self.pending.contains_key(&seq) || self.given_up.contains(&seq) {
-            self.settle(seq);
+        if let Some(pending) = self.settle(seq) {
+            self.raise_floor(seq, pending.consumer_seq);
         } else if was_next {
             self.num_pending = self.num_pending.saturating_sub(1);
         }
@@ -429,35 +444,46 @@ impl Consumer {
 
     fn wait_for_ack(&mut self, seq: u64, consumer_seq: u64, deliveries: u32, now: Instant) {
         let due = now + self.config.ack_wait(deliveries);
-        if let Some(before) = self.pending.insert(
-            seq,
-            Pending {
-                consumer_seq,
-                deliveries,
-                due,
-            },
-        ) {
-            self.due.remove(&(before.due, seq));
-        }
+        let pending = self.pending.entry(seq).or_insert(Pending {
+            consumer_seq,
+            deliveries,
+            due,
+        });
+        self.due.remove(&(pending.due, seq));
         self.due.insert((due, seq));
+        (pending.due, pending.deliveries) = (due, deliveries);
+        if self.config.ack_policy == AckPolicy::All {
+            pending.consumer_seq = consumer_seq;
+        }
     }
 
-    fn settle(&mut self, seq: u64) {
+    fn settle(&mut self, seq: u64) -> Option<Pending> {
         self.again.remove(&seq);
         self.given_up.remove(&seq);
-        if let Some(pending) = self.pending.remove(&seq) {
-            self.due.remove(&(pending.due, seq));
+        let pending = self.pending.remove(&seq)?;
+        self.due.remove(&(pending.due, seq));
+        Some(pending)
+    }
+
+    /// Raises the floor for a message that was waited for, as nats-server does: up to the next message that is waited for, unless
+    /// others before it are waited for or were given up. When nothing is waited for, what was given up does not count.
+    fn raise_floor(&mut self, seq: u64, consumer_seq: u64) {
+        let floor = self.ack_floor;
+        let before = floor.stream_seq + 1..seq.max(floor.stream_seq + 1);
+        if self.pending.is_empty() {
+            self.ack_floor = self.delivered;
+        } else if self.pending.range(before.clone()).next().is_none()
+            && self.given_up.range(before).next().is_none()
+        {
+            let next = self.pending.range(seq..).next();
+            let (consumer_seq, stream_seq) = next.map_or((consumer_seq, seq), |(next, pending)| {
+                (pending.consumer_seq.saturating_sub(1), next - 1)
+            });
+            self.ack_floor = Progress {
+                consumer_seq: floor.consumer_seq.max(consumer_seq),
+                stream_seq: floor.stream_seq.max(stream_seq),
+            };
         }
-        let pending = self.pending.first_key_value();
-        let pending = pending.map(|(seq, pending)| (*seq, pending.consumer_seq.saturating_sub(1)));
-        let given_up = self.given_up.first().map(|seq| (*seq, 0));
-        self.ack_floor = match pending.into_iter().chain(given_up).min() {
-            None => self.delivered,
-            Some((seq, consumer_seq)) => Progress {
-                consumer_seq: self.ack_floor.consumer_seq.max(consumer_seq),
-                stream_seq: self.ack_floor.stream_seq.max(seq - 1),
-            },
-        };
     }
 }
 

@@ -118,8 +118,66 @@ fn deliveries_are_limited() {
     assert_eq!(consumer.done_until(), 1);
     assert!(consumer.needs(1, "a.1") && !consumer.awaits(1, "a.1"));
     assert_eq!(consumer.acknowledge(1), [1]);
-    assert_eq!(consumer.ack_floor.stream_seq, 1);
+    assert_eq!(consumer.ack_floor.stream_seq, 0);
     assert!(!consumer.needs(1, "a.1"));
+}
+
+/// The floors are what nats-server 2.15 says after the same steps, but for a message that was given up and whose acknowledgement
+/// counts for all before it: there that moves the floor nowhere. The steps are: t, take so many; r, reject one and take it again;
+/// g, give one up; a, acknowledge one. Behind each is the floor, in the consumer's own sequence and in the stream's.
+#[test]
+fn the_floor_moves_past_what_was_given_up_as_that_of_nats_server() {
+    for (policy, steps) in [
+        (
+            "explicit",
+            "t1 0/0 g1 0/0 t1 0/0 a2 2/2 t2 2/2 a4 2/2 a3 4/4 a1 4/4",
+        ),
+        (
+            "explicit",
+            "t3 0/0 g1 0/0 g2 0/0 g3 0/0 t2 0/0 a5 0/0 a4 5/5 a2 5/5",
+        ),
+        (
+            "explicit",
+            "t3 0/0 a1 1/1 g2 1/1 g3 1/1 a2 1/1 t1 1/1 a4 4/4",
+        ),
+        ("explicit", "t4 0/0 g2 0/0 a1 2/2 a3 3/3 a4 4/4"),
+        ("explicit", "t3 0/0 r1 0/0 a2 0/0 a1 2/2 a3 4/3"),
+        ("explicit", "t4 0/0 r2 0/0 a1 1/1 a3 1/1 a2 3/3 a4 5/4"),
+        ("all", "t2 0/0 g1 0/0 g2 0/0 t3 0/0 a2 0/0 a4 4/4"),
+        ("all", "t4 0/0 g4 0/0 t1 0/0 a4 3/3 a3 3/3 a5 5/5"),
+        ("all", "t4 0/0 g3 0/0 g4 0/0 a2 2/2"),
+        ("all", "t4 0/0 r2 0/0 r3 0/0 a3 6/3 t1 6/3"),
+    ] {
+        let (messages, now) = (messages(&["a.1"; 9]), Instant::now());
+        let mut consumer = consumer(json!({"ack_policy": policy}), &messages, now);
+        let words: Vec<&str> = steps.split(' ').collect();
+        for step in words.chunks(2) {
+            let (action, number) = step[0].split_at(1);
+            let number: u64 = number.parse().unwrap();
+            let taken = match action {
+                "t" => number,
+                "r" => {
+                    consumer.reject(number, None);
+                    1
+                }
+                "g" => {
+                    consumer.exhaust(number);
+                    0
+                }
+                _ => {
+                    consumer.acknowledge(number);
+                    0
+                }
+            };
+            for _ in 0..taken {
+                let next = consumer.next(&messages).unwrap();
+                consumer.handed_out(next, now);
+            }
+            let floor = consumer.ack_floor;
+            let floor = format!("{}/{}", floor.consumer_seq, floor.stream_seq);
+            assert_eq!(floor, step[1], "{} of {steps} ({policy})", step[0]);
+        }
+    }
 }
 
 #[test]
