@@ -341,10 +341,7 @@ impl Api {
         let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
         Ok(Box::pin(async move {
             let configure = Request::Configure(Box::new(config.clone()));
-            let info = match handle.ask(configure).await {
-                Ok(answer) => answer?,
-                Err(_) => after_panic(&handle).await?,
-            };
+            let info = outcome(&handle, configure).await?;
             // If an answer was lost, it may be as it was.
             if info.get("config") != Some(&json!(config)) {
                 return Err(error::BUSY);
@@ -366,16 +363,16 @@ impl Api {
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
         let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
         Ok(Box::pin(async move {
-            let answer = match handle.ask(Request::Delete).await {
-                Ok(answer) => answer?,
-                Err(_) => match after_panic(&handle).await {
-                    Err(gone) if gone == error::STREAM_NOT_FOUND => json!({"success": true}),
-                    _ => return Err(error::BUSY),
-                },
-            };
+            match outcome(&handle, Request::Delete).await {
+                Ok(answer) if answer == json!({"success": true}) => {}
+                // The answer was lost, and the stream is gone, or is there still.
+                Err(gone) if gone == error::STREAM_NOT_FOUND => {}
+                Ok(_) => return Err(error::BUSY),
+                Err(refusal) => return Err(refusal),
+            }
             streams.remove(&handle.name);
             advise_of_stream(&router, &handle.name, "DELETED", "delete");
-            Ok(answer)
+            Ok(json!({"success": true}))
         }))
     }
 
@@ -390,8 +387,12 @@ impl Api {
     }
 }
 
-/// What is to be said of a stream whose answer was lost because it panicked, as soon as it is recovered from its log.
-async fn after_panic(stream: &StreamHandle) -> Result<Value> {
+/// The answer of a stream to a change. If that was lost because it panicked: what is to be said of it as soon as it is recovered
+/// from its log.
+async fn outcome(stream: &StreamHandle, change: Request) -> Result<Value> {
+    if let Ok(answer) = stream.ask(change).await {
+        return answer;
+    }
     loop {
         match stream.ask(Request::Info(Bytes::new())).await {
             Ok(Err(refusal)) if refusal == error::BUSY => sleep(PAUSE).await,
