@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -68,7 +69,7 @@ impl State {
 pub(super) struct Place {
     admission: Arc<Admission>,
     client_id: u64,
-    admitted: bool,
+    admitted: Arc<AtomicBool>,
     lost: CancellationToken,
 }
 
@@ -102,7 +103,7 @@ impl Admission {
         Place {
             admission: Arc::clone(self),
             client_id,
-            admitted: false,
+            admitted: Arc::default(),
             lost,
         }
     }
@@ -142,7 +143,7 @@ impl Admission {
 impl Place {
     /// Moves a client that has introduced itself to a place of its own; false when all are taken.
     pub(super) fn admit(&mut self) -> bool {
-        if self.admitted {
+        if self.is_admitted() {
             return true;
         }
         let mut state = self.admission.lock();
@@ -153,17 +154,22 @@ impl Place {
             .unauthenticated
             .retain(|client| client.client_id != self.client_id);
         state.admitted += 1;
-        self.admitted = true;
+        self.admitted.store(true, Ordering::Relaxed);
         true
     }
 
     pub(super) fn is_admitted(&self) -> bool {
-        self.admitted
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Says at any time whether the client is admitted.
+    pub(super) fn admitted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.admitted)
     }
 
     /// Waits until another client needs the place of this one; without end once it is admitted.
     pub(super) async fn lost(&self) {
-        if self.admitted {
+        if self.is_admitted() {
             std::future::pending().await
         } else {
             self.lost.cancelled().await
@@ -174,7 +180,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
-        if self.admitted {
+        if self.is_admitted() {
             state.admitted -= 1;
         } else {
             state

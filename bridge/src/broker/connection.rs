@@ -6,7 +6,6 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,8 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::clients::ClientKind;
+use super::closing::Closing;
 use super::outbound::Outbound;
-use super::session::{Closing, Session, TOO_MANY_CONNECTIONS};
+use super::session::Session;
 use super::transport::{self, Reader, Writer};
 use super::websocket::{self, Limits};
 
@@ -33,14 +33,13 @@ const FIRST_READ_BUFFER: usize = 4096 + 512;
 /// Serves one client until it leaves, misbehaves or is closed.
 pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let (shared, outbound) = (Arc::clone(&session.shared), Arc::clone(&session.outbound));
-    let (client_id, peer) = (outbound.client_id, session.client.address);
+    let (kind, peer) = (session.client.kind, session.client.address);
     let deadline = shared.config.write_deadline;
-    let tls = shared.security.get(session.client.kind).tls.clone();
-    let (kind, is_let_in) = (session.client.kind, Arc::new(AtomicBool::new(false)));
+    let tls = shared.security.get(kind).tls.clone();
     let opening = async {
         match &shared.config.websocket {
             Some(settings) if kind == ClientKind::WebSocket => {
-                let limits = Limits::new(&shared.config, Arc::clone(&is_let_in));
+                let limits = Limits::new(&shared.config, session.place().admitted());
                 let greeting = || session.greeting(tls.is_some());
                 let (tls, outbound) = (tls.as_ref(), Arc::clone(&outbound));
                 websocket::open(socket, tls, settings, limits, outbound, greeting).await
@@ -52,7 +51,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         // A client without TLS is greeted, and told why it is closed.
         biased;
         opened = opening => opened,
-        () = session.place().lost() => return outbound.ends_for(Closing::Told(TOO_MANY_CONNECTIONS).reason()),
+        () = session.place().lost() => return outbound.ends_for(Closing::NoPlace.reason()),
         () = outbound.closed() => return,
     };
     let (reader, writer) = match opened {
@@ -71,21 +70,11 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let writer = AbortOnDropHandle::new(writer);
     let outcome = match session.let_in_if_open() {
-        Ok(()) => read_all(&mut session, &outbound, reader, &is_let_in).await,
+        Ok(()) => read_all(&mut session, &outbound, reader).await,
         Err(reason) => Err(reason),
     };
     if let Err(closing) = outcome {
-        outbound.ends_for(closing.reason());
-    }
-    match outcome {
-        Err(Closing::Told(reason)) => {
-            tracing::debug!(client_id, %peer, reason, "closing a client");
-            outbound.fail(reason);
-        }
-        Err(Closing::Untold(reason)) => {
-            tracing::debug!(client_id, %peer, reason, "closing a client without a word");
-        }
-        Ok(()) => {}
+        closing.close(&outbound, peer);
     }
     drop(session);
     if let Err(Ok(panic)) = writer.await.map_err(JoinError::try_into_panic) {
@@ -170,7 +159,6 @@ async fn read_all(
     session: &mut Session,
     outbound: &Outbound,
     mut reader: Reader,
-    is_let_in: &AtomicBool,
 ) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
     let mut has_grown = false;
@@ -180,12 +168,10 @@ async fn read_all(
     tokio::pin!(ended);
     let mut changes = session.security_changes();
     loop {
-        is_let_in.store(session.place().is_admitted(), Ordering::Relaxed);
         let end = session.ends_at();
         if let Some((at, _)) = end.filter(|(at, _)| ended.deadline() != (*at).into()) {
             ended.as_mut().reset(at.into());
         }
-        let reason = end.map_or("", |(_, reason)| reason);
         let place = session.place();
         tokio::select! {
             read = reader.read_buf(&mut input) => match read {
@@ -193,9 +179,9 @@ async fn read_all(
                 Ok(_) => session.handle_all(&mut input).await?,
             },
             () = outbound.closed() => return Ok(()),
-            () = &mut introduced, if !place.is_admitted() => return Err(Closing::Told("Authentication Timeout")),
-            () = place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
-            () = &mut ended, if end.is_some() => return Err(Closing::Told(reason)),
+            () = &mut introduced, if !place.is_admitted() => return Err(Closing::NotIntroduced),
+            () = place.lost() => return Err(Closing::NoPlace),
+            () = &mut ended, if end.is_some() => return end.map_or(Ok(()), |(_, reason)| Err(reason)),
             Ok(()) = changes.changed() => session.take_over_security()?,
         }
         has_grown |= input.capacity() > LARGE_BUFFER;

@@ -10,7 +10,7 @@ use actix::Addr;
 use tokio::sync::Notify;
 
 use super::actors::{Close, Connection, End};
-use super::session::Closing;
+use super::closing::Closing;
 use super::stats::Counters;
 
 /// The connections of a broker.

@@ -26,8 +26,10 @@ pub(super) struct ConnectOptions {
 pub(super) enum NotTaken {
     /// It makes no sense.
     Malformed,
-    /// It asks for what there is not: the words for it.
-    Refused(&'static str),
+    /// It is of a protocol that there is not.
+    Protocol,
+    /// It asks to be told that nobody hears, and does not understand it.
+    NoResponders,
 }
 
 /// The object that a client sent, its names in lower case and without nulls.
@@ -73,10 +75,10 @@ impl ConnectOptions {
     /// Refuses what the protocol does not have.
     pub(super) fn check(&self) -> Result<(), NotTaken> {
         if !matches!(self.protocol, None | Some(0 | 1)) {
-            return Err(NotTaken::Refused("invalid client protocol"));
+            return Err(NotTaken::Protocol);
         }
         if self.no_responders == Some(true) && !self.headers() {
-            return Err(NotTaken::Refused("no responders requires headers support"));
+            return Err(NotTaken::NoResponders);
         }
         Ok(())
     }
@@ -163,15 +165,12 @@ mod tests {
         ] {
             assert_eq!(options(&[said]).unwrap_err(), NotTaken::Malformed, "{said}");
         }
-        for said in [
-            r#"{"protocol":2}"#,
-            r#"{"protocol":-1}"#,
-            r#"{"no_responders":true}"#,
+        for (said, reason) in [
+            (r#"{"protocol":2}"#, NotTaken::Protocol),
+            (r#"{"protocol":-1}"#, NotTaken::Protocol),
+            (r#"{"no_responders":true}"#, NotTaken::NoResponders),
         ] {
-            assert!(
-                matches!(options(&[said]), Err(NotTaken::Refused(_))),
-                "{said}"
-            );
+            assert_eq!(options(&[said]).unwrap_err(), reason, "{said}");
         }
         assert!(options(&[r#"{"account":"x"}"#]).unwrap().asks_for_account());
     }

@@ -22,6 +22,7 @@ mod authentication;
 mod capacity;
 mod certificate;
 mod clients;
+mod closing;
 mod config;
 mod connection;
 mod connections;

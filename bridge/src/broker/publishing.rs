@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::closing::Closing;
 use super::outbound::Outbound;
 use super::protocol::{Delivery, Message};
-use super::session::{Closing, Session};
+use super::session::Session;
 use super::{greeting, headers, jetstream, permissions, subjects};
 
 /// How long a publisher waits for a subscriber that is behind: for one message, and for all that it sent at once.
@@ -38,7 +39,7 @@ impl Session {
         let subject = meant.as_deref().unwrap_or(message.subject);
         let message = Delivery { subject, ..message };
         if !message.headers.is_empty() && !self.options.headers() {
-            return Err(Closing::Untold("headers of a client that has none"));
+            return Err(Closing::Headers);
         }
         self.published.0 += 1;
         self.published.1 += message.content_len() as u64;

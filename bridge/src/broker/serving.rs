@@ -8,12 +8,12 @@ use tokio::time::timeout;
 
 use super::accounts::Accounts;
 use super::admission::Admission;
+use super::closing::Closing;
 use super::connections::Connections;
 use super::jetstream::JetStream;
 use super::outbound::OutputBudget;
 use super::router::Router;
 use super::security::CurrentSecurity;
-use super::session::Closing;
 use super::{BrokerConfig, BrokerControl, BrokerError, BrokerStats, Shared};
 
 /// How long clients have to take what is queued for them when the broker stops.
@@ -110,7 +110,7 @@ impl OpenBroker {
     /// Lets the clients have what is queued for them, then the streams write what they have.
     async fn wind_down(&mut self) {
         let connections = &self.shared.connections;
-        connections.close_all(Closing::Untold("the broker stops"));
+        connections.close_all(Closing::Shutdown);
         if timeout(FAREWELL, connections.gone()).await.is_err() {
             connections.end_all();
             let _ = timeout(LAST_MOMENTS, connections.gone()).await;

@@ -16,12 +16,13 @@ use super::admission::Place;
 use super::authentication::{Busy, Credentials, Identified};
 use super::certificate::CertificateNames;
 use super::clients::{Client, Introduction};
+use super::closing::Closing;
 use super::greeting::{self, Occasion};
 use super::introduction::{self, ConnectOptions, NotTaken};
 use super::outbound::{Filled, Outbound};
 use super::parser::{self, Parsed};
 use super::permissions::ClientPermissions;
-use super::protocol::{self, Limits, Operation, ProtocolError};
+use super::protocol::{self, Limits, Operation};
 use super::publishing::LONGEST_STALL;
 use super::router::Router;
 use super::security::{Security, SecurityByKind};
@@ -29,64 +30,12 @@ use super::subscribing::MIN_SWEEP;
 use super::throttle::Throttle;
 use super::{Shared, jwt, trace};
 
-const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 /// How many violations of one client stand in the log in a minute, at most: others' should, too.
 const VIOLATIONS_LOGGED: u32 = 10;
 /// How much of the name that a client logs in with stands in the log.
 const LOGGED_NAME: usize = 64;
-const AUTHENTICATION_TIMEOUT: &str = "Authentication Timeout";
-/// What a client is told for which there is no place.
-pub(super) const TOO_MANY_CONNECTIONS: &str = "maximum connections exceeded";
 /// A time that no client stays for.
 const LONGEST_STAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// Why the broker ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Closing {
-    /// The client is told.
-    Told(&'static str),
-    /// It is not: it would not understand, or take for final what is not.
-    Untold(&'static str),
-}
-
-impl Closing {
-    /// The reason in nats-server's words.
-    pub(super) fn reason(self) -> &'static str {
-        let (Closing::Told(own) | Closing::Untold(own)) = self;
-        match own {
-            AUTHORIZATION_VIOLATION => "Authentication Failure",
-            TOO_MANY_CONNECTIONS => "Maximum Connections Exceeded",
-            "User Authentication Expired" | "Account Authentication Expired" => {
-                "Authentication Expired"
-            }
-            "the broker stops" | "the broker goes away" => "Server Shutdown",
-            "maximum control line exceeded" => "Maximum Control Line Exceeded",
-            "Maximum Payload Violation" => "Maximum Message Payload Exceeded",
-            "invalid client protocol" => "Bad Client Protocol Version",
-            "no responders requires headers support" => "No Responders Requires Headers",
-            AUTHENTICATION_TIMEOUT | "Stale Connection" => own,
-            _ => "Protocol Violation",
-        }
-    }
-}
-
-impl From<ProtocolError> for Closing {
-    fn from(error: ProtocolError) -> Self {
-        match error {
-            ProtocolError::Malformed => Closing::Untold(error.text()),
-            _ => Closing::Told(error.text()),
-        }
-    }
-}
-
-impl From<NotTaken> for Closing {
-    fn from(reason: NotTaken) -> Self {
-        match reason {
-            NotTaken::Malformed => Closing::Untold("an introduction that makes no sense"),
-            NotTaken::Refused(reason) => Closing::Told(reason),
-        }
-    }
-}
 
 /// The state of one client.
 pub(super) struct Session {
@@ -112,8 +61,8 @@ pub(super) struct Session {
     pub(super) subscription_bytes: usize,
     /// At how many subscriptions those that ended by themselves are looked for.
     pub(super) sweep_at: usize,
-    /// Until when the client is served, and what it is told then.
-    ends_at: Option<(Instant, &'static str)>,
+    /// Until when the client is served, and why not longer.
+    ends_at: Option<(Instant, Closing)>,
     /// How long it may still be held up for what it sent at once.
     pub(super) patience: Duration,
     /// Whom it has sent something of that.
@@ -197,8 +146,8 @@ impl Session {
         }
     }
 
-    /// Until when the client is served, if that is limited, and what it is told then.
-    pub(super) fn ends_at(&self) -> Option<(Instant, &'static str)> {
+    /// Until when the client is served, if that is limited, and why not longer.
+    pub(super) fn ends_at(&self) -> Option<(Instant, Closing)> {
         self.ends_at
     }
 
@@ -228,10 +177,10 @@ impl Session {
         };
         let authenticator = &self.security.authenticator;
         let Some(now) = authenticator.identify_again(identity, &before.authenticator) else {
-            return Err(Closing::Told(AUTHORIZATION_VIOLATION));
+            return Err(Closing::NotAuthorized);
         };
         if now.account != identity.account {
-            return Err(Closing::Untold("the user has another account"));
+            return Err(Closing::AccountChanged);
         }
         self.identity = Some(now);
         self.check_subscriptions();
@@ -277,7 +226,7 @@ impl Session {
         if self.place.admit() {
             Ok(())
         } else {
-            Err(Closing::Told(TOO_MANY_CONNECTIONS))
+            Err(Closing::NoPlace)
         }
     }
 
@@ -321,7 +270,7 @@ impl Session {
         let shared = &self.shared;
         let hint = shared.config.login_hint;
         shared.admission.warn_of_refusal(&self.client, user, hint);
-        Closing::Told(AUTHORIZATION_VIOLATION)
+        Closing::NotAuthorized
     }
 
     pub(super) fn permissions(&self) -> Option<&Arc<ClientPermissions>> {
@@ -430,10 +379,10 @@ impl Session {
         );
         let identified = tokio::select! {
             identified = timeout_at(self.time_to_log_in().into(), identified) => identified,
-            () = self.place.lost() => return Err(Closing::Told(TOO_MANY_CONNECTIONS)),
+            () = self.place.lost() => return Err(Closing::NoPlace),
         };
-        let identified = identified.map_err(|_| Closing::Told(AUTHENTICATION_TIMEOUT))?;
-        let identified = identified.map_err(|Busy| Closing::Told(TOO_MANY_CONNECTIONS))?;
+        let identified = identified.map_err(|_| Closing::NotIntroduced)?;
+        let identified = identified.map_err(|Busy| Closing::NoPlace)?;
         let identity = identified.filter(|_| !self.options.asks_for_account());
         let [name, lang, version] = self.options.names();
         let introduction = Introduction {
@@ -450,7 +399,10 @@ impl Session {
         self.ends_at = identity.expiry.map(|expiry| {
             let left = expiry.at.saturating_sub(jwt::now());
             let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-            (Instant::now() + left.min(LONGEST_STAY), expiry.reason)
+            (
+                Instant::now() + left.min(LONGEST_STAY),
+                Closing::Expired(expiry.reason),
+            )
         });
         self.identity = Some(identity);
         self.admit()?;

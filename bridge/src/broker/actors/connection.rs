@@ -21,9 +21,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::admission::Place;
 use crate::broker::clients::{Client, ClientKind};
+use crate::broker::closing::Closing;
 use crate::broker::connections::Registration;
 use crate::broker::pings::Due;
-use crate::broker::session::{Closing, Session};
+use crate::broker::session::Session;
 use crate::broker::{Shared, connection};
 
 /// How soon a client is asked for the first time whether it is there, to learn how far away it is.
@@ -87,18 +88,7 @@ impl Connection {
     }
 
     fn close(&self, reason: Closing) {
-        let (id, peer) = (self.client.outbound.client_id, self.client.address);
-        self.client.outbound.ends_for(reason.reason());
-        match reason {
-            Closing::Told(reason) => {
-                tracing::debug!(client_id = id, %peer, reason, "closing a client");
-                self.client.outbound.fail(reason);
-            }
-            Closing::Untold(reason) => {
-                tracing::debug!(client_id = id, %peer, reason, "closing a client without a word");
-                self.client.outbound.close();
-            }
-        }
+        reason.close(&self.client.outbound, self.client.address);
     }
 
     fn session_ended(&self, ended: Result<(), JoinError>, ctx: &mut Context<Self>) {
@@ -148,7 +138,7 @@ impl Handler<Ping> for Connection {
         match self.client.due(interval, config.ping_max) {
             Due::Nothing => {}
             Due::Ask => _ = self.client.outbound.send(b"PING\r\n"),
-            Due::Close => return self.close(Closing::Told("Stale Connection")),
+            Due::Close => return self.close(Closing::Stale),
         }
         self.ping_after(interval, ctx);
     }

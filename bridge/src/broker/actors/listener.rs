@@ -21,8 +21,8 @@ use runtime::{Backoff, ChildGuard, Wake};
 use tokio::net::TcpStream;
 
 use super::Connection;
+use crate::broker::closing::Closing;
 use crate::broker::greeting::{self, Occasion};
-use crate::broker::session::Closing;
 use crate::broker::{BrokerControl, BrokerStats, ClientKind, Shared};
 
 /// The delays between attempts while the system has no room for another socket.
@@ -233,9 +233,7 @@ impl Handler<CloseNext> for Listener {
         let Some(client) = self.leaving.pop_front() else {
             return;
         };
-        shared
-            .connections
-            .close(client, Closing::Untold("the broker goes away"));
+        shared.connections.close(client, Closing::Shutdown);
         let pause = self.pause.mul_f64(rand::rng().random_range(0.5..=1.0));
         ctx.notify_later(CloseNext, pause);
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::listener::Panic;
 use super::{Listener, supervise};
-use crate::broker::session::Closing;
+use crate::broker::closing::Closing;
 use crate::broker::{Access, BrokerConfig, BrokerStats, ClientKind, Shared};
 
 /// How many clients are served at once.
@@ -174,12 +174,12 @@ async fn a_connection_is_closed_by_a_message_once_it_has_what_waits() {
     for _ in 0..100 {
         broker.router.answer("each", &[], b"x");
     }
-    broker.connections.close(closed, Closing::Told("a reason"));
+    broker.connections.close(closed, Closing::Stale);
     let [first, second] = &mut clients;
     let mut text = String::new();
     within(first.read_to_string(&mut text)).await.unwrap();
     assert_eq!(text.matches("MSG each 1 1").count(), 100);
-    assert!(text.ends_with("-ERR 'a reason'\r\n"), "{text}");
+    assert!(text.ends_with("-ERR 'Stale Connection'\r\n"), "{text}");
     scene.left(1).await;
     scene.all_hear(std::slice::from_mut(second)).await;
 }

@@ -11,8 +11,9 @@ use super::turns::MAX_WAITING;
 use super::*;
 use crate::broker::actors::Connection;
 use crate::broker::clients::Client;
+use crate::broker::closing::Closing;
 use crate::broker::security::{Changed, CurrentSecurity};
-use crate::broker::session::{Closing, Session};
+use crate::broker::session::Session;
 use crate::broker::websocket::WebSocketSettings;
 use crate::broker::{Broker, BrokerConfig, BrokerStats, Shared};
 
@@ -135,7 +136,7 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
     let handled = tokio::time::timeout(Duration::from_secs(30), session.handle_all(&mut input));
     assert_eq!(
         handled.await.expect("it is not kept waiting"),
-        Err(Closing::Told("Authentication Timeout"))
+        Err(Closing::NotIntroduced)
     );
 }
 

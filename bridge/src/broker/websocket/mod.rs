@@ -63,20 +63,20 @@ impl WebSocketSettings {
 pub(super) struct Limits {
     /// The longest message.
     message: usize,
-    /// The bytes of all frames until it is let in.
+    /// The bytes of all frames until it is admitted.
     before: usize,
-    is_let_in: Arc<AtomicBool>,
+    admitted: Arc<AtomicBool>,
 }
 
 impl Limits {
-    /// The limits of a client that is not let in until `is_let_in` says so.
-    pub(super) fn new(config: &BrokerConfig, is_let_in: Arc<AtomicBool>) -> Self {
+    /// The limits of a client that is not admitted until `admitted` says so.
+    pub(super) fn new(config: &BrokerConfig, admitted: Arc<AtomicBool>) -> Self {
         let besides = config.max_payload.saturating_mul(SEVERAL);
         let one = config.max_payload.saturating_add(config.max_control_line);
         Limits {
             message: one.saturating_add(besides.clamp(LEAST_BESIDES, MOST_BESIDES)),
             before: config.max_control_line.saturating_add(BEFORE_INTRODUCTION),
-            is_let_in,
+            admitted,
         }
     }
 }

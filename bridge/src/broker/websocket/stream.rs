@@ -146,7 +146,7 @@ fn io_error(error: Error) -> io::Error {
     }
 }
 
-/// Lets only so many bytes of a client through until it is let in: what is announced takes no memory before it arrives.
+/// Lets only so many bytes of a client through until it is admitted: what is announced takes no memory before it arrives.
 struct Gate<S> {
     inner: S,
     left: usize,
@@ -159,7 +159,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.limits.is_let_in.load(Ordering::Relaxed) {
+        if self.limits.admitted.load(Ordering::Relaxed) {
             return Pin::new(&mut self.inner).poll_read(context, buffer);
         }
         if self.left == 0 {
@@ -206,7 +206,7 @@ mod tests {
         let limits = Limits {
             message: 1,
             before: 1,
-            is_let_in: Arc::default(),
+            admitted: Arc::default(),
         };
         let mut websocket = WebSocket::new(socket, limits, Outbound::new(1, 1)).await;
         let taken = websocket.write(&[b'x'; 1 << 20]).await.unwrap();
