@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::closing::Closing;
+use super::jetstream::Taker;
 use super::outbound::Outbound;
 use super::protocol::{Delivery, Message};
 use super::session::Session;
@@ -23,8 +24,8 @@ pub(super) const LONGEST_STALL: Duration = Duration::from_millis(10);
 /// What is to be done with a message that was handed to its subscribers.
 #[derive(Debug)]
 pub(super) struct LeftToDo {
-    /// The message, if it may be for a stream, a consumer or the API.
-    for_streams: Option<Message>,
+    /// The message for a stream, a consumer or the API, if one takes it.
+    for_streams: Option<(Taker, Message)>,
     is_heard: bool,
     /// A subscriber that is behind, if one is.
     behind: Option<Arc<Outbound>>,
@@ -66,12 +67,13 @@ impl Session {
         let router = &self.router;
         let routed = router.publish(&message, Some(&self.outbound), &mut self.filled);
         let is_heard = self.is_asked_for_user(&message) || routed.is_heard;
-        let for_streams = self.may_be_for_streams(subject);
-        if !for_streams && !is_heard {
+        let jetstream = self.shared.jetstream.as_ref();
+        let taker = jetstream.and_then(|jetstream| jetstream.taker(subject));
+        if taker.is_none() && !is_heard {
             self.answer_unheard(message.reply, subject);
         }
-        let left = (for_streams || routed.behind.is_some()).then(|| LeftToDo {
-            for_streams: for_streams.then(|| message.to_message()),
+        let left = (taker.is_some() || routed.behind.is_some()).then(|| LeftToDo {
+            for_streams: taker.map(|taker| (taker, message.to_message())),
             is_heard,
             behind: routed.behind,
         });
@@ -80,8 +82,8 @@ impl Session {
 
     /// Does what handing over a message left to be done.
     pub(super) async fn finish_publishing(&mut self, left: LeftToDo) {
-        if let Some(message) = left.for_streams
-            && let Err(message) = self.offer_to_streams(message).await
+        if let Some((taker, message)) = left.for_streams
+            && let Err(message) = self.offer_to_streams(taker, message).await
             && !left.is_heard
         {
             self.answer_unheard(message.reply.as_deref(), &message.subject);
@@ -110,13 +112,8 @@ impl Session {
         }
     }
 
-    fn may_be_for_streams(&self, subject: &str) -> bool {
-        let jetstream = self.shared.jetstream.as_ref();
-        jetstream.is_some_and(|jetstream| jetstream.may_take(subject))
-    }
-
     /// Gives a message back that no stream, consumer or API takes.
-    async fn offer_to_streams(&mut self, message: Message) -> Result<(), Message> {
+    async fn offer_to_streams(&mut self, taker: Taker, message: Message) -> Result<(), Message> {
         let shared = Arc::clone(&self.shared);
         let Some(jetstream) = &shared.jetstream else {
             return Err(message);
@@ -125,7 +122,7 @@ impl Session {
             let is_refused = jetstream::refuse_account(&self.router, &message);
             return if is_refused { Ok(()) } else { Err(message) };
         }
-        let mut accepting = pin!(jetstream.accept(message));
+        let mut accepting = pin!(jetstream.accept(message, taker));
         match futures::poll!(accepting.as_mut()) {
             Poll::Ready(outcome) => outcome,
             // Subscribers need not wait for a stream.

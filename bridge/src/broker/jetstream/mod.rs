@@ -109,6 +109,15 @@ pub(super) struct JetStream {
     stopping: CancellationToken,
 }
 
+/// Who takes a published message.
+#[derive(Debug)]
+pub(super) enum Taker {
+    Acknowledgements,
+    FlowControl,
+    Api,
+    Stream(StreamHandle),
+}
+
 /// The streams that there are.
 pub(super) struct Streams {
     registry: RwLock<Registry>,
@@ -135,7 +144,7 @@ impl Registry {
 
 /// The way to a stream's task.
 #[derive(Clone, Debug)]
-struct StreamHandle {
+pub(super) struct StreamHandle {
     name: Arc<str>,
     subjects: Arc<[String]>,
     commands: mpsc::Sender<Command>,
@@ -345,31 +354,26 @@ impl JetStream {
         self.stopping.cancel();
     }
 
-    /// Whether a stream, a consumer or the API may take messages on a subject.
-    pub(super) fn may_take(&self, subject: &str) -> bool {
-        subject.starts_with("$JS.") || self.streams.has_subject(subject)
+    /// Who takes messages on a subject, if a stream, a consumer or the API does.
+    pub(super) fn taker(&self, subject: &str) -> Option<Taker> {
+        match subject.strip_prefix("$JS.") {
+            Some(operation) if operation.starts_with("ACK.") => Some(Taker::Acknowledgements),
+            Some(operation) if operation.starts_with("FC.") => Some(Taker::FlowControl),
+            Some(operation) if operation.starts_with("API.") => Some(Taker::Api),
+            // A wildcard in it is a word as any other, until the message rolls up what it matches.
+            _ => (self.streams.by_subject(subject))
+                .filter(|_| subjects::is_valid_pattern(subject))
+                .map(Taker::Stream),
+        }
     }
 
-    /// Takes a published message if it is for a stream, a consumer or the API, and gives it back if it is for none. Waits while
-    /// that is behind with its work.
-    pub(super) async fn accept(&self, message: Message) -> Result<(), Message> {
-        if let Some(subject) = message.subject.strip_prefix("$JS.") {
-            if subject.starts_with("ACK.") {
-                return self.acknowledge(message).await;
-            }
-            if subject.starts_with("FC.") {
-                return self.flow_control(message).await;
-            }
-            if subject.starts_with("API.") {
-                return self.request(message).await;
-            }
-        }
-        match self.streams.by_subject(&message.subject) {
-            // A wildcard in it is a word as any other, until the message rolls up what it matches.
-            Some(stream) if subjects::is_valid_pattern(&message.subject) => {
-                command(&stream, message, Command::Publish).await
-            }
-            _ => Err(message),
+    /// Gives a published message to who takes it, and back if it is not for that after all. Waits while that is behind with its work.
+    pub(super) async fn accept(&self, message: Message, taker: Taker) -> Result<(), Message> {
+        match taker {
+            Taker::Acknowledgements => self.acknowledge(message).await,
+            Taker::FlowControl => self.flow_control(message).await,
+            Taker::Api => self.request(message).await,
+            Taker::Stream(stream) => command(&stream, message, Command::Publish).await,
         }
     }
 
