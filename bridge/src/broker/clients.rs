@@ -364,7 +364,7 @@ impl Client {
             messages_out: sent.messages,
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: sent.bytes,
-            subscriptions: self.live_subscriptions().len(),
+            subscriptions: self.count_subscriptions(),
             name: introduction.name,
             lang: introduction.lang,
             version: introduction.version,
@@ -372,6 +372,14 @@ impl Client {
             account: introduction.account,
             left: None,
         }
+    }
+
+    fn count_subscriptions(&self) -> usize {
+        let subscriptions = self.subscriptions();
+        let live = subscriptions
+            .values()
+            .filter(|subscription| !subscription.is_spent());
+        live.count()
     }
 
     pub(super) fn live_subscriptions(&self) -> Vec<SubscriptionInfo> {

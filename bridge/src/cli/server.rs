@@ -18,7 +18,7 @@ use super::log::Log;
 use super::settings::Settings;
 use crate::broker::actors;
 use crate::broker::websocket::WebSocketSettings;
-use crate::broker::{BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
+use crate::broker::{AccountNames, BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
 use crate::monitor::{self, Monitor};
 
 /// How often is looked whether the broker is ready, while it starts.
@@ -34,6 +34,20 @@ pub(super) fn check(settings: &Settings) -> Result<(), Fault> {
     settings.websocket_addr()?;
     settings.http_addr()?;
     settings.broker(&store_dir(settings)).map(drop)
+}
+
+/// Whether a server that runs may come to have these accounts. Its streams stay with the account that they belong to.
+fn check_accounts(old: &AccountNames, new: &AccountNames) -> Result<(), Fault> {
+    for (name, old, new) in [
+        ("SystemAccount", &*old.system, &*new.system),
+        ("the account with JetStream", &old.main, &new.main),
+    ] {
+        if old != new {
+            let reason = format!("config reload not supported for {name}: old={old}, new={new}");
+            return Err(Fault::bad_setting("accounts", reason));
+        }
+    }
+    Ok(())
 }
 
 /// Runs a server until `stop` begins or it fails.
@@ -83,8 +97,9 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         stats.clone(),
         &process,
     )?);
+    let mut monitor = None;
     if let Some((listener, http)) = &monitoring {
-        let monitor = Monitor::new(
+        let shown = Monitor::new(
             stats,
             config.clone(),
             address,
@@ -92,8 +107,9 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             *http,
             settings.monitoring.base_path.clone(),
         );
+        monitor = Some(shown.clone());
         services.push(monitor::start(
-            monitor,
+            shown,
             listener.try_clone().map_err(failed)?,
             &process,
         )?);
@@ -134,6 +150,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             flags,
             log,
             control,
+            monitor,
             address,
             websocket,
             stop: stopping,
@@ -295,6 +312,7 @@ struct Running {
     flags: Flags,
     log: Log,
     control: BrokerControl,
+    monitor: Option<Monitor>,
     /// Where clients reach it, whatever the settings say since.
     address: SocketAddr,
     websocket: Option<SocketAddr>,
@@ -316,6 +334,8 @@ impl Running {
         let websocket = settings.websocket.filter(|new| new.port.is_some());
         settings.websocket = websocket.or(self.settings.websocket.clone());
         check(&settings)?;
+        let accounts = settings.access.names();
+        check_accounts(&self.settings.access.names(), &accounts)?;
         settings.check_exposure(self.address)?;
         if let Some(address) = self.websocket {
             settings.check_websocket_exposure(address)?;
@@ -327,6 +347,9 @@ impl Running {
             .map_err(|error| Fault::bad_setting("authorization, tls", causes(&error)))?;
         if settings.access != self.settings.access {
             tracing::info!("Reloaded: authorization");
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.show_accounts(accounts.all);
         }
         self.log.set_level(&settings.log);
         for name in fixed {

@@ -13,7 +13,7 @@ mod varz;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::http::header::CACHE_CONTROL;
@@ -63,6 +63,8 @@ pub(crate) struct Monitor {
     started: SystemTime,
     clock: Instant,
     requests: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// The names of all accounts, which may change.
+    accounts: Arc<Mutex<Vec<String>>>,
 }
 
 impl Monitor {
@@ -75,6 +77,7 @@ impl Monitor {
         http: SocketAddr,
         base_path: String,
     ) -> Self {
+        let accounts = Arc::new(Mutex::new(config.accounts.all.clone()));
         Monitor {
             stats,
             config: Arc::new(config),
@@ -85,7 +88,17 @@ impl Monitor {
             started: SystemTime::now(),
             clock: Instant::now(),
             requests: Arc::default(),
+            accounts,
         }
+    }
+
+    /// Has these accounts shown from now on.
+    pub(crate) fn show_accounts(&self, names: Vec<String>) {
+        *self.accounts() = names;
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Vec<String>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a request for a page.

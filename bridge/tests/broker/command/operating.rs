@@ -20,16 +20,19 @@ const ACCOUNTS: &str = r#"
         B { users [ {user: bob, password: b} ] }
     }"#;
 
+/// Writes the configuration of a server with these accounts.
+fn configure(folder: &Path, name: &str, accounts: &str) -> String {
+    let store_dir = folder.join(name);
+    let text = format!(
+        "{accounts}\njetstream {{ store_dir: '{}' }}",
+        store_dir.display()
+    );
+    write(folder, &format!("{name}.conf"), &text)
+}
+
 /// The servers with these settings: this one, and nats-server.
 async fn servers(folder: &Path) -> Vec<Program> {
-    let store = |name: &str| {
-        let store_dir = folder.join(name);
-        let text = format!(
-            "{ACCOUNTS}\njetstream {{ store_dir: '{}' }}",
-            store_dir.display()
-        );
-        write(folder, &format!("{name}.conf"), &text)
-    };
+    let store = |name: &str| configure(folder, name, ACCOUNTS);
     let mut servers = vec![Program::start(&["-c", &store("own")]).await];
     if let Some(program) = testkit::server("TEST_NATS_SERVER") {
         let mut real = Command::new(program);
@@ -213,6 +216,62 @@ async fn a_trace_has_what_clients_say_and_no_secrets() {
     assert!(logged.contains(r#""user":"bob""#), "{logged}");
     for secret in ["s3cr3t", "t0k3n", "t00", "pr1v4t", r#""pass":"b""#] {
         assert!(!logged.contains(secret), "{logged}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_may_come_while_a_server_runs_and_the_system_account_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = servers(folder.path()).await;
+    for (name, mut server) in ["own", "real"].into_iter().zip(servers) {
+        let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+        let with_carl = "C { users [ {user: carl, password: c} ] }\n B {";
+        configure(folder.path(), name, &ACCOUNTS.replace("B {", with_carl));
+        server.signal("reload").await;
+        server.wait_for("Reloaded server configuration").await;
+        let (_carl, answer) = Client::connect(&server, "carl", "c").await;
+        assert_eq!(answer, "PONG\r\n");
+        let mut accountz = get(http(&server), "/accountz").await.1;
+        let names = accountz["accounts"].as_array_mut().unwrap();
+        names.sort_by_key(|name| name.as_str().unwrap().to_owned());
+        assert_eq!(accountz["accounts"], json!(["$G", "A", "B", "C", "SYS"]));
+        let accstatz = get(http(&server), "/accstatz").await.1;
+        let of_accounts = accstatz["account_statz"].as_array().unwrap();
+        let carl = of_accounts.iter().find(|one| one["acc"] == "C").unwrap();
+        assert_eq!(carl["conns"], 1);
+
+        let other = ACCOUNTS.replace("system_account: SYS", "system_account: B");
+        configure(folder.path(), name, &other);
+        server.signal("reload").await;
+        let refusal = "config reload not supported for SystemAccount: old=SYS, new=B";
+        server.wait_for(refusal).await;
+        alice.settle().await;
+    }
+}
+
+/// The streams of a nats-server belong to their account, and another one that comes to have JetStream has none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_stay_with_their_account_while_a_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configure(folder.path(), "own", ACCOUNTS);
+    let mut server = Program::start(&["-c", &config]).await;
+    let (mut alice, _) = Client::connect(&server, "alice", "a").await;
+    let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+    let without = ACCOUNTS.replace("A { jetstream: enabled,", "A {");
+    let moved = without.replace("B {", "B { jetstream: enabled,");
+    for (accounts, new) in [(moved, "B"), (without, "$G")] {
+        configure(folder.path(), "own", &accounts);
+        server.signal("reload").await;
+        let refusal = "config reload not supported for the account with JetStream";
+        let refusal = format!("{refusal}: old=A, new={new}");
+        server.wait_for(&refusal).await;
+    }
+    for (client, code) in [(&mut alice, ""), (&mut bob, "10039")] {
+        client
+            .say("SUB inbox 1\r\nPUB $JS.API.INFO inbox 0\r\n\r\n")
+            .await;
+        client.hear("MSG").await;
+        assert!(client.hear("{").await.contains(code));
     }
 }
 
