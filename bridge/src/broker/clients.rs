@@ -179,10 +179,9 @@ impl Clients {
         self.lock().insert(client.outbound.client_id, client);
     }
 
-    pub(super) fn remove(&self, id: u64) {
-        let Some(client) = self.lock().remove(&id) else {
-            return;
-        };
+    /// Takes out a client that has left.
+    pub(super) fn remove(&self, id: u64) -> Option<ClientInfo> {
+        let client = self.lock().remove(&id)?;
         let mut info = client.info();
         client.outbound.ends_for("Client Closed");
         let reason = client.outbound.end_reason().unwrap_or_default();
@@ -193,7 +192,8 @@ impl Clients {
             traffic.add(&info);
             traffic.slow_consumers += u64::from(reason.starts_with("Slow"));
         }
-        past.remember(info);
+        past.remember(info.clone());
+        Some(info)
     }
 
     /// The clients that left last, in the order in which they did.

@@ -52,7 +52,7 @@ pub struct AccountNames {
     /// The account of the clients that have no other, which has the streams.
     pub main: Arc<str>,
     /// The account that nats-server keeps for itself.
-    pub system: String,
+    pub system: Arc<str>,
     /// All of them, these two included.
     pub all: Vec<String>,
 }
@@ -68,7 +68,7 @@ impl Default for AccountNames {
     fn default() -> Self {
         AccountNames {
             main: Self::GLOBAL.into(),
-            system: Self::SYSTEM.to_owned(),
+            system: Self::SYSTEM.into(),
             all: vec![Self::SYSTEM.to_owned(), Self::GLOBAL.to_owned()],
         }
     }

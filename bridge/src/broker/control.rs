@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::system_account::SystemNotices;
 use super::tls::TlsSettings;
 use super::websocket::WebSocketSettings;
 use super::{Access, BrokerError, Shared, security};
@@ -19,6 +20,7 @@ pub struct BrokerControl {
     /// The broker that serves.
     broker: watch::Sender<Weak<Shared>>,
     pub(super) security: security::Changed,
+    pub(super) notices: SystemNotices,
 }
 
 impl BrokerControl {

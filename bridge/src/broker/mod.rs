@@ -58,6 +58,7 @@ mod stats;
 mod store;
 mod subjects;
 mod subscribing;
+mod system_account;
 mod throttle;
 mod trace;
 mod transport;
@@ -76,6 +77,7 @@ pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;
 pub use stats::BrokerStats;
 pub use subjects::{is_literal as subject_is_literal, matches as subject_matches};
+pub use system_account::SystemNotice;
 
 use access::AccessError;
 use accounts::Accounts;

@@ -66,7 +66,9 @@ impl Session {
         self.ok();
         let router = &self.router;
         let routed = router.publish(&message, Some(&self.outbound), &mut self.filled);
-        let is_heard = self.is_asked_for_user(&message) || routed.is_heard;
+        let is_heard = self.is_asked_for_user(&message)
+            || self.is_asked_as_server(&message)
+            || routed.is_heard;
         let jetstream = self.shared.jetstream.as_ref();
         let taker = jetstream.and_then(|jetstream| jetstream.taker(subject));
         if taker.is_none() && !is_heard {
@@ -131,6 +133,12 @@ impl Session {
                 accepting.await
             }
         }
+    }
+
+    /// Passes on what a client of the system account asks the server.
+    fn is_asked_as_server(&self, message: &Delivery<'_>) -> bool {
+        let (subject, reply) = (message.subject, message.reply);
+        self.is_of_system() && self.shared.is_asked(subject, message.payload, reply)
     }
 
     /// Answers a client that asks who it is.

@@ -76,9 +76,12 @@ pub(super) struct Session {
 // However a connection ends, its queue is not filled any more.
 impl Drop for Session {
     fn drop(&mut self) {
-        self.shared.stats.clients.remove(self.outbound.client_id);
+        let left = self.shared.stats.clients.remove(self.outbound.client_id);
         self.unsubscribe_all();
         self.outbound.close();
+        if let Some(info) = left.filter(|_| self.introduced) {
+            self.shared.client_left(info);
+        }
     }
 }
 
@@ -266,6 +269,11 @@ impl Session {
         self.account().is_none()
     }
 
+    /// Whether the client's account is the one that may ask the server about itself.
+    pub(super) fn is_of_system(&self) -> bool {
+        self.account() == Some(&self.shared.config.accounts.system)
+    }
+
     fn refused(&self, user: Option<&str>) -> Closing {
         let shared = &self.shared;
         let hint = shared.config.login_hint;
@@ -424,6 +432,7 @@ impl Session {
         if !self.introduced {
             self.introduced = true;
             self.actor.do_send(Introduced);
+            self.shared.client_came(&self.client);
         }
         self.ok();
         Ok(())

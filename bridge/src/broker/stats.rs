@@ -15,7 +15,7 @@ pub struct BrokerStats {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     server_id: OnceLock<String>,
-    control: BrokerControl,
+    pub(super) control: BrokerControl,
     pub(super) clients: Clients,
     pub(super) connections: AtomicUsize,
     pub(super) accepted: AtomicU64,

@@ -97,23 +97,23 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         stats.clone(),
         &process,
     )?);
-    let mut monitor = None;
-    if let Some((listener, http)) = &monitoring {
-        let shown = Monitor::new(
-            stats,
-            config.clone(),
-            address,
-            websocket,
-            *http,
-            settings.monitoring.base_path.clone(),
-        );
-        monitor = Some(shown.clone());
+    let monitor = Monitor::new(
+        stats,
+        config.clone(),
+        address,
+        websocket,
+        monitoring.as_ref().map(|(_, address)| *address),
+        settings.monitoring.base_path.clone(),
+    );
+    if let Some((listener, _)) = &monitoring {
         services.push(monitor::start(
-            shown,
+            monitor.clone(),
             listener.try_clone().map_err(failed)?,
             &process,
         )?);
     }
+    let notices = control.system_notices();
+    let system = tokio::spawn(monitor::system::serve(monitor.clone(), notices));
     let is_secure = |websocket: &WebSocketSettings| websocket.tls.is_some();
     let scheme = match config.websocket.as_ref().is_some_and(is_secure) {
         true => "wss",
@@ -166,6 +166,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         Err(fault) = ready => Err(fault),
     };
     trimming.abort();
+    system.abort();
     tracing::info!("Server Exiting..");
     outcome
 }
@@ -207,12 +208,6 @@ fn greet(config: &BrokerConfig, settings: &Settings, monitoring: Option<SocketAd
     tracing::info!("  Name:     {}", config.server_name);
     if settings.access.token.is_none() && config.access.is_restricted() {
         tracing::debug!("clients have to be one of the users");
-    }
-    if let Some(account) = &settings.access.system_account {
-        tracing::warn!(
-            account,
-            "the system account hears nothing: this broker publishes no events of the server and answers no requests on `$SYS.REQ.SERVER`"
-        );
     }
     if let Some(address) = monitoring {
         tracing::info!("Starting http monitor on {address}");
@@ -312,7 +307,7 @@ struct Running {
     flags: Flags,
     log: Log,
     control: BrokerControl,
-    monitor: Option<Monitor>,
+    monitor: Monitor,
     /// Where clients reach it, whatever the settings say since.
     address: SocketAddr,
     websocket: Option<SocketAddr>,
@@ -348,9 +343,7 @@ impl Running {
         if settings.access != self.settings.access {
             tracing::info!("Reloaded: authorization");
         }
-        if let Some(monitor) = &self.monitor {
-            monitor.show_accounts(accounts.all);
-        }
+        self.monitor.show_accounts(accounts.all);
         self.log.set_level(&settings.log);
         for name in fixed {
             tracing::warn!("the change of {name} takes effect at the next start");

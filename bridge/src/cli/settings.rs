@@ -1,6 +1,7 @@
 //! The settings of one server: those of the configuration file, and the flags, which go before them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::Fault;
@@ -312,9 +313,10 @@ impl AccessSettings {
             _ => self.operators.main_account(),
         };
         let main = main.unwrap_or(default.main);
-        let system = self.system_account.clone().unwrap_or(default.system);
+        let system = self.system_account.as_deref();
+        let system = system.map_or(default.system, Arc::from);
         let by_token = self.operators.accounts.iter().map(|(key, _)| key.as_str());
-        let mut all = vec![system.clone(), AccountNames::GLOBAL.to_owned()];
+        let mut all = vec![system.to_string(), AccountNames::GLOBAL.to_owned()];
         for name in self.accounts.iter().map(String::as_str).chain(by_token) {
             if !all.iter().any(|known| known == name) {
                 all.push(name.to_owned());

@@ -39,15 +39,7 @@ pub(super) fn accountz(monitor: &Monitor, query: &Query) -> Result<Value, String
 
 pub(super) fn accstatz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
     let with_unused = query.switch("unused")?;
-    let mut by_account: HashMap<Arc<str>, Vec<ClientInfo>> = HashMap::new();
-    for client in monitor.stats.clients() {
-        if let Some(account) = &client.account {
-            by_account
-                .entry(Arc::clone(account))
-                .or_default()
-                .push(client);
-        }
-    }
+    let by_account = clients_by_account(monitor);
     let names = monitor.accounts().clone();
     let described = names.iter().filter_map(|name| {
         let clients = by_account.get(name.as_str()).map_or(&[][..], Vec::as_slice);
@@ -55,6 +47,22 @@ pub(super) fn accstatz(monitor: &Monitor, query: &Query) -> Result<Value, String
     });
     let statistics: Vec<_> = described.collect();
     Ok(monitor.answer(json!({ "account_statz": statistics })))
+}
+
+/// How many accounts have clients.
+pub(super) fn active(monitor: &Monitor) -> usize {
+    clients_by_account(monitor).len()
+}
+
+fn clients_by_account(monitor: &Monitor) -> HashMap<Arc<str>, Vec<ClientInfo>> {
+    let mut by_account: HashMap<_, Vec<_>> = HashMap::new();
+    for client in monitor.stats.clients() {
+        if let Some(account) = &client.account {
+            let account = Arc::clone(account);
+            by_account.entry(account).or_default().push(client);
+        }
+    }
+    by_account
 }
 
 fn describe(monitor: &Monitor, account: &str, clients: &[ClientInfo]) -> Value {

@@ -14,7 +14,16 @@ use super::query::Query;
 type Trouble = (StatusCode, String);
 
 pub(super) async fn healthz(monitor: &Monitor, query: &Query) -> HttpResponse {
-    let (status, answer) = match check(monitor, query).await {
+    let (status, answer) = health(monitor, query).await;
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(answer.to_string())
+}
+
+/// How the server is, in a word and, if that is not well, with the reason.
+pub(super) async fn health(monitor: &Monitor, query: &Query) -> (StatusCode, Value) {
+    match check(monitor, query).await {
         Ok(()) => (StatusCode::OK, json!({ "status": "ok" })),
         Err((status, error)) => {
             let word = match status {
@@ -24,11 +33,7 @@ pub(super) async fn healthz(monitor: &Monitor, query: &Query) -> HttpResponse {
             let answer = json!({ "status": word, "status_code": status.as_u16(), "error": error });
             (status, answer)
         }
-    };
-    HttpResponse::build(status)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type("application/json")
-        .body(answer.to_string())
+    }
 }
 
 async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {

@@ -1,9 +1,9 @@
 //! `/jsz`: the streams and the consumers, as the JetStream API describes them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::Monitor;
 use super::query::{Page, Query};
+use super::{Monitor, at, merge};
 
 /// How many pages of a list are asked for, at most: more streams than a broker has fit into them.
 const MAX_PAGES: usize = 100;
@@ -169,17 +169,6 @@ async fn list(monitor: &Monitor, subject: &str, field: &str) -> Result<Vec<Value
 async fn ask(monitor: &Monitor, subject: &str, body: &Value) -> Result<Value, String> {
     let answer = monitor.stats.control().ask_jetstream(subject, body).await;
     answer.ok_or_else(|| "JetStream does not answer".to_owned())
-}
-
-/// What stands at a JSON pointer; null where there is nothing.
-fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
-    value.pointer(pointer).unwrap_or(&Value::Null)
-}
-
-fn merge(into: &mut Value, fields: Value) {
-    if let (Some(into), Value::Object(fields)) = (into.as_object_mut(), fields) {
-        into.extend::<Map<_, _>>(fields);
-    }
 }
 
 /// How JetStream is set.

@@ -1,7 +1,7 @@
 //! Monitoring over HTTP, as nats-server serves it: `/varz`, `/connz`, `/subsz`, `/jsz`, `/healthz` and the others that tools ask for.
 //!
 //! The answers have nats-server's names for what this broker has too. They are made when they are asked for: nothing is
-//! counted for them.
+//! counted for them. [`system`] gives them as messages, too.
 
 mod accountz;
 mod connz;
@@ -9,6 +9,7 @@ mod healthz;
 mod jsz;
 mod query;
 mod subsz;
+pub(crate) mod system;
 mod varz;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use runtime::http::{self, HttpLimits};
 use runtime::process::Service;
 use runtime::{Fault, Process};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::broker::{BrokerConfig, BrokerStats};
 
@@ -58,7 +59,7 @@ pub(crate) struct Monitor {
     config: Arc<BrokerConfig>,
     clients: SocketAddr,
     websocket: Option<SocketAddr>,
-    http: SocketAddr,
+    http: Option<SocketAddr>,
     base_path: String,
     started: SystemTime,
     clock: Instant,
@@ -68,13 +69,13 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// The pages of a broker whose clients connect to `clients`, or by websocket to `websocket`, at `http`.
+    /// The pages of a broker whose clients connect to `clients`, or by websocket to `websocket`, at `http` if at all.
     pub(crate) fn new(
         stats: BrokerStats,
         config: BrokerConfig,
         clients: SocketAddr,
         websocket: Option<SocketAddr>,
-        http: SocketAddr,
+        http: Option<SocketAddr>,
         base_path: String,
     ) -> Self {
         let accounts = Arc::new(Mutex::new(config.accounts.all.clone()));
@@ -226,6 +227,21 @@ async fn index(monitor: web::Data<Monitor>) -> HttpResponse {
 /// A time as Go writes it.
 fn time(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+/// What stands at a JSON pointer; null where there is nothing.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+fn merge(into: &mut Value, fields: Value) {
+    if let (Some(into), Value::Object(fields)) = (into.as_object_mut(), fields) {
+        into.extend::<Map<_, _>>(fields);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A duration as nats-server shows it: `1y2d3h4m5s`, without what is zero in front.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 /// How many entries an answer has unless the request says otherwise.
 const DEFAULT_LIMIT: usize = 1024;
 
@@ -25,6 +27,35 @@ impl Query {
         Ok(Query {
             given: given.into_inner(),
         })
+    }
+
+    /// The parameters of a request that came as a message, whose names are others here and there.
+    ///
+    /// # Errors
+    ///
+    /// If one is more than a word or a number.
+    pub(super) fn of_message(asked: &Map<String, Value>, operation: &str) -> Result<Self, String> {
+        let mut query = Query::default();
+        for (name, value) in asked {
+            let text = match value {
+                Value::Null | Value::Array(_) => continue,
+                Value::Bool(is_on) => is_on.to_string(),
+                Value::Number(number) => number.to_string(),
+                Value::String(text) => text.clone(),
+                Value::Object(_) => return Err(format!("`{name}` is no object")),
+            };
+            let (name, text) = match (name.as_str(), text.as_str()) {
+                ("subscriptions", _) => ("subs", text),
+                ("subscriptions_detail", "true") => ("subs", "detail".to_owned()),
+                ("account", _) if operation != "HEALTHZ" => ("acc", text),
+                ("state", "0") => ("state", "open".to_owned()),
+                ("state", "1") => ("state", "closed".to_owned()),
+                ("state", "2") => ("state", "any".to_owned()),
+                (name, _) => (name, text),
+            };
+            query.given.insert(name.to_owned(), text);
+        }
+        Ok(query)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

@@ -1,11 +1,11 @@
 //! `/varz`: what the server is, how it is set, and how much it has done.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{Monitor, jsz, time, uptime};
+use super::{Monitor, jsz, nanos, time, uptime};
 use crate::broker::SERVER_VERSION;
 use crate::broker::websocket::Origin;
 
@@ -30,8 +30,8 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "max_subscriptions": config.max_subscriptions,
         "ping_interval": nanos(config.ping_interval),
         "ping_max": config.ping_max,
-        "http_host": monitor.http.ip().to_string(),
-        "http_port": monitor.http.port(),
+        "http_host": monitor.http.unwrap_or(monitor.clients).ip().to_string(),
+        "http_port": monitor.http.map_or(0, |http| http.port()),
         "http_base_path": monitor.base_path,
         "https_port": 0,
         "auth_timeout": config.connect_deadline.as_secs_f64(),
@@ -126,10 +126,6 @@ fn websocket(monitor: &Monitor) -> Value {
         }
     }
     shown
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn cores() -> usize {

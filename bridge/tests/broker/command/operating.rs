@@ -76,6 +76,16 @@ impl Client {
         }
     }
 
+    /// Asks the server about itself, and hears the answer on `inbox`.
+    async fn ask(&mut self, what: &str, body: &str) -> Value {
+        let request = format!(
+            "PUB $SYS.REQ.SERVER.{what} inbox {}\r\n{body}\r\n",
+            body.len()
+        );
+        self.say(&request).await;
+        serde_json::from_str(&self.hear("{").await).unwrap()
+    }
+
     /// Waits until the server has done what it was told.
     async fn settle(&mut self) {
         self.say("PING\r\n").await;
@@ -141,13 +151,152 @@ async fn a_client_is_shown_in_its_account() {
     }
 }
 
+/// The names of the members of an object that both servers have.
+fn members(object: &Value) -> Vec<&str> {
+    let members = object.as_object().unwrap().keys().map(String::as_str);
+    let only_of_real = ["feature_flags", "gomaxprocs", "rtt"];
+    let mut members: Vec<_> = members
+        .filter(|name| !only_of_real.contains(name))
+        .collect();
+    members.sort_unstable();
+    members
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_says_that_a_system_account_hears_nothing() {
+async fn the_system_account_is_answered_what_the_pages_show() {
     let folder = tempfile::tempdir().unwrap();
-    let config = write(folder.path(), "server.conf", ACCOUNTS);
-    let server = Program::start(&["-c", &config]).await;
-    let said = server.behind("the system account hears nothing");
-    assert!(said.contains("account=SYS"), "{said}");
+    let mut shapes = Vec::new();
+    for server in servers(folder.path()).await {
+        let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+        let (mut sys, _) = Client::connect(&server, "sys", "s").await;
+        sys.say("SUB inbox 1\r\n").await;
+        let idz = sys.ask("PING.IDZ", "").await;
+        assert_eq!(members(&idz), ["host", "id", "name"]);
+        let id = idz["id"].as_str().unwrap();
+        let statsz = sys.ask("PING", "").await;
+        let connections = (
+            &statsz["statsz"]["connections"],
+            &statsz["statsz"]["active_accounts"],
+        );
+        assert_eq!(connections, (&json!(2), &json!(2)));
+        let mut shape = vec![format!("{:?}", members(&statsz))];
+        for part in ["/server", "/statsz", "/statsz/sent", "/statsz/jetstream"] {
+            let part = statsz.pointer(part).unwrap();
+            shape.push(format!("{:?}", members(part)));
+        }
+        for operation in [
+            "VARZ", "CONNZ", "SUBSZ", "JSZ", "ACCOUNTZ", "ROUTEZ", "GATEWAYZ", "LEAFZ", "HEALTHZ",
+        ] {
+            for whom in ["PING", id] {
+                let answer = sys.ask(&format!("{whom}.{operation}"), "").await;
+                assert_eq!(members(&answer), ["data", "server"], "{operation}");
+                assert_eq!(answer["server"]["id"], id);
+                let is_of_page = operation == "HEALTHZ" || answer["data"]["server_id"] == id;
+                assert!(is_of_page, "{answer}");
+            }
+        }
+        let varz = &sys.ask("PING.VARZ", "").await["data"];
+        assert_eq!(
+            (&varz["version"], &varz["connections"]),
+            (&statsz["server"]["ver"], &json!(2))
+        );
+        let health = &sys.ask("PING.HEALTHZ", "").await["data"];
+        assert_eq!(*health, json!({"status": "ok", "status_code": 200}));
+        let health = &sys.ask("PING.HEALTHZ", r#"{"stream":"S"}"#).await["data"];
+        assert_eq!(
+            (&health["status"], &health["status_code"]),
+            (&json!("error"), &json!(400))
+        );
+        let bobs = &sys.ask("PING.CONNZ", r#"{"auth":true,"user":"bob"}"#).await["data"];
+        let shown = &bobs["connections"][0];
+        assert_eq!(
+            (&bobs["num_connections"], &shown["account"]),
+            (&json!(1), &json!("B"))
+        );
+        let own = r#"{"acc":"SYS","subscriptions":true,"limit":7}"#;
+        let own = &sys.ask("PING.CONNZ", own).await["data"];
+        let shown = &own["connections"][0]["subscriptions_list"];
+        assert_eq!((&own["limit"], shown), (&json!(7), &json!(["inbox"])));
+        let closed = &sys.ask("PING.CONNZ", r#"{"state":1}"#).await["data"];
+        assert_eq!(closed["num_connections"], 0);
+        let account = &sys.ask("PING.ACCOUNTZ", r#"{"account":"A"}"#).await["data"];
+        assert_eq!(account["account_detail"]["account_name"], "A");
+        for (body, code) in [("{bad", 400), (r#"{"sort":"stop"}"#, 500)] {
+            let refused = sys.ask("PING.CONNZ", body).await;
+            assert_eq!(refused["error"]["code"], code, "{refused}");
+            shape.push(format!("{:?}", members(&refused["error"])));
+        }
+        for body in [
+            r#"{"server_name":"nobody"}"#,
+            r#"{"host":"nobody"}"#,
+            r#"{"domain":"other"}"#,
+            r#"{"tags":["x"]}"#,
+        ] {
+            sys.say(&format!(
+                "PUB $SYS.REQ.SERVER.PING.VARZ inbox {}\r\n{body}\r\n",
+                body.len()
+            ))
+            .await;
+        }
+        let part = format!(r#"{{"server_name":"{}"}}"#, &id[..9]);
+        assert_eq!(sys.ask("PING.IDZ", &part).await, idz);
+        for unknown in ["PING.NOPE", "NOBODY.VARZ", "PING.VARZ.x", id] {
+            sys.say(&format!("PUB $SYS.REQ.SERVER.{unknown} inbox 0\r\n\r\n"))
+                .await;
+            sys.hear("NATS/1.0 503").await;
+        }
+        bob.say("SUB inbox 1\r\nPUB $SYS.REQ.SERVER.PING inbox 0\r\n\r\n")
+            .await;
+        bob.hear("NATS/1.0 503").await;
+        shapes.push(shape);
+    }
+    shapes.dedup();
+    assert_eq!(shapes.len(), 1, "{shapes:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_account_learns_of_clients_that_come_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shapes = Vec::new();
+    for server in servers(folder.path()).await {
+        let (mut sys, _) = Client::connect(&server, "sys", "s").await;
+        sys.say("SUB $SYS.ACCOUNT.*.CONNECT 1\r\nSUB $SYS.ACCOUNT.*.DISCONNECT 2\r\n")
+            .await;
+        sys.settle().await;
+        let (mut bob, _) = Client::connect(&server, "bob", "b").await;
+        sys.hear("MSG $SYS.ACCOUNT.B.CONNECT 1 ").await;
+        let came: Value = serde_json::from_str(&sys.hear("{").await).unwrap();
+        bob.say("PUB x 2\r\nhi\r\n").await;
+        bob.settle().await;
+        drop(bob);
+        sys.hear("MSG $SYS.ACCOUNT.B.DISCONNECT 2 ").await;
+        let left: Value = serde_json::from_str(&sys.hear("{").await).unwrap();
+        let mut shape = Vec::new();
+        for (event, kind) in [(&came, "client_connect"), (&left, "client_disconnect")] {
+            assert_eq!(event["type"], format!("io.nats.server.advisory.v1.{kind}"));
+            let client = &event["client"];
+            for (name, value) in [
+                ("acc", "B"),
+                ("user", "bob"),
+                ("name", "that of bob"),
+                ("lang", "test"),
+                ("host", "127.0.0.1"),
+                ("kind", "Client"),
+                ("client_type", "nats"),
+            ] {
+                assert_eq!(client[name], value, "{event}");
+            }
+            shape.push(format!("{:?} {:?}", members(event), members(client)));
+            shape.push(format!("{:?}", members(&event["server"])));
+        }
+        assert_eq!(left["client"]["id"], came["client"]["id"]);
+        assert_eq!(left["reason"], "Client Closed");
+        assert_eq!(left["sent"], json!({"msgs": 1, "bytes": 2}));
+        assert_eq!(left["received"], json!({"msgs": 0, "bytes": 0}));
+        shapes.push(shape);
+    }
+    shapes.dedup();
+    assert_eq!(shapes.len(), 1, "{shapes:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
