@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Shared;
 use super::clients::{Client, ClientKind};
 use super::jetstream::API_LEVEL;
+use super::message_trace;
 
 /// The version whose protocol this is, but for what has to do with several servers or accounts; clients switch features on by it.
 pub const SERVER_VERSION: &str = "2.14.5";
@@ -102,6 +103,17 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
         }
     }
     format!("INFO {} \r\n", Value::Object(info))
+}
+
+/// The server, as events of its own describe it.
+pub(super) fn server(shared: &Shared) -> Value {
+    json!({
+        "name": shared.config.server_name,
+        "id": shared.server_id,
+        "ver": SERVER_VERSION,
+        "jetstream": shared.jetstream.is_some(),
+        "time": message_trace::now(),
+    })
 }
 
 /// The answer to a client that asks who it is.

@@ -1,5 +1,7 @@
 //! Header blocks: reading one value out of a client's, and building the server's own.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 const VERSION: &[u8] = b"NATS/1.0";
@@ -8,6 +10,24 @@ const VERSION: &[u8] = b"NATS/1.0";
 pub(super) fn value<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
     let value = values(block, name).next()?;
     std::str::from_utf8(value.trim_ascii()).ok()
+}
+
+/// All headers that have a value, with their values.
+pub(super) fn all(block: &[u8]) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    let mut rest = split_line(block).1;
+    while let Some(behind) = rest {
+        let line;
+        (line, rest) = split_line(behind);
+        let text = String::from_utf8_lossy(line);
+        if let Some((name, value)) = text.split_once(':')
+            && !value.trim().is_empty()
+        {
+            let values = all.entry(name.to_owned()).or_default();
+            values.push(value.trim().to_owned());
+        }
+    }
+    all
 }
 
 /// How many values a header has.

@@ -39,6 +39,7 @@ mod interest;
 mod introduction;
 mod jetstream;
 mod jwt;
+mod message_trace;
 mod operators;
 mod outbound;
 #[cfg(test)]

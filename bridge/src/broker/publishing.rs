@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::closing::Closing;
 use super::jetstream::Taker;
+use super::message_trace::{self, MessageTrace};
 use super::outbound::Outbound;
 use super::protocol::{Delivery, Message};
 use super::session::Session;
@@ -29,6 +30,8 @@ pub(super) struct LeftToDo {
     is_heard: bool,
     /// A subscriber that is behind, if one is.
     behind: Option<Arc<Outbound>>,
+    /// What the publisher is to hear of the way of the message.
+    trace: Option<Box<MessageTrace>>,
 }
 
 impl Session {
@@ -47,12 +50,19 @@ impl Session {
         if self.options.pedantic() && !subjects::is_literal(subject) {
             self.tell("Invalid Publish Subject");
         }
+        let Ok(mut trace) = self.trace_of(&message) else {
+            return Ok(None);
+        };
         let is_allowed = self.permissions().is_none_or(|permissions| {
             permissions.may_publish(subject)
                 && (!rolls_up_many(&message) || permissions.may_publish_on_all(subject))
         });
         if !is_allowed || subjects::is_of_servers(subject) {
             self.violated(&permissions::publish_violation(subject));
+            if let Some(mut trace) = trace {
+                trace.refused(message_trace::PUBLISH_DENIED);
+                self.send_trace(*trace);
+            }
             return Ok(None);
         }
         if let Some(reply) = message.reply
@@ -65,7 +75,12 @@ impl Session {
         }
         self.ok();
         let router = &self.router;
-        let routed = router.publish(&message, Some(&self.outbound), &mut self.filled);
+        let routed = router.publish(
+            &message,
+            Some(&self.outbound),
+            &mut self.filled,
+            trace.as_deref_mut(),
+        );
         let is_heard = self.is_asked_for_user(&message)
             || self.is_asked_as_server(&message)
             || routed.is_heard;
@@ -74,21 +89,29 @@ impl Session {
         if taker.is_none() && !is_heard {
             self.answer_unheard(message.reply, subject);
         }
-        let left = (taker.is_some() || routed.behind.is_some()).then(|| LeftToDo {
+        let is_left = taker.is_some() || routed.behind.is_some() || trace.is_some();
+        let left = is_left.then(|| LeftToDo {
             for_streams: taker.map(|taker| (taker, message.to_message())),
             is_heard,
             behind: routed.behind,
+            trace,
         });
         Ok(left)
     }
 
     /// Does what handing over a message left to be done.
-    pub(super) async fn finish_publishing(&mut self, left: LeftToDo) {
+    pub(super) async fn finish_publishing(&mut self, mut left: LeftToDo) {
         if let Some((taker, message)) = left.for_streams
-            && let Err(message) = self.offer_to_streams(taker, message).await
+            && let Err(message) = self
+                .offer_to_streams(taker, message, left.trace.as_deref_mut())
+                .await
             && !left.is_heard
         {
             self.answer_unheard(message.reply.as_deref(), &message.subject);
+        }
+        if let Some(trace) = left.trace {
+            self.flush();
+            self.send_trace(*trace);
         }
         if let Some(behind) = left.behind {
             self.flush();
@@ -115,7 +138,12 @@ impl Session {
     }
 
     /// Gives a message back that no stream, consumer or API takes.
-    async fn offer_to_streams(&mut self, taker: Taker, message: Message) -> Result<(), Message> {
+    async fn offer_to_streams(
+        &mut self,
+        taker: Taker,
+        message: Message,
+        trace: Option<&mut MessageTrace>,
+    ) -> Result<(), Message> {
         let shared = Arc::clone(&self.shared);
         let Some(jetstream) = &shared.jetstream else {
             return Err(message);
@@ -123,6 +151,9 @@ impl Session {
         if !self.has_streams() {
             let is_refused = jetstream::refuse_account(&self.router, &message);
             return if is_refused { Ok(()) } else { Err(message) };
+        }
+        if let Some(trace) = trace {
+            return jetstream.trace(message, taker, trace).await;
         }
         let mut accepting = pin!(jetstream.accept(message, taker));
         match futures::poll!(accepting.as_mut()) {
@@ -139,6 +170,34 @@ impl Session {
     fn is_asked_as_server(&self, message: &Delivery<'_>) -> bool {
         let (subject, reply) = (message.subject, message.reply);
         self.is_of_system() && self.shared.is_asked(subject, message.payload, reply)
+    }
+
+    /// The trace of a message, if it asks for one; an error if the message is not to be delivered because it may not ask.
+    fn trace_of(&self, message: &Delivery<'_>) -> Result<Option<Box<MessageTrace>>, ()> {
+        let Some(mut trace) = MessageTrace::of(message) else {
+            return Ok(None);
+        };
+        let destination = &*trace.destination;
+        if !subjects::is_literal(destination) {
+            return if trace.is_only { Err(()) } else { Ok(None) };
+        }
+        let may_publish = self
+            .permissions()
+            .is_none_or(|permissions| permissions.may_publish(destination));
+        if !may_publish || subjects::is_of_servers(destination) {
+            self.violated(&permissions::publish_violation(destination));
+            return Err(());
+        }
+        let name = self.client.introduced().name;
+        let (client, account) = (self.outbound.client_id, self.account_name());
+        trace.came(client, &name, account, message.subject);
+        Ok(Some(Box::new(trace)))
+    }
+
+    fn send_trace(&self, trace: MessageTrace) {
+        let server = greeting::server(&self.shared);
+        let message = trace.into_message(server, &self.shared.stats.clients);
+        self.router.announce(message);
     }
 
     /// Answers a client that asks who it is.

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::interest::{InterestWatch, InterestWatches};
 use super::jetstream::Domain;
+use super::message_trace::{self, MessageTrace};
 use super::outbound::{Filled, Outbound, Queued};
 use super::permissions::GuardSlot;
 use super::protocol::{Delivery, Message};
@@ -81,11 +82,22 @@ pub(super) struct Routed {
 
 /// What the hand-over of a message leaves to be done.
 struct Aftermath<'a> {
+    /// What the publisher is to hear of it.
+    trace: Option<&'a mut MessageTrace>,
     /// Clients to write to.
     filled: &'a mut Filled,
     /// Subscriptions that have had as many messages as they take.
     spent: Vec<Arc<Subscription>>,
     behind: Option<Arc<Outbound>>,
+}
+
+impl Aftermath<'_> {
+    /// Takes note of where a message goes, or why not.
+    fn note(&mut self, subscription: &Subscription, error: &str) {
+        if let Some(trace) = &mut self.trace {
+            trace.goes_to(subscription, error);
+        }
+    }
 }
 
 /// The subscriptions of all clients.
@@ -190,8 +202,9 @@ impl Router {
         delivery: &Delivery<'_>,
         from: Option<&Outbound>,
         filled: &mut Filled,
+        trace: Option<&mut MessageTrace>,
     ) -> Routed {
-        self.route(delivery.subject, delivery, from, filled)
+        self.route_traced(delivery.subject, delivery, from, filled, trace)
     }
 
     /// Gives a message to the subscribers of `inbox`, under the message's own subject.
@@ -272,7 +285,20 @@ impl Router {
         from: Option<&Outbound>,
         filled: &mut Filled,
     ) -> Routed {
+        self.route_traced(subject, delivery, from, filled, None)
+    }
+
+    fn route_traced(
+        &self,
+        subject: &str,
+        delivery: &Delivery<'_>,
+        from: Option<&Outbound>,
+        filled: &mut Filled,
+        trace: Option<&mut MessageTrace>,
+    ) -> Routed {
+        let is_only = trace.as_ref().is_some_and(|trace| trace.is_only);
         let mut aftermath = Aftermath {
+            trace,
             filled,
             spent: Vec::new(),
             behind: None,
@@ -285,8 +311,10 @@ impl Router {
         for subscription in std::mem::take(&mut aftermath.spent) {
             self.unsubscribe(&subscription);
         }
-        let bytes = delivered * delivery.content_len() as u64;
-        aftermath.filled.count(&self.stats, delivered, bytes);
+        if !is_only {
+            let bytes = delivered * delivery.content_len() as u64;
+            aftermath.filled.count(&self.stats, delivered, bytes);
+        }
         Routed {
             is_heard: delivered > 0,
             behind: aftermath.behind,
@@ -306,6 +334,7 @@ impl Router {
         subscriptions.for_each_match(subject, &mut |subscription: &Arc<Subscription>| {
             let own = from.is_some_and(|from| from.client_id == subscription.client.client_id);
             if own && !subscription.client.echo.load(Ordering::Relaxed) {
+                aftermath.note(subscription, message_trace::NO_ECHO);
                 return;
             }
             let Some(queue) = subscription.queue.as_deref() else {
@@ -354,7 +383,13 @@ fn give(
         .guard
         .lets_through(subject, queue, delivery.reply)
     {
+        aftermath.note(subscription, message_trace::SUBSCRIPTION_DENIED);
         return false;
+    }
+    let is_only = aftermath.trace.as_ref().is_some_and(|trace| trace.is_only);
+    if is_only {
+        aftermath.note(subscription, "");
+        return true;
     }
     let count = subscription.delivered.fetch_add(1, Ordering::Relaxed) + 1;
     let limit = subscription.limit.load(Ordering::Relaxed);
@@ -362,13 +397,21 @@ fn give(
         aftermath.spent.push(Arc::clone(subscription));
     }
     if count > limit {
+        aftermath.note(subscription, message_trace::LIMIT_EXCEEDED);
         return false;
     }
     let client = &subscription.client;
     match client.deliver(delivery, &subscription.sid, aftermath.filled) {
-        Queued::Gone => false,
-        Queued::Yes => true,
+        Queued::Gone => {
+            aftermath.note(subscription, message_trace::CLIENT_CLOSED);
+            false
+        }
+        Queued::Yes => {
+            aftermath.note(subscription, "");
+            true
+        }
         Queued::Behind => {
+            aftermath.note(subscription, "");
             aftermath.behind = Some(Arc::clone(&subscription.client));
             true
         }
@@ -465,7 +508,7 @@ mod tests {
         client.echo.store(false, Ordering::Relaxed);
         assert!(
             !router
-                .publish(&hello("a"), Some(&client), &mut Filled::default())
+                .publish(&hello("a"), Some(&client), &mut Filled::default(), None)
                 .is_heard
         );
         assert!(publish(&router, "a"));

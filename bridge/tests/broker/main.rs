@@ -22,6 +22,7 @@ mod domain;
 mod embedded;
 mod given_up;
 mod lame_duck;
+mod message_trace;
 mod messages;
 mod monitoring;
 mod operators;

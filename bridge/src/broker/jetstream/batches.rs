@@ -219,8 +219,7 @@ impl Stream {
         inbox: Option<Box<str>>,
     ) -> Result<()> {
         let count = messages.len();
-        let (start, tail) = (self.batch.mark(), self.tail_seq);
-        let last_id = Box::from(self.state.duplicates.last());
+        let start = self.checkpoint();
         let mut subjects = HashSet::new();
         for message in messages {
             let message = self.transformed(message);
@@ -230,9 +229,7 @@ impl Stream {
                 Err(refusal) => Err(refusal),
             };
             if let Err(refusal) = taken {
-                self.batch.rewind(start);
-                self.tail_seq = tail;
-                self.state.duplicates.rewind(tail, last_id);
+                self.rewind(start);
                 return Err(refusal);
             }
             subjects.insert(subject);

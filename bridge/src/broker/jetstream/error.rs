@@ -12,6 +12,12 @@ pub(in crate::broker) struct ApiError {
     description: Cow<'static, str>,
 }
 
+impl ApiError {
+    pub(super) fn description(&self) -> &str {
+        &self.description
+    }
+}
+
 /// The result of an API request.
 pub(in crate::broker) type Result<T> = std::result::Result<T, ApiError>;
 

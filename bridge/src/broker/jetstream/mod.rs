@@ -89,6 +89,7 @@ use self::requests::Request;
 use self::stream::{Command, Inbox, Stream};
 use self::supervision::keep_running;
 use self::usage::Usage;
+use super::message_trace::MessageTrace;
 use super::protocol::Message;
 use super::router::Router;
 use super::store::syncer::Syncer;
@@ -375,6 +376,32 @@ impl JetStream {
             Taker::Api => self.request(message).await,
             Taker::Stream(stream) => command(&stream, message, Command::Publish).await,
         }
+    }
+
+    /// Does as [`JetStream::accept`], and has the stream say what becomes of the message. One that is only traced goes nowhere.
+    pub(super) async fn trace(
+        &self,
+        message: Message,
+        taker: Taker,
+        trace: &mut MessageTrace,
+    ) -> Result<(), Message> {
+        let stream = match taker {
+            Taker::Stream(stream) => stream,
+            _ if trace.is_only => return Ok(()),
+            taker => return self.accept(message, taker).await,
+        };
+        let (outcome, became) = oneshot::channel();
+        let only = trace.is_only;
+        let publish = |message| Command::Trace {
+            message,
+            only,
+            outcome,
+        };
+        command(&stream, message, publish).await?;
+        if let Ok(Ok(Value::Object(became))) = became.await {
+            trace.reached_stream(became);
+        }
+        Ok(())
     }
 
     async fn acknowledge(&self, message: Message) -> Result<(), Message> {

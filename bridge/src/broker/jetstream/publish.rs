@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde_json::json;
 
-use super::batch::{Batch, Effect, Unsynced};
+use super::answers::Responder;
+use super::batch::{Batch, Effect, Mark, Unsynced};
 use super::batches;
-use super::error::{self, Result};
+use super::error::{self, ApiError, Result};
 use super::ingest;
 use super::json;
 use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
@@ -21,6 +23,14 @@ use crate::broker::store::record::{Record, StoredMessage};
 /// The longest id of a message, in bytes.
 const MAX_MESSAGE_ID: usize = 1024;
 const MAX_HEADERS: usize = u16::MAX as usize;
+
+/// What a stream has taken in at a time.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    batch: Mark,
+    tail_seq: u64,
+    last_id: Box<str>,
+}
 
 /// A message of a client in the stream.
 #[derive(Debug)]
@@ -44,23 +54,82 @@ enum TakenIn {
 
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
-    pub(super) async fn publish(&mut self, message: Message) {
+    /// Returns why it was refused, unless it belongs to a batch.
+    pub(super) async fn publish(&mut self, message: Message) -> Option<ApiError> {
         if message.reply.as_deref().is_some_and(ingest::is_ingest) {
-            return self.ingest(message).await;
+            self.ingest(message).await;
+            return None;
         }
         if headers::value(&message.headers, batches::ID).is_some_and(|id| !id.is_empty()) {
-            return self.gather(message).await;
+            self.gather(message).await;
+            return None;
         }
         let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
         let message = self.transformed(message);
-        let taken = self.take_published(message).await;
-        let Some(inbox) = inbox else {
-            return;
-        };
-        match taken {
-            Ok(Taken { seq, more }) => self.batch.add(Effect::Published { inbox, seq, more }),
-            Err(refusal) => self.refuse_publish(&inbox, &refusal),
+        match (self.take_published(message).await, inbox) {
+            (Ok(Taken { seq, more }), Some(inbox)) => {
+                self.batch.add(Effect::Published { inbox, seq, more });
+                None
+            }
+            (Ok(_), None) => None,
+            (Err(refusal), inbox) => {
+                if let Some(inbox) = inbox {
+                    self.refuse_publish(&inbox, &refusal);
+                }
+                Some(refusal)
+            }
         }
+    }
+
+    /// Publishes a message, or only finds out what would become of it. What did is told when it is on disk.
+    pub(super) async fn trace(&mut self, message: Message, only: bool, responder: Responder) {
+        let subject = self.transformed(message.clone()).subject;
+        let is_wanted = self.state.is_wanted(&subject);
+        let refusal = match only {
+            true => self.try_out(message).await,
+            false => self.publish(message).await,
+        };
+        let mut outcome = json!({"stream": self.state.config.name});
+        match refusal {
+            Some(refusal) => json::set(&mut outcome, "error", refusal.description()),
+            None => json::set(&mut outcome, "subject", &*subject),
+        }
+        if !is_wanted {
+            json::set(&mut outcome, "nointerest", true);
+        }
+        self.batch.add(Effect::Answer {
+            answer: outcome,
+            responder,
+        });
+    }
+
+    /// Why a message would be refused.
+    async fn try_out(&mut self, message: Message) -> Option<ApiError> {
+        let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
+        let message = self.transformed(message);
+        let start = self.checkpoint();
+        let refusal = self.take_published(message).await.err();
+        self.rewind(start);
+        if let (Some(refusal), Some(inbox)) = (&refusal, inbox) {
+            self.refuse_publish(&inbox, refusal);
+        }
+        refusal
+    }
+
+    /// A place to go back to, if what is added from here on is not to count.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            batch: self.batch.mark(),
+            tail_seq: self.tail_seq,
+            last_id: self.state.duplicates.last().into(),
+        }
+    }
+
+    /// Takes back what was added since.
+    pub(super) fn rewind(&mut self, to: Checkpoint) {
+        self.batch.rewind(to.batch);
+        self.tail_seq = to.tail_seq;
+        self.state.duplicates.rewind(to.tail_seq, to.last_id);
     }
 
     /// The message under the subject that the stream stores it on.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::json;
-use tokio::sync::{Notify, mpsc};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::answers::Responder;
 use super::batch::Batch;
@@ -48,6 +48,12 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Command {
     Publish(Message),
+    /// Publish a message, or only find out what would become of it, and say so.
+    Trace {
+        message: Message,
+        only: bool,
+        outcome: oneshot::Sender<error::Result<Value>>,
+    },
     Pull {
         consumer: Box<str>,
         body: Bytes,
@@ -261,7 +267,17 @@ impl Stream {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Publish(message) => self.publish(message).await,
+            Command::Publish(message) => {
+                self.publish(message).await;
+            }
+            Command::Trace {
+                message,
+                only,
+                outcome,
+            } => {
+                self.trace(message, only, Responder::Internal(outcome))
+                    .await
+            }
             Command::Pull {
                 consumer,
                 body,
