@@ -67,6 +67,18 @@ pub(super) fn has_wildcard(pattern: &str) -> bool {
     pattern.split('.').any(|token| token == "*" || token == ">")
 }
 
+/// What stands before the first wildcard of a pattern.
+pub(super) fn beginning(pattern: &str) -> &str {
+    let mut end = 0;
+    for token in pattern.split('.') {
+        if token == "*" || token == ">" {
+            return pattern.get(..end).unwrap_or_default();
+        }
+        end += token.len() + 1;
+    }
+    pattern
+}
+
 /// Whether a name may be that of a stream or a consumer: it is a token of subjects and a name of folders.
 pub(super) fn is_valid_name(name: &str) -> bool {
     !name.is_empty()

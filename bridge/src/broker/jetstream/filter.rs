@@ -47,6 +47,27 @@ impl Filter {
             Filter::Many(patterns) => any_matches(patterns, 0, Some(subject)),
         }
     }
+
+    /// How wanted subjects begin, in order, each a subject as a whole or some tokens and a dot. None [`begins_with`] another.
+    pub(super) fn beginnings(&self) -> Vec<&str> {
+        let mut beginnings: Vec<&str> = match self {
+            Filter::All | Filter::Many(_) => vec![""],
+            Filter::One(one) => vec![one],
+            Filter::Few(patterns) => patterns.iter().map(|p| subjects::beginning(p)).collect(),
+        };
+        beginnings.sort_unstable();
+        beginnings.dedup_by(|later, earlier| begins_with(later, earlier));
+        beginnings
+    }
+}
+
+/// Whether a subject is one of those that a beginning stands for.
+pub(super) fn begins_with(subject: &str, beginning: &str) -> bool {
+    match beginning {
+        "" => true,
+        tokens if tokens.ends_with('.') => subject.starts_with(tokens),
+        whole => subject == whole,
+    }
 }
 
 /// Whether what is left of a subject matches what comes behind the first bytes of one of these patterns, which begin alike.
@@ -118,6 +139,26 @@ mod tests {
                     assert_eq!(filter.takes(subject), expected, "{subject} in {some:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn subjects_that_are_wanted_begin_as_their_patterns_do() {
+        for (patterns, beginnings) in [
+            (vec![], vec![""]),
+            (vec!["a.b"], vec!["a.b"]),
+            (vec!["a.*.c"], vec!["a."]),
+            (vec!["a.b.>"], vec!["a.b."]),
+            (vec!["*"], vec![""]),
+            (vec!["c.*", "a.b.*", "a.>"], vec!["a.", "c."]),
+            (vec!["a*.b", "a.b.>", "a.b"], vec!["a*.b", "a.b", "a.b."]),
+            (vec!["1", "2", "3", "4", "5"], vec![""]),
+        ] {
+            assert_eq!(
+                Filter::of(&patterns).beginnings(),
+                beginnings,
+                "{patterns:?}"
+            );
         }
     }
 }

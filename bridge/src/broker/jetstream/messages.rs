@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use self::places::SegmentUse;
 use super::chunk::{Chunk, Entry};
+use super::filter::Filter;
 use super::subject_table::SubjectTable;
 use crate::broker::store::log::Position;
 
@@ -186,10 +187,10 @@ impl Messages {
         self.first.map_or(0, |first| first.time)
     }
 
-    pub(super) fn subjects(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.subjects
-            .iter()
-            .map(|subject| (&*subject.name, subject.count))
+    /// The wanted subjects in order, with how many messages are on each.
+    pub(super) fn subjects(&self, wanted: &Filter) -> impl Iterator<Item = (&str, u64)> {
+        let wanted = self.subjects.wanted(wanted);
+        wanted.map(|(_, subject)| (&*subject.name, subject.count))
     }
 
     pub(super) fn subject_count(&self) -> usize {

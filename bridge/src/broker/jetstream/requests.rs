@@ -131,9 +131,7 @@ impl Stream {
         let mut subjects = Vec::new();
         if !request.subjects_filter.is_empty() {
             let filter = Filter::of(&[&request.subjects_filter]);
-            let all = self.state.messages.subjects();
-            subjects.extend(all.filter(|(subject, _)| filter.takes(subject)));
-            subjects.sort_unstable();
+            subjects.extend(self.state.messages.subjects(&filter));
         }
         let total = subjects.len();
         let offset = request.offset.min(total);

@@ -2,9 +2,12 @@
 //!
 //! A subject without messages is forgotten, and its number used again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::filter::{Filter, begins_with};
 
 /// What is known of the messages on one subject.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ impl Subject {
 #[derive(Debug, Default)]
 pub(super) struct SubjectTable {
     numbers: HashMap<Arc<str>, u32>,
+    /// The same in order, so that subjects that begin alike are found together.
+    in_order: BTreeMap<Arc<str>, u32>,
     subjects: Vec<Option<Subject>>,
     free: Vec<u32>,
 }
@@ -65,6 +70,7 @@ impl SubjectTable {
                     .expect("a subject takes more than a byte of memory")
             }
         };
+        self.in_order.insert(Arc::clone(&name), number);
         self.numbers.insert(name, number);
         number
     }
@@ -77,6 +83,7 @@ impl SubjectTable {
             .and_then(Option::take)
         {
             self.numbers.remove(&subject.name);
+            self.in_order.remove(&subject.name);
             self.free.push(number);
         }
     }
@@ -97,14 +104,22 @@ impl SubjectTable {
         self.get(self.number(name)?)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Subject> {
-        self.subjects.iter().flatten()
-    }
-
-    /// The subjects with their numbers.
+    /// All subjects with their numbers.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Subject)> {
         let subjects = (0..).zip(&self.subjects);
         subjects.filter_map(|(number, subject)| Some((number, subject.as_ref()?)))
+    }
+
+    /// The wanted subjects with their numbers, in order. Looks at those alone that begin as the wanted ones do.
+    pub(super) fn wanted(&self, wanted: &Filter) -> impl Iterator<Item = (u32, &Subject)> {
+        let beginnings = wanted.beginnings().into_iter();
+        let begun = beginnings.flat_map(|beginning| {
+            let from = (Bound::Included(beginning), Bound::Unbounded);
+            let follow = self.in_order.range::<str, _>(from);
+            follow.take_while(move |(name, _)| begins_with(name, beginning))
+        });
+        let taken = begun.filter(|(name, _)| wanted.takes(name));
+        taken.filter_map(|(_, number)| Some((*number, self.get(*number)?)))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use super::super::chunk::{CAPACITY, Chunk};
 use super::super::filter::Filter;
 use super::super::retention::Limits;
-use super::super::subject_table::Subject;
 use super::Messages;
 use crate::broker::subjects;
 
@@ -22,14 +21,15 @@ impl Messages {
             }
             return Some(subject.last());
         }
-        let matches = |subject: &&Subject| subjects::matches(pattern, &subject.name);
-        let matching = self.subjects.iter().filter(matches);
-        let last = matching.map(Subject::last).max()?;
+        let filter = Filter::of(&[pattern]);
+        let wanted = self.subjects.wanted(&filter);
+        let last = wanted.map(|(_, subject)| subject.last()).max()?;
         if self.contains(last) {
             return Some(last);
         }
-        let wanted = |number| self.subjects.get(number).as_ref().is_some_and(matches);
-        self.last_before(last, |_| true, wanted)
+        let name = |number| self.subjects.get(number).map(|subject| &*subject.name);
+        let is_wanted = |number| name(number).is_some_and(|name| filter.takes(name));
+        self.last_before(last, |_| true, is_wanted)
     }
 
     /// The last message on each wanted subject among those from `from` to `up_to`, in the order of their sequences.
@@ -40,9 +40,9 @@ impl Messages {
         up_to: u64,
     ) -> Vec<u64> {
         let (mut seqs, mut open) = (Vec::new(), HashSet::new());
-        for (number, subject) in self.subjects.numbered() {
+        for (number, subject) in self.subjects.wanted(wanted) {
             let last = subject.last();
-            if last < from || !wanted.takes(&subject.name) {
+            if last < from {
                 continue;
             }
             if last <= up_to && self.contains(last) {
@@ -126,11 +126,9 @@ impl Messages {
             Filter::Few(_) | Filter::Many(_) => {
                 // Each subject is looked at once, however many messages are on it.
                 let (mut numbers, mut on_wanted) = (HashSet::new(), 0);
-                for (number, subject) in self.subjects.numbered() {
-                    if wanted.takes(&subject.name) {
-                        numbers.insert(number);
-                        on_wanted += subject.count;
-                    }
+                for (number, subject) in self.subjects.wanted(wanted) {
+                    numbers.insert(number);
+                    on_wanted += subject.count;
                 }
                 self.count_among(from, left, on_wanted, |subject| numbers.contains(&subject))
             }

@@ -204,6 +204,34 @@ fn rounds(count: u64) -> Messages {
     messages
 }
 
+#[test]
+fn wanted_subjects_are_those_of_their_patterns_in_order() {
+    let mut messages = Messages::default();
+    let names = ["a.b", "a", "b.a", "a.c.d", "a.b.c", "ab", "a.b.d", "a.bc"];
+    for (seq, name) in (1..).zip(names) {
+        messages.insert(seq, name, Position::default(), 0, 1);
+    }
+    messages.remove(5).unwrap();
+    for patterns in [
+        vec![],
+        vec!["a"],
+        vec!["a.b"],
+        vec!["a.*"],
+        vec!["a.>"],
+        vec!["*.a"],
+        vec!["a.*.d", "b.>"],
+        vec!["a.b", "a.b.>", "a.b.d"],
+        vec!["ab", "a", "c", "b.a", "a.bc"],
+    ] {
+        let filter = Filter::of(&patterns);
+        let mut expected: Vec<_> = names.into_iter().filter(|name| *name != "a.b.c").collect();
+        expected.retain(|name| filter.takes(name));
+        expected.sort_unstable();
+        let wanted: Vec<_> = messages.subjects(&filter).map(|(name, _)| name).collect();
+        assert_eq!(wanted, expected, "{patterns:?}");
+    }
+}
+
 /// It would take minutes if each were searched for from the end.
 #[test]
 fn the_last_messages_of_very_many_subjects_are_found_at_once() {
