@@ -36,6 +36,11 @@ pub(super) enum Responder {
 }
 
 impl Responder {
+    /// One for what nobody asked for.
+    pub(super) fn nobody() -> Self {
+        Responder::Internal(oneshot::channel().0)
+    }
+
     /// Has an answer say this too.
     pub(super) fn with(self, name: &'static str, member: Value) -> Self {
         Responder::With(Box::new(self), name, member)

@@ -225,7 +225,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -251,16 +251,20 @@ mod tests {
     const HOUR: i64 = 3600 * SECOND;
 
     /// A stream without a task, which goes on from what was stored hours ago.
-    struct Bench {
+    pub(in crate::broker::jetstream) struct Bench {
         dir: tempfile::TempDir,
-        stream: Stream,
+        pub(in crate::broker::jetstream) stream: Stream,
         now: i64,
     }
 
     impl Bench {
         /// What was stored is given by subject, how many hours ago that was, and header `Nats-TTL`; the stream is recovered as it
         /// was so many hours ago.
-        fn new(config: &Value, stored: &[(&str, i64, &str)], hours: i64) -> Self {
+        pub(in crate::broker::jetstream) fn new(
+            config: &Value,
+            stored: &[(&str, i64, &str)],
+            hours: i64,
+        ) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let (folder, now) = (Folder::open(dir.path()).unwrap(), json::now());
             let state = State::new(parsed(config), 0, &Recovery::default());
@@ -287,16 +291,25 @@ mod tests {
         }
 
         fn publish(&mut self, subject: &str) {
+            self.publish_with(subject, Bytes::new(), Bytes::new());
+        }
+
+        pub(in crate::broker::jetstream) fn publish_with(
+            &mut self,
+            subject: &str,
+            headers: Bytes,
+            payload: Bytes,
+        ) {
             let published = self.stream.publish(Message {
                 subject: subject.into(),
                 reply: None,
-                headers: Bytes::new(),
-                payload: Bytes::new(),
+                headers,
+                payload,
             });
             published.now_or_never().unwrap();
         }
 
-        fn configure(&mut self, config: &Value) {
+        pub(in crate::broker::jetstream) fn configure(&mut self, config: &Value) {
             let (answer, _) = tokio::sync::oneshot::channel();
             let change = Change::Configured(Box::new(parsed(config)));
             let responder = Responder::Internal(answer);
@@ -310,7 +323,7 @@ mod tests {
         }
 
         /// Writes what is gathered, and does what time asks for meanwhile and then; a restart brings back the same.
-        async fn settle(&mut self, hours: i64) -> Vec<u64> {
+        pub(in crate::broker::jetstream) async fn settle(&mut self, hours: i64) -> Vec<u64> {
             self.stream.submit();
             self.tend(hours);
             let outcome = self.stream.outcome.take().unwrap().await.unwrap();

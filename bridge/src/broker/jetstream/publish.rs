@@ -384,7 +384,8 @@ impl Stream {
         Ok(())
     }
 
-    fn last_on(&self, subject: &str) -> u64 {
+    /// The last message on a subject or pattern, also if it is on its way to the disk; 0 for none.
+    pub(super) fn last_on(&self, subject: &str) -> u64 {
         let unsynced = self
             .unsynced()
             .filter(|message| crate::broker::subjects::matches(subject, &message.subject))

@@ -1,15 +1,18 @@
 //! Messages that are published later, once or again and again: their publisher stores what is to be published and when, under
 //! a subject of its own, and the stream then stores a message under the target.
 //!
-//! When a schedule is due next is in memory alone. After a restart it follows from the schedule and from what was published by
-//! it last; what should have been published meanwhile is published once.
+//! When a schedule is due first is in its message, when it is due again in what was published by it last and, since that may be
+//! gone, in the state that a segment begins with. What should have been published while the server was away is published once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
 
+use super::answers::Responder;
+use super::batch::Effect;
 use super::cron::Cron;
 use super::error::{self, Result};
 use super::go_duration;
@@ -20,7 +23,7 @@ use super::state::{MESSAGE_ID, State};
 use super::stream::Stream;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
-use crate::broker::store::record::StoredMessage;
+use crate::broker::store::record::{Record, StoredMessage};
 use crate::broker::subjects;
 
 const PATTERN: &str = "Nats-Schedule";
@@ -37,6 +40,8 @@ const PURGE: &str = "purge";
 const SECOND: i64 = 1_000_000_000;
 /// How many messages are published in a row, so that others have their turn.
 const MAX_IN_A_ROW: usize = 256;
+/// How long a schedule rests whose message could not be published.
+const REST: i64 = 10 * SECOND;
 
 /// When a schedule is due.
 #[derive(Debug, PartialEq)]
@@ -69,7 +74,7 @@ impl Schedule {
         }
         let now = DateTime::from_timestamp_nanos(now);
         let after = DateTime::from_timestamp_nanos(last);
-        // What should have happened several times meanwhile happens once.
+        // What should have happened several times until now happens once.
         let latest = |next: &dyn Fn(DateTime<_>) -> Option<DateTime<Tz>>| {
             let first = next(after)?;
             if first < now { next(now) } else { Some(first) }
@@ -109,6 +114,8 @@ fn rounded(time: DateTime<chrono::Utc>) -> DateTime<Tz> {
 pub(super) struct Schedules {
     due: BTreeSet<(i64, u64)>,
     due_of: HashMap<u64, i64>,
+    /// Those that have published already, and are due at another time than their message says.
+    again: HashSet<u64>,
     /// Those whose message is on its way to the disk.
     under_way: HashSet<u64>,
 }
@@ -120,11 +127,34 @@ impl Schedules {
         self.due.insert((due, seq));
     }
 
+    fn set_again(&mut self, seq: u64, due: i64) {
+        self.set(seq, due);
+        self.again.insert(seq);
+    }
+
     pub(super) fn remove(&mut self, seq: u64) {
         if let Some(due) = self.due_of.remove(&seq) {
             self.due.remove(&(due, seq));
         }
+        self.again.remove(&seq);
         self.under_way.remove(&seq);
+    }
+
+    /// Those that are due at another time than their message says, in order.
+    pub(super) fn saved(&self) -> Vec<(u64, i64)> {
+        let due = |seq: &u64| Some((*seq, *self.due_of.get(seq)?));
+        let mut saved: Vec<_> = self.again.iter().filter_map(due).collect();
+        saved.sort_unstable();
+        saved
+    }
+
+    /// Takes over what was [`Schedules::saved`] of those that are there.
+    pub(super) fn restore(&mut self, saved: Vec<(u64, i64)>) {
+        for (seq, due) in saved {
+            if self.contains(seq) {
+                self.set_again(seq, due);
+            }
+        }
     }
 
     fn contains(&self, seq: u64) -> bool {
@@ -157,7 +187,8 @@ impl State {
         if !self.config.allow_msg_schedules {
             return;
         }
-        if let Ok(Some(schedule)) = Schedule::of(headers, time, json::now()) {
+        // As of its own time: what was missed since is due at once.
+        if let Ok(Some(schedule)) = Schedule::of(headers, time, time) {
             self.schedules.set(seq, schedule.due());
         }
         let (Some(scheduler), Some(next)) = scheduled_by(headers) else {
@@ -169,13 +200,14 @@ impl State {
         if let Some(seq) = self.messages.last_on(scheduler)
             && self.schedules.contains(seq)
         {
-            self.schedules.set(seq, due);
+            self.schedules.set_again(seq, due);
         }
     }
 
     /// Takes out the schedule that a message puts an end to.
     pub(super) fn end_schedule(&mut self, seq: u64, headers: &[u8]) {
-        if let (Some(scheduler), Some(PURGE)) = scheduled_by(headers)
+        if self.config.allow_msg_schedules
+            && let (Some(scheduler), Some(PURGE)) = scheduled_by(headers)
             && subjects::is_literal(scheduler)
         {
             self.roll_up(seq, scheduler, Some(Rollup::Subject));
@@ -270,40 +302,84 @@ impl Stream {
         Some(self.state.schedules.contains(last))
     }
 
-    /// Publishes what is due.
+    /// Publishes what is due, as much as fits into the next write.
     pub(super) async fn publish_scheduled(&mut self) {
         for _ in 0..MAX_IN_A_ROW {
+            if !self.has_room() {
+                return;
+            }
             let Some((seq, due)) = self.state.schedules.take_due(json::now()) else {
                 return;
             };
-            let Ok(schedule) = self.read(seq).await else {
-                self.state.schedules.remove(seq);
-                continue;
-            };
-            let source = headers::value(&schedule.headers, SOURCE);
-            let source = source.and_then(|source| self.state.messages.last_on(source));
-            let source = match source {
-                Some(source) => self.read(source).await.ok(),
-                None => None,
-            };
-            let message = scheduled(&schedule, source.as_ref(), due);
-            let taken = message.map(|message| {
-                let message = self.transformed(message);
-                self.take_in_or_skip(message)
-            });
-            if !matches!(taken, Some(Ok(_))) {
-                self.state.schedules.remove(seq);
+            if let Err(reason) = self.publish_by(seq, due).await {
+                if let Some(times) = self.stuck_schedules.is_due(Instant::now()) {
+                    let stream = &self.state.config.name;
+                    tracing::warn!(
+                        stream,
+                        seq,
+                        times,
+                        "a scheduled message cannot be published yet: {}",
+                        reason.description()
+                    );
+                }
+                let due = json::now().saturating_add(REST);
+                self.state.schedules.set(seq, due);
             }
         }
     }
+
+    /// Publishes by the schedule `seq`, which is due, unless a newer message on its subject has replaced it.
+    async fn publish_by(&mut self, seq: u64, due: i64) -> Result<()> {
+        let schedule = self.read(seq).await?;
+        match self.last_on(&schedule.subject) {
+            last if last == seq => {}
+            // It goes with the write that is on its way, or counts again if that fails.
+            last if self.unsynced().any(|newer| newer.seq == last) => {
+                self.state
+                    .schedules
+                    .set(seq, due.max(json::now().saturating_add(SECOND)));
+                return Ok(());
+            }
+            _ => {
+                self.state.schedules.remove(seq);
+                return Ok(());
+            }
+        }
+        let source = headers::value(&schedule.headers, SOURCE);
+        let source = source.and_then(|source| self.state.messages.last_on(source));
+        let source = match source {
+            Some(source) => self.read(source).await.ok(),
+            None => None,
+        };
+        let Some((message, next)) = scheduled(&schedule, source.as_ref(), due) else {
+            self.state.schedules.remove(seq);
+            return Ok(());
+        };
+        let message = self.transformed(message);
+        if self.state.is_wanted(&message.subject) {
+            return self.take_in_or_skip(message).map(|_| ());
+        }
+        match next {
+            Some(next) => self.state.schedules.set(seq, next),
+            None => {
+                self.batch.push(&Record::Deleted { seq });
+                self.batch.add(Effect::Remove {
+                    seqs: vec![seq],
+                    purge: false,
+                    responder: Responder::nobody(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What a schedule has published: its own content, or that of the last message of its source.
+/// What a schedule has published, its own content or that of the last message of its source, and when it is due again.
 fn scheduled(
     schedule: &StoredMessage,
     source: Option<&StoredMessage>,
     due: i64,
-) -> Option<Message> {
+) -> Option<(Message, Option<i64>)> {
     let block = &schedule.headers;
     let value = |name| headers::value(block, name).filter(|text| !text.is_empty());
     let times = Schedule::of(block, due, json::now()).ok()??;
@@ -321,17 +397,26 @@ fn scheduled(
     let mut more = vec![(SCHEDULER, &*schedule.subject), (NEXT, &next)];
     more.extend(value(LIFETIME).map(|lifetime| (TTL, lifetime)));
     more.extend(value(SCHEDULE_ROLLUP).map(|rollup| (ROLLUP, rollup)));
-    Some(Message {
+    let message = Message {
         subject: value(TARGET)?.into(),
         reply: None,
         headers: headers::extended(&kept, &more),
         payload: Bytes::clone(&content.payload),
-    })
+    };
+    Some((message, times.repeats.then(|| times.due())))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::consumer::SavedConsumer;
+    use super::super::consumer_config::ConsumerConfig;
+    use super::super::lifetimes::tests::Bench;
+    use super::super::state::Change;
+    use super::super::stream_config::ConsumerLimits;
     use super::*;
+    use crate::broker::store::log::Position;
 
     fn due(pattern: &str, last: &str, now: &str) -> Option<String> {
         let [last, now] = [last, now].map(|time| json::parse_time(time).unwrap());
@@ -373,13 +458,134 @@ mod tests {
             headers: headers::with_status("", &headers),
             payload: "p".into(),
         };
-        let message = scheduled(&schedule, None, json::now()).unwrap();
+        let (message, next) = scheduled(&schedule, None, json::now()).unwrap();
         assert_eq!((&*message.subject, &*message.payload), ("t", &b"p"[..]));
         let value = |name| headers::value(&message.headers, name);
         assert_eq!((value("Own"), value(TTL)), (Some("x"), Some("5m")));
         assert_eq!((value(MESSAGE_ID), value(ROLLUP)), (None, None));
         assert_eq!((value(PATTERN), value(TARGET)), (None, None));
         assert_eq!(value(SCHEDULER), Some("s"));
-        assert!(json::parse_time(value(NEXT).unwrap()).is_some());
+        assert_eq!(value(NEXT).and_then(json::parse_time), next);
+        assert!(next.is_some());
+    }
+
+    const LONG_AGO: &str = "@at 2020-01-01T00:00:00Z";
+    const LATER: &str = "@at 2200-01-01T00:00:00Z";
+
+    fn stream_with(more: &Value) -> Bench {
+        let mut config = json!({
+            "name": "S", "subjects": ["s.*", "t"], "allow_msg_schedules": true, "allow_rollup_hdrs": true,
+        });
+        for (name, value) in more.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        Bench::new(&config, &[], 0)
+    }
+
+    fn schedule(bench: &mut Bench, subject: &str, pattern: &str, payload: Bytes) {
+        let headers = headers::with_status("", &[(PATTERN, pattern), (TARGET, "t")]);
+        bench.publish_with(subject, headers, payload);
+    }
+
+    #[tokio::test]
+    async fn a_schedule_that_is_being_replaced_publishes_nothing_more() {
+        let mut bench = stream_with(&json!({}));
+        schedule(&mut bench, "s.1", LONG_AGO, Bytes::new());
+        assert_eq!(bench.settle(0).await, [1]);
+        // Its successor is on its way to the disk.
+        schedule(&mut bench, "s.1", LATER, Bytes::new());
+        bench.stream.publish_scheduled().await;
+        assert_eq!(bench.settle(0).await, [2]);
+        bench.stream.publish_scheduled().await;
+        let later = json::parse_time("2200-01-01T00:00:00Z");
+        assert_eq!(bench.stream.state.schedules.next_due(), later);
+
+        // One whose successor could not be written counts again.
+        schedule(&mut bench, "s.2", LONG_AGO, Bytes::new());
+        assert_eq!(bench.settle(0).await, [2, 3]);
+        schedule(&mut bench, "s.2", LATER, Bytes::new());
+        bench.stream.publish_scheduled().await;
+        let batch = std::mem::take(&mut bench.stream.batch);
+        bench.stream.writing = Some((batch, Bytes::new()));
+        bench.stream.written(Err(std::io::Error::other("full")));
+        let soon = bench.stream.state.schedules.next_due().unwrap();
+        assert!(soon <= json::now() + SECOND, "{soon}");
+
+        // What is no schedule ends one, too.
+        bench.publish_with("s.2", Bytes::new(), Bytes::new());
+        bench.stream.state.schedules.set(3, 0);
+        assert_eq!(bench.settle(0).await, [2, 3, 4]);
+        bench.stream.publish_scheduled().await;
+        assert!(bench.stream.batch.is_empty());
+        assert_eq!(bench.stream.state.schedules.next_due(), later);
+    }
+
+    #[tokio::test]
+    async fn what_is_due_together_is_published_a_write_at_a_time() {
+        let mut bench = stream_with(&json!({}));
+        const SIZE: usize = 1 << 20;
+        for number in 0..20 {
+            let payload = Bytes::from(vec![0; SIZE]);
+            schedule(&mut bench, &format!("s.{number}"), LONG_AGO, payload);
+        }
+        bench.settle(0).await;
+        for published in [8, 16, 20] {
+            bench.stream.publish_scheduled().await;
+            assert!(bench.stream.batch.bytes.len() < 9 * SIZE);
+            bench.settle(0).await;
+            assert_eq!(bench.stream.state.messages.count_on("t"), published);
+        }
+        assert_eq!(bench.stream.state.schedules.next_due(), None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_published_is_tried_again() {
+        let mut bench = stream_with(&json!({}));
+        schedule(&mut bench, "s.1", LONG_AGO, Bytes::from(vec![0; 1000]));
+        bench.settle(0).await;
+        bench.stream.state.config.max_msg_size = 500;
+        bench.stream.publish_scheduled().await;
+        assert!(bench.stream.batch.is_empty());
+        let due = bench.stream.state.schedules.next_due().unwrap();
+        assert!(due > json::now() && due <= json::now() + REST, "{due}");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_nobody_wants_ends_its_schedule_too() {
+        let mut bench = stream_with(&json!({"retention": "interest"}));
+        let consumer = json!({"name": "c", "filter_subject": "s.*", "ack_policy": "explicit"});
+        let config: ConsumerConfig = json::parse(consumer.to_string().as_bytes()).unwrap();
+        let config = config.checked(&ConsumerLimits::default()).unwrap();
+        let saved = Change::ConsumerSaved(Box::new(SavedConsumer::new(1, config, 0, 0)));
+        bench.stream.change(saved, true, Responder::nobody());
+        bench.settle(0).await;
+        schedule(&mut bench, "s.1", LONG_AGO, Bytes::new());
+        schedule(&mut bench, "s.2", "@every 1h", Bytes::new());
+        assert_eq!(bench.settle(0).await, [1, 2]);
+        bench.stream.state.schedules.set(2, json::now());
+        bench.stream.publish_scheduled().await;
+        assert_eq!(bench.settle(0).await, [2]);
+        let due = bench.stream.state.schedules.next_due().unwrap();
+        assert!(due > json::now(), "{due}");
+    }
+
+    #[test]
+    fn what_was_due_while_the_server_was_away_is_due_at_once() {
+        let mut bench = stream_with(&json!({}));
+        let state = &mut bench.stream.state;
+        let stored = json::parse_time("2020-01-01T10:00:00.4Z").unwrap();
+        state.add(1, "s.1", Position::default(), stored, 1);
+        let block = headers::with_status("", &[(PATTERN, "@every 24h"), (TARGET, "t")]);
+        state.note_schedule(1, stored, &block);
+        let due = json::parse_time("2020-01-02T10:00:00Z");
+        assert_eq!(state.schedules.next_due(), due);
+        // What was published by it may be gone by the time of a restart.
+        let again = "2020-01-03T10:00:00Z";
+        let block = headers::with_status("", &[(SCHEDULER, "s.1"), (NEXT, again)]);
+        state.note_schedule(2, stored, &block);
+        let snapshot = serde_json::from_slice(&state.opening().snapshot).unwrap();
+        state.schedules.set(1, due.unwrap());
+        state.take_snapshot(snapshot, Instant::now());
+        assert_eq!(state.schedules.next_due(), json::parse_time(again));
     }
 }

@@ -76,6 +76,9 @@ pub(super) struct Snapshot {
     /// The id of the last message.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     last_id: Box<str>,
+    /// Schedules by their sequences, and when they are due again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    schedules: Vec<(u64, i64)>,
 }
 
 impl State {
@@ -135,6 +138,7 @@ impl State {
             last_time: self.messages.last_time,
             consumers: self.consumers.values().map(Consumer::save).collect(),
             last_id: self.duplicates.last_stored().into(),
+            schedules: self.schedules.saved(),
             ..self.outline()
         };
         Opening {
@@ -171,6 +175,7 @@ impl State {
             next_consumer_id: self.next_consumer_id,
             consumers: Vec::new(),
             last_id: Box::default(),
+            schedules: Vec::new(),
         }
     }
 
@@ -318,6 +323,7 @@ impl State {
             .advance(snapshot.first_seq, snapshot.last_seq, snapshot.last_time);
         self.duplicates.set_last(&snapshot.last_id);
         self.next_consumer_id = snapshot.next_consumer_id;
+        self.schedules.restore(snapshot.schedules);
         let consumers = snapshot.consumers.into_iter();
         let consumers = consumers.map(|saved| {
             (

@@ -128,6 +128,7 @@ pub(super) struct Stream {
     pub(super) reported: Share,
     /// Messages that were published again too often.
     pub(super) circles: Throttle,
+    pub(super) stuck_schedules: Throttle,
     /// Who has been answered and is not written to yet.
     pub(super) filled: Filled,
     /// What is the same in all acknowledgements of publications: all before the sequence.
@@ -170,6 +171,7 @@ impl Stream {
             usage,
             reported: Share::default(),
             circles: Throttle::default(),
+            stuck_schedules: Throttle::default(),
             filled: Filled::default(),
             ack_start,
         };
@@ -182,7 +184,7 @@ impl Stream {
         // At once, to look after what was recovered.
         let mut wake = Instant::now();
         while !self.ended {
-            let has_room = self.batch.bytes.len() < MAX_BATCH_BYTES;
+            let has_room = self.has_room();
             tokio::select! {
                 outcome = finished(&mut self.outcome) => self.written(outcome),
                 command = inbox.commands.recv(), if has_room => {
@@ -209,6 +211,11 @@ impl Stream {
             wake = self.next_wake(Instant::now());
         }
         self.leave();
+    }
+
+    /// Whether more may be gathered for the next write.
+    pub(super) fn has_room(&self) -> bool {
+        self.batch.bytes.len() < MAX_BATCH_BYTES
     }
 
     /// Takes back what it told of itself.
@@ -255,7 +262,7 @@ impl Stream {
     /// Takes what else waits, but not forever: requests, consumers and the clock have their turn.
     async fn handle_more(&mut self, commands: &mut mpsc::Receiver<Command>) {
         for _ in 0..MAX_COMMANDS {
-            if self.batch.bytes.len() >= MAX_BATCH_BYTES || self.ended {
+            if !self.has_room() || self.ended {
                 return;
             }
             let Ok(command) = commands.try_recv() else {
@@ -417,7 +424,8 @@ impl Stream {
         let due = [
             aged,
             self.state.lifetimes.next_due(),
-            self.state.schedules.next_due(),
+            // Those that are due and find no room have their turn after the write that is on its way.
+            self.state.schedules.next_due().filter(|_| self.has_room()),
         ];
         let left = due.into_iter().flatten().min()?.saturating_sub(json::now());
         now.checked_add(super::consumer_config::nanos_to_duration(left) + slack)
