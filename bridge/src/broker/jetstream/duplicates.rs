@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::broker::capacity;
@@ -32,7 +33,9 @@ pub(super) struct KnownIds {
 
 impl Default for KnownIds {
     fn default() -> Self {
-        KnownIds::up_to(max_ids(capacity::memory_or_guess()))
+        /// The memory of a machine stays what it is, and looking for it means reading several files.
+        static MAX: LazyLock<usize> = LazyLock::new(|| max_ids(capacity::memory_or_guess()));
+        KnownIds::up_to(*MAX)
     }
 }
 
