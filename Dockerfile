@@ -3,10 +3,11 @@
 #   docker build --target catalog -t marquee-catalog .
 #
 # Behind a proxy that signs TLS itself, give the builder its certificates: --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt
+# (BUILD_CA=/etc/ssl/certs/ca-certificates.crt for docker compose). OpenSSL, for Kafka, is built with perl.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends gcc libc6-dev make \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev make perl \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -15,7 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
- && cargo build --release --locked --workspace --bins \
+ && cargo build --release --locked --workspace --bins --features bus/kafka-tls \
  && install -D --strip --target-directory=/out/bin \
       target/release/catalog target/release/web target/release/recommendations target/release/bridge target/release/marquee \
  && install -d /out/data
@@ -28,21 +29,21 @@ FROM base AS catalog
 COPY --from=build /out/bin/catalog /usr/local/bin/catalog
 ENV HTTP_ADDR=0.0.0.0:5000 CATALOG_GRPC_ADDR=0.0.0.0:50052
 EXPOSE 5000 50052
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/catalog", "health"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/catalog", "health"]
 ENTRYPOINT ["/usr/local/bin/catalog"]
 
 FROM base AS web
 COPY --from=build /out/bin/web /usr/local/bin/web
 ENV HTTP_ADDR=0.0.0.0:5000
 EXPOSE 5000
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/web", "health"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/web", "health"]
 ENTRYPOINT ["/usr/local/bin/web"]
 
 FROM base AS recommendations
 COPY --from=build /out/bin/recommendations /usr/local/bin/recommendations
 ENV HTTP_ADDR=0.0.0.0:8051 GRPC_ADDR=0.0.0.0:50051
 EXPOSE 8051 50051
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/recommendations", "health"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/recommendations", "health"]
 ENTRYPOINT ["/usr/local/bin/recommendations"]
 
 FROM base AS bridge
@@ -50,7 +51,7 @@ COPY --from=build /out/bin/bridge /usr/local/bin/bridge
 VOLUME /data
 ENV HTTP_ADDR=0.0.0.0:8222 NATS_ADDR=0.0.0.0:4222
 EXPOSE 8222 4222
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/bridge", "health"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/bridge", "health"]
 ENTRYPOINT ["/usr/local/bin/bridge"]
 
 FROM base AS marquee
@@ -58,5 +59,5 @@ COPY --from=build /out/bin/marquee /usr/local/bin/marquee
 VOLUME /data
 ENV HTTP_ADDR=0.0.0.0:5000 GRPC_ADDR=0.0.0.0:50051 CATALOG_GRPC_ADDR=0.0.0.0:50052
 EXPOSE 5000 50051 50052
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["/usr/local/bin/marquee", "health"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/marquee", "health"]
 ENTRYPOINT ["/usr/local/bin/marquee"]

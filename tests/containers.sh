@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load; and
-# the relay between Kafka and the bridge, stopped and started again.
+# the relay between Kafka and the bridge, with each of the three paused and killed, and with a Kafka that wants SCRAM over TLS.
 #
-#   tests/containers.sh          over Kafka, over the bridge instead, and the relay
-#   tests/containers.sh relay    one of the three: kafka, bridge or relay
+#   tests/containers.sh          over Kafka, over the bridge instead, the relay, and the relay over TLS
+#   tests/containers.sh relay    one of the four: kafka, bridge, relay or tls
 #
-# Needs docker with compose, curl, and the ports 5000, 5002, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
+# Needs docker with compose, curl, openssl, and the ports 5000, 5002, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
 # own, and leaves nothing behind but the images.
 #
 #   SKIP_BUILD=1 tests/containers.sh    with the images that are there
@@ -162,7 +162,7 @@ try() {
     case $broker in
         kafka) up=(--profile web up --no-build --wait --wait-timeout 180) ;;
         bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats --profile web up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
-        *) echo 'kafka, bridge or relay?' >&2; exit 64 ;;
+        *) echo 'kafka, bridge, relay or tls?' >&2; exit 64 ;;
     esac
     down || true
     : >"$work/acknowledged"
@@ -183,16 +183,20 @@ readonly -a relay_up=(--profile relay up --no-build --wait --wait-timeout 180 ka
 # kafka_tool NAME ARGUMENT… : one of Kafka's own tools, in its container
 kafka_tool() { docker compose exec -T kafka "/opt/kafka/bin/$1" --bootstrap-server localhost:9092 --topic "$topic" "${@:2}"; }
 
-# nats SECONDS : what the broker answers to the protocol on standard input, for so long. Kafka's container has a shell.
+# nats SECONDS : what the broker answers to the protocol on standard input, for so long. Kafka's image has a shell; its
+# container may be paused.
 nats() {
     { printf 'CONNECT {"verbose":false,"headers":true,"auth_token":"%s"}\r\n' "$NATS_TOKEN" && cat; } |
-        docker compose exec -T kafka timeout "$1" bash -c 'exec 3<>/dev/tcp/bridge/4222; cat >&3; cat <&3' | tr -d '\r' || true
+        docker compose run --rm --no-TTY --no-deps --entrypoint timeout kafka "$1" \
+            bash -c 'exec 3<>/dev/tcp/bridge/4222; cat >&3; cat <&3' 2>>"$work/compose.log" | tr -d '\r' || true
 }
 
-# put_in FROM TO : records with numbers at Kafka, and messages with the same ones at NATS, each confirmed
-put_in() {
+# put_in_kafka FROM TO : records with numbers
+put_in_kafka() { seq -f 'kafka-%g' "$1" "$2" | kafka_tool kafka-console-producer.sh || die 'Kafka takes no record'; }
+
+# put_in_bridge FROM TO : messages with numbers, each confirmed
+put_in_bridge() {
     local number confirmed
-    seq -f 'kafka-%g' "$1" "$2" | kafka_tool kafka-console-producer.sh || die 'Kafka takes no record'
     confirmed=$({
         printf 'SUB _INBOX.trial 1\r\n'
         for number in $(seq -f 'nats-%g' "$1" "$2"); do
@@ -201,6 +205,8 @@ put_in() {
     } | nats 3 | grep -c '"seq"') || true
     ((confirmed == $2 - $1 + 1)) || die "NATS confirmed $confirmed messages"
 }
+
+put_in() { put_in_kafka "$@"; put_in_bridge "$@"; }
 
 numbers() { grep -oE '^(kafka|nats)-[0-9]+' | sort; }
 at_kafka() { kafka_tool kafka-console-consumer.sh --from-beginning --timeout-ms 4000 2>/dev/null | numbers; }
@@ -217,6 +223,7 @@ both_have() {
 }
 
 relay_is_ready() { curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:8223/readyz; }
+relay_is_stuck() { local page; page=$(curl --silent --max-time 5 http://127.0.0.1:8223/healthz) && [[ $page == *' is stuck: '* ]]; }
 
 bring_up_relay() {
     docker compose "${relay_up[@]}" >>"$work/compose.log" 2>&1 || { tail "$work/compose.log"; die 'the relay does not come up'; }
@@ -239,7 +246,79 @@ try_relay() {
     bring_up_relay
     eventually 60 'the records of either side at both, once' both_have 60
     say 'stopped, started again, and killed: each record is there once'
+    local side other last=60 service
+    for side in kafka bridge; do
+        [ "$side" = kafka ] && other=bridge || other=kafka
+        docker compose pause "$side" >>"$work/compose.log" 2>&1
+        "put_in_$other" $((last + 1)) $((last + 20))
+        eventually 60 'the relay to be stuck' relay_is_stuck
+        docker compose unpause "$side" >>"$work/compose.log" 2>&1
+        "put_in_$side" $((last + 1)) $((last + 20))
+        last=$((last + 20))
+        eventually 90 'the records of either side at both, once' both_have "$last"
+        say "$side paused: $(curl --silent http://127.0.0.1:8223/healthz), and each record is there once"
+    done
+    for service in kafka bridge relay; do
+        put_in $((last + 1)) $((last + 20))
+        docker compose kill "$service" >>"$work/compose.log" 2>&1
+        bring_up_relay
+        put_in $((last + 21)) $((last + 40))
+        last=$((last + 40))
+        eventually 90 'the records of either side at both, once' both_have "$last"
+        say "$service killed: each record is there once"
+    done
     down
+}
+
+# A Kafka that wants SCRAM over TLS, with an authority of its own.
+try_tls() {
+    down || true
+    mkdir "$work/secrets"
+    (
+        cd "$work/secrets"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=trial -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj /CN=kafka -keyout kafka.key -out kafka.csr
+        openssl x509 -req -in kafka.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out kafka.pem \
+            -extfile <(echo 'subjectAltName=DNS:kafka')
+        cat kafka.key kafka.pem >kafka.both
+        secret >password
+        # The users in the containers are others.
+        chmod 644 ./*
+        chmod 755 . ..
+    ) >>"$work/compose.log" 2>&1
+    cat >"$work/tls.yaml" <<COMPOSE
+services:
+  kafka:
+    environment:
+      KAFKA_LISTENERS: PLAINTEXT://:9092,HOST://:29092,CONTROLLER://:9093,TRIAL://:9094
+      KAFKA_ADVERTISED_LISTENERS: PLAINTEXT://kafka:9092,HOST://localhost:9092,TRIAL://kafka:9094
+      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: PLAINTEXT:PLAINTEXT,HOST:PLAINTEXT,CONTROLLER:PLAINTEXT,TRIAL:SASL_SSL
+      KAFKA_SASL_ENABLED_MECHANISMS: SCRAM-SHA-512
+      KAFKA_LISTENER_NAME_TRIAL_SCRAM___SHA___512_SASL_JAAS_CONFIG: org.apache.kafka.common.security.scram.ScramLoginModule required;
+      KAFKA_SSL_KEYSTORE_TYPE: PEM
+      KAFKA_SSL_KEYSTORE_LOCATION: /secrets/kafka.both
+    volumes: ["$work/secrets:/secrets:ro"]
+  relay:
+    environment:
+      KAFKA_BROKER: kafka:9094
+      KAFKA_SECURITY_PROTOCOL: sasl_ssl
+      KAFKA_SASL_MECHANISM: SCRAM-SHA-512
+      KAFKA_USER: relay
+      KAFKA_PASSWORD_FILE: /secrets/password
+      KAFKA_CA_FILE: /secrets/ca.pem
+    volumes: ["$work/secrets:/secrets:ro"]
+COMPOSE
+    export COMPOSE_FILE=docker-compose.yaml:$work/tls.yaml
+    docker compose --profile relay up --no-build --wait --wait-timeout 180 kafka bridge >>"$work/compose.log" 2>&1 ||
+        die 'Kafka does not come up'
+    docker compose exec -T kafka /opt/kafka/bin/kafka-configs.sh --bootstrap-server localhost:9092 --alter --entity-type users \
+        --entity-name relay --add-config "SCRAM-SHA-512=[password=$(<"$work/secrets/password")]" >>"$work/compose.log" 2>&1
+    bring_up_relay
+    put_in 1 20
+    eventually 60 'the records of either side at both' both_have 20
+    say 'the relay, by SCRAM over TLS: each record is there once'
+    down
+    unset COMPOSE_FILE
 }
 
 for target in $services; do
@@ -248,9 +327,10 @@ for target in $services; do
     docker build --quiet ${BUILD_OPTIONS:-} --target "$target" --tag "marquee-$target" . >/dev/null
     say "image marquee-$target: $(docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "marquee-$target")"
 done
-for what in ${1:-kafka bridge relay}; do
+for what in ${1:-kafka bridge relay tls}; do
     case $what in
         relay) try_relay ;;
+        tls) try_tls ;;
         *) try "$what" ;;
     esac
 done

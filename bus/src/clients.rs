@@ -1,6 +1,9 @@
 //! What other users of the same brokers need: the settings of clients, how to create topics, and how to end a client.
 
 pub use crate::{
-    kafka::{blocking, config as kafka_config, create_absent_topics, drop_elsewhere},
+    kafka::{
+        Listener as KafkaListener, blocking, config as kafka_config, create_absent_topics,
+        drop_elsewhere, in_words as kafka_failure,
+    },
     nats::{KEY_HEADER, addresses as nats_addresses, credentials as nats_credentials},
 };

@@ -17,6 +17,7 @@ mod nats;
 mod overload;
 mod refusals;
 mod scene;
+mod secured;
 mod stranger;
 
 use scene::Pair;

@@ -1,15 +1,16 @@
 //! Creates topics, and sets their limits. Kafka counts bytes for each partition and deletes whole
 //! segments, so both follow from the size of the topic.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use rdkafka::{
-    ClientContext,
+    ClientConfig,
     admin::{
         AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
         ResourceSpecifier, TopicReplication,
     },
     config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     metadata::MetadataTopic,
 };
@@ -23,6 +24,8 @@ const PARTITIONS: i32 = 3;
 /// As many replicas as the cluster has as its default.
 const DEFAULT_REPLICATION: i32 = -1;
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a client listens for more of what librdkafka reports.
+const HEARING: Duration = Duration::from_millis(20);
 /// How many segments a partition has when it is full.
 const SEGMENTS: u64 = 4;
 /// The sizes of a segment that brokers accept.
@@ -33,24 +36,16 @@ pub(super) async fn make_topics(
     brokers: &KafkaBrokers,
     limits: Retention,
     name: &str,
-    condition: &Arc<Condition>,
+    condition: &Condition,
+    listener: &Listener,
     topics: &[String],
 ) -> Result<(), BusError> {
-    let mut config = config(brokers, &format!("{name}-admin"));
-    // A question about a topic must not create it with an unknown number of partitions.
-    config.set("allow.auto.create.topics", "false");
-    let client = AdminClient::from_config_and_context(&config, Listener::new(condition));
-    let client = Arc::new(client.map_err(unavailable)?);
+    let config = config(brokers, &format!("{name}-admin"));
     let all: Vec<_> = topics.iter().map(|t| (t.clone(), PARTITIONS)).collect();
     let settings = Settings::new(&limits, None, None, PARTITIONS.unsigned_abs() as usize);
-    let present = match create_absent_topics(&client, &all, &settings.0).await {
-        Ok(present) => present,
-        Err(error) => {
-            drop_elsewhere(client);
-            return Err(error);
-        }
-    };
+    let present = create_absent_topics(&config, listener, &all, &settings.0).await?;
     condition.broker_available();
+    let client = admin_client(&config, listener)?;
     // Events flow without it, and not every broker answers.
     tokio::spawn(async move {
         let limiting = limit_all(&client, limits, present);
@@ -62,21 +57,29 @@ pub(super) async fn make_topics(
     Ok(())
 }
 
+fn admin_client(
+    config: &ClientConfig,
+    listener: &Listener,
+) -> Result<AdminClient<Listener>, BusError> {
+    AdminClient::from_config_and_context(config, listener.clone()).map_err(unavailable)
+}
+
 /// Creates those of `topics` that are absent, each with its number of partitions and all with `settings`. Returns the
 /// others with how many partitions they have.
 ///
 /// # Errors
 ///
 /// If the broker does not answer, or refuses to create one of them.
-pub async fn create_absent_topics<C: ClientContext + 'static>(
-    client: &Arc<AdminClient<C>>,
+pub async fn create_absent_topics(
+    config: &ClientConfig,
+    listener: &Listener,
     topics: &[(String, i32)],
     settings: &[(&str, String)],
 ) -> Result<HashMap<String, usize>, BusError> {
-    let asked = client.clone();
+    let (asked, heard) = (config.clone(), listener.clone());
     let names: Vec<_> = topics.iter().map(|(topic, _)| topic.clone()).collect();
-    let present = blocking(move || partitions(&asked, names)).await?;
-    let present = present.map_err(unavailable)?;
+    let present = blocking(move || partitions(&asked, &heard, names)).await?;
+    let present = present.map_err(|error| BusError::Unavailable(listener.explain(&error)))?;
     let mut new = Vec::new();
     for (topic, partitions) in topics {
         if !present.contains_key(topic) {
@@ -91,7 +94,9 @@ pub async fn create_absent_topics<C: ClientContext + 'static>(
     if new.is_empty() {
         return Ok(present);
     }
+    let client = admin_client(config, listener)?;
     let created = client.create_topics(&new, &options()).await;
+    drop_elsewhere(client);
     for created in created.map_err(refused)? {
         match created {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -131,13 +136,25 @@ fn refused(error: KafkaError) -> BusError {
 }
 
 /// How many partitions each of `topics` has that the broker has. Blocks.
-fn partitions<C: ClientContext>(
-    client: &AdminClient<C>,
+///
+/// A consumer asks: an `AdminClient` lets no one hear why it has no connection.
+fn partitions(
+    config: &ClientConfig,
+    listener: &Listener,
     topics: Vec<String>,
 ) -> Result<HashMap<String, usize>, KafkaError> {
+    let mut config = config.clone();
+    // A question about a topic must not create it with an unknown number of partitions.
+    config.set("allow.auto.create.topics", "false");
+    let client = BaseConsumer::from_config_and_context(&config, listener.clone())?;
     let mut partitions = HashMap::new();
     for topic in topics {
-        let metadata = client.inner().fetch_metadata(Some(&topic), DEADLINE)?;
+        let metadata = client.fetch_metadata(Some(&topic), DEADLINE);
+        if metadata.is_err() {
+            // The listener hears what is waiting to be heard.
+            while client.poll(HEARING).is_some() {}
+        }
+        let metadata = metadata?;
         let is_it = |found: &&MetadataTopic| found.name() == topic && found.error().is_none();
         if let Some(found) = metadata.topics().iter().find(is_it) {
             partitions.insert(topic, found.partitions().len());

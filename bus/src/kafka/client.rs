@@ -2,17 +2,22 @@
 //!
 //! Closing a client blocks, so it is dropped on a thread that may wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, ClientContext,
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
 };
 
+use super::security::HAS_TLS;
 use crate::{BusError, Condition, KafkaBrokers};
 
-pub(super) const UNREACHABLE: &str = "no broker of Kafka can be reached";
+const UNREACHABLE: &str = "no broker of Kafka can be reached";
 /// How long a broker may take to answer whether it is there.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -27,20 +32,58 @@ pub fn config(brokers: &KafkaBrokers, name: &str) -> ClientConfig {
         .set("socket.keepalive.enable", "true")
         // A topic that was just made is found soon.
         .set("topic.metadata.refresh.interval.ms", "30000");
+    if HAS_TLS {
+        // An OpenSSL of one's own does not know where the system has its authorities.
+        config.set("ssl.ca.location", "probe");
+    }
     config.extend(brokers.security.clone());
     config
 }
 
-/// Hears what librdkafka has to say.
-#[derive(Clone)]
-pub(super) struct Listener {
-    condition: Arc<Condition>,
+/// Hears what librdkafka has to say. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Listener {
+    condition: Option<Arc<Condition>>,
+    /// Why the last connection failed.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Listener {
+    /// A listener that also tells `condition` of brokers that may be unavailable.
     pub(super) fn new(condition: &Arc<Condition>) -> Self {
         Self {
-            condition: condition.clone(),
+            condition: Some(condition.clone()),
+            failure: Arc::default(),
+        }
+    }
+
+    /// The words for `error`. Why there is no connection librdkafka says beside its errors.
+    pub fn explain(&self, error: &KafkaError) -> String {
+        match is_of_connection(error) {
+            true => self.unreachable(),
+            false => error.to_string(),
+        }
+    }
+
+    /// That no broker can be reached, and why.
+    pub(super) fn unreachable(&self) -> String {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure.as_deref() {
+            Some(failure) => format!("{UNREACHABLE}: {failure}"),
+            None => UNREACHABLE.to_owned(),
+        }
+    }
+
+    /// Looks whether the broker is there.
+    pub(super) async fn look_for_broker(
+        &self,
+        condition: &Condition,
+        ask: impl FnOnce(Duration) -> bool + Send + 'static,
+    ) {
+        if blocking(move || ask(PROBE_DEADLINE)).await == Ok(true) {
+            condition.broker_available();
+        } else {
+            condition.broker_unavailable(self.unreachable());
         }
     }
 }
@@ -51,23 +94,52 @@ impl ClientContext for Listener {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.condition.suspect_broker();
-        }
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            if let Some(condition) = &self.condition {
+                condition.suspect_broker();
+            }
+        } else if is_of_connection(&error) {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            *failure = Some(in_words(reason));
+        }
     }
 }
 
-/// Looks whether the broker is there.
-pub(super) async fn look_for_broker(
-    condition: &Condition,
-    ask: impl FnOnce(Duration) -> bool + Send + 'static,
-) {
-    if blocking(move || ask(PROBE_DEADLINE)).await == Ok(true) {
-        condition.broker_available();
-    } else {
-        condition.broker_unavailable(UNREACHABLE);
+impl ConsumerContext for Listener {}
+
+/// Why a connection failed, for an operator.
+pub fn in_words(reason: &str) -> String {
+    // What follows is how often and how fast, which is another each time.
+    let (reason, _) = reason.split_once(" (after ").unwrap_or((reason, ""));
+    let (broker, _) = reason.split_once(": ").unwrap_or((reason, ""));
+    // What librdkafka says of certificates is either wrong or a riddle.
+    if reason.contains("certificate verify failed") {
+        return format!(
+            "{broker}: the certificate of the broker has expired, is for another host, or is of an authority that \
+             KAFKA_CA_FILE (`ssl.ca.location`) does not have"
+        );
     }
+    if reason.contains(" alert ")
+        && ["certificate", "unknown ca"]
+            .iter()
+            .any(|a| reason.contains(a))
+    {
+        return format!(
+            "{broker}: the broker refuses the certificate KAFKA_CERT_FILE (`ssl.certificate.location`), which may have \
+             expired, or wants one"
+        );
+    }
+    reason.to_owned()
+}
+
+/// Whether an error is one of connections to brokers.
+fn is_of_connection(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure, Resolve, SSL};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(AllBrokersDown | Authentication | BrokerTransportFailure | Resolve | SSL)
+    )
 }
 
 /// Runs what blocks where it may.
@@ -89,4 +161,47 @@ pub fn drop_elsewhere<T: Send + 'static>(client: T) {
 
 pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
     BusError::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each reason is one that librdkafka gave, with Apache Kafka 4.1.
+    #[test]
+    fn why_a_connection_failed_is_told() {
+        let listener = Listener::default();
+        let error = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        assert_eq!(listener.explain(&error), UNREACHABLE);
+        for (code, reason, told) in [
+            (
+                RDKafkaErrorCode::Authentication,
+                "sasl_ssl://kafka:9094/bootstrap: SASL authentication error: Authentication failed during authentication \
+                 due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 312ms in state AUTH_REQ, \
+                 4 identical error(s) suppressed)",
+                "sasl_ssl://kafka:9094/bootstrap: SASL authentication error: Authentication failed during authentication \
+                 due to invalid credentials with SASL mechanism SCRAM-SHA-512",
+            ),
+            (
+                RDKafkaErrorCode::SSL,
+                "ssl://kafka:9095/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: \
+                 broker certificate could not be verified, verify that ssl.ca.location is correctly configured or root CA \
+                 certificates are installed (install ca-certificates package) (after 5ms in state SSL_HANDSHAKE)",
+                "ssl://kafka:9095/bootstrap: the certificate of the broker has expired, is for another host, or is of an \
+                 authority that KAFKA_CA_FILE (`ssl.ca.location`) does not have",
+            ),
+            (
+                RDKafkaErrorCode::SSL,
+                "ssl://kafka:9095/bootstrap: Receive failed: error:0A000416:SSL routines::ssl/tls alert certificate unknown: \
+                 SSL alert number 46 (after 3ms in state APIVERSION_QUERY)",
+                "ssl://kafka:9095/bootstrap: the broker refuses the certificate KAFKA_CERT_FILE \
+                 (`ssl.certificate.location`), which may have expired, or wants one",
+            ),
+        ] {
+            listener.error(KafkaError::Global(code), reason);
+            assert_eq!(listener.explain(&error), format!("{UNREACHABLE}: {told}"));
+        }
+        let late = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        assert_eq!(listener.explain(&late), late.to_string());
+    }
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     admin::make_topics,
-    client::{Listener, blocking, config, drop_elsewhere, look_for_broker, unavailable},
+    client::{Listener, blocking, config, drop_elsewhere, unavailable},
 };
 use crate::{
     BusError, Condition, Event, KafkaBrokers, Retention, Source, Subscription,
@@ -45,6 +45,7 @@ pub(crate) struct KafkaSource {
     name: String,
     subscription: Subscription,
     condition: Arc<Condition>,
+    listener: Listener,
     consumer: Option<Arc<StreamConsumer<Member>>>,
     /// Events that arrived while earlier ones were worked on.
     stash: VecDeque<(Event, Position)>,
@@ -69,6 +70,7 @@ impl KafkaSource {
             name: name.into(),
             subscription: subscription.clone(),
             condition: condition.clone(),
+            listener: Listener::new(condition),
             consumer: None,
             stash: VecDeque::new(),
             paused: false,
@@ -88,11 +90,12 @@ impl KafkaSource {
             self.limits,
             &self.name,
             &self.condition,
+            &self.listener,
             &topics,
         )
         .await?;
         let member = Member {
-            listener: Listener::new(&self.condition),
+            listener: self.listener.clone(),
             condition: self.condition.clone(),
             lost: Mutex::default(),
         };
@@ -158,7 +161,7 @@ impl KafkaSource {
                         let (asked, topic) = (consumer.clone(), self.subscription.topic.clone());
                         let ask =
                             move |deadline| asked.fetch_metadata(Some(&topic), deadline).is_ok();
-                        look_for_broker(&self.condition, ask).await;
+                        self.listener.look_for_broker(&self.condition, ask).await;
                     }
                     look_at = Instant::now() + PROBE_INTERVAL;
                 }
@@ -175,7 +178,7 @@ impl KafkaSource {
                 self.condition.suspect_broker();
                 Ok(())
             }
-            _ => Err(unavailable(error)),
+            _ => Err(BusError::Unavailable(self.listener.explain(&error))),
         }
     }
 

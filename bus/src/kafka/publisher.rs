@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     admin::make_topics,
-    client::{Listener, UNREACHABLE, config, drop_elsewhere, look_for_broker, unavailable},
+    client::{Listener, config, drop_elsewhere, unavailable},
 };
 use crate::{BusError, Condition, Event, KafkaBrokers, Published, Publisher, Retention};
 
@@ -38,6 +38,7 @@ pub(crate) struct KafkaPublisher {
     limits: Retention,
     name: String,
     condition: Arc<Condition>,
+    listener: Listener,
     /// What the broker is asked about, to see whether it is there: all topics of a large cluster would be many.
     topic: Option<String>,
     producer: Option<FutureProducer<Listener>>,
@@ -56,6 +57,7 @@ impl KafkaPublisher {
             limits,
             name: name.into(),
             condition: condition.clone(),
+            listener: Listener::new(condition),
             topic: None,
             producer: None,
             on_their_way: VecDeque::new(),
@@ -76,8 +78,7 @@ impl KafkaPublisher {
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", "0")
             .set("queue.buffering.max.kbytes", "65536");
-        let listener = Listener::new(&self.condition);
-        let producer = FutureProducer::from_config_and_context(&config, listener)?;
+        let producer = FutureProducer::from_config_and_context(&config, self.listener.clone())?;
         Ok(self.producer.insert(producer).clone())
     }
 
@@ -128,9 +129,9 @@ impl KafkaPublisher {
         let delivered = loop {
             match timeout(PATIENCE, &mut *delivery).await {
                 Ok(delivered) => break delivered,
-                Err(_) if self.condition.is_broker_suspected() => {
-                    self.condition.broker_unavailable(UNREACHABLE)
-                }
+                Err(_) if self.condition.is_broker_suspected() => self
+                    .condition
+                    .broker_unavailable(self.listener.unreachable()),
                 Err(_) => {}
             }
         };
@@ -160,6 +161,7 @@ impl Publisher for KafkaPublisher {
             self.limits,
             &self.name,
             &self.condition,
+            &self.listener,
             topics,
         )
         .await
@@ -191,7 +193,7 @@ impl Publisher for KafkaPublisher {
                 let metadata = producer.client().fetch_metadata(topic.as_deref(), deadline);
                 metadata.is_ok()
             };
-            look_for_broker(&self.condition, ask).await;
+            self.listener.look_for_broker(&self.condition, ask).await;
         }
     }
 }

@@ -6,13 +6,14 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueEnum};
+use rdkafka::{ClientConfig, consumer::BaseConsumer};
 use runtime::{
     Fault,
     settings::{self, secret_file, warn_of_exposed_file},
 };
 
 /// Whether librdkafka was built with OpenSSL.
-const HAS_TLS: bool = cfg!(feature = "kafka-tls");
+pub(super) const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
 /// How connections to Kafka are encrypted, and whether clients introduce themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -126,15 +127,12 @@ impl KafkaSecurity {
             set("sasl.username", user.clone());
             set("sasl.password", password);
         }
-        for (flag, property, file) in [
-            ("kafka-ca-file", "ssl.ca.location", &self.kafka_ca_file),
-            (
-                "kafka-cert-file",
-                "ssl.certificate.location",
-                &self.kafka_cert_file,
-            ),
-            ("kafka-key-file", "ssl.key.location", &self.kafka_key_file),
-        ] {
+        let files = [
+            &self.kafka_ca_file,
+            &self.kafka_cert_file,
+            &self.kafka_key_file,
+        ];
+        for ((flag, property), file) in FILES.into_iter().zip(files) {
             given(flag, file.is_some(), is_tls)?;
             let Some(file) = file else { continue };
             let cannot = |e: std::io::Error| format!("cannot read `{}`: {e}", file.display());
@@ -144,8 +142,31 @@ impl KafkaSecurity {
         if let Some(key) = &self.kafka_key_file {
             warn_of_exposed_file("KAFKA_KEY_FILE", key);
         }
+        if is_tls {
+            check_files(&properties)?;
+        }
         Ok(properties)
     }
+}
+
+/// The files for TLS, and the properties of librdkafka that they are.
+const FILES: [(&str, &str); 3] = [
+    ("kafka-ca-file", "ssl.ca.location"),
+    ("kafka-cert-file", "ssl.certificate.location"),
+    ("kafka-key-file", "ssl.key.location"),
+];
+
+/// Only a client reads the files; this one connects to nothing.
+fn check_files(properties: &BTreeMap<String, String>) -> Result<(), Fault> {
+    let config = ClientConfig::from_iter(properties.clone());
+    let made: Result<BaseConsumer, _> = config.create();
+    let Err(error) = made else { return Ok(()) };
+    let reason = error.to_string();
+    let blamed = FILES.iter().find(|(_, property)| reason.contains(property));
+    Err(bad(
+        blamed.map_or("kafka-security-protocol", |(flag, _)| flag),
+        reason,
+    ))
 }
 
 /// A value as librdkafka has it.
@@ -199,6 +220,17 @@ mod tests {
                 assert!(fault.to_string().starts_with(told), "{fault}");
             }
         }
+        let no_certificate = KafkaSecurity {
+            kafka_security_protocol: Some(Protocol::Ssl),
+            kafka_ca_file: Some(file.clone()),
+            ..KafkaSecurity::default()
+        };
+        let told = match HAS_TLS {
+            true => "--kafka-ca-file (KAFKA_CA_FILE): Client creation error",
+            false => "--kafka-security-protocol (KAFKA_SECURITY_PROTOCOL): it needs OpenSSL",
+        };
+        let fault = no_certificate.properties().unwrap_err().to_string();
+        assert!(fault.starts_with(told), "{fault}");
         for (settings, told) in [
             (
                 KafkaSecurity {

@@ -163,9 +163,8 @@ impl Refusal {
     fn note(&self, error: &KafkaError, reason: &str) {
         use RDKafkaErrorCode::{Authentication, SSL};
         if let Some(Authentication | SSL) = error.rdkafka_error_code() {
-            // What follows tells how often, and after how long.
-            let reason = reason.split(" (after ").next().unwrap_or_default();
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            let reason = bus::clients::kafka_failure(reason);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         }
     }
 
