@@ -431,6 +431,14 @@ pub(super) fn store_failed(error: &std::io::Error) -> ApiError {
     }
 }
 
+/// The disk did not give what is stored.
+pub(super) fn read_failed(error: &std::io::Error) -> ApiError {
+    ApiError {
+        description: format!("cannot read: {error}").into(),
+        ..store_failed(error)
+    }
+}
+
 pub(super) fn sequence_not_found(seq: u64) -> ApiError {
     ApiError {
         code: 400,

@@ -12,6 +12,7 @@ mod stream;
 mod supervision;
 
 mod batch;
+mod batch_gets;
 mod batches;
 mod consumer_actions;
 mod consumer_requests;

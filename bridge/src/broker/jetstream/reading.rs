@@ -2,9 +2,11 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::batch_gets::{BatchGet, Wanted};
 use super::error::{self, Result};
 use super::filter::Filter;
 use super::json;
@@ -16,6 +18,10 @@ use crate::broker::store::record::{Record, StoredMessage};
 const MAX_MANY: usize = 1024;
 /// The most bytes that a request for several messages gets when it sets no limit.
 const MAX_BYTES: usize = 64 << 20;
+
+pub(super) const NOT_FOUND: &str = "404 Message Not Found";
+/// A message is there and cannot be read; the log says why.
+pub(super) const UNREADABLE: &str = "500 Message Cannot Be Read";
 
 /// Which messages a request is for. Zero and empty mean that it does not say.
 #[derive(Default, Deserialize)]
@@ -82,7 +88,10 @@ impl Stream {
         if !self.state.config.allow_direct {
             return self.router.answer_no_responders(inbox);
         }
-        if let Err(status) = self.try_direct_get(subject, body, inbox).await {
+        // Of what nobody hears nothing is read.
+        if self.router.has_interest(inbox)
+            && let Err(status) = self.try_direct_get(subject, body, inbox).await
+        {
             self.router.answer(inbox, &headers::status(status), &[]);
         }
     }
@@ -93,7 +102,6 @@ impl Stream {
         body: &[u8],
         inbox: &str,
     ) -> std::result::Result<(), &'static str> {
-        const NOT_FOUND: &str = "404 Message Not Found";
         if subject.is_none() && body.trim_ascii().is_empty() {
             return Err("408 Empty Request");
         }
@@ -111,51 +119,42 @@ impl Stream {
             return Err("408 Bad Request");
         }
         if !request.multi_last.is_empty() {
-            return self.send_last_of_many(&request, inbox).await;
+            return self.get_last_of_many(&request, inbox);
         }
         let from = self.start_of(&request).map_err(|_| NOT_FOUND)?;
         if request.batch > 0 {
-            return self.send_batch(&request, from, inbox).await;
+            let filter = filter_of(&request.next_by_subj);
+            return self.begin_batch_get(BatchGet {
+                inbox: inbox.into(),
+                pending: self.state.messages.count_wanted(from, &filter),
+                wanted: Wanted::Following {
+                    filter,
+                    from,
+                    count: request.batch,
+                },
+                no_headers: request.no_hdr,
+                bytes: max_bytes(&request),
+                last: 0,
+                paused_until: None,
+            });
         }
-        let found = self.find_message(&request, from).await;
-        self.send_message(&found.map_err(|_| NOT_FOUND)?, request.no_hdr, None, inbox);
+        let message = match self.find_message(&request, from).await {
+            Ok(message) => message,
+            Err(refusal) if refusal == error::NO_MESSAGE => return Err(NOT_FOUND),
+            Err(_) => return Err(UNREADABLE),
+        };
+        let headers = match request.no_hdr {
+            true => Bytes::new(),
+            false => self.with_origin(&message, None),
+        };
+        let payload = &message.payload;
+        self.router
+            .answer_with_others(inbox, &headers, payload, &mut self.filled);
         Ok(())
     }
 
-    /// Sends several messages that follow one another, and then says that these were all.
-    async fn send_batch(
-        &mut self,
-        request: &GetRequest,
-        from: u64,
-        inbox: &str,
-    ) -> std::result::Result<(), &'static str> {
-        let filter = filter_of(&request.next_by_subj);
-        let mut left = self.state.messages.count_wanted(from, &filter);
-        let (mut next, mut last, mut bytes) = (from, 0, 0);
-        for _ in 0..request.batch {
-            let Some(seq) = self.state.messages.next_wanted(next, &filter) else {
-                break;
-            };
-            let Ok(message) = self.read(seq).await else {
-                break;
-            };
-            left = left.saturating_sub(1);
-            self.send_message(&message, request.no_hdr, Some((left, last)), inbox);
-            bytes += sent_bytes(&message);
-            (next, last) = (seq + 1, seq);
-            if bytes >= max_bytes(request) {
-                break;
-            }
-        }
-        if last == 0 {
-            return Err("404 Message Not Found");
-        }
-        self.send_end(left, last, None, inbox);
-        Ok(())
-    }
-
-    /// Sends the last message on each of several subjects, and then says that these were all.
-    async fn send_last_of_many(
+    /// Begins to send the last message on each of several subjects.
+    fn get_last_of_many(
         &mut self,
         request: &GetRequest,
         inbox: &str,
@@ -188,35 +187,28 @@ impl Stream {
         } else {
             MAX_MANY
         };
-        let (mut left, mut last, mut bytes) = (seqs.len() as u64, 0, 0);
-        for seq in seqs.into_iter().take(limit) {
-            let message = self.read(seq).await.map_err(|_| "404 Message Not Found")?;
-            left -= 1;
-            self.send_message(&message, false, Some((left, last)), inbox);
-            bytes += sent_bytes(&message);
-            last = seq;
-            if bytes >= max_bytes(request) {
-                break;
-            }
-        }
-        self.send_end(left, last, Some(up_to), inbox);
-        Ok(())
+        let pending = seqs.len() as u64;
+        let listed: Vec<u64> = seqs.into_iter().take(limit).collect();
+        self.begin_batch_get(BatchGet {
+            inbox: inbox.into(),
+            wanted: Wanted::Listed {
+                seqs: listed.into_iter(),
+                up_to,
+            },
+            no_headers: false,
+            pending,
+            bytes: max_bytes(request),
+            last: 0,
+            paused_until: None,
+        })
     }
 
-    /// Sends a message with headers that say where it is stored; in a batch, also how many follow and which came before.
-    fn send_message(
-        &mut self,
+    /// The headers of a message with others that say where it is stored; in a batch, also how many follow and which came before.
+    pub(super) fn with_origin(
+        &self,
         message: &StoredMessage,
-        no_headers: bool,
         in_batch: Option<(u64, u64)>,
-        inbox: &str,
-    ) {
-        if no_headers {
-            let payload = &message.payload;
-            return self
-                .router
-                .answer_with_others(inbox, &[], payload, &mut self.filled);
-        }
+    ) -> Bytes {
         let (seq, time) = (message.seq.to_string(), json::time(message.time));
         let mut origin = vec![
             ("Nats-Stream", self.state.config.name.as_str()),
@@ -229,25 +221,7 @@ impl Stream {
             origin.push(("Nats-Num-Pending", left));
             origin.push(("Nats-Last-Sequence", last));
         }
-        let headers = headers::extended(&message.headers, &origin);
-        let payload = &message.payload;
-        self.router
-            .answer_with_others(inbox, &headers, payload, &mut self.filled);
-    }
-
-    fn send_end(&mut self, left: u64, last: u64, up_to: Option<u64>, inbox: &str) {
-        let (left, last) = (left.to_string(), last.to_string());
-        let mut origin = vec![
-            ("Nats-Num-Pending", left.as_str()),
-            ("Nats-Last-Sequence", &last),
-        ];
-        let up_to = up_to.map(|seq| seq.to_string());
-        if let Some(seq) = &up_to {
-            origin.push(("Nats-UpTo-Sequence", seq));
-        }
-        let end = headers::with_status("204 EOB", &origin);
-        self.router
-            .answer_with_others(inbox, &end, &[], &mut self.filled);
+        headers::extended(&message.headers, &origin)
     }
 
     /// The sequence that a request starts from.
@@ -277,7 +251,7 @@ impl Stream {
         match self.body(seq).await {
             Ok(Some(Record::Message(message))) => Ok(message),
             Ok(_) => Err(error::NO_MESSAGE),
-            Err(error) => Err(error::store_failed(&error)),
+            Err(error) => Err(error::read_failed(&error)),
         }
     }
 }
@@ -294,8 +268,4 @@ fn max_bytes(request: &GetRequest) -> usize {
         0 => MAX_BYTES,
         bytes => bytes,
     }
-}
-
-fn sent_bytes(message: &StoredMessage) -> usize {
-    message.subject.len() + message.headers.len() + message.payload.len()
 }

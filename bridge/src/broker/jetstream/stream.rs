@@ -1,7 +1,7 @@
 //! The task of one stream. It owns all of the stream's state, takes commands in order, gathers what they change into
 //! batches, and lets the effects of a batch be seen when the batch is on disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::answers::Responder;
 use super::batch::Batch;
+use super::batch_gets::BatchGet;
 use super::batches::Batches;
 use super::cache::Cache;
 use super::compaction::Compactor;
@@ -115,6 +116,8 @@ pub(super) struct Stream {
     /// Batches of publishers that are not complete yet.
     pub(super) batches: Batches,
     pub(super) ingests: Ingests,
+    /// Requests for several messages, each with a slice of its answer in turn.
+    pub(super) batch_gets: VecDeque<BatchGet>,
     lazy_since: Option<Instant>,
     pub(super) compactor: Compactor,
     pub(super) lag: Lag,
@@ -162,6 +165,7 @@ impl Stream {
             outcome: None,
             batches: Batches::default(),
             ingests: Ingests::default(),
+            batch_gets: VecDeque::new(),
             lazy_since: None,
             compactor: Compactor::new(Instant::now()),
             lag: Lag::new(Instant::now()),
@@ -202,6 +206,7 @@ impl Stream {
             self.tend(now);
             self.publish_scheduled().await;
             self.serve_consumers(now).await;
+            self.serve_batch_gets(now).await;
             self.filled.flush();
             self.write(now);
             self.report(Share {
@@ -398,6 +403,7 @@ impl Stream {
             self.next_lag_check(),
             self.next_garbage_check(),
             self.next_consumer_due(now),
+            self.next_batch_get_due(now),
         ];
         dues.into_iter()
             .flatten()

@@ -285,3 +285,113 @@ fn a_consumer_is_not_looked_at_without_a_rest() {
     let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
     assert_eq!(config.unused_limit(), Duration::from_millis(100));
 }
+
+/// The messages with these payloads that a client has been sent and has read.
+async fn read_by(client: &Outbound, payload: u8) -> usize {
+    let mut count = 0;
+    while client.queued() > 0 {
+        for bytes in client.next().await.unwrap() {
+            count += bytes.iter().filter(|byte| **byte == payload).count();
+            client.written(bytes.len());
+        }
+    }
+    count
+}
+
+/// A stream that holds so many messages, each of as many bytes `#` as said, in memory, and a client that hears its answers.
+fn with_reader(dir: &Path, messages: u64, bytes: usize) -> (Stream, Arc<Subscription>) {
+    let mut stream = with_listener(dir, 0);
+    stream.state.config.allow_direct = true;
+    for seq in 1..=messages {
+        let mut body = bytes::BytesMut::new();
+        let message = Record::Message(StoredMessage {
+            seq,
+            time: 0,
+            subject: "a".into(),
+            headers: Bytes::new(),
+            payload: vec![b'#'; bytes].into(),
+        });
+        record::encode(&mut body, &message);
+        stream.state.add(seq, "a", Position::default(), 0, 1);
+        let body = body.freeze().slice(record::FRAME..);
+        stream.state.bodies.as_mut().unwrap().insert(seq, body);
+    }
+    let client = Outbound::new(2, 64 << 20);
+    let reader = Arc::new(Subscription::new("reader".into(), None, "1".into(), client));
+    stream.router.subscribe(Arc::clone(&reader));
+    (stream, reader)
+}
+
+async fn batch_get(stream: &mut Stream, request: serde_json::Value) {
+    let body = request.to_string();
+    stream.direct_get(None, body.as_bytes(), "reader").await;
+}
+
+async fn slice(stream: &mut Stream, now: Instant) {
+    stream.serve_batch_gets(now).await;
+    stream.filled.flush();
+}
+
+#[tokio::test]
+async fn long_answers_take_turns_and_end_with_those_who_hear_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stream, reader) = with_reader(dir.path(), 1000, 1);
+    let now = Instant::now();
+    for _ in 0..2 {
+        batch_get(&mut stream, json!({"seq": 1, "batch": 600})).await;
+    }
+    for most in [0, 256] {
+        assert_eq!(read_by(&reader.client, b'#').await, most);
+        assert_eq!(stream.next_batch_get_due(now), Some(now));
+        slice(&mut stream, now).await;
+    }
+    assert_eq!(stream.batch_gets.len(), 2);
+    assert!(stream.batch_gets.iter().all(|get| get.last == 256));
+    for _ in 0..4 {
+        slice(&mut stream, now).await;
+    }
+    assert_eq!(read_by(&reader.client, b'#').await, 1200 - 256);
+    assert_eq!(stream.next_batch_get_due(now), None);
+
+    batch_get(&mut stream, json!({"multi_last": ["a"]})).await;
+    batch_get(&mut stream, json!({"seq": 1, "batch": 600})).await;
+    slice(&mut stream, now).await;
+    stream.router.unsubscribe(&reader);
+    slice(&mut stream, now).await;
+    batch_get(&mut stream, json!({"seq": 1, "batch": 600})).await;
+    assert_eq!(stream.next_batch_get_due(now), None);
+    assert_eq!(read_by(&reader.client, b'#').await, 1);
+}
+
+#[tokio::test]
+async fn long_answers_go_as_fast_as_their_client_reads_and_give_way_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stream, reader) = with_reader(dir.path(), 20, 1 << 20);
+    let mut now = Instant::now();
+    batch_get(&mut stream, json!({"seq": 1, "batch": 100})).await;
+    slice(&mut stream, now).await;
+    let due = stream.next_batch_get_due(now).unwrap();
+    assert!(due > now && reader.client.queued() < 6 << 20);
+    let mut read = 0;
+    while let Some(due) = stream.next_batch_get_due(now) {
+        now = due;
+        read += read_by(&reader.client, b'#').await;
+        slice(&mut stream, now).await;
+    }
+    read += read_by(&reader.client, b'#').await;
+    assert_eq!(read, 20 << 20);
+
+    // When there are too many, those give way first whose clients do not read.
+    for _ in 0..300 {
+        batch_get(&mut stream, json!({"seq": 1, "batch": 100})).await;
+        slice(&mut stream, now).await;
+    }
+    let most = stream.batch_gets.len();
+    assert!(most < 300);
+    stream
+        .batch_gets
+        .iter_mut()
+        .for_each(|get| get.paused_until = None);
+    batch_get(&mut stream, json!({"seq": 1, "batch": 100})).await;
+    assert_eq!(stream.batch_gets.len(), most);
+}
