@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::account::account_info;
 use super::advisories::advise_of_stream;
@@ -29,13 +30,14 @@ use super::state::State;
 use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::supervision::keep_running;
-use super::usage::{Usage, stream_configuration_size};
+use super::usage::{Usage, reservation, stream_configuration_size};
 use super::{PATIENCE, StreamHandle, Streams, new_handle};
 use crate::broker::headers;
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
+use crate::broker::subjects;
 
 /// Which of the API's features there are: 1 is per-message lifetimes, pauses and groups of a consumer's clients; 2 counters,
 /// schedules and batches that are stored as a whole; 4 batches that are stored as they come.
@@ -74,12 +76,44 @@ pub(super) struct Api {
     tasks: JoinSet<String>,
     /// Requests that wait for streams.
     aside: JoinSet<()>,
-    /// A change of a stream that takes long; one at most.
-    late: JoinSet<()>,
+    /// Changes that take long; one of each stream at most.
+    late: Vec<(Touched, AbortOnDropHandle<()>)>,
 }
 
-/// A change of a stream under way; its outcome is the answer.
-type StreamChange = BoxFuture<'static, Result<Value>>;
+/// A change of a stream under way.
+struct StreamChange {
+    touched: Touched,
+    answer: BoxFuture<'static, Result<Value>>,
+}
+
+/// What a change says of a stream, which it may have or not until it is known what came of the change.
+struct Touched {
+    name: Box<str>,
+    subjects: Arc<[String]>,
+    /// Whether it takes room from the other streams.
+    reserves: bool,
+}
+
+impl Touched {
+    fn of(config: &StreamConfig) -> Self {
+        Touched {
+            name: config.name.as_str().into(),
+            subjects: config.subjects.as_slice().into(),
+            reserves: reservation(config) > 0,
+        }
+    }
+
+    /// Whether what becomes of one depends on what becomes of the other.
+    fn excludes(&self, other: &Touched) -> bool {
+        let overlaps = |own: &String| {
+            let mut others = other.subjects.iter();
+            others.any(|subject| subjects::overlap(own, subject))
+        };
+        self.name == other.name
+            || self.reserves && other.reserves
+            || self.subjects.iter().any(overlaps)
+    }
+}
 
 /// A stream that was asked for.
 enum Made {
@@ -130,7 +164,7 @@ impl Api {
             recovery,
             tasks: JoinSet::new(),
             aside: JoinSet::new(),
-            late: JoinSet::new(),
+            late: Vec::new(),
         }
     }
 
@@ -243,25 +277,25 @@ impl Api {
             .spawn(async move { responder.send(answer.await) });
     }
 
-    /// Refuses to change which streams there are and what they take while it is not known what came of the last change.
-    fn check_settled(&mut self) -> Result<()> {
-        while self.late.try_join_next().is_some() {}
-        if self.late.is_empty() {
-            Ok(())
-        } else {
-            Err(error::BUSY)
+    /// Refuses a change that depends on what comes of another, as long as that is not known.
+    fn check_settled(&mut self, touched: &Touched) -> Result<()> {
+        self.late.retain(|(_, change)| !change.is_finished());
+        if self.late.iter().any(|(late, _)| late.excludes(touched)) {
+            return Err(error::BUSY);
         }
+        Ok(())
     }
 
     /// Has a stream change, and answers when it has. Other requests do not wait for one that takes long.
     async fn change_stream(&mut self, change: Result<StreamChange>, responder: Responder) {
-        let change = match change {
+        let StreamChange { touched, answer } = match change {
             Ok(change) => change,
             Err(refusal) => return responder.send(Err(refusal)),
         };
-        let mut answered = Box::pin(async move { responder.send(change.await) });
+        let mut answered = Box::pin(async move { responder.send(answer.await) });
         if timeout(PATIENCE, &mut answered).await.is_err() {
-            self.late.spawn(answered);
+            let answered = AbortOnDropHandle::new(tokio::spawn(answered));
+            self.late.push((touched, answered));
         }
     }
 
@@ -280,7 +314,7 @@ impl Api {
             ));
         }
         let config = config.checked()?;
-        self.check_settled()?;
+        self.check_settled(&Touched::of(&config))?;
         if self.streams.by_name(name).is_some() {
             return Ok(Made::Before(Box::new(config)));
         }
@@ -333,13 +367,14 @@ impl Api {
         if config.name != name {
             return Err(error::STREAM_MISMATCH);
         }
-        self.check_settled()?;
+        let touched = Touched::of(&config);
+        self.check_settled(&touched)?;
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
         if self.streams.takes_any(&config.subjects, name) {
             return Err(error::SUBJECTS_OVERLAP);
         }
         let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
-        Ok(Box::pin(async move {
+        let answer = Box::pin(async move {
             let configure = Request::Configure(Box::new(config.clone()));
             let info = outcome(&handle, configure).await?;
             // If an answer was lost, it may be as it was.
@@ -352,17 +387,23 @@ impl Api {
                 ..handle
             });
             Ok(info)
-        }))
+        });
+        Ok(StreamChange { touched, answer })
     }
 
     fn delete_stream(&mut self, name: &str, body: &[u8]) -> Result<StreamChange> {
         if !json::is_empty(body) {
             return Err(error::NOT_EMPTY);
         }
-        self.check_settled()?;
         let handle = self.streams.by_name(name).ok_or(error::STREAM_NOT_FOUND)?;
+        let touched = Touched {
+            name: name.into(),
+            subjects: Arc::clone(&handle.subjects),
+            reserves: false,
+        };
+        self.check_settled(&touched)?;
         let (streams, router) = (Arc::clone(&self.streams), Arc::clone(&self.router));
-        Ok(Box::pin(async move {
+        let answer = Box::pin(async move {
             match outcome(&handle, Request::Delete).await {
                 Ok(answer) if answer == json!({"success": true}) => {}
                 // The answer was lost, and the stream is gone, or is there still.
@@ -373,7 +414,8 @@ impl Api {
             streams.remove(&handle.name);
             advise_of_stream(&router, &handle.name, "DELETED", "delete");
             Ok(json!({"success": true}))
-        }))
+        });
+        Ok(StreamChange { touched, answer })
     }
 
     fn stream_names(&self, body: &[u8]) -> Result<Value> {

@@ -107,7 +107,16 @@ async fn a_change_that_a_stream_makes_late_is_answered_when_it_is_made() {
         // Whether that takes the subject is not known yet.
         let refused = bench.ask("STREAM.CREATE.other", other.clone()).await;
         assert_eq!(refused.unwrap_err(), BUSY);
-        bench.ask("STREAM.INFO.ok", Value::Null).await.unwrap();
+        let again = bench.ask("STREAM.UPDATE.stuck", json!({"name": "stuck"}));
+        assert_eq!(again.await.unwrap_err(), BUSY);
+        // Streams that have nothing to do with it are made, changed and deleted.
+        for (operation, subject) in [("CREATE", "a"), ("UPDATE", "b")] {
+            let config = json!({"name": "beside", "subjects": [subject]});
+            let operation = format!("STREAM.{operation}.beside");
+            bench.ask(&operation, config).await.unwrap();
+        }
+        let deleted = bench.ask("STREAM.DELETE.beside", Value::Null);
+        deleted.await.unwrap();
         responder.send(Ok(described(request)));
     };
     let (updated, ()) = tokio::join!(update, meanwhile);
