@@ -295,6 +295,11 @@ impl Outbound {
         self.lock().bytes > CONGESTED_BYTES
     }
 
+    /// Whether the connection ends, so that nothing more reaches the client.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Waits until the connection is to end. For one waiter: the connection's reader.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;

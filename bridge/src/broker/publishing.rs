@@ -152,10 +152,11 @@ impl Session {
             let is_refused = jetstream::refuse_account(&self.router, &message);
             return if is_refused { Ok(()) } else { Err(message) };
         }
+        let from = self.outbound.client_id;
         if let Some(trace) = trace {
-            return jetstream.trace(message, taker, trace).await;
+            return jetstream.trace(message, taker, from, trace).await;
         }
-        let mut accepting = pin!(jetstream.accept(message, taker));
+        let mut accepting = pin!(jetstream.accept(message, taker, from));
         match futures::poll!(accepting.as_mut()) {
             Poll::Ready(outcome) => outcome,
             // Subscribers need not wait for a stream.

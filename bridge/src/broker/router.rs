@@ -69,8 +69,20 @@ impl Subscription {
 pub(super) enum Handover {
     Delivered,
     NobodyThere,
+    /// Who it is for has not read enough yet.
     Congested,
 }
+
+/// Who gets a message: a client, or one of those in a queue group.
+struct Receiver<'a> {
+    queue: Option<&'a str>,
+    is_congested: bool,
+    closeness: Closeness,
+}
+
+/// How likely it is that a message is meant for a subscription, rather than overheard by it: that of the client that asked for it
+/// comes first, then the one that names the subject most exactly.
+type Closeness = (bool, Vec<u8>);
 
 /// What became of a client's message.
 #[derive(Debug)]
@@ -78,6 +90,7 @@ pub(super) struct Routed {
     pub(super) is_heard: bool,
     /// A subscriber that is behind, if one is.
     pub(super) behind: Option<Arc<Outbound>>,
+    is_hidden: bool,
 }
 
 /// What the hand-over of a message leaves to be done.
@@ -89,6 +102,8 @@ struct Aftermath<'a> {
     /// Subscriptions that have had as many messages as they take.
     spent: Vec<Arc<Subscription>>,
     behind: Option<Arc<Outbound>>,
+    /// Whether a subscription matches whose client may not see the message.
+    is_hidden: bool,
 }
 
 impl Aftermath<'_> {
@@ -207,17 +222,21 @@ impl Router {
         self.route_traced(delivery.subject, delivery, from, filled, trace)
     }
 
-    /// Gives a message to the subscribers of `inbox`, under the message's own subject.
+    /// Gives a message to the subscribers of `inbox`, under the message's own subject. It waits for the client that asked for it, if
+    /// one did, otherwise for those that subscribe to the inbox most exactly; others that hear it are cut off if they do not keep up.
     pub(super) fn hand_over(
         &self,
         inbox: &str,
+        asker: Option<u64>,
         delivery: &Delivery<'_>,
         filled: &mut Filled,
     ) -> Handover {
-        if self.is_congested(inbox) {
+        if self.is_congested(inbox, asker, delivery) {
             return Handover::Congested;
         }
-        if self.route(inbox, delivery, None, filled).is_heard {
+        let routed = self.route(inbox, delivery, None, filled);
+        // Who listens and may not see it misses it, and goes on with the next.
+        if routed.is_heard || routed.is_hidden {
             Handover::Delivered
         } else {
             Handover::NobodyThere
@@ -251,12 +270,43 @@ impl Router {
         self.answer(inbox, &headers::status("503"), &[]);
     }
 
-    fn is_congested(&self, subject: &str) -> bool {
-        let mut congested = false;
-        self.read().for_each_match(subject, &mut |subscription| {
-            congested |= subscription.client.is_congested()
+    fn is_congested(&self, subject: &str, asker: Option<u64>, delivery: &Delivery<'_>) -> bool {
+        let subscriptions = self.read();
+        let mut is_any = false;
+        subscriptions.for_each_match(subject, &mut |subscription| {
+            is_any |= subscription.client.is_congested()
         });
-        congested
+        if !is_any {
+            return false;
+        }
+        let mut receivers: Vec<Receiver<'_>> = Vec::new();
+        subscriptions.for_each_match(subject, &mut |subscription: &Arc<Subscription>| {
+            let queue = subscription.queue.as_deref();
+            let is_hidden = subscription.guard.hides(subject, delivery.subject, queue);
+            if is_hidden || subscription.is_spent() || subscription.client.is_gone() {
+                return;
+            }
+            let is_congested = subscription.client.is_congested();
+            let is_asker = asker == Some(subscription.client.client_id);
+            let closeness = (is_asker, subjects::exactness(&subscription.subject));
+            let mut others = receivers.iter_mut();
+            match others.find(|other| queue.is_some() && other.queue == queue) {
+                Some(group) => {
+                    group.is_congested &= is_congested;
+                    group.closeness = closeness.max(std::mem::take(&mut group.closeness));
+                }
+                None => receivers.push(Receiver {
+                    queue,
+                    is_congested,
+                    closeness,
+                }),
+            }
+        });
+        let closest = receivers.iter().map(|receiver| &receiver.closeness).max();
+        let mut meant = receivers
+            .iter()
+            .filter(|receiver| Some(&receiver.closeness) == closest);
+        closest.is_some() && meant.all(|receiver| receiver.is_congested)
     }
 
     /// Tells a client that nobody hears what it asked, if it waits for the answer itself.
@@ -302,6 +352,7 @@ impl Router {
             filled,
             spent: Vec::new(),
             behind: None,
+            is_hidden: false,
         };
         let delivered = if subjects::is_routable(subject) {
             self.route_to(subject, delivery, from, &mut aftermath)
@@ -318,6 +369,7 @@ impl Router {
         Routed {
             is_heard: delivered > 0,
             behind: aftermath.behind,
+            is_hidden: aftermath.is_hidden,
         }
     }
 
@@ -352,9 +404,20 @@ impl Router {
             } else {
                 0
             };
+            // Those that have not read enough yet are passed over while there are others.
+            let mut passed_over = Vec::new();
             let mut from_start = members.iter().cycle().skip(start).take(members.len());
-            delivered +=
-                u64::from(from_start.any(|member| give(member, subject, delivery, aftermath)));
+            let is_given = from_start.any(|member| {
+                let is_behind = members.len() > 1 && member.client.is_congested();
+                if is_behind {
+                    passed_over.push(member);
+                }
+                !is_behind && give(member, subject, delivery, aftermath)
+            });
+            let mut others = passed_over.into_iter();
+            delivered += u64::from(
+                is_given || others.any(|member| give(member, subject, delivery, aftermath)),
+            );
         }
         delivered
     }
@@ -379,10 +442,9 @@ fn give(
     aftermath: &mut Aftermath<'_>,
 ) -> bool {
     let queue = subscription.queue.as_deref();
-    if !subscription
-        .guard
-        .lets_through(subject, queue, delivery.reply)
-    {
+    let guard = &subscription.guard;
+    if !guard.lets_through(subject, delivery.subject, queue, delivery.reply) {
+        aftermath.is_hidden = true;
         aftermath.note(subscription, message_trace::SUBSCRIPTION_DENIED);
         return false;
     }
@@ -421,9 +483,11 @@ fn give(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::access::{Permissions, SubjectList};
+    use crate::broker::permissions::{ClientPermissions, UserPermissions};
 
     fn client(id: u64) -> Arc<Outbound> {
-        Outbound::new(id, 1 << 20)
+        Outbound::new(id, 64 << 20)
     }
 
     fn subscribe(
@@ -512,5 +576,110 @@ mod tests {
                 .is_heard
         );
         assert!(publish(&router, "a"));
+    }
+
+    /// A client for which so much waits that it should get no more for now.
+    fn behind(id: u64) -> Arc<Outbound> {
+        let client = client(id);
+        client.send(&vec![0; 8 << 20]);
+        client
+    }
+
+    fn hand_over(router: &Router, inbox: &str, asker: Option<u64>) -> Handover {
+        router.hand_over(inbox, asker, &hello("stored"), &mut Filled::default())
+    }
+
+    #[test]
+    fn a_message_waits_for_the_client_that_asked_for_it_and_for_no_other() {
+        let router = Router::default();
+        let (asker, slow) = (client(1), behind(2));
+        subscribe(&router, &asker, "inbox.a.*", None, u64::MAX);
+        let overheard = [">", "inbox.*.*", "inbox.a.*", "inbox.a.1"]
+            .map(|subject| subscribe(&router, &slow, subject, None, u64::MAX));
+        assert_eq!(
+            hand_over(&router, "inbox.a.1", Some(1)),
+            Handover::Delivered
+        );
+        assert!(overheard.iter().all(|other| count(other) == 1));
+        asker.send(&vec![0; 8 << 20]);
+        subscribe(&router, &client(3), ">", None, u64::MAX);
+        subscribe(&router, &client(3), "inbox.a.1", None, u64::MAX);
+        assert_eq!(
+            hand_over(&router, "inbox.a.1", Some(1)),
+            Handover::Congested
+        );
+    }
+
+    #[test]
+    fn a_message_that_no_client_asked_for_waits_for_those_that_name_its_subject_most_exactly() {
+        for (slow, fast, expected) in [
+            (">", "deliver.*", Handover::Delivered),
+            ("*.*", "deliver.*", Handover::Delivered),
+            ("deliver.>", "deliver.*", Handover::Delivered),
+            ("deliver.a", "deliver.a", Handover::Delivered),
+            ("deliver.a", "deliver.*", Handover::Congested),
+            ("deliver.*", ">", Handover::Congested),
+        ] {
+            let router = Router::default();
+            subscribe(&router, &behind(1), slow, None, u64::MAX);
+            subscribe(&router, &client(2), fast, None, u64::MAX);
+            let outcome = hand_over(&router, "deliver.a", None);
+            assert_eq!(outcome, expected, "{slow} {fast}");
+        }
+    }
+
+    #[test]
+    fn a_message_does_not_wait_for_clients_that_get_it_no_more() {
+        let router = Router::default();
+        let (gone, spent) = (behind(1), behind(2));
+        subscribe(&router, &gone, "deliver", None, u64::MAX);
+        gone.close();
+        subscribe(&router, &spent, "deliver", None, 0);
+        let other = subscribe(&router, &client(3), ">", None, u64::MAX);
+        assert_eq!(hand_over(&router, "deliver", None), Handover::Delivered);
+        assert_eq!(count(&other), 1);
+    }
+
+    #[test]
+    fn a_member_of_a_group_that_is_behind_is_passed_over_while_others_are_not() {
+        let router = Router::default();
+        let (slow, fast) = (behind(1), client(2));
+        let slow = subscribe(&router, &slow, "deliver", Some("g"), u64::MAX);
+        let reader = subscribe(&router, &fast, "*", Some("g"), u64::MAX);
+        for _ in 0..50 {
+            assert_eq!(hand_over(&router, "deliver", None), Handover::Delivered);
+        }
+        assert_eq!((count(&slow), count(&reader)), (0, 50));
+        fast.send(&vec![0; 8 << 20]);
+        assert_eq!(hand_over(&router, "deliver", None), Handover::Congested);
+        assert!(publish(&router, "deliver"), "others do not wait");
+    }
+
+    #[test]
+    fn a_message_that_its_listener_may_not_see_is_passed_over() {
+        let router = Router::default();
+        let permissions = Permissions {
+            subscribe: SubjectList {
+                allow: None,
+                deny: vec!["stored".to_owned()],
+            },
+            ..Permissions::default()
+        };
+        let user = UserPermissions::new(&permissions).unwrap().unwrap();
+        let user = ClientPermissions::new(user);
+        let listens = |subject: &str, client| {
+            let subscription = Arc::new(Subscription {
+                guard: GuardSlot::new(user.guard(subject, None)),
+                ..Subscription::new(subject.into(), None, "1".into(), client)
+            });
+            router.subscribe(Arc::clone(&subscription));
+            subscription
+        };
+        let wide = listens(">", behind(1));
+        assert_eq!(hand_over(&router, "deliver", None), Handover::Delivered);
+        let literal = listens("deliver", behind(1));
+        let other = subscribe(&router, &client(2), "*", None, u64::MAX);
+        assert_eq!(hand_over(&router, "deliver", Some(1)), Handover::Delivered);
+        assert_eq!([&wide, &literal, &other].map(|one| count(one)), [0, 0, 1]);
     }
 }

@@ -126,6 +126,16 @@ pub(super) fn is_subset(narrow: &str, wide: &str) -> bool {
     tokens.next().is_none()
 }
 
+/// How exactly a pattern names a subject that it matches: of two patterns the more exact one compares greater.
+pub(super) fn exactness(pattern: &str) -> Vec<u8> {
+    let exactness = |token| match token {
+        ">" => 0,
+        "*" => 1,
+        _ => 2,
+    };
+    pattern.split('.').map(exactness).collect()
+}
+
 fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\0'
 }

@@ -86,7 +86,13 @@ fn parse_delay(text: &[u8]) -> Option<Duration> {
 
 impl Stream {
     /// Takes an acknowledgement. When the client asks for confirmation, it gets it once the acknowledgement is on disk.
-    pub(super) fn acknowledge(&mut self, subject: &str, body: &[u8], inbox: Option<Box<str>>) {
+    pub(super) fn acknowledge(
+        &mut self,
+        subject: &str,
+        body: &[u8],
+        inbox: Option<Box<str>>,
+        asker: u64,
+    ) {
         let now = Instant::now();
         let Some(ack) = parse_subject(subject) else {
             return;
@@ -135,7 +141,7 @@ impl Stream {
             Verdict::DoneAndNext(request) => {
                 settle(&mut self.batch, consumer, ack.seq);
                 if let Some(inbox) = inbox.take() {
-                    self.pull(ack.consumer, request, &inbox);
+                    self.pull(ack.consumer, request, &inbox, asker);
                 }
             }
         }

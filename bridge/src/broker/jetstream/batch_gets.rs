@@ -24,6 +24,8 @@ const CONGESTION_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct BatchGet {
     pub(super) inbox: Box<str>,
+    /// The number of the connection that asks.
+    pub(super) asker: u64,
     pub(super) wanted: Wanted,
     pub(super) no_headers: bool,
     /// How many messages it is for that are not sent yet, those beyond its limits included.
@@ -170,7 +172,7 @@ impl Stream {
             payload: &message.payload,
         };
         self.router
-            .hand_over(&get.inbox, &delivery, &mut self.filled)
+            .hand_over(&get.inbox, Some(get.asker), &delivery, &mut self.filled)
     }
 
     /// Says that these were all, and how many there are besides.

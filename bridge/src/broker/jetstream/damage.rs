@@ -106,13 +106,14 @@ impl Scenario {
 
     async fn pull(&mut self, consumer: &str, count: u32) {
         let count = count.to_string();
-        self.stream.pull(consumer, count.as_bytes(), INBOX);
+        self.stream.pull(consumer, count.as_bytes(), INBOX, 1);
         self.settle().await;
     }
 
     async fn acknowledge(&mut self, consumer: &str, seq: u64, how: &[u8]) {
         let subject = format!("$JS.ACK.S.{consumer}.1.{seq}.{seq}.0.0");
-        self.stream.acknowledge(&subject, how, Some(INBOX.into()));
+        self.stream
+            .acknowledge(&subject, how, Some(INBOX.into()), 1);
         self.settle().await;
     }
 

@@ -369,12 +369,18 @@ impl JetStream {
         }
     }
 
-    /// Gives a published message to who takes it, and back if it is not for that after all. Waits while that is behind with its work.
-    pub(super) async fn accept(&self, message: Message, taker: Taker) -> Result<(), Message> {
+    /// Gives a message that client `from` published to who takes it, and back if it is not for that after all. Waits while that is behind
+    /// with its work.
+    pub(super) async fn accept(
+        &self,
+        message: Message,
+        taker: Taker,
+        from: u64,
+    ) -> Result<(), Message> {
         match taker {
-            Taker::Acknowledgements => self.acknowledge(message).await,
+            Taker::Acknowledgements => self.acknowledge(message, from).await,
             Taker::FlowControl => self.flow_control(message).await,
-            Taker::Api => self.request(message).await,
+            Taker::Api => self.request(message, from).await,
             Taker::Stream(stream) => command(&stream, message, Command::Publish).await,
         }
     }
@@ -384,12 +390,13 @@ impl JetStream {
         &self,
         message: Message,
         taker: Taker,
+        from: u64,
         trace: &mut MessageTrace,
     ) -> Result<(), Message> {
         let stream = match taker {
             Taker::Stream(stream) => stream,
             _ if trace.is_only => return Ok(()),
-            taker => return self.accept(message, taker).await,
+            taker => return self.accept(message, taker, from).await,
         };
         let (outcome, became) = oneshot::channel();
         let only = trace.is_only;
@@ -405,7 +412,7 @@ impl JetStream {
         Ok(())
     }
 
-    async fn acknowledge(&self, message: Message) -> Result<(), Message> {
+    async fn acknowledge(&self, message: Message, asker: u64) -> Result<(), Message> {
         let stream =
             acks::parse_subject(&message.subject).and_then(|ack| self.streams.by_name(ack.stream));
         let Some(stream) = stream else {
@@ -415,6 +422,7 @@ impl JetStream {
             subject: message.subject,
             body: message.payload,
             inbox: message.reply,
+            asker,
         };
         command(&stream, message, acknowledge).await
     }
@@ -433,7 +441,7 @@ impl JetStream {
         command(&stream, message, control).await
     }
 
-    async fn request(&self, message: Message) -> Result<(), Message> {
+    async fn request(&self, message: Message, asker: u64) -> Result<(), Message> {
         // Permissions that name the operation do not match a subject with an empty token.
         if !subjects::is_routable(&message.subject) {
             return Err(message);
@@ -454,6 +462,7 @@ impl JetStream {
                 consumer,
                 body: message.payload,
                 inbox,
+                asker,
             };
             return command(&stream, message, pull).await;
         }
@@ -470,6 +479,7 @@ impl JetStream {
                 subject,
                 body: message.payload,
                 inbox,
+                asker,
             };
             return command(&stream, message, get).await;
         }

@@ -66,7 +66,8 @@ pub(super) fn describe(consumer: &Consumer, waiting: Option<&Waiting>) -> Option
 }
 
 impl Waiting {
-    /// Offers a message to the requests in turn, until one takes it.
+    /// Offers a message to the requests in turn, until one takes it. Those whose clients are behind keep their turns: others of the same
+    /// rank may take it meanwhile.
     pub(super) fn hand_to_a_pull(
         &mut self,
         stream: &str,
@@ -76,7 +77,13 @@ impl Waiting {
         bytes: u64,
         now: Instant,
     ) -> Handover {
+        let mut behind: Vec<Pull> = Vec::new();
+        let mut outcome = Handover::NobodyThere;
         while let Some(mut pull) = self.choose(stream, consumer, router, now) {
+            if behind.last().is_some_and(|other| other.rank < pull.rank) {
+                self.pulls.put_back(pull);
+                break;
+            }
             if pull.is_too_small_for(bytes) {
                 end_pull(router, &pull, "409 Message Size Exceeds MaxBytes");
                 continue;
@@ -85,34 +92,32 @@ impl Waiting {
                 .pin
                 .as_ref()
                 .map(|pin| headers::extended(delivery.headers, &[("Nats-Pin-Id", &pin.id)]));
-            let outcome = match &pinned {
-                Some(headers) => router.hand_over(
-                    &pull.inbox,
-                    &Delivery {
-                        headers,
-                        ..*delivery
-                    },
-                    &mut self.filled,
-                ),
-                None => router.hand_over(&pull.inbox, delivery, &mut self.filled),
+            let delivery = Delivery {
+                headers: pinned.as_deref().unwrap_or(delivery.headers),
+                ..*delivery
             };
-            match outcome {
+            let asker = Some(pull.asker);
+            match router.hand_over(&pull.inbox, asker, &delivery, &mut self.filled) {
                 Handover::NobodyThere => {}
-                Handover::Congested => {
-                    self.pulls.put_back(pull);
-                    return Handover::Congested;
-                }
+                Handover::Congested => behind.push(pull),
                 Handover::Delivered => {
                     if !pull.got(bytes, now) {
                         self.pulls.push(pull);
                     } else if pull.bytes_left.is_some_and(|left| left > 0) {
                         end_pull(router, &pull, "409 Batch Completed");
                     }
-                    return Handover::Delivered;
+                    outcome = Handover::Delivered;
+                    break;
                 }
             }
         }
-        Handover::NobodyThere
+        if !behind.is_empty() && outcome == Handover::NobodyThere {
+            outcome = Handover::Congested;
+        }
+        for pull in behind.into_iter().rev() {
+            self.pulls.put_back(pull);
+        }
+        outcome
     }
 
     /// The request that the next message is for.
@@ -186,4 +191,70 @@ impl Waiting {
 pub(super) fn is_valid_group(name: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/_=-".contains(c);
     (1..=16).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::consumer::SavedConsumer;
+    use super::super::consumer_config::ConsumerConfig;
+    use super::super::pull_request::PullRequest;
+    use super::super::recovery::Recovery;
+    use super::super::state::State;
+    use super::super::stream_config::{ConsumerLimits, StreamConfig};
+    use super::*;
+    use crate::broker::outbound::Outbound;
+    use crate::broker::router::Subscription;
+
+    /// Two clients ask a consumer for messages, one that is behind and then one that is not: which are served?
+    fn served(config: Value, slow: &str, fast: &str) -> (Handover, Vec<u64>) {
+        let now = Instant::now();
+        let stream: StreamConfig = json::parse(br#"{"name": "S"}"#).unwrap();
+        let state = State::new(stream.checked().unwrap(), 0, &Recovery::default());
+        let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
+        let config = config.checked(&ConsumerLimits::default()).unwrap();
+        let saved = SavedConsumer::new(1, config, 0, 0);
+        let consumer = Consumer::restore(saved, &state.messages, now);
+        let router = Router::default();
+        let mut waiting = Waiting::new(&state, &consumer, &router, &Arc::default(), now);
+        let clients = [(1, slow), (2, fast)].map(|(id, request)| {
+            let client = Outbound::new(id, 64 << 20);
+            let inbox = format!("inbox.{id}");
+            let subscription =
+                Subscription::new(inbox.as_str().into(), None, "1".into(), Arc::clone(&client));
+            router.subscribe(Arc::new(subscription));
+            let request = PullRequest::parse(request.as_bytes()).unwrap();
+            let pull = request
+                .into_pull(&inbox, id, &consumer.config, now)
+                .unwrap();
+            waiting.pulls.push(pull);
+            client
+        });
+        clients[0].send(&vec![0; 8 << 20]);
+        let delivery = Delivery {
+            subject: "a",
+            reply: None,
+            headers: &[],
+            payload: b"x",
+        };
+        let outcome = waiting.hand_to_a_pull("S", &consumer, &router, &delivery, 1, now);
+        let left = std::iter::from_fn(|| waiting.pulls.pop()).map(|pull| pull.asker);
+        (outcome, left.collect())
+    }
+
+    #[test]
+    fn a_request_whose_client_is_behind_keeps_its_turn_and_holds_up_none_of_its_rank() {
+        let plain = json!({"durable_name": "d", "ack_policy": "explicit"});
+        let delivered = served(plain, "9", "9");
+        assert_eq!(delivered, (Handover::Delivered, vec![1, 2]));
+        let ranked = json!({
+            "durable_name": "d", "ack_policy": "explicit",
+            "priority_policy": "prioritized", "priority_groups": ["A"],
+        });
+        let [first, second] =
+            [1, 2].map(|rank| format!(r#"{{"group": "A", "priority": {rank}, "batch": 9}}"#));
+        let held_up = served(ranked, &first, &second);
+        assert_eq!(held_up, (Handover::Congested, vec![1, 2]));
+    }
 }

@@ -68,6 +68,7 @@ impl PullRequest {
     pub(super) fn into_pull(
         self,
         inbox: &str,
+        asker: u64,
         config: &ConsumerConfig,
         now: Instant,
     ) -> Result<Pull, String> {
@@ -104,6 +105,7 @@ impl PullRequest {
         let (rank, group) = self.check_group(config)?;
         Ok(Pull {
             inbox: inbox.into(),
+            asker,
             messages_left,
             bytes_left,
             got_some: false,
@@ -177,14 +179,20 @@ fn early(expires: Duration) -> Duration {
 
 impl Stream {
     /// Takes a request for messages.
-    pub(super) fn pull(&mut self, name: &str, body: &[u8], inbox: &str) {
-        if let Err(status) = self.take_pull(name, body, inbox) {
+    pub(super) fn pull(&mut self, name: &str, body: &[u8], inbox: &str, asker: u64) {
+        if let Err(status) = self.take_pull(name, body, inbox, asker) {
             self.router.answer(inbox, &headers::status(&status), &[]);
         }
     }
 
     /// Takes a request for messages, or tells the status to answer it with.
-    fn take_pull(&mut self, name: &str, body: &[u8], inbox: &str) -> Result<(), String> {
+    fn take_pull(
+        &mut self,
+        name: &str,
+        body: &[u8],
+        inbox: &str,
+        asker: u64,
+    ) -> Result<(), String> {
         let now = Instant::now();
         let Some(consumer) = self.state.consumers.get_mut(name) else {
             return Err("503".to_owned());
@@ -193,7 +201,7 @@ impl Stream {
             return Err("409 Consumer is push based".to_owned());
         }
         let request = PullRequest::parse(body)?;
-        let pull = request.into_pull(inbox, &consumer.config, now)?;
+        let pull = request.into_pull(inbox, asker, &consumer.config, now)?;
         let pin_lasts = nanos_to_duration(consumer.config.priority_timeout);
         consumer.expire(now);
         let available = consumer.available();
@@ -240,7 +248,7 @@ mod tests {
 
     fn pull(config: &str, body: &str) -> Result<Pull, String> {
         let config: ConsumerConfig = json::parse(config.as_bytes()).unwrap();
-        PullRequest::parse(body.as_bytes())?.into_pull("inbox", &config, Instant::now())
+        PullRequest::parse(body.as_bytes())?.into_pull("inbox", 1, &config, Instant::now())
     }
 
     #[test]

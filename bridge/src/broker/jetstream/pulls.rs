@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) inbox: Box<str>,
+    /// The number of the connection that asks.
+    pub(super) asker: u64,
     pub(super) messages_left: u64,
     pub(super) bytes_left: Option<u64>,
     pub(super) got_some: bool,
@@ -184,7 +186,7 @@ mod tests {
 
     fn pull(body: &str, now: Instant) -> Result<Pull, String> {
         let config: ConsumerConfig = json::parse(br#"{"max_batch": 100}"#).unwrap();
-        PullRequest::parse(body.as_bytes())?.into_pull("inbox", &config, now)
+        PullRequest::parse(body.as_bytes())?.into_pull("inbox", 1, &config, now)
     }
 
     #[test]

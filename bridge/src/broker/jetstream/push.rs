@@ -87,7 +87,7 @@ impl Push {
         bytes: u64,
         now: Instant,
     ) -> Handover {
-        let outcome = router.hand_over(&self.subject, delivery, &mut self.filled);
+        let outcome = router.hand_over(&self.subject, None, delivery, &mut self.filled);
         match outcome {
             Handover::Delivered => {
                 self.put_off_heartbeat(now);

@@ -84,13 +84,19 @@ impl Stream {
     }
 
     /// Answers with the message itself, as streams that allow direct reading do.
-    pub(super) async fn direct_get(&mut self, subject: Option<&str>, body: &[u8], inbox: &str) {
+    pub(super) async fn direct_get(
+        &mut self,
+        subject: Option<&str>,
+        body: &[u8],
+        inbox: &str,
+        asker: u64,
+    ) {
         if !self.state.config.allow_direct {
             return self.router.answer_no_responders(inbox);
         }
         // Of what nobody hears nothing is read.
         if self.router.has_interest(inbox)
-            && let Err(status) = self.try_direct_get(subject, body, inbox).await
+            && let Err(status) = self.try_direct_get(subject, body, inbox, asker).await
         {
             self.router.answer(inbox, &headers::status(status), &[]);
         }
@@ -101,6 +107,7 @@ impl Stream {
         subject: Option<&str>,
         body: &[u8],
         inbox: &str,
+        asker: u64,
     ) -> std::result::Result<(), &'static str> {
         if subject.is_none() && body.trim_ascii().is_empty() {
             return Err("408 Empty Request");
@@ -119,13 +126,14 @@ impl Stream {
             return Err("408 Bad Request");
         }
         if !request.multi_last.is_empty() {
-            return self.get_last_of_many(&request, inbox);
+            return self.get_last_of_many(&request, inbox, asker);
         }
         let from = self.start_of(&request).map_err(|_| NOT_FOUND)?;
         if request.batch > 0 {
             let filter = filter_of(&request.next_by_subj);
             return self.begin_batch_get(BatchGet {
                 inbox: inbox.into(),
+                asker,
                 pending: self.state.messages.count_wanted(from, &filter),
                 wanted: Wanted::Following {
                     filter,
@@ -158,6 +166,7 @@ impl Stream {
         &mut self,
         request: &GetRequest,
         inbox: &str,
+        asker: u64,
     ) -> std::result::Result<(), &'static str> {
         let messages = &self.state.messages;
         let mut up_to = request.up_to_seq;
@@ -191,6 +200,7 @@ impl Stream {
         let listed: Vec<u64> = seqs.into_iter().take(limit).collect();
         self.begin_batch_get(BatchGet {
             inbox: inbox.into(),
+            asker,
             wanted: Wanted::Listed {
                 seqs: listed.into_iter(),
                 up_to,

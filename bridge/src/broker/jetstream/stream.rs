@@ -59,11 +59,14 @@ pub(super) enum Command {
         consumer: Box<str>,
         body: Bytes,
         inbox: Box<str>,
+        /// The number of the connection that asks.
+        asker: u64,
     },
     Acknowledge {
         subject: Box<str>,
         body: Bytes,
         inbox: Option<Box<str>>,
+        asker: u64,
     },
     /// A push consumer's client has what it was sent before the request that was to be answered to `subject`.
     FlowControl {
@@ -74,6 +77,7 @@ pub(super) enum Command {
         subject: Option<Box<str>>,
         body: Bytes,
         inbox: Box<str>,
+        asker: u64,
     },
     /// Write what is left and end.
     Stop,
@@ -294,12 +298,14 @@ impl Stream {
                 consumer,
                 body,
                 inbox,
-            } => self.pull(&consumer, &body, &inbox),
+                asker,
+            } => self.pull(&consumer, &body, &inbox, asker),
             Command::Acknowledge {
                 subject,
                 body,
                 inbox,
-            } => self.acknowledge(&subject, &body, inbox),
+                asker,
+            } => self.acknowledge(&subject, &body, inbox, asker),
             Command::FlowControl { consumer, subject } => {
                 let waiting = self.waiting.get_mut(&*consumer);
                 if let Some(push) = waiting.and_then(|waiting| waiting.push.as_mut()) {
@@ -310,7 +316,11 @@ impl Stream {
                 subject,
                 body,
                 inbox,
-            } => self.direct_get(subject.as_deref(), &body, &inbox).await,
+                asker,
+            } => {
+                self.direct_get(subject.as_deref(), &body, &inbox, asker)
+                    .await
+            }
             Command::Stop => {
                 self.flush().await;
                 self.ended = true;

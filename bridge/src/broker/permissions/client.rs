@@ -6,11 +6,15 @@ use std::time::Instant;
 
 use super::UserPermissions;
 use super::replies::Replies;
+use crate::broker::subjects;
 
 /// What one client may do: what its user may, and to answer the messages that it got.
 #[derive(Debug)]
 pub(in crate::broker) struct ClientPermissions {
     user: Arc<UserPermissions>,
+    /// Whether a subscription of the client was wide enough to show a denied subject. As with nats-server, none of them shows a stream's
+    /// message on such a subject any more then, wherever it is delivered to.
+    had_wide: AtomicBool,
     replies: Mutex<Replies>,
 }
 
@@ -18,6 +22,7 @@ impl ClientPermissions {
     pub(in crate::broker) fn new(user: Arc<UserPermissions>) -> Arc<Self> {
         Arc::new(ClientPermissions {
             user,
+            had_wide: AtomicBool::new(false),
             replies: Mutex::default(),
         })
     }
@@ -46,7 +51,11 @@ impl ClientPermissions {
         queue: Option<&str>,
     ) -> Option<DeliveryGuard> {
         let hides = self.user.could_show_denied(subject, queue);
-        (hides || self.user.responses.is_some()).then(|| DeliveryGuard {
+        if hides && subjects::has_wildcard(subject) {
+            self.had_wide.store(true, Ordering::Relaxed);
+        }
+        let is_needed = self.user.denies_subscriptions() || self.user.responses.is_some();
+        is_needed.then(|| DeliveryGuard {
             client: Arc::clone(self),
             hides,
         })
@@ -65,23 +74,23 @@ pub(in crate::broker) struct DeliveryGuard {
 }
 
 impl DeliveryGuard {
-    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
-    pub(in crate::broker) fn lets_through(
-        &self,
-        subject: &str,
-        queue: Option<&str>,
-        reply: Option<&str>,
-    ) -> bool {
+    /// Whether the subscription may not get a message that came for `subject` and that its client would see on the subject `seen`.
+    fn hides(&self, subject: &str, seen: &str, queue: Option<&str>) -> bool {
         let user = &self.client.user;
-        if self.hides && user.is_denied(subject, queue) {
-            return false;
-        }
+        (self.hides && user.is_denied(subject, queue))
+            || (seen != subject
+                && self.client.had_wide.load(Ordering::Relaxed)
+                && user.is_denied(seen, queue))
+    }
+
+    /// Takes note of a message that the subscription gets: its client may answer to `reply`.
+    fn passed(&self, reply: Option<&str>) {
+        let user = &self.client.user;
         if let (Some(allowed), Some(reply)) = (user.responses, reply)
             && !user.may_publish(reply)
         {
             self.client.lock().expect(reply, allowed, Instant::now());
         }
-        true
     }
 }
 
@@ -105,18 +114,34 @@ impl GuardSlot {
         *kept = guard.map(Arc::new);
     }
 
-    /// Whether the subscription may get a message on this subject; if so, its client may answer to `reply`.
+    /// Whether the subscription may get a message that came for `subject` and that its client sees on the subject `seen`; if so, the
+    /// client may answer to `reply`.
     pub(in crate::broker) fn lets_through(
         &self,
         subject: &str,
+        seen: &str,
         queue: Option<&str>,
         reply: Option<&str>,
     ) -> bool {
-        if !self.is_set.load(Ordering::Relaxed) {
+        let Some(guard) = self.get() else {
             return true;
+        };
+        let is_hidden = guard.hides(subject, seen, queue);
+        if !is_hidden {
+            guard.passed(reply);
         }
-        let guard = self.lock().clone();
-        guard.is_none_or(|guard| guard.lets_through(subject, queue, reply))
+        !is_hidden
+    }
+
+    /// Whether the subscription would not get such a message.
+    pub(in crate::broker) fn hides(&self, subject: &str, seen: &str, queue: Option<&str>) -> bool {
+        self.get()
+            .is_some_and(|guard| guard.hides(subject, seen, queue))
+    }
+
+    fn get(&self) -> Option<Arc<DeliveryGuard>> {
+        let is_set = self.is_set.load(Ordering::Relaxed);
+        is_set.then(|| self.lock().clone()).flatten()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<DeliveryGuard>>> {

@@ -116,6 +116,11 @@ impl UserPermissions {
                 .any(|entry| subjects::overlap(&entry.subject, subject))
     }
 
+    /// Whether there are subjects that the user may not hear of.
+    fn denies_subscriptions(&self) -> bool {
+        !self.subscribe_deny.is_empty()
+    }
+
     fn is_denied(&self, subject: &str, queue: Option<&str>) -> bool {
         let mut denied = false;
         self.deny_by_subject
@@ -269,15 +274,32 @@ mod tests {
             subscribe: list(None, &["bar.no", "d.q qq"]),
             ..Permissions::default()
         });
-        assert!(client.guard("bar.yes", None).is_none());
-        assert!(client.guard("foo.*", None).is_none());
-        let wide = client.guard("bar.*", None).unwrap();
-        assert!(wide.lets_through("bar.yes", None, None));
-        assert!(!wide.lets_through("bar.no", None, None));
-        let group = client.guard("d.>", Some("qq")).unwrap();
-        assert!(!group.lets_through("d.q", Some("qq"), None));
-        assert!(group.lets_through("d.q", Some("zz"), None));
-        assert!(group.lets_through("d.r", Some("qq"), None));
+        let wide = GuardSlot::new(client.guard("bar.*", None));
+        assert!(!wide.hides("bar.yes", "bar.yes", None));
+        assert!(wide.hides("bar.no", "bar.no", None));
+        let group = GuardSlot::new(client.guard("d.>", Some("qq")));
+        assert!(group.hides("d.q", "d.q", Some("qq")));
+        assert!(!group.hides("d.q", "d.q", Some("zz")));
+        assert!(!group.hides("d.r", "d.r", Some("qq")));
+    }
+
+    // As nats-server 2.15.1 does.
+    #[test]
+    fn what_a_stream_delivers_elsewhere_is_hidden_once_a_subscription_was_wide() {
+        let client = client(Permissions {
+            subscribe: list(None, &["secret.>"]),
+            ..Permissions::default()
+        });
+        let literal = GuardSlot::new(client.guard("inbox", None));
+        let narrow = GuardSlot::new(client.guard("other.*", None));
+        assert!(!literal.hides("inbox", "secret.1", None));
+        assert!(!narrow.hides("other.1", "secret.1", None));
+        let wide = GuardSlot::new(client.guard(">", None));
+        for (guard, subject) in [(&literal, "inbox"), (&narrow, "other.1"), (&wide, "x")] {
+            assert!(guard.hides(subject, "secret.1", None), "{subject}");
+            assert!(!guard.hides(subject, "open.1", None), "{subject}");
+        }
+        assert!(wide.hides("secret.1", "open.1", None));
     }
 
     #[test]
@@ -307,9 +329,9 @@ mod tests {
             }),
             ..Permissions::default()
         });
-        let guard = responder.guard("requests", None).unwrap();
+        let guard = GuardSlot::new(responder.guard("requests", None));
         assert!(!responder.may_publish("other"), "it may only answer");
-        assert!(guard.lets_through("requests", None, Some("reply.1")));
+        assert!(guard.lets_through("requests", "requests", None, Some("reply.1")));
         assert!(responder.may_publish("reply.1"));
         assert!(!responder.may_publish("reply.1"));
     }

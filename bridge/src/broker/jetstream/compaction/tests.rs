@@ -98,7 +98,7 @@ impl Bench {
 
     fn acknowledge(&mut self, name: &str, seq: u64) {
         let subject = format!("$JS.ACK.S.{name}.1.{seq}.1.1.0");
-        self.stream.acknowledge(&subject, b"+ACK", None);
+        self.stream.acknowledge(&subject, b"+ACK", None, 1);
     }
 
     /// Writes what is gathered and takes all steps of a compaction. Before and after each, a crash loses nothing.

@@ -324,7 +324,7 @@ fn with_reader(dir: &Path, messages: u64, bytes: usize) -> (Stream, Arc<Subscrip
 
 async fn batch_get(stream: &mut Stream, request: serde_json::Value) {
     let body = request.to_string();
-    stream.direct_get(None, body.as_bytes(), "reader").await;
+    stream.direct_get(None, body.as_bytes(), "reader", 2).await;
 }
 
 async fn slice(stream: &mut Stream, now: Instant) {
