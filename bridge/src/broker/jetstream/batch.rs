@@ -44,7 +44,8 @@ pub(super) enum Effect {
     Ingested {
         batch: Box<str>,
         batch_seq: u64,
-        seq: u64,
+        /// None for a message that the stream had before.
+        seq: Option<u64>,
         inbox: Box<str>,
     },
     /// Take note of a sequence that no message has.

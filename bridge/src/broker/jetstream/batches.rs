@@ -12,8 +12,8 @@ use super::advisories;
 use super::api::API_LEVEL;
 use super::batch::Effect;
 use super::error::{self, Result};
+use super::json;
 use super::release::Rollup;
-use super::state::MESSAGE_ID;
 use super::stream::Stream;
 use super::usage::Usage;
 use crate::broker::headers;
@@ -41,21 +41,21 @@ pub(super) struct Totals {
 
 /// The batches that a stream gathers, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Batches(HashMap<Box<str>, Gathered>);
+pub(super) struct AtomicBatches(HashMap<Box<str>, AtomicBatch>);
 
 /// The messages of a batch that have come, in their order.
 #[derive(Debug)]
-struct Gathered {
+struct AtomicBatch {
     messages: Vec<Message>,
     bytes: u64,
     last_came: Instant,
     usage: Arc<Usage>,
 }
 
-impl Gathered {
+impl AtomicBatch {
     fn new(usage: &Arc<Usage>) -> Self {
         usage.gathered.batches.fetch_add(1, Ordering::Relaxed);
-        Gathered {
+        AtomicBatch {
             messages: Vec::new(),
             bytes: 0,
             last_came: Instant::now(),
@@ -79,7 +79,7 @@ impl Gathered {
     }
 }
 
-impl Drop for Gathered {
+impl Drop for AtomicBatch {
     fn drop(&mut self) {
         let gathered = &self.usage.gathered;
         gathered.batches.fetch_sub(1, Ordering::Relaxed);
@@ -107,6 +107,11 @@ impl Commit {
     }
 }
 
+/// What the acknowledgement of a batch says besides its last sequence.
+pub(super) fn end_of(id: &str, count: u64) -> String {
+    format!(",\"batch\":{},\"count\":{count}", serde_json::json!(id))
+}
+
 /// Whether the publisher asks for features that this server does not have.
 pub(super) fn needs_another_level(message: &Message) -> bool {
     let level = headers::value(&message.headers, "Nats-Required-Api-Level");
@@ -114,7 +119,7 @@ pub(super) fn needs_another_level(message: &Message) -> bool {
     level.is_some_and(|level| level.parse().map_or(true, |level: u32| level > API_LEVEL))
 }
 
-impl Batches {
+impl AtomicBatches {
     /// When the first of them has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let since = self.0.values().map(|gathered| gathered.last_came).min();
@@ -156,7 +161,7 @@ impl Stream {
         let seq: u64 = seq.ok_or(error::BATCH_WITHOUT_SEQUENCE)?;
         let commit = Commit::of(&message.headers);
         let stored = seq.saturating_sub(u64::from(commit == Ok(Some(Commit::Behind))));
-        let mut gathered = match self.batches.0.remove(id) {
+        let mut gathered = match self.atomic_batches.0.remove(id) {
             Some(gathered) => gathered,
             None if seq != 1 && stored > MAX_MESSAGES => {
                 return Err(error::batch_too_large(MAX_MESSAGES));
@@ -185,7 +190,7 @@ impl Stream {
             None => {
                 gathered.add(message);
                 gathered.last_came = Instant::now();
-                self.batches.0.insert(id.into(), gathered);
+                self.atomic_batches.0.insert(id.into(), gathered);
                 return Ok(true);
             }
             Some(Commit::Last) => gathered.add(message),
@@ -200,15 +205,15 @@ impl Stream {
         Ok(false)
     }
 
-    fn new_batch(&self, size: u64) -> Result<Gathered> {
+    fn new_batch(&self, size: u64) -> Result<AtomicBatch> {
         let gathered = &self.usage.gathered;
-        if self.batches.0.len() >= MAX_OF_STREAM
+        if self.atomic_batches.0.len() >= MAX_OF_STREAM
             || gathered.batches.load(Ordering::Relaxed) >= MAX_OF_ALL
             || gathered.bytes.load(Ordering::Relaxed) + size > MAX_BYTES
         {
             return Err(error::TOO_MANY_BATCHES);
         }
-        Ok(Gathered::new(&self.usage))
+        Ok(AtomicBatch::new(&self.usage))
     }
 
     /// Takes all messages into the next write, or none.
@@ -218,6 +223,9 @@ impl Stream {
         messages: Vec<Message>,
         inbox: Option<Box<str>>,
     ) -> Result<()> {
+        for message in &messages {
+            self.settle_removals(message).await;
+        }
         let count = messages.len();
         let start = self.checkpoint();
         let mut subjects = HashSet::new();
@@ -238,19 +246,19 @@ impl Stream {
             self.batch.add(Effect::Published {
                 inbox,
                 seq: self.tail_seq,
-                more: format!(",\"batch\":{},\"count\":{count}", serde_json::json!(id)).into(),
+                more: end_of(id, count as u64).into(),
             });
         }
         Ok(())
     }
 
     /// What a message must not ask for because of those before it in its batch.
-    fn check_in_batch(&self, message: &Message, before: &HashSet<Box<str>>) -> Result<()> {
+    fn check_in_batch(&mut self, message: &Message, before: &HashSet<Box<str>>) -> Result<()> {
         let value = |name| headers::value(&message.headers, name).filter(|text| !text.is_empty());
         if value("Nats-Expected-Last-Msg-Id").is_some() {
             return Err(error::unsupported_in_batch("Nats-Expected-Last-Msg-Id"));
         }
-        if value(MESSAGE_ID).is_some_and(|id| self.state.duplicates.find(id).is_some()) {
+        if self.known_id(message, json::now()).is_some() {
             return Err(error::BATCH_WITH_DUPLICATE);
         }
         if let Some(seq) = value("Nats-Expected-Last-Sequence")
@@ -278,8 +286,11 @@ impl Stream {
 
     /// Gives up the batches whose next message does not come.
     pub(super) fn end_late_batches(&mut self, now: Instant) {
-        let is_late = |gathered: &Gathered| now >= gathered.last_came + PATIENCE;
-        let late = self.batches.0.extract_if(|_, gathered| is_late(gathered));
+        let is_late = |gathered: &AtomicBatch| now >= gathered.last_came + PATIENCE;
+        let late = self
+            .atomic_batches
+            .0
+            .extract_if(|_, gathered| is_late(gathered));
         for (id, _) in late.collect::<Vec<_>>() {
             self.abandon_batch(&id, "timeout");
         }
@@ -289,3 +300,6 @@ impl Stream {
         advisories::batch_abandoned(&self.router, &self.state.config, id, reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::record::{self, Record};
 
-const INCREMENT: &str = "Nats-Incr";
+pub(super) const INCREMENT: &str = "Nats-Incr";
 
 /// Conditions that make no sense where the stream says what is stored.
 const CONDITIONS: [&str; 6] = [

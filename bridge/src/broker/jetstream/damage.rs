@@ -71,9 +71,16 @@ impl Scenario {
     }
 
     async fn publish(&mut self, subject: &str, header: (&str, &str)) {
-        let headers = match header {
-            ("", _) => Bytes::new(),
-            header => crate::broker::headers::with_status("", &[header]),
+        match header {
+            ("", _) => self.publish_with(subject, &[]).await,
+            header => self.publish_with(subject, &[header]).await,
+        }
+    }
+
+    async fn publish_with(&mut self, subject: &str, headers: &[(&str, &str)]) {
+        let headers = match headers {
+            [] => Bytes::new(),
+            headers => crate::broker::headers::with_status("", headers),
         };
         self.stream
             .publish(Message {
@@ -350,5 +357,23 @@ async fn a_damaged_segment_of_a_stream_that_keeps_what_is_wanted_does_so_too() {
     scenario.publish("b", ("Nats-Msg-Id", "3")).await;
     scenario.pull("d", 1).await;
     scenario.acknowledge("d", 6, b"+TERM").await;
+    scenario.check();
+}
+
+#[tokio::test]
+async fn a_batch_that_is_stored_as_a_whole_is_torn_as_a_whole() {
+    let config = json!({"name": "S", "subjects": ["a", "b"], "allow_atomic": true});
+    let mut scenario = Scenario::new(config);
+    scenario.publish("a", ("", "")).await;
+    scenario.end_segment();
+    scenario.publish("b", ("", "")).await;
+    for (seq, subject) in [("1", "a"), ("2", "b"), ("3", "a")] {
+        let last = ("Nats-Batch-Commit", "1");
+        let id = [("Nats-Batch-Id", "id"), ("Nats-Batch-Sequence", seq), last];
+        let len = if seq == "3" { 3 } else { 2 };
+        scenario.publish_with(subject, &id[..len]).await;
+    }
+    scenario.publish("b", ("", "")).await;
+    assert_eq!(scenario.stream.state.messages.len(), 6);
     scenario.check();
 }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::batch::Effect;
-use super::batches::MAX_ID;
+use super::batches::{MAX_ID, end_of};
 use super::error::{self, ApiError, Result};
+use super::json;
 use super::publish::Taken;
-use super::state::MESSAGE_ID;
 use super::stream::Stream;
-use crate::broker::headers;
 use crate::broker::protocol::Message;
 
 /// How many batches a stream takes at once.
@@ -88,11 +87,11 @@ impl<'a> Place<'a> {
 
 /// The batches that a stream takes, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Ingests(HashMap<Box<str>, Ingest>);
+pub(super) struct FastBatches(HashMap<Box<str>, FastBatch>);
 
 /// How far a batch is, by its own sequences.
 #[derive(Debug)]
-struct Ingest {
+struct FastBatch {
     gaps_are_fine: bool,
     /// The last that came.
     came: u64,
@@ -108,10 +107,11 @@ struct Ingest {
     most: u16,
     /// Where its end is confirmed, once it is to end.
     end: Option<Box<str>>,
-    last_came: Instant,
+    /// When something of it last came, or was stored.
+    last_active: Instant,
 }
 
-impl Ingest {
+impl FastBatch {
     /// Moves on to what is stored, if the publisher is due to hear of it.
     fn is_due(&mut self, batches: usize) -> bool {
         let every = u64::from(self.every);
@@ -130,21 +130,26 @@ impl Ingest {
         true
     }
 
+    /// When it has waited for too long for its next message. A publisher that waits for the disk is not late.
+    fn due(&self) -> Option<Instant> {
+        (self.under_way == 0).then(|| self.last_active + PATIENCE)
+    }
+
     fn word(&self) -> Value {
         json!({"type": "ack", "seq": self.told, "msgs": self.every})
     }
 }
 
-impl Ingests {
+impl FastBatches {
     /// When the first of them has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let since = self.0.values().map(|ingest| ingest.last_came).min();
-        since.map(|since| since + PATIENCE)
+        self.0.values().filter_map(FastBatch::due).min()
     }
 
     /// Forgets those whose next message does not come.
     pub(super) fn end_late(&mut self, now: Instant) {
-        self.0.retain(|_, ingest| now < ingest.last_came + PATIENCE);
+        self.0
+            .retain(|_, ingest| ingest.due().is_none_or(|due| now < due));
     }
 }
 
@@ -175,24 +180,26 @@ impl Stream {
         if id.len() > MAX_ID {
             return Err(error::INGEST_ID);
         }
-        let batches = self.ingests.0.len();
-        if !self.ingests.0.contains_key(id) {
+        let batches = self.fast_batches.0.len();
+        if !self.fast_batches.0.contains_key(id) {
             if place.seq != 1 {
                 return Err(error::INGEST_UNKNOWN);
             }
             if batches >= MAX_OF_STREAM {
                 return Err(error::TOO_MANY_INGESTS);
             }
-            self.ingests.0.insert(id.into(), begun(&place, batches));
+            self.fast_batches
+                .0
+                .insert(id.into(), begun(&place, batches));
         }
         if super::batches::needs_another_level(&message) {
-            self.ingests.0.remove(id);
+            self.fast_batches.0.remove(id);
             return Err(error::API_LEVEL);
         }
-        let Some(ingest) = self.ingests.0.get_mut(id) else {
+        let Some(ingest) = self.fast_batches.0.get_mut(id) else {
             return Err(error::INGEST_UNKNOWN);
         };
-        ingest.last_came = Instant::now();
+        ingest.last_active = Instant::now();
         if place.operation == Operation::Ping {
             self.ping_ingest(&place, inbox);
             return Ok(());
@@ -230,34 +237,34 @@ impl Stream {
             self.router.answer(inbox, &[], word.as_bytes());
         }
         let message = self.transformed(message);
-        let known = headers::value(&message.headers, MESSAGE_ID)
-            .filter(|id| !id.is_empty())
-            .and_then(|id| self.state.duplicates.find(id));
-        if let Some(seq) = known {
+        if let Some(seq) = self.known_id(&message, json::now()) {
             self.ingest_known(&place, inbox, seq);
             return Ok(());
         }
         match self.take_published(message).await {
-            Ok(Taken { seq, .. }) => {
-                if let Some(ingest) = self.ingests.0.get_mut(id) {
-                    ingest.under_way += 1;
-                }
-                self.batch.add(Effect::Ingested {
-                    batch: id.into(),
-                    batch_seq: place.seq,
-                    seq,
-                    inbox: inbox.into(),
-                });
-                Ok(())
-            }
-            Err(refusal) => self.ingest_refused(&place, inbox, refusal),
+            Ok(Taken { seq, .. }) => self.await_ingested(&place, inbox, Some(seq)),
+            Err(refusal) => return self.ingest_refused(&place, inbox, refusal),
         }
+        Ok(())
+    }
+
+    /// Has a batch take note of a message when that, or the one that it repeats, is on disk.
+    fn await_ingested(&mut self, place: &Place<'_>, inbox: &str, seq: Option<u64>) {
+        if let Some(ingest) = self.fast_batches.0.get_mut(place.batch) {
+            ingest.under_way += 1;
+        }
+        self.batch.add(Effect::Ingested {
+            batch: place.batch.into(),
+            batch_seq: place.seq,
+            seq,
+            inbox: inbox.into(),
+        });
     }
 
     /// Says how far a batch is, and that there is a gap if the publisher is ahead.
     fn ping_ingest(&mut self, place: &Place<'_>, inbox: &str) {
-        let batches = self.ingests.0.len();
-        let Some(ingest) = self.ingests.0.get_mut(place.batch) else {
+        let batches = self.fast_batches.0.len();
+        let Some(ingest) = self.fast_batches.0.get_mut(place.batch) else {
             return;
         };
         if place.seq > ingest.came {
@@ -277,34 +284,25 @@ impl Stream {
         self.router.answer(inbox, &[], word.as_bytes());
     }
 
-    /// A message of a batch is in the stream already.
+    /// A message of a batch is in the stream already, or on its way to the disk.
     fn ingest_known(&mut self, place: &Place<'_>, inbox: &str, seq: u64) {
-        let batches = self.ingests.0.len();
-        let Some(ingest) = self.ingests.0.get_mut(place.batch) else {
-            return;
-        };
-        if ingest.under_way == 0 {
-            ingest.stored = place.seq;
-            if place.operation != Operation::End && ingest.is_due(batches) {
-                let word = ingest.word().to_string();
-                self.router.answer(inbox, &[], word.as_bytes());
-            }
+        if place.operation != Operation::End || place.gaps_are_fine || place.seq != 1 {
+            return self.await_ingested(place, inbox, None);
         }
-        if place.operation != Operation::End {
-            return;
-        }
-        if !place.gaps_are_fine && place.seq == 1 {
-            self.ingests.0.remove(place.batch);
-            self.confirm_ingest(place.batch, place.seq, seq, true, inbox);
-        } else {
-            self.end_ingest(place.batch, inbox);
+        self.fast_batches.0.remove(place.batch);
+        if !self.state.config.no_ack {
+            self.batch.add(Effect::Published {
+                inbox: inbox.into(),
+                seq,
+                more: format!(",\"duplicate\":true{}", end_of(place.batch, 1)).into(),
+            });
         }
     }
 
     /// A message of a batch is refused: the batch ends with the one before, unless gaps are fine.
     fn ingest_refused(&mut self, place: &Place<'_>, inbox: &str, refusal: ApiError) -> Result<()> {
         if !place.gaps_are_fine && place.seq == 1 {
-            self.ingests.0.remove(place.batch);
+            self.fast_batches.0.remove(place.batch);
             return Err(refusal);
         }
         let told = json!({"type": "err", "seq": place.seq, "error": refusal});
@@ -312,7 +310,7 @@ impl Stream {
         if place.gaps_are_fine && place.operation != Operation::End {
             return Ok(());
         }
-        if let Some(ingest) = self.ingests.0.get_mut(place.batch) {
+        if let Some(ingest) = self.fast_batches.0.get_mut(place.batch) {
             ingest.came -= 1;
             if ingest.under_way == 0 {
                 ingest.stored = ingest.came;
@@ -324,7 +322,7 @@ impl Stream {
 
     /// Ends a batch: at once if all of it is stored, or when that is.
     fn end_ingest(&mut self, id: &str, inbox: &str) {
-        if let Some(ingest) = self.ingests.0.get_mut(id) {
+        if let Some(ingest) = self.fast_batches.0.get_mut(id) {
             ingest.end = Some(inbox.into());
             self.end_if_stored(id);
         }
@@ -332,26 +330,27 @@ impl Stream {
 
     /// Whether a batch that is to end was stored as a whole and has ended.
     fn end_if_stored(&mut self, id: &str) -> bool {
-        let Some(ingest) = self.ingests.0.get(id) else {
+        let Some(ingest) = self.fast_batches.0.get(id) else {
             return false;
         };
         let Some(inbox) = ingest.end.clone().filter(|_| ingest.came == ingest.stored) else {
             return false;
         };
         let (count, seq) = (ingest.came, ingest.stream_seq);
-        self.ingests.0.remove(id);
-        self.confirm_ingest(id, count, seq, false, &inbox);
+        self.fast_batches.0.remove(id);
+        self.confirm_ingest(id, count, seq, &inbox);
         true
     }
 
     /// Takes note that a message of a batch is stored.
-    pub(super) fn ingested(&mut self, id: &str, batch_seq: u64, seq: u64, inbox: &str) {
-        let batches = self.ingests.0.len();
-        let Some(ingest) = self.ingests.0.get_mut(id) else {
+    pub(super) fn ingested(&mut self, id: &str, batch_seq: u64, seq: Option<u64>, inbox: &str) {
+        let batches = self.fast_batches.0.len();
+        let Some(ingest) = self.fast_batches.0.get_mut(id) else {
             return;
         };
         ingest.under_way = ingest.under_way.saturating_sub(1);
-        ingest.stream_seq = seq;
+        ingest.last_active = Instant::now();
+        ingest.stream_seq = seq.unwrap_or(ingest.stream_seq);
         ingest.stored = match ingest.under_way {
             0 => ingest.came,
             _ => batch_seq,
@@ -368,27 +367,22 @@ impl Stream {
 
     /// A message of a batch could not be stored; the batch is over.
     pub(super) fn ingest_failed(&mut self, id: &str, inbox: &str, refusal: &ApiError) {
-        self.ingests.0.remove(id);
+        self.fast_batches.0.remove(id);
         self.refuse_ingest(inbox, refusal);
     }
 
-    fn confirm_ingest(&mut self, id: &str, count: u64, seq: u64, is_known: bool, inbox: &str) {
+    fn confirm_ingest(&mut self, id: &str, count: u64, seq: u64, inbox: &str) {
         if self.state.config.no_ack {
             return;
         }
-        let duplicate = if is_known { ",\"duplicate\":true" } else { "" };
-        let start = &self.ack_start;
-        let ack = format!(
-            "{start}{seq}{duplicate},\"batch\":{},\"count\":{count}}}",
-            json!(id)
-        );
+        let ack = format!("{}{seq}{}}}", self.ack_start, end_of(id, count));
         self.router
             .answer_with_others(inbox, &[], ack.as_bytes(), &mut self.filled);
     }
 }
 
-fn begun(place: &Place<'_>, others: usize) -> Ingest {
-    Ingest {
+fn begun(place: &Place<'_>, others: usize) -> FastBatch {
+    FastBatch {
         gaps_are_fine: place.gaps_are_fine,
         came: 0,
         stored: 0,
@@ -403,7 +397,7 @@ fn begun(place: &Place<'_>, others: usize) -> Ingest {
         },
         most: place.every,
         end: None,
-        last_came: Instant::now(),
+        last_active: Instant::now(),
     }
 }
 

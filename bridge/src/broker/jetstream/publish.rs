@@ -8,6 +8,7 @@ use serde_json::json;
 use super::answers::Responder;
 use super::batch::{Batch, Effect, Mark, Unsynced};
 use super::batches;
+use super::counters::INCREMENT;
 use super::error::{self, ApiError, Result};
 use super::ingest;
 use super::json;
@@ -23,6 +24,10 @@ use crate::broker::store::record::{Record, StoredMessage};
 /// The longest id of a message, in bytes.
 const MAX_MESSAGE_ID: usize = 1024;
 const MAX_HEADERS: usize = u16::MAX as usize;
+
+/// The last sequence that a publisher expects on the message's own subject, or on another one.
+const LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+const LAST_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// What a stream has taken in at a time.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
     /// Returns why it was refused, unless it belongs to a batch.
     pub(super) async fn publish(&mut self, message: Message) -> Option<ApiError> {
+        self.settle_removals(&message).await;
         if message.reply.as_deref().is_some_and(ingest::is_ingest) {
             self.ingest(message).await;
             return None;
@@ -106,6 +112,7 @@ impl Stream {
     /// Why a message would be refused.
     async fn try_out(&mut self, message: Message) -> Option<ApiError> {
         let inbox = message.reply.clone().filter(|_| !self.state.config.no_ack);
+        self.settle_removals(&message).await;
         let message = self.transformed(message);
         let start = self.checkpoint();
         let refusal = self.take_published(message).await.err();
@@ -175,10 +182,7 @@ impl Stream {
     /// Takes out what is too old. What is on its way to the disk counts as of its own time, as in a replay of the log: what
     /// leaves later must not have left when limits put out others for it.
     pub(super) fn expire(&mut self, now: i64) {
-        let writing = self.writing.iter().map(|(batch, _)| batch);
-        let first = writing
-            .chain([&self.batch])
-            .find_map(|batch| batch.first_time);
+        let first = self.batches_under_way().find_map(|batch| batch.first_time);
         self.state.expire(first.map_or(now, |first| first.min(now)));
     }
 
@@ -207,6 +211,13 @@ impl Stream {
         }
     }
 
+    /// The sequence of the message that a message repeats, which may be on its way to the disk.
+    pub(super) fn known_id(&mut self, message: &Message, now: i64) -> Option<u64> {
+        self.expire(now);
+        let id = headers::value(&message.headers, MESSAGE_ID).filter(|id| !id.is_empty())?;
+        self.state.duplicates.find(id)
+    }
+
     fn take_in(&mut self, message: Message) -> Result<TakenIn> {
         if self.state.config.sealed {
             return Err(error::SEALED);
@@ -221,8 +232,7 @@ impl Stream {
             )));
         }
         let time = json::now();
-        self.expire(time);
-        if let Some(seq) = id.as_deref().and_then(|id| self.state.duplicates.find(id)) {
+        if let Some(seq) = self.known_id(&message, time) {
             return Ok(TakenIn::Duplicate(seq));
         }
         self.check_last_id(&message)?;
@@ -291,9 +301,9 @@ impl Stream {
             return Err(error::TTL_DISABLED);
         }
         // Which subject's last sequence it is: the message's own unless the publisher names another.
-        let subject = expected("Nats-Expected-Last-Subject-Sequence-Subject");
+        let subject = expected(LAST_SUBJECT);
         let subject = subject.filter(|subject| !subject.is_empty());
-        match expected("Nats-Expected-Last-Subject-Sequence") {
+        match expected(LAST_SUBJECT_SEQUENCE) {
             Some(seq) => {
                 let last = self.last_on(subject.unwrap_or(&message.subject));
                 if seq.parse() != Ok(last) {
@@ -384,6 +394,33 @@ impl Stream {
         Ok(())
     }
 
+    /// Waits for the disk if a message depends on the last one on a subject, and that is being removed. Not to be called within
+    /// a batch that is taken back as a whole.
+    pub(super) async fn settle_removals(&mut self, message: &Message) {
+        if self.depends_on_removal(message) {
+            self.flush().await;
+        }
+    }
+
+    fn depends_on_removal(&self, message: &Message) -> bool {
+        let value = |name| headers::value(&message.headers, name);
+        if value(LAST_SUBJECT_SEQUENCE).is_none() && value(INCREMENT).is_none() {
+            return false;
+        }
+        let subject = value(LAST_SUBJECT).filter(|subject| !subject.is_empty());
+        let own = || self.transformed(message.clone()).subject;
+        let last = self.last_on(&subject.map_or_else(own, Box::from));
+        let is_removal = |effect: &Effect| match effect {
+            Effect::Remove { seqs, .. } => seqs.binary_search(&last).is_ok(),
+            Effect::RemoveBelow { seq, .. } => last < *seq,
+            Effect::Release(seqs) => seqs.contains(&last),
+            // It may let go of messages, or leave room for fewer.
+            Effect::Change { .. } => true,
+            _ => false,
+        };
+        last > 0 && self.effects_under_way().any(is_removal)
+    }
+
     /// The last message on a subject or pattern, also if it is on its way to the disk; 0 for none.
     pub(super) fn last_on(&self, subject: &str) -> u64 {
         let unsynced = self
@@ -397,8 +434,15 @@ impl Stream {
     }
 
     pub(super) fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
+        self.batches_under_way().flat_map(Batch::messages)
+    }
+
+    fn effects_under_way(&self) -> impl Iterator<Item = &Effect> {
+        self.batches_under_way().flat_map(|batch| &batch.effects)
+    }
+
+    fn batches_under_way(&self) -> impl Iterator<Item = &Batch> {
         let writing = self.writing.iter();
-        let batches = writing.map(|(batch, _)| batch).chain([&self.batch]);
-        batches.flat_map(Batch::messages)
+        writing.map(|(batch, _)| batch).chain([&self.batch])
     }
 }

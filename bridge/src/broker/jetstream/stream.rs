@@ -13,13 +13,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::answers::Responder;
 use super::batch::Batch;
 use super::batch_gets::BatchGet;
-use super::batches::Batches;
+use super::batches::AtomicBatches;
 use super::cache::Cache;
 use super::compaction::Compactor;
 use super::deliver::{Waiting, end_pull};
 use super::domain;
 use super::error;
-use super::ingest::Ingests;
+use super::ingest::FastBatches;
 use super::json;
 use super::requests::Request;
 use super::retention::Lag;
@@ -118,8 +118,8 @@ pub(super) struct Stream {
     pub(super) writing: Option<(Batch, Bytes)>,
     pub(super) outcome: Option<Outcome>,
     /// Batches of publishers that are not complete yet.
-    pub(super) batches: Batches,
-    pub(super) ingests: Ingests,
+    pub(super) atomic_batches: AtomicBatches,
+    pub(super) fast_batches: FastBatches,
     /// Requests for several messages, each with a slice of its answer in turn.
     pub(super) batch_gets: VecDeque<BatchGet>,
     lazy_since: Option<Instant>,
@@ -167,8 +167,8 @@ impl Stream {
             batch: Batch::default(),
             writing: None,
             outcome: None,
-            batches: Batches::default(),
-            ingests: Ingests::default(),
+            atomic_batches: AtomicBatches::default(),
+            fast_batches: FastBatches::default(),
             batch_gets: VecDeque::new(),
             lazy_since: None,
             compactor: Compactor::new(Instant::now()),
@@ -397,7 +397,7 @@ impl Stream {
         self.expire(json::now());
         self.write_marks();
         self.end_late_batches(now);
-        self.ingests.end_late(now);
+        self.fast_batches.end_late(now);
         self.watch_garbage(now);
         self.watch_lag(now);
         self.tend_consumers(now);
@@ -408,8 +408,8 @@ impl Stream {
         let dues = [
             lazy.filter(|_| self.outcome.is_none()),
             self.next_expiry(now),
-            self.batches.next_due(),
-            self.ingests.next_due(),
+            self.atomic_batches.next_due(),
+            self.fast_batches.next_due(),
             self.next_lag_check(),
             self.next_garbage_check(),
             self.next_consumer_due(now),
