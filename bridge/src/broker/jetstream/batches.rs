@@ -2,8 +2,8 @@
 //! one write, which a crash cannot tear apart unnoticed ([`crate::broker::store::write`]).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::json;
 use super::release::Rollup;
 use super::stream::Stream;
 use super::usage::Usage;
+use crate::broker::capacity;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 
@@ -25,18 +26,37 @@ const COMMIT: &str = "Nats-Batch-Commit";
 
 pub(super) const MAX_ID: usize = 64;
 const MAX_MESSAGES: u64 = 1000;
-/// How many batches a stream gathers at once, how many all of them do, and what these may come to.
+/// How many batches a stream gathers at once, and how many all of them do.
 const MAX_OF_STREAM: usize = 50;
 const MAX_OF_ALL: u64 = 1000;
-const MAX_BYTES: u64 = 256 << 20;
+/// What a message takes besides its bytes, in a list that has just grown: its place, and three allocations.
+const EACH_MESSAGE: u64 = 2 * size_of::<Message>() as u64 + 3 * 16;
+
+/// What all batches together may come to.
+static MAX_BYTES: LazyLock<u64> = LazyLock::new(|| max_bytes(capacity::memory_or_guess()));
+
+/// A sixteenth of the memory: a batch is there twice while it is written.
+fn max_bytes(memory: u64) -> u64 {
+    (memory / 16).min(256 << 20)
+}
+
 /// How long a batch may wait for its next message.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What all streams gather.
+/// The batches of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    batches: AtomicU64,
+    /// Those that are gathered, and the memory that they take.
+    atomic: AtomicU64,
     bytes: AtomicU64,
+    /// Those that are stored as they come.
+    pub(super) fast: AtomicU64,
+}
+
+impl Totals {
+    fn has_room(&self, bytes: u64) -> bool {
+        self.bytes.load(Ordering::Relaxed) + bytes + EACH_MESSAGE <= *MAX_BYTES
+    }
 }
 
 /// The batches that a stream gathers, by their ids.
@@ -54,7 +74,7 @@ struct AtomicBatch {
 
 impl AtomicBatch {
     fn new(usage: &Arc<Usage>) -> Self {
-        usage.gathered.batches.fetch_add(1, Ordering::Relaxed);
+        usage.batches.atomic.fetch_add(1, Ordering::Relaxed);
         AtomicBatch {
             messages: Vec::new(),
             bytes: 0,
@@ -67,9 +87,10 @@ impl AtomicBatch {
     fn add(&mut self, message: &Message) {
         let [headers, payload] = [&message.headers, &message.payload];
         let bytes = message.subject.len() + headers.len() + payload.len();
-        self.bytes += bytes as u64;
-        let total = &self.usage.gathered.bytes;
-        total.fetch_add(bytes as u64, Ordering::Relaxed);
+        let bytes = bytes as u64 + EACH_MESSAGE;
+        self.bytes += bytes;
+        let total = &self.usage.batches.bytes;
+        total.fetch_add(bytes, Ordering::Relaxed);
         self.messages.push(Message {
             subject: message.subject.clone(),
             reply: None,
@@ -81,9 +102,9 @@ impl AtomicBatch {
 
 impl Drop for AtomicBatch {
     fn drop(&mut self) {
-        let gathered = &self.usage.gathered;
-        gathered.batches.fetch_sub(1, Ordering::Relaxed);
-        gathered.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let totals = &self.usage.batches;
+        totals.atomic.fetch_sub(1, Ordering::Relaxed);
+        totals.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -147,8 +168,7 @@ impl Stream {
         if self.state.config.sealed {
             return Err(error::SEALED);
         }
-        let lens = [&message.headers, &message.payload].map(|part| part.len());
-        let size = self.state.size_of(message.subject.len(), lens[0], lens[1]);
+        let size = self.size_in_batch(message);
         self.check_size(message, size)?;
         if !self.state.config.allow_atomic {
             return Err(error::BATCHES_DISABLED);
@@ -182,7 +202,7 @@ impl Stream {
             self.abandon_batch(id, "large");
             return Err(error::batch_too_large(MAX_MESSAGES));
         }
-        if self.usage.gathered.bytes.load(Ordering::Relaxed) + size > MAX_BYTES {
+        if !self.usage.batches.has_room(size) {
             self.abandon_batch(id, "large");
             return Err(error::TOO_MANY_BATCHES);
         }
@@ -206,14 +226,19 @@ impl Stream {
     }
 
     fn new_batch(&self, size: u64) -> Result<AtomicBatch> {
-        let gathered = &self.usage.gathered;
+        let totals = &self.usage.batches;
         if self.atomic_batches.0.len() >= MAX_OF_STREAM
-            || gathered.batches.load(Ordering::Relaxed) >= MAX_OF_ALL
-            || gathered.bytes.load(Ordering::Relaxed) + size > MAX_BYTES
+            || totals.atomic.load(Ordering::Relaxed) >= MAX_OF_ALL
+            || !totals.has_room(size)
         {
             return Err(error::TOO_MANY_BATCHES);
         }
         Ok(AtomicBatch::new(&self.usage))
+    }
+
+    fn size_in_batch(&self, message: &Message) -> u64 {
+        let [headers, payload] = [&message.headers, &message.payload].map(|part| part.len());
+        self.state.size_of(message.subject.len(), headers, payload)
     }
 
     /// Takes all messages into the next write, or none.
@@ -223,6 +248,9 @@ impl Stream {
         messages: Vec<Message>,
         inbox: Option<Box<str>>,
     ) -> Result<()> {
+        let sizes = messages.iter().map(|message| self.size_in_batch(message));
+        let size: u64 = sizes.sum();
+        self.usage.check(self.state.config.storage, size)?;
         for message in &messages {
             self.settle_removals(message).await;
         }

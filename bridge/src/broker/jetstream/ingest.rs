@@ -2,6 +2,8 @@
 //! it may have under way. What it asks for is in the inbox of each message: `PREFIX.BATCH.EVERY.GAPS.SEQUENCE.OPERATION.$FI`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,10 +14,12 @@ use super::error::{self, ApiError, Result};
 use super::json;
 use super::publish::Taken;
 use super::stream::Stream;
+use super::usage::Usage;
 use crate::broker::protocol::Message;
 
-/// How many batches a stream takes at once.
-const MAX_OF_STREAM: usize = 1000;
+/// How many batches a stream takes at once, and how many all of them do.
+pub(super) const MAX_OF_STREAM: usize = 1000;
+pub(super) const MAX_OF_ALL: u64 = 50_000;
 /// At most so many messages go without word of what is stored, in all batches of a stream together.
 const MAX_EVERY: u16 = 500;
 const DEFAULT_EVERY: u16 = 10;
@@ -109,6 +113,7 @@ struct FastBatch {
     end: Option<Box<str>>,
     /// When something of it last came, or was stored.
     last_active: Instant,
+    usage: Arc<Usage>,
 }
 
 impl FastBatch {
@@ -185,12 +190,12 @@ impl Stream {
             if place.seq != 1 {
                 return Err(error::INGEST_UNKNOWN);
             }
-            if batches >= MAX_OF_STREAM {
+            let of_all = self.usage.batches.fast.load(Ordering::Relaxed);
+            if batches >= MAX_OF_STREAM || of_all >= MAX_OF_ALL {
                 return Err(error::TOO_MANY_INGESTS);
             }
-            self.fast_batches
-                .0
-                .insert(id.into(), begun(&place, batches));
+            let batch = begun(&place, batches, &self.usage);
+            self.fast_batches.0.insert(id.into(), batch);
         }
         if super::batches::needs_another_level(&message) {
             self.fast_batches.0.remove(id);
@@ -381,7 +386,14 @@ impl Stream {
     }
 }
 
-fn begun(place: &Place<'_>, others: usize) -> FastBatch {
+impl Drop for FastBatch {
+    fn drop(&mut self) {
+        self.usage.batches.fast.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn begun(place: &Place<'_>, others: usize, usage: &Arc<Usage>) -> FastBatch {
+    usage.batches.fast.fetch_add(1, Ordering::Relaxed);
     FastBatch {
         gaps_are_fine: place.gaps_are_fine,
         came: 0,
@@ -398,6 +410,7 @@ fn begun(place: &Place<'_>, others: usize) -> FastBatch {
         most: place.every,
         end: None,
         last_active: Instant::now(),
+        usage: Arc::clone(usage),
     }
 }
 

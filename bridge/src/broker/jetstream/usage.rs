@@ -41,7 +41,7 @@ pub(super) struct Usage {
     pub(super) requests: AtomicU64,
     pub(super) refusals: AtomicU64,
     /// Batches of publishers that are not complete yet.
-    pub(super) gathered: Totals,
+    pub(super) batches: Totals,
 }
 
 /// What one stream takes.

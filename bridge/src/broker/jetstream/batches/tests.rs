@@ -6,17 +6,18 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::super::answers::Responder;
+use super::super::ingest;
 use super::super::recovery::Recovery;
 use super::super::requests::Request;
 use super::super::state::{MESSAGE_ID, State};
 use super::super::stream_config::StreamConfig;
 use super::*;
-use crate::broker::Counters;
 use crate::broker::outbound::Outbound;
 use crate::broker::router::{Router, Subscription};
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
 use crate::broker::store::syncer::Syncer;
+use crate::broker::{Counters, JetStreamSettings};
 
 const ID_1: (&str, &str) = (MESSAGE_ID, "1");
 const LAST: (&str, &str) = (COMMIT, "1");
@@ -242,7 +243,7 @@ async fn there_are_so_many_batches_and_so_many_messages_in_one() {
     // One place is free again, but for all streams together there is none.
     let usage = Arc::clone(&bench.stream.usage);
     let others = MAX_OF_ALL - MAX_OF_STREAM as u64;
-    usage.gathered.batches.fetch_add(others, Ordering::Relaxed);
+    usage.batches.atomic.fetch_add(others, Ordering::Relaxed);
     bench.gather("last", 1, &[]).await;
     let mut other = Bench::within(usage, json!({}));
     let heard = other.gather("more", 1, &[]).await;
@@ -265,4 +266,73 @@ async fn a_batch_that_cannot_be_written_is_refused_as_a_whole() {
         let stored = if fails { 0 } else { 2 };
         assert_eq!(bench.stream.state.messages.len(), stored);
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_there_is_no_room_for_is_refused_as_a_whole() {
+    let settings = JetStreamSettings {
+        max_store: Some(1000),
+        ..JetStreamSettings::default()
+    };
+    let mut bench = Bench::within(Arc::new(Usage::new(&settings)), json!({}));
+    let filler = "x".repeat(300);
+    let filler = ("Filler", &*filler);
+    bench.gather("b", 1, &[filler]).await;
+    bench.gather("b", 2, &[filler]).await;
+    let heard = bench.gather("b", 3, &[filler, LAST]).await + &bench.settle().await;
+    assert!(heard.contains("10023"), "{heard}");
+    assert_eq!(bench.stream.state.messages.len(), 0);
+    bench.gather("b", 1, &[filler]).await;
+    bench.gather("b", 2, &[filler, LAST]).await;
+    let heard = bench.settle().await;
+    assert!(
+        heard.contains(r#""seq":2,"batch":"b","count":2"#),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn there_are_so_many_batches_that_are_stored_as_they_come() {
+    let mut bench = Bench::new(json!({}));
+    let begin = async |bench: &mut Bench, number: u64| {
+        let inbox = format!("i.{number}.10.fail.1.0.$FI");
+        bench.publish(&inbox, &[]).await;
+        bench.heard()
+    };
+    let most = ingest::MAX_OF_STREAM as u64;
+    for number in 0..most {
+        let heard = begin(&mut bench, number).await;
+        assert!(!heard.contains("error"), "{number}: {heard}");
+    }
+    let heard = begin(&mut bench, most).await;
+    assert!(heard.contains("10211"), "{heard}");
+    let usage = Arc::clone(&bench.stream.usage);
+    let others = ingest::MAX_OF_ALL - most;
+    usage.batches.fast.fetch_add(others, Ordering::Relaxed);
+    let mut other = Bench::within(Arc::clone(&usage), json!({}));
+    let heard = begin(&mut other, 0).await;
+    assert!(heard.contains("10211"), "{heard}");
+    bench.publish("i.0.10.fail.2.2.$FI", &[]).await;
+    bench.settle().await;
+    let heard = begin(&mut other, 0).await;
+    assert!(!heard.contains("error"), "{heard}");
+    drop((bench, other));
+    assert_eq!(usage.batches.fast.load(Ordering::Relaxed), others);
+}
+
+#[tokio::test]
+async fn batches_take_a_share_of_the_memory() {
+    assert_eq!([1 << 30, 1 << 40].map(max_bytes), [64 << 20, 256 << 20]);
+    let mut bench = Bench::new(json!({}));
+    let usage = Arc::clone(&bench.stream.usage);
+    bench.gather("b", 1, &[]).await;
+    let taken = usage.batches.bytes.load(Ordering::Relaxed);
+    assert!(taken > 2 * size_of::<Message>() as u64, "{taken} bytes");
+    usage
+        .batches
+        .bytes
+        .fetch_add(*MAX_BYTES - 3 * taken, Ordering::Relaxed);
+    bench.gather("b", 2, &[]).await;
+    let heard = bench.gather("b", 3, &[]).await;
+    assert!(heard.contains("10210"), "{heard}");
 }
