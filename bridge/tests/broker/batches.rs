@@ -233,3 +233,55 @@ async fn a_batch_ends_where_a_message_is_refused() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_says_which_level_of_the_api_it_needs() {
+    on_each_server(async |server| {
+        let raw = Raw::new(server).await;
+        let settings = json!({"allow_atomic": true, "allow_batched": true});
+        let stream = raw.create("levels", settings).await["config"]["name"].clone();
+        let stream = stream.as_str().unwrap();
+        let level = |level| ("Nats-Required-Api-Level", level);
+        for (needed, is_refused) in [
+            ("abc", true),
+            ("1.0", true),
+            ("1000", true),
+            ("4", false),
+            ("-1", false),
+        ] {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert(level(needed).0, needed);
+            let subject = format!("$JS.API.STREAM.INFO.{stream}");
+            let client = &raw.client;
+            let answer = client.request_with_headers(subject, headers, "".into());
+            let answer: Value = serde_json::from_slice(&answer.await.unwrap().payload).unwrap();
+            let expected = if is_refused { (412, 10185) } else { (0, 0) };
+            let (code, err_code, _) = error(&answer);
+            assert_eq!((code, err_code), expected, "{needed}: {answer}");
+            let answer = publish(&raw, "levels", needed, 1, &[level(needed)]).await;
+            let (code, err_code, _) = error(&answer);
+            assert_eq!((code, err_code), expected, "{needed}: {answer}");
+        }
+        let own = [level("4"), ("Own", "x"), LAST[0]];
+        publish(&raw, "levels", "id", 1, &[level("4")]).await;
+        publish(&raw, "levels", "id", 2, &own).await;
+        let (headers, _) = raw.last("levels", "a").await;
+        assert!(headers.contains("Own: x\r\n"), "{headers}");
+        assert!(!headers.contains("Level"), "{headers}");
+        let mut ingest = Ingest::new(&raw, "levels", 10, "fail").await;
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(level("4").0, "4");
+        headers.insert("Own", "y");
+        let inbox = format!("{}.1.2.$FI", ingest.inbox);
+        let subject = ingest.subject.clone();
+        let sent = raw
+            .client
+            .publish_with_reply_and_headers(subject, inbox, headers, "x".into());
+        sent.await.unwrap();
+        assert_eq!(ingest.hear().await["count"], 1);
+        let (headers, _) = raw.last("levels", "a").await;
+        assert!(headers.contains("Own: y\r\n"), "{headers}");
+        assert!(!headers.contains("Level"), "{headers}");
+    })
+    .await;
+}

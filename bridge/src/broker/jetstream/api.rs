@@ -31,8 +31,7 @@ use super::stream::{Command, Stream};
 use super::stream_config::{Storage, StreamConfig};
 use super::supervision::keep_running;
 use super::usage::{Usage, reservation, stream_configuration_size};
-use super::{PATIENCE, StreamHandle, Streams, new_handle};
-use crate::broker::headers;
+use super::{PATIENCE, StreamHandle, Streams, new_handle, versions};
 use crate::broker::router::Router;
 use crate::broker::store::folder::Folder;
 use crate::broker::store::log::Log;
@@ -216,8 +215,7 @@ impl Api {
         let body = request.body.clone();
         let usage = Arc::clone(&self.streams.usage);
         let _counted = CountedRequest(&usage);
-        let level = headers::value(&request.headers, "Nats-Required-Api-Level");
-        if level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > API_LEVEL)) {
+        if versions::needs_another_level(&request.headers) {
             return respond("error_response").send(Err(error::API_LEVEL));
         }
         if !takes_names(operation, name) {

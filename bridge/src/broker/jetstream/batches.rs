@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::advisories;
-use super::api::API_LEVEL;
 use super::batch::Effect;
 use super::error::{self, Result};
 use super::json;
 use super::release::Rollup;
 use super::stream::Stream;
 use super::usage::Usage;
+use super::versions;
 use crate::broker::capacity;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
@@ -94,7 +94,7 @@ impl AtomicBatch {
         self.messages.push(Message {
             subject: message.subject.clone(),
             reply: None,
-            headers: Bytes::copy_from_slice(headers),
+            headers: Bytes::copy_from_slice(&versions::without_level(headers)),
             payload: Bytes::copy_from_slice(payload),
         });
     }
@@ -131,13 +131,6 @@ impl Commit {
 /// What the acknowledgement of a batch says besides its last sequence.
 pub(super) fn end_of(id: &str, count: u64) -> String {
     format!(",\"batch\":{},\"count\":{count}", serde_json::json!(id))
-}
-
-/// Whether the publisher asks for features that this server does not have.
-pub(super) fn needs_another_level(message: &Message) -> bool {
-    let level = headers::value(&message.headers, "Nats-Required-Api-Level");
-    let level = level.filter(|level| !level.is_empty());
-    level.is_some_and(|level| level.parse().map_or(true, |level: u32| level > API_LEVEL))
 }
 
 impl AtomicBatches {
@@ -190,7 +183,7 @@ impl Stream {
             None => self.new_batch(size)?,
         };
         let commit = commit?;
-        if needs_another_level(message) {
+        if versions::needs_another_level(&message.headers) {
             self.abandon_batch(id, "unsupported");
             return Err(error::API_LEVEL);
         }

@@ -15,6 +15,7 @@ use super::json;
 use super::publish::Taken;
 use super::stream::Stream;
 use super::usage::Usage;
+use super::versions;
 use crate::broker::protocol::Message;
 
 /// How many batches a stream takes at once, and how many all of them do.
@@ -173,7 +174,7 @@ impl Stream {
         }
     }
 
-    async fn try_ingest(&mut self, message: Message, inbox: &str) -> Result<()> {
+    async fn try_ingest(&mut self, mut message: Message, inbox: &str) -> Result<()> {
         if self.state.config.sealed {
             return Err(error::SEALED);
         }
@@ -197,7 +198,7 @@ impl Stream {
             let batch = begun(&place, batches, &self.usage);
             self.fast_batches.0.insert(id.into(), batch);
         }
-        if super::batches::needs_another_level(&message) {
+        if versions::needs_another_level(&message.headers) {
             self.fast_batches.0.remove(id);
             return Err(error::API_LEVEL);
         }
@@ -241,6 +242,7 @@ impl Stream {
             let word = ingest.word().to_string();
             self.router.answer(inbox, &[], word.as_bytes());
         }
+        message.headers = versions::without_level(&message.headers);
         let message = self.transformed(message);
         if let Some(seq) = self.known_id(&message, json::now()) {
             self.ingest_known(&place, inbox, seq);

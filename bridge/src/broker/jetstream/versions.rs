@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::api::API_LEVEL;
 use super::json::is_unset;
 use crate::broker::greeting::SERVER_VERSION;
+use crate::broker::headers;
 
 const VERSION: &str = "_nats.ver";
 const LEVEL: &str = "_nats.level";
@@ -25,6 +27,27 @@ const NEEDS: [(&str, u32); 9] = [
     ("persist_mode", 2),
     ("allow_batched", 4),
 ];
+
+/// The header of a request, or of a message of a batch, that says which level it needs.
+const REQUIRED_HEADER: &str = "Nats-Required-Api-Level";
+
+/// Whether a client asks for features that this server does not have.
+pub(super) fn needs_another_level(block: &[u8]) -> bool {
+    let level = headers::value(block, REQUIRED_HEADER).filter(|level| !level.is_empty());
+    level.is_some_and(|level| {
+        !level
+            .parse()
+            .is_ok_and(|level: i64| level <= API_LEVEL.into())
+    })
+}
+
+/// The headers that are stored of a message of a batch.
+pub(super) fn without_level(block: &Bytes) -> Bytes {
+    match headers::value(block, REQUIRED_HEADER) {
+        Some(_) => headers::without(block, |name| name == REQUIRED_HEADER),
+        None => block.clone(),
+    }
+}
 
 /// Leaves out what only the server says.
 pub(super) fn strip(metadata: &mut BTreeMap<String, String>) {
