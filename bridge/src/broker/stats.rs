@@ -25,6 +25,7 @@ pub(super) struct Counters {
     pub(super) bytes_out: AtomicU64,
     pub(super) streams: AtomicUsize,
     pub(super) failing_streams: AtomicUsize,
+    pub(super) unreadable_streams: AtomicUsize,
     pub(super) lagging_streams: AtomicUsize,
     pub(super) slow_consumers: AtomicU64,
     pub(super) stream_restarts: AtomicU64,
@@ -88,6 +89,11 @@ impl BrokerStats {
     /// Streams whose last write failed, for want of room for instance; they refuse messages until a write succeeds.
     pub fn failing_streams(&self) -> usize {
         self.counters.failing_streams.load(Ordering::Relaxed)
+    }
+
+    /// Streams with a message that the disk does not give.
+    pub fn unreadable_streams(&self) -> usize {
+        self.counters.unreadable_streams.load(Ordering::Relaxed)
     }
 
     /// How many times a stream panicked and was recovered from its log.

@@ -57,6 +57,12 @@ async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
             "cannot write to {failing} of the streams"
         )));
     }
+    let unreadable = monitor.stats.unreadable_streams();
+    if unreadable > 0 {
+        return Err(unavailable(&format!(
+            "cannot read all messages of {unreadable} of the streams"
+        )));
+    }
     let config = Arc::clone(&monitor.config);
     let unusable = web::block(move || config.unusable_streams()).await;
     if let Ok(Some(folder)) = unusable.as_deref().map(<[String]>::first) {

@@ -132,10 +132,15 @@ impl Broker {
             self.told.connection_panics - told.connection_panics,
         );
         let (failing, lagging) = (self.stats.failing_streams(), self.stats.lagging_streams());
+        let unreadable = self.stats.unreadable_streams();
         if failing > 0 {
             // The log has a line for each of them already.
             self.guard
                 .hindered(format_args!("cannot write to {failing} of the streams"));
+        } else if unreadable > 0 {
+            self.guard.hindered(format_args!(
+                "cannot read all messages of {unreadable} of the streams"
+            ));
         } else if lagging > 0 {
             self.guard.hindered(format_args!(
                 "{lagging} of the streams drop messages, or soon will, that a durable consumer has not acknowledged"
@@ -143,7 +148,7 @@ impl Broker {
         } else if self.degraded {
             self.guard.ready();
         }
-        self.degraded = failing > 0 || lagging > 0;
+        self.degraded = failing > 0 || unreadable > 0 || lagging > 0;
     }
 }
 

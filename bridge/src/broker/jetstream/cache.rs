@@ -6,7 +6,8 @@ use std::io;
 use bytes::Bytes;
 
 use super::stream::Stream;
-use crate::broker::store::record::{self, Record};
+use super::unreadable::is_damage;
+use crate::broker::store::record::{self, Record, StoredMessage};
 
 const MAX_BYTES: usize = 8 << 20;
 
@@ -48,18 +49,32 @@ impl Stream {
         self.state.bodies.is_some() || self.cache.get(seq).is_some()
     }
 
-    /// The body of a message, from memory or from disk; `None` when it cannot be read.
-    pub(super) async fn body(&mut self, seq: u64) -> io::Result<Option<Record>> {
-        if let Some(bodies) = &self.state.bodies {
-            return Ok(bodies.get(&seq).cloned().and_then(record::decode));
+    /// A message that there is, from memory or from disk; `None` when it is damaged, and so there no more.
+    pub(super) async fn message(&mut self, seq: u64) -> io::Result<Option<StoredMessage>> {
+        if !self.has_body(seq) {
+            match self.read_ahead(seq).await {
+                Ok(()) => self.note_readable(seq),
+                Err(error) if is_damage(&error) => {}
+                Err(error) => {
+                    self.note_unreadable(seq, &error);
+                    return Err(error);
+                }
+            }
         }
-        if self.cache.get(seq).is_none() {
-            self.read_ahead(seq).await?;
+        let body = match &self.state.bodies {
+            Some(bodies) => bodies.get(&seq),
+            None => self.cache.get(seq),
+        };
+        match body.cloned().and_then(record::decode) {
+            Some(Record::Message(message)) if message.seq == seq => Ok(Some(message)),
+            _ => {
+                self.pass_over_damage(seq);
+                Ok(None)
+            }
         }
-        Ok(self.cache.get(seq).cloned().and_then(record::decode))
     }
 
-    /// Reads a message and some that follow it, where blocking does no harm.
+    /// Reads a message and some that follow it, as far as they can be read, where blocking does no harm.
     async fn read_ahead(&mut self, seq: u64) -> io::Result<()> {
         // Nobody waits for the disk who need not.
         self.filled.flush();

@@ -14,6 +14,7 @@ use super::push::Push;
 use super::state::State;
 use super::stream::Stream;
 use super::timers::note_given_up;
+use super::unreadable::READ_PAUSE;
 use crate::broker::headers;
 use crate::broker::outbound::Filled;
 use crate::broker::protocol::Delivery;
@@ -24,8 +25,6 @@ use crate::broker::store::record::{Record, StoredMessage};
 const BURST: usize = 256;
 /// How long a client that does not read is left alone before its next message.
 const CONGESTION_PAUSE: Duration = Duration::from_millis(5);
-/// How long a consumer waits after its message could not be read from disk.
-const READ_PAUSE: Duration = Duration::from_secs(1);
 
 /// What clients want of one consumer.
 #[derive(Debug)]
@@ -203,21 +202,21 @@ impl Stream {
         {
             waiting.flush();
         }
-        match self.body(next.seq).await {
-            Ok(Some(Record::Message(message))) => self.offer(name, next, &message, now),
-            Ok(_) => {
+        match self.message(next.seq).await {
+            Ok(Some(message)) => self.offer(name, next, &message, now),
+            Ok(None) => Step::HandedOut,
+            Err(_) if self.is_lost(next.seq, now).await => {
+                let stream = &self.state.config.name;
                 tracing::error!(
-                    stream = self.state.config.name,
+                    stream,
                     seq = next.seq,
-                    "passing over a message that cannot be read"
+                    "passing over a message that cannot be read while others can"
                 );
                 self.state.remove(next.seq);
+                self.note_readable(next.seq);
                 Step::HandedOut
             }
-            Err(error) => {
-                tracing::error!(stream = self.state.config.name, seq = next.seq, %error, "cannot read a message from disk");
-                Step::Pause(READ_PAUSE)
-            }
+            Err(_) => Step::Pause(READ_PAUSE),
         }
     }
 

@@ -39,6 +39,7 @@ mod replay;
 mod retention;
 mod schedules;
 mod subject_table;
+mod unreadable;
 mod usage;
 
 mod beginning;

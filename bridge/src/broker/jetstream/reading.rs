@@ -12,7 +12,7 @@ use super::filter::Filter;
 use super::json;
 use super::stream::Stream;
 use crate::broker::headers;
-use crate::broker::store::record::{Record, StoredMessage};
+use crate::broker::store::record::StoredMessage;
 
 /// The most messages that one request for the last messages on several subjects gets.
 const MAX_MANY: usize = 1024;
@@ -258,9 +258,11 @@ impl Stream {
     }
 
     pub(super) async fn read(&mut self, seq: u64) -> Result<StoredMessage> {
-        match self.body(seq).await {
-            Ok(Some(Record::Message(message))) => Ok(message),
-            Ok(_) => Err(error::NO_MESSAGE),
+        if !self.state.messages.contains(seq) {
+            return Err(error::NO_MESSAGE);
+        }
+        match self.message(seq).await {
+            Ok(message) => message.ok_or(error::NO_MESSAGE),
             Err(error) => Err(error::read_failed(&error)),
         }
     }

@@ -47,6 +47,7 @@ pub(in crate::broker) fn check(dir: &Path) -> Option<String> {
             let bodies = log.reader(positions).read();
             let bodies = bodies.expect("what was there a moment ago can be read");
             assert_eq!(entries.len() as u64, state.messages.len());
+            assert_eq!(entries.len(), bodies.len(), "all can be read");
             for (entry, body) in entries.iter().zip(bodies) {
                 let Some(Record::Message(message)) = record::decode(body) else {
                     unreachable!("no message lies at {entry:?}");

@@ -24,6 +24,7 @@ use super::json;
 use super::requests::Request;
 use super::retention::Lag;
 use super::state::State;
+use super::unreadable::Unreadable;
 use super::usage::{Share, Usage, configuration_size, reservation, stream_configuration_size};
 use crate::broker::Counters;
 use crate::broker::outbound::Filled;
@@ -129,6 +130,7 @@ pub(super) struct Stream {
     pub(super) tail_seq: u64,
     pub(super) ended: bool,
     pub(super) failing: bool,
+    pub(super) unreadable: Unreadable,
     pub(super) stats: Arc<Counters>,
     pub(super) usage: Arc<Usage>,
     /// What it was last said to take.
@@ -175,6 +177,7 @@ impl Stream {
             lag: Lag::new(Instant::now()),
             ended: false,
             failing: false,
+            unreadable: Unreadable::default(),
             stats,
             usage,
             reported: Share::default(),
@@ -209,6 +212,7 @@ impl Stream {
             let now = Instant::now();
             self.tend(now);
             self.publish_scheduled().await;
+            self.retry_reads(now).await;
             self.serve_consumers(now).await;
             self.serve_batch_gets(now).await;
             self.filled.flush();
@@ -230,6 +234,7 @@ impl Stream {
     /// Takes back what it told of itself.
     fn leave(&mut self) {
         self.count_lag(false);
+        self.forget_unreadable();
         self.report(Share::default());
     }
 
@@ -414,6 +419,7 @@ impl Stream {
             self.next_garbage_check(),
             self.next_consumer_due(now),
             self.next_batch_get_due(now),
+            self.next_read_retry(),
         ];
         dues.into_iter()
             .flatten()

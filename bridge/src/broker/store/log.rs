@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 
 pub(in crate::broker) use self::rewriting::{Group, Need, Plan};
 use super::folder::{being_made, sync_parent};
-use super::record::{self, BATCH_HEAD, Record};
+use super::record::{self, BATCH_HEAD, FRAME, Record};
 use super::write::{Target, Write, Written};
 
 /// Ends the name of a file that is to become a segment.
@@ -249,6 +249,17 @@ impl Log {
         self.distrusted = true;
     }
 
+    /// Takes note that a record of a segment is damaged: the segment is not rewritten, and a copy of it stays.
+    pub(in crate::broker) fn note_damage(&mut self, number: u64) {
+        let place = self.place_of(number);
+        if let Some(segment) = place.and_then(|place| self.segments.get_mut(place))
+            && !segment.is_spared
+        {
+            segment.is_spared = true;
+            keep_copy(&segment_path(&self.dir, number));
+        }
+    }
+
     fn place_of(&self, number: u64) -> Option<usize> {
         let place = self
             .segments
@@ -277,14 +288,39 @@ impl Log {
 pub(in crate::broker) struct Reader(Vec<(Option<Arc<File>>, Position)>);
 
 impl Reader {
+    /// The bodies of the records up to the first that cannot be read.
+    ///
+    /// # Errors
+    /// Why the very first cannot be read; `InvalidData` if it is not as it was written.
     pub(in crate::broker) fn read(self) -> io::Result<Vec<Bytes>> {
-        let read_one = |(file, position): (Option<Arc<File>>, Position)| {
-            let mut body = vec![0; position.len as usize];
-            file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
-                .read_exact_at(&mut body, position.offset)?;
-            Ok(Bytes::from(body))
-        };
-        self.0.into_iter().map(read_one).collect()
+        let mut bodies = Vec::with_capacity(self.0.len());
+        for (file, position) in self.0 {
+            match read_one(file, position) {
+                Ok(body) => bodies.push(body),
+                Err(error) if bodies.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(bodies)
+    }
+}
+
+fn read_one(file: Option<Arc<File>>, position: Position) -> io::Result<Bytes> {
+    let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let len = position.len as usize;
+    let mut record = vec![0; FRAME + len];
+    file.read_exact_at(&mut record, position.offset.saturating_sub(FRAME as u64))?;
+    let body = record::body_at(&record.into(), 0).filter(|body| body.len() == len);
+    body.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Gives a damaged segment a second name, for the first goes when nothing of what can be read is needed any more.
+fn keep_copy(path: &Path) {
+    tracing::error!(segment = %path.display(), "keeping a copy of a segment that is damaged");
+    if let Err(error) = fs::hard_link(path, path.with_extension("damaged"))
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        tracing::error!(segment = %path.display(), %error, "cannot keep a copy of a damaged segment");
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::super::record::{BATCH_HEAD, Record};
 use super::super::scan::{self, Preamble, Scan, SegmentKind};
-use super::{Log, Position, Replay, Segment, TEMPORARY, segment_numbers, segment_path};
+use super::{Log, Position, Replay, Segment, TEMPORARY, keep_copy, segment_numbers, segment_path};
 
 /// A segment that was read.
 struct Found {
@@ -108,13 +108,7 @@ impl Log {
         let is_spared = is_damaged || copy.try_exists()?;
         let mut room = bytes.len() as u64;
         if is_damaged {
-            tracing::error!(segment = %path.display(), end_bytes = end, "keeping a copy of a segment that is damaged");
-            // A second name, for the first goes when nothing of what could be read is needed any more.
-            if let Err(error) = fs::hard_link(path, &copy)
-                && error.kind() != io::ErrorKind::AlreadyExists
-            {
-                tracing::error!(segment = %path.display(), %error, "cannot keep a copy of a damaged segment");
-            }
+            keep_copy(path);
         } else if scanned.is_torn && !is_spared {
             tracing::warn!(segment = %path.display(), end_bytes = end, "cutting off the unfinished end of a segment");
             file.set_len(end)?;

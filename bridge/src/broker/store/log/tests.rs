@@ -601,3 +601,34 @@ fn a_log_from_before_there_were_batches_is_read_and_cut_off_as_it_was_and_goes_o
     let expected = [&stored[..], &[(30, Replay::Whole)]].concat();
     assert_eq!(reopen_with_replay(dir.path()).1, expected);
 }
+
+#[test]
+fn what_is_not_as_it_was_written_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = create(dir.path(), 1 << 20);
+    let written = append(&mut log, 1..=3);
+    let (len, step) = (13, FRAME + 13);
+    let positions: Vec<_> = (0..3)
+        .map(|place| Position {
+            segment: written.segment,
+            offset: written.offset + (place * step + FRAME) as u64,
+            len,
+        })
+        .collect();
+    assert_eq!(log.reader(positions.clone()).read().unwrap().len(), 3);
+    let path = segment_path(log.dir(), 1);
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let second = written.offset + step as u64;
+    for at in second..second + step as u64 {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+        // Those before it can be read all the same.
+        let bodies = log.reader(positions.clone()).read().unwrap();
+        assert_eq!(bodies.len(), 1, "changed at {at}");
+        let refused = log.reader(positions[1..].to_vec()).read().unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        file.write_all_at(&byte, at).unwrap();
+    }
+    assert_eq!(log.reader(positions).read().unwrap().len(), 3);
+}
