@@ -171,11 +171,16 @@ impl Program for Settings {
                 let nats = bind("nats-addr", settings.nats_addr)?;
                 let address = nats.local_addr().map_err(failed)?;
                 welcome.push(format!("event bus: the embedded broker, nats://{address}"));
+                // Whoever shows it is let in: it has to be one that cannot be guessed.
+                let nats_token = settings.bus.nats.nats_token.as_ref();
+                let nats_token = nats_token.map(|token| token.expose().parse()).transpose();
+                let nats_token =
+                    nats_token.map_err(|e: String| Fault::bad_setting(name("nats-token"), e))?;
                 let mut config = bridge::Config {
                     nats_addr: address,
                     http_addr,
                     data_dir: settings.data_dir.clone(),
-                    nats_token: settings.bus.nats.nats_token.clone(),
+                    nats_token,
                     retention: settings.retention.clone(),
                 };
                 let token = config.token()?;
@@ -184,7 +189,7 @@ impl Program for Settings {
                 let bus = bus
                     .parse::<BusUrl>()
                     .map_err(|e| Fault::Failed(format!("{bus}: {e}")))?
-                    .with_token(&token);
+                    .with_token(&token.into());
                 (Some((config, bridge::Listeners { nats, claim: None })), bus)
             }
         };

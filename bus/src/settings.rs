@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use runtime::{
     Fault,
-    settings::{self, BROKER_TOKEN_FILE, Token},
+    settings::{self, BROKER_TOKEN_FILE, ServerToken},
 };
 
 use super::{Bus, BusUrl, KafkaSecurity, NatsFiles, Retention};
@@ -16,7 +16,7 @@ use super::{Bus, BusUrl, KafkaSecurity, NatsFiles, Retention};
 pub struct NatsSettings {
     /// The token of the servers of NATS [default: that in their URL; on this machine, that in the data folder]
     #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
-    pub nats_token: Option<Token>,
+    pub nats_token: Option<ServerToken>,
 
     /// A user, its certificate and the authorities of the servers.
     #[command(flatten)]

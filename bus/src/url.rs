@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use runtime::settings::Token;
+use runtime::settings::ServerToken;
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -114,7 +114,7 @@ impl NatsServers {
 impl BusUrl {
     /// Uses `token` for servers of NATS whose URLs hold no credentials.
     #[must_use]
-    pub fn with_token(mut self, token: &Token) -> Self {
+    pub fn with_token(mut self, token: &ServerToken) -> Self {
         if let Self::Nats(servers) = &mut self
             && !servers.has_credentials()
         {
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_token_is_used_where_the_url_has_no_credentials() {
-        let token: Token = "a%token?of@16:bytes".parse().unwrap();
+        let token: ServerToken = "a%token?of@16:bytes".parse().unwrap();
         for (text, username) in [
             ("nats://a,b", "a%25token%3Fof%4016%3Abytes"),
             ("nats://own@a,b", "own"),

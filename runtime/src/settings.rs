@@ -20,7 +20,7 @@ use clap::{
 };
 
 pub use self::quantity::{age, size};
-pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, Token, kept_secret};
+pub use self::secret::{BROKER_TOKEN_FILE, MIN_SECRET_LEN, ServerToken, Token, kept_secret};
 pub(crate) use self::sources::ExposedFile;
 use self::sources::Sources;
 pub use self::sources::{secret_file, warn_of_exposed_file};

@@ -32,6 +32,15 @@ impl Access {
         !matches!(self, Access::Open)
     }
 
+    /// Whether a client that shows nothing is served all the same.
+    pub fn has_guests(&self) -> bool {
+        match self {
+            Access::Open => true,
+            Access::Users(users) => users.no_auth_user.is_some(),
+            _ => false,
+        }
+    }
+
     /// Says what is wrong with the settings, before anything uses them.
     ///
     /// # Errors

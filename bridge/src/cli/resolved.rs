@@ -124,7 +124,7 @@ impl Settings {
     /// As [`Settings::client_addr`].
     pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
         let verifies = |tls: &TlsOptions| tls.verify && !self.allow_non_tls;
-        let is_checked = self.access()?.is_restricted() || self.tls.as_ref().is_some_and(verifies);
+        let is_checked = !self.access()?.has_guests() || self.tls.as_ref().is_some_and(verifies);
         self.check_exposed("-addr", address, is_checked)
     }
 
@@ -138,7 +138,7 @@ impl Settings {
             return Ok(());
         };
         let is_checked =
-            websocket.access.is_restricted() || websocket.tls.is_some_and(|tls| tls.verify);
+            !websocket.access.has_guests() || websocket.tls.is_some_and(|tls| tls.verify);
         self.check_exposed("websocket", address, is_checked)
     }
 
@@ -152,7 +152,7 @@ impl Settings {
         {
             let reason = format!(
                 "{address} can be reached from other machines, and clients need to show nothing: set a token, a user or \
-                 users, or listen on 127.0.0.1, or set `allow_unauthenticated` if this is meant"
+                 users without `no_auth_user`, or listen on 127.0.0.1, or set `allow_unauthenticated` if this is meant"
             );
             return Err(Fault::bad_setting(setting, reason));
         }

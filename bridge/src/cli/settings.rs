@@ -16,6 +16,8 @@ use crate::broker::{AccountNames, ClientKind};
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
 pub(super) const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 4222;
+/// Why an empty token or password is refused.
+pub(super) const EMPTY_SECRET: &str = "a token or a password is empty: clients would need to show nothing; set one, or leave the setting out";
 
 /// What a server is told.
 #[derive(Clone, Debug)]
@@ -244,6 +246,11 @@ impl Settings {
         self.apply_to_log(flags)?;
         self.jetstream.enabled |= flags.is_on("jetstream");
         self.jetstream.store_dir = path("store_dir").or_else(|| self.jetstream.store_dir.take());
+        for name in ["auth", "pass"] {
+            if flags.value(name) == Some("") {
+                return Err(Fault::bad_setting(&format!("-{name}"), EMPTY_SECRET));
+            }
+        }
         if let Some(token) = text("auth") {
             self.access.replace();
             self.access.token = Some(token);

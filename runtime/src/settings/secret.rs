@@ -90,6 +90,41 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The token that a client shows a server, which may be anybody's: any that is not empty. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerToken(Arc<str>);
+
+impl ServerToken {
+    /// The token as it is sent.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ServerToken {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err("a token in one line is needed".to_owned());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl From<Token> for ServerToken {
+    fn from(token: Token) -> Self {
+        Self(token.0)
+    }
+}
+
+impl fmt::Debug for ServerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerToken(…)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -122,6 +157,18 @@ mod tests {
             "0123456789abcdéé",
         ] {
             assert!(text.parse::<Token>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_ones_server_may_have_any_token() {
+        for text in ["s3cr3t", "two words", "é\n"] {
+            let token: ServerToken = text.parse().unwrap();
+            assert_eq!(token.expose(), text.trim());
+            assert_eq!(format!("{token:?}"), "ServerToken(…)");
+        }
+        for text in ["", " ", "a\nb"] {
+            assert!(text.parse::<ServerToken>().is_err(), "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::jetstream::enabled_word;
-use super::{Problems, Reading, duration, each, quoted_duration};
+use super::{Problems, Reading, duration, each, quoted_duration, secret};
 use crate::broker::ClientKind;
 use crate::broker::access::{Identity, Password, Permissions, Responses, SubjectList, User};
 use crate::cli::settings::AccessSettings;
@@ -18,8 +18,8 @@ pub(super) fn authorization(map: &Map, access: &mut AccessSettings, problems: &m
     each(map, problems, |key, node, problems| {
         match key {
             "user" | "username" => access.user = Some(node.string()?.to_owned()),
-            "pass" | "password" => access.password = Some(node.string()?.to_owned()),
-            "token" => access.token = Some(node.string()?.to_owned()),
+            "pass" | "password" => access.password = Some(secret(node)?),
+            "token" => access.token = Some(secret(node)?),
             "timeout" => access.timeout = Some(duration(node)?),
             "users" => listed = Some(node.clone()),
             "default_permission" | "default_permissions" | "permissions" => {
@@ -154,7 +154,7 @@ fn user(
     each(node.map()?, problems, |key, node, problems| {
         match key {
             "user" | "username" => name = Some(node.string()?.to_owned()),
-            "pass" | "password" => password = Some(node.string()?.to_owned()),
+            "pass" | "password" => password = Some(secret(node)?),
             "nkey" => nkey = Some(node.string()?.to_owned()),
             "permission" | "permissions" | "authorization" => {
                 own = Some(permissions(node, problems)?)

@@ -10,7 +10,7 @@ mod websocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::settings::{Settings, port};
+use super::settings::{EMPTY_SECRET, Settings, port};
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
 
 /// The longest duration that a number without a unit stands for.
@@ -200,6 +200,15 @@ fn port_of(node: &Node) -> Result<u16, ConfigError> {
         node.place
             .error("a port is a number up to 65535, or -1 for any that is free")
     })
+}
+
+/// A token or a password. One that is empty would let in clients that show nothing.
+fn secret(node: &Node) -> Result<String, ConfigError> {
+    let text = node.string()?;
+    if text.is_empty() {
+        return Err(node.place.error(EMPTY_SECRET));
+    }
+    Ok(text.to_owned())
 }
 
 fn path(node: &Node) -> Result<PathBuf, ConfigError> {

@@ -269,6 +269,26 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
 }
 
 #[test]
+fn an_empty_token_or_password_is_a_mistake() {
+    for text in [
+        "authorization { token: \"\" }",
+        "authorization { user: u, password: \"\" }",
+        "authorization { users: [ {user: u, pass: ''} ] }",
+        "accounts { a { users: [ {user: u, pass: ''} ] } }",
+        "SECRET: \"\"\nauthorization { token: $SECRET }",
+        "websocket { authorization { token: \"\" } }",
+        "websocket { authorization { user: u, password: \"\" } }",
+    ] {
+        let refused = read_text(text).unwrap_err();
+        assert_eq!(refused.len(), 1, "{text}: {refused:?}");
+        assert!(
+            refused[0].contains("clients would need to show nothing"),
+            "{text}: {refused:?}"
+        );
+    }
+}
+
+#[test]
 fn settings_that_do_not_go_together_are_refused() {
     for (text, error) in [
         ("authorization { token: a, user: b }", "a token and a user"),
@@ -302,6 +322,14 @@ fn settings_that_do_not_go_together_are_refused() {
             false,
         ),
         ("listen: \"[::]:4222\"", false),
+        (
+            "listen: 0.0.0.0:4222, no_auth_user: u, authorization { users: [ {user: u} ] }",
+            false,
+        ),
+        (
+            "listen: 0.0.0.0:4222, no_auth_user: u, authorization { users: [ {user: u} ] }, allow_unauthenticated: true",
+            true,
+        ),
     ] {
         assert_eq!(settings(text).client_addr().is_ok(), is_taken, "{text}");
     }

@@ -1,6 +1,6 @@
 //! The settings of `websocket`.
 
-use super::{Problems, Read, Reading, duration, each, listen, port_of, tls};
+use super::{Problems, Read, Reading, duration, each, listen, port_of, secret, tls};
 use crate::cli::settings::WebSocketOptions;
 use crate::nats_config::{Map, Node, Value};
 
@@ -50,8 +50,8 @@ pub(super) fn websocket(map: &Map, problems: &mut Problems) -> WebSocketOptions 
 fn authorization(key: &str, node: &Node, options: &mut WebSocketOptions) -> Read {
     match key {
         "user" | "username" => options.user = Some(node.string()?.to_owned()),
-        "pass" | "password" => options.password = Some(node.string()?.to_owned()),
-        "token" => options.token = Some(node.string()?.to_owned()),
+        "pass" | "password" => options.password = Some(secret(node)?),
+        "token" => options.token = Some(secret(node)?),
         "timeout" => return Ok(Reading::Unsupported),
         _ => return Ok(Reading::Unknown),
     }

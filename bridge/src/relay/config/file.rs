@@ -205,6 +205,10 @@ fn is_same(one: &RouteConfig, other: &RouteConfig) -> bool {
 /// A sentence of the parser without the value that it may quote.
 fn without_value(message: &str) -> String {
     match message.rsplit_once(", expected ") {
+        // A word that begins like one of these was taken for it.
+        Some((_, "`true`" | "`false`" | "`inf`" | "`nan`")) => {
+            "a text is needed in quotes, such as \"films\"".to_owned()
+        }
         Some((what, expected)) if what.starts_with("invalid ") => format!("{expected} is needed"),
         _ => message.lines().next().unwrap_or_default().to_owned(),
     }

@@ -85,6 +85,16 @@ fn what_is_wrong_is_told_with_its_line_and_name() {
             "line 21: `routes.max_in_flight_bytes`: a size is needed",
         ),
         (
+            "stream = \"FILMS\"",
+            "stream = t",
+            "line 18: a text is needed in quotes",
+        ),
+        (
+            "stream = \"FILMS\"",
+            "stream = films",
+            "line 18: a text is needed in quotes",
+        ),
+        (
             "max_in_flight = 100",
             "max_in_flight = \"secret\"",
             "line 20: i64 is needed",

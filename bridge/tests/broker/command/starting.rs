@@ -265,6 +265,14 @@ async fn wrong_settings_are_named_and_nothing_starts() {
             &["can be reached from other machines"],
         ),
         (
+            &["-a", "0.0.0.0", "-p", "-1", "--auth", ""],
+            &["-auth: a token or a password is empty"],
+        ),
+        (
+            &["-p", "-1", "--user", "u", "--pass="],
+            &["-pass: a token or a password is empty"],
+        ),
+        (
             &["-c", "/no/such.conf"],
             &["/no/such.conf: cannot read it: No such file"],
         ),
