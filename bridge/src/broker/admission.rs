@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Client;
+use super::closing::Closing;
 use super::throttle::Throttle;
 
 /// How many failed logins and refused operations stand in the log in a minute, at most.
@@ -21,11 +22,11 @@ const REFUSALS_LOGGED: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Admission {
     max_unauthenticated: usize,
-    max_admitted: usize,
     state: Mutex<State>,
     refusals: Throttle,
     /// What clients ask for that they may not do.
     pub(super) violations: Throttle,
+    failures: Throttle,
     failed_handshakes: Throttle,
 }
 
@@ -74,13 +75,13 @@ pub(super) struct Place {
 }
 
 impl Admission {
-    pub(super) fn new(max_unauthenticated: usize, max_admitted: usize) -> Self {
+    pub(super) fn new(max_unauthenticated: usize) -> Self {
         Admission {
             max_unauthenticated: max_unauthenticated.max(1),
-            max_admitted,
             state: Mutex::default(),
             refusals: Throttle::new(REFUSALS_LOGGED),
             violations: Throttle::new(REFUSALS_LOGGED),
+            failures: Throttle::new(REFUSALS_LOGGED),
             failed_handshakes: Throttle::default(),
         }
     }
@@ -128,6 +129,23 @@ impl Admission {
         }
     }
 
+    /// Tells the log, so and so often, that a client is closed for what it did, if an operator is to know.
+    pub(super) fn warn_of_closing(&self, client: &Client, closing: Closing) {
+        let Some(message) = closing.logged() else {
+            return;
+        };
+        if let Some(failed) = self.failures.is_due(Instant::now()) {
+            let said = client.introduced();
+            tracing::error!(
+                client_id = client.outbound.client_id,
+                peer = %client.address,
+                name = said.name,
+                failed,
+                "{message}"
+            );
+        }
+    }
+
     /// Tells the log, once in a while, that clients fail to speak TLS.
     pub(super) fn warn_of_handshake(&self, peer: std::net::SocketAddr, error: &std::io::Error) {
         if let Some(failed) = self.failed_handshakes.is_due(Instant::now()) {
@@ -141,13 +159,13 @@ impl Admission {
 }
 
 impl Place {
-    /// Moves a client that has introduced itself to a place of its own; false when all are taken.
-    pub(super) fn admit(&mut self) -> bool {
+    /// Moves a client that has introduced itself to a place of its own, one of `most`; false when all are taken.
+    pub(super) fn admit(&mut self, most: usize) -> bool {
         if self.is_admitted() {
             return true;
         }
         let mut state = self.admission.lock();
-        if state.admitted >= self.admission.max_admitted {
+        if state.admitted >= most {
             return false;
         }
         state
@@ -198,14 +216,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_silent_client_makes_room() {
-        let admission = Arc::new(Admission::new(2, 1));
+        let admission = Arc::new(Admission::new(2));
         let mut first = admission.enter(1, HERE);
         let second = admission.enter(2, HERE);
-        assert!(first.admit() && first.admit());
+        assert!(first.admit(1) && first.admit(1));
         let mut third = admission.enter(3, HERE);
-        assert!(!third.admit(), "one may be admitted");
+        assert!(!third.admit(1), "one may be admitted");
         drop(first);
-        assert!(third.admit());
+        assert!(third.admit(1));
         let fourth = admission.enter(4, HERE);
         assert!(!second.lost.is_cancelled());
         let fifth = admission.enter(5, HERE);
@@ -217,7 +235,7 @@ mod tests {
 
     #[test]
     fn clients_from_where_many_come_make_room_first() {
-        let admission = Arc::new(Admission::new(3, 1));
+        let admission = Arc::new(Admission::new(3));
         let there: IpAddr = "192.0.2.1".parse().unwrap();
         let alone = admission.enter(1, there);
         let flood: Vec<_> = (2..100).map(|id| admission.enter(id, HERE)).collect();

@@ -65,6 +65,21 @@ impl Closing {
         })
     }
 
+    /// What the log has of it as an error, in nats-server's words; nothing of what is no fault of the client's, or told elsewhere.
+    /// What the client sent is not in it: it may be a secret.
+    pub(super) fn logged(self) -> Option<&'static str> {
+        match self {
+            Closing::NoPlace => Some("maximum connections exceeded"),
+            Closing::Protocol(ProtocolError::ControlLine) => Some("maximum control line exceeded"),
+            Closing::Protocol(ProtocolError::Payload) => Some("maximum payload exceeded"),
+            Closing::Protocol(_) => Some("Client parser ERROR"),
+            Closing::Introduction(NotTaken::Malformed) => {
+                Some("Client parser ERROR: the options of CONNECT cannot be read")
+            }
+            _ => None,
+        }
+    }
+
     /// The reason in nats-server's words.
     pub(super) fn reason(self) -> &'static str {
         match self {

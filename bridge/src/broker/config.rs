@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::BrokerError;
 use super::access::Access;
 use super::store::folder;
 use super::tls::TlsSettings;
@@ -72,6 +73,19 @@ impl Default for AccountNames {
             all: vec![Self::SYSTEM.to_owned(), Self::GLOBAL.to_owned()],
         }
     }
+}
+
+/// The limits that may change while a broker serves, as [`BrokerConfig`] has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "they are those of the configuration")]
+pub struct ServingLimits {
+    pub max_payload: usize,
+    pub max_control_line: usize,
+    pub max_connections: usize,
+    pub write_deadline: Duration,
+    pub ping_interval: Duration,
+    pub ping_max: u32,
+    pub connect_deadline: Duration,
 }
 
 /// What a broker is given.
@@ -176,6 +190,24 @@ impl BrokerConfig {
         let rest = connections.saturating_sub(self.max_unauthenticated);
         self.max_connections = self.max_connections.min(rest).max(1);
         self
+    }
+
+    /// Says, before anything starts, whether another broker has the data folder, which is there.
+    pub(crate) fn check_data_dir(&self) -> Result<(), BrokerError> {
+        folder::lock(&self.data_dir).map(drop)
+    }
+
+    /// What of it may change while the broker serves.
+    pub fn serving_limits(&self) -> ServingLimits {
+        ServingLimits {
+            max_payload: self.max_payload,
+            max_control_line: self.max_control_line,
+            max_connections: self.max_connections,
+            write_deadline: self.write_deadline,
+            ping_interval: self.ping_interval,
+            ping_max: self.ping_max,
+            connect_deadline: self.connect_deadline,
+        }
     }
 
     /// The folders of streams that could not be recovered, for as long as they are in the data folder. Reads the disk.

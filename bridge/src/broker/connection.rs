@@ -34,12 +34,12 @@ const FIRST_READ_BUFFER: usize = 4096 + 512;
 pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let (shared, outbound) = (Arc::clone(&session.shared), Arc::clone(&session.outbound));
     let (kind, peer) = (session.client.kind, session.client.address);
-    let deadline = shared.config.write_deadline;
-    let tls = shared.security.get(kind).tls.clone();
+    let security = shared.security.get(kind);
+    let (tls, deadline) = (security.tls.clone(), security.limits.write_deadline);
     let opening = async {
         match &shared.config.websocket {
             Some(settings) if kind == ClientKind::WebSocket => {
-                let limits = Limits::new(&shared.config, session.place().admitted());
+                let limits = Limits::new(security.limits, session.place().admitted());
                 let greeting = || session.greeting(tls.is_some());
                 let (tls, outbound) = (tls.as_ref(), Arc::clone(&outbound));
                 websocket::open(socket, tls, settings, limits, outbound, greeting).await
@@ -74,6 +74,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
         Err(reason) => Err(reason),
     };
     if let Err(closing) = outcome {
+        shared.admission.warn_of_closing(&session.client, closing);
         closing.close(&outbound, peer);
     }
     drop(session);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::system_account::SystemNotices;
 use super::tls::TlsSettings;
 use super::websocket::WebSocketSettings;
-use super::{Access, BrokerError, Shared, security};
+use super::{Access, BrokerError, ServingLimits, Shared, security};
 
 /// The way to a running broker from outside of it; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ impl BrokerControl {
         }
     }
 
-    /// Has the broker serve other users, or in another way, from now on. A client whose user is gone or has another password
+    /// Has the broker serve other users, or in another way or within other limits, from now on. A client whose user is gone or has another password
     /// is closed; one whose user may do less loses the subscriptions that it may no longer have. Without `websocket` nobody is let in
     /// by websocket.
     ///
@@ -62,8 +62,9 @@ impl BrokerControl {
         access: &Access,
         tls: Option<&TlsSettings>,
         websocket: Option<&WebSocketSettings>,
+        limits: ServingLimits,
     ) -> Result<(), BrokerError> {
-        self.security.replace(access, tls, websocket)
+        self.security.replace(access, tls, websocket, limits)
     }
 
     /// Leads to this broker from now on.

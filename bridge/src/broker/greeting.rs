@@ -29,6 +29,7 @@ pub(super) enum Occasion<'a> {
 
 /// The line for a client.
 pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> String {
+    let security = shared.security.get(client.kind);
     let advertised = shared.config.client_advertise.as_ref();
     let (host, port) = match advertised.filter(|_| client.kind == ClientKind::Standard) {
         Some(address) => match address.rsplit_once(':') {
@@ -52,7 +53,7 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     put("host", host.into());
     put("port", port.into());
     put("headers", true.into());
-    put("max_payload", shared.config.max_payload.into());
+    put("max_payload", security.limits.max_payload.into());
     put("client_id", client.outbound.client_id.into());
     put("client_ip", client.address.ip().to_string().into());
     if shared.jetstream.is_some() {
@@ -62,7 +63,6 @@ pub(super) fn info(shared: &Shared, client: &Client, occasion: Occasion<'_>) -> 
     if let Some(domain) = shared.config.domain() {
         put("domain", domain.into());
     }
-    let security = shared.security.get(client.kind);
     if security.authenticator.is_required() {
         put("auth_required", true.into());
     }

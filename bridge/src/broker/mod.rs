@@ -72,7 +72,7 @@ use thiserror::Error;
 
 pub use access::Access;
 pub use clients::{ClientInfo, ClientKind, SubscriptionInfo, Traffic};
-pub use config::{AccountNames, BrokerConfig, JetStreamSettings, Retention};
+pub use config::{AccountNames, BrokerConfig, JetStreamSettings, Retention, ServingLimits};
 pub use control::BrokerControl;
 pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;

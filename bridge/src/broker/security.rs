@@ -11,13 +11,14 @@ use super::authentication::{Authenticator, Turns};
 use super::clients::ClientKind;
 use super::tls::{Tls, TlsSettings};
 use super::websocket::WebSocketSettings;
-use super::{BrokerConfig, BrokerError};
+use super::{BrokerConfig, BrokerError, ServingLimits};
 
-/// The users and TLS of clients of one kind, ready for them.
+/// The users and TLS of clients of one kind, ready for them, and the limits of all.
 #[derive(Debug)]
 pub(super) struct Security {
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<Tls>,
+    pub(super) limits: ServingLimits,
 }
 
 /// The security of all kinds of clients.
@@ -32,12 +33,14 @@ impl SecurityByKind {
         access: &Access,
         tls: Option<&TlsSettings>,
         websocket: Option<&WebSocketSettings>,
+        limits: ServingLimits,
         turns: &Arc<Turns>,
     ) -> Result<Arc<Self>, BrokerError> {
         let of = |kind, access, tls: Option<&TlsSettings>| {
             Ok::<_, BrokerError>(Arc::new(Security {
                 authenticator: Authenticator::new(access, kind, Arc::clone(turns))?,
                 tls: tls.map(Tls::new).transpose()?,
+                limits,
             }))
         };
         // Without settings of their own no clients are let in: those of the others may let in more.
@@ -76,8 +79,9 @@ impl Changed {
         access: &Access,
         tls: Option<&TlsSettings>,
         websocket: Option<&WebSocketSettings>,
+        limits: ServingLimits,
     ) -> Result<(), BrokerError> {
-        let security = SecurityByKind::new(access, tls, websocket, &self.turns)?;
+        let security = SecurityByKind::new(access, tls, websocket, limits, &self.turns)?;
         self.security.send_replace(Some(security));
         Ok(())
     }
@@ -94,7 +98,13 @@ impl CurrentSecurity {
     pub(super) fn new(config: &BrokerConfig, changed: Changed) -> Result<Self, BrokerError> {
         let (tls, websocket) = (config.tls.as_ref(), config.websocket.as_ref());
         Ok(CurrentSecurity {
-            at_start: SecurityByKind::new(&config.access, tls, websocket, &changed.turns)?,
+            at_start: SecurityByKind::new(
+                &config.access,
+                tls,
+                websocket,
+                config.serving_limits(),
+                &changed.turns,
+            )?,
             changed,
         })
     }

@@ -57,7 +57,7 @@ impl OpenBroker {
             None => None,
         };
         let server_id = stats.server_id().to_owned();
-        let admission = Admission::new(config.max_unauthenticated, config.max_connections);
+        let admission = Admission::new(config.max_unauthenticated);
         let shared = Arc::new(Shared {
             admission: Arc::new(admission),
             outputs: Arc::new(OutputBudget::new(

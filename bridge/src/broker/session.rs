@@ -97,7 +97,7 @@ impl Session {
         let security = shared.security.get(client.kind);
         let nonce = security.authenticator.nonce();
         shared.stats.clients.insert(Arc::clone(&client));
-        let login_deadline = Instant::now() + shared.config.connect_deadline;
+        let login_deadline = Instant::now() + security.limits.connect_deadline;
         Session {
             outbound: Arc::clone(&client.outbound),
             ends_at: None,
@@ -132,7 +132,7 @@ impl Session {
 
     /// Takes note of the names in the certificate that the client showed. Its time to log in begins.
     pub(super) fn take_certificate(&mut self, names: CertificateNames) {
-        self.login_deadline = Instant::now() + self.shared.config.connect_deadline;
+        self.login_deadline = Instant::now() + self.security.limits.connect_deadline;
         self.certificate = names;
     }
 
@@ -143,7 +143,7 @@ impl Session {
     /// Until when the client is to have shown who it is, whatever it waits for; one that did before may do so anew.
     pub(super) fn time_to_log_in(&self) -> Instant {
         if self.place.is_admitted() {
-            Instant::now() + self.shared.config.connect_deadline
+            Instant::now() + self.security.limits.connect_deadline
         } else {
             self.login_deadline
         }
@@ -205,8 +205,8 @@ impl Session {
     /// Takes in one operation after the other; returns how many bytes of the next one are still to come, at least.
     async fn handle_each(&mut self, input: &[u8], handled: &mut usize) -> Result<usize, Closing> {
         let limits = Limits {
-            control_line: self.shared.config.max_control_line,
-            payload: self.shared.config.max_payload,
+            control_line: self.security.limits.max_control_line,
+            payload: self.security.limits.max_payload,
         };
         let is_traced = tracing::enabled!(tracing::Level::TRACE);
         loop {
@@ -226,7 +226,7 @@ impl Session {
     }
 
     fn admit(&mut self) -> Result<(), Closing> {
-        if self.place.admit() {
+        if self.place.admit(self.security.limits.max_connections) {
             Ok(())
         } else {
             Err(Closing::NoPlace)

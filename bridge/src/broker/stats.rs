@@ -17,6 +17,8 @@ pub(super) struct Counters {
     server_id: OnceLock<String>,
     pub(super) control: BrokerControl,
     pub(super) clients: Clients,
+    /// Listeners that accept clients.
+    pub(super) listeners: AtomicUsize,
     pub(super) connections: AtomicUsize,
     pub(super) accepted: AtomicU64,
     pub(super) messages_in: AtomicU64,
@@ -44,6 +46,17 @@ impl BrokerStats {
     /// The way to the broker that counts here.
     pub fn control(&self) -> BrokerControl {
         self.counters.control.clone()
+    }
+
+    /// Whether a broker serves that is not to end, and each of its listeners accepts clients.
+    pub fn is_ready(&self) -> bool {
+        let Some(broker) = self.counters.control.broker() else {
+            return false;
+        };
+        let listeners = 1 + usize::from(broker.config.websocket.is_some());
+        broker.connections.is_open()
+            && !self.counters.control.is_lame_duck()
+            && self.counters.listeners.load(Ordering::Relaxed) >= listeners
     }
 
     /// Clients connected now.

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 /// How clients and the broker speak TLS.
@@ -28,6 +29,8 @@ pub struct TlsSettings {
     pub verify: bool,
     /// Whether a client is the user whose name is in its certificate. It then needs one, and a user.
     pub map: bool,
+    /// Whether clients need TLS 1.3; others may have 1.2.
+    pub only_1_3: bool,
     /// Whether TLS begins before the server greets the client.
     pub handshake_first: HandshakeFirst,
     /// Whether clients without TLS are served besides.
@@ -45,6 +48,7 @@ impl TlsSettings {
             ca_file: None,
             verify: false,
             map: false,
+            only_1_3: false,
             handshake_first: HandshakeFirst::No,
             allow_non_tls: false,
             timeout: Duration::from_secs(2),
@@ -131,8 +135,13 @@ impl Tls {
             path: settings.cert_file.clone(),
             source,
         };
+        let newest = [&TLS13];
+        let versions = match settings.only_1_3 {
+            true => &newest[..],
+            false => rustls::DEFAULT_VERSIONS,
+        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(rejected)?;
         let builder = match verifier(settings, provider)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),

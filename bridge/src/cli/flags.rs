@@ -51,10 +51,10 @@ const FLAGS: [(&[&str], Kind); 46] = [
     (&["v", "version"], Switch),
     (&["allow_unauthenticated"], Switch),
     (&["ms", "https_port"], Unsupported),
-    (&["client_advertise"], Unsupported),
+    (&["client_advertise"], Value),
     (&["s", "syslog"], Unsupported),
     (&["r", "remote_syslog"], Unsupported),
-    (&["max_traced_msg_len"], Unsupported),
+    (&["max_traced_msg_len"], Value),
     (&["routes"], Unsupported),
     (&["cluster"], Unsupported),
     (&["cluster_name"], Unsupported),
@@ -163,6 +163,8 @@ Server
     -t                               Check the configuration and exit
     -sl,--signal <signal>[=<pid>]    Send a signal to a server: ldm, stop, quit, term, reopen or reload;
                                      <pid> is a process id or a file that holds one
+        --client_advertise <host:port>
+                                     Address that clients are told to come back to
         --ports_file_dir <dir>       Folder for a file that holds the addresses: nats-server_<pid>.ports
         --allow_unauthenticated      Serve clients of other machines although none has to show who it is
 

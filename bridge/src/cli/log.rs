@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{Local, Utc};
@@ -32,6 +33,7 @@ const SET_ASIDE: &str = "%Y.%m.%d.%H.%M.%S%.9f";
 pub(super) struct Log {
     output: Output,
     level: reload::Handle<Targets, Registry>,
+    times: Arc<Times>,
 }
 
 impl Log {
@@ -43,18 +45,21 @@ impl Log {
     pub(super) fn start(settings: &LogSettings) -> Result<Self, Fault> {
         let output = Output::open(settings)?;
         let (filter, level) = reload::Layer::new(targets(settings));
+        let times = Arc::new(Times::default());
+        times.set(settings);
         let lines = tracing_subscriber::fmt::layer()
-            .event_format(Line {
-                time: settings.time,
-                utc: settings.utc,
-            })
+            .event_format(Line(Arc::clone(&times)))
             .with_ansi(false)
             .with_writer(output.clone())
             .with_filter(filter);
         // A second subscriber in one process is a test's; the first one stays.
         let _ = tracing_subscriber::registry().with(lines).try_init();
         telemetry::log_panics();
-        Ok(Log { output, level })
+        Ok(Log {
+            output,
+            level,
+            times,
+        })
     }
 
     /// Opens the log file anew, after a program has moved it.
@@ -65,8 +70,9 @@ impl Log {
         }
     }
 
-    /// Logs as much as `settings` say from now on.
-    pub(super) fn set_level(&self, settings: &LogSettings) {
+    /// Logs as much as `settings` say from now on, with the time or without it.
+    pub(super) fn change(&self, settings: &LogSettings) {
+        self.times.set(settings);
         // It fails when the log is no longer there.
         let _ = self.level.reload(targets(settings));
     }
@@ -87,9 +93,20 @@ fn targets(settings: &LogSettings) -> Targets {
 }
 
 /// How a line looks.
-struct Line {
-    time: bool,
-    utc: bool,
+struct Line(Arc<Times>);
+
+/// Whether lines have a time, and whether that is UTC.
+#[derive(Default)]
+struct Times {
+    shown: AtomicBool,
+    utc: AtomicBool,
+}
+
+impl Times {
+    fn set(&self, settings: &LogSettings) {
+        self.shown.store(settings.time, Ordering::Relaxed);
+        self.utc.store(settings.utc, Ordering::Relaxed);
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -105,7 +122,9 @@ where
     ) -> fmt::Result {
         const TIME: &str = "%Y/%m/%d %H:%M:%S%.6f";
         write!(writer, "[{}] ", std::process::id())?;
-        match (self.time, self.utc) {
+        let Line(times) = self;
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match (is_set(&times.shown), is_set(&times.utc)) {
             (true, true) => write!(writer, "{} ", Utc::now().format(TIME))?,
             (true, false) => write!(writer, "{} ", Local::now().format(TIME))?,
             (false, _) => {}

@@ -203,6 +203,7 @@ impl Settings {
         Ok(BrokerConfig {
             tls,
             websocket,
+            client_advertise: self.client_advertise.clone(),
             connect_deadline: self.access.timeout.unwrap_or(CONNECT_DEADLINE),
             server_name: self.server_name.clone().unwrap_or(default.server_name),
             max_payload: limits.max_payload.unwrap_or(default.max_payload),
@@ -251,6 +252,7 @@ impl TlsOptions {
             ca_file: self.ca_file.clone(),
             verify: self.verify || self.map,
             map: self.map,
+            only_1_3: self.only_1_3,
             handshake_first: self.handshake_first.unwrap_or(default.handshake_first),
             timeout: self.timeout.unwrap_or(default.timeout),
             ..default

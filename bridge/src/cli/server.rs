@@ -18,7 +18,9 @@ use super::log::Log;
 use super::settings::Settings;
 use crate::broker::actors;
 use crate::broker::websocket::WebSocketSettings;
-use crate::broker::{AccountNames, BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION};
+use crate::broker::{
+    AccountNames, BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION, ServingLimits,
+};
 use crate::monitor::{self, Monitor};
 
 /// How often is looked whether the broker is ready, while it starts.
@@ -72,6 +74,12 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     let listen_if = |setting, address: Option<_>| address.map(|at| listen(setting, at)).transpose();
     let monitoring = listen_if("-http_port", settings.http_addr()?)?;
     let websockets = listen_if("websocket", settings.websocket_addr()?)?;
+    if config.jetstream.is_some() {
+        make_store_dir(&store_dir, &settings)?;
+        config
+            .check_data_dir()
+            .map_err(|error| Fault::bad_setting("-sd, store_dir", causes(&error)))?;
+    }
     greet(
         &config,
         &settings,
@@ -80,9 +88,6 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     let mut files = Files::default();
     if let Some(path) = &settings.pid_file {
         files.write_pid(path)?;
-    }
-    if config.jetstream.is_some() {
-        make_store_dir(&store_dir, &settings)?;
     }
 
     let process = Process::new();
@@ -153,6 +158,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             monitor,
             address,
             websocket,
+            limits: config.serving_limits(),
             stop: stopping,
         };
         signals.obey(running).await;
@@ -311,6 +317,7 @@ struct Running {
     /// Where clients reach it, whatever the settings say since.
     address: SocketAddr,
     websocket: Option<SocketAddr>,
+    limits: ServingLimits,
     stop: Shutdown,
 }
 
@@ -323,11 +330,8 @@ impl Running {
         }
     }
 
-    fn take_over(&mut self, mut settings: Settings) -> Result<(), Fault> {
-        let fixed = self.settings.fixed_differences(&settings);
-        // Clients go on to connect by websocket until the server ends.
-        let websocket = settings.websocket.filter(|new| new.port.is_some());
-        settings.websocket = websocket.or(self.settings.websocket.clone());
+    fn take_over(&mut self, settings: Settings) -> Result<(), Fault> {
+        self.settings.check_reload(&settings)?;
         check(&settings)?;
         let accounts = settings.access.names();
         check_accounts(&self.settings.access.names(), &accounts)?;
@@ -335,21 +339,72 @@ impl Running {
         if let Some(address) = self.websocket {
             settings.check_websocket_exposure(address)?;
         }
-        let (access, tls, websocket) = (settings.access()?, settings.tls()?, settings.websocket()?);
+        let config = settings.broker(&store_dir(&settings))?;
+        let limits = config.serving_limits();
         // Certificates change without their settings, too.
         self.control
-            .change_security(&access, tls.as_ref(), websocket.as_ref())
+            .change_security(
+                &config.access,
+                config.tls.as_ref(),
+                config.websocket.as_ref(),
+                limits,
+            )
             .map_err(|error| Fault::bad_setting("authorization, tls", causes(&error)))?;
         if settings.access != self.settings.access {
             tracing::info!("Reloaded: authorization");
         }
-        self.monitor.show_accounts(accounts.all);
-        self.log.set_level(&settings.log);
-        for name in fixed {
+        self.log.change(&settings.log);
+        self.tell_of_limits(&limits);
+        self.monitor.show_reloaded(accounts.all, limits);
+        for name in self.settings.fixed_differences(&settings) {
             tracing::warn!("the change of {name} takes effect at the next start");
         }
-        let started = std::mem::replace(&mut self.settings, settings);
-        (self.settings.host, self.settings.port) = (started.host, started.port);
+        (self.settings, self.limits) = (settings, limits);
         Ok(())
+    }
+
+    fn tell_of_limits(&self, new: &ServingLimits) {
+        let old = &self.limits;
+        for (name, is_different, now) in [
+            (
+                "max_connections",
+                old.max_connections != new.max_connections,
+                new.max_connections.to_string(),
+            ),
+            (
+                "max_payload",
+                old.max_payload != new.max_payload,
+                new.max_payload.to_string(),
+            ),
+            (
+                "max_control_line",
+                old.max_control_line != new.max_control_line,
+                new.max_control_line.to_string(),
+            ),
+            (
+                "ping_interval",
+                old.ping_interval != new.ping_interval,
+                format!("{:?}", new.ping_interval),
+            ),
+            (
+                "ping_max",
+                old.ping_max != new.ping_max,
+                new.ping_max.to_string(),
+            ),
+            (
+                "write_deadline",
+                old.write_deadline != new.write_deadline,
+                format!("{:?}", new.write_deadline),
+            ),
+            (
+                "authorization timeout",
+                old.connect_deadline != new.connect_deadline,
+                format!("{:?}", new.connect_deadline),
+            ),
+        ] {
+            if is_different {
+                tracing::info!("Reloaded: {name} = {now}");
+            }
+        }
     }
 }

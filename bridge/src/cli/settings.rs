@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) server_name: Option<String>,
+    /// The address that clients are told to come back to.
+    pub(super) client_advertise: Option<String>,
     pub(super) allow_unauthenticated: bool,
     pub(super) monitoring: Monitoring,
     pub(super) log: LogSettings,
@@ -88,6 +90,8 @@ pub(super) struct TlsOptions {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) verify: bool,
     pub(super) map: bool,
+    /// Without TLS 1.2.
+    pub(super) only_1_3: bool,
     pub(super) handshake_first: Option<HandshakeFirst>,
     pub(super) timeout: Option<Duration>,
 }
@@ -142,6 +146,7 @@ impl Default for Settings {
             host: DEFAULT_HOST.to_owned(),
             port: DEFAULT_PORT,
             server_name: None,
+            client_advertise: None,
             allow_unauthenticated: false,
             monitoring: Monitoring::default(),
             log: LogSettings {
@@ -182,16 +187,16 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The names of what is different in `other`, and takes effect only at a start.
-    pub(super) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
-        let address = |settings: &Settings| (settings.host.clone(), settings.port);
-        let output = |log: &LogSettings| LogSettings {
-            debug: false,
-            trace: false,
-            ..log.clone()
-        };
+    /// Refuses what no reload takes over, as nats-server does.
+    ///
+    /// # Errors
+    ///
+    /// Which setting has another value in `other`.
+    pub(super) fn check_reload(&self, other: &Settings) -> Result<(), Fault> {
+        // An address of which there is none is as good as another.
         let websocket = |settings: &Settings| {
             let options = settings.websocket.clone();
+            let options = options.filter(|options| options.port.is_some());
             options.map(|options| WebSocketOptions {
                 tls: None,
                 user: None,
@@ -201,30 +206,98 @@ impl Settings {
                 ..options
             })
         };
-        let mut different = Vec::new();
-        for (name, is_different) in [
-            ("listen", address(self) != address(other)),
-            ("server_name", self.server_name != other.server_name),
-            ("http", self.monitoring != other.monitoring),
-            ("log_file", output(&self.log) != output(&other.log)),
+        let (http, new_http) = (&self.monitoring, &other.monitoring);
+        let (limits, new_limits) = (&self.limits, &other.limits);
+        let (streams, new_streams) = (&self.jetstream, &other.jetstream);
+        for (name, old, new) in [
+            ("Host", shown(&self.host), shown(&other.host)),
+            ("Port", shown(&self.port), shown(&other.port)),
+            (
+                "ServerName",
+                shown(&self.server_name),
+                shown(&other.server_name),
+            ),
+            ("HTTPHost", shown(&http.host), shown(&new_http.host)),
+            ("HTTPPort", shown(&http.port), shown(&new_http.port)),
+            (
+                "HTTPBasePath",
+                shown(&http.base_path),
+                shown(&new_http.base_path),
+            ),
+            (
+                "MaxSubs",
+                shown(&limits.max_subscriptions),
+                shown(&new_limits.max_subscriptions),
+            ),
+            (
+                "MaxPending",
+                shown(&limits.max_pending),
+                shown(&new_limits.max_pending),
+            ),
+            (
+                "LameDuckDuration",
+                shown(&limits.lame_duck_duration),
+                shown(&new_limits.lame_duck_duration),
+            ),
+            (
+                "LameDuckGracePeriod",
+                shown(&limits.lame_duck_grace_period),
+                shown(&new_limits.lame_duck_grace_period),
+            ),
+            (
+                "the folder of JetStream (store_dir)",
+                shown(&streams.store_dir),
+                shown(&new_streams.store_dir),
+            ),
+            (
+                "the domain of JetStream",
+                shown(&streams.domain),
+                shown(&new_streams.domain),
+            ),
+            (
+                "what JetStream may take (max_mem, max_file)",
+                shown(&(streams.max_memory, streams.max_store)),
+                shown(&(new_streams.max_memory, new_streams.max_store)),
+            ),
+        ] {
+            if old != new {
+                let reason =
+                    format!("config reload not supported for {name}: old={old}, new={new}");
+                return Err(Fault::bad_setting("-config", reason));
+            }
+        }
+        if websocket(self) != websocket(other) {
+            let reason = "config reload not supported for Websocket";
+            return Err(Fault::bad_setting("-config", reason));
+        }
+        Ok(())
+    }
+
+    /// The names of what is different in `other`, and takes effect only at a start.
+    pub(super) fn fixed_differences(&self, other: &Settings) -> Vec<&'static str> {
+        let (log, new_log) = (&self.log, &other.log);
+        let differences = [
+            ("log_file", log.file != new_log.file),
+            ("log_size_limit", log.size_limit != new_log.size_limit),
+            ("log_max_num", log.kept_files != new_log.kept_files),
             ("pid_file", self.pid_file != other.pid_file),
             (
                 "ports_file_dir",
                 self.ports_file_dir != other.ports_file_dir,
             ),
-            ("jetstream", self.jetstream != other.jetstream),
             (
-                "authorization.timeout",
-                self.access.timeout != other.access.timeout,
+                "client_advertise",
+                self.client_advertise != other.client_advertise,
             ),
-            ("websocket", websocket(self) != websocket(other)),
-            ("the limits", self.limits != other.limits),
-        ] {
-            if is_different {
-                different.push(name);
-            }
-        }
-        different
+            (
+                "jetstream",
+                self.jetstream.enabled != other.jetstream.enabled,
+            ),
+        ];
+        let differences = differences.into_iter();
+        differences
+            .filter_map(|(name, is_different)| is_different.then_some(name))
+            .collect()
     }
 
     fn apply(&mut self, flags: &Flags) -> Result<(), Fault> {
@@ -240,6 +313,11 @@ impl Settings {
             self.monitoring.port = Some(port_flag("-http_port", port)?);
         }
         self.server_name = text("server_name").or_else(|| self.server_name.take());
+        if let Some(address) = text("client_advertise") {
+            check_advertised(&address)
+                .map_err(|reason| Fault::bad_setting("-client_advertise", reason))?;
+            self.client_advertise = Some(address);
+        }
         self.pid_file = path("pid").or_else(|| self.pid_file.take());
         self.ports_file_dir = path("ports_file_dir").or_else(|| self.ports_file_dir.take());
         self.allow_unauthenticated |= flags.is_on("allow_unauthenticated");
@@ -248,7 +326,7 @@ impl Settings {
         self.jetstream.store_dir = path("store_dir").or_else(|| self.jetstream.store_dir.take());
         for name in ["auth", "pass"] {
             if flags.value(name) == Some("") {
-                return Err(Fault::bad_setting(&format!("-{name}"), EMPTY_SECRET));
+                return Err(Fault::bad_setting(format!("-{name}"), EMPTY_SECRET));
             }
         }
         if let Some(token) = text("auth") {
@@ -339,6 +417,29 @@ impl AccessSettings {
             timeout,
             ..AccessSettings::default()
         };
+    }
+}
+
+/// Whether clients may be told to come to this address: a host, or a host and a port.
+pub(super) fn check_advertised(address: &str) -> Result<(), &'static str> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let (host, has_port) = match address.rsplit_once(':') {
+        Some((host, port)) => (host, is_port(port)),
+        None => (address, true),
+    };
+    match has_port && !host.is_empty() {
+        true => Ok(()),
+        false => Err("a host, or host:port, is needed"),
+    }
+}
+
+/// A value as the log has it; nothing where it is not set.
+fn shown(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    match text.strip_prefix("Some(") {
+        Some(rest) => rest.trim_end_matches(')').to_owned(),
+        None if text == "None" => String::new(),
+        None => text,
     }
 }
 

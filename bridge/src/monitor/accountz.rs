@@ -11,7 +11,7 @@ use crate::broker::ClientInfo;
 
 pub(super) fn accountz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
     let config = &monitor.config.accounts;
-    let (system, names) = (&config.system, monitor.accounts().clone());
+    let (system, names) = (&config.system, monitor.accounts());
     let Some(account) = query.text("acc") else {
         let answer = json!({ "system_account": system, "accounts": names });
         return Ok(monitor.answer(answer));
@@ -40,7 +40,7 @@ pub(super) fn accountz(monitor: &Monitor, query: &Query) -> Result<Value, String
 pub(super) fn accstatz(monitor: &Monitor, query: &Query) -> Result<Value, String> {
     let with_unused = query.switch("unused")?;
     let by_account = clients_by_account(monitor);
-    let names = monitor.accounts().clone();
+    let names = monitor.accounts();
     let described = names.iter().filter_map(|name| {
         let clients = by_account.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         (with_unused || !clients.is_empty()).then(|| describe(monitor, name, clients))

@@ -27,7 +27,7 @@ pub(super) async fn health(monitor: &Monitor, query: &Query) -> (StatusCode, Val
         Ok(()) => (StatusCode::OK, json!({ "status": "ok" })),
         Err((status, error)) => {
             let word = match status {
-                StatusCode::BAD_REQUEST => "error",
+                StatusCode::BAD_REQUEST | StatusCode::INTERNAL_SERVER_ERROR => "error",
                 _ => "unavailable",
             };
             let answer = json!({ "status": word, "status_code": status.as_u16(), "error": error });
@@ -39,6 +39,11 @@ pub(super) async fn health(monitor: &Monitor, query: &Query) -> (StatusCode, Val
 async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
     let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     let unavailable = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned());
+    if !monitor.stats.is_ready() {
+        // The status of nats-server for this.
+        let reason = "failed to be ready for connections".to_owned();
+        return Err((StatusCode::INTERNAL_SERVER_ERROR, reason));
+    }
     let needs_jetstream =
         query.switch("js-enabled-only").map_err(bad)? || query.switch("js-enabled").map_err(bad)?;
     if monitor.config.jetstream.is_none() {

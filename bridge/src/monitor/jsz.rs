@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::query::{Page, Query};
+use super::query::Query;
 use super::{Monitor, at, merge};
 
 /// How many pages of a list are asked for, at most: more streams than a broker has fit into them.
@@ -51,8 +51,12 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
     });
     merge(&mut answer, of_server(&account));
     if details.account {
-        let described = describe_account(monitor, &account, &streams, details, page).await?;
-        merge(&mut answer, json!({ "account_details": [described] }));
+        // The page is one of accounts, of which there is one with streams.
+        let mut described = Vec::new();
+        if page.offset == 0 {
+            described.push(describe_account(monitor, &account, &streams, details).await?);
+        }
+        merge(&mut answer, json!({ "account_details": described }));
     }
     Ok(monitor.answer(answer))
 }
@@ -108,7 +112,6 @@ async fn describe_account(
     account: &Value,
     streams: &[Value],
     details: Details,
-    page: Page,
 ) -> Result<Value, String> {
     let main = &monitor.config.accounts.main;
     let mut described = json!({ "name": main, "id": main });
@@ -117,7 +120,7 @@ async fn describe_account(
         return Ok(described);
     }
     let mut shown = Vec::new();
-    for stream in streams.iter().skip(page.offset).take(page.limit) {
+    for stream in streams {
         shown.push(describe_stream(monitor, stream, details).await?);
     }
     merge(&mut described, json!({ "stream_detail": shown }));

@@ -26,7 +26,7 @@ use runtime::process::Service;
 use runtime::{Fault, Process};
 use serde_json::{Map, Value, json};
 
-use crate::broker::{BrokerConfig, BrokerStats};
+use crate::broker::{BrokerConfig, BrokerStats, ServingLimits};
 
 /// How much tools and persons who look at the server take.
 const FEW: HttpLimits = HttpLimits {
@@ -64,8 +64,16 @@ pub(crate) struct Monitor {
     started: SystemTime,
     clock: Instant,
     requests: Arc<Mutex<BTreeMap<String, u64>>>,
-    /// The names of all accounts, which may change.
-    accounts: Arc<Mutex<Vec<String>>>,
+    reloaded: Arc<Mutex<Reloaded>>,
+}
+
+/// What a reload of the configuration changes.
+#[derive(Debug)]
+struct Reloaded {
+    /// The names of all accounts.
+    accounts: Vec<String>,
+    limits: ServingLimits,
+    at: SystemTime,
 }
 
 impl Monitor {
@@ -78,7 +86,12 @@ impl Monitor {
         http: Option<SocketAddr>,
         base_path: String,
     ) -> Self {
-        let accounts = Arc::new(Mutex::new(config.accounts.all.clone()));
+        let started = SystemTime::now();
+        let reloaded = Reloaded {
+            accounts: config.accounts.all.clone(),
+            limits: config.serving_limits(),
+            at: started,
+        };
         Monitor {
             stats,
             config: Arc::new(config),
@@ -86,20 +99,28 @@ impl Monitor {
             websocket,
             http,
             base_path: base_path.trim_end_matches('/').to_owned(),
-            started: SystemTime::now(),
+            started,
             clock: Instant::now(),
             requests: Arc::default(),
-            accounts,
+            reloaded: Arc::new(Mutex::new(reloaded)),
         }
     }
 
-    /// Has these accounts shown from now on.
-    pub(crate) fn show_accounts(&self, names: Vec<String>) {
-        *self.accounts() = names;
+    /// Shows these accounts and limits from now on: the configuration has been loaded again.
+    pub(crate) fn show_reloaded(&self, accounts: Vec<String>, limits: ServingLimits) {
+        *self.reloaded() = Reloaded {
+            accounts,
+            limits,
+            at: SystemTime::now(),
+        };
     }
 
-    fn accounts(&self) -> MutexGuard<'_, Vec<String>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reloaded(&self) -> MutexGuard<'_, Reloaded> {
+        self.reloaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accounts(&self) -> Vec<String> {
+        self.reloaded().accounts.clone()
     }
 
     /// Counts a request for a page.

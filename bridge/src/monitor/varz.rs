@@ -19,6 +19,10 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone();
+    let (limits, loaded) = {
+        let reloaded = monitor.reloaded();
+        (reloaded.limits, reloaded.at)
+    };
     let mut answer = monitor.answer(json!({
         "server_name": config.server_name,
         "version": SERVER_VERSION,
@@ -26,17 +30,17 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "go": "",
         "host": monitor.clients.ip().to_string(),
         "port": monitor.clients.port(),
-        "max_connections": config.max_connections,
+        "max_connections": limits.max_connections,
         "max_subscriptions": config.max_subscriptions,
-        "ping_interval": nanos(config.ping_interval),
-        "ping_max": config.ping_max,
+        "ping_interval": nanos(limits.ping_interval),
+        "ping_max": limits.ping_max,
         "http_host": monitor.http.unwrap_or(monitor.clients).ip().to_string(),
         "http_port": monitor.http.map_or(0, |http| http.port()),
         "http_base_path": monitor.base_path,
         "https_port": 0,
-        "auth_timeout": config.connect_deadline.as_secs_f64(),
-        "max_control_line": config.max_control_line,
-        "max_payload": config.max_payload,
+        "auth_timeout": limits.connect_deadline.as_secs_f64(),
+        "max_control_line": limits.max_control_line,
+        "max_payload": limits.max_payload,
         "max_pending": config.max_pending_bytes,
         "cluster": {},
         "gateway": {},
@@ -44,7 +48,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "mqtt": {},
         "websocket": websocket(monitor),
         "jetstream": {},
-        "write_deadline": nanos(config.write_deadline),
+        "write_deadline": nanos(limits.write_deadline),
     }));
     let mut set = |name: &str, value: Value| {
         if let Some(map) = answer.as_object_mut() {
@@ -69,7 +73,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "slow_consumers": stats.slow_consumers(),
         "subscriptions": stats.subscriptions_made().saturating_sub(stats.subscriptions_ended()),
         "http_req_stats": requests,
-        "config_load_time": time(monitor.started),
+        "config_load_time": time(loaded),
         "slow_consumer_stats": {
             "clients": stats.slow_consumers(),
             "routes": 0,

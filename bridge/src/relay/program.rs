@@ -82,8 +82,15 @@ impl Settings {
             return read(file).map_err(|bad| Fault::bad_setting(FILE, bad));
         }
         let mut relay = match &self.kafka_broker {
-            Some(brokers) => documented_between(brokers, self.servers()?)
-                .map_err(|bad| wrong("kafka-broker", &bad))?,
+            Some(brokers) => {
+                if !brokers.split(',').all(has_port) {
+                    let reason =
+                        "each broker needs its port: give `host:port`, several separated by commas";
+                    return Err(Fault::bad_setting(settings::name("kafka-broker"), reason));
+                }
+                documented_between(brokers, self.servers()?)
+                    .map_err(|bad| wrong("kafka-broker", &bad))?
+            }
             None => {
                 let refused = |bad: BadRelay| Fault::bad_setting(bad.setting, bad.reason);
                 let mut relay = self.route.relay().map_err(refused)?;
@@ -115,6 +122,14 @@ impl Settings {
             }
         }
     }
+}
+
+fn has_port(broker: &str) -> bool {
+    let port = broker
+        .trim()
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    matches!(port, Some(Ok(1..=u16::MAX)))
 }
 
 fn wrong(setting: &str, bad: &BadRelay) -> Fault {
@@ -200,16 +215,27 @@ mod tests {
 
     #[test]
     fn routes_come_from_one_place() {
-        let documented = routes(&["--kafka-broker", "k1"]).unwrap().summary();
+        let documented = routes(&["--kafka-broker", "k1:9092"]).unwrap().summary();
         assert_eq!(documented, "10 routes between Kafka and NATS");
         let one = routes(&ONE).unwrap().summary();
         assert_eq!(one, "1 route between Kafka and NATS");
-        for flags in [&[][..], &[&ONE[..], &["--kafka-broker", "k1"]].concat()] {
+        for flags in [
+            &[][..],
+            &[&ONE[..], &["--kafka-broker", "k1:9092"]].concat(),
+        ] {
             let refusal = routes(flags).unwrap_err();
             assert_eq!(refusal.exit_code(), 64);
             assert!(
                 refusal.to_string().contains("give one of a file"),
                 "{refusal}"
+            );
+        }
+        for brokers in ["k1", "k1:9092,k2", "[::1]", "k1:0"] {
+            let refusal = routes(&["--kafka-broker", brokers]).unwrap_err();
+            let refusal = refusal.to_string();
+            assert!(
+                refusal.starts_with("--kafka-broker (KAFKA_BROKER): each broker needs its port"),
+                "{brokers}: {refusal}"
             );
         }
         let refusal = routes(&["--from", "nats://n1"]).unwrap_err().to_string();

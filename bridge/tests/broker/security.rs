@@ -80,6 +80,7 @@ async fn clients_are_looked_at_again_when_the_users_change() {
         ("gone", "g", &[">"]),
     ]);
     let config = BrokerConfig::new(dir.path(), before);
+    let limits = config.serving_limits();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let broker = Broker::open(config, BrokerStats::default()).await.unwrap();
@@ -100,14 +101,14 @@ async fn clients_are_looked_at_again_when_the_users_change() {
 
     // What cannot be changes nothing.
     control
-        .change_security(&users(&[("a", "a", &["x..y"])]), None, None)
+        .change_security(&users(&[("a", "a", &["x..y"])]), None, None, limits)
         .unwrap_err();
     let after = users(&[
         ("kept", "k", &["a", "b.>", "c"]),
         ("limited", "l", &["a"]),
         ("changed", "new", &[">"]),
     ]);
-    control.change_security(&after, None, None).unwrap();
+    control.change_security(&after, None, None, limits).unwrap();
     for client in [&mut changed, &mut gone] {
         assert_eq!(client.line().await, "-ERR 'Authorization Violation'\r\n");
         assert_eq!(client.line().await, "");
@@ -144,7 +145,9 @@ async fn clients_are_looked_at_again_when_the_users_change() {
     limited.settle().await;
 
     // Where clients need not show anything any more, all that are there stay.
-    control.change_security(&Access::Open, None, None).unwrap();
+    control
+        .change_security(&Access::Open, None, None, limits)
+        .unwrap();
     limited.say("SUB b.> 2\r\n").await;
     loop {
         // The client learns of the change when its session does.

@@ -25,7 +25,7 @@ use crate::broker::closing::Closing;
 use crate::broker::connections::Registration;
 use crate::broker::pings::Due;
 use crate::broker::session::Session;
-use crate::broker::{Shared, connection};
+use crate::broker::{ServingLimits, Shared, connection};
 
 /// How soon a client is asked for the first time whether it is there, to learn how far away it is.
 const FIRST_PING: Duration = Duration::from_secs(2);
@@ -82,6 +82,11 @@ impl Connection {
         }
     }
 
+    /// The limits as they are now.
+    fn limits(&self) -> ServingLimits {
+        self.shared.security.get(self.client.kind).limits
+    }
+
     fn ping_after(&mut self, delay: Duration, ctx: &mut Context<Self>) {
         ctx.cancel_future(self.next_ping);
         self.next_ping = ctx.notify_later(Ping, delay);
@@ -116,7 +121,7 @@ impl Actor for Connection {
         let session = tokio::spawn(connection::serve(socket, session));
         let session = AbortOnDropHandle::new(session).into_actor(self);
         ctx.spawn(session.map(|ended, connection, ctx| connection.session_ended(ended, ctx)));
-        self.ping_after(self.shared.config.ping_interval, ctx);
+        self.ping_after(self.limits().ping_interval, ctx);
     }
 }
 
@@ -124,7 +129,7 @@ impl Handler<Introduced> for Connection {
     type Result = ();
 
     fn handle(&mut self, _: Introduced, ctx: &mut Self::Context) {
-        let first = FIRST_PING.min(self.shared.config.ping_interval);
+        let first = FIRST_PING.min(self.limits().ping_interval);
         self.ping_after(first.mul_f64(rand::rng().random_range(1.0..1.2)), ctx);
     }
 }
@@ -133,9 +138,9 @@ impl Handler<Ping> for Connection {
     type Result = ();
 
     fn handle(&mut self, _: Ping, ctx: &mut Self::Context) {
-        let config = &self.shared.config;
-        let interval = config.ping_interval;
-        match self.client.due(interval, config.ping_max) {
+        let limits = self.limits();
+        let interval = limits.ping_interval;
+        match self.client.due(interval, limits.ping_max) {
             Due::Nothing => {}
             Due::Ask => _ = self.client.outbound.send(b"PING\r\n"),
             Due::Close => return self.close(Closing::Stale),

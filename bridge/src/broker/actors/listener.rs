@@ -38,6 +38,7 @@ pub struct Listener {
     socket: io::Result<TcpListener>,
     kind: ClientKind,
     listener: Option<Arc<tokio::net::TcpListener>>,
+    counted: Option<Counted>,
     stats: BrokerStats,
     control: BrokerControl,
     guard: ChildGuard,
@@ -47,6 +48,23 @@ pub struct Listener {
     /// Who is to be closed in lame duck mode, and how long after the one before.
     leaving: VecDeque<u64>,
     pause: Duration,
+}
+
+/// Counts a listener for as long as it accepts clients.
+#[derive(Debug)]
+struct Counted(BrokerStats);
+
+impl Counted {
+    fn new(stats: &BrokerStats) -> Self {
+        stats.counters.listeners.fetch_add(1, Ordering::Relaxed);
+        Counted(stats.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Accept no more clients, and let go those that there are.
@@ -74,6 +92,7 @@ impl Listener {
             socket,
             kind,
             listener: None,
+            counted: None,
             control: stats.control(),
             stats,
             guard,
@@ -141,7 +160,7 @@ impl Listener {
     /// Turns clients away, whoever else holds the socket.
     fn refuse(&mut self, ctx: &mut Context<Self>) {
         ctx.cancel_future(self.accepting);
-        self.listener = None;
+        (self.listener, self.counted) = (None, None);
         let socket = self.socket.as_ref().ok();
         let socket = socket.and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
         let refused =
@@ -161,7 +180,10 @@ impl Actor for Listener {
     fn started(&mut self, ctx: &mut Self::Context) {
         if !self.control.is_lame_duck() {
             match self.listen() {
-                Ok(listener) => self.listener = Some(Arc::new(listener)),
+                Ok(listener) => {
+                    self.listener = Some(Arc::new(listener));
+                    self.counted = Some(Counted::new(&self.stats));
+                }
                 Err(error) => return self.fail(&error, ctx),
             }
         }

@@ -15,7 +15,7 @@ use crate::broker::closing::Closing;
 use crate::broker::security::{Changed, CurrentSecurity};
 use crate::broker::session::Session;
 use crate::broker::websocket::WebSocketSettings;
-use crate::broker::{Broker, BrokerConfig, BrokerStats, Shared};
+use crate::broker::{Broker, BrokerConfig, BrokerStats, ServingLimits, Shared};
 
 const CONNECT: &[u8] = b"CONNECT {\"auth_token\":\"token\",\"verbose\":false}\r\nPING\r\n";
 
@@ -140,6 +140,10 @@ async fn a_client_that_shows_its_token_late_does_not_wait_for_the_check() {
     );
 }
 
+fn limits() -> ServingLimits {
+    BrokerConfig::new("unused", Access::Open).serving_limits()
+}
+
 /// The security of a broker with websockets, as it is until it changes and as it changes.
 fn with_websockets(access: Access) -> (CurrentSecurity, Changed) {
     let config = BrokerConfig {
@@ -157,7 +161,7 @@ fn all_clients_take_turns_with_each_other() {
     let turns = |kind| Arc::clone(&security.get(kind).authenticator.turns);
     let _taken = turns(ClientKind::Standard).take_all();
     assert_eq!(turns(ClientKind::WebSocket).counts(), (0, 0));
-    changed.replace(&access(), None, None).unwrap();
+    changed.replace(&access(), None, None, limits()).unwrap();
     assert_eq!(turns(ClientKind::Standard).counts(), (0, 0));
 }
 
@@ -166,7 +170,7 @@ async fn a_change_without_websockets_lets_nobody_in_by_websocket() {
     let (security, changed) = with_websockets(access());
     for (is_changed, is_known) in [(false, true), (true, false)] {
         if is_changed {
-            changed.replace(&access(), None, None).unwrap();
+            changed.replace(&access(), None, None, limits()).unwrap();
         }
         for (kind, is_known) in [
             (ClientKind::Standard, true),

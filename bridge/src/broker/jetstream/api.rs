@@ -131,11 +131,13 @@ struct ListRequest {
 }
 
 /// Counts a request when it is done with, so that an answer that says the number leaves itself out.
-struct CountedRequest<'a>(&'a Usage);
+struct CountedRequest<'a>(&'a Option<Arc<Usage>>);
 
 impl Drop for CountedRequest<'_> {
     fn drop(&mut self) {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(usage) = self.0 {
+            usage.requests.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -202,6 +204,7 @@ impl Api {
     async fn serve(&mut self, request: ApiRequest) {
         let subject = request.subject.clone();
         let (operation, name) = split_operation(&subject);
+        let is_of_client = matches!(request.asker, Asker::Client(_));
         let (router, refusals) = (Arc::clone(&self.router), Arc::clone(&self.streams.usage));
         let respond = |kind| match request.asker {
             Asker::Client(inbox) => Responder::Client {
@@ -213,7 +216,8 @@ impl Api {
             Asker::Internal(waiting) => Responder::Internal(waiting),
         };
         let body = request.body.clone();
-        let usage = Arc::clone(&self.streams.usage);
+        // Who looks at the pages is no user of the API.
+        let usage = is_of_client.then(|| Arc::clone(&self.streams.usage));
         let _counted = CountedRequest(&usage);
         if versions::needs_another_level(&request.headers) {
             return respond("error_response").send(Err(error::API_LEVEL));

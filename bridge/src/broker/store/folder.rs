@@ -21,6 +21,25 @@ const UNUSABLE: &str = ".unusable";
 /// The longest name of a folder, in bytes; that of a stream may be as long.
 const LONGEST_NAME: usize = 255;
 
+/// Locks a data folder that is there.
+///
+/// # Errors
+/// When another broker has it, or the file for the lock cannot be written.
+pub(in crate::broker) fn lock(data_dir: &Path) -> Result<File, BrokerError> {
+    let lock_path = data_dir.join(LOCK_FILE);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(at(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(BrokerError::InUse(data_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(at(&lock_path)(source)),
+    }
+}
+
 /// The data folder, locked for as long as any clone lives.
 #[derive(Clone, Debug)]
 pub(in crate::broker) struct Folder {
@@ -34,18 +53,7 @@ impl Folder {
     pub(in crate::broker) fn open(data_dir: &Path) -> Result<Self, BrokerError> {
         let streams = data_dir.join(STREAMS);
         fs::create_dir_all(&streams).map_err(at(&streams))?;
-        let lock_path = data_dir.join(LOCK_FILE);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(at(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(BrokerError::InUse(data_dir.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
-        }
+        let lock = lock(data_dir)?;
         let folder = Folder {
             streams,
             _lock: Arc::new(lock),

@@ -18,7 +18,7 @@ use super::certificate::CertificateNames;
 use super::outbound::Outbound;
 use super::tls::{Tls, TlsSettings};
 use super::transport::{self, Opened};
-use super::{Access, BrokerConfig};
+use super::{Access, ServingLimits};
 
 pub use origin::{Origin, OriginError};
 
@@ -70,12 +70,12 @@ pub(super) struct Limits {
 
 impl Limits {
     /// The limits of a client that is not admitted until `admitted` says so.
-    pub(super) fn new(config: &BrokerConfig, admitted: Arc<AtomicBool>) -> Self {
-        let besides = config.max_payload.saturating_mul(SEVERAL);
-        let one = config.max_payload.saturating_add(config.max_control_line);
+    pub(super) fn new(limits: ServingLimits, admitted: Arc<AtomicBool>) -> Self {
+        let besides = limits.max_payload.saturating_mul(SEVERAL);
+        let one = limits.max_payload.saturating_add(limits.max_control_line);
         Limits {
             message: one.saturating_add(besides.clamp(LEAST_BESIDES, MOST_BESIDES)),
-            before: config.max_control_line.saturating_add(BEFORE_INTRODUCTION),
+            before: limits.max_control_line.saturating_add(BEFORE_INTRODUCTION),
             admitted,
         }
     }

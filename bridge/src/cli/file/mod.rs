@@ -10,7 +10,7 @@ mod websocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::settings::{EMPTY_SECRET, Settings, port};
+use super::settings::{EMPTY_SECRET, Settings, check_advertised, port};
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
 
 /// The longest duration that a number without a unit stands for.
@@ -23,6 +23,10 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 /// All that is wrong in it, a line each.
 pub(super) fn read(path: &Path, settings: &mut Settings) -> Result<(), Vec<String>> {
     let map = nats_config::parse_file(path).map_err(|error| vec![error.to_string()])?;
+    if map.iter().next().is_none() {
+        let path = path.display();
+        return Err(vec![format!("{path}: config has no values or is empty")]);
+    }
     apply(&map, settings)
 }
 
@@ -86,6 +90,13 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         "host" | "net" => settings.host = node.string()?.to_owned(),
         "port" => settings.port = port_of(node)?,
         "server_name" => settings.server_name = Some(node.string()?.to_owned()),
+        "client_advertise" => {
+            let address = node.string()?;
+            check_advertised(address).map_err(|reason| node.place.error(reason))?;
+            settings.client_advertise = Some(address.to_owned());
+        }
+        // What messages hold is never traced.
+        "max_traced_msg_len" => _ = node.integer()?,
         "allow_unauthenticated" => settings.allow_unauthenticated = node.bool()?,
         "http" => {
             let (host, port) = listen(node)?;
@@ -162,13 +173,11 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         | "remote_syslog"
         | "prof_port"
         | "prof_block_rate"
-        | "client_advertise"
         | "ocsp"
         | "ocsp_cache"
         | "proxy_protocol"
         | "proxies"
         | "trace_headers"
-        | "max_traced_msg_len"
         | "max_sub_tokens"
         | "max_subscription_tokens"
         | "write_timeout"

@@ -334,3 +334,33 @@ fn settings_that_do_not_go_together_are_refused() {
         assert_eq!(settings(text).client_addr().is_ok(), is_taken, "{text}");
     }
 }
+
+#[test]
+fn what_is_common_and_true_is_taken() {
+    let settings = settings(
+        "client_advertise: \"nats.example:4223\"\nmax_traced_msg_len: 100\n\
+         tls { cert_file: c, key_file: k, min_version: \"1.3\" }",
+    );
+    assert!(settings.tls().unwrap().unwrap().only_1_3);
+    let address = settings.client_advertise.as_deref();
+    assert_eq!(address, Some("nats.example:4223"));
+    for text in [
+        "client_advertise: \"a:b\"",
+        "client_advertise: \"\"",
+        "tls { min_version: \"1.1\" }",
+        "tls { min_version: 1.3 }",
+    ] {
+        assert_eq!(read_text(text).unwrap_err().len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_settings_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.conf");
+    for text in ["", "# nothing\n"] {
+        std::fs::write(&path, text).unwrap();
+        let refused = read(&path, &mut Settings::default()).unwrap_err();
+        assert!(refused[0].ends_with("config has no values or is empty"));
+    }
+}

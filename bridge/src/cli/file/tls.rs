@@ -19,6 +19,13 @@ pub(super) fn tls(map: &Map, problems: &mut Problems) -> TlsOptions {
             }
             // It is about the connections that a server opens.
             "insecure" => {}
+            "min_version" => {
+                tls.only_1_3 = match node.string()? {
+                    "1.2" => false,
+                    "1.3" => true,
+                    _ => return Err(node.place.error("expected \"1.2\" or \"1.3\"")),
+                };
+            }
             "verify_and_map" => tls.map = node.bool()?,
             "verify_cert_and_check_known_urls"
             | "allow_insecure_cipher_suites"
@@ -33,8 +40,7 @@ pub(super) fn tls(map: &Map, problems: &mut Problems) -> TlsOptions {
             | "cert_match_skip_invalid"
             | "ocsp_peer"
             | "certs"
-            | "certificates"
-            | "min_version" => {
+            | "certificates" => {
                 return Ok(Reading::Unsupported);
             }
             _ => return Ok(Reading::Unknown),

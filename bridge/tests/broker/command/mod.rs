@@ -21,6 +21,8 @@ struct Program {
     log: Lines<BufReader<ChildStderr>>,
     /// What it has logged so far.
     logged: Vec<String>,
+    /// Its configuration, where a test changes that.
+    config: String,
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -42,6 +44,7 @@ impl Program {
             child,
             log,
             logged: Vec::new(),
+            config: String::new(),
         };
         program.wait_for("Server is ready").await;
         program
@@ -73,6 +76,11 @@ impl Program {
         self.behind("Listening for client connections on ")
     }
 
+    /// Gives it another configuration, for the next reload.
+    fn configure(&self, text: &str) {
+        std::fs::write(&self.config, text).unwrap();
+    }
+
     fn pid(&self) -> String {
         self.child.id().unwrap().to_string()
     }
@@ -87,6 +95,28 @@ impl Program {
         let sent = command(&["--signal", &format!("{signal}={}", self.pid())]);
         assert!(output(sent).await.0);
     }
+}
+
+/// Servers with this configuration, and a folder each for streams: this one, and nats-server.
+async fn servers_with(folder: &Path, text: &str) -> Vec<Program> {
+    let mut servers = Vec::new();
+    for (name, program) in [
+        ("own", Some(env!("CARGO_BIN_EXE_bridge").to_owned())),
+        ("real", testkit::server("TEST_NATS_SERVER")),
+    ] {
+        let Some(program) = program else { continue };
+        let store = folder.join(format!("{name}-store"));
+        let config = write(folder, &format!("{name}.conf"), text);
+        let mut command = Command::new(program);
+        if name == "own" {
+            command.arg("broker");
+        }
+        let command_line = ["-c", &config, "-sd", store.to_str().unwrap()];
+        command.args(command_line).kill_on_drop(true);
+        let server = Program::run(command).await;
+        servers.push(Program { config, ..server });
+    }
+    servers
 }
 
 /// Runs a command to its end: whether it succeeds, and what it prints on both streams.

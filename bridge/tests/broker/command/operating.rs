@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::{Program, get, write};
+use super::{Program, get, servers_with, write};
 use crate::server::within;
 
 /// Users in accounts; those of `A` may not do everything.
@@ -48,9 +48,7 @@ struct Client(BufReader<TcpStream>);
 impl Client {
     /// One that shows a user and a password, and what it is answered up to the first PONG or error.
     async fn connect(server: &Program, user: &str, password: &str) -> (Self, String) {
-        let socket = TcpStream::connect(server.addr()).await.unwrap();
-        let mut client = Client(BufReader::new(socket));
-        client.hear("INFO").await;
+        let mut client = Self::greeted(server).await;
         let options = json!({
             "verbose": false, "protocol": 1, "headers": true, "no_responders": true, "lang": "test",
             "name": format!("that of {user}"), "user": user, "pass": password,
@@ -58,6 +56,14 @@ impl Client {
         client.say(&format!("CONNECT {options}\r\nPING\r\n")).await;
         let answer = client.hear("").await;
         (client, answer)
+    }
+
+    /// One that has been greeted.
+    async fn greeted(server: &Program) -> Self {
+        let socket = TcpStream::connect(server.addr()).await.unwrap();
+        let mut client = Client(BufReader::new(socket));
+        client.hear("INFO").await;
+        client
     }
 
     async fn say(&mut self, text: &str) {
@@ -527,4 +533,92 @@ async fn a_client_that_is_slow_counts_once() {
     })
     .await;
     assert_eq!(varz().await["slow_consumers"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_client_is_closed_is_an_error_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "listen: \"127.0.0.1:-1\"\nmax_connections: 2\nmax_control_line: 1024\nmax_payload: 1000\n";
+    let hello = "CONNECT {\"verbose\":false,\"name\":\"looked-at\"}\r\nPING\r\n";
+    for (index, mut server) in servers_with(folder.path(), text)
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        let (mut first, mut second) = (
+            Client::greeted(&server).await,
+            Client::greeted(&server).await,
+        );
+        for client in [&mut first, &mut second] {
+            client.say(hello).await;
+            client.hear("PONG").await;
+        }
+        let mut third = Client::greeted(&server).await;
+        third.say(hello).await;
+        let line = server.wait_for("maximum connections exceeded").await;
+        assert!(line.contains("[ERR]"), "{line}");
+        drop((first, second, third));
+        let long = format!("{hello}PUB {} 1\r\n", "x".repeat(2000));
+        for (say, told) in [
+            (format!("{hello}FOO s3cr3t\r\n"), "Client parser ERROR"),
+            (long, "maximum control line exceeded"),
+            (format!("{hello}PUB a 1001\r\n"), "maximum payload exceeded"),
+        ] {
+            // The places of those before are free a moment later.
+            let _client = loop {
+                let mut client = Client::greeted(&server).await;
+                client.say(&say).await;
+                let mut answer = String::new();
+                let answered = within(client.0.read_line(&mut answer)).await;
+                if answered.is_ok() && answer.starts_with("PONG") {
+                    break client;
+                }
+            };
+            let line = server.wait_for(told).await;
+            assert!(
+                line.contains("[ERR]") && line.contains("looked-at"),
+                "{line}"
+            );
+            if index == 0 {
+                assert!(!line.contains("s3cr3t"), "{line}");
+            }
+        }
+        let mut broken = Client::greeted(&server).await;
+        broken.say("CONNECT {broken\r\n").await;
+        let words = if index == 0 {
+            "CONNECT cannot be read"
+        } else {
+            "invalid character"
+        };
+        let line = server.wait_for(words).await;
+        assert!(line.contains("[ERR]"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_streams_are_listed_and_looking_at_them_is_no_use_of_the_api() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "listen: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\njetstream: enabled\n";
+    for server in servers_with(folder.path(), text).await {
+        let client = within(async_nats::connect(server.addr())).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        for name in ["A", "B", "C"] {
+            let config = async_nats::jetstream::stream::Config {
+                name: name.into(),
+                ..Default::default()
+            };
+            context.create_stream(config).await.unwrap();
+        }
+        let page = async |query: &str| get(http(&server), &format!("/jsz?{query}")).await.1;
+        let before = page("").await["api"]["total"].clone();
+        let shown = page("accounts=1&streams=1&limit=1").await;
+        let account = &shown["account_details"][0];
+        assert_eq!(account["stream_detail"].as_array().unwrap().len(), 3);
+        let past = page("accounts=1&streams=1&offset=1").await;
+        let none = past.get("account_details").and_then(Value::as_array);
+        assert!(none.is_none_or(Vec::is_empty), "{past}");
+        get(http(&server), "/varz").await;
+        assert_eq!(page("").await["api"]["total"], before);
+    }
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use async_nats::jetstream::{self, stream};
 use rcgen::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::{Program, command, output, write};
+use super::{Program, command, get, output, servers_with, write};
 use crate::server::within;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,11 +91,15 @@ async fn the_users_of_the_file_change_while_the_server_runs() {
     write(
         dir,
         "server.conf",
-        &format!("{}\nmax_payload: 1KB", with_password("new")),
+        &format!(
+            "{}\npid_file: '{dir}/pid'",
+            with_password("new"),
+            dir = dir.display()
+        ),
     );
     program.signal("reload").await;
     program
-        .wait_for("the change of the limits takes effect at the next start")
+        .wait_for("the change of pid_file takes effect at the next start")
         .await;
     program.wait_for("Reloaded server configuration").await;
     connect("new").await.unwrap();
@@ -125,21 +131,126 @@ async fn a_server_that_others_reach_stays_closed_until_it_is_started_again() {
     let mut program = Program::start(&["-c", &config]).await;
     let port = program.addr().rsplit_once(':').unwrap().1;
     let addr = format!("127.0.0.1:{port}");
-    let local = "host: 127.0.0.1\nport: -1\n";
-    // The second time, too: the address is still the one that it was started with.
-    for _ in 0..2 {
-        write(dir, "server.conf", local);
+    for (text, reason) in [
+        ("host: 0.0.0.0\nport: -1", "-addr: "),
+        (
+            "host: 127.0.0.1\nport: -1",
+            "-config: config reload not supported for Host: old=\"0.0.0.0\", new=\"127.0.0.1\"",
+        ),
+    ] {
+        write(dir, "server.conf", text);
         program.signal("reload").await;
-        program
-            .wait_for("Failed to reload server configuration: -addr: ")
-            .await;
+        let refused = format!("Failed to reload server configuration: {reason}");
+        program.wait_for(&refused).await;
         within(async_nats::connect(&addr)).await.unwrap_err();
-        write(dir, "server.conf", &format!("{local}{locked}"));
+    }
+}
+
+/// A client that says what it is told to, and what it is answered up to `end`; all there is when the server closes before.
+async fn heard(client: &mut TcpStream, say: &str, end: &str) -> String {
+    client.write_all(say.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(end.as_bytes()) {
+        match within(client.read_buf(&mut heard)).await {
+            Ok(read) if read > 0 => {}
+            _ => break,
+        }
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_change_while_the_server_runs() {
+    const HELLO: &str = "CONNECT {\"verbose\":false}\r\nPING\r\n";
+    let folder = tempfile::tempdir().unwrap();
+    let common = "listen: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\n";
+    for mut program in servers_with(folder.path(), common).await {
+        let monitoring = program.behind("Starting http monitor on ").to_owned();
+        let before = get(&monitoring, "/varz").await.1;
+        let mut known = TcpStream::connect(program.addr()).await.unwrap();
+        let greeting = heard(&mut known, HELLO, "PONG\r\n").await;
+        assert!(greeting.contains("\"max_payload\":1048576"), "{greeting}");
+        let limits = "max_payload: 1000\nmax_connections: 1\nmax_control_line: 600\nping_interval: \"7s\"\nping_max: 5\n\
+             write_deadline: \"3s\"\nlogtime: false\nauthorization { timeout: 4 }\n";
+        program.configure(&format!("{common}{limits}"));
+        program.signal("reload").await;
+        let line = program.wait_for("Reloaded server configuration").await;
+        assert!(
+            line.starts_with(&format!("[{}] [INF] ", program.pid())),
+            "{line}"
+        );
+        let after = get(&monitoring, "/varz").await.1;
+        for (name, value) in [
+            ("max_payload", 1000),
+            ("max_connections", 1),
+            ("max_control_line", 600),
+            ("ping_interval", 7_000_000_000_u64),
+            ("ping_max", 5),
+            ("write_deadline", 3_000_000_000),
+        ] {
+            assert_eq!(after[name], value, "{name}");
+        }
+        assert_eq!(after["auth_timeout"].as_f64(), Some(4.0));
+        assert_eq!(before["start"], after["start"]);
+        assert_ne!(before["config_load_time"], after["config_load_time"]);
+        // A client that was there is within the new limits, and keeps others out.
+        let payload = format!("PUB a 1001\r\n{:1001}\r\n", "");
+        let mut second = TcpStream::connect(program.addr()).await.unwrap();
+        let greeting = heard(&mut second, HELLO, "PONG\r\n").await;
+        assert!(greeting.contains("\"max_payload\":1000,"), "{greeting}");
+        assert!(!greeting.ends_with("PONG\r\n"), "{greeting}");
+        let refused = heard(&mut known, &payload, "\r\n").await;
+        assert_eq!(refused, "-ERR 'Maximum Payload Violation'\r\n");
+        program.configure(&format!("{common}{limits}max_subs: 7\n"));
         program.signal("reload").await;
         program
-            .wait_for("the change of listen takes effect at the next start")
+            .wait_for("config reload not supported for MaxSubs: old=")
             .await;
-        program.wait_for("Reloaded server configuration").await;
+        for (setting, name) in [
+            ("server_name: other", "ServerName"),
+            ("lame_duck_duration: \"40s\"", "LameDuckDuration"),
+        ] {
+            program.configure(&format!("{common}{limits}{setting}\n"));
+            program.signal("reload").await;
+            program
+                .wait_for(&format!("config reload not supported for {name}: old="))
+                .await;
+        }
+        let unchanged = get(&monitoring, "/varz").await.1;
+        assert_eq!(after["config_load_time"], unchanged["config_load_time"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lame_duck_is_not_healthy() {
+    let folder = tempfile::tempdir().unwrap();
+    let common = "listen: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\nlame_duck_duration: \"60s\"\n\
+         lame_duck_grace_period: \"50s\"\n";
+    for program in servers_with(folder.path(), common).await {
+        let monitoring = program.behind("Starting http monitor on ").to_owned();
+        assert_eq!(get(&monitoring, "/healthz").await.1["status"], "ok");
+        let mut client = TcpStream::connect(program.addr()).await.unwrap();
+        heard(
+            &mut client,
+            "CONNECT {\"verbose\":false}\r\nPING\r\n",
+            "PONG\r\n",
+        )
+        .await;
+        program.signal("ldm").await;
+        testkit::eventually("it is not healthy", async || {
+            get(&monitoring, "/healthz").await.1["status"] != "ok"
+        })
+        .await;
+        for page in ["/healthz", "/healthz?js-server-only=true"] {
+            let (status, health) = get(&monitoring, page).await;
+            assert_eq!(status, "HTTP/1.1 500 Internal Server Error");
+            let error = health["error"].as_str().unwrap();
+            assert!(
+                error.starts_with("failed to be ready for connections"),
+                "{error}"
+            );
+            assert_eq!(health["status"], "error");
+        }
     }
 }
 

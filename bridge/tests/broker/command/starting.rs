@@ -370,6 +370,32 @@ async fn accounts_do_not_hear_each_other() {
     assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_another_broker_has_ends_the_start_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().to_str().unwrap();
+    let pid_file = folder.path().join("pid");
+    let arguments = [
+        "-p",
+        "-1",
+        "-js",
+        "-sd",
+        store,
+        "-P",
+        pid_file.to_str().unwrap(),
+    ];
+    let program = Program::start(&arguments).await;
+    let (_, code, text) = output(command(&arguments)).await;
+    assert_eq!(code, Some(64), "{text}");
+    let words =
+        format!("-sd, store_dir: the data folder `{store}/jetstream` is in use by another broker");
+    assert!(text.contains(&words), "{text}");
+    assert!(!text.contains("restart"), "{text}");
+    // The file is that of the one that runs.
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), program.pid());
+    assert!(program.end("term").await.success());
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn one_large_message_is_no_reason_to_keep_memory_for_good() {
