@@ -62,9 +62,12 @@ pub enum AccessError {
     /// The user of clients that show nothing does not exist.
     #[error("no_auth_user `{0}` is none of the users")]
     NoSuchUser(String),
-    /// The key of a user is something else.
-    #[error("`{0}` is not a valid public nkey for a user")]
-    Nkey(String),
+    /// A user has an empty name.
+    #[error("a user needs a name")]
+    Nameless,
+    /// The key of a user is something else, perhaps a secret: it is not shown.
+    #[error("the nkey of a user is not a valid public one")]
+    Nkey,
     /// The token of an operator is none, or counts no longer.
     #[error("the token of an operator is no valid one")]
     Operator,
@@ -128,6 +131,11 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// Whether a text is the public key of a user, and so no secret.
+    pub(crate) fn is_key(text: &str) -> bool {
+        authentication::user_key(text).is_some()
+    }
+
     /// The name or the public key: what tells this user from others.
     pub fn name(&self) -> &str {
         match self {

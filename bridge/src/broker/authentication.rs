@@ -144,6 +144,9 @@ impl KnownUsers {
 
     fn add(&mut self, user: &User) -> Result<(), AccessError> {
         let name: Arc<str> = user.identity.name().into();
+        if name.is_empty() {
+            return Err(AccessError::Nameless);
+        }
         let (users, password) = match &user.identity {
             Identity::Password { password, .. } => {
                 check_hash(password, &name)?;
@@ -154,7 +157,7 @@ impl KnownUsers {
                 (&mut self.by_name, Some(password.clone()))
             }
             Identity::Nkey(key) => {
-                user_key(key).ok_or_else(|| AccessError::Nkey(key.clone()))?;
+                user_key(key).ok_or(AccessError::Nkey)?;
                 (&mut self.by_key, None)
             }
         };
@@ -366,7 +369,7 @@ fn check_hash(password: &Password, name: &str) -> Result<(), AccessError> {
     }
 }
 
-fn user_key(public_key: &str) -> Option<KeyPair> {
+pub(super) fn user_key(public_key: &str) -> Option<KeyPair> {
     jwt::public_key(public_key, KeyPairType::User)
 }
 

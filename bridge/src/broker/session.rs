@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
+use super::access::Identity;
 use super::actors::{Connection, Introduced};
 use super::admission::Place;
 use super::authentication::{Busy, Credentials, Identified};
@@ -439,10 +440,30 @@ impl Session {
     }
 }
 
-/// The name that a client logs in with, unless it may be a token.
+/// The name that a client logs in with, unless it may be a token or a private key.
 fn login_name(said: &Value) -> Option<String> {
     let text = |name: &str| said.get(name).and_then(Value::as_str);
     let name = text("user").filter(|_| introduction::has_password(said));
-    let name = name.or_else(|| text("nkey"))?;
+    let name = name.or_else(|| text("nkey").filter(|key| Identity::is_key(key)))?;
     Some(name.chars().take(LOGGED_NAME).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_login_is_named_by_what_is_no_secret() {
+        let key = nkeys::KeyPair::new_user();
+        for (said, expected) in [
+            (json!({"user": "ann", "pass": "x"}), Some("ann".to_owned())),
+            (json!({"user": "token"}), None),
+            (json!({"nkey": key.public_key()}), Some(key.public_key())),
+            (json!({"nkey": key.seed().unwrap()}), None),
+        ] {
+            assert_eq!(login_name(&said), expected, "{said}");
+        }
+    }
 }

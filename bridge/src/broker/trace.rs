@@ -3,24 +3,23 @@
 
 use std::fmt;
 
+use super::access::Identity;
 use super::clients::Client;
 use super::introduction;
 use super::protocol::Operation;
 
-/// What of an introduction is no secret.
-const SHOWN: [&str; 14] = [
+/// What of an introduction is no secret, whatever it is. A name without a password may be a token, and a key may be a private one.
+const SHOWN: [&str; 12] = [
     "account",
     "echo",
     "headers",
     "lang",
     "name",
     "new_account",
-    "nkey",
     "no_responders",
     "pedantic",
     "protocol",
     "tls_required",
-    "user",
     "verbose",
     "version",
 ];
@@ -79,9 +78,39 @@ fn without_secrets(options: &[u8]) -> String {
     };
     let has_password = introduction::has_password(&said);
     for (name, value) in said.as_object_mut().into_iter().flatten() {
-        if !SHOWN.contains(&name.as_str()) || (name == "user" && !has_password) {
+        let is_shown = match name.as_str() {
+            "user" => has_password,
+            "nkey" => value.as_str().is_some_and(Identity::is_key),
+            other => SHOWN.contains(&other),
+        };
+        if !is_shown {
             *value = "[REDACTED]".into();
         }
     }
     said.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_keys_only_public_ones_are_shown() {
+        let key = nkeys::KeyPair::new_user();
+        for (shown, is_shown) in [
+            (key.public_key(), true),
+            (key.seed().unwrap(), false),
+            ("s3cr3t".to_owned(), false),
+        ] {
+            let said = format!(r#"{{"nkey":"{shown}","user":"{shown}","verbose":false}}"#);
+            let line = line(&Operation::Connect(said.as_bytes()));
+            let expected = if is_shown {
+                shown.as_str()
+            } else {
+                "[REDACTED]"
+            };
+            assert!(line.contains(&format!(r#""nkey":"{expected}""#)), "{line}");
+            assert!(line.contains(r#""user":"[REDACTED]""#), "{line}");
+        }
+    }
 }

@@ -349,6 +349,10 @@ fn resolve(setting: &str, host: &str, port: u16) -> Result<SocketAddr, Fault> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, port));
     }
+    // What stands before it may be a secret, which is not to be shown.
+    if host.contains('@') {
+        return Err(Fault::bad_setting(setting, "a host has no `@` in its name"));
+    }
     let found = (host, port).to_socket_addrs().ok();
     let found: Vec<_> = found.into_iter().flatten().collect();
     // nats-server, too, prefers an address of the kind that everyone has.
@@ -358,4 +362,15 @@ fn resolve(setting: &str, host: &str, port: u16) -> Result<SocketAddr, Fault> {
         .or(found.first());
     best.copied()
         .ok_or_else(|| Fault::bad_setting(setting, format!("the host `{host}` has no address")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_in_an_address_is_not_shown() {
+        let refused = resolve("-addr", "s3cret@127.0.0.1", 1).unwrap_err();
+        assert!(!refused.to_string().contains("s3cret"), "{refused}");
+    }
 }

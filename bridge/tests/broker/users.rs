@@ -452,8 +452,9 @@ async fn users_that_cannot_be_are_an_error_before_anything_starts() {
         (
             vec![key],
             None,
-            "`UNONSENSE` is not a valid public nkey for a user",
+            "the nkey of a user is not a valid public one",
         ),
+        (vec![user("", "", anything())], None, "a user needs a name"),
         (
             vec![user("a", "a", subject)],
             None,

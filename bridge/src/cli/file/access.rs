@@ -172,11 +172,17 @@ fn user(
         }
         Ok(Reading::Done)
     });
-    let identity = match (name, nkey) {
+    let is_there = |text: &String| !text.is_empty();
+    let identity = match (name.filter(is_there), nkey.filter(is_there)) {
         (Some(_), Some(_)) => return Err(node.place.error("a user has either a name or an nkey")),
         (None, None) => return Err(node.place.error("a user needs a name or an nkey")),
         (None, Some(_)) if password.is_some() => {
             return Err(node.place.error("a user with an nkey has no password"));
+        }
+        // It may be a private one, and is not repeated.
+        (None, Some(nkey)) if !Identity::is_key(&nkey) => {
+            let reason = "the nkey of a user is not a valid public one";
+            return Err(node.place.error(reason));
         }
         (None, Some(nkey)) => Identity::Nkey(nkey),
         (Some(name), None) => Identity::Password {

@@ -45,7 +45,7 @@ pub(super) fn accounts(node: &Node) -> Result<Vec<(String, String)>, ConfigError
     let mut accounts = Vec::new();
     for (key, token, _) in node.map()?.iter() {
         if !Operators::is_account(key) {
-            let reason = format!("`{key}` is not a valid public nkey for an account");
+            let reason = "the name of an account here is its public nkey, and this is none";
             return Err(token.place.error(reason));
         }
         accounts.push((key.to_owned(), token.string()?.to_owned()));

@@ -229,6 +229,17 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             &["test.conf:1:26: a user needs a name or an nkey"],
         ),
         (
+            "authorization { users: [ {user: \"\", password: \"\"}, {nkey: \"\"} ] }",
+            &[
+                "test.conf:1:26: a user needs a name or an nkey",
+                "test.conf:1:52: a user needs a name or an nkey",
+            ],
+        ),
+        (
+            "authorization { users: [ {nkey: SUASECRET} ] }",
+            &["test.conf:1:26: the nkey of a user is not a valid public one"],
+        ),
+        (
             "authorization { users: [ {user: x}, {user: x, nope: 1} ] }",
             &[
                 "test.conf:1:47: unknown setting `nope`",
@@ -257,13 +268,14 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
         ),
         (
             "resolver_preload: { AB: x }",
-            &["test.conf:1:21: `AB` is not a valid public nkey for an account"],
+            &["test.conf:1:21: the name of an account here is its public nkey"],
         ),
     ] {
         let refused = read_text(text).unwrap_err();
         assert_eq!(refused.len(), errors.len(), "{text}: {refused:?}");
         for (refused, error) in refused.iter().zip(errors) {
             assert!(refused.starts_with(error), "{text}: {refused}");
+            assert!(!refused.contains("SECRET"), "{refused}");
         }
     }
 }
