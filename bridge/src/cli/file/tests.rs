@@ -229,10 +229,10 @@ fn what_is_wrong_is_told_with_its_name_and_place_and_all_at_once() {
             &["test.conf:1:26: a user needs a name or an nkey"],
         ),
         (
-            "authorization { users: [ {user: \"\", password: \"\"}, {nkey: \"\"} ] }",
+            "authorization { users: [ {user: \"\", password: x}, {nkey: \"\"} ] }",
             &[
                 "test.conf:1:26: a user needs a name or an nkey",
-                "test.conf:1:52: a user needs a name or an nkey",
+                "test.conf:1:51: a user needs a name or an nkey",
             ],
         ),
         (
