@@ -52,16 +52,18 @@ impl Program {
 
     /// Reads the log up to a line with `words` in it, which it returns.
     async fn wait_for(&mut self, words: &str) -> String {
-        loop {
-            let line = within(self.log.next_line()).await.unwrap();
-            let Some(line) = line else {
-                panic!("the log ended without `{words}`: {:#?}", self.logged)
-            };
-            self.logged.push(line.clone());
-            if line.contains(words) {
-                return line;
+        // One deadline for all lines: clients that are turned away again and again have the log go on for ever.
+        let found = within(async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                self.logged.push(line.clone());
+                if line.contains(words) {
+                    return Some(line);
+                }
             }
-        }
+            None
+        });
+        let found = found.await;
+        found.unwrap_or_else(|| panic!("the log ended without `{words}`: {:#?}", self.logged))
     }
 
     /// What stands behind `words` in the line of the log that has them.

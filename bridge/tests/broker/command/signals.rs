@@ -112,9 +112,13 @@ async fn the_users_of_the_file_change_while_the_server_runs() {
         "port: -1\nauthorization { users: [ {nkey: wrong} ] }",
     );
     program.signal("reload").await;
-    program
-        .wait_for("Failed to reload server configuration: authorization")
+    let refused = program
+        .wait_for("Failed to reload server configuration: ")
         .await;
+    assert!(
+        refused.ends_with(":2:26: the nkey of a user is not a valid public one"),
+        "{refused}"
+    );
     connect("new").await.unwrap();
 }
 
