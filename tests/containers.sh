@@ -212,7 +212,7 @@ numbers() { grep -oE '^(kafka|nats)-[0-9]+' | sort; }
 at_kafka() { kafka_tool kafka-console-consumer.sh --from-beginning --timeout-ms 4000 2>/dev/null | numbers; }
 at_nats() {
     local config='{"stream_name":"'$topic'","config":{"deliver_subject":"_INBOX.trial","ack_policy":"none","deliver_policy":"all"}}'
-    printf 'SUB _INBOX.trial 1\r\nPUB $JS.API.CONSUMER.CREATE.%s _INBOX.trial %d\r\n%s\r\n' "$topic" "${#config}" "$config" | nats 3 | numbers
+    printf 'SUB _INBOX.trial 1\r\nPUB $JS.API.CONSUMER.CREATE.%s _INBOX.trial %d\r\n%s\r\n' "$topic" "${#config}" "$config" | nats 6 | numbers
 }
 
 # both_have COUNT : the records of either side, each once
