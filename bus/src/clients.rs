@@ -3,7 +3,7 @@
 pub use crate::{
     kafka::{
         Listener as KafkaListener, blocking, config as kafka_config, create_absent_topics,
-        drop_elsewhere, in_words as kafka_failure,
+        drop_elsewhere, refusal as kafka_refusal,
     },
     nats::{KEY_HEADER, addresses as nats_addresses, credentials as nats_credentials},
 };

@@ -199,10 +199,14 @@ async fn what_keeps_clients_out_is_told() {
     let Secured {
         sasl,
         sasl_over_tls: over_tls,
+        tls,
         ..
     } = &secured;
     let scram = sasl_over_tls("SCRAM-SHA-512");
-    let password = "Authentication failed";
+    let (password, refused) = (
+        "Authentication failed",
+        "the broker refuses the certificate",
+    );
     for (broker, flags, told) in [
         (sasl, PLAIN.replace("PLAIN.", "wrong."), password),
         (
@@ -215,6 +219,8 @@ async fn what_keeps_clients_out_is_told() {
             scram.replace("ca.pem", "other-ca.pem"),
             "is of an authority that KAFKA_CA_FILE",
         ),
+        (tls, CERTIFICATE.replace("client.", "expired."), refused),
+        (tls, CERTIFICATE.replace("client.", "stranger."), refused),
     ] {
         let Some(settings) = secured.settings(&flags) else {
             continue;

@@ -109,28 +109,42 @@ impl ClientContext for Listener {
 impl ConsumerContext for Listener {}
 
 /// Why a connection failed, for an operator.
-pub fn in_words(reason: &str) -> String {
-    // What follows is how often and how fast, which is another each time.
-    let (reason, _) = reason.split_once(" (after ").unwrap_or((reason, ""));
+fn in_words(reason: &str) -> String {
+    of_certificates(reason).unwrap_or_else(|| head(reason).to_owned())
+}
+
+/// Why a broker does not let a client in, for an operator, if it does not. With TLS 1.3 a client learns that its certificate is refused
+/// when it reads, and librdkafka takes that for a broken connection.
+pub fn refusal(error: &KafkaError, reason: &str) -> Option<String> {
+    use RDKafkaErrorCode::{Authentication, SSL};
+    let is_refusal = matches!(error.rdkafka_error_code(), Some(Authentication | SSL));
+    of_certificates(reason).or_else(|| is_refusal.then(|| head(reason).to_owned()))
+}
+
+/// A reason without how often and how fast, which is another each time.
+fn head(reason: &str) -> &str {
+    reason
+        .split_once(" (after ")
+        .map_or(reason, |(head, _)| head)
+}
+
+/// The words for what has to do with certificates, where those of librdkafka are either wrong or a riddle.
+fn of_certificates(reason: &str) -> Option<String> {
+    let reason = head(reason);
     let (broker, _) = reason.split_once(": ").unwrap_or((reason, ""));
-    // What librdkafka says of certificates is either wrong or a riddle.
     if reason.contains("certificate verify failed") {
-        return format!(
+        return Some(format!(
             "{broker}: the certificate of the broker has expired, is for another host, or is of an authority that \
              KAFKA_CA_FILE (`ssl.ca.location`) does not have"
-        );
+        ));
     }
-    if reason.contains(" alert ")
-        && ["certificate", "unknown ca"]
-            .iter()
-            .any(|a| reason.contains(a))
-    {
-        return format!(
+    let is_alert = reason.contains(" alert ");
+    (is_alert && (reason.contains("certificate") || reason.contains("unknown ca"))).then(|| {
+        format!(
             "{broker}: the broker refuses the certificate KAFKA_CERT_FILE (`ssl.certificate.location`), which may have \
              expired, or wants one"
-        );
-    }
-    reason.to_owned()
+        )
+    })
 }
 
 /// Whether an error is one of connections to brokers.

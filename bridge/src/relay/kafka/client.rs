@@ -161,10 +161,8 @@ pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
 
 impl Refusal {
     fn note(&self, error: &KafkaError, reason: &str) {
-        use RDKafkaErrorCode::{Authentication, SSL};
-        if let Some(Authentication | SSL) = error.rdkafka_error_code() {
-            let reason = bus::clients::kafka_failure(reason);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        if let Some(refusal) = bus::clients::kafka_refusal(error, reason) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
         }
     }
 
