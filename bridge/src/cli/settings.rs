@@ -206,60 +206,7 @@ impl Settings {
                 ..options
             })
         };
-        let (http, new_http) = (&self.monitoring, &other.monitoring);
-        let (limits, new_limits) = (&self.limits, &other.limits);
-        let (streams, new_streams) = (&self.jetstream, &other.jetstream);
-        for (name, old, new) in [
-            ("Host", shown(&self.host), shown(&other.host)),
-            ("Port", shown(&self.port), shown(&other.port)),
-            (
-                "ServerName",
-                shown(&self.server_name),
-                shown(&other.server_name),
-            ),
-            ("HTTPHost", shown(&http.host), shown(&new_http.host)),
-            ("HTTPPort", shown(&http.port), shown(&new_http.port)),
-            (
-                "HTTPBasePath",
-                shown(&http.base_path),
-                shown(&new_http.base_path),
-            ),
-            (
-                "MaxSubs",
-                shown(&limits.max_subscriptions),
-                shown(&new_limits.max_subscriptions),
-            ),
-            (
-                "MaxPending",
-                shown(&limits.max_pending),
-                shown(&new_limits.max_pending),
-            ),
-            (
-                "LameDuckDuration",
-                shown(&limits.lame_duck_duration),
-                shown(&new_limits.lame_duck_duration),
-            ),
-            (
-                "LameDuckGracePeriod",
-                shown(&limits.lame_duck_grace_period),
-                shown(&new_limits.lame_duck_grace_period),
-            ),
-            (
-                "the folder of JetStream (store_dir)",
-                shown(&streams.store_dir),
-                shown(&new_streams.store_dir),
-            ),
-            (
-                "the domain of JetStream",
-                shown(&streams.domain),
-                shown(&new_streams.domain),
-            ),
-            (
-                "what JetStream may take (max_mem, max_file)",
-                shown(&(streams.max_memory, streams.max_store)),
-                shown(&(new_streams.max_memory, new_streams.max_store)),
-            ),
-        ] {
+        for ((name, old), (_, new)) in self.unchangeable().into_iter().zip(other.unchangeable()) {
             if old != new {
                 let reason =
                     format!("config reload not supported for {name}: old={old}, new={new}");
@@ -271,6 +218,30 @@ impl Settings {
             return Err(Fault::bad_setting("-config", reason));
         }
         Ok(())
+    }
+
+    /// What no reload takes over, with nats-server's names where it has one.
+    fn unchangeable(&self) -> [(&'static str, String); 13] {
+        let (http, limits, streams) = (&self.monitoring, &self.limits, &self.jetstream);
+        let room = (streams.max_memory, streams.max_store);
+        [
+            ("Host", shown(&self.host)),
+            ("Port", shown(&self.port)),
+            ("ServerName", shown(&self.server_name)),
+            ("HTTPHost", shown(&http.host)),
+            ("HTTPPort", shown(&http.port)),
+            ("HTTPBasePath", shown(&http.base_path)),
+            ("MaxSubs", shown(&limits.max_subscriptions)),
+            ("MaxPending", shown(&limits.max_pending)),
+            ("LameDuckDuration", shown(&limits.lame_duck_duration)),
+            ("LameDuckGracePeriod", shown(&limits.lame_duck_grace_period)),
+            (
+                "the folder of JetStream (store_dir)",
+                shown(&streams.store_dir),
+            ),
+            ("the domain of JetStream", shown(&streams.domain)),
+            ("what JetStream may take (max_mem, max_file)", shown(&room)),
+        ]
     }
 
     /// The names of what is different in `other`, and takes effect only at a start.
