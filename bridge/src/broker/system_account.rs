@@ -87,31 +87,25 @@ impl Shared {
 
     /// Tells that a client came.
     pub(super) fn client_came(&self, client: &Client) {
-        self.note_client(client.info(), "CONNECT");
+        let account = client.introduced().account;
+        self.note_client(account.as_deref(), "CONNECT", || client.info());
     }
 
     /// Tells that a client left.
     pub(super) fn client_left(&self, info: ClientInfo) {
-        self.note_client(info, "DISCONNECT");
+        let account = info.account.clone();
+        self.note_client(account.as_deref(), "DISCONNECT", || info);
     }
 
-    fn note_client(&self, info: ClientInfo, event: &str) {
-        let accounts = &self.config.accounts;
+    fn note_client(&self, account: Option<&str>, event: &str, info: impl FnOnce() -> ClientInfo) {
         // nats-server does not tell of those that have no account either.
-        let Some(account) = info
-            .account
-            .as_deref()
-            .filter(|name| *name != AccountNames::GLOBAL)
-        else {
+        let Some(account) = account.filter(|name| *name != AccountNames::GLOBAL) else {
             return;
         };
         let subject = format!("$SYS.ACCOUNT.{account}.{event}");
-        if self
-            .accounts
-            .router(Some(&accounts.system))
-            .has_interest(&subject)
-        {
-            let info = Box::new(info);
+        let system = Some(&self.config.accounts.system);
+        if self.accounts.router(system).has_interest(&subject) {
+            let info = Box::new(info());
             self.notices().give(SystemNotice::Client { subject, info });
         }
     }
