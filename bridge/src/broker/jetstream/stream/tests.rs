@@ -163,6 +163,22 @@ async fn wait_for_lock(dir: &Path) -> (Folder, Vec<(State, Log)>) {
     recovered.unwrap()
 }
 
+/// Puts a message into a stream that holds its messages in memory.
+fn hold(state: &mut State, seq: u64, payload: Bytes) {
+    let mut body = bytes::BytesMut::new();
+    let message = Record::Message(StoredMessage {
+        seq,
+        time: 0,
+        subject: "a".into(),
+        headers: Bytes::new(),
+        payload,
+    });
+    record::encode(&mut body, &message);
+    state.add(seq, "a", Position::default(), 0, 1);
+    let body = body.freeze().slice(record::FRAME..);
+    state.bodies.as_mut().unwrap().insert(seq, body);
+}
+
 /// A stream with so many messages and a push consumer to which a client listens; it runs only as the test has it.
 fn with_listener(data_dir: &Path, messages: u64) -> Stream {
     let folder = Folder::open(data_dir).unwrap();
@@ -179,20 +195,7 @@ fn with_listener(data_dir: &Path, messages: u64) -> Stream {
     let consumer = consumer.checked(&ConsumerLimits::default()).unwrap();
     let saved = SavedConsumer::new(1, consumer, 0, 0);
     state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
-    for seq in 1..=messages {
-        let mut body = bytes::BytesMut::new();
-        let message = Record::Message(StoredMessage {
-            seq,
-            time: 0,
-            subject: "a".into(),
-            headers: Bytes::new(),
-            payload: Bytes::new(),
-        });
-        record::encode(&mut body, &message);
-        let body = body.freeze().slice(record::FRAME..);
-        state.add(seq, "a", Position::default(), 0, 1);
-        state.bodies.as_mut().unwrap().insert(seq, body);
-    }
+    (1..=messages).for_each(|seq| hold(&mut state, seq, Bytes::new()));
     let syncer = Syncer::start(folder).unwrap();
     Stream::new(
         state,
@@ -302,20 +305,8 @@ async fn read_by(client: &Outbound, payload: u8) -> usize {
 fn with_reader(dir: &Path, messages: u64, bytes: usize) -> (Stream, Arc<Subscription>) {
     let mut stream = with_listener(dir, 0);
     stream.state.config.allow_direct = true;
-    for seq in 1..=messages {
-        let mut body = bytes::BytesMut::new();
-        let message = Record::Message(StoredMessage {
-            seq,
-            time: 0,
-            subject: "a".into(),
-            headers: Bytes::new(),
-            payload: vec![b'#'; bytes].into(),
-        });
-        record::encode(&mut body, &message);
-        stream.state.add(seq, "a", Position::default(), 0, 1);
-        let body = body.freeze().slice(record::FRAME..);
-        stream.state.bodies.as_mut().unwrap().insert(seq, body);
-    }
+    let payload = Bytes::from(vec![b'#'; bytes]);
+    (1..=messages).for_each(|seq| hold(&mut stream.state, seq, payload.clone()));
     let client = Outbound::new(2, 64 << 20);
     let reader = Arc::new(Subscription::new("reader".into(), None, "1".into(), client));
     stream.router.subscribe(Arc::clone(&reader));
