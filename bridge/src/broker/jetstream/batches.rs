@@ -41,7 +41,7 @@ fn max_bytes(memory: u64) -> u64 {
 }
 
 /// How long a batch may wait for its next message.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The batches of all streams.
 #[derive(Debug, Default)]

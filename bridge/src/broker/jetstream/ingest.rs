@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::batch::Effect;
-use super::batches::{MAX_ID, end_of};
+use super::batches::{MAX_ID, PATIENCE, end_of};
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::publish::Taken;
@@ -24,9 +24,6 @@ pub(super) const MAX_OF_ALL: u64 = 50_000;
 /// At most so many messages go without word of what is stored, in all batches of a stream together.
 const MAX_EVERY: u16 = 500;
 const DEFAULT_EVERY: u16 = 10;
-/// How long a batch may wait for its next message.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What an inbox says of a message.
 #[derive(Debug, PartialEq)]
 struct Place<'a> {
@@ -118,6 +115,14 @@ struct FastBatch {
 }
 
 impl FastBatch {
+    /// Takes note that so many have come, of which there is nothing to store but what is under way.
+    fn came_up_to(&mut self, seq: u64) {
+        self.came = seq;
+        if self.under_way == 0 {
+            self.stored = seq;
+        }
+    }
+
     /// Moves on to what is stored, if the publisher is due to hear of it.
     fn is_due(&mut self, batches: usize) -> bool {
         let every = u64::from(self.every);
@@ -227,10 +232,7 @@ impl Stream {
         }
         match place.operation {
             Operation::EndBefore => {
-                ingest.came = place.seq - 1;
-                if ingest.under_way == 0 {
-                    ingest.stored = ingest.came;
-                }
+                ingest.came_up_to(place.seq - 1);
                 self.end_ingest(id, inbox);
                 return Ok(());
             }
@@ -281,10 +283,7 @@ impl Stream {
                 self.end_ingest(place.batch, inbox);
                 return;
             }
-            ingest.came = place.seq;
-            if ingest.under_way == 0 {
-                ingest.stored = ingest.came;
-            }
+            ingest.came_up_to(place.seq);
             ingest.is_due(batches);
         }
         let word = ingest.word().to_string();
@@ -318,10 +317,7 @@ impl Stream {
             return Ok(());
         }
         if let Some(ingest) = self.fast_batches.0.get_mut(place.batch) {
-            ingest.came -= 1;
-            if ingest.under_way == 0 {
-                ingest.stored = ingest.came;
-            }
+            ingest.came_up_to(ingest.came - 1);
         }
         self.end_ingest(place.batch, inbox);
         Ok(())
