@@ -82,6 +82,8 @@ pub(super) struct Batch {
     pub(super) effects: Vec<Effect>,
     /// Whether one of the effects puts messages in or out, so that others of that kind have to follow it.
     pub(super) moves_messages: bool,
+    /// Whether one of the effects may take messages out.
+    pub(super) removes: bool,
     /// When the first effect came that depends on what is too old.
     pub(super) first_time: Option<i64>,
     /// Whether a client or a caller waits for it.
@@ -94,8 +96,34 @@ pub(super) struct Mark {
     bytes: usize,
     effects: usize,
     moves_messages: bool,
+    removes: bool,
     first_time: Option<i64>,
     is_awaited: bool,
+}
+
+impl Effect {
+    /// Whether messages may be gone afterwards: [`Effect::may_remove`] says which.
+    fn removes(&self) -> bool {
+        matches!(
+            self,
+            Effect::Remove { .. }
+                | Effect::RemoveBelow { .. }
+                | Effect::Release(_)
+                | Effect::Change { .. }
+        )
+    }
+
+    /// Whether the message with this sequence may be gone afterwards.
+    pub(super) fn may_remove(&self, message: u64) -> bool {
+        match self {
+            Effect::Remove { seqs, .. } => seqs.binary_search(&message).is_ok(),
+            Effect::RemoveBelow { seq, .. } => message < *seq,
+            Effect::Release(seqs) => seqs.contains(&message),
+            // It may let go of messages, or leave room for fewer.
+            Effect::Change { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Batch {
@@ -104,6 +132,7 @@ impl Batch {
             bytes: self.bytes.len(),
             effects: self.effects.len(),
             moves_messages: self.moves_messages,
+            removes: self.removes,
             first_time: self.first_time,
             is_awaited: self.is_awaited,
         }
@@ -114,6 +143,7 @@ impl Batch {
         self.bytes.truncate(mark.bytes);
         self.effects.truncate(mark.effects);
         self.moves_messages = mark.moves_messages;
+        self.removes = mark.removes;
         self.first_time = mark.first_time;
         self.is_awaited = mark.is_awaited;
     }
@@ -135,6 +165,7 @@ impl Batch {
                 | Effect::Answer { .. }
         );
         self.moves_messages |= !is_answer;
+        self.removes |= effect.removes();
         if let Effect::Store(Unsynced { time, .. }) | Effect::Expire(time) = &effect {
             self.first_time.get_or_insert(*time);
         }
@@ -143,7 +174,7 @@ impl Batch {
     }
 
     /// The messages on their way to the disk.
-    pub(super) fn messages(&self) -> impl Iterator<Item = &Unsynced> {
+    pub(super) fn messages(&self) -> impl DoubleEndedIterator<Item = &Unsynced> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Store(message) => Some(message),
             _ => None,

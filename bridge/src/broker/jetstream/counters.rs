@@ -1,10 +1,10 @@
 //! Streams whose messages are counters: a publisher says by how much to count on, and the stream stores the total.
 
+use bytes::Bytes;
 use num_bigint::BigInt;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::batch::{Batch, Unsynced};
 use super::error::{self, Result};
 use super::release::ROLLUP;
 use super::stream::Stream;
@@ -66,15 +66,8 @@ impl Stream {
 
     /// The total of a counter, also if it is on its way to the disk.
     async fn last_total(&mut self, subject: &str) -> Result<BigInt> {
-        let is_last = |message: &&Unsynced| *message.subject == *subject;
-        let find = |batch: &Batch, bytes: &[u8]| {
-            let message = batch.messages().filter(is_last).last()?;
-            let body = bytes.get(message.offset..message.offset + message.len)?;
-            record::decode(bytes::Bytes::copy_from_slice(body))
-        };
-        let writing = self.writing.as_ref();
-        let unsynced = find(&self.batch, &self.batch.bytes)
-            .or_else(|| writing.and_then(|(batch, bytes)| find(batch, bytes)));
+        let unsynced = self.last_unsynced(|other| other == subject);
+        let unsynced = unsynced.and_then(|(_, body)| record::decode(Bytes::copy_from_slice(body)));
         let payload = match (unsynced, self.state.messages.last_on(subject)) {
             (Some(Record::Message(message)), _) => message.payload,
             (_, Some(seq)) => self.read(seq).await?.payload,

@@ -14,12 +14,13 @@ use super::ingest;
 use super::json;
 use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
 use super::release::Rollup;
-use super::state::MESSAGE_ID;
+use super::state::{MESSAGE_ID, id_in};
 use super::stream::Stream;
 use super::stream_config::limit;
 use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::record::{Record, StoredMessage};
+use crate::broker::subjects;
 
 /// The longest id of a message, in bytes.
 const MAX_MESSAGE_ID: usize = 1024;
@@ -213,9 +214,12 @@ impl Stream {
 
     /// The sequence of the message that a message repeats, which may be on its way to the disk.
     pub(super) fn known_id(&mut self, message: &Message, now: i64) -> Option<u64> {
+        self.find_id(id_in(&message.headers), now)
+    }
+
+    fn find_id(&mut self, id: Option<&str>, now: i64) -> Option<u64> {
         self.expire(now);
-        let id = headers::value(&message.headers, MESSAGE_ID).filter(|id| !id.is_empty())?;
-        self.state.duplicates.find(id)
+        self.state.duplicates.find(id?)
     }
 
     fn take_in(&mut self, message: Message) -> Result<TakenIn> {
@@ -223,16 +227,14 @@ impl Stream {
             return Err(error::SEALED);
         }
         self.check_conditions(&message)?;
-        let id = headers::value(&message.headers, MESSAGE_ID)
-            .filter(|id| !id.is_empty())
-            .map(Box::<str>::from);
+        let id = id_in(&message.headers).map(Box::<str>::from);
         if id.as_ref().is_some_and(|id| id.len() > MAX_MESSAGE_ID) {
             return Err(error::bad_request(format!(
                 "header `{MESSAGE_ID}` is longer than {MAX_MESSAGE_ID} bytes"
             )));
         }
         let time = json::now();
-        if let Some(seq) = self.known_id(&message, time) {
+        if let Some(seq) = self.find_id(id.as_deref(), time) {
             return Ok(TakenIn::Duplicate(seq));
         }
         self.check_last_id(&message)?;
@@ -407,38 +409,46 @@ impl Stream {
         if value(LAST_SUBJECT_SEQUENCE).is_none() && value(INCREMENT).is_none() {
             return false;
         }
+        if !self.batches_under_way().any(|batch| batch.removes) {
+            return false;
+        }
         let subject = value(LAST_SUBJECT).filter(|subject| !subject.is_empty());
         let own = || self.transformed(message.clone()).subject;
         let last = self.last_on(&subject.map_or_else(own, Box::from));
-        let is_removal = |effect: &Effect| match effect {
-            Effect::Remove { seqs, .. } => seqs.binary_search(&last).is_ok(),
-            Effect::RemoveBelow { seq, .. } => last < *seq,
-            Effect::Release(seqs) => seqs.contains(&last),
-            // It may let go of messages, or leave room for fewer.
-            Effect::Change { .. } => true,
-            _ => false,
-        };
-        last > 0 && self.effects_under_way().any(is_removal)
+        let mut effects = self.batches_under_way().flat_map(|batch| &batch.effects);
+        last > 0 && effects.any(|effect| effect.may_remove(last))
     }
 
     /// The last message on a subject or pattern, also if it is on its way to the disk; 0 for none.
     pub(super) fn last_on(&self, subject: &str) -> u64 {
-        let unsynced = self
-            .unsynced()
-            .filter(|message| crate::broker::subjects::matches(subject, &message.subject))
-            .map(|message| message.seq)
-            .max();
+        let unsynced = self.last_unsynced(|other| subjects::matches(subject, other));
         unsynced
+            .map(|(message, _)| message.seq)
             .or_else(|| self.state.messages.last_on(subject))
             .unwrap_or(0)
     }
 
-    pub(super) fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
-        self.batches_under_way().flat_map(Batch::messages)
+    /// The last message on its way to the disk that is on a wanted subject, and its body.
+    pub(super) fn last_unsynced(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Option<(&Unsynced, &[u8])> {
+        let writing = self
+            .writing
+            .iter()
+            .map(|(batch, bytes)| (batch, &bytes[..]));
+        let mut newest_first = [(&self.batch, &self.batch.bytes[..])]
+            .into_iter()
+            .chain(writing);
+        newest_first.find_map(|(batch, bytes)| {
+            let mut messages = batch.messages().rev();
+            let last = messages.find(|message| is_wanted(&message.subject))?;
+            Some((last, bytes.get(last.offset..last.offset + last.len)?))
+        })
     }
 
-    fn effects_under_way(&self) -> impl Iterator<Item = &Effect> {
-        self.batches_under_way().flat_map(|batch| &batch.effects)
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
+        self.batches_under_way().flat_map(Batch::messages)
     }
 
     fn batches_under_way(&self) -> impl Iterator<Item = &Batch> {

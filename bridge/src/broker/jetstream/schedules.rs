@@ -291,10 +291,7 @@ impl Stream {
 
     /// Whether the last message on a subject is a schedule, if there is one.
     fn is_schedule(&self, subject: &str) -> Option<bool> {
-        let unsynced = self
-            .unsynced()
-            .filter(|message| *message.subject == *subject);
-        if let Some(message) = unsynced.last() {
+        if let Some((message, _)) = self.last_unsynced(|other| other == subject) {
             let pattern = headers::value(&message.headers, PATTERN);
             return Some(pattern.is_some_and(|pattern| !pattern.is_empty()));
         }

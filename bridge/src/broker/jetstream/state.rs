@@ -343,7 +343,12 @@ impl State {
 
 /// The id of a message.
 pub(super) fn id_of(message: &StoredMessage) -> Option<&str> {
-    headers::value(&message.headers, MESSAGE_ID).filter(|id| !id.is_empty())
+    id_in(&message.headers)
+}
+
+/// The id that the headers of a message say.
+pub(super) fn id_in(block: &[u8]) -> Option<&str> {
+    headers::value(block, MESSAGE_ID).filter(|id| !id.is_empty())
 }
 
 /// JSON of our own types, for the log.
