@@ -1,6 +1,7 @@
 //! What a stream gathers for its next write, and what happens when that write is done.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -80,6 +81,10 @@ pub(super) enum Effect {
 pub(super) struct Batch {
     pub(super) bytes: BytesMut,
     pub(super) effects: Vec<Effect>,
+    /// How many messages are to be stored, and how much they count for.
+    pub(super) count: u64,
+    pub(super) size: u64,
+    by_subject: Subjects,
     /// Whether one of the effects puts messages in or out, so that others of that kind have to follow it.
     pub(super) moves_messages: bool,
     /// Whether one of the effects may take messages out.
@@ -90,11 +95,22 @@ pub(super) struct Batch {
     pub(super) is_awaited: bool,
 }
 
+/// Where the messages on each subject are among the effects of a batch, the oldest first. Made as far as somebody asks: most
+/// publications depend on no other.
+#[derive(Debug, Default)]
+struct Subjects {
+    places: HashMap<Box<str>, Vec<usize>>,
+    /// How many effects were looked at.
+    seen: usize,
+}
+
 /// A place in a batch to go back to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     bytes: usize,
     effects: usize,
+    count: u64,
+    size: u64,
     moves_messages: bool,
     removes: bool,
     first_time: Option<i64>,
@@ -102,6 +118,14 @@ pub(super) struct Mark {
 }
 
 impl Effect {
+    /// The message that is taken over.
+    fn stored(&self) -> Option<&Unsynced> {
+        match self {
+            Effect::Store(message) => Some(message),
+            _ => None,
+        }
+    }
+
     /// Whether messages may be gone afterwards: [`Effect::may_remove`] says which.
     fn removes(&self) -> bool {
         matches!(
@@ -126,11 +150,42 @@ impl Effect {
     }
 }
 
+impl Subjects {
+    fn find(&mut self, subject: &str, effects: &[Effect]) -> &[usize] {
+        for (place, effect) in effects.iter().enumerate().skip(self.seen) {
+            let Some(message) = effect.stored() else {
+                continue;
+            };
+            match self.places.get_mut(&message.subject) {
+                Some(places) => places.push(place),
+                None => {
+                    self.places.insert(message.subject.clone(), vec![place]);
+                }
+            }
+        }
+        self.seen = effects.len();
+        self.places.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// Forgets what lies behind the first `kept` effects.
+    fn forget(&mut self, kept: usize, effects: &[Effect]) {
+        let behind = effects.iter().take(self.seen).skip(kept);
+        for message in behind.filter_map(Effect::stored) {
+            if let Some(places) = self.places.get_mut(&message.subject) {
+                places.pop();
+            }
+        }
+        self.seen = self.seen.min(kept);
+    }
+}
+
 impl Batch {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             bytes: self.bytes.len(),
             effects: self.effects.len(),
+            count: self.count,
+            size: self.size,
             moves_messages: self.moves_messages,
             removes: self.removes,
             first_time: self.first_time,
@@ -141,7 +196,10 @@ impl Batch {
     /// Takes back what was added since.
     pub(super) fn rewind(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
+        self.by_subject.forget(mark.effects, &self.effects);
         self.effects.truncate(mark.effects);
+        self.count = mark.count;
+        self.size = mark.size;
         self.moves_messages = mark.moves_messages;
         self.removes = mark.removes;
         self.first_time = mark.first_time;
@@ -166,6 +224,10 @@ impl Batch {
         );
         self.moves_messages |= !is_answer;
         self.removes |= effect.removes();
+        if let Effect::Store(message) = &effect {
+            self.count += 1;
+            self.size += message.size;
+        }
         if let Effect::Store(Unsynced { time, .. }) | Effect::Expire(time) = &effect {
             self.first_time.get_or_insert(*time);
         }
@@ -174,14 +236,69 @@ impl Batch {
     }
 
     /// The messages on their way to the disk.
-    pub(super) fn messages(&self) -> impl DoubleEndedIterator<Item = &Unsynced> {
-        self.effects.iter().filter_map(|effect| match effect {
-            Effect::Store(message) => Some(message),
-            _ => None,
-        })
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Unsynced> {
+        self.effects.iter().filter_map(Effect::stored)
+    }
+
+    /// Where those on a subject are, for [`Batch::message_at`], the oldest first.
+    pub(super) fn places_of(&mut self, subject: &str) -> &[usize] {
+        self.by_subject.find(subject, &self.effects)
+    }
+
+    pub(super) fn message_at(&self, place: usize) -> Option<&Unsynced> {
+        self.effects.get(place)?.stored()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.effects.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(seq: u64, subject: &str) -> Effect {
+        Effect::Store(Unsynced {
+            seq,
+            time: 0,
+            subject: subject.into(),
+            size: seq,
+            message_id: None,
+            headers: Bytes::new(),
+            offset: 0,
+            len: 0,
+        })
+    }
+
+    proptest! {
+        /// What a batch knows of a subject, while it is asked, grows and is taken back at any time, is what is in it.
+        #[test]
+        fn a_batch_knows_what_is_on_each_subject(steps in prop::collection::vec((0..6u8, 0..3usize), 0..60)) {
+            let subjects = ["a", "b", "c"];
+            let mut batch = Batch::default();
+            let mut mark = batch.mark();
+            for (seq, (step, which)) in (1..).zip(steps) {
+                match step {
+                    0..=2 => batch.add(message(seq, subjects[which])),
+                    3 => batch.add(Effect::Confirm { inbox: "i".into() }),
+                    4 => mark = batch.mark(),
+                    _ => {
+                        batch.rewind(mark);
+                    }
+                }
+                let subject = subjects[which];
+                let on_it = batch.messages().filter(|message| &*message.subject == subject);
+                let wanted: Vec<u64> = on_it.map(|message| message.seq).collect();
+                let places = batch.places_of(subject).to_vec();
+                let found = places.iter().map(|place| batch.message_at(*place).unwrap().seq);
+                prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
+                let sizes = batch.messages().map(|message| message.size);
+                let totals = sizes.fold((0, 0), |(count, size), one| (count + 1, size + one));
+                prop_assert_eq!((batch.count, batch.size), totals);
+            }
+        }
     }
 }

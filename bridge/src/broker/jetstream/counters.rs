@@ -66,7 +66,7 @@ impl Stream {
 
     /// The total of a counter, also if it is on its way to the disk.
     async fn last_total(&mut self, subject: &str) -> Result<BigInt> {
-        let unsynced = self.last_unsynced(|other| other == subject);
+        let unsynced = self.last_unsynced(subject);
         let unsynced = unsynced.and_then(|(_, body)| record::decode(Bytes::copy_from_slice(body)));
         let payload = match (unsynced, self.state.messages.last_on(subject)) {
             (Some(Record::Message(message)), _) => message.payload,

@@ -286,7 +286,7 @@ impl Stream {
         Ok(TakenIn::Stored(seq))
     }
 
-    fn check_conditions(&self, message: &Message) -> Result<()> {
+    fn check_conditions(&mut self, message: &Message) -> Result<()> {
         if message.headers.is_empty() {
             return Ok(());
         }
@@ -358,27 +358,24 @@ impl Stream {
         self.usage.check(config.storage, size)
     }
 
-    fn check_limits(&self, message: &Message, size: u64) -> Result<()> {
+    fn check_limits(&mut self, message: &Message, size: u64) -> Result<()> {
         let limits = &self.state.limits;
         if limits.discards_old {
             return Ok(());
         }
-        let on_subject = self
-            .unsynced()
-            .filter(|unsynced| unsynced.subject == message.subject)
-            .count() as u64;
-        let on_subject = self.state.messages.count_on(&message.subject) + on_subject;
         // Then it takes the place of the oldest on its subject, and the stream grows by none.
-        let replaces = limits
-            .max_msgs_per_subject
-            .is_some_and(|max| on_subject >= max);
+        let replaces = limits.max_msgs_per_subject.is_some_and(|max| {
+            let stored = self.state.messages.count_on(&message.subject);
+            let writing = self.writing.as_mut().map(|(batch, _)| batch);
+            let unsynced = writing.into_iter().chain([&mut self.batch]);
+            let unsynced = unsynced.map(|batch| batch.places_of(&message.subject).len() as u64);
+            stored + unsynced.sum::<u64>() >= max
+        });
         if replaces && self.state.config.discard_new_per_subject {
             return Err(error::TOO_MANY_PER_SUBJECT);
         }
-        let unsynced = self.unsynced();
-        let (count, bytes) = unsynced.fold((0, 0), |(count, bytes), message| {
-            (count + 1, bytes + message.size)
-        });
+        let count: u64 = self.batches_under_way().map(|batch| batch.count).sum();
+        let bytes: u64 = self.batches_under_way().map(|batch| batch.size).sum();
         if !replaces
             && limits
                 .max_msgs
@@ -404,7 +401,7 @@ impl Stream {
         }
     }
 
-    fn depends_on_removal(&self, message: &Message) -> bool {
+    fn depends_on_removal(&mut self, message: &Message) -> bool {
         let value = |name| headers::value(&message.headers, name);
         if value(LAST_SUBJECT_SEQUENCE).is_none() && value(INCREMENT).is_none() {
             return false;
@@ -420,35 +417,35 @@ impl Stream {
     }
 
     /// The last message on a subject or pattern, also if it is on its way to the disk; 0 for none.
-    pub(super) fn last_on(&self, subject: &str) -> u64 {
-        let unsynced = self.last_unsynced(|other| subjects::matches(subject, other));
+    pub(super) fn last_on(&mut self, pattern: &str) -> u64 {
+        let unsynced = match subjects::has_wildcard(pattern) {
+            true => self.last_unsynced_matching(pattern),
+            false => self.last_unsynced(pattern).map(|(last, _)| last.seq),
+        };
         unsynced
-            .map(|(message, _)| message.seq)
-            .or_else(|| self.state.messages.last_on(subject))
+            .or_else(|| self.state.messages.last_on(pattern))
             .unwrap_or(0)
     }
 
-    /// The last message on its way to the disk that is on a wanted subject, and its body.
-    pub(super) fn last_unsynced(
-        &self,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Option<(&Unsynced, &[u8])> {
-        let writing = self
-            .writing
-            .iter()
-            .map(|(batch, bytes)| (batch, &bytes[..]));
-        let mut newest_first = [(&self.batch, &self.batch.bytes[..])]
-            .into_iter()
-            .chain(writing);
-        newest_first.find_map(|(batch, bytes)| {
-            let mut messages = batch.messages().rev();
-            let last = messages.find(|message| is_wanted(&message.subject))?;
-            Some((last, bytes.get(last.offset..last.offset + last.len)?))
-        })
+    fn last_unsynced_matching(&self, pattern: &str) -> Option<u64> {
+        let unsynced = self.batches_under_way().flat_map(Batch::messages);
+        let matching = unsynced.filter(|message| subjects::matches(pattern, &message.subject));
+        matching.map(|message| message.seq).last()
     }
 
-    pub(super) fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
-        self.batches_under_way().flat_map(Batch::messages)
+    /// The last message on a subject that is on its way to the disk, and its body.
+    pub(super) fn last_unsynced(&mut self, subject: &str) -> Option<(&Unsynced, &[u8])> {
+        let newest = self.batch.places_of(subject).last().copied();
+        let (batch, bytes, place) = match (newest, self.writing.as_mut()) {
+            (Some(place), _) => (&self.batch, &self.batch.bytes[..], place),
+            (None, Some((batch, bytes))) => {
+                let place = *batch.places_of(subject).last()?;
+                (&*batch, &bytes[..], place)
+            }
+            (None, None) => return None,
+        };
+        let last = batch.message_at(place)?;
+        Some((last, bytes.get(last.offset..last.offset + last.len)?))
     }
 
     fn batches_under_way(&self) -> impl Iterator<Item = &Batch> {

@@ -224,7 +224,7 @@ fn scheduled_by(block: &[u8]) -> (Option<&str>, Option<&str>) {
 impl Stream {
     /// Refuses a schedule that makes no sense, or to which a message cannot put an end. A schedule replaces those before it on
     /// its subject.
-    pub(super) fn check_schedule(&self, message: &mut Message) -> Result<()> {
+    pub(super) fn check_schedule(&mut self, message: &mut Message) -> Result<()> {
         let block = &message.headers;
         if block.is_empty() {
             return Ok(());
@@ -290,8 +290,8 @@ impl Stream {
     }
 
     /// Whether the last message on a subject is a schedule, if there is one.
-    fn is_schedule(&self, subject: &str) -> Option<bool> {
-        if let Some((message, _)) = self.last_unsynced(|other| other == subject) {
+    fn is_schedule(&mut self, subject: &str) -> Option<bool> {
+        if let Some((message, _)) = self.last_unsynced(subject) {
             let pattern = headers::value(&message.headers, PATTERN);
             return Some(pattern.is_some_and(|pattern| !pattern.is_empty()));
         }
@@ -331,7 +331,7 @@ impl Stream {
         match self.last_on(&schedule.subject) {
             last if last == seq => {}
             // It goes with the write that is on its way, or counts again if that fails.
-            last if self.unsynced().any(|newer| newer.seq == last) => {
+            last if last > self.state.messages.last_seq => {
                 self.state
                     .schedules
                     .set(seq, due.max(json::now().saturating_add(SECOND)));
