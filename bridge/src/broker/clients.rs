@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
 use super::outbound::Outbound;
 use super::pings::{Due, Pings};
 use super::router::Subscription;
@@ -80,6 +83,43 @@ pub struct ClientInfo {
     pub account: Option<Arc<str>>,
     /// When it left, and why, in nats-server's words; `None` while it is connected.
     pub left: Option<(SystemTime, &'static str)>,
+}
+
+impl ClientInfo {
+    /// The client as events tell of it.
+    pub(crate) fn described(&self) -> Value {
+        let started = DateTime::<Utc>::from(self.started);
+        let mut client = json!({
+            "start": started.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            "host": self.address.ip().to_string(),
+            "id": self.id,
+            "acc": self.account,
+            "kind": "Client",
+            "client_type": match self.kind {
+                ClientKind::Standard => "nats",
+                ClientKind::WebSocket => "websocket",
+            },
+        });
+        let mut put = |name: &str, value: Value| {
+            if let Some(client) = client.as_object_mut() {
+                client.insert(name.to_owned(), value);
+            }
+        };
+        for (name, text) in [
+            ("user", self.user.as_deref().unwrap_or_default()),
+            ("name", &self.name),
+            ("lang", &self.lang),
+            ("ver", &self.version),
+        ] {
+            if !text.is_empty() {
+                put(name, text.into());
+            }
+        }
+        if let Some(round_trip) = self.round_trip {
+            put("rtt", nanos(round_trip).into());
+        }
+        client
+    }
 }
 
 /// One subscription of a client.

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::query::Query;
-use super::{Monitor, accountz, at, connz, healthz, jsz, merge, nanos, subsz, time, varz};
-use crate::broker::{ClientInfo, ClientKind, SERVER_VERSION, SystemNotice};
+use super::{Monitor, accountz, at, connz, healthz, jsz, merge, subsz, time, varz};
+use crate::broker::{ClientInfo, SERVER_VERSION, SystemNotice};
 
 /// Why a request is answered with an error: the code and the words.
 type Refusal = (u16, String);
@@ -136,33 +136,9 @@ async fn statsz(monitor: &Monitor) -> Value {
 
 /// The event of a client that came, or left.
 fn event(monitor: &Monitor, info: &ClientInfo, seq: u64) -> Value {
-    let (now, account) = (time(std::time::SystemTime::now()), &info.account);
-    let mut client = json!({
-        "start": time(info.started),
-        "host": info.address.ip().to_string(),
-        "id": info.id,
-        "acc": account,
-        "name_tag": account,
-        "kind": "Client",
-        "client_type": match info.kind {
-            ClientKind::Standard => "nats",
-            ClientKind::WebSocket => "websocket",
-        },
-    });
-    let user = info.user.as_deref().unwrap_or_default();
-    for (name, text) in [
-        ("user", user),
-        ("name", &info.name),
-        ("lang", &info.lang),
-        ("ver", &info.version),
-    ] {
-        if !text.is_empty() {
-            merge(&mut client, json!({ name: text }));
-        }
-    }
-    if let Some(round_trip) = info.round_trip {
-        merge(&mut client, json!({ "rtt": nanos(round_trip) }));
-    }
+    let now = time(std::time::SystemTime::now());
+    let mut client = info.described();
+    merge(&mut client, json!({ "name_tag": info.account }));
     if let Some((at, _)) = info.left {
         merge(&mut client, json!({ "stop": time(at) }));
     }

@@ -117,6 +117,64 @@ async fn events_tell_what_becomes_of_messages() {
             format!("$JS.EVENT.ADVISORY.CONSUMER.DELETED.{name}.d")
         );
         assert_eq!(deleted["action"], "delete");
+
+        let _messages = listen(&client, &name, json!({})).await;
+        event(&mut events).await;
+        context.delete_stream(&name).await.unwrap();
+        let (_, of_stream) = event(&mut events).await;
+        assert_eq!(of_stream, deleted);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_the_api_are_told_with_their_answers() {
+    on_each_server(async |server| {
+        let (context, _) = server.stream("told").await;
+        let (client, name) = (context.client(), server.name("told"));
+        let mut told = client.subscribe("$JS.EVENT.ADVISORY.API").await.unwrap();
+        settle(&client).await;
+        for (operation, request) in [
+            (
+                format!("STREAM.INFO.{name}"),
+                json!({"deleted_details": true}),
+            ),
+            (format!("STREAM.MSG.GET.{name}"), json!({"seq": 9})),
+            (format!("CONSUMER.NAMES.{name}"), Value::Null),
+            (format!("STREAM.DELETE.{name}"), Value::Null),
+        ] {
+            let answer = ask(&client, &operation, request.clone()).await;
+            let subject = format!("$JS.API.{operation}");
+            // Others ask too.
+            let event = loop {
+                let (_, event) = event(&mut told).await;
+                if event["subject"] == *subject {
+                    break event;
+                }
+            };
+            assert_eq!(event["type"], "io.nats.jetstream.advisory.v1.api_audit");
+            let text = |name| event[name].as_str().unwrap_or_default();
+            let response: Value = serde_json::from_str(text("response")).unwrap();
+            assert_eq!(
+                (&response["type"], &response["error"]),
+                (&answer["type"], &answer["error"])
+            );
+            match request {
+                Value::Null => assert_eq!(event["request"], Value::Null),
+                request => assert_eq!(text("request"), request.to_string()),
+            }
+            assert!(!text("server").is_empty());
+            let of_client = &event["client"];
+            assert_eq!(of_client["host"], "127.0.0.1");
+            assert_eq!(
+                (&of_client["lang"], &of_client["acc"]),
+                (&"rust".into(), &"$G".into())
+            );
+            assert!(
+                of_client["id"].as_u64().is_some_and(|id| id > 0),
+                "{of_client}"
+            );
+        }
     })
     .await;
 }

@@ -1,5 +1,7 @@
 //! What the server tells anyone who listens of its streams, their consumers and messages: subjects below `$JS.EVENT`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -32,6 +34,42 @@ impl Audience {
         } else {
             Audience::All
         }
+    }
+}
+
+/// Where each request of a client to the API is told of, with the answer.
+pub(super) const AUDIT: &str = "$JS.EVENT.ADVISORY.API";
+
+/// A request to the API that somebody wants to hear of when it is answered.
+#[derive(Debug)]
+pub(super) struct Audit {
+    pub(super) server: Arc<str>,
+    /// The client, if it is still there.
+    pub(super) client: Option<Value>,
+    /// The subject without `$JS.API.`.
+    pub(super) subject: Box<str>,
+    pub(super) request: Bytes,
+}
+
+impl Audit {
+    pub(super) fn publish(&self, router: &Router, response: &str) {
+        let mut members = json!({
+            "server": &*self.server,
+            "client": self.client,
+            "subject": format!("$JS.API.{}", self.subject),
+            "response": response,
+        });
+        if !self.request.is_empty() {
+            let request = String::from_utf8_lossy(&self.request);
+            json::set(&mut members, "request", request);
+        }
+        publish(
+            router,
+            Audience::All,
+            AUDIT,
+            "advisory.v1.api_audit",
+            &members,
+        );
     }
 }
 
@@ -136,7 +174,7 @@ pub(super) fn advise_of_stream(router: &Router, stream: &str, what: &str, action
 }
 
 impl Stream {
-    /// Tells that a consumer was made or deleted.
+    /// Tells that a consumer was made, or deleted.
     pub(super) fn advise_of_consumer(&self, consumer: &str, action: &str) {
         let stream = &self.state.config.name;
         let what = match action {

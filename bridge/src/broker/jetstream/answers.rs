@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
+use super::advisories::Audit;
 use super::consumer::{Consumer, Progress};
 use super::deliver::Waiting;
 use super::domain::{Domain, mark};
@@ -28,6 +29,7 @@ pub(super) enum Responder {
         inbox: Box<str>,
         kind: &'static str,
         usage: Arc<Usage>,
+        audit: Option<Box<Audit>>,
     },
     /// Another part of the broker.
     Internal(oneshot::Sender<Result<Value>>),
@@ -62,6 +64,7 @@ impl Responder {
                 inbox,
                 kind,
                 usage,
+                audit,
             } => {
                 let mut answer = Map::new();
                 answer.insert(
@@ -79,7 +82,11 @@ impl Responder {
                         answer.insert("error".to_owned(), json!(error));
                     }
                 }
-                router.answer(&inbox, &[], Value::Object(answer).to_string().as_bytes());
+                let answer = Value::Object(answer).to_string();
+                router.answer(&inbox, &[], answer.as_bytes());
+                if let Some(audit) = audit {
+                    audit.publish(&router, &answer);
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::account::account_info;
-use super::advisories::advise_of_stream;
+use super::advisories::{AUDIT, Audit, advise_of_stream};
 use super::answers::{Responder, describe_stream, page};
 use super::error::{self, Result};
 use super::json;
@@ -59,8 +59,8 @@ pub(super) struct ApiRequest {
 /// Where the answer to a request goes.
 #[derive(Debug)]
 pub(super) enum Asker {
-    /// To a client, on this subject.
-    Client(Box<str>),
+    /// To a client, by the number of its connection, on a subject.
+    Client { id: u64, inbox: Box<str> },
     /// To another part of the broker, past the router.
     Internal(oneshot::Sender<Result<Value>>),
 }
@@ -69,6 +69,8 @@ pub(super) enum Asker {
 pub(super) struct Api {
     streams: Arc<Streams>,
     router: Arc<Router>,
+    /// The name of the server.
+    server: Arc<str>,
     folder: Folder,
     syncer: Syncer,
     recovery: Recovery,
@@ -153,6 +155,7 @@ impl Api {
     pub(super) fn new(
         streams: Arc<Streams>,
         router: Arc<Router>,
+        server: Arc<str>,
         folder: Folder,
         syncer: Syncer,
         recovery: Recovery,
@@ -160,6 +163,7 @@ impl Api {
         Api {
             streams,
             router,
+            server,
             folder,
             syncer,
             recovery,
@@ -204,14 +208,16 @@ impl Api {
     async fn serve(&mut self, request: ApiRequest) {
         let subject = request.subject.clone();
         let (operation, name) = split_operation(&subject);
-        let is_of_client = matches!(request.asker, Asker::Client(_));
+        let is_of_client = matches!(request.asker, Asker::Client { .. });
         let (router, refusals) = (Arc::clone(&self.router), Arc::clone(&self.streams.usage));
+        let audit = self.audit(&request);
         let respond = |kind| match request.asker {
-            Asker::Client(inbox) => Responder::Client {
+            Asker::Client { inbox, .. } => Responder::Client {
                 router,
                 inbox,
                 kind,
                 usage: refusals,
+                audit,
             },
             Asker::Internal(waiting) => Responder::Internal(waiting),
         };
@@ -264,6 +270,23 @@ impl Api {
                 Err(refusal) => respond("error_response").send(Err(refusal)),
             },
         }
+    }
+
+    /// What is to be told of a client's request, if anybody wants to hear of it.
+    fn audit(&self, request: &ApiRequest) -> Option<Box<Audit>> {
+        let Asker::Client { id, .. } = request.asker else {
+            return None;
+        };
+        if !self.router.is_heard(AUDIT) {
+            return None;
+        }
+        let client = self.streams.stats.clients.get(id);
+        Some(Box::new(Audit {
+            server: Arc::clone(&self.server),
+            client: client.map(|client| client.info().described()),
+            subject: request.subject.clone(),
+            request: request.body.clone(),
+        }))
     }
 
     /// Answers when the streams that are asked have done so. Other requests do not wait for that.

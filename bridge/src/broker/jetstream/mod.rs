@@ -336,7 +336,15 @@ impl JetStream {
         let (inlet, forwarded) = forwarding::forwarding(&streams);
         router.set_inlet(Box::new(inlet));
         tasks.spawn(forwarded.run(stopping.clone()));
-        let service = Api::new(Arc::clone(&streams), router, folder, syncer, recovery);
+        let server = config.server_name.as_str().into();
+        let service = Api::new(
+            Arc::clone(&streams),
+            router,
+            server,
+            folder,
+            syncer,
+            recovery,
+        );
         tasks.spawn(service.run(requests, stopping.clone()));
         Ok(JetStream {
             streams,
@@ -491,7 +499,7 @@ impl JetStream {
             subject: subject.into(),
             headers: message.headers,
             body: message.payload,
-            asker: Asker::Client(inbox),
+            asker: Asker::Client { id: asker, inbox },
         });
         Ok(())
     }

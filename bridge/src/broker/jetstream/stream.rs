@@ -390,6 +390,9 @@ impl Stream {
         responder.send(match deleted {
             Ok(Ok(())) => {
                 self.ended = true;
+                for consumer in self.state.consumers.keys() {
+                    self.advise_of_consumer(consumer, "delete");
+                }
                 Ok(json!({"success": true}))
             }
             Ok(Err(error)) => Err(error::store_failed(&error)),
