@@ -77,7 +77,9 @@ pub use control::BrokerControl;
 pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;
 pub use stats::BrokerStats;
-pub use subjects::{is_literal as subject_is_literal, matches as subject_matches};
+pub use subjects::{
+    is_literal as subject_is_literal, matches as subject_matches, overlap as subjects_overlap,
+};
 pub use system_account::SystemNotice;
 
 use access::AccessError;

@@ -101,7 +101,7 @@ pub fn matches(pattern: &str, subject: &str) -> bool {
 }
 
 /// Whether some subject matches both patterns.
-pub(super) fn overlap(left: &str, right: &str) -> bool {
+pub fn overlap(left: &str, right: &str) -> bool {
     let (mut left, mut right) = (left.split('.'), right.split('.'));
     loop {
         match (left.next(), right.next()) {

@@ -318,6 +318,33 @@ pub(crate) async fn what_is_absent_is_waited_for(pair: Pair) {
     relay.stop().await;
 }
 
+/// A stream that is named, but has not all of what its route reads, is told; the route goes on when it has.
+pub(crate) async fn subjects_that_a_stream_does_not_have_are_waited_for(pair: Pair) {
+    pair.kafka.create_topic(&pair.name("topic")).await;
+    let (stream, subject) = (pair.name("stream"), pair.name("subject"));
+    pair.nats.create_stream(&stream, &pair.name("other")).await;
+    let relay = pair.relay(&(TO_KAFKA.to_owned() + "stream = \"PREFIX-stream\"\n"));
+    let reason = format!("the stream `{stream}` does not take the subject `{subject}`");
+    eventually("the route says what is absent", async || {
+        let stuck = relay.reports[0].status().stuck;
+        stuck.is_some_and(|(told, _)| told.contains(&reason))
+    })
+    .await;
+    let jetstream = pair.nats.jetstream().await;
+    let mut config = jetstream
+        .get_stream(&stream)
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    config.subjects.push(subject);
+    jetstream.update_stream(config).await.unwrap();
+    publish_all(&pair, 0..KEYS).await;
+    assert_kafka_has(&pair, KEYS).await;
+    relay.stop().await;
+}
+
 pub(crate) async fn nothing_is_lost_while_the_relay_is_stopped_again_and_again(pair: Pair) {
     provide(&pair).await;
     let is_done = Arc::new(AtomicBool::new(false));

@@ -59,6 +59,7 @@ over_every_pair! {
     cases::many_dead_letters_hold_up_nothing
     cases::two_routes_lead_from_one_topic_into_one_stream
     cases::what_is_absent_is_waited_for
+    cases::subjects_that_a_stream_does_not_have_are_waited_for
     cases::a_second_instance_is_ready_and_takes_over
     cases::an_idle_relay_stops_in_time
     cases::topics_of_a_pattern_are_made_when_they_are_needed
