@@ -40,6 +40,9 @@ impl Audience {
 /// Where each request of a client to the API is told of, with the answer.
 pub(super) const AUDIT: &str = "$JS.EVENT.ADVISORY.API";
 
+/// Larger answers are not told.
+const MAX_AUDITED: usize = 1 << 20;
+
 /// A request to the API that somebody wants to hear of when it is answered.
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -53,6 +56,9 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) fn publish(&self, router: &Router, response: &str) {
+        if response.len() > MAX_AUDITED {
+            return;
+        }
         let mut members = json!({
             "server": &*self.server,
             "client": self.client,

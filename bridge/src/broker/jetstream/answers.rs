@@ -20,6 +20,9 @@ use super::usage::Usage;
 use super::versions;
 use crate::broker::router::Router;
 
+/// The type of an answer that has a message in it.
+pub(super) const MESSAGE: &str = "stream_msg_get_response";
+
 /// Who waits for the answer to a request.
 #[derive(Debug)]
 pub(super) enum Responder {
@@ -66,6 +69,8 @@ impl Responder {
                 usage,
                 audit,
             } => {
+                // Who may hear of requests may not know what is stored.
+                let shows_message = kind == MESSAGE && result.is_ok();
                 let mut answer = Map::new();
                 answer.insert(
                     "type".to_owned(),
@@ -84,7 +89,7 @@ impl Responder {
                 }
                 let answer = Value::Object(answer).to_string();
                 router.answer(&inbox, &[], answer.as_bytes());
-                if let Some(audit) = audit {
+                if let Some(audit) = audit.filter(|_| !shows_message) {
                     audit.publish(&router, &answer);
                 }
             }

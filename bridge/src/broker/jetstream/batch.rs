@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
 use super::answers::Responder;
+use super::ingest::FastBatchId;
 use super::state::Change;
 use crate::broker::store::record::{self, FRAME, Record};
 
@@ -20,6 +21,8 @@ pub(super) struct Unsynced {
     pub(super) message_id: Option<Box<str>>,
     /// Its headers may say more: which messages it replaces, how long it is kept.
     pub(super) headers: Bytes,
+    /// Whether others go with it, besides those for which there is no room.
+    pub(super) rolls_up: bool,
     /// Where its body starts in the batch, and how long it is.
     pub(super) offset: usize,
     pub(super) len: usize,
@@ -43,7 +46,7 @@ pub(super) enum Effect {
     },
     /// Take note that a message of a batch is stored, and tell its publisher when that is due.
     Ingested {
-        batch: Box<str>,
+        batch: FastBatchId,
         batch_seq: u64,
         /// None for a message that the stream had before.
         seq: Option<u64>,
@@ -134,6 +137,7 @@ impl Effect {
                 | Effect::RemoveBelow { .. }
                 | Effect::Release(_)
                 | Effect::Change { .. }
+                | Effect::Store(Unsynced { rolls_up: true, .. })
         )
     }
 
@@ -145,6 +149,7 @@ impl Effect {
             Effect::Release(seqs) => seqs.contains(&message),
             // It may let go of messages, or leave room for fewer.
             Effect::Change { .. } => true,
+            Effect::Store(newer) => newer.rolls_up && message < newer.seq,
             _ => false,
         }
     }
@@ -268,6 +273,7 @@ mod tests {
             size: seq,
             message_id: None,
             headers: Bytes::new(),
+            rolls_up: false,
             offset: 0,
             len: 0,
         })

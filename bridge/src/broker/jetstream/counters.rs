@@ -8,9 +8,9 @@ use serde_json::json;
 use super::error::{self, Result};
 use super::release::ROLLUP;
 use super::stream::Stream;
-use crate::broker::headers;
 use crate::broker::protocol::Message;
 use crate::broker::store::record::{self, Record};
+use crate::broker::{headers, subjects};
 
 pub(super) const INCREMENT: &str = "Nats-Incr";
 
@@ -52,6 +52,10 @@ impl Stream {
         let increment = parse(increment).ok_or(error::COUNTER_INVALID)?;
         if !has_counters {
             return Err(error::COUNTERS_DISABLED);
+        }
+        // Its total would be that of another counter.
+        if !subjects::is_literal(&message.subject) {
+            return Err(error::COUNTER_INVALID);
         }
         if !message.payload.is_empty() {
             return Err(error::COUNTER_WITH_PAYLOAD);

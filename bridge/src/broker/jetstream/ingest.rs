@@ -17,6 +17,7 @@ use super::stream::Stream;
 use super::usage::Usage;
 use super::versions;
 use crate::broker::protocol::Message;
+use crate::broker::router::Router;
 
 /// How many batches a stream takes at once, and how many all of them do.
 pub(super) const MAX_OF_STREAM: usize = 1000;
@@ -89,11 +90,23 @@ impl<'a> Place<'a> {
 
 /// The batches that a stream takes, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct FastBatches(HashMap<Box<str>, FastBatch>);
+pub(super) struct FastBatches {
+    by_id: HashMap<Box<str>, FastBatch>,
+    /// How many have begun.
+    begun: u64,
+}
+
+/// A batch for as long as something of it is on its way to the disk: another may have its id by then.
+#[derive(Debug)]
+pub(super) struct FastBatchId {
+    id: Box<str>,
+    number: u64,
+}
 
 /// How far a batch is, by its own sequences.
 #[derive(Debug)]
 struct FastBatch {
+    number: u64,
     gaps_are_fine: bool,
     /// The last that came.
     came: u64,
@@ -152,14 +165,19 @@ impl FastBatch {
 }
 
 impl FastBatches {
+    fn under_way(&mut self, batch: &FastBatchId) -> Option<&mut FastBatch> {
+        let found = self.by_id.get_mut(&batch.id);
+        found.filter(|found| found.number == batch.number)
+    }
+
     /// When the first of them has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.0.values().filter_map(FastBatch::due).min()
+        self.by_id.values().filter_map(FastBatch::due).min()
     }
 
     /// Forgets those whose next message does not come.
     pub(super) fn end_late(&mut self, now: Instant) {
-        self.0
+        self.by_id
             .retain(|_, ingest| ingest.due().is_none_or(|due| now < due));
     }
 }
@@ -191,8 +209,8 @@ impl Stream {
         if id.len() > MAX_ID {
             return Err(error::INGEST_ID);
         }
-        let batches = self.fast_batches.0.len();
-        if !self.fast_batches.0.contains_key(id) {
+        let batches = self.fast_batches.by_id.len();
+        if !self.fast_batches.by_id.contains_key(id) {
             if place.seq != 1 {
                 return Err(error::INGEST_UNKNOWN);
             }
@@ -200,14 +218,16 @@ impl Stream {
             if batches >= MAX_OF_STREAM || of_all >= MAX_OF_ALL {
                 return Err(error::TOO_MANY_INGESTS);
             }
-            let batch = begun(&place, batches, &self.usage);
-            self.fast_batches.0.insert(id.into(), batch);
+            let number = self.fast_batches.begun;
+            let batch = begun(&place, number, batches, &self.usage);
+            self.fast_batches.begun += 1;
+            self.fast_batches.by_id.insert(id.into(), batch);
         }
         if versions::needs_another_level(&message.headers) {
-            self.fast_batches.0.remove(id);
+            self.fast_batches.by_id.remove(id);
             return Err(error::API_LEVEL);
         }
-        let Some(ingest) = self.fast_batches.0.get_mut(id) else {
+        let Some(ingest) = self.fast_batches.by_id.get_mut(id) else {
             return Err(error::INGEST_UNKNOWN);
         };
         ingest.last_active = Instant::now();
@@ -222,8 +242,7 @@ impl Stream {
         let expected = ingest.came + 1;
         if place.seq != expected {
             if place.seq > expected {
-                let gap = json!({"type": "gap", "last_seq": expected, "seq": place.seq});
-                self.router.answer(inbox, &[], gap.to_string().as_bytes());
+                tell_gap(&self.router, inbox, expected, place.seq);
             }
             if !place.gaps_are_fine || place.seq < expected {
                 self.end_ingest(id, inbox);
@@ -241,8 +260,8 @@ impl Stream {
         }
         ingest.came = place.seq;
         if place.seq == 1 && ingest.end.is_none() && !self.state.config.no_ack {
-            let word = ingest.word().to_string();
-            self.router.answer(inbox, &[], word.as_bytes());
+            let word = ingest.word();
+            tell(&self.router, inbox, &word);
         }
         message.headers = versions::without_level(&message.headers);
         let message = self.transformed(message);
@@ -259,11 +278,15 @@ impl Stream {
 
     /// Has a batch take note of a message when that, or the one that it repeats, is on disk.
     fn await_ingested(&mut self, place: &Place<'_>, inbox: &str, seq: Option<u64>) {
-        if let Some(ingest) = self.fast_batches.0.get_mut(place.batch) {
-            ingest.under_way += 1;
-        }
+        let Some(ingest) = self.fast_batches.by_id.get_mut(place.batch) else {
+            return;
+        };
+        ingest.under_way += 1;
         self.batch.add(Effect::Ingested {
-            batch: place.batch.into(),
+            batch: FastBatchId {
+                id: place.batch.into(),
+                number: ingest.number,
+            },
             batch_seq: place.seq,
             seq,
             inbox: inbox.into(),
@@ -272,22 +295,24 @@ impl Stream {
 
     /// Says how far a batch is, and that there is a gap if the publisher is ahead.
     fn ping_ingest(&mut self, place: &Place<'_>, inbox: &str) {
-        let batches = self.fast_batches.0.len();
-        let Some(ingest) = self.fast_batches.0.get_mut(place.batch) else {
+        let batches = self.fast_batches.by_id.len();
+        let Some(ingest) = self.fast_batches.by_id.get_mut(place.batch) else {
             return;
         };
         if place.seq > ingest.came {
-            let gap = json!({"type": "gap", "last_seq": ingest.came + 1, "seq": place.seq + 1});
-            self.router.answer(inbox, &[], gap.to_string().as_bytes());
-            if !ingest.gaps_are_fine {
-                self.end_ingest(place.batch, inbox);
-                return;
+            let (expected, gaps_are_fine) = (ingest.came + 1, ingest.gaps_are_fine);
+            if gaps_are_fine {
+                ingest.came_up_to(place.seq);
+                ingest.is_due(batches);
             }
-            ingest.came_up_to(place.seq);
-            ingest.is_due(batches);
+            tell_gap(&self.router, inbox, expected, place.seq + 1);
+            if !gaps_are_fine {
+                return self.end_ingest(place.batch, inbox);
+            }
         }
-        let word = ingest.word().to_string();
-        self.router.answer(inbox, &[], word.as_bytes());
+        if let Some(ingest) = self.fast_batches.by_id.get(place.batch) {
+            tell(&self.router, inbox, &ingest.word());
+        }
     }
 
     /// A message of a batch is in the stream already, or on its way to the disk.
@@ -295,7 +320,7 @@ impl Stream {
         if place.operation != Operation::End || place.gaps_are_fine || place.seq != 1 {
             return self.await_ingested(place, inbox, None);
         }
-        self.fast_batches.0.remove(place.batch);
+        self.fast_batches.by_id.remove(place.batch);
         if !self.state.config.no_ack {
             self.batch.add(Effect::Published {
                 inbox: inbox.into(),
@@ -308,24 +333,31 @@ impl Stream {
     /// A message of a batch is refused: the batch ends with the one before, unless gaps are fine.
     fn ingest_refused(&mut self, place: &Place<'_>, inbox: &str, refusal: ApiError) -> Result<()> {
         if !place.gaps_are_fine && place.seq == 1 {
-            self.fast_batches.0.remove(place.batch);
+            self.fast_batches.by_id.remove(place.batch);
             return Err(refusal);
         }
         let told = json!({"type": "err", "seq": place.seq, "error": refusal});
-        self.router.answer(inbox, &[], told.to_string().as_bytes());
+        tell(&self.router, inbox, &told);
+        let batches = self.fast_batches.by_id.len();
+        let Some(ingest) = self.fast_batches.by_id.get_mut(place.batch) else {
+            return Ok(());
+        };
         if place.gaps_are_fine && place.operation != Operation::End {
+            ingest.came_up_to(place.seq);
+            let word = ingest.is_due(batches).then(|| ingest.word());
+            if let Some(word) = word {
+                tell(&self.router, inbox, &word);
+            }
             return Ok(());
         }
-        if let Some(ingest) = self.fast_batches.0.get_mut(place.batch) {
-            ingest.came_up_to(ingest.came - 1);
-        }
+        ingest.came_up_to(place.seq - 1);
         self.end_ingest(place.batch, inbox);
         Ok(())
     }
 
     /// Ends a batch: at once if all of it is stored, or when that is.
     fn end_ingest(&mut self, id: &str, inbox: &str) {
-        if let Some(ingest) = self.fast_batches.0.get_mut(id) {
+        if let Some(ingest) = self.fast_batches.by_id.get_mut(id) {
             ingest.end = Some(inbox.into());
             self.end_if_stored(id);
         }
@@ -333,22 +365,28 @@ impl Stream {
 
     /// Whether a batch that is to end was stored as a whole and has ended.
     fn end_if_stored(&mut self, id: &str) -> bool {
-        let Some(ingest) = self.fast_batches.0.get(id) else {
+        let Some(ingest) = self.fast_batches.by_id.get(id) else {
             return false;
         };
         let Some(inbox) = ingest.end.clone().filter(|_| ingest.came == ingest.stored) else {
             return false;
         };
         let (count, seq) = (ingest.came, ingest.stream_seq);
-        self.fast_batches.0.remove(id);
+        self.fast_batches.by_id.remove(id);
         self.confirm_ingest(id, count, seq, &inbox);
         true
     }
 
     /// Takes note that a message of a batch is stored.
-    pub(super) fn ingested(&mut self, id: &str, batch_seq: u64, seq: Option<u64>, inbox: &str) {
-        let batches = self.fast_batches.0.len();
-        let Some(ingest) = self.fast_batches.0.get_mut(id) else {
+    pub(super) fn ingested(
+        &mut self,
+        batch: &FastBatchId,
+        batch_seq: u64,
+        seq: Option<u64>,
+        inbox: &str,
+    ) {
+        let batches = self.fast_batches.by_id.len();
+        let Some(ingest) = self.fast_batches.under_way(batch) else {
             return;
         };
         ingest.under_way = ingest.under_way.saturating_sub(1);
@@ -360,7 +398,7 @@ impl Stream {
         };
         let word = ingest.is_due(batches).then(|| ingest.word().to_string());
         let word = word.filter(|_| !self.state.config.no_ack);
-        if !self.end_if_stored(id)
+        if !self.end_if_stored(&batch.id)
             && let Some(word) = word
         {
             self.router
@@ -369,8 +407,10 @@ impl Stream {
     }
 
     /// A message of a batch could not be stored; the batch is over.
-    pub(super) fn ingest_failed(&mut self, id: &str, inbox: &str, refusal: &ApiError) {
-        self.fast_batches.0.remove(id);
+    pub(super) fn ingest_failed(&mut self, batch: &FastBatchId, inbox: &str, refusal: &ApiError) {
+        if self.fast_batches.under_way(batch).is_some() {
+            self.fast_batches.by_id.remove(&batch.id);
+        }
         self.refuse_ingest(inbox, refusal);
     }
 
@@ -384,15 +424,26 @@ impl Stream {
     }
 }
 
+fn tell(router: &Router, inbox: &str, word: &Value) {
+    router.answer(inbox, &[], word.to_string().as_bytes());
+}
+
+/// Says that what was expected has not come before `seq`.
+fn tell_gap(router: &Router, inbox: &str, expected: u64, seq: u64) {
+    let gap = json!({"type": "gap", "last_seq": expected, "seq": seq});
+    tell(router, inbox, &gap);
+}
+
 impl Drop for FastBatch {
     fn drop(&mut self) {
         self.usage.batches.fast.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn begun(place: &Place<'_>, others: usize, usage: &Arc<Usage>) -> FastBatch {
+fn begun(place: &Place<'_>, number: u64, others: usize, usage: &Arc<Usage>) -> FastBatch {
     usage.batches.fast.fetch_add(1, Ordering::Relaxed);
     FastBatch {
+        number,
         gaps_are_fine: place.gaps_are_fine,
         came: 0,
         stored: 0,
@@ -414,7 +465,68 @@ fn begun(place: &Place<'_>, others: usize, usage: &Arc<Usage>) -> FastBatch {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
+    use super::super::lifetimes::tests::Bench;
     use super::*;
+    use crate::broker::headers;
+    use crate::broker::outbound::Outbound;
+    use crate::broker::router::Subscription;
+
+    /// What the publisher hears whose messages are, one after the other, at these places, with such a level of the API and
+    /// of such a length. All go into one write.
+    async fn heard(gaps: &str, messages: &[(&str, &str, usize)]) -> String {
+        let config = json!({
+            "name": "S", "subjects": ["a"], "allow_batched": true, "max_msg_size": 50,
+        });
+        let mut bench = Bench::new(&config, &[], 0);
+        let client = Outbound::new(1, 1 << 20);
+        let inbox = Subscription::new("i.>".into(), None, "1".into(), Arc::clone(&client));
+        bench.stream.router.subscribe(Arc::new(inbox));
+        for (place, level, size) in messages {
+            let message = Message {
+                subject: "a".into(),
+                reply: Some(format!("i.b.2.{gaps}.{place}.$FI").into()),
+                headers: headers::with_status("", &[("Nats-Required-Api-Level", level)]),
+                payload: vec![b'x'; *size].into(),
+            };
+            bench.stream.publish(message).await;
+        }
+        bench.stream.flush().await;
+        let mut heard = String::new();
+        while let Some(Some(buffers)) = client.next().now_or_never() {
+            for bytes in buffers {
+                heard.push_str(std::str::from_utf8(&bytes).unwrap());
+                client.written(bytes.len());
+            }
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_not_taken_for_an_earlier_one_with_its_id() {
+        let heard = heard("fail", &[("1.0", "", 1), ("2.1", "9", 1), ("1.2", "", 1)]).await;
+        let end = r#""seq":2,"batch":"b","count":1"#;
+        assert!(heard.contains(end), "{heard}");
+        assert_eq!(heard.matches("count").count(), 1, "{heard}");
+    }
+
+    #[tokio::test]
+    async fn a_batch_goes_on_of_which_nothing_is_taken() {
+        let refused = [
+            ("1.0", "", 99),
+            ("2.1", "", 99),
+            ("3.1", "", 99),
+            ("3.1", "", 1),
+        ];
+        let heard = heard("ok", &refused).await;
+        assert_eq!(heard.matches(r#""type":"err""#).count(), 3, "{heard}");
+        assert!(
+            heard.contains(r#""msgs":2,"seq":2,"type":"ack""#),
+            "{heard}"
+        );
+        assert!(heard.contains(r#""count":3"#), "it is over: {heard}");
+    }
 
     #[test]
     fn inboxes_say_where_a_message_belongs() {

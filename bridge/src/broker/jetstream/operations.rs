@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::answers;
 use super::consumer_requests::about_consumer;
 use super::error::{self, ApiError, Result};
 use super::requests::Request;
@@ -53,7 +54,7 @@ pub(super) fn about_stream<'a>(
     let (kind, request) = match operation {
         "STREAM.INFO" => ("stream_info_response", Request::Info(body)),
         "STREAM.PURGE" => ("stream_purge_response", Request::Purge(body)),
-        "STREAM.MSG.GET" => ("stream_msg_get_response", Request::GetMessage(body)),
+        "STREAM.MSG.GET" => (answers::MESSAGE, Request::GetMessage(body)),
         "STREAM.MSG.DELETE" => ("stream_msg_delete_response", Request::DeleteMessage(body)),
         _ => match about_consumer(operation, rest, body) {
             Some(about) => about,

@@ -238,7 +238,7 @@ impl Stream {
             return Ok(TakenIn::Duplicate(seq));
         }
         self.check_last_id(&message)?;
-        self.check_rollup(&message)?;
+        let rolls_up = self.check_rollup(&message)?;
         let size = self.state.size_of(
             message.subject.len(),
             message.headers.len(),
@@ -280,6 +280,7 @@ impl Stream {
             size,
             message_id: id,
             headers,
+            rolls_up,
             offset,
             len,
         }));
@@ -331,14 +332,15 @@ impl Stream {
         }
     }
 
-    fn check_rollup(&self, message: &Message) -> Result<()> {
+    /// Whether messages go with this one.
+    fn check_rollup(&self, message: &Message) -> Result<bool> {
         let config = &self.state.config;
         match Rollup::of(&message.headers) {
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(self.state.ends_schedule(&message.headers).is_some()),
             _ if !config.allow_rollup_hdrs || config.deny_purge => {
                 Err(error::forbidden(10111, "rollup not permitted"))
             }
-            Ok(Some(_)) => Ok(()),
+            Ok(Some(_)) => Ok(true),
             Err(value) => Err(error::forbidden(
                 10111,
                 format!("rollup value invalid: {value:?}"),
@@ -451,5 +453,27 @@ impl Stream {
     fn batches_under_way(&self) -> impl Iterator<Item = &Batch> {
         let writing = self.writing.iter();
         writing.map(|(batch, _)| batch).chain([&self.batch])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lifetimes::tests::Bench;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_condition_counts_for_what_a_rollup_on_its_way_leaves() {
+        let config = json!({"name": "S", "subjects": ["a", "b"], "allow_rollup_hdrs": true});
+        let mut bench = Bench::new(&config, &[("b", 0, "")], 0);
+        let rollup = headers::with_status("", &[("Nats-Rollup", "all")]);
+        bench.publish_with("a", rollup, Bytes::new());
+        let message = Message {
+            subject: "b".into(),
+            reply: None,
+            headers: headers::with_status("", &[(LAST_SUBJECT_SEQUENCE, "1")]),
+            payload: Bytes::new(),
+        };
+        let refusal = bench.stream.publish(message).await;
+        assert_eq!(refusal, Some(error::wrong_last_sequence(0)));
     }
 }

@@ -206,11 +206,19 @@ impl State {
 
     /// Takes out the schedule that a message puts an end to.
     pub(super) fn end_schedule(&mut self, seq: u64, headers: &[u8]) {
-        if self.config.allow_msg_schedules
-            && let (Some(scheduler), Some(PURGE)) = scheduled_by(headers)
-            && subjects::is_literal(scheduler)
-        {
+        if let Some(scheduler) = self.ends_schedule(headers) {
             self.roll_up(seq, scheduler, Some(Rollup::Subject));
+        }
+    }
+
+    /// The subject of the schedule that a message with these headers puts an end to.
+    pub(super) fn ends_schedule<'a>(&self, headers: &'a [u8]) -> Option<&'a str> {
+        if !self.config.allow_msg_schedules {
+            return None;
+        }
+        match scheduled_by(headers) {
+            (Some(scheduler), Some(PURGE)) if subjects::is_literal(scheduler) => Some(scheduler),
+            _ => None,
         }
     }
 }
@@ -274,6 +282,10 @@ impl Stream {
             return Err(error::TTL_DISABLED);
         }
         let (target, source) = (value(TARGET), value(SOURCE));
+        // It replaces what is on its subject: with a wildcard that would be what its publisher has no permissions for.
+        if !subjects::is_literal(&message.subject) {
+            return Err(error::SCHEDULE_ROLLUP);
+        }
         let is_taken = |subject: &str| {
             let subjects = &self.state.config.subjects;
             subjects::is_literal(subject)
@@ -482,6 +494,14 @@ mod tests {
     fn schedule(bench: &mut Bench, subject: &str, pattern: &str, payload: Bytes) {
         let headers = headers::with_status("", &[(PATTERN, pattern), (TARGET, "t")]);
         bench.publish_with(subject, headers, payload);
+    }
+
+    #[tokio::test]
+    async fn a_schedule_replaces_nothing_on_other_subjects() {
+        let mut bench = stream_with(&json!({}));
+        bench.publish_with("s.1", Bytes::new(), Bytes::new());
+        schedule(&mut bench, "s.*", LATER, Bytes::new());
+        assert_eq!(bench.settle(0).await, [1]);
     }
 
     #[tokio::test]
