@@ -87,6 +87,48 @@ async fn what_is_there_and_what_comes_is_delivered_and_acknowledged() {
     .await;
 }
 
+/// Nothing else happens that could have the stream look at its consumers.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stream_has_in_memory_alone_is_delivered_at_once() {
+    on_each_server(async |server| {
+        let config = stream::Config {
+            storage: stream::StorageType::Memory,
+            ..stream::Config::default()
+        };
+        let (context, _) = server.stream_with("memory", config).await;
+        let (client, name) = (context.client(), server.name("memory"));
+        let subject = format!("{name}.a");
+        publish(&context, &subject, 0..1).await;
+        let inbox = client.new_inbox();
+        let mut pushed = client.subscribe(inbox.clone()).await.unwrap();
+        settle(&client).await;
+        let config = json!({"durable_name": "pushed", "deliver_subject": inbox});
+        make(&client, &name, config).await;
+        assert_eq!(number(&next(&mut pushed).await), 0);
+        make(
+            &client,
+            &name,
+            json!({"durable_name": "pulled", "ack_policy": "explicit"}),
+        )
+        .await;
+        let inbox = client.new_inbox();
+        let mut pulled = client.subscribe(inbox.clone()).await.unwrap();
+        let pull = format!("$JS.API.CONSUMER.MSG.NEXT.{name}.pulled");
+        let request = json!({"batch": 9, "expires": 120_000_000_000_u64}).to_string();
+        client
+            .publish_with_reply(pull, inbox, request.into())
+            .await
+            .unwrap();
+        assert_eq!(number(&next(&mut pulled).await), 0);
+        for expected in 1..4 {
+            publish(&context, &subject, expected..expected + 1).await;
+            assert_eq!(number(&next(&mut pushed).await), expected);
+            assert_eq!(number(&next(&mut pulled).await), expected);
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_delivered_while_nobody_listens() {
     on_each_server(async |server| {

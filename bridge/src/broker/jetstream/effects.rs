@@ -67,7 +67,7 @@ impl Stream {
         self.failing = !self.failing;
     }
 
-    /// Lets the effects of a batch be seen.
+    /// Lets the effects of a batch be seen. What clients are told goes out with what consumers deliver.
     pub(super) fn on_disk(&mut self, batch: Batch, bytes: &Bytes, written: Written) {
         let now = Instant::now();
         self.note_failing(None);
@@ -91,7 +91,6 @@ impl Stream {
         if has_begun {
             self.begin_compaction();
         }
-        self.filled.flush();
     }
 
     /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.

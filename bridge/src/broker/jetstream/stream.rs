@@ -209,14 +209,18 @@ impl Stream {
                 () = self.interest.notified() => self.interest_changed = true,
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
-            let now = Instant::now();
-            self.tend(now);
-            self.publish_scheduled().await;
-            self.retry_reads(now).await;
-            self.serve_consumers(now).await;
-            self.serve_batch_gets(now).await;
-            self.filled.flush();
-            self.write(now);
+            let mut is_changed = true;
+            while std::mem::take(&mut is_changed) {
+                let now = Instant::now();
+                self.tend(now);
+                self.publish_scheduled().await;
+                self.retry_reads(now).await;
+                self.serve_consumers(now).await;
+                self.serve_batch_gets(now).await;
+                self.filled.flush();
+                // What is kept in memory alone is there at once, for clients that may wait for it.
+                is_changed = self.write(now);
+            }
             self.report(Share {
                 bytes: self.state.messages.bytes,
                 ..self.reported
@@ -335,15 +339,17 @@ impl Stream {
         }
     }
 
-    /// Sends the gathered batch on its way, if it is due and none is.
-    fn write(&mut self, now: Instant) {
+    /// Sends the gathered batch on its way, if it is due and none is. Whether it has arrived already.
+    fn write(&mut self, now: Instant) -> bool {
         if self.outcome.is_some() || self.batch.is_empty() {
-            return;
+            return false;
         }
         let since = *self.lazy_since.get_or_insert(now);
-        if self.batch.is_awaited || now >= since + LAZY_DELAY {
+        let is_due = self.batch.is_awaited || now >= since + LAZY_DELAY;
+        if is_due {
             self.submit();
         }
+        is_due && self.outcome.is_none()
     }
 
     pub(super) fn submit(&mut self) {

@@ -5,6 +5,8 @@ use serde_json::json;
 use super::*;
 use crate::broker::Access;
 use crate::broker::jetstream::error::BUSY;
+use crate::broker::outbound::Outbound;
+use crate::broker::router::Subscription;
 
 /// Longer than the API waits for a stream, many times over.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -173,4 +175,45 @@ async fn a_stream_that_panics_while_it_changes_takes_what_it_takes_when_it_is_ba
     };
     tokio::join!(delete, ending).0.unwrap();
     assert!(bench.jetstream.streams.by_name("stuck").is_none());
+}
+
+/// Nothing but the message itself has the stream look at its consumers.
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_alone_is_delivered_before_the_clock_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let stats = Arc::<Counters>::default();
+    let router = Arc::new(Router::new(Arc::clone(&stats)));
+    let client = Outbound::new(1, 1 << 20);
+    let inbox = Subscription::new("inbox".into(), None, "1".into(), Arc::clone(&client));
+    router.subscribe(Arc::new(inbox));
+    let config = BrokerConfig::new(dir.path(), Access::Open);
+    let mut tasks = JoinSet::new();
+    let jetstream = JetStream::open(&config, router, stats, &mut tasks).await;
+    let jetstream = jetstream.unwrap();
+    let config = json!({"name": "M", "subjects": ["a"], "storage": "memory"});
+    jetstream.ask("STREAM.CREATE.M", &config).await.unwrap();
+    let publish = async || {
+        let message = Message {
+            subject: "a".into(),
+            reply: None,
+            headers: Bytes::new(),
+            payload: Bytes::new(),
+        };
+        let taker = jetstream.taker("a").unwrap();
+        jetstream.accept(message, taker, 2).await.unwrap();
+    };
+    publish().await;
+    let before = tokio::time::Instant::now();
+    let config = json!({"durable_name": "c", "deliver_subject": "inbox"});
+    let request = json!({"stream_name": "M", "config": config});
+    jetstream
+        .ask("CONSUMER.CREATE.M.c", &request)
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let delivered = client.next().await.unwrap();
+        client.written(delivered.iter().map(|bytes| bytes.len()).sum());
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        publish().await;
+    }
 }
