@@ -244,6 +244,7 @@ impl<'a> Cutter<'a> {
             let after_point = after.strip_prefix('.').unwrap_or(after);
             let rest = after_point
                 .strip_prefix("'s")
+                .or(after_point.strip_prefix("'S"))
                 .filter(|rest| !rest.starts_with(is_part_of_word))
                 .unwrap_or(after_point);
             self.acronym(&letters);

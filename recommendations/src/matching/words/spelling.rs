@@ -36,7 +36,7 @@ pub(super) fn acronym(chunk: &str) -> Option<String> {
     }
     let mut letters = String::new();
     let mut single = false;
-    for part in chunk.strip_suffix("'s").unwrap_or(chunk).split('.') {
+    for part in without_possessive(chunk).split('.') {
         let part = folded(part);
         let length = part.chars().count();
         if !(1..=2).contains(&length) || !part.chars().all(char::is_alphabetic) {
@@ -46,6 +46,11 @@ pub(super) fn acronym(chunk: &str) -> Option<String> {
         letters.push_str(&part);
     }
     single.then_some(letters)
+}
+
+fn without_possessive(chunk: &str) -> &str {
+    let without = chunk.strip_suffix("'s").or(chunk.strip_suffix("'S"));
+    without.unwrap_or(chunk)
 }
 
 /// Abbreviations of more than one letter that are followed by further initials: Ph. D., B. Sc.

@@ -113,6 +113,7 @@ fn possessives_and_apostrophes_are_dropped() {
     same("hawaii", &["Hawaiʻi", "Hawai'i", "Hawaii"]);
     same("rock n roll", &["rock 'n' roll", "rock ’n’ roll"]);
     same("robots", &["robots'", "'robots'"]);
+    same("ssa", &["ß.A.'s", "SS.A.'S", "ß.a's", "SS.A'S"]);
     same("1990s", &["1990's", "1990s", "1990’s"]);
     same("1990", &["'1990'"]);
     assert_eq!(variants("Angel's"), ["0..1 Exact angel's"]);
