@@ -75,7 +75,8 @@ impl Session {
         }
         self.ok();
         let router = &self.router;
-        let routed = router.publish(
+        let routed = router.route(
+            subject,
             &message,
             Some(&self.outbound),
             &mut self.filled,

@@ -73,16 +73,29 @@ pub(super) enum Handover {
     Congested,
 }
 
-/// Who gets a message: a client, or one of those in a queue group.
-struct Receiver<'a> {
-    queue: Option<&'a str>,
-    is_congested: bool,
-    closeness: Closeness,
+/// How likely it is that a message is meant for a subscription, rather than overheard by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closeness {
+    /// It listens to everything.
+    NamesNothing,
+    /// It names the subject, or a part of it. One that names more of it is not closer: whoever names all of it and reads slowly would
+    /// hold up a client that listens with a wildcard.
+    NamesSubject,
+    /// It is of the client that asked for the message.
+    Asked,
 }
 
-/// How likely it is that a message is meant for a subscription, rather than overheard by it: that of the client that asked for it
-/// comes first, then the one that names the subject most exactly.
-type Closeness = (bool, Vec<u8>);
+impl Closeness {
+    fn of(subscription: &Subscription, asker: Option<u64>) -> Self {
+        if asker == Some(subscription.client.client_id) {
+            Closeness::Asked
+        } else if subjects::has_word(&subscription.subject) {
+            Closeness::NamesSubject
+        } else {
+            Closeness::NamesNothing
+        }
+    }
+}
 
 /// What became of a client's message.
 #[derive(Debug)]
@@ -172,7 +185,13 @@ impl Router {
             headers: &message.headers,
             payload: &message.payload,
         };
-        self.route(&message.subject, &delivery, None, &mut Filled::default());
+        self.route(
+            &message.subject,
+            &delivery,
+            None,
+            &mut Filled::default(),
+            None,
+        );
         if let Some(inlet) = self
             .inlet
             .get()
@@ -211,19 +230,9 @@ impl Router {
         self.read().has_match(subject)
     }
 
-    /// Gives a message to the subscribers of its subject. `from` is the publishing client.
-    pub(super) fn publish(
-        &self,
-        delivery: &Delivery<'_>,
-        from: Option<&Outbound>,
-        filled: &mut Filled,
-        trace: Option<&mut MessageTrace>,
-    ) -> Routed {
-        self.route_traced(delivery.subject, delivery, from, filled, trace)
-    }
-
-    /// Gives a message to the subscribers of `inbox`, under the message's own subject. It waits for the client that asked for it, if
-    /// one did, otherwise for those that subscribe to the inbox most exactly; others that hear it are cut off if they do not keep up.
+    /// Gives a message to the subscribers of `inbox`, under the message's own subject. It waits while all
+    /// for whom it is meant are behind: the client that asked for it, if one did, otherwise those that name the inbox, otherwise all. Others
+    /// that hear it are cut off if they do not keep up: one that reads slowly holds up none that does not.
     pub(super) fn hand_over(
         &self,
         inbox: &str,
@@ -234,7 +243,7 @@ impl Router {
         if self.is_congested(inbox, asker, delivery) {
             return Handover::Congested;
         }
-        let routed = self.route(inbox, delivery, None, filled);
+        let routed = self.route(inbox, delivery, None, filled, None);
         // Who listens and may not see it misses it, and goes on with the next.
         if routed.is_heard || routed.is_hidden {
             Handover::Delivered
@@ -262,7 +271,7 @@ impl Router {
             headers,
             payload,
         };
-        self.route(inbox, &delivery, None, filled);
+        self.route(inbox, &delivery, None, filled, None);
     }
 
     /// Tells a requester that its subject has no responder.
@@ -279,34 +288,27 @@ impl Router {
         if !is_any {
             return false;
         }
-        let mut receivers: Vec<Receiver<'_>> = Vec::new();
+        // The closest receivers, and whether one of them is not behind.
+        let mut closest = None;
+        let mut members = Vec::new();
         subscriptions.for_each_match(subject, &mut |subscription: &Arc<Subscription>| {
             let queue = subscription.queue.as_deref();
             let is_hidden = subscription.guard.hides(subject, delivery.subject, queue);
             if is_hidden || subscription.is_spent() || subscription.client.is_gone() {
                 return;
             }
-            let is_congested = subscription.client.is_congested();
-            let is_asker = asker == Some(subscription.client.client_id);
-            let closeness = (is_asker, subjects::exactness(&subscription.subject));
-            let mut others = receivers.iter_mut();
-            match others.find(|other| queue.is_some() && other.queue == queue) {
-                Some(group) => {
-                    group.is_congested &= is_congested;
-                    group.closeness = closeness.max(std::mem::take(&mut group.closeness));
-                }
-                None => receivers.push(Receiver {
-                    queue,
-                    is_congested,
-                    closeness,
-                }),
+            if queue.is_some() {
+                return members.push(subscription);
             }
+            let is_ready = !subscription.client.is_congested();
+            closest = closest.max(Some((Closeness::of(subscription, asker), is_ready)));
         });
-        let closest = receivers.iter().map(|receiver| &receiver.closeness).max();
-        let mut meant = receivers
-            .iter()
-            .filter(|receiver| Some(&receiver.closeness) == closest);
-        closest.is_some() && meant.all(|receiver| receiver.is_congested)
+        for group in by_queue(&mut members) {
+            let closeness = group.iter().map(|member| Closeness::of(member, asker));
+            let is_ready = group.iter().any(|member| !member.client.is_congested());
+            closest = closest.max(closeness.max().map(|closeness| (closeness, is_ready)));
+        }
+        closest.is_some_and(|(_, is_ready)| !is_ready)
     }
 
     /// Tells a client that nobody hears what it asked, if it waits for the answer itself.
@@ -328,17 +330,8 @@ impl Router {
         }
     }
 
-    fn route(
-        &self,
-        subject: &str,
-        delivery: &Delivery<'_>,
-        from: Option<&Outbound>,
-        filled: &mut Filled,
-    ) -> Routed {
-        self.route_traced(subject, delivery, from, filled, None)
-    }
-
-    fn route_traced(
+    /// Gives a message to the subscribers of `subject`, under the message's own. `from` is the publishing client.
+    pub(super) fn route(
         &self,
         subject: &str,
         delivery: &Delivery<'_>,
@@ -381,7 +374,7 @@ impl Router {
         aftermath: &mut Aftermath<'_>,
     ) -> u64 {
         let mut delivered = 0;
-        let mut groups: Vec<(&str, Vec<&Arc<Subscription>>)> = Vec::new();
+        let mut members = Vec::new();
         let subscriptions = self.read();
         subscriptions.for_each_match(subject, &mut |subscription: &Arc<Subscription>| {
             let own = from.is_some_and(|from| from.client_id == subscription.client.client_id);
@@ -389,16 +382,13 @@ impl Router {
                 aftermath.note(subscription, message_trace::NO_ECHO);
                 return;
             }
-            let Some(queue) = subscription.queue.as_deref() else {
+            if subscription.queue.is_some() {
+                members.push(subscription);
+            } else {
                 delivered += u64::from(give(subscription, subject, delivery, aftermath));
-                return;
-            };
-            match groups.iter_mut().find(|(name, _)| *name == queue) {
-                Some((_, members)) => members.push(subscription),
-                None => groups.push((queue, vec![subscription])),
             }
         });
-        for (_, members) in groups {
+        for members in by_queue(&mut members) {
             let start = if members.len() > 1 {
                 rand::rng().random_range(0..members.len())
             } else {
@@ -433,6 +423,15 @@ impl Router {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The members of each queue group. They are sorted: to look for the group of each would take a time that grows with its square, in
+/// which no subscription can be made.
+fn by_queue<'a, 'b>(
+    members: &'b mut [&'a Arc<Subscription>],
+) -> impl Iterator<Item = &'b [&'a Arc<Subscription>]> {
+    members.sort_unstable_by(|one, other| one.queue.cmp(&other.queue));
+    members.chunk_by(|one, other| one.queue == other.queue)
 }
 
 fn give(
@@ -521,7 +520,7 @@ mod tests {
 
     fn publish(router: &Router, subject: &str) -> bool {
         router
-            .route(subject, &hello(subject), None, &mut Filled::default())
+            .route(subject, &hello(subject), None, &mut Filled::default(), None)
             .is_heard
     }
 
@@ -535,9 +534,10 @@ mod tests {
         let clients = [client(1), client(2), client(3)];
         let group: Vec<_> = clients
             .iter()
-            .map(|client| subscribe(&router, client, "a.*", Some("g"), u64::MAX))
+            .zip([">", "a.*", "a.b"])
+            .map(|(client, subject)| subscribe(&router, client, subject, Some("g"), u64::MAX))
             .collect();
-        let other = subscribe(&router, &clients[0], "a.b", Some("h"), u64::MAX);
+        let other = subscribe(&router, &clients[0], "a.*", Some("h"), u64::MAX);
         let plain = subscribe(&router, &clients[0], ">", None, u64::MAX);
         for _ in 0..300 {
             assert!(publish(&router, "a.b"));
@@ -572,7 +572,13 @@ mod tests {
         client.echo.store(false, Ordering::Relaxed);
         assert!(
             !router
-                .publish(&hello("a"), Some(&client), &mut Filled::default(), None)
+                .route(
+                    "a",
+                    &hello("a"),
+                    Some(&client),
+                    &mut Filled::default(),
+                    None
+                )
                 .is_heard
         );
         assert!(publish(&router, "a"));
@@ -611,13 +617,15 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_no_client_asked_for_waits_for_those_that_name_its_subject_most_exactly() {
+    fn a_message_that_no_client_asked_for_waits_while_all_that_name_its_subject_are_behind() {
         for (slow, fast, expected) in [
             (">", "deliver.*", Handover::Delivered),
             ("*.*", "deliver.*", Handover::Delivered),
             ("deliver.>", "deliver.*", Handover::Delivered),
             ("deliver.a", "deliver.a", Handover::Delivered),
-            ("deliver.a", "deliver.*", Handover::Congested),
+            ("deliver.a", "deliver.*", Handover::Delivered),
+            ("deliver.a", "deliver.>", Handover::Delivered),
+            ("deliver.a", "*.*", Handover::Congested),
             ("deliver.*", ">", Handover::Congested),
         ] {
             let router = Router::default();

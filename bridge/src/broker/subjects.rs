@@ -67,6 +67,11 @@ pub(super) fn has_wildcard(pattern: &str) -> bool {
     pattern.split('.').any(|token| token == "*" || token == ">")
 }
 
+/// Whether a valid pattern holds a token that is no wildcard.
+pub(super) fn has_word(pattern: &str) -> bool {
+    pattern.split('.').any(|token| token != "*" && token != ">")
+}
+
 /// What stands before the first wildcard of a pattern.
 pub(super) fn beginning(pattern: &str) -> &str {
     let mut end = 0;
@@ -124,16 +129,6 @@ pub(super) fn is_subset(narrow: &str, wide: &str) -> bool {
         }
     }
     tokens.next().is_none()
-}
-
-/// How exactly a pattern names a subject that it matches: of two patterns the more exact one compares greater.
-pub(super) fn exactness(pattern: &str) -> Vec<u8> {
-    let exactness = |token| match token {
-        ">" => 0,
-        "*" => 1,
-        _ => 2,
-    };
-    pattern.split('.').map(exactness).collect()
 }
 
 fn is_space(c: char) -> bool {

@@ -115,7 +115,7 @@ impl Push {
             headers: &headers::status("100 FlowControl Request"),
             payload: &[],
         };
-        router.publish(&request, None, &mut self.filled, None);
+        router.route(&self.subject, &request, None, &mut self.filled, None);
     }
 
     /// Takes the answer to a request of [`Push::ask`].
