@@ -67,7 +67,7 @@ pub(super) fn describe(consumer: &Consumer, waiting: Option<&Waiting>) -> Option
 
 impl Waiting {
     /// Offers a message to the requests in turn, until one takes it. Those whose clients are behind keep their turns: others of the same
-    /// rank may take it meanwhile.
+    /// rank may take it meanwhile. `now` is the same throughout a burst of messages, in which each of those is tried once.
     pub(super) fn hand_to_a_pull(
         &mut self,
         stream: &str,
@@ -77,15 +77,21 @@ impl Waiting {
         bytes: u64,
         now: Instant,
     ) -> Handover {
-        let mut behind: Vec<Pull> = Vec::new();
-        let mut outcome = Handover::NobodyThere;
-        while let Some(mut pull) = self.choose(stream, consumer, router, now) {
-            if behind.last().is_some_and(|other| other.rank < pull.rank) {
-                self.pulls.put_back(pull);
-                break;
-            }
+        let policy = consumer.config.priority_policy;
+        if policy == PriorityPolicy::PinnedClient && self.pulls.begin(now) {
+            self.end_wrong_pins(router);
+        }
+        let mut from = match policy {
+            PriorityPolicy::None | PriorityPolicy::Prioritized => self.pulls.first_untried(now),
+            PriorityPolicy::Overflow | PriorityPolicy::PinnedClient => 0,
+        };
+        while let Some(place) = self.choose(from, stream, consumer, router, now)
+            && let Some(pull) = self.pulls.get_mut(place)
+        {
+            from = place;
             if pull.is_too_small_for(bytes) {
-                end_pull(router, &pull, "409 Message Size Exceeds MaxBytes");
+                end_pull(router, pull, "409 Message Size Exceeds MaxBytes");
+                self.pulls.remove(place);
                 continue;
             }
             let pinned = self
@@ -98,58 +104,94 @@ impl Waiting {
             };
             let asker = Some(pull.asker);
             match router.hand_over(&pull.inbox, asker, &delivery, &mut self.filled) {
-                Handover::NobodyThere => {}
-                Handover::Congested => behind.push(pull),
+                Handover::NobodyThere => _ = self.pulls.remove(place),
+                Handover::Congested => {
+                    pull.behind_at = Some(now);
+                    from += 1;
+                }
                 Handover::Delivered => {
-                    if !pull.got(bytes, now) {
-                        self.pulls.push(pull);
-                    } else if pull.bytes_left.is_some_and(|left| left > 0) {
-                        end_pull(router, &pull, "409 Batch Completed");
+                    let is_complete = pull.got(bytes, now);
+                    if is_complete && pull.bytes_left.is_some_and(|left| left > 0) {
+                        end_pull(router, pull, "409 Batch Completed");
                     }
-                    outcome = Handover::Delivered;
-                    break;
+                    let pull = self.pulls.remove(place);
+                    if let Some(pull) = pull.filter(|_| !is_complete) {
+                        self.pulls.push(pull);
+                    }
+                    return Handover::Delivered;
                 }
             }
         }
-        if !behind.is_empty() && outcome == Handover::NobodyThere {
-            outcome = Handover::Congested;
+        if self.pulls.is_any_behind(now) {
+            Handover::Congested
+        } else {
+            Handover::NobodyThere
         }
-        for pull in behind.into_iter().rev() {
-            self.pulls.put_back(pull);
-        }
-        outcome
     }
 
-    /// The request that the next message is for.
+    /// The place of the request that the next message is for, from `from` on.
     fn choose(
         &mut self,
+        from: usize,
         stream: &str,
         consumer: &Consumer,
         router: &Router,
         now: Instant,
-    ) -> Option<Pull> {
+    ) -> Option<usize> {
         match consumer.config.priority_policy {
-            PriorityPolicy::None | PriorityPolicy::Prioritized => self.pulls.pop(),
+            PriorityPolicy::None | PriorityPolicy::Prioritized => {
+                self.pulls.find(from, now, |_| true)
+            }
             PriorityPolicy::Overflow => {
                 let unacknowledged = consumer.num_ack_pending() as u64;
                 let reached = |least: u64, number: u64| least > 0 && least <= number;
-                self.pulls.pop_first(|Pull { group, .. }| {
+                self.pulls.find(from, now, |Pull { group, .. }| {
                     (group.min_pending == 0 && group.min_ack_pending == 0)
                         || reached(group.min_pending, consumer.num_pending)
                         || reached(group.min_ack_pending, unacknowledged)
                 })
             }
-            PriorityPolicy::PinnedClient => self.choose_pinned(stream, consumer, router, now),
+            PriorityPolicy::PinnedClient => self.choose_pinned(from, stream, consumer, router, now),
         }
     }
 
     fn choose_pinned(
         &mut self,
+        from: usize,
         stream: &str,
         consumer: &Consumer,
         router: &Router,
         now: Instant,
-    ) -> Option<Pull> {
+    ) -> Option<usize> {
+        if let Some(pin) = &self.pin {
+            let is_pinned = |pull: &Pull| pull.group.pin == pin.id;
+            return self.pulls.find(from, now, is_pinned);
+        }
+        loop {
+            let place = self.pulls.find(from, now, |_| true)?;
+            let pull = self.pulls.get_mut(place)?;
+            if !router.has_interest(&pull.inbox) {
+                self.pulls.remove(place);
+                continue;
+            }
+            if !pull.group.name.is_empty() {
+                let pin = Pin {
+                    id: format!("{:022x}", rand::random::<u128>() >> 40).into(),
+                    group: pull.group.name.clone(),
+                    since: json::now(),
+                    until: now + nanos_to_duration(consumer.config.priority_timeout),
+                };
+                pull.group.pin = pin.id.clone();
+                let name = &consumer.config.name;
+                advisories::pinned(router, stream, name, &pin.group, &pin.id);
+                self.pin = Some(pin);
+            }
+            return Some(place);
+        }
+    }
+
+    /// Ends the requests with another pin than the client has that is pinned.
+    fn end_wrong_pins(&mut self, router: &Router) {
         let current = self.pin.as_ref().map(|pin| &*pin.id);
         let is_wrong = |pull: &Pull| {
             let pin = Some(&*pull.group.pin).filter(|pin| !pin.is_empty());
@@ -158,24 +200,6 @@ impl Waiting {
         for pull in self.pulls.take(is_wrong) {
             end_pull(router, &pull, "423 Nats-Wrong-Pin-Id");
         }
-        if let Some(pin) = &self.pin {
-            return self.pulls.pop_first(|pull| pull.group.pin == pin.id);
-        }
-        self.forget_gone(router);
-        let mut pull = self.pulls.pop()?;
-        if !pull.group.name.is_empty() {
-            let pin = Pin {
-                id: format!("{:022x}", rand::random::<u128>() >> 40).into(),
-                group: pull.group.name.clone(),
-                since: json::now(),
-                until: now + nanos_to_duration(consumer.config.priority_timeout),
-            };
-            pull.group.pin = pin.id.clone();
-            let name = &consumer.config.name;
-            advisories::pinned(router, stream, name, &pin.group, &pin.id);
-            self.pin = Some(pin);
-        }
-        Some(pull)
     }
 
     /// Lets go of the pinned client, if there is one, for a reason that is told.
@@ -196,6 +220,7 @@ pub(super) fn is_valid_group(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::super::consumer::SavedConsumer;
     use super::super::consumer_config::ConsumerConfig;
@@ -207,8 +232,9 @@ mod tests {
     use crate::broker::outbound::Outbound;
     use crate::broker::router::Subscription;
 
-    /// Two clients ask a consumer for messages, one that is behind and then one that is not: which are served?
-    fn served(config: Value, slow: &str, fast: &str) -> (Handover, Vec<u64>) {
+    /// Two clients ask a consumer for messages, one that is behind and then one that is not: what becomes of two messages in one burst,
+    /// between which the first client catches up, and of one in the next; and how many does each get, and who asks for more?
+    async fn served(config: Value, slow: &str, fast: &str) -> ([Handover; 3], [u64; 2], Vec<u64>) {
         let now = Instant::now();
         let stream: StreamConfig = json::parse(br#"{"name": "S"}"#).unwrap();
         let state = State::new(stream.checked().unwrap(), 0, &Recovery::default());
@@ -238,23 +264,50 @@ mod tests {
             headers: &[],
             payload: b"x",
         };
-        let outcome = waiting.hand_to_a_pull("S", &consumer, &router, &delivery, 1, now);
-        let left = std::iter::from_fn(|| waiting.pulls.pop()).map(|pull| pull.asker);
-        (outcome, left.collect())
+        let mut hand_over =
+            |now| waiting.hand_to_a_pull("S", &consumer, &router, &delivery, 1, now);
+        let first = hand_over(now);
+        clients[0].next().await.unwrap();
+        let second = hand_over(now);
+        let third = hand_over(now + Duration::from_millis(1));
+        let left = waiting.pulls.drain().map(|pull| pull.asker);
+        let got = clients.map(|client| client.sent().messages);
+        ([first, second, third], got, left.collect())
     }
 
-    #[test]
-    fn a_request_whose_client_is_behind_keeps_its_turn_and_holds_up_none_of_its_rank() {
+    #[tokio::test]
+    async fn a_request_whose_client_is_behind_keeps_its_turn_and_holds_up_none_of_its_rank() {
+        use Handover::{Congested, Delivered};
         let plain = json!({"durable_name": "d", "ack_policy": "explicit"});
-        let delivered = served(plain, "9", "9");
-        assert_eq!(delivered, (Handover::Delivered, vec![1, 2]));
-        let ranked = json!({
-            "durable_name": "d", "ack_policy": "explicit",
-            "priority_policy": "prioritized", "priority_groups": ["A"],
-        });
-        let [first, second] =
-            [1, 2].map(|rank| format!(r#"{{"group": "A", "priority": {rank}, "batch": 9}}"#));
-        let held_up = served(ranked, &first, &second);
-        assert_eq!(held_up, (Handover::Congested, vec![1, 2]));
+        let outcome = served(plain, "9", "9").await;
+        assert_eq!(
+            outcome,
+            ([Delivered; 3], [1, 2], vec![2, 1]),
+            "it is tried once in a burst"
+        );
+        for (policy, outcomes, got, left) in [
+            (
+                "prioritized",
+                [Congested, Congested, Delivered],
+                [1, 0],
+                vec![1, 2],
+            ),
+            (
+                "pinned_client",
+                [Congested, Congested, Delivered],
+                [1, 0],
+                vec![2, 1],
+            ),
+            ("overflow", [Delivered; 3], [1, 2], vec![2, 1]),
+        ] {
+            let config = json!({
+                "durable_name": "d", "ack_policy": "explicit",
+                "priority_policy": policy, "priority_groups": ["A"],
+            });
+            let [first, second] =
+                [1, 2].map(|rank| format!(r#"{{"group": "A", "priority": {rank}, "batch": 9}}"#));
+            let outcome = served(config, &first, &second).await;
+            assert_eq!(outcome, (outcomes, got, left), "{policy}");
+        }
     }
 }

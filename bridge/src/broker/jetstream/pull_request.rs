@@ -115,6 +115,7 @@ impl PullRequest {
             next_heartbeat: heartbeat.map(|heartbeat| now + heartbeat),
             rank,
             group,
+            behind_at: None,
         })
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Pull {
     /// Those with a smaller number come first.
     pub(super) rank: u8,
     pub(super) group: Group,
+    /// When it was last offered a message that its client was too far behind to take.
+    pub(super) behind_at: Option<Instant>,
 }
 
 /// What a request says to a consumer with priority groups.
@@ -75,6 +77,7 @@ impl Pull {
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
     waiting: VecDeque<Pull>,
+    begun: Option<Instant>,
 }
 
 impl Pulls {
@@ -96,20 +99,44 @@ impl Pulls {
         self.waiting.insert(place, pull);
     }
 
-    /// The request whose turn it is. Put it back with [`Pulls::push`] if it is not complete.
-    pub(super) fn pop(&mut self) -> Option<Pull> {
-        self.waiting.pop_front()
+    /// Whether a burst begins: the messages of one are offered at the same time.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        self.begun.replace(now) != Some(now)
     }
 
-    /// The first request of this kind, as [`Pulls::pop`] has it.
-    pub(super) fn pop_first(&mut self, is_it: impl FnMut(&Pull) -> bool) -> Option<Pull> {
-        let place = self.waiting.iter().position(is_it)?;
+    /// The place of the first request whose client is not known to be behind at this time, where they are tried one after the other.
+    pub(super) fn first_untried(&self, now: Instant) -> usize {
+        self.waiting
+            .partition_point(|pull| pull.behind_at == Some(now))
+    }
+
+    /// Whether a client was found to be behind at this time.
+    pub(super) fn is_any_behind(&self, now: Instant) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|pull| pull.behind_at == Some(now))
+    }
+
+    /// The place of the first request of this kind from `from` on whose client is not known to be behind at this time. There is none if
+    /// its rank is worse than that of the one before `from`, which is behind.
+    pub(super) fn find(
+        &self,
+        from: usize,
+        now: Instant,
+        is_it: impl Fn(&Pull) -> bool,
+    ) -> Option<usize> {
+        let before = from.checked_sub(1).and_then(|last| self.waiting.get(last));
+        let mut others = self.waiting.iter().enumerate().skip(from);
+        let (place, found) = others.find(|(_, pull)| pull.behind_at != Some(now) && is_it(pull))?;
+        let is_held_up = before.is_some_and(|before| before.rank < found.rank);
+        (!is_held_up).then_some(place)
+    }
+
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Pull> {
+        self.waiting.get_mut(place)
+    }
+
+    pub(super) fn remove(&mut self, place: usize) -> Option<Pull> {
         self.waiting.remove(place)
-    }
-
-    /// A request that could not be served just now keeps its turn.
-    pub(super) fn put_back(&mut self, pull: Pull) {
-        self.waiting.push_front(pull);
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Pull) -> bool) {
@@ -201,9 +228,9 @@ mod tests {
             1,
             "nothing there, and no time given"
         );
-        let mut first = pulls.pop().unwrap();
+        let mut first = pulls.remove(0).unwrap();
         assert!(!first.got(10, now) && first.got(10, now));
-        let mut second = pulls.pop().unwrap();
+        let mut second = pulls.remove(0).unwrap();
         assert!(!second.got(10, now));
         assert_eq!(second.leftover()[0].1, "1");
         pulls.push(second);
@@ -228,7 +255,7 @@ mod tests {
             pull.rank = rank;
             pulls.push(pull);
         }
-        let order = std::iter::from_fn(|| pulls.pop().map(|pull| pull.messages_left));
+        let order = pulls.drain().map(|pull| pull.messages_left);
         assert_eq!(order.collect::<Vec<_>>(), [2, 4, 1, 3]);
     }
 
