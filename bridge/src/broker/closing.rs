@@ -24,6 +24,8 @@ pub(super) enum Closing {
     Stale,
     /// The broker stops, or lets its clients go.
     Shutdown,
+    /// The connection ends already: the client has gone, or another part of the broker has closed it.
+    Closed,
     /// The introduction makes no sense, or asks for what there is not.
     Introduction(NotTaken),
     /// The client sends headers and has not said so.
@@ -60,7 +62,8 @@ impl Closing {
             | Closing::Protocol(ProtocolError::Malformed)
             | Closing::Headers
             | Closing::AccountChanged
-            | Closing::Shutdown => return None,
+            | Closing::Shutdown
+            | Closing::Closed => return None,
             Closing::Protocol(error) => error.text(),
         })
     }
@@ -89,6 +92,7 @@ impl Closing {
             Closing::NoPlace => "Maximum Connections Exceeded",
             Closing::Stale => "Stale Connection",
             Closing::Shutdown => "Server Shutdown",
+            Closing::Closed => "Client Closed",
             Closing::Introduction(NotTaken::Protocol) => "Bad Client Protocol Version",
             Closing::Introduction(NotTaken::NoResponders) => "No Responders Requires Headers",
             Closing::Protocol(ProtocolError::ControlLine) => "Maximum Control Line Exceeded",

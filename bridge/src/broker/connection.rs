@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::clients::ClientKind;
@@ -70,7 +70,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let writer = tokio::spawn(write_all(writer, Arc::clone(&outbound), deadline));
     let writer = AbortOnDropHandle::new(writer);
     let outcome = match session.let_in_if_open() {
-        Ok(()) => read_all(&mut session, &outbound, reader).await,
+        Ok(()) => read_all(&mut session, reader).await,
         Err(reason) => Err(reason),
     };
     if let Err(closing) = outcome {
@@ -156,34 +156,16 @@ async fn write_until_end(writer: &mut Writer, outbound: &Outbound, deadline: Dur
     Outcome::Whole
 }
 
-async fn read_all(
-    session: &mut Session,
-    outbound: &Outbound,
-    mut reader: Reader,
-) -> Result<(), Closing> {
+async fn read_all(session: &mut Session, mut reader: Reader) -> Result<(), Closing> {
     let mut input = BytesMut::with_capacity(FIRST_READ_BUFFER);
     let mut has_grown = false;
-    let introduced = sleep_until(session.time_to_log_in().into());
-    tokio::pin!(introduced);
-    let ended = sleep_until(session.time_to_log_in().into());
-    tokio::pin!(ended);
-    let mut changes = session.security_changes();
     loop {
-        let end = session.ends_at();
-        if let Some((at, _)) = end.filter(|(at, _)| ended.deadline() != (*at).into()) {
-            ended.as_mut().reset(at.into());
-        }
-        let place = session.place();
         tokio::select! {
             read = reader.read_buf(&mut input) => match read {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => session.handle_all(&mut input).await?,
             },
-            () = outbound.closed() => return Ok(()),
-            () = &mut introduced, if !place.is_admitted() => return Err(Closing::NotIntroduced),
-            () = place.lost() => return Err(Closing::NoPlace),
-            () = &mut ended, if end.is_some() => return end.map_or(Ok(()), |(_, reason)| Err(reason)),
-            Ok(()) = changes.changed() => session.take_over_security()?,
+            closing = session.ended() => return Err(closing),
         }
         has_grown |= input.capacity() > LARGE_BUFFER;
         if has_grown && input.is_empty() {

@@ -101,11 +101,11 @@ impl Session {
     }
 
     /// Does what handing over a message left to be done.
-    pub(super) async fn finish_publishing(&mut self, mut left: LeftToDo) {
+    pub(super) async fn finish_publishing(&mut self, mut left: LeftToDo) -> Result<(), Closing> {
         if let Some((taker, message)) = left.for_streams
-            && let Err(message) = self
+            && let Some(message) = self
                 .offer_to_streams(taker, message, left.trace.as_deref_mut())
-                .await
+                .await?
             && !left.is_heard
         {
             self.answer_unheard(message.reply.as_deref(), &message.subject);
@@ -118,6 +118,7 @@ impl Session {
             self.flush();
             self.wait_for(&behind).await;
         }
+        Ok(())
     }
 
     /// Has what was published count, and writes it to those who get it. In between each message would pass counters of all.
@@ -138,34 +139,41 @@ impl Session {
         }
     }
 
-    /// Gives a message back that no stream, consumer or API takes.
+    /// Gives a message back that no stream, consumer or API takes. Waits for one that is behind with its work, as long as the session does
+    /// not end.
     async fn offer_to_streams(
         &mut self,
         taker: Taker,
         message: Message,
         trace: Option<&mut MessageTrace>,
-    ) -> Result<(), Message> {
+    ) -> Result<Option<Message>, Closing> {
         let shared = Arc::clone(&self.shared);
         let Some(jetstream) = &shared.jetstream else {
-            return Err(message);
+            return Ok(Some(message));
         };
         if !self.has_streams() {
             let is_refused = jetstream::refuse_account(&self.router, &message);
-            return if is_refused { Ok(()) } else { Err(message) };
+            return Ok((!is_refused).then_some(message));
         }
         let from = self.outbound.client_id;
-        if let Some(trace) = trace {
-            return jetstream.trace(message, taker, from, trace).await;
-        }
-        let mut accepting = pin!(jetstream.accept(message, taker, from));
-        match futures::poll!(accepting.as_mut()) {
-            Poll::Ready(outcome) => outcome,
-            // Subscribers need not wait for a stream.
-            Poll::Pending => {
-                self.flush();
-                accepting.await
+        let mut accepting = pin!(async {
+            match trace {
+                Some(trace) => jetstream.trace(message, taker, from, trace).await,
+                None => jetstream.accept(message, taker, from).await,
             }
-        }
+        });
+        let accepted = match futures::poll!(accepting.as_mut()) {
+            Poll::Ready(accepted) => accepted,
+            Poll::Pending => {
+                // Subscribers need not wait for a stream.
+                self.flush();
+                tokio::select! {
+                    accepted = accepting => accepted,
+                    closing = self.ended() => return Err(closing),
+                }
+            }
+        };
+        Ok(accepted.err())
     }
 
     /// Passes on what a client of the system account asks the server.

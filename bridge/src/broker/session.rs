@@ -1,6 +1,7 @@
 //! What one client does: it introduces itself and answers pings here, subscribes in [`subscribing`](super::subscribing) and
 //! publishes in [`publishing`](super::publishing). Its socket is elsewhere, in [`connection`](super::connection).
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use actix::Addr;
 use bytes::{Buf, BytesMut};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
 use super::access::Identity;
 use super::actors::{Connection, Introduced};
@@ -150,9 +151,33 @@ impl Session {
         }
     }
 
-    /// Until when the client is served, if that is limited, and why not longer.
-    pub(super) fn ends_at(&self) -> Option<(Instant, Closing)> {
-        self.ends_at
+    /// Waits until the session is to end, whatever the client sends; takes over meanwhile what changes. Whoever waits for more than
+    /// an instant while the session handles what was sent waits for this as well.
+    pub(super) async fn ended(&mut self) -> Closing {
+        loop {
+            let end = if self.place.is_admitted() {
+                self.ends_at
+            } else {
+                Some((self.login_deadline, Closing::NotIntroduced))
+            };
+            let late = async {
+                match end {
+                    Some((at, reason)) => {
+                        sleep_until(at.into()).await;
+                        reason
+                    }
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.outbound.closed() => return Closing::Closed,
+                () = self.place.lost() => return Closing::NoPlace,
+                reason = late => return reason,
+                Ok(()) = self.changes.changed() => if let Err(reason) = self.take_over_security() {
+                    return reason;
+                },
+            }
+        }
     }
 
     /// Where no client has to show anything, one that says nothing is served too, for as long as it answers pings.
@@ -165,13 +190,8 @@ impl Session {
         Ok(())
     }
 
-    /// Learns that other clients are served now, or in another way.
-    pub(super) fn security_changes(&self) -> watch::Receiver<Option<Arc<SecurityByKind>>> {
-        self.changes.clone()
-    }
-
     /// Looks again at who the client is and what it may do.
-    pub(super) fn take_over_security(&mut self) -> Result<(), Closing> {
+    fn take_over_security(&mut self) -> Result<(), Closing> {
         let before = std::mem::replace(
             &mut self.security,
             self.shared.security.get(self.client.kind),
@@ -294,7 +314,7 @@ impl Session {
             }
             Operation::Publish(message) => {
                 if let Some(left) = self.publish(message)? {
-                    self.finish_publishing(left).await;
+                    self.finish_publishing(left).await?;
                 }
                 return Ok(());
             }

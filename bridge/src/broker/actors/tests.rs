@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::listener::Panic;
 use super::{Listener, supervise};
+use crate::broker::access::Users;
 use crate::broker::closing::Closing;
 use crate::broker::{Access, BrokerConfig, BrokerStats, ClientKind, Shared};
 
@@ -182,6 +183,35 @@ async fn a_connection_is_closed_by_a_message_once_it_has_what_waits() {
     assert!(text.ends_with("-ERR 'Stale Connection'\r\n"), "{text}");
     scene.left(1).await;
     scene.all_hear(std::slice::from_mut(second)).await;
+}
+
+#[actix::test]
+async fn a_client_that_waits_for_a_stream_is_closed_as_any_other() {
+    let scene = Scene::start();
+    let control = scene.stats.control();
+    let broker = control.serving().await;
+    let _stuck = broker.jetstream.as_ref().unwrap().add_stuck_stream();
+    let waiting = async || {
+        let mut client = scene.client().await;
+        // What was published before is written when the session waits.
+        let published = b"PUB own.a 5\r\nhello\r\nPUB stuck 0\r\n\r\n";
+        client.write_all(published).await.unwrap();
+        read_until(&mut client, "hello\r\n").await;
+        client
+    };
+    let mut client = waiting().await;
+    let id = broker.connections.ids()[0];
+    broker.connections.close(id, Closing::Stale);
+    read_until(&mut client, "-ERR 'Stale Connection'\r\n").await;
+    scene.left(0).await;
+    let mut client = waiting().await;
+    let nobody = Access::Users(Users::default());
+    let limits = broker.config.serving_limits();
+    control
+        .change_security(&nobody, None, None, limits)
+        .unwrap();
+    read_until(&mut client, "-ERR 'Authorization Violation'\r\n").await;
+    scene.left(0).await;
 }
 
 #[actix::test]

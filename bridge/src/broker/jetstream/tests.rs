@@ -11,6 +11,27 @@ use crate::broker::router::Subscription;
 /// Longer than the API waits for a stream, many times over.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Adds a stream `stuck`, which takes nothing, with queues that are as full as said.
+fn add_stuck(jetstream: &JetStream, are_full: bool) -> Inbox {
+    let config: stream_config::StreamConfig = json::parse(br#"{"name": "stuck"}"#).unwrap();
+    let (handle, stuck) = new_handle(&config.checked().unwrap());
+    if are_full {
+        for _ in 0..stream::MAX_COMMANDS {
+            let _ = handle.commands.try_send(Command::Stop);
+            drop(handle.ask(Request::ConsumerInfo("x".into())));
+        }
+    }
+    jetstream.streams.insert(handle);
+    stuck
+}
+
+impl JetStream {
+    /// Adds a stream `stuck`, which takes nothing for as long as the value is kept, and holds up its publishers.
+    pub(in crate::broker) fn add_stuck_stream(&self) -> impl Sized + use<> {
+        add_stuck(self, true)
+    }
+}
+
 struct Bench {
     jetstream: JetStream,
     _tasks: JoinSet<String>,
@@ -29,15 +50,7 @@ impl Bench {
         let jetstream = jetstream.unwrap();
         let config = json!({"name": "ok"});
         jetstream.ask("STREAM.CREATE.ok", &config).await.unwrap();
-        let config: stream_config::StreamConfig = json::parse(br#"{"name": "stuck"}"#).unwrap();
-        let (handle, stuck) = new_handle(&config.checked().unwrap());
-        if are_full {
-            for _ in 0..stream::MAX_COMMANDS {
-                let _ = handle.commands.try_send(Command::Stop);
-                drop(handle.ask(Request::ConsumerInfo("x".into())));
-            }
-        }
-        jetstream.streams.insert(handle);
+        let stuck = add_stuck(&jetstream, are_full);
         Bench {
             jetstream,
             _tasks: tasks,
