@@ -238,5 +238,5 @@ impl Session {
 /// Whether a message replaces those on all subjects that its own matches.
 fn rolls_up_many(message: &Delivery<'_>) -> bool {
     subjects::has_wildcard(message.subject)
-        && headers::value(message.headers, "Nats-Rollup").is_some()
+        && headers::value(message.headers, jetstream::ROLLUP).is_some()
 }

@@ -7,12 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::json;
+use super::json::{self, SECOND};
 use super::priority::PriorityPolicy;
 use super::stream_config::ConsumerLimits;
 
 pub(super) const UNLIMITED: i64 = -1;
-const SECOND: i64 = 1_000_000_000;
 const DEFAULT_ACK_WAIT: i64 = 30 * SECOND;
 const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 const DEFAULT_MAX_WAITING: i64 = 512;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::{self, Result};
+use super::publish;
 use super::release::ROLLUP;
 use super::stream::Stream;
 use crate::broker::protocol::Message;
@@ -17,11 +18,11 @@ pub(super) const INCREMENT: &str = "Nats-Incr";
 /// Conditions that make no sense where the stream says what is stored.
 const CONDITIONS: [&str; 6] = [
     ROLLUP,
-    "Nats-Expected-Stream",
-    "Nats-Expected-Last-Msg-Id",
-    "Nats-Expected-Last-Sequence",
-    "Nats-Expected-Last-Subject-Sequence",
-    "Nats-Expected-Last-Subject-Sequence-Subject",
+    publish::STREAM,
+    publish::LAST_ID,
+    publish::LAST_SEQUENCE,
+    publish::LAST_SUBJECT_SEQUENCE,
+    publish::LAST_SUBJECT,
 ];
 
 /// What is stored of a counter.

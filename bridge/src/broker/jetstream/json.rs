@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use super::error::{Result, invalid_json};
 
+/// A second in the nanoseconds of the API.
+pub(super) const SECOND: i64 = 1_000_000_000;
+
 /// Nanoseconds since 1970 as RFC 3339 with nanoseconds; 0 is the API's way to say "never".
 pub(super) fn time(nanos: i64) -> String {
     if nanos == 0 {

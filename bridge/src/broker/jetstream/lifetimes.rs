@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::json::SECOND;
 use super::state::State;
 use crate::broker::headers;
 use crate::broker::store::log::Position;
 use crate::broker::subjects::has_wildcard;
 
-const SECOND: i64 = 1_000_000_000;
 /// The longest time that is counted; longer ones are as good as for ever.
 const MAX_SECONDS: u64 = 1 << 33;
 

@@ -87,6 +87,7 @@ pub(super) use self::api::API_LEVEL;
 use self::api::{Api, ApiRequest, Asker};
 pub(super) use self::domain::Domain;
 use self::recovery::Recovery;
+pub(super) use self::release::ROLLUP;
 use self::requests::Request;
 use self::stream::{Command, Inbox, Stream};
 use self::supervision::keep_running;

@@ -13,7 +13,7 @@ use super::error::{self, ApiError, Result};
 use super::ingest;
 use super::json;
 use super::lifetimes::{Lifetime, MARKER_REASON, TTL};
-use super::release::Rollup;
+use super::release::{ROLLUP, Rollup};
 use super::state::{MESSAGE_ID, id_in};
 use super::stream::Stream;
 use super::stream_config::limit;
@@ -26,9 +26,12 @@ use crate::broker::subjects;
 const MAX_MESSAGE_ID: usize = 1024;
 const MAX_HEADERS: usize = u16::MAX as usize;
 
-/// The last sequence that a publisher expects on the message's own subject, or on another one.
-const LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
-const LAST_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+/// What a publisher expects: the stream, its last message by id or sequence, and the last sequence on the message's own subject or on another.
+pub(super) const STREAM: &str = "Nats-Expected-Stream";
+pub(super) const LAST_ID: &str = "Nats-Expected-Last-Msg-Id";
+pub(super) const LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
+pub(super) const LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+pub(super) const LAST_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// What a stream has taken in at a time.
 #[derive(Debug)]
@@ -194,11 +197,11 @@ impl Stream {
             if self.last_on(&subject) != seq {
                 continue;
             }
-            let seconds = self.state.config.subject_delete_marker_ttl / 1_000_000_000;
+            let seconds = self.state.config.subject_delete_marker_ttl / json::SECOND;
             let mark = [
                 (MARKER_REASON, "MaxAge"),
                 (TTL, &format!("{seconds}s")),
-                ("Nats-Rollup", "sub"),
+                (ROLLUP, "sub"),
             ];
             let message = Message {
                 subject,
@@ -292,7 +295,7 @@ impl Stream {
             return Ok(());
         }
         let expected = |name| headers::value(&message.headers, name);
-        if expected("Nats-Expected-Stream").is_some_and(|stream| stream != self.state.config.name) {
+        if expected(STREAM).is_some_and(|stream| stream != self.state.config.name) {
             return Err(error::EXPECTED_STREAM);
         }
         if expected("Nats-Stream-Source").is_some() {
@@ -316,7 +319,7 @@ impl Stream {
             None if subject.is_some() => return Err(error::SUBJECT_WITHOUT_SEQUENCE),
             None => {}
         }
-        match expected("Nats-Expected-Last-Sequence") {
+        match expected(LAST_SEQUENCE) {
             Some(seq) if seq.parse() != Ok(self.tail_seq) => {
                 Err(error::wrong_last_sequence(self.tail_seq))
             }
@@ -326,7 +329,7 @@ impl Stream {
 
     fn check_last_id(&self, message: &Message) -> Result<()> {
         let last = self.state.duplicates.last();
-        match headers::value(&message.headers, "Nats-Expected-Last-Msg-Id") {
+        match headers::value(&message.headers, LAST_ID) {
             Some(id) if !id.is_empty() && id != last => Err(error::wrong_last_id(last)),
             _ => Ok(()),
         }

@@ -88,6 +88,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use serde_json::json;
 
+    use super::super::json::SECOND;
     use super::super::state::{Change, to_json};
     use super::super::stream_config::StreamConfig;
     use super::*;
@@ -125,8 +126,6 @@ mod tests {
         }
         assert_eq!(names(&folder), ["empty", "half", "torn", &left[0]]);
     }
-
-    const SECOND: i64 = 1_000_000_000;
 
     fn message(seq: u64, seconds: i64) -> Record {
         Record::Message(StoredMessage {

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::stream_config::RetentionPolicy;
 use crate::broker::headers;
 
-pub(super) const ROLLUP: &str = "Nats-Rollup";
+pub(in crate::broker) const ROLLUP: &str = "Nats-Rollup";
 
 /// Which older messages a message replaces.
 #[derive(Clone, Copy, Debug, PartialEq)]

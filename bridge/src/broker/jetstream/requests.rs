@@ -10,7 +10,7 @@ use super::consumer_requests::NamesInSubject;
 use super::error::{self, Result};
 use super::filter::Filter;
 use super::json;
-use super::state::Change;
+use super::state::{Change, MAX_SEQ};
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
 use super::usage::stream_configuration_size;
@@ -20,8 +20,6 @@ use crate::broker::store::record::Record;
 pub(super) const NAMES_PER_PAGE: usize = 1024;
 pub(super) const INFOS_PER_PAGE: usize = 256;
 const SUBJECTS_PER_PAGE: usize = 100_000;
-/// Leaves room to count on.
-const MAX_SEQ: u64 = 1 << 62;
 
 /// A request about one stream.
 #[derive(Debug)]

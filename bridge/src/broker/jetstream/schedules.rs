@@ -16,7 +16,7 @@ use super::batch::Effect;
 use super::cron::Cron;
 use super::error::{self, Result};
 use super::go_duration;
-use super::json;
+use super::json::{self, SECOND};
 use super::lifetimes::{Lifetime, TTL};
 use super::release::{ROLLUP, Rollup};
 use super::state::{MESSAGE_ID, State};
@@ -37,7 +37,6 @@ const SCHEDULER: &str = "Nats-Scheduler";
 const NEXT: &str = "Nats-Schedule-Next";
 const PURGE: &str = "purge";
 
-const SECOND: i64 = 1_000_000_000;
 /// How many messages are published in a row, so that others have their turn.
 const MAX_IN_A_ROW: usize = 256;
 /// How long a schedule rests whose message could not be published.

@@ -24,6 +24,9 @@ use crate::broker::store::record::{Record, StoredMessage};
 use crate::broker::store::rewrite::Kept;
 
 /// The header that makes a publish safe to repeat.
+/// The largest sequence that a client may name: it leaves room to count on.
+pub(super) const MAX_SEQ: u64 = 1 << 62;
+
 pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// The state of one stream. Only what is durable gets here.

@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::Result;
-use super::json::is_unset;
+use super::json::{SECOND, is_unset};
 use super::transform::Transform;
 use super::versions;
 
-const SECOND: i64 = 1_000_000_000;
 const DEFAULT_DUPLICATE_WINDOW: i64 = 120 * SECOND;
 const UNLIMITED: i64 = -1;
 

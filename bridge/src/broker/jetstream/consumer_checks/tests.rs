@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::consumer_config::ReplayPolicy;
+use super::super::json::SECOND;
 use super::*;
-
-const SECOND: i64 = 1_000_000_000;
 
 fn check(value: &Value) -> Result<ConsumerConfig> {
     json::parse::<ConsumerConfig>(value.to_string().as_bytes())?.checked(&ConsumerLimits::default())

@@ -1,10 +1,11 @@
 //! What a stream's configuration must not say, and what an update must not change.
 
 use super::super::error::{self, Result};
-use super::super::json::{self, is_unset};
+use super::super::json::{self, SECOND, is_unset};
+use super::super::state::MAX_SEQ;
 use super::super::transform::Transform;
 use super::super::usage::MAX_CONFIGURATION;
-use super::{Discard, PersistMode, RetentionPolicy, SECOND, Storage, StreamConfig};
+use super::{Discard, PersistMode, RetentionPolicy, Storage, StreamConfig};
 use crate::broker::subjects;
 
 const MIN_TIME: i64 = SECOND / 10;
@@ -13,8 +14,6 @@ const MAX_DESCRIPTION: usize = 4 << 10;
 const MAX_METADATA: usize = 128 << 10;
 const MAX_SUBJECTS: usize = 1000;
 const MAX_REPLICAS: i64 = 5;
-/// Leaves room to count on.
-const MAX_FIRST_SEQ: u64 = 1 << 62;
 
 impl StreamConfig {
     pub(super) fn check_texts(&self) -> Result<()> {
@@ -201,7 +200,7 @@ impl StreamConfig {
                 "stream configuration exceeds maximum size of {MAX_CONFIGURATION} bytes"
             ));
         }
-        if self.first_seq > MAX_FIRST_SEQ {
+        if self.first_seq > MAX_SEQ {
             return refuse("first sequence is too large");
         }
         if i32::try_from(self.max_msg_size).is_err() {
