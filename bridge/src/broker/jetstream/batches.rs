@@ -161,7 +161,7 @@ impl Stream {
         if self.state.config.sealed {
             return Err(error::SEALED);
         }
-        let size = self.size_in_batch(message);
+        let size = self.size_of(message);
         self.check_size(message, size)?;
         if !self.state.config.allow_atomic {
             return Err(error::BATCHES_DISABLED);
@@ -229,11 +229,6 @@ impl Stream {
         Ok(AtomicBatch::new(&self.usage))
     }
 
-    fn size_in_batch(&self, message: &Message) -> u64 {
-        let [headers, payload] = [&message.headers, &message.payload].map(|part| part.len());
-        self.state.size_of(message.subject.len(), headers, payload)
-    }
-
     /// Takes all messages into the next write, or none.
     async fn commit(
         &mut self,
@@ -241,7 +236,7 @@ impl Stream {
         messages: Vec<Message>,
         inbox: Option<Box<str>>,
     ) -> Result<()> {
-        let sizes = messages.iter().map(|message| self.size_in_batch(message));
+        let sizes = messages.iter().map(|message| self.size_of(message));
         let size: u64 = sizes.sum();
         self.usage.check(self.state.config.storage, size)?;
         for message in &messages {

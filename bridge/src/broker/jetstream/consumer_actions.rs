@@ -111,9 +111,8 @@ impl Stream {
             json::set(&mut answer, "pause_remaining", nanos(left));
         }
         self.advise_of_pause(name, left.is_some(), &until);
-        let (unheard, _) = tokio::sync::oneshot::channel();
         let change = Change::ConsumerSaved(Box::new(saved));
-        self.change(change, false, Responder::Internal(unheard));
+        self.change(change, false, Responder::nobody());
         self.batch.add(Effect::Answer { answer, responder });
     }
 

@@ -310,10 +310,8 @@ pub(super) mod tests {
         }
 
         pub(in crate::broker::jetstream) fn configure(&mut self, config: &Value) {
-            let (answer, _) = tokio::sync::oneshot::channel();
             let change = Change::Configured(Box::new(parsed(config)));
-            let responder = Responder::Internal(answer);
-            self.stream.change(change, false, responder);
+            self.stream.change(change, false, Responder::nobody());
         }
 
         /// Does what time asks for, as of so many hours from now.

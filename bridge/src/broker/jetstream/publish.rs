@@ -242,11 +242,7 @@ impl Stream {
         }
         self.check_last_id(&message)?;
         let rolls_up = self.check_rollup(&message)?;
-        let size = self.state.size_of(
-            message.subject.len(),
-            message.headers.len(),
-            message.payload.len(),
-        );
+        let size = self.size_of(&message);
         self.check_size(&message, size)?;
         if !self.state.is_wanted(&message.subject) {
             self.tail_seq += 1;
@@ -349,6 +345,12 @@ impl Stream {
                 format!("rollup value invalid: {value:?}"),
             )),
         }
+    }
+
+    /// What a message of a client counts for.
+    pub(super) fn size_of(&self, message: &Message) -> u64 {
+        let state = &self.state;
+        state.size_of(&message.subject, &message.headers, &message.payload)
     }
 
     pub(super) fn check_size(&self, message: &Message, size: u64) -> Result<()> {

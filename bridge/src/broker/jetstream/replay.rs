@@ -130,8 +130,7 @@ impl State {
     }
 
     fn size(&self, message: &StoredMessage) -> u64 {
-        let (headers, payload) = (message.headers.len(), message.payload.len());
-        self.size_of(message.subject.len(), headers, payload)
+        self.size_of(&message.subject, &message.headers, &message.payload)
     }
 
     fn replay_id(&mut self, segment: u64, message: &StoredMessage) {

@@ -125,8 +125,9 @@ impl State {
         Some(state)
     }
 
-    /// The bytes that a message counts for, by the lengths of its parts.
-    pub(super) fn size_of(&self, subject: usize, headers: usize, payload: usize) -> u64 {
+    /// The bytes that a message counts for.
+    pub(super) fn size_of(&self, subject: &str, headers: &[u8], payload: &[u8]) -> u64 {
+        let (subject, headers, payload) = (subject.len(), headers.len(), payload.len());
         match self.config.storage {
             Storage::File => size_on_disk(subject, headers, payload),
             Storage::Memory => size_in_memory(subject, headers, payload),

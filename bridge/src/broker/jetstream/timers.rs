@@ -94,12 +94,7 @@ impl Stream {
     }
 
     fn forget_consumer(&mut self, name: String) {
-        let (answer, _) = tokio::sync::oneshot::channel();
-        self.change(
-            Change::ConsumerDeleted(name),
-            false,
-            Responder::Internal(answer),
-        );
+        self.change(Change::ConsumerDeleted(name), false, Responder::nobody());
     }
 
     /// Writes down a change that takes effect when it is on disk.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use serde_json::{Value, json};
 
+use super::super::answers::Responder;
 use super::super::consumer::{Consumer, SavedConsumer};
 use super::super::consumer_config::ConsumerConfig;
 use super::super::recovery::{Recovery, recover_all};
@@ -59,10 +60,8 @@ impl Bench {
         let config: ConsumerConfig = json::parse(config.to_string().as_bytes()).unwrap();
         let config = config.checked(&ConsumerLimits::default()).unwrap();
         let saved = SavedConsumer::new(id, config, 0, 0);
-        let (answer, _) = tokio::sync::oneshot::channel();
-        let responder = super::super::answers::Responder::Internal(answer);
         let change = Change::ConsumerSaved(Box::new(saved));
-        self.stream.change(change, true, responder);
+        self.stream.change(change, true, Responder::nobody());
     }
 
     fn publish(&mut self, subject: &str, id: &str, len: usize) {
@@ -418,10 +417,8 @@ async fn a_message_is_not_kept_for_a_consumer_that_goes_before_it_is_stored() {
     bench.add_consumer(1, "d", "");
     bench.settle().await;
     bench.publish("S", "", 10);
-    let (answer, _) = tokio::sync::oneshot::channel();
-    let responder = super::super::answers::Responder::Internal(answer);
     let deleted = Change::ConsumerDeleted("d".into());
-    bench.stream.change(deleted, false, responder);
+    bench.stream.change(deleted, false, Responder::nobody());
     bench.publish("S", "", 10);
     bench.settle().await;
     bench.crash();

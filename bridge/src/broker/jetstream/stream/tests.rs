@@ -253,9 +253,8 @@ async fn consumers_that_lists_leave_out_count_too() {
         0,
         0,
     );
-    let (answer, _) = tokio::sync::oneshot::channel();
-    let answer = Responder::Internal(answer);
-    stream.change(Change::ConsumerSaved(Box::new(last)), true, answer);
+    let change = Change::ConsumerSaved(Box::new(last));
+    stream.change(change, true, Responder::nobody());
     assert_eq!(stream.check_count(), Err(error::TOO_MANY_CONSUMERS));
 }
 
