@@ -206,14 +206,7 @@ impl Stream {
             Ok(Some(message)) => self.offer(name, next, &message, now),
             Ok(None) => Step::HandedOut,
             Err(_) if self.is_lost(next.seq, now).await => {
-                let stream = &self.state.config.name;
-                tracing::error!(
-                    stream,
-                    seq = next.seq,
-                    "passing over a message that cannot be read while others can"
-                );
-                self.state.remove(next.seq);
-                self.note_readable(next.seq);
+                self.pass_over_lost(next.seq);
                 Step::HandedOut
             }
             Err(_) => Step::Pause(READ_PAUSE),

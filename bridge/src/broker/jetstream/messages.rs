@@ -161,6 +161,11 @@ impl Messages {
         Some(&subject.name)
     }
 
+    /// Where a message lies that is there.
+    pub(super) fn position_of(&self, seq: u64) -> Option<Position> {
+        Some(self.chunk_of(seq)?.get(seq)?.position)
+    }
+
     /// The messages from a sequence on.
     pub(super) fn range(&self, from: u64) -> impl Iterator<Item = Entry> {
         self.chunks_from(from)

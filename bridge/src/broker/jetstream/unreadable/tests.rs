@@ -72,12 +72,17 @@ impl Bench {
         self.stream.cache = Cache::default();
     }
 
-    /// Adds a message that no file has.
+    /// Adds a message that the disk does not give: no file may be so long.
     fn add_unreadable(&mut self) {
         let seq = self.stream.tail_seq + 1;
+        self.add_unreadable_at((1 << 63) | (seq * 100));
+    }
+
+    fn add_unreadable_at(&mut self, offset: u64) {
+        let seq = self.stream.tail_seq + 1;
         let position = Position {
-            segment: 99,
-            offset: 64,
+            segment: 1,
+            offset,
             len: 10,
         };
         self.stream.state.add(seq, "a", position, 0, 1);
@@ -131,8 +136,24 @@ impl Bench {
 
     /// Has it be long ago that a message could not be read for the first time.
     fn wait_long_for(&mut self, seq: u64) {
-        let since = self.stream.unreadable.since.get_mut(&seq).unwrap();
-        *since = since.checked_sub(READ_PATIENCE).unwrap();
+        let failing = self.stream.unreadable.messages.get_mut(&seq).unwrap();
+        failing.since = failing.since.checked_sub(READ_PATIENCE).unwrap();
+    }
+
+    /// The copy of the segment that is kept when it is damaged.
+    fn has_copy(&self) -> bool {
+        let copy = self.dir.path().join("streams/S/0000000000000001.damaged");
+        copy.exists()
+    }
+
+    /// Has the messages tried again that could not be read, once each.
+    async fn retry(&mut self) {
+        for _ in 0..self.stream.unreadable.messages.len() {
+            let Some(due) = self.stream.next_read_retry() else {
+                return;
+            };
+            self.stream.retry_reads(due).await;
+        }
     }
 }
 
@@ -148,8 +169,7 @@ async fn what_is_damaged_on_the_disk_is_passed_over_and_never_served() {
         let mut bench = Bench::new();
         bench.publish(1..=3).await;
         bench.change_on_disk(b"ssage-2");
-        let copy = bench.dir.path().join("streams/S/0000000000000001.damaged");
-        assert!(!copy.exists());
+        assert!(!bench.has_copy());
         let heard = match by_consumer {
             true => bench.delivered(Instant::now()).await,
             false => bench.direct_get(json!({"seq": 1, "batch": 5})).await,
@@ -159,7 +179,7 @@ async fn what_is_damaged_on_the_disk_is_passed_over_and_never_served() {
         assert!(!bench.stream.state.messages.contains(2));
         let heard = bench.direct_get(json!({"seq": 2})).await;
         assert!(heard.contains("404 Message Not Found"), "{heard}");
-        assert!(copy.exists());
+        assert!(bench.has_copy());
         assert_eq!(bench.unreadable_streams(), 0);
     }
 }
@@ -191,7 +211,59 @@ async fn what_the_disk_does_not_give_hides_no_other_and_is_said() {
     now += READ_PAUSE;
     assert_eq!(numbers_in(&bench.delivered(now).await), [4, 5]);
     assert!(!bench.stream.state.messages.contains(3));
+    assert!(bench.has_copy(), "its segment may be read elsewhere");
+    bench.retry().await;
     assert_eq!(bench.unreadable_streams(), 0);
+}
+
+#[tokio::test]
+async fn the_messages_of_one_bad_area_are_waited_for_together() {
+    let mut bench = Bench::new();
+    bench.publish(1..=1).await;
+    (0..300).for_each(|_| bench.add_unreadable());
+    bench.add_unreadable_at((1 << 63) | (1 << 30));
+    let now = Instant::now();
+    assert_eq!(numbers_in(&bench.delivered(now).await), [1]);
+    bench.wait_long_for(2);
+    let now = now + READ_PAUSE;
+    // A burst does not pass over all of them.
+    bench.delivered(now).await;
+    bench.delivered(now).await;
+    let messages = &bench.stream.state.messages;
+    let left: Vec<u64> = messages.range(0).map(|entry| entry.seq).collect();
+    assert_eq!(left, [1, 302], "those of another area wait on their own");
+    bench.retry().await;
+    assert_eq!(bench.stream.unreadable.messages.len(), 1);
+    assert_eq!(bench.unreadable_streams(), 1);
+}
+
+#[tokio::test]
+async fn however_much_the_disk_does_not_give_a_message_is_lost_in_the_end() {
+    let mut bench = Bench::new();
+    bench.publish(1..=1).await;
+    let last = MAX_UNREADABLE as u64 + 2;
+    for seq in 2..=last {
+        bench.add_unreadable_at((1 << 63) | (seq << 20));
+        bench.stream.read(seq).await.unwrap_err();
+    }
+    assert_eq!(bench.stream.unreadable.messages.len(), MAX_UNREADABLE);
+    let now = Instant::now();
+    assert!(!bench.stream.is_lost(last, now).await);
+    let later = Instant::now() + READ_PATIENCE;
+    assert!(bench.stream.is_lost(last, later).await);
+}
+
+#[tokio::test]
+async fn what_can_be_read_again_is_found_behind_what_cannot() {
+    let mut bench = Bench::new();
+    for seq in 1..=3 {
+        bench.add_unreadable();
+        bench.stream.read(seq).await.unwrap_err();
+    }
+    bench.stream.state.remove(3);
+    bench.retry().await;
+    let left: Vec<_> = bench.stream.unreadable.messages.keys().copied().collect();
+    assert_eq!(left, [1, 2]);
 }
 
 #[tokio::test]
