@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::error;
 use super::filter::Filter;
 use super::messages::Messages;
+use super::messages::search::{SEARCH_STEP, Search};
 use super::reading::{NOT_FOUND, UNREADABLE};
 use super::stream::Stream;
 use crate::broker::headers;
@@ -20,7 +21,7 @@ const SLICE: usize = 256;
 /// How long a client that does not read is left alone.
 const CONGESTION_PAUSE: Duration = Duration::from_millis(50);
 
-/// A request for several messages that is being answered.
+/// A request for several messages that is being answered, or for one that is still searched for.
 #[derive(Debug)]
 pub(super) struct BatchGet {
     pub(super) inbox: Box<str>,
@@ -28,6 +29,8 @@ pub(super) struct BatchGet {
     pub(super) asker: u64,
     pub(super) wanted: Wanted,
     pub(super) no_headers: bool,
+    /// Whether it is for one message, which is answered without a word of others.
+    pub(super) is_single: bool,
     /// How many messages it is for that are not sent yet, those beyond its limits included.
     pub(super) pending: u64,
     /// How many more bytes are sent.
@@ -54,11 +57,29 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    fn next(&self, messages: &Messages) -> Option<u64> {
+    /// Searches for the next of them, from where the search before has ended.
+    fn next(&mut self, messages: &Messages) -> Search {
         match self {
-            Wanted::Following { count: 0, .. } => None,
-            Wanted::Following { filter, from, .. } => messages.next_wanted(*from, filter),
-            Wanted::Listed { seqs, .. } => seqs.as_slice().first().copied(),
+            Wanted::Following { count: 0, .. } => Search::Nothing,
+            Wanted::Following { filter, from, .. } => {
+                let search = messages.search(*from, filter, SEARCH_STEP);
+                if let Search::Found(seq) | Search::Further(seq) = search {
+                    *from = seq;
+                }
+                search
+            }
+            Wanted::Listed { seqs, .. } => {
+                let first = seqs.as_slice().first();
+                first.map_or(Search::Nothing, |seq| Search::Found(*seq))
+            }
+        }
+    }
+
+    /// From where the next is searched for; 0 if it is known.
+    fn searched_from(&self) -> u64 {
+        match self {
+            Wanted::Following { from, .. } => *from,
+            Wanted::Listed { .. } => 0,
         }
     }
 
@@ -123,13 +144,18 @@ impl Stream {
         if !self.router.has_interest(&get.inbox) {
             return Slice::Ended;
         }
+        let begin = get.wanted.searched_from();
         for sent in 0..SLICE {
-            let next = get.wanted.next(&self.state.messages);
-            let Some(seq) = next.filter(|_| get.bytes > 0) else {
-                self.end_batch_get(get);
-                return Slice::Ended;
+            let seq = match get.wanted.next(&self.state.messages) {
+                Search::Found(seq) if get.bytes > 0 => seq,
+                Search::Further(_) if get.bytes > 0 => return Slice::Sent,
+                _ => {
+                    self.end_batch_get(get);
+                    return Slice::Ended;
+                }
             };
-            if sent > 0 && !self.has_body(seq) {
+            let has_searched = get.wanted.searched_from() > begin + SEARCH_STEP as u64;
+            if sent > 0 && (has_searched || !self.has_body(seq)) {
                 return Slice::Sent;
             }
             match self.read(seq).await {
@@ -161,8 +187,8 @@ impl Stream {
         let headers = match get.no_headers {
             true => bytes::Bytes::new(),
             false => {
-                let pending = get.pending.saturating_sub(1);
-                self.with_origin(message, Some((pending, get.last)))
+                let in_batch = (get.pending.saturating_sub(1), get.last);
+                self.with_origin(message, (!get.is_single).then_some(in_batch))
             }
         };
         let delivery = Delivery {
@@ -180,6 +206,9 @@ impl Stream {
         if get.last == 0 {
             let none = headers::status(NOT_FOUND);
             return self.router.answer(&get.inbox, &none, &[]);
+        }
+        if get.is_single {
+            return;
         }
         let (pending, last) = (get.pending.to_string(), get.last.to_string());
         let mut origin = vec![

@@ -48,6 +48,8 @@ pub(super) struct Chunk {
     live: u128,
     /// The bits of the subjects that occur; several subjects may share a bit.
     subjects: u64,
+    /// The latest time of a message here or in a chunk before this one: the clock may have been set back.
+    latest: i64,
     /// The first message as the differences start from it.
     base: Entry,
     last: Entry,
@@ -61,10 +63,17 @@ impl Chunk {
             span: 1,
             live: 1,
             subjects: subject_bit(entry.subject),
+            latest: entry.time,
             base: entry,
             last: entry,
             differences: Vec::new(),
         }
+    }
+
+    /// The chunk as the one that follows another.
+    pub(super) fn behind(mut self, before: Option<&Chunk>) -> Self {
+        self.latest = before.map_or(self.latest, |before| self.latest.max(before.latest));
+        self
     }
 
     /// Adds a message behind the others; false if it does not fit here.
@@ -80,6 +89,7 @@ impl Chunk {
         self.live |= 1 << place;
         self.span = place + 1;
         self.subjects |= subject_bit(entry.subject);
+        self.latest = self.latest.max(entry.time);
         self.last = entry;
         if self.span == CAPACITY {
             self.differences.shrink_to_fit();
@@ -116,9 +126,14 @@ impl Chunk {
         u64::from((self.live & self.bits_from(from)).count_ones())
     }
 
-    /// Whether a message on the subject may be here.
-    pub(super) fn may_hold(&self, subject: u32) -> bool {
-        self.subjects & subject_bit(subject) != 0
+    /// No message here or in a chunk before this one is later.
+    pub(super) fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// Whether a message on one of the subjects with these bits may be here.
+    pub(super) fn may_hold(&self, bits: u64) -> bool {
+        self.subjects & bits != 0
     }
 
     /// The messages that are there.
@@ -179,7 +194,8 @@ impl Chunk {
     }
 }
 
-fn subject_bit(subject: u32) -> u64 {
+/// The bit by which a chunk knows a subject.
+pub(super) fn subject_bit(subject: u32) -> u64 {
     1 << (subject % u64::BITS)
 }
 
@@ -299,7 +315,7 @@ mod tests {
         assert_eq!(chunk.entries().collect::<Vec<_>>(), entries);
         for entry in &entries {
             assert_eq!(chunk.get(entry.seq), Some(*entry));
-            assert!(chunk.may_hold(entry.subject));
+            assert!(chunk.may_hold(subject_bit(entry.subject)));
         }
         let mut further = *entries.last().unwrap();
         further.seq += 1;

@@ -14,6 +14,7 @@ use super::beginning::Beginning;
 use super::consumer_config::{AckPolicy, ConsumerConfig};
 use super::filter::Filter;
 use super::messages::Messages;
+use super::messages::search::{SEARCH_STEP, Search};
 
 /// The count of deliveries by which the log says that a message was given up. An older broker takes it for the last delivery.
 pub(super) const GIVEN_UP: u32 = u32::MAX;
@@ -50,6 +51,8 @@ pub(super) struct Consumer {
     pub(super) config: ConsumerConfig,
     filter: Filter,
     beginning: Beginning,
+    /// How far the next message was searched for: what is wanted before was handed out.
+    searched: u64,
     pub(super) delivered: Progress,
     pub(super) ack_floor: Progress,
     /// Wanted messages that were never handed out.
@@ -93,6 +96,7 @@ impl Consumer {
             config: saved.config,
             filter,
             beginning: saved.beginning,
+            searched: 0,
             delivered: saved.delivered,
             ack_floor: saved.ack_floor,
             num_pending: 0,
@@ -140,6 +144,7 @@ impl Consumer {
     pub(super) fn reconfigure(&mut self, config: ConsumerConfig, messages: &Messages) {
         self.config = config;
         self.filter = Filter::of(self.config.filters());
+        self.searched = 0;
         let wanted = |seq| {
             messages
                 .subject_of(seq)
@@ -156,10 +161,24 @@ impl Consumer {
         self.num_pending = self.beginning.count(from) + behind;
     }
 
-    fn next_wanted(&self, messages: &Messages) -> Option<u64> {
+    /// The next wanted message that was never handed out, as far as a step of the search finds it.
+    fn next_wanted(&mut self, messages: &Messages) -> Search {
         let from = self.delivered.stream_seq + 1;
-        let listed = self.beginning.next(from);
-        listed.or_else(|| messages.next_wanted(self.beginning.behind(from), &self.filter))
+        if let Some(listed) = self.beginning.next(from) {
+            return Search::Found(listed);
+        }
+        let from = self.beginning.behind(from).max(self.searched);
+        let search = messages.search(from, &self.filter, SEARCH_STEP);
+        self.searched = match search {
+            Search::Found(seq) | Search::Further(seq) => seq,
+            Search::Nothing => messages.last_seq + 1,
+        };
+        search
+    }
+
+    /// Whether [`Consumer::next`] says that there is none only because it has searched for long enough.
+    pub(super) fn is_searching(&self, messages: &Messages) -> bool {
+        self.num_pending > 0 && !self.is_stalled() && self.searched <= messages.last_seq
     }
 
     fn wants(&self, seq: u64, subject: &str) -> bool {
@@ -219,8 +238,10 @@ impl Consumer {
         if self.num_pending == 0 || self.is_stalled() {
             return None;
         }
-        let seq = self.next_wanted(messages)?;
-        Some(Next { seq, deliveries: 1 })
+        match self.next_wanted(messages) {
+            Search::Found(seq) => Some(Next { seq, deliveries: 1 }),
+            Search::Nothing | Search::Further(_) => None,
+        }
     }
 
     /// Whether it hands out nothing new because too much is unacknowledged.
@@ -281,14 +302,15 @@ impl Consumer {
         messages: &Messages,
         now: Instant,
     ) {
-        while let Some(next) = self.next_wanted(messages).filter(|next| *next <= seq) {
-            self.handed_out(
-                Next {
-                    seq: next,
-                    deliveries: 1,
-                },
-                now,
-            );
+        loop {
+            match self.next_wanted(messages) {
+                Search::Found(next) if next <= seq => {
+                    let (seq, deliveries) = (next, 1);
+                    self.handed_out(Next { seq, deliveries }, now);
+                }
+                Search::Further(next) if next <= seq => {}
+                _ => break,
+            }
         }
         self.delivered.stream_seq = self.delivered.stream_seq.max(seq);
         self.delivered.consumer_seq = self.delivered.consumer_seq.max(consumer_seq);

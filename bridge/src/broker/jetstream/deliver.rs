@@ -23,6 +23,8 @@ use crate::broker::store::record::{Record, StoredMessage};
 
 /// How many messages one consumer gets before the others, and the publishers, have their turn.
 const BURST: usize = 256;
+/// A consumer that passes over so many sequences for a message has searched for long: the others have their turn.
+const FAR: u64 = 1024;
 /// How long a client that does not read is left alone before its next message.
 const CONGESTION_PAUSE: Duration = Duration::from_millis(5);
 
@@ -94,6 +96,8 @@ impl Waiting {
 /// What came of an attempt to hand out one message.
 enum Step {
     HandedOut,
+    /// The search for the message took long, and has perhaps not found it yet: the others have their turn.
+    Searched,
     /// Nothing to deliver, or no client that asks for it.
     Idle,
     /// To be tried again then.
@@ -114,10 +118,13 @@ impl Stream {
             for _ in 0..BURST {
                 match self.serve_one(&name, now).await {
                     Step::HandedOut => continue,
-                    Step::Idle => {}
-                    Step::Pause(pause) => self.pause(&name, now + pause),
+                    Step::Searched => {}
+                    Step::Idle => more = false,
+                    Step::Pause(pause) => {
+                        self.pause(&name, now + pause);
+                        more = false;
+                    }
                 }
-                more = false;
                 break;
             }
             self.end_burst(&name, more);
@@ -195,7 +202,10 @@ impl Stream {
         let next = consumer.next(&self.state.messages);
         note_given_up(&mut self.batch, &self.router, &self.state.config, consumer);
         let Some(next) = next else {
-            return Step::Idle;
+            return match consumer.is_searching(&self.state.messages) {
+                true => Step::Searched,
+                false => Step::Idle,
+            };
         };
         if !self.has_body(next.seq)
             && let Some(waiting) = self.waiting.get_mut(name)
@@ -261,6 +271,7 @@ impl Stream {
         }
         waiting.pace.sent(next.seq, message.time, bytes, now);
         waiting.last_active = now;
+        let is_far = next.seq > consumer.delivered.stream_seq + FAR;
         let consumer_seq = consumer.handed_out(next, now);
         consumer.last_delivery = Some(json::now());
         if next.deliveries > 1 {
@@ -271,7 +282,11 @@ impl Stream {
                 consumer_seq,
             });
         }
-        Step::HandedOut
+        if is_far {
+            Step::Searched
+        } else {
+            Step::HandedOut
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! one message means reading its chunk from the start; counting and finding the next one ([`search`]) does not.
 
 mod places;
-mod search;
+pub(super) mod search;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -65,7 +65,8 @@ impl Messages {
         };
         let mut last = self.chunks.last_entry();
         if !last.as_mut().is_some_and(|last| last.get_mut().push(entry)) {
-            self.chunks.insert(seq, Chunk::new(entry));
+            let chunk = Chunk::new(entry).behind(last.as_ref().map(|last| last.get()));
+            self.chunks.insert(seq, chunk);
         }
         self.count_in(&entry);
         self.len += 1;

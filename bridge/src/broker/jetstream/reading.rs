@@ -10,6 +10,7 @@ use super::batch_gets::{BatchGet, Wanted};
 use super::error::{self, Result};
 use super::filter::Filter;
 use super::json;
+use super::messages::search::{SEARCH_STEP, Search};
 use super::stream::Stream;
 use crate::broker::headers;
 use crate::broker::store::record::StoredMessage;
@@ -141,12 +142,40 @@ impl Stream {
                     count: request.batch,
                 },
                 no_headers: request.no_hdr,
+                is_single: false,
                 bytes: max_bytes(&request),
                 last: 0,
                 paused_until: None,
             });
         }
-        let message = match self.find_message(&request, from).await {
+        let found = match request.next_by_subj.as_str() {
+            "" => self.find_message(&request, from).await,
+            pattern => {
+                let filter = filter_of(pattern);
+                match self.state.messages.search(from, &filter, SEARCH_STEP) {
+                    Search::Found(seq) => self.read(seq).await,
+                    Search::Nothing => Err(error::NO_MESSAGE),
+                    Search::Further(from) => {
+                        return self.begin_batch_get(BatchGet {
+                            inbox: inbox.into(),
+                            asker,
+                            pending: 1,
+                            wanted: Wanted::Following {
+                                filter,
+                                from,
+                                count: 1,
+                            },
+                            no_headers: request.no_hdr,
+                            is_single: true,
+                            bytes: usize::MAX,
+                            last: 0,
+                            paused_until: None,
+                        });
+                    }
+                }
+            }
+        };
+        let message = match found {
             Ok(message) => message,
             Err(refusal) if refusal == error::NO_MESSAGE => return Err(NOT_FOUND),
             Err(_) => return Err(UNREADABLE),
@@ -206,6 +235,7 @@ impl Stream {
                 up_to,
             },
             no_headers: false,
+            is_single: false,
             pending,
             bytes: max_bytes(request),
             last: 0,

@@ -39,6 +39,8 @@ use crate::broker::throttle::Throttle;
 
 /// How many commands may wait for a stream; then its publishers wait.
 pub(super) const MAX_COMMANDS: usize = 256;
+/// How many commands one counts for that may look at very many messages.
+const LOOK_UP: usize = 16;
 /// A batch that is this large takes no more commands until it is on its way.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// How long records may stay in memory when no client waits for them.
@@ -84,6 +86,17 @@ pub(super) enum Command {
     Stop,
     #[cfg(test)]
     Panic,
+}
+
+impl Command {
+    /// How many commands it counts for where others have their turn.
+    fn weight(&self) -> usize {
+        match self {
+            // Perhaps messages have to be searched for.
+            Command::DirectGet { subject: None, .. } => LOOK_UP,
+            _ => 1,
+        }
+    }
 }
 
 /// What waits for a stream.
@@ -279,13 +292,12 @@ impl Stream {
 
     /// Takes what else waits, but not forever: requests, consumers and the clock have their turn.
     async fn handle_more(&mut self, commands: &mut mpsc::Receiver<Command>) {
-        for _ in 0..MAX_COMMANDS {
-            if !self.has_room() || self.ended {
-                return;
-            }
+        let mut left = MAX_COMMANDS;
+        while left > 0 && self.has_room() && !self.ended {
             let Ok(command) = commands.try_recv() else {
                 return;
             };
+            left = left.saturating_sub(command.weight());
             self.handle(command).await;
         }
     }

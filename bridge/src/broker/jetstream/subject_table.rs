@@ -112,14 +112,29 @@ impl SubjectTable {
 
     /// The wanted subjects with their numbers, in order. Looks at those alone that begin as the wanted ones do.
     pub(super) fn wanted(&self, wanted: &Filter) -> impl Iterator<Item = (u32, &Subject)> {
+        self.begun(wanted)
+            .filter(|(_, subject)| wanted.takes(&subject.name))
+    }
+
+    /// The wanted subjects with their numbers, unless that means looking at more subjects than `max`.
+    pub(super) fn wanted_of(&self, wanted: &Filter, max: usize) -> Option<Vec<(u32, &Subject)>> {
+        let mut begun: Vec<_> = self.begun(wanted).take(max + 1).collect();
+        if begun.len() > max {
+            return None;
+        }
+        begun.retain(|(_, subject)| wanted.takes(&subject.name));
+        Some(begun)
+    }
+
+    /// The subjects that begin as wanted ones do, with their numbers, in order.
+    fn begun(&self, wanted: &Filter) -> impl Iterator<Item = (u32, &Subject)> {
         let beginnings = wanted.beginnings().into_iter();
         let begun = beginnings.flat_map(|beginning| {
             let from = (Bound::Included(beginning), Bound::Unbounded);
             let follow = self.in_order.range::<str, _>(from);
             follow.take_while(move |(name, _)| begins_with(name, beginning))
         });
-        let taken = begun.filter(|(name, _)| wanted.takes(name));
-        taken.filter_map(|(_, number)| Some((*number, self.get(*number)?)))
+        begun.filter_map(|(_, number)| Some((*number, self.get(*number)?)))
     }
 
     pub(super) fn len(&self) -> usize {

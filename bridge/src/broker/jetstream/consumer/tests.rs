@@ -290,3 +290,38 @@ fn progress_is_restored_from_a_save_and_from_a_log() {
         );
     }
 }
+
+/// It would take minutes if each search began where the one before did.
+#[test]
+fn a_message_that_is_far_away_is_searched_for_once() {
+    const SUBJECTS: u64 = 100_000;
+    let mut messages = Messages::default();
+    for seq in 1..=SUBJECTS {
+        messages.insert(seq, &format!("s.{seq}"), Position::default(), 0, 1);
+    }
+    let now = Instant::now();
+    let last = format!("*.{SUBJECTS}");
+    let mut consumer = consumer(json!({"filter_subject": last}), &messages, now);
+    assert_eq!(consumer.next(&messages), None, "the first step");
+    let search = |consumer: &mut Consumer, messages: &Messages| {
+        while consumer.is_searching(messages) && consumer.next(messages).is_none() {}
+        consumer.next(messages).map(|next| next.seq)
+    };
+    assert_eq!(search(&mut consumer, &messages), Some(SUBJECTS));
+    for _ in 0..20_000 {
+        let next = consumer.next(&messages).unwrap();
+        assert_eq!((next.seq, next.deliveries), (SUBJECTS, 1));
+    }
+    let config = ConsumerConfig {
+        filter_subject: "*.5".into(),
+        ..consumer.config.clone()
+    };
+    consumer.reconfigure(config, &messages);
+    assert_eq!(take(&mut consumer, &messages, now), [(5, 1)]);
+    assert!(!consumer.is_searching(&messages));
+
+    // Of what comes later nothing is missed.
+    messages.insert(SUBJECTS + 1, "s.5", Position::default(), 0, 1);
+    consumer.message_added(SUBJECTS + 1, "s.5");
+    assert_eq!(search(&mut consumer, &messages), Some(SUBJECTS + 1));
+}

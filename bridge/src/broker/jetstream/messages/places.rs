@@ -121,7 +121,8 @@ impl Messages {
             segment.messages += 1;
             segment.bytes += record_len(&entry);
             if !chunks.last_mut().is_some_and(|last| last.push(entry)) {
-                chunks.push(Chunk::new(entry));
+                let before = chunks.last().or_else(|| self.chunk_of(entry.seq));
+                chunks.push(Chunk::new(entry).behind(before));
             }
         }
         self.forget_segments(segments);

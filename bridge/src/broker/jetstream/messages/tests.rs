@@ -2,6 +2,7 @@
 
 use super::super::filter::Filter;
 use super::super::retention::Limits;
+use super::search::Search;
 use super::*;
 
 fn filled() -> Messages {
@@ -315,4 +316,96 @@ fn the_last_message_is_found_after_those_behind_it_have_gone() {
         messages.remove(seq);
     }
     assert_eq!(messages.last_on("s.*"), Some(third - 1));
+}
+
+/// A message on `rare.a` at either end, and so many on a few other subjects between them.
+fn rare(between: u64) -> Messages {
+    let mut messages = Messages::default();
+    for seq in 1..=between + 2 {
+        let subject = match seq {
+            1 => "rare.a".to_owned(),
+            seq if seq == between + 2 => "rare.a".to_owned(),
+            seq => format!("s.{}", seq % 5),
+        };
+        let position = Position {
+            segment: 1,
+            offset: seq,
+            len: 1,
+        };
+        messages.insert(seq, &subject, position, 0, 1);
+    }
+    messages
+}
+
+#[test]
+fn a_search_leaves_out_what_cannot_be_wanted() {
+    const BETWEEN: u64 = 100_000;
+    let messages = rare(BETWEEN);
+    let last = BETWEEN + 2;
+    let search = |from, pattern| messages.search(from, &Filter::of(&[pattern]), 2000);
+    for pattern in ["rare.a", "rare.*", "*.a"] {
+        assert_eq!(search(1, pattern), Search::Found(1));
+        assert_eq!(search(2, pattern), Search::Found(last), "{pattern}");
+        assert_eq!(search(last + 1, pattern), Search::Nothing);
+    }
+    for pattern in ["nosuch.*", "nosuch", "*.nosuch"] {
+        assert_eq!(search(1, pattern), Search::Nothing, "{pattern}");
+    }
+    // On subjects that came late.
+    let mut messages = messages;
+    for seq in last + 1..=last + 2 {
+        messages.insert(seq, "late.x", Position::default(), 0, 1);
+    }
+    let late = Filter::of(&["late.*"]);
+    assert_eq!(messages.search(2, &late, 300), Search::Found(last + 1));
+    assert_eq!(messages.count_wanted(last + 2, &late), 1);
+}
+
+#[test]
+fn a_search_among_very_many_subjects_is_made_in_steps() {
+    let messages = rounds(2);
+    let filter = Filter::of(&["*.7"]);
+    let (mut from, mut steps) = (8, 0);
+    while let Search::Further(next) = messages.search(from, &filter, 1000) {
+        assert!(next > from);
+        (from, steps) = (next, steps + 1);
+    }
+    assert!(steps > 10, "{steps} steps");
+    let found = messages.search(from, &filter, 1000);
+    assert_eq!(found, Search::Found(SUBJECTS + 7));
+    assert_eq!(messages.next_wanted(8, &filter), Some(SUBJECTS + 7));
+}
+
+/// It would take minutes if each message were looked at.
+#[test]
+fn the_first_message_since_a_time_is_found_at_once_although_the_clock_was_set_back() {
+    let time_of = |seq: i64| if seq < 60_000 { seq } else { seq - 30_000 };
+    let mut messages = Messages::default();
+    for seq in 1..=100_000 {
+        let position = Position {
+            segment: seq / 30_000,
+            offset: seq,
+            len: 1,
+        };
+        messages.insert(seq, "a", position, time_of(seq as i64), 1);
+    }
+    for seq in (1..=100_000).filter(|seq| seq % 3 == 0) {
+        messages.remove(seq).unwrap();
+    }
+    // A part of them is rewritten.
+    let moved: Vec<_> = messages.range(30_000).map(|entry| entry.seq).collect();
+    let moved = moved.into_iter().take_while(|seq| *seq < 90_000);
+    let moved: Vec<_> = moved.map(|seq| (seq, seq)).collect();
+    messages.relocate(&[1, 2], &moved, 0, 0);
+    let left = |seq: u64| if seq.is_multiple_of(3) { seq + 1 } else { seq };
+    for time in (0..80_000).step_by(2) {
+        // The time comes a second time behind what has a later one.
+        let seq = match time {
+            0 => Some(1),
+            time if time < 60_000 => Some(left(time)),
+            time => Some(left(time + 30_000)).filter(|seq| *seq <= 100_000),
+        };
+        assert_eq!(messages.first_since(time as i64), seq, "{time}");
+    }
+    assert_eq!(messages.first_since(i64::MAX), None);
 }

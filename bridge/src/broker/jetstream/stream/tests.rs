@@ -181,6 +181,11 @@ fn hold(state: &mut State, seq: u64, payload: Bytes) {
 
 /// A stream with so many messages and a push consumer to which a client listens; it runs only as the test has it.
 fn with_listener(data_dir: &Path, messages: u64) -> Stream {
+    with_client(data_dir, messages).0
+}
+
+/// The same with the client.
+fn with_client(data_dir: &Path, messages: u64) -> (Stream, Arc<Outbound>) {
     let folder = Folder::open(data_dir).unwrap();
     let config: StreamConfig = json::parse(br#"{"name": "S", "subjects": ["a"]}"#).unwrap();
     let mut state = State::new(config.checked().unwrap(), 0, &Recovery::default());
@@ -188,7 +193,8 @@ fn with_listener(data_dir: &Path, messages: u64) -> Stream {
     let stats = Arc::<Counters>::default();
     let router = Arc::new(Router::new(Arc::clone(&stats)));
     let client = Outbound::new(1, 1 << 20);
-    let inbox = Subscription::new(INBOX.into(), None, "1".into(), client);
+    client.headers.store(true, Ordering::Relaxed);
+    let inbox = Subscription::new(INBOX.into(), None, "1".into(), Arc::clone(&client));
     router.subscribe(Arc::new(inbox));
     let consumer = json!({"name": "c", "deliver_subject": INBOX});
     let consumer: ConsumerConfig = json::parse(consumer.to_string().as_bytes()).unwrap();
@@ -197,14 +203,91 @@ fn with_listener(data_dir: &Path, messages: u64) -> Stream {
     state.apply(Change::ConsumerSaved(Box::new(saved)), Instant::now());
     (1..=messages).for_each(|seq| hold(&mut state, seq, Bytes::new()));
     let syncer = Syncer::start(folder).unwrap();
-    Stream::new(
-        state,
-        Log::in_memory(),
-        syncer,
-        router,
-        stats,
-        Arc::default(),
-    )
+    let log = Log::in_memory();
+    let stream = Stream::new(state, log, syncer, router, stats, Arc::default());
+    (stream, client)
+}
+
+#[tokio::test]
+async fn a_message_that_is_far_away_is_searched_for_in_turns_with_other_work() {
+    const LAST: u64 = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stream, client) = with_client(dir.path(), 0);
+    stream.state.config.allow_direct = true;
+    for seq in 1..LAST {
+        let subject = format!("s.{seq}");
+        stream.state.add(seq, &subject, Position::default(), 0, 1);
+    }
+    hold(&mut stream.state, LAST, Bytes::new());
+    let now = Instant::now();
+    for (request, expected, other) in [
+        (
+            r#"{"seq": 1, "next_by_subj": "*"}"#,
+            "Nats-Sequence: 30000",
+            0,
+        ),
+        (r#"{"seq": 1, "next_by_subj": "*.x"}"#, "404 Message", 0),
+        (
+            r#"{"seq": 1, "next_by_subj": "*", "batch": 2}"#,
+            "Nats-Sequence: 30000",
+            1,
+        ),
+        (
+            r#"{"seq": 1, "next_by_subj": "*.x", "batch": 2}"#,
+            "404 Message",
+            0,
+        ),
+    ] {
+        stream.direct_get(None, request.as_bytes(), INBOX, 1).await;
+        let mut turns = 0;
+        while stream.next_batch_get_due(now).is_some() {
+            assert_eq!(client.queued(), 0, "{request}");
+            stream.serve_batch_gets(now).await;
+            turns += 1;
+        }
+        assert!((3..10).contains(&turns), "{request}: {turns} turns");
+        stream.filled.flush();
+        let bytes: Vec<u8> = client.next().await.unwrap().into_iter().flatten().collect();
+        client.written(bytes.len());
+        let heard = String::from_utf8(bytes).unwrap();
+        assert!(heard.contains(expected), "{request}: {heard}");
+        assert_eq!(heard.matches("HMSG").count(), 1 + other, "{heard}");
+        assert_eq!(heard.contains("Num-Pending"), other > 0, "{heard}");
+    }
+
+    let consumer = stream.state.consumers.get_mut("c").unwrap();
+    let config = ConsumerConfig {
+        filter_subject: "*".into(),
+        ..consumer.config.clone()
+    };
+    consumer.reconfigure(config, &stream.state.messages);
+    stream.tend_consumers(now);
+    let mut turns = 1;
+    stream.serve_consumers(now).await;
+    while stream.next_consumer_due(now) == Some(now) {
+        stream.serve_consumers(now).await;
+        turns += 1;
+    }
+    assert!((3..10).contains(&turns), "{turns} turns");
+    assert_eq!(stream.state.consumers["c"].delivered.stream_seq, LAST);
+}
+
+#[tokio::test]
+async fn a_few_look_ups_are_followed_by_other_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 0);
+    let (commands, mut waiting) = mpsc::channel(MAX_COMMANDS);
+    for _ in 0..MAX_COMMANDS {
+        let get = Command::DirectGet {
+            subject: None,
+            body: Bytes::from_static(br#"{"seq": 1, "next_by_subj": "x.*"}"#),
+            inbox: "nobody".into(),
+            asker: 1,
+        };
+        commands.send(get).await.unwrap();
+    }
+    stream.handle_more(&mut waiting).await;
+    assert_eq!(waiting.len(), MAX_COMMANDS - MAX_COMMANDS / LOOK_UP);
 }
 
 #[tokio::test]
