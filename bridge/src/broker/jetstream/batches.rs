@@ -61,15 +61,49 @@ impl Totals {
 
 /// The batches that a stream gathers, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct AtomicBatches(HashMap<Box<str>, AtomicBatch>);
+pub(super) struct AtomicBatches {
+    by_id: HashMap<Box<str>, AtomicBatch>,
+    /// The memory of those that are complete: in the next write, and in the one on its way.
+    committed: Vec<Reserved>,
+    writing: Vec<Reserved>,
+}
+
+/// Memory that counts among that of all batches.
+#[derive(Debug)]
+struct Reserved {
+    bytes: u64,
+    usage: Arc<Usage>,
+}
+
+impl Reserved {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        let total = &self.usage.batches.bytes;
+        total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Hands over what was reserved.
+    fn take(&mut self) -> Self {
+        Reserved {
+            bytes: std::mem::take(&mut self.bytes),
+            usage: Arc::clone(&self.usage),
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let total = &self.usage.batches.bytes;
+        total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// The messages of a batch that have come, in their order.
 #[derive(Debug)]
 struct AtomicBatch {
     messages: Vec<Message>,
-    bytes: u64,
     last_came: Instant,
-    usage: Arc<Usage>,
+    reserved: Reserved,
 }
 
 impl AtomicBatch {
@@ -77,9 +111,11 @@ impl AtomicBatch {
         usage.batches.atomic.fetch_add(1, Ordering::Relaxed);
         AtomicBatch {
             messages: Vec::new(),
-            bytes: 0,
             last_came: Instant::now(),
-            usage: Arc::clone(usage),
+            reserved: Reserved {
+                bytes: 0,
+                usage: Arc::clone(usage),
+            },
         }
     }
 
@@ -87,10 +123,7 @@ impl AtomicBatch {
     fn add(&mut self, message: &Message) {
         let [headers, payload] = [&message.headers, &message.payload];
         let bytes = message.subject.len() + headers.len() + payload.len();
-        let bytes = bytes as u64 + EACH_MESSAGE;
-        self.bytes += bytes;
-        let total = &self.usage.batches.bytes;
-        total.fetch_add(bytes, Ordering::Relaxed);
+        self.reserved.add(bytes as u64 + EACH_MESSAGE);
         self.messages.push(Message {
             subject: message.subject.clone(),
             reply: None,
@@ -102,9 +135,8 @@ impl AtomicBatch {
 
 impl Drop for AtomicBatch {
     fn drop(&mut self) {
-        let totals = &self.usage.batches;
+        let totals = &self.reserved.usage.batches;
         totals.atomic.fetch_sub(1, Ordering::Relaxed);
-        totals.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -136,8 +168,18 @@ pub(super) fn end_of(id: &str, count: u64) -> String {
 impl AtomicBatches {
     /// When the first of them has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let since = self.0.values().map(|gathered| gathered.last_came).min();
+        let since = self.by_id.values().map(|gathered| gathered.last_came).min();
         since.map(|since| since + PATIENCE)
+    }
+
+    /// Takes note that those which are complete are on their way to the disk.
+    pub(super) fn submit(&mut self) {
+        self.writing = std::mem::take(&mut self.committed);
+    }
+
+    /// Gives back the memory of those that were on their way to the disk.
+    pub(super) fn written(&mut self) {
+        self.writing.clear();
     }
 }
 
@@ -174,7 +216,7 @@ impl Stream {
         let seq: u64 = seq.ok_or(error::BATCH_WITHOUT_SEQUENCE)?;
         let commit = Commit::of(&message.headers);
         let stored = seq.saturating_sub(u64::from(commit == Ok(Some(Commit::Behind))));
-        let mut gathered = match self.atomic_batches.0.remove(id) {
+        let mut gathered = match self.atomic_batches.by_id.remove(id) {
             Some(gathered) => gathered,
             None if seq != 1 && stored > MAX_MESSAGES => {
                 return Err(error::batch_too_large(MAX_MESSAGES));
@@ -203,7 +245,7 @@ impl Stream {
             None => {
                 gathered.add(message);
                 gathered.last_came = Instant::now();
-                self.atomic_batches.0.insert(id.into(), gathered);
+                self.atomic_batches.by_id.insert(id.into(), gathered);
                 return Ok(true);
             }
             Some(Commit::Last) => gathered.add(message),
@@ -215,12 +257,14 @@ impl Stream {
         }
         let messages = std::mem::take(&mut gathered.messages);
         self.commit(id, messages, inbox).await?;
+        let reserved = gathered.reserved.take();
+        self.atomic_batches.committed.push(reserved);
         Ok(false)
     }
 
     fn new_batch(&self, size: u64) -> Result<AtomicBatch> {
         let totals = &self.usage.batches;
-        if self.atomic_batches.0.len() >= MAX_OF_STREAM
+        if self.atomic_batches.by_id.len() >= MAX_OF_STREAM
             || totals.atomic.load(Ordering::Relaxed) >= MAX_OF_ALL
             || !totals.has_room(size)
         {
@@ -305,7 +349,7 @@ impl Stream {
         let is_late = |gathered: &AtomicBatch| now >= gathered.last_came + PATIENCE;
         let late = self
             .atomic_batches
-            .0
+            .by_id
             .extract_if(|_, gathered| is_late(gathered));
         for (id, _) in late.collect::<Vec<_>>() {
             self.abandon_batch(&id, "timeout");

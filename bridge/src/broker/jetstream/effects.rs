@@ -36,6 +36,9 @@ impl Stream {
             Ok(written) => self.on_disk(batch, &bytes, written),
             Err(error) => {
                 let gathered = std::mem::take(&mut self.batch);
+                // Neither is what was gathered meanwhile written.
+                self.atomic_batches.submit();
+                self.atomic_batches.written();
                 self.note_failing(Some(&error));
                 self.log.failed();
                 self.compactor.forget_plan();
@@ -91,6 +94,7 @@ impl Stream {
         if has_begun {
             self.begin_compaction();
         }
+        self.atomic_batches.written();
     }
 
     /// Takes a message over that is stored, with what it replaces, and publishes it again if the stream is to.

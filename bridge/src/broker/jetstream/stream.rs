@@ -366,6 +366,7 @@ impl Stream {
 
     pub(super) fn submit(&mut self) {
         self.lazy_since = None;
+        self.atomic_batches.submit();
         let mut batch = std::mem::take(&mut self.batch);
         let bytes = std::mem::take(&mut batch.bytes).freeze();
         if let Some(written) = self.log.keep_in_memory(&bytes) {

@@ -332,3 +332,33 @@ async fn batches_take_a_share_of_the_memory() {
     let heard = bench.gather("b", 3, &[]).await;
     assert!(heard.contains("10210"), "{heard}");
 }
+
+#[tokio::test]
+async fn a_batch_takes_memory_until_it_is_on_disk_or_refused() {
+    for fails in [false, true] {
+        let usage = Arc::<Usage>::default();
+        let mut bench = Bench::within(Arc::clone(&usage), json!({}));
+        let bytes = || usage.batches.bytes.load(Ordering::Relaxed);
+        bench.fail_writes(fails);
+        bench.gather("one", 1, &[LAST]).await;
+        let one = bytes();
+        assert!(one > 0, "it is not written yet");
+        bench.stream.submit();
+        bench.gather("two", 1, &[LAST]).await;
+        assert_eq!(bytes(), 2 * one);
+        let outcome = bench.stream.outcome.take().unwrap().await.unwrap();
+        bench.stream.written(outcome);
+        assert_eq!(bytes(), if fails { 0 } else { one }, "{fails}");
+        bench.settle().await;
+        assert_eq!(bytes(), 0);
+        let atomic = &usage.batches.atomic;
+        assert_eq!(atomic.load(Ordering::Relaxed), 0);
+    }
+    // One that is refused is not written.
+    let usage = Arc::<Usage>::default();
+    let mut bench = Bench::within(Arc::clone(&usage), json!({}));
+    bench.publish("", &[ID_1]).await;
+    let heard = bench.gather("b", 1, &[LAST, ID_1]).await;
+    assert!(heard.contains("duplicate"), "{heard}");
+    assert_eq!(usage.batches.bytes.load(Ordering::Relaxed), 0);
+}
