@@ -94,6 +94,7 @@ impl Stream {
         if has_begun {
             self.begin_compaction();
         }
+        self.cache.trim(bytes.len(), now);
         self.atomic_batches.written();
     }
 

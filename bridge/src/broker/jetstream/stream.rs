@@ -175,7 +175,7 @@ impl Stream {
             log,
             syncer,
             router,
-            cache: Cache::default(),
+            cache: Cache::new(&usage),
             waiting: HashMap::new(),
             interest: Arc::default(),
             interest_changed: false,
@@ -425,6 +425,7 @@ impl Stream {
         self.write_marks();
         self.end_late_batches(now);
         self.fast_batches.end_late(now);
+        self.cache.tend(now);
         self.watch_garbage(now);
         self.watch_lag(now);
         self.tend_consumers(now);
@@ -442,6 +443,7 @@ impl Stream {
             self.next_consumer_due(now),
             self.next_batch_get_due(now),
             self.next_read_retry(),
+            self.cache.next_due(),
         ];
         dues.into_iter()
             .flatten()

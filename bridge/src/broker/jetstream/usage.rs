@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use super::batches::Totals;
+use super::cache::CacheTotals;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::stream_config::{Storage, StreamConfig, limit};
@@ -42,6 +43,8 @@ pub(super) struct Usage {
     pub(super) refusals: AtomicU64,
     /// Batches of publishers that are not complete yet.
     pub(super) batches: Totals,
+    /// The bodies of messages that streams have in memory and on the disk.
+    pub(super) caches: CacheTotals,
 }
 
 /// What one stream takes.

@@ -362,3 +362,18 @@ async fn a_batch_takes_memory_until_it_is_on_disk_or_refused() {
     assert!(heard.contains("duplicate"), "{heard}");
     assert_eq!(usage.batches.bytes.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test]
+async fn messages_are_read_where_there_is_no_room_for_their_bodies() {
+    let mut usage = Usage::default();
+    usage.caches.max = 0;
+    let mut bench = Bench::within(Arc::new(usage), json!({}));
+    for _ in 1..=2 {
+        bench.publish("", &[]).await;
+    }
+    bench.settle().await;
+    for seq in [1, 2, 1] {
+        assert!(!bench.stream.has_body(seq));
+        assert_eq!(bench.stream.read(seq).await.unwrap().seq, seq);
+    }
+}

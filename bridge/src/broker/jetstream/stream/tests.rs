@@ -468,3 +468,16 @@ async fn long_answers_go_as_fast_as_their_client_reads_and_give_way_to_others() 
     batch_get(&mut stream, json!({"seq": 1, "batch": 100})).await;
     assert_eq!(stream.batch_gets.len(), most);
 }
+
+#[tokio::test]
+async fn a_stream_that_is_idle_lets_go_of_the_bodies_of_its_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = with_listener(dir.path(), 0);
+    let now = Instant::now();
+    stream.cache.insert(1, Bytes::from_static(b"x"));
+    stream.cache.trim(1, now);
+    let due = stream.cache.next_due().unwrap();
+    assert!(stream.next_wake(now) <= due);
+    stream.tend(due);
+    assert!(stream.cache.get(1).is_none());
+}

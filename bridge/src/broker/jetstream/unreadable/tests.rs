@@ -69,7 +69,7 @@ impl Bench {
             self.stream.publish(message).await;
         }
         self.stream.flush().await;
-        self.stream.cache = Cache::default();
+        self.stream.cache = Cache::new(&self.stream.usage);
     }
 
     /// Adds a message that the disk does not give: no file may be so long.
