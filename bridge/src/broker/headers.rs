@@ -30,6 +30,22 @@ pub(super) fn all(block: &[u8]) -> BTreeMap<String, Vec<String>> {
     all
 }
 
+/// Whether a block has no header for servers but the one of this name. Then no other needs to be looked for.
+pub(super) fn has_no_other(block: &[u8], name: &str) -> bool {
+    let mut rest = split_line(block).1;
+    while let Some(behind) = rest {
+        let line;
+        (line, rest) = split_line(behind);
+        let is_of_name = line.strip_prefix(name.as_bytes());
+        let is_of_name = is_of_name.is_some_and(|value| value.starts_with(b":"));
+        let is_for_servers = line.starts_with(b"Nats-") || line.starts_with(b"KV-");
+        if is_for_servers && !is_of_name {
+            return false;
+        }
+    }
+    true
+}
+
 /// How many values a header has.
 pub(super) fn count(block: &[u8], name: &str) -> usize {
     values(block, name).count()
@@ -128,6 +144,26 @@ fn put(block: &mut BytesMut, headers: &[(&str, &str)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_says_nothing_to_servers_but_an_id() {
+        let has_no_other = |block: &[u8]| has_no_other(block, "Nats-Msg-Id");
+        for plain in [
+            &b""[..],
+            b"NATS/1.0\r\n\r\n",
+            b"NATS/1.0\r\nNats-Msg-Id: 1\r\nOwn: Nats-TTL: 1\r\n\r\n",
+            b"NATS/1.0\r\nnats-ttl: 1\r\n\r\n",
+        ] {
+            assert!(has_no_other(plain));
+        }
+        for more in [
+            &b"NATS/1.0\r\nNats-Msg-Id: 1\r\nNats-TTL: 1s\r\n\r\n"[..],
+            b"NATS/1.0\r\nNats-Msg-Ids: 1\r\n\r\n",
+            b"NATS/1.0\r\nOwn: 1\r\nKV-Operation: PURGE\r\n\r\n",
+        ] {
+            assert!(!has_no_other(more));
+        }
+    }
 
     #[test]
     fn values_are_found_and_trimmed() {

@@ -61,16 +61,28 @@ enum TakenIn {
     Duplicate(u64),
 }
 
+/// Whether a message asks the stream for nothing, as most do: its headers need not be searched for each thing that it may ask for.
+fn is_plain(message: &Message) -> bool {
+    headers::has_no_other(&message.headers, MESSAGE_ID)
+}
+
 impl Stream {
     /// Takes a message into the next batch; the publisher hears of it when that is on disk, or at once when it is refused.
     /// Returns why it was refused, unless it belongs to a batch.
     pub(super) async fn publish(&mut self, message: Message) -> Option<ApiError> {
-        self.settle_removals(&message).await;
+        let is_plain = is_plain(&message);
+        if !is_plain {
+            self.settle_removals(&message).await;
+        }
         if message.reply.as_deref().is_some_and(ingest::is_ingest) {
             self.ingest(message).await;
             return None;
         }
-        if headers::value(&message.headers, batches::ID).is_some_and(|id| !id.is_empty()) {
+        let is_part = |message: &Message| {
+            let id = headers::value(&message.headers, batches::ID);
+            id.is_some_and(|id| !id.is_empty())
+        };
+        if !is_plain && is_part(&message) {
             self.gather(message).await;
             return None;
         }
@@ -154,8 +166,14 @@ impl Stream {
 
     /// Takes a message of a client into the next batch.
     pub(super) async fn take_published(&mut self, mut message: Message) -> Result<Taken> {
-        self.check_schedule(&mut message)?;
-        let total = self.count_on(&mut message).await?;
+        let total = match is_plain(&message) {
+            true if self.state.config.allow_msg_counter => return Err(error::COUNTER_MISSING),
+            true => None,
+            false => {
+                self.check_schedule(&mut message)?;
+                self.count_on(&mut message).await?
+            }
+        };
         let (seq, is_duplicate) = self.take_in_or_skip(message)?;
         let more = match (is_duplicate, total) {
             (true, _) => ",\"duplicate\":true".into(),
@@ -229,7 +247,10 @@ impl Stream {
         if self.state.config.sealed {
             return Err(error::SEALED);
         }
-        self.check_conditions(&message)?;
+        let is_plain = is_plain(&message);
+        if !is_plain {
+            self.check_conditions(&message)?;
+        }
         let id = id_in(&message.headers).map(Box::<str>::from);
         if id.as_ref().is_some_and(|id| id.len() > MAX_MESSAGE_ID) {
             return Err(error::bad_request(format!(
@@ -240,8 +261,11 @@ impl Stream {
         if let Some(seq) = self.find_id(id.as_deref(), time) {
             return Ok(TakenIn::Duplicate(seq));
         }
-        self.check_last_id(&message)?;
-        let rolls_up = self.check_rollup(&message)?;
+        let mut rolls_up = false;
+        if !is_plain {
+            self.check_last_id(&message)?;
+            rolls_up = self.check_rollup(&message)?;
+        }
         let size = self.size_of(&message);
         self.check_size(&message, size)?;
         if !self.state.is_wanted(&message.subject) {
@@ -250,7 +274,7 @@ impl Stream {
             self.state.duplicates.insert(id.clone(), seq, time);
             return Ok(TakenIn::Skipped { seq, time, id });
         }
-        if Lifetime::of(&message.headers).is_err() {
+        if !is_plain && Lifetime::of(&message.headers).is_err() {
             return Err(error::TTL_INVALID);
         }
         self.check_limits(&message, size)?;
@@ -287,9 +311,6 @@ impl Stream {
     }
 
     fn check_conditions(&mut self, message: &Message) -> Result<()> {
-        if message.headers.is_empty() {
-            return Ok(());
-        }
         let expected = |name| headers::value(&message.headers, name);
         if expected(STREAM).is_some_and(|stream| stream != self.state.config.name) {
             return Err(error::EXPECTED_STREAM);

@@ -7,7 +7,7 @@ use super::batch::Effect;
 use super::consumer::Consumer;
 use super::filter::Filter;
 use super::lifetimes::{Lifetime, is_marker};
-use super::state::State;
+use super::state::{MESSAGE_ID, State};
 use super::stream::Stream;
 use super::stream_config::RetentionPolicy;
 use crate::broker::headers;
@@ -113,7 +113,7 @@ impl State {
 
     /// Does what the headers of a message say that is in the stream now.
     pub(super) fn follow_headers(&mut self, seq: u64, subject: &str, time: i64, headers: &[u8]) {
-        if headers.is_empty() || !self.messages.contains(seq) {
+        if headers::has_no_other(headers, MESSAGE_ID) || !self.messages.contains(seq) {
             return;
         }
         self.note_lifetime(seq, time, headers);
