@@ -41,6 +41,21 @@ impl Access {
         }
     }
 
+    /// The name of a user that a client is which knows no more than that.
+    pub fn user_without_password(&self) -> Option<&str> {
+        let Access::Users(users) = self else {
+            return None;
+        };
+        let mut users = users.users.iter();
+        users.find_map(|user| match &user.identity {
+            Identity::Password {
+                name,
+                password: Password::Plain(password),
+            } if password.expose().is_empty() => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Says what is wrong with the settings, before anything uses them.
     ///
     /// # Errors

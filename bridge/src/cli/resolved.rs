@@ -124,8 +124,8 @@ impl Settings {
     /// As [`Settings::client_addr`].
     pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
         let verifies = |tls: &TlsOptions| tls.verify && !self.allow_non_tls;
-        let is_checked = !self.access()?.has_guests() || self.tls.as_ref().is_some_and(verifies);
-        self.check_exposed("-addr", address, is_checked)
+        let are_certified = self.tls.as_ref().is_some_and(verifies);
+        self.check_exposed("-addr", address, &self.access()?, are_certified)
     }
 
     /// As [`Settings::check_exposure`], of the address for websockets.
@@ -137,26 +137,37 @@ impl Settings {
         let Some(websocket) = self.websocket()? else {
             return Ok(());
         };
-        let is_checked =
-            !websocket.access.has_guests() || websocket.tls.is_some_and(|tls| tls.verify);
-        self.check_exposed("websocket", address, is_checked)
+        let are_certified = websocket.tls.is_some_and(|tls| tls.verify);
+        self.check_exposed("websocket", address, &websocket.access, are_certified)
     }
 
+    /// Whether clients that connect to an address have to show something, a certificate for instance.
     fn check_exposed(
         &self,
         setting: &str,
         address: SocketAddr,
-        is_checked: bool,
+        access: &Access,
+        are_certified: bool,
     ) -> Result<(), Fault> {
-        if !address.ip().to_canonical().is_loopback() && !is_checked && !self.allow_unauthenticated
-        {
-            let reason = format!(
-                "{address} can be reached from other machines, and clients need to show nothing: set a token, a user or \
-                 users without `no_auth_user`, or listen on 127.0.0.1, or set `allow_unauthenticated` if this is meant"
-            );
-            return Err(Fault::bad_setting(setting, reason));
+        let is_reachable = !address.ip().to_canonical().is_loopback();
+        if !is_reachable || are_certified || self.allow_unauthenticated {
+            return Ok(());
         }
-        Ok(())
+        let (lack, remedy) = if access.has_guests() {
+            (
+                "clients need to show nothing".to_owned(),
+                "a token, a user or users without `no_auth_user`",
+            )
+        } else if let Some(name) = access.user_without_password() {
+            (format!("the user `{name}` has no password"), "one")
+        } else {
+            return Ok(());
+        };
+        let reason = format!(
+            "{address} can be reached from other machines, and {lack}: set {remedy}, or listen on 127.0.0.1, or set \
+             `allow_unauthenticated` if this is meant"
+        );
+        Err(Fault::bad_setting(setting, reason))
     }
 
     /// The address for monitoring, if there is one.

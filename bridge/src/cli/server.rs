@@ -1,6 +1,7 @@
 //! Runs a server: the broker under its supervisor, the monitoring beside it, and the signals that change it.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -238,19 +239,21 @@ fn store_dir(settings: &Settings) -> PathBuf {
 
 /// Makes the folder for the streams. One that holds those of nats-server is refused: they would seem to be lost.
 fn make_store_dir(folder: &Path, settings: &Settings) -> Result<(), Fault> {
-    if folder.join("$G").exists() || folder.join("$SYS").exists() {
-        let reason = format!(
-            "`{}` holds streams of nats-server, which this broker does not read: choose another folder",
-            folder.display()
-        );
-        return Err(Fault::bad_setting("-store_dir", reason));
-    }
     let fault = |reason: String| {
         Fault::bad_setting(
             "-store_dir",
             format!("cannot use `{}`: {reason}", folder.display()),
         )
     };
+    if let Some(account) =
+        account_of_nats_server(folder).map_err(|error| fault(error.to_string()))?
+    {
+        let reason = format!(
+            "`{}` holds streams of nats-server, which this broker does not read: choose another folder",
+            account.display()
+        );
+        return Err(Fault::bad_setting("-store_dir", reason));
+    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -266,13 +269,41 @@ fn make_store_dir(folder: &Path, settings: &Settings) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The folder of an account of nats-server that has streams, if there is one: each of them is described in a file.
+fn account_of_nats_server(folder: &Path) -> io::Result<Option<PathBuf>> {
+    for account in folders(folder)? {
+        for stream in folders(&account.join("streams"))? {
+            if stream.join("meta.inf").try_exists()? {
+                return Ok(Some(account));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The folders in one that may not be there.
+fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    Ok(folders)
+}
+
 fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
     let listener = listen_on(setting, address)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
 
-fn failed(error: std::io::Error) -> Fault {
+fn failed(error: io::Error) -> Fault {
     Fault::Failed(error.to_string())
 }
 

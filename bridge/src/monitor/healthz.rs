@@ -39,21 +39,24 @@ pub(super) async fn health(monitor: &Monitor, query: &Query) -> (StatusCode, Val
 async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
     let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     let unavailable = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, reason.to_owned());
+    let is_enabled_only =
+        query.switch("js-enabled-only").map_err(bad)? || query.switch("js-enabled").map_err(bad)?;
+    let is_server_only = query.switch("js-server-only").map_err(bad)?;
+    let [account, stream, consumer] =
+        ["account", "stream", "consumer"].map(|name| query.text(name));
+    if stream.is_some() && account.is_none() {
+        return Err(bad("`stream` needs the name of its `account`".to_owned()));
+    }
+    if consumer.is_some() && stream.is_none() {
+        return Err(bad("`consumer` needs the name of its `stream`".to_owned()));
+    }
     if !monitor.stats.is_ready() {
         // The status of nats-server for this.
         let reason = "failed to be ready for connections".to_owned();
         return Err((StatusCode::INTERNAL_SERVER_ERROR, reason));
     }
-    let needs_jetstream =
-        query.switch("js-enabled-only").map_err(bad)? || query.switch("js-enabled").map_err(bad)?;
-    if monitor.config.jetstream.is_none() {
-        return if needs_jetstream {
-            Err(unavailable("JetStream is not enabled"))
-        } else {
-            Ok(())
-        };
-    }
-    if query.switch("js-server-only").map_err(bad)? || needs_jetstream {
+    // One without JetStream lacks nothing, whatever is asked.
+    if monitor.config.jetstream.is_none() || is_server_only || is_enabled_only {
         return Ok(());
     }
     let failing = monitor.stats.failing_streams();
@@ -75,14 +78,6 @@ async fn check(monitor: &Monitor, query: &Query) -> Result<(), Trouble> {
         return Err(unavailable(&format!(
             "stream `{stream}` could not be recovered: move away what is left of it, in the folder `{folder}`"
         )));
-    }
-    let [account, stream, consumer] =
-        ["account", "stream", "consumer"].map(|name| query.text(name));
-    if stream.is_some() && account.is_none() {
-        return Err(bad("`stream` needs the name of its `account`".to_owned()));
-    }
-    if consumer.is_some() && stream.is_none() {
-        return Err(bad("`consumer` needs the name of its `stream`".to_owned()));
     }
     if let Some(account) = account
         && *account != *monitor.config.accounts.main

@@ -20,6 +20,8 @@ const ACCOUNTS: &str = r#"
         B { users [ {user: bob, password: b} ] }
     }"#;
 
+const WITHOUT_JETSTREAM: &str = r#"listen: "127.0.0.1:-1", http: "127.0.0.1:-1""#;
+
 /// Writes the configuration of a server with these accounts.
 fn configure(folder: &Path, name: &str, accounts: &str) -> String {
     let store_dir = folder.join(name);
@@ -507,6 +509,29 @@ async fn questions_that_make_no_sense_are_answered_as_by_nats_server() {
         }
         assert!(jetstream["limits"].is_object());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_jetstream_a_server_is_healthy_on_each_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for server in servers_with(folder.path(), WITHOUT_JETSTREAM).await {
+        let page = async |path: &str| get(http(&server), path).await;
+        let mut answers = Vec::new();
+        for query in [
+            "",
+            "?js-enabled-only=1",
+            "?js-enabled=true",
+            "?js-server-only=true",
+            "?stream=S",
+        ] {
+            let (status, health) = page(&format!("/healthz{query}")).await;
+            answers.push(json!([query, status, health["status"]]));
+        }
+        found.push(answers);
+    }
+    found.dedup();
+    assert_eq!(found.len(), 1, "{found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -242,8 +242,16 @@ async fn wrong_settings_are_named_and_nothing_starts() {
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    std::fs::create_dir_all(folder.path().join("theirs/jetstream/$G/streams")).unwrap();
-    let theirs = folder.path().join("theirs");
+    let user_file = write(
+        folder.path(),
+        "user.conf",
+        "listen: \"0.0.0.0:-1\"\nauthorization { users: [ {user: bob, password: b}, {user: alice} ] }",
+    );
+    let websocket_user = write(
+        folder.path(),
+        "websocket.conf",
+        "port: -1\nwebsocket { host: 0.0.0.0, port: -1, no_tls: true, authorization { user: carl } }",
+    );
     for (arguments, words) in [
         (
             &["-c", &config][..],
@@ -277,8 +285,19 @@ async fn wrong_settings_are_named_and_nothing_starts() {
             &["/no/such.conf: cannot read it: No such file"],
         ),
         (
-            &["-p", "-1", "-js", "-sd", theirs.to_str().unwrap()],
-            &["holds streams of nats-server"],
+            &["-a", "0.0.0.0", "-p", "-1", "--user", "a"],
+            &["the user `a` has no password", "`allow_unauthenticated`"],
+        ),
+        (
+            &["-c", &user_file],
+            &[
+                "the user `alice` has no password",
+                "`allow_unauthenticated`",
+            ],
+        ),
+        (
+            &["-c", &websocket_user],
+            &["websocket: ", "the user `carl` has no password"],
         ),
         (&["--signal", "nothing"], &["unknown signal `nothing`"]),
         (&["--tls", "-p", "-1"], &["TLS needs a certificate"]),
@@ -293,6 +312,59 @@ async fn wrong_settings_are_named_and_nothing_starts() {
     assert!(is_fine && text.starts_with("nats-server: v2."), "{text}");
     let (is_fine, _, text) = output(command(&["-h"])).await;
     assert!(is_fine && text.contains("--store_dir"), "{text}");
+}
+
+/// Each account has a folder of its own there, one named `streams` that in which this broker has its streams.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_a_nats_server_are_refused_in_whatever_account() {
+    let Some(real) = testkit::server("TEST_NATS_SERVER") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for account in ["$G", "A", "streams"] {
+        let store = folder.path().join(account);
+        let store = store.to_str().unwrap();
+        let accounts = match account {
+            "$G" => String::new(),
+            name => format!(
+                "no_auth_user: u\naccounts {{ {name} {{ jetstream: enabled, users: [ {{user: u, password: p}} ] }} }}"
+            ),
+        };
+        let config = format!("listen: \"127.0.0.1:-1\"\n{accounts}\n");
+        let config = write(folder.path(), "server.conf", &config);
+        let arguments = ["-c", &config, "-js", "-sd", store];
+        let mut theirs = tokio::process::Command::new(&real);
+        theirs.args(arguments).kill_on_drop(true);
+        let theirs = Program::run(theirs).await;
+        let client = within(async_nats::connect(theirs.addr())).await.unwrap();
+        let stream = stream::Config {
+            name: "S".into(),
+            subjects: vec!["s".into()],
+            ..stream::Config::default()
+        };
+        jetstream::new(client).create_stream(stream).await.unwrap();
+        assert!(theirs.end("quit").await.success());
+        let (_, code, text) = output(command(&arguments)).await;
+        assert_eq!(code, Some(64), "{text}");
+        let words = format!("`{store}/jetstream/{account}` holds streams of nats-server");
+        assert!(text.contains(&words), "{text}");
+        assert!(!Path::new(store).join("jetstream/broker.lock").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_stream_may_be_named_as_a_folder_of_nats_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["-p", "-1", "-js", "-sd", folder.path().to_str().unwrap()];
+    for _ in 0..2 {
+        let program = Program::start(&arguments).await;
+        let client = within(async_nats::connect(program.addr())).await.unwrap();
+        jetstream::new(client)
+            .get_or_create_stream("streams")
+            .await
+            .unwrap();
+        assert!(program.end("term").await.success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
