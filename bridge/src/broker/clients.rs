@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
+use tokio_rustls::rustls::{CipherSuite, ProtocolVersion};
 
 use super::outbound::Outbound;
 use super::pings::{Due, Pings};
@@ -42,6 +43,15 @@ impl ClientKind {
     }
 }
 
+/// How a client and the broker speak TLS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Encryption {
+    /// The version of TLS.
+    pub version: ProtocolVersion,
+    /// The ciphers.
+    pub suite: CipherSuite,
+}
+
 /// What is known of a connected client.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
@@ -51,13 +61,15 @@ pub struct ClientInfo {
     pub kind: ClientKind,
     /// Where the client connects from.
     pub address: SocketAddr,
+    /// How it speaks TLS, if it does.
+    pub encryption: Option<Encryption>,
     /// When it connected.
     pub started: SystemTime,
     /// When it last said something.
     pub last_activity: SystemTime,
     /// How long it has been connected.
     pub uptime: Duration,
-    /// How long it took to answer the last ping, once it has answered one.
+    /// How long it took to answer the last ping; before the first answer, to introduce itself.
     pub round_trip: Option<Duration>,
     /// How many bytes wait for it.
     pub pending_bytes: usize,
@@ -276,11 +288,12 @@ pub(super) struct Client {
     pub(super) local: Option<SocketAddr>,
     started: SystemTime,
     clock: Instant,
+    encryption: OnceLock<Encryption>,
     takes_info: AtomicBool,
     pings: Pings,
     /// In nanoseconds since the start.
     last_activity: AtomicU64,
-    /// In nanoseconds; zero before the first answer.
+    /// In nanoseconds; zero before it has introduced itself.
     round_trip: AtomicU64,
     messages_in: AtomicU64,
     bytes_in: AtomicU64,
@@ -300,6 +313,7 @@ impl Client {
             kind,
             address,
             local,
+            encryption: OnceLock::new(),
             takes_info: AtomicBool::new(false),
             started: SystemTime::now(),
             clock: Instant::now(),
@@ -313,7 +327,17 @@ impl Client {
         }
     }
 
+    /// Takes note of how the client speaks TLS.
+    pub(super) fn speaks(&self, encryption: Encryption) {
+        // A connection begins to speak it once.
+        let _ = self.encryption.set(encryption);
+    }
+
     pub(super) fn introduce(&self, introduction: Introduction) {
+        if self.round_trip.load(Ordering::Relaxed) == 0 {
+            // As nats-server has it: a client may have left before it is asked.
+            self.round_trip.store(self.age().max(1), Ordering::Relaxed);
+        }
         *self.introduction() = introduction;
     }
 
@@ -395,6 +419,7 @@ impl Client {
             id: self.outbound.client_id,
             kind: self.kind,
             address: self.address,
+            encryption: self.encryption.get().copied(),
             started: self.started,
             last_activity: self.started + active,
             uptime: self.clock.elapsed(),

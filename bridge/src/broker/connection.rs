@@ -57,7 +57,7 @@ pub(super) async fn serve(socket: TcpStream, mut session: Session) {
     let (reader, writer) = match opened {
         Ok(Some(opened)) => {
             outbound.send(opened.greeting.as_bytes());
-            session.take_certificate(opened.names);
+            session.take_peer(opened.peer);
             (opened.reader, opened.writer)
         }
         Ok(None) => return,

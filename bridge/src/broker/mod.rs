@@ -71,7 +71,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use access::Access;
-pub use clients::{ClientInfo, ClientKind, SubscriptionInfo, Traffic};
+pub use clients::{ClientInfo, ClientKind, Encryption, SubscriptionInfo, Traffic};
 pub use config::{AccountNames, BrokerConfig, JetStreamSettings, Retention, ServingLimits};
 pub use control::BrokerControl;
 pub use embedded::{Broker, serve};

@@ -229,6 +229,8 @@ impl Session {
 
     /// Holds the client up a little, so that a subscriber that is behind can catch up instead of being cut off.
     async fn wait_for(&mut self, behind: &Outbound) {
+        let stalls = &self.shared.stats.stalls;
+        stalls.fetch_add(1, Ordering::Relaxed);
         let since = Instant::now();
         let _ = timeout(STALL.min(self.patience), behind.caught_up()).await;
         self.patience = self.patience.saturating_sub(since.elapsed());

@@ -30,6 +30,7 @@ use super::router::Router;
 use super::security::{Security, SecurityByKind};
 use super::subscribing::MIN_SWEEP;
 use super::throttle::Throttle;
+use super::transport::TlsPeer;
 use super::{Shared, jwt, trace};
 
 /// How many violations of one client stand in the log in a minute, at most: others' should, too.
@@ -132,10 +133,13 @@ impl Session {
         greeting::info(&self.shared, &self.client, occasion)
     }
 
-    /// Takes note of the names in the certificate that the client showed. Its time to log in begins.
-    pub(super) fn take_certificate(&mut self, names: CertificateNames) {
+    /// Takes note of what the client showed of itself by TLS. Its time to log in begins.
+    pub(super) fn take_peer(&mut self, peer: TlsPeer) {
         self.login_deadline = Instant::now() + self.security.limits.connect_deadline;
-        self.certificate = names;
+        self.certificate = peer.names;
+        if let Some(encryption) = peer.encryption {
+            self.client.speaks(encryption);
+        }
     }
 
     pub(super) fn place(&self) -> &Place {

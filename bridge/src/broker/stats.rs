@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
-use super::clients::{ClientInfo, Clients, SubscriptionInfo, Traffic};
+use super::clients::{ClientInfo, ClientKind, Clients, SubscriptionInfo, Traffic};
 use super::control::BrokerControl;
 
 /// Counters of a running broker, for health pages; cheap to clone.
@@ -30,6 +31,8 @@ pub(super) struct Counters {
     pub(super) unreadable_streams: AtomicUsize,
     pub(super) lagging_streams: AtomicUsize,
     pub(super) slow_consumers: AtomicU64,
+    pub(super) stale_connections: AtomicU64,
+    pub(super) stalls: AtomicU64,
     pub(super) stream_restarts: AtomicU64,
     pub(super) connection_panics: AtomicU64,
     pub(super) subscriptions_made: AtomicU64,
@@ -122,6 +125,22 @@ impl BrokerStats {
     /// Clients that were cut off because they did not read what waited for them.
     pub fn slow_consumers(&self) -> u64 {
         self.counters.slow_consumers.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were closed because they did not answer pings.
+    pub fn stale_connections(&self) -> u64 {
+        self.counters.stale_connections.load(Ordering::Relaxed)
+    }
+
+    /// How many times a publisher was held up for a subscriber that was behind.
+    pub fn stalls(&self) -> u64 {
+        self.counters.stalls.load(Ordering::Relaxed)
+    }
+
+    /// When the certificate expires that clients of a kind are shown now, if they are shown one.
+    pub fn certificate_expires(&self, kind: ClientKind) -> Option<SystemTime> {
+        let broker = self.counters.control.broker()?;
+        broker.security.get(kind).tls.as_ref()?.expires
     }
 
     /// The clients that are connected, in the order in which they came.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
@@ -15,6 +15,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How clients and the broker speak TLS.
 #[derive(Clone, Debug)]
@@ -117,6 +118,8 @@ pub enum TlsError {
 pub(super) struct Tls {
     pub(super) settings: TlsSettings,
     pub(super) acceptor: TlsAcceptor,
+    /// When the certificate of the server expires, if it says so.
+    pub(super) expires: Option<SystemTime>,
 }
 
 impl fmt::Debug for Tls {
@@ -147,14 +150,22 @@ impl Tls {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
+        let expires = certificates.first().and_then(|first| expiry(first));
         let config = builder
             .with_single_cert(certificates, key)
             .map_err(rejected)?;
         Ok(Tls {
             settings: settings.clone(),
             acceptor: TlsAcceptor::from(Arc::new(config)),
+            expires,
         })
     }
+}
+
+fn expiry(der: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 /// What checks the certificates of clients, where they need one.

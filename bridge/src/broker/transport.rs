@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, CertificateNames};
+use super::clients::Encryption;
 use super::tls::{HandshakeFirst, Tls};
 
 /// The first byte of a TLS handshake; no operation of the protocol begins with it.
@@ -91,12 +92,19 @@ async fn write_plain(half: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
+/// What a client showed of itself by TLS; nothing where it does not speak it.
+#[derive(Default)]
+pub(super) struct TlsPeer {
+    /// The names in its certificate.
+    pub(super) names: CertificateNames,
+    pub(super) encryption: Option<Encryption>,
+}
+
 /// A connection on which the protocol can be spoken.
 pub(super) struct Opened {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    /// The names in the certificate that the client showed.
-    pub(super) names: CertificateNames,
+    pub(super) peer: TlsPeer,
     /// What the client is still to be greeted with; empty when it was.
     pub(super) greeting: String,
 }
@@ -123,8 +131,8 @@ pub(super) async fn open(
     match first_byte(&socket, wait).await? {
         Some(HANDSHAKE) => {
             let greeting = if first { greeting(true) } else { String::new() };
-            let (stream, names) = handshake(socket, tls).await?;
-            Ok(Some(Opened::layered(stream, names, greeting)))
+            let (stream, peer) = handshake(socket, tls).await?;
+            Ok(Some(Opened::layered(stream, peer, greeting)))
         }
         _ if tls.settings.allow_non_tls && !first => Ok(Some(plain(socket, String::new()))),
         _ => Ok(None),
@@ -133,17 +141,13 @@ pub(super) async fn open(
 
 impl Opened {
     /// A connection through what lies on its socket.
-    pub(super) fn layered(
-        layer: impl Layer + 'static,
-        names: CertificateNames,
-        greeting: String,
-    ) -> Self {
+    pub(super) fn layered(layer: impl Layer + 'static, peer: TlsPeer, greeting: String) -> Self {
         let layer: Box<dyn Layer> = Box::new(layer);
         let (reader, writer) = tokio::io::split(layer);
         Opened {
             reader: Reader::Layered(reader),
             writer: Writer::Layered(writer),
-            names,
+            peer,
             greeting,
         }
     }
@@ -154,7 +158,7 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
     Opened {
         reader: Reader::Plain(reader),
         writer: Writer::Plain(Arc::new(writer)),
-        names: CertificateNames::default(),
+        peer: TlsPeer::default(),
         greeting,
     }
 }
@@ -163,13 +167,23 @@ fn plain(socket: TcpStream, greeting: String) -> Opened {
 pub(super) async fn handshake(
     socket: TcpStream,
     tls: &Tls,
-) -> io::Result<(TlsStream<TcpStream>, CertificateNames)> {
+) -> io::Result<(TlsStream<TcpStream>, TlsPeer)> {
     let stream = timeout(tls.settings.timeout, tls.acceptor.accept(socket)).await??;
-    let shown = stream.get_ref().1.peer_certificates();
-    let names = shown
-        .and_then(|shown| shown.first())
-        .map(|first| certificate::names(first));
-    Ok((stream, names.unwrap_or_default()))
+    let spoken = stream.get_ref().1;
+    let shown = spoken.peer_certificates().and_then(<[_]>::first);
+    let agreed = spoken
+        .protocol_version()
+        .zip(spoken.negotiated_cipher_suite());
+    let peer = TlsPeer {
+        names: shown
+            .map(|first| certificate::names(first))
+            .unwrap_or_default(),
+        encryption: agreed.map(|(version, suite)| Encryption {
+            version,
+            suite: suite.suite(),
+        }),
+    };
+    Ok((stream, peer))
 }
 
 /// The first byte that the client sends, which stays where it is; `None` when there is none in time.

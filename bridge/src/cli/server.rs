@@ -110,6 +110,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
         websocket,
         monitoring.as_ref().map(|(_, address)| *address),
         settings.monitoring.base_path.clone(),
+        settings.labels.clone(),
     );
     if let Some((listener, _)) = &monitoring {
         services.push(monitor::start(
@@ -386,7 +387,8 @@ impl Running {
         }
         self.log.change(&settings.log);
         self.tell_of_limits(&limits);
-        self.monitor.show_reloaded(accounts.all, limits);
+        self.monitor
+            .show_reloaded(accounts.all, limits, settings.labels.clone());
         for name in self.settings.fixed_differences(&settings) {
             tracing::warn!("the change of {name} takes effect at the next start");
         }

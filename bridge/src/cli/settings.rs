@@ -12,6 +12,7 @@ use crate::broker::access::{Operators, User};
 use crate::broker::tls::HandshakeFirst;
 use crate::broker::websocket::Origin;
 use crate::broker::{AccountNames, ClientKind};
+use crate::monitor::Labels;
 
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
 pub(super) const DEFAULT_HOST: &str = "127.0.0.1";
@@ -38,6 +39,9 @@ pub(super) struct Settings {
     pub(super) websocket: Option<WebSocketOptions>,
     pub(super) jetstream: JetStreamSettings,
     pub(super) limits: Limits,
+    pub(super) labels: Labels,
+    /// The file that was read, if one was.
+    pub(super) config_file: Option<PathBuf>,
 }
 
 /// Where a person or a tool looks at the server.
@@ -166,6 +170,8 @@ impl Default for Settings {
             websocket: None,
             jetstream: JetStreamSettings::default(),
             limits: Limits::default(),
+            labels: Labels::default(),
+            config_file: None,
         }
     }
 }
@@ -181,6 +187,7 @@ impl Settings {
         if let Some(config) = flags.value("config") {
             file::read(Path::new(config), &mut settings)
                 .map_err(|errors| Fault::bad_setting("-config", errors.join("\n")))?;
+            settings.config_file = Some(PathBuf::from(config));
         }
         settings.apply(flags)?;
         settings.check()?;

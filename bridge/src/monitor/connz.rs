@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::query::{Page, Query};
 use super::{Monitor, time, uptime};
-use crate::broker::{ClientInfo, ClientKind, SubscriptionInfo};
+use crate::broker::{Access, AccountNames, ClientInfo, ClientKind, Encryption, SubscriptionInfo};
 
 /// How much is told of subscriptions.
 #[derive(Clone, Copy, PartialEq)]
@@ -136,12 +136,34 @@ fn describe(
         set("stop", json!(time(at)));
         set("reason", json!(reason));
     }
+    if let Some(Encryption { version, suite }) = client.encryption {
+        let name =
+            |text: Option<&str>, prefix: &str| text.unwrap_or_default().replacen(prefix, "", 1);
+        set(
+            "tls_version",
+            json!(name(version.as_str(), "TLSv").replace('_', ".")),
+        );
+        set(
+            "tls_cipher_suite",
+            json!(
+                suite
+                    .as_str()
+                    .map(|name| name.replacen("TLS13_", "TLS_", 1))
+            ),
+        );
+    }
     if let Some(round_trip) = client.round_trip {
         set("rtt", json!(short(round_trip)));
     }
     if with_user {
         if let Some(account) = &client.account {
-            set("account", json!(account));
+            if **account != *AccountNames::GLOBAL {
+                set("account", json!(account));
+            }
+            // The name in the token of an account is not known here.
+            if !matches!(monitor.config.access, Access::Operators(_)) {
+                set("name_tag", json!(account));
+            }
         }
         if let Some(user) = &client.user {
             set("authorized_user", json!(user));

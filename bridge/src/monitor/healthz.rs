@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::Monitor;
 use super::query::Query;
+use super::{Monitor, json_answer};
 
 /// What is wrong, and with which status it is told.
 type Trouble = (StatusCode, String);
 
 pub(super) async fn healthz(monitor: &Monitor, query: &Query) -> HttpResponse {
     let (status, answer) = health(monitor, query).await;
-    HttpResponse::build(status)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type("application/json")
-        .body(answer.to_string())
+    json_answer(status, answer.to_string())
 }
 
 /// How the server is, in a word and, if that is not well, with the reason.

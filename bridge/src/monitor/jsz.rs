@@ -24,6 +24,8 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
         let mut answer = json!({
             "disabled": true,
             "config": { "max_memory": 0, "max_storage": 0 },
+            "accounts": 0,
+            "ha_assets": 0,
             "streams": 0,
             "consumers": 0,
             "messages": 0,
@@ -43,6 +45,7 @@ pub(super) async fn jsz(monitor: &Monitor, query: &Query) -> Result<Value, Strin
     };
     let mut answer = json!({
         "config": config(monitor),
+        "limits": {},
         "streams": streams.len(),
         "consumers": sum("consumer_count"),
         "messages": sum("messages"),
@@ -114,7 +117,7 @@ async fn describe_account(
     details: Details,
 ) -> Result<Value, String> {
     let main = &monitor.config.accounts.main;
-    let mut described = json!({ "name": main, "id": main });
+    let mut described = json!({ "name": main, "id": main, "accounts": 0, "ha_assets": 0 });
     merge(&mut described, statistics(account));
     if !details.streams {
         return Ok(described);
@@ -136,6 +139,7 @@ async fn describe_stream(
     let mut described = json!({
         "name": name,
         "created": at(stream, "/created"),
+        "cluster": { "leader": monitor.config.server_name },
         "state": at(stream, "/state"),
     });
     if details.config {
@@ -182,6 +186,8 @@ fn config(monitor: &Monitor) -> Value {
         "max_memory": number(limits.max_memory),
         "max_storage": number(limits.max_store),
         "store_dir": monitor.config.data_dir.to_string_lossy(),
+        // What is acknowledged is on disk, whatever interval is set.
+        "sync_always": true,
     });
     if let (Some(config), Some(domain)) = (config.as_object_mut(), limits.domain) {
         config.insert("domain".to_owned(), domain.into());

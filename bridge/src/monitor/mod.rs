@@ -17,7 +17,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, guard, web};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -73,7 +74,18 @@ struct Reloaded {
     /// The names of all accounts.
     accounts: Vec<String>,
     limits: ServingLimits,
+    labels: Labels,
     at: SystemTime,
+}
+
+/// What an operator has said of the server, for those who look at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Labels {
+    /// Words in lower case.
+    pub(crate) tags: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// What tells one configuration file from another; empty without one.
+    pub(crate) config_digest: String,
 }
 
 impl Monitor {
@@ -85,11 +97,13 @@ impl Monitor {
         websocket: Option<SocketAddr>,
         http: Option<SocketAddr>,
         base_path: String,
+        labels: Labels,
     ) -> Self {
         let started = SystemTime::now();
         let reloaded = Reloaded {
             accounts: config.accounts.all.clone(),
             limits: config.serving_limits(),
+            labels,
             at: started,
         };
         Monitor {
@@ -106,11 +120,17 @@ impl Monitor {
         }
     }
 
-    /// Shows these accounts and limits from now on: the configuration has been loaded again.
-    pub(crate) fn show_reloaded(&self, accounts: Vec<String>, limits: ServingLimits) {
+    /// Shows these accounts, limits and labels from now on: the configuration has been loaded again.
+    pub(crate) fn show_reloaded(
+        &self,
+        accounts: Vec<String>,
+        limits: ServingLimits,
+        labels: Labels,
+    ) {
         *self.reloaded() = Reloaded {
             accounts,
             limits,
+            labels,
             at: SystemTime::now(),
         };
     }
@@ -208,7 +228,7 @@ async fn page(
         _ => Ok(absent(path, &monitor)),
     };
     match answer {
-        Ok(answer) => json_answer(&mut HttpResponse::Ok(), &answer),
+        Ok(answer) => json_answer(StatusCode::OK, format!("{answer:#}")),
         Err(reason) => HttpResponse::BadRequest().body(reason),
     }
 }
@@ -226,11 +246,13 @@ fn absent(path: &str, monitor: &Monitor) -> Value {
     })
 }
 
-fn json_answer(response: &mut actix_web::HttpResponseBuilder, answer: &Value) -> HttpResponse {
-    response
+/// An answer that the pages of any site may read, as nats-server's: dashboards are such pages.
+fn json_answer(status: StatusCode, answer: String) -> HttpResponse {
+    HttpResponse::build(status)
         .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .content_type("application/json")
-        .body(format!("{answer:#}"))
+        .body(answer)
 }
 
 async fn index(monitor: web::Data<Monitor>) -> HttpResponse {
@@ -247,7 +269,7 @@ async fn index(monitor: web::Data<Monitor>) -> HttpResponse {
 
 /// A time as Go writes it.
 fn time(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Nanos, true)
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// What stands at a JSON pointer; null where there is nothing.

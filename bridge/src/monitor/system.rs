@@ -58,7 +58,7 @@ async fn answer(monitor: &Monitor, operation: &str, body: &[u8], seq: u64) -> Op
     })
 }
 
-/// Whether a request that names servers means this one. It has no cluster and no tags.
+/// Whether a request that names servers means this one. It has no cluster.
 fn is_meant(monitor: &Monitor, asked: &Map<String, Value>) -> bool {
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
     let is_exact = asked.get("exact_match") == Some(&Value::Bool(true));
@@ -68,12 +68,14 @@ fn is_meant(monitor: &Monitor, asked: &Map<String, Value>) -> bool {
         ("host", &host),
         ("cluster", ""),
     ];
+    let own_tags = monitor.reloaded().labels.tags.clone();
+    let is_own = |tag: &Value| own_tags.iter().any(|own| tag.as_str() == Some(own));
     let tags = asked.get("tags").and_then(Value::as_array);
     let domain = text("domain");
     own.into_iter().all(|(name, own)| match is_exact {
         true => text(name).is_empty() || own == text(name),
         false => own.contains(text(name)),
-    }) && tags.is_none_or(Vec::is_empty)
+    }) && tags.is_none_or(|tags| tags.iter().all(is_own))
         && (domain.is_empty() || monitor.config.domain() == Some(domain))
 }
 
@@ -119,6 +121,7 @@ async fn statsz(monitor: &Monitor) -> Value {
         "start",
         "mem",
         "cores",
+        "gomaxprocs",
         "cpu",
         "connections",
         "total_connections",
@@ -141,6 +144,9 @@ fn event(monitor: &Monitor, info: &ClientInfo, seq: u64) -> Value {
     merge(&mut client, json!({ "name_tag": info.account }));
     if let Some((at, _)) = info.left {
         merge(&mut client, json!({ "stop": time(at) }));
+    } else if let Some(client) = client.as_object_mut() {
+        // It has not been asked yet.
+        client.remove("rtt");
     }
     let mut event = json!({
         "type": "io.nats.server.advisory.v1.client_connect",
@@ -173,6 +179,13 @@ fn server(monitor: &Monitor, seq: u64) -> Value {
         "time": time(std::time::SystemTime::now()),
     });
     merge(&mut server, more);
+    let labels = monitor.reloaded().labels.clone();
+    if !labels.tags.is_empty() {
+        merge(&mut server, json!({ "tags": labels.tags }));
+    }
+    if !labels.metadata.is_empty() {
+        merge(&mut server, json!({ "metadata": labels.metadata }));
+    }
     if let Some(domain) = monitor.config.domain() {
         merge(&mut server, json!({ "domain": domain }));
     }

@@ -1,16 +1,18 @@
 //! `/varz`: what the server is, how it is set, and how much it has done.
 
 use std::fs;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::{Monitor, jsz, nanos, time, uptime};
-use crate::broker::SERVER_VERSION;
 use crate::broker::websocket::Origin;
+use crate::broker::{ClientKind, SERVER_VERSION};
 
 /// In what the system counts the time of processes, on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// What nats-server shows where there is no TLS.
+const TLS_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn varz(monitor: &Monitor) -> Value {
     let (stats, config) = (&monitor.stats, &monitor.config);
@@ -19,9 +21,13 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone();
-    let (limits, loaded) = {
+    let (limits, labels, loaded) = {
         let reloaded = monitor.reloaded();
-        (reloaded.limits, reloaded.at)
+        (reloaded.limits, reloaded.labels.clone(), reloaded.at)
+    };
+    let tls_timeout = match &config.tls {
+        Some(tls) => tls.timeout,
+        None => TLS_TIMEOUT,
     };
     let mut answer = monitor.answer(json!({
         "server_name": config.server_name,
@@ -49,6 +55,9 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "websocket": websocket(monitor),
         "jetstream": {},
         "write_deadline": nanos(limits.write_deadline),
+        "tls_timeout": tls_timeout.as_secs_f64(),
+        "config_digest": labels.config_digest,
+        "system_account": config.accounts.system,
     }));
     let mut set = |name: &str, value: Value| {
         if let Some(map) = answer.as_object_mut() {
@@ -60,6 +69,7 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "uptime": uptime(monitor.clock.elapsed()),
         "mem": resident_memory(),
         "cores": cores(),
+        "gomaxprocs": cores(),
         "cpu": cpu(monitor.started),
         "connections": stats.connections(),
         "total_connections": stats.accepted(),
@@ -67,19 +77,21 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
         "remotes": 0,
         "leafnodes": 0,
         "in_msgs": stats.messages_in(),
+        "in_client_msgs": stats.messages_in(),
         "out_msgs": stats.messages_out(),
+        "out_client_msgs": stats.messages_out(),
         "in_bytes": stats.bytes_in(),
+        "in_client_bytes": stats.bytes_in(),
         "out_bytes": stats.bytes_out(),
+        "out_client_bytes": stats.bytes_out(),
         "slow_consumers": stats.slow_consumers(),
+        "stale_connections": stats.stale_connections(),
+        "stalled_clients": stats.stalls(),
         "subscriptions": stats.subscriptions_made().saturating_sub(stats.subscriptions_ended()),
         "http_req_stats": requests,
         "config_load_time": time(loaded),
-        "slow_consumer_stats": {
-            "clients": stats.slow_consumers(),
-            "routes": 0,
-            "gateways": 0,
-            "leafs": 0,
-        },
+        "slow_consumer_stats": by_kind(stats.slow_consumers()),
+        "stale_connection_stats": by_kind(stats.stale_connections()),
     });
     for (name, value) in done.as_object().into_iter().flatten() {
         set(name, value.clone());
@@ -91,12 +103,25 @@ pub(super) async fn varz(monitor: &Monitor) -> Value {
     if let Some(tls) = &config.tls {
         set("tls_required", json!(!tls.allow_non_tls));
         set("tls_verify", json!(tls.verify));
-        set("tls_timeout", json!(tls.timeout.as_secs_f64()));
+    }
+    if let Some(at) = stats.certificate_expires(ClientKind::Standard) {
+        set("tls_cert_not_after", json!(time(at)));
+    }
+    if !labels.tags.is_empty() {
+        set("tags", json!(labels.tags));
+    }
+    if !labels.metadata.is_empty() {
+        set("metadata", json!(labels.metadata));
     }
     if config.jetstream.is_some() {
         set("jetstream", jsz::summary(monitor).await);
     }
     answer
+}
+
+/// How many of the connections of each kind; clients' are all that there are.
+fn by_kind(clients: u64) -> Value {
+    json!({ "clients": clients, "routes": 0, "gateways": 0, "leafs": 0 })
 }
 
 /// What is set of websockets. What is off is not there.
@@ -128,6 +153,12 @@ fn websocket(monitor: &Monitor) -> Value {
         {
             shown.insert(name.to_owned(), value);
         }
+    }
+    if let (Some(shown), Some(at)) = (
+        shown.as_object_mut(),
+        monitor.stats.certificate_expires(ClientKind::WebSocket),
+    ) {
+        shown.insert("tls_cert_not_after".to_owned(), json!(time(at)));
     }
     shown
 }

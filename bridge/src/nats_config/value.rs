@@ -1,8 +1,11 @@
 //! What a configuration file holds: values that know where they stand.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Where something stands in a file. Lines and columns count from 1.
@@ -65,6 +68,20 @@ impl Value {
             Value::Bool(_) => "true or false",
             Value::Array(_) => "an array",
             Value::Map(_) => "a map",
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::String(text) => json!(text),
+            Value::Integer(number) => json!(number),
+            Value::Float(number) => json!(number),
+            Value::Bool(is_on) => json!(is_on),
+            Value::Array(nodes) => {
+                let values = nodes.iter().map(|node| node.value.to_json());
+                values.collect()
+            }
+            Value::Map(map) => map.to_json(),
         }
     }
 
@@ -198,6 +215,32 @@ impl Map {
         self.entries
             .iter()
             .map(|entry| (entry.key.as_str(), &entry.node, entry.used_as_variable))
+    }
+
+    /// What tells the settings from others, as nats-server has it: the digest of their JSON as Go writes it.
+    pub(crate) fn digest(&self) -> String {
+        let mut text = self.to_json().to_string();
+        for (from, to) in [
+            ("<", "\\u003c"),
+            (">", "\\u003e"),
+            ("&", "\\u0026"),
+            ("\u{2028}", "\\u2028"),
+            ("\u{2029}", "\\u2029"),
+        ] {
+            text = text.replace(from, to);
+        }
+        text.push('\n');
+        let digest = Sha256::digest(text);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let entries = self.entries.iter();
+        let sorted: BTreeMap<_, _> = entries
+            .map(|entry| (&entry.key, entry.node.value.to_json()))
+            .collect();
+        json!(sorted)
     }
 
     #[cfg(test)]

@@ -61,7 +61,7 @@ impl Certificates {
         TlsSettings::new(self.cert("server"), self.key("server"))
     }
 
-    fn client(&self) -> ConnectOptions {
+    pub(crate) fn client(&self) -> ConnectOptions {
         ConnectOptions::new().add_root_certificates(self.cert("ca"))
     }
 }

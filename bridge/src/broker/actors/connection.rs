@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{
@@ -143,7 +144,11 @@ impl Handler<Ping> for Connection {
         match self.client.due(interval, limits.ping_max) {
             Due::Nothing => {}
             Due::Ask => _ = self.client.outbound.send(b"PING\r\n"),
-            Due::Close => return self.close(Closing::Stale),
+            Due::Close => {
+                let stale = &self.shared.stats.stale_connections;
+                stale.fetch_add(1, Ordering::Relaxed);
+                return self.close(Closing::Stale);
+            }
         }
         self.ping_after(interval, ctx);
     }

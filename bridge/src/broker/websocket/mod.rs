@@ -14,10 +14,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::certificate::CertificateNames;
 use super::outbound::Outbound;
 use super::tls::{Tls, TlsSettings};
-use super::transport::{self, Opened};
+use super::transport::{self, Opened, TlsPeer};
 use super::{Access, ServingLimits};
 
 pub use origin::{Origin, OriginError};
@@ -94,13 +93,12 @@ pub(super) async fn open(
         let Some(tls) = tls else {
             let stream = handshake::accept(socket, settings, false).await?;
             let websocket = stream::WebSocket::new(stream, limits, outbound).await;
-            let names = CertificateNames::default();
-            return Ok(Opened::layered(websocket, names, greeting()));
+            return Ok(Opened::layered(websocket, TlsPeer::default(), greeting()));
         };
-        let (stream, names) = transport::handshake(socket, tls).await?;
+        let (stream, peer) = transport::handshake(socket, tls).await?;
         let stream = handshake::accept(stream, settings, true).await?;
         let websocket = stream::WebSocket::new(stream, limits, outbound).await;
-        Ok(Opened::layered(websocket, names, greeting()))
+        Ok(Opened::layered(websocket, peer, greeting()))
     };
     timeout(settings.handshake_timeout, opening)
         .await?

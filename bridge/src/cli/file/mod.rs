@@ -27,6 +27,7 @@ pub(super) fn read(path: &Path, settings: &mut Settings) -> Result<(), Vec<Strin
         let path = path.display();
         return Err(vec![format!("{path}: config has no values or is empty")]);
     }
+    settings.labels.config_digest = map.digest();
     apply(&map, settings)
 }
 
@@ -89,6 +90,20 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         }
         "host" | "net" => settings.host = node.string()?.to_owned(),
         "port" => settings.port = port_of(node)?,
+        "server_tags" => {
+            for tag in node.strings()? {
+                let tag = tag.trim().to_lowercase();
+                if !settings.labels.tags.contains(&tag) {
+                    settings.labels.tags.push(tag);
+                }
+            }
+        }
+        "server_metadata" => {
+            for (name, node, _) in node.map()?.iter() {
+                let value = node.string()?.to_owned();
+                settings.labels.metadata.insert(name.to_owned(), value);
+            }
+        }
         "server_name" => settings.server_name = Some(node.string()?.to_owned()),
         "client_advertise" => {
             let address = node.string()?;
@@ -152,8 +167,6 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         | "reconnect_error_reports"
         | "disable_sublist_cache"
         | "no_sublist_cache"
-        | "server_tags"
-        | "server_metadata"
         | "feature_flags"
         | "max_closed_clients" => {}
         "cluster"

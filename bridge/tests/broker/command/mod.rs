@@ -133,20 +133,26 @@ async fn output(mut command: Command) -> (bool, Option<i32>, String) {
 }
 
 async fn get(addr: &str, path: &str) -> (String, Value) {
+    let (head, body) = answer(addr, path).await;
+    let status = head.lines().next().unwrap().to_owned();
+    (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+}
+
+/// The head of an answer, and its body.
+async fn answer(addr: &str, path: &str) -> (String, String) {
     let mut socket = TcpStream::connect(addr).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within(socket.read_to_string(&mut answer)).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.lines().next().unwrap().to_owned();
     let mut whole = body.to_owned();
     if head.contains("chunked") {
         // The length of each part is on a line before it.
         let parts = body.split("\r\n").skip(1).step_by(2);
         whole = parts.collect();
     }
-    (status, serde_json::from_str(&whole).unwrap_or(Value::Null))
+    (head.to_owned(), whole)
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {

@@ -8,12 +8,14 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::{Program, get, servers_with, write};
+use super::{Program, answer, get, servers_with, write};
 use crate::server::within;
+use crate::tls::Certificates;
 
 /// Users in accounts; those of `A` may not do everything.
 const ACCOUNTS: &str = r#"
     host: 127.0.0.1, port: -1, http: "127.0.0.1:-1", system_account: SYS
+    server_tags: "AZ:1", server_metadata: {owner: films}
     accounts {
         SYS { users [ {user: sys, password: s} ] }
         A { jetstream: enabled, users [ {user: alice, password: a, permissions: {publish: {deny: "no"}, subscribe: {deny: hidden}}} ] }
@@ -162,10 +164,22 @@ async fn a_client_is_shown_in_its_account() {
 /// The names of the members of an object that both servers have.
 fn members(object: &Value) -> Vec<&str> {
     let members = object.as_object().unwrap().keys().map(String::as_str);
-    let only_of_real = ["feature_flags", "gomaxprocs", "rtt"];
-    let mut members: Vec<_> = members
-        .filter(|name| !only_of_real.contains(name))
-        .collect();
+    // What one of them has nothing to tell of.
+    let only_of_one = [
+        "authorized_user",
+        "max_subscriptions",
+        "feature_flags",
+        "git_commit",
+        "disk_io_wait_stats",
+        "compress_ok",
+        "strict",
+        "sync_interval",
+        "sync_always",
+        "gateways",
+        "routes",
+        "leafs",
+    ];
+    let mut members: Vec<_> = members.filter(|name| !only_of_one.contains(name)).collect();
     members.sort_unstable();
     members
 }
@@ -229,6 +243,9 @@ async fn the_system_account_is_answered_what_the_pages_show() {
         assert_eq!(closed["num_connections"], 0);
         let account = &sys.ask("PING.ACCOUNTZ", r#"{"account":"A"}"#).await["data"];
         assert_eq!(account["account_detail"]["account_name"], "A");
+        assert_eq!(statsz["server"]["tags"], json!(["az:1"]));
+        assert_eq!(statsz["server"]["metadata"], json!({"owner": "films"}));
+        assert_eq!(sys.ask("PING.IDZ", r#"{"tags":["az:1"]}"#).await, idz);
         for (body, code) in [("{bad", 400), (r#"{"sort":"stop"}"#, 500)] {
             let refused = sys.ask("PING.CONNZ", body).await;
             assert_eq!(refused["error"]["code"], code, "{refused}");
@@ -512,7 +529,7 @@ async fn questions_that_make_no_sense_are_answered_as_by_nats_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_jetstream_a_server_is_healthy_on_each_server() {
+async fn without_jetstream_health_and_pages_are_the_same_on_each_server() {
     let folder = tempfile::tempdir().unwrap();
     let mut found = Vec::new();
     for server in servers_with(folder.path(), WITHOUT_JETSTREAM).await {
@@ -528,10 +545,103 @@ async fn without_jetstream_a_server_is_healthy_on_each_server() {
             let (status, health) = page(&format!("/healthz{query}")).await;
             answers.push(json!([query, status, health["status"]]));
         }
+        let (_, jsz) = page("/jsz?streams=1").await;
+        answers.push(json!([members(&jsz), members(&jsz["config"])]));
         found.push(answers);
     }
     found.dedup();
     assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_find_the_same_on_each_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+        HOLD: "3s", listen: "127.0.0.1:-1", http: "127.0.0.1:-1", server_name: one
+        server_tags: ["Region:EU", "disk:1", "disk:1"], server_metadata: {owner: "<a&b>", Zone: a}
+        max_payload: 2MB, ping_interval: "1s", ping_max: 1, write_deadline: $HOLD
+        authorization: {timeout: 1.5}, jetstream: {max_mem: 10MB, max_file: 20MB, domain: hub}"#;
+    let mut found = Vec::new();
+    for server in servers_with(folder.path(), text).await {
+        let page = async |path: &str| get(http(&server), path).await.1;
+        let (mut client, _) = Client::connect(&server, "u", "").await;
+        client.say("SUB inbox 1\r\n").await;
+        client
+            .say("PUB $JS.hub.API.STREAM.CREATE.S inbox 12\r\n{\"name\":\"S\"}\r\n")
+            .await;
+        client.hear("{").await;
+        let varz = page("/varz").await;
+        let jsz = page("/jsz?streams=1").await;
+        let stream = jsz.pointer("/account_details/0/stream_detail/0").unwrap();
+        let connz = page("/connz?auth=1").await;
+        let shown = [
+            "config_digest",
+            "tags",
+            "metadata",
+            "system_account",
+            "stale_connections",
+            "in_client_msgs",
+        ]
+        .map(|name| varz[name].clone());
+        assert_eq!(varz["gomaxprocs"], varz["cores"]);
+        for path in ["/varz", "/healthz"] {
+            let head = answer(http(&server), path).await.0.to_lowercase();
+            assert!(head.contains("access-control-allow-origin: *"), "{head}");
+        }
+        assert_eq!(varz["tls_timeout"].as_f64(), Some(2.0));
+        // It does not answer pings.
+        testkit::eventually("the client is stale", async || {
+            let varz = page("/varz").await;
+            varz["stale_connections"] == 1 && varz["stale_connection_stats"]["clients"] == 1
+        })
+        .await;
+        let closed = page("/connz?state=closed").await;
+        found.push(json!({
+            "varz": shown,
+            "members": {
+                "varz": members(&varz),
+                "jetstream": members(&varz["jetstream"]["config"]),
+                "jsz": members(&jsz),
+                "account": members(&jsz["account_details"][0]),
+                "stream": members(stream),
+                "open": members(&connz["connections"][0]),
+                "closed": members(&closed["connections"][0]),
+            },
+            "cluster": stream["cluster"],
+            "name_tag": connz["connections"][0]["name_tag"],
+        }));
+    }
+    for one in &found {
+        assert_eq!(*one, found[0], "{found:#?}");
+    }
+    assert_eq!(found[0]["varz"][1], json!(["region:eu", "disk:1"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_ciphers_are_shown_on_each_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::new();
+    let text = format!(
+        "listen: \"127.0.0.1:-1\"\nhttp: \"127.0.0.1:-1\"\ntls {{ cert_file: '{}', key_file: '{}', timeout: 7 }}",
+        certificates.cert("server").display(),
+        certificates.key("server").display()
+    );
+    let mut expiries = Vec::new();
+    for server in servers_with(folder.path(), &text).await {
+        let options = certificates.client();
+        let _client = within(options.connect(server.addr())).await.unwrap();
+        let page = async |path: &str| get(http(&server), path).await.1;
+        let varz = page("/varz").await;
+        assert_eq!(varz["tls_timeout"].as_f64(), Some(7.0));
+        expiries.push(varz["tls_cert_not_after"].as_str().unwrap().to_owned());
+        let connz = page("/connz").await;
+        let shown = &connz["connections"][0];
+        assert_eq!(shown["tls_version"], "1.3");
+        let suite = shown["tls_cipher_suite"].as_str().unwrap();
+        assert!(suite.starts_with("TLS_AES_"), "{suite}");
+    }
+    expiries.dedup();
+    assert_eq!(expiries.len(), 1, "{expiries:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -557,7 +667,9 @@ async fn a_client_that_is_slow_counts_once() {
         varz().await["connections"] == 1
     })
     .await;
-    assert_eq!(varz().await["slow_consumers"], 1);
+    let varz = varz().await;
+    assert_eq!(varz["slow_consumers"], 1);
+    assert!(varz["stalled_clients"].as_u64() > Some(0), "{varz}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
