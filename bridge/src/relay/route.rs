@@ -134,13 +134,15 @@ fn created(creates: bool, topics: &[String]) -> Vec<(String, i32)> {
 }
 
 /// The name by which all instances of a route are known to the brokers. Relays that have the same names for their routes
-/// and lead to different clusters do not share it.
+/// and join other clusters do not share it.
 fn member_name(route: &RouteConfig) -> String {
-    let target = match route.direction {
-        Direction::KafkaToNats => &route.nats.id,
-        Direction::NatsToKafka => &route.kafka.id,
+    let (source, target) = match route.direction {
+        Direction::KafkaToNats => (&route.kafka.id, &route.nats.id),
+        Direction::NatsToKafka => (&route.nats.id, &route.kafka.id),
     };
-    format!("marquee-relay-{}-{}", route.name, fingerprint(target))
+    // No id has a space.
+    let clusters = fingerprint(&format!("{source} {target}"));
+    format!("marquee-relay-{}-{clusters}", route.name)
 }
 
 /// How the ids of inputs begin. Two routes may lead from one topic into one stream, which would drop the second of two
@@ -194,4 +196,31 @@ fn start_route<F: Ends>(group: &Group, route: &RouteConfig, report: &RouteReport
             guard,
         )
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::config::OneRoute;
+
+    fn name_of(from: &str, to: &str) -> String {
+        let flag = |value: &str| Some(value.to_owned());
+        let route = OneRoute {
+            from: flag(from),
+            to: flag(to),
+            subject: flag("edge.data"),
+            topic: flag("edge-data"),
+            ..OneRoute::default()
+        };
+        member_name(&route.relay().unwrap().routes[0])
+    }
+
+    #[test]
+    fn instances_share_a_name_if_they_join_the_same_clusters() {
+        let name = name_of("nats://one:4222", "kafka://one:9092");
+        assert_eq!(name, name_of("nats://token@one:4222", "kafka://one:9092"));
+        assert_ne!(name, name_of("nats://two:4222", "kafka://one:9092"));
+        assert_ne!(name, name_of("nats://one:4222", "kafka://two:9092"));
+        assert_ne!(name, name_of("kafka://one:9092", "nats://one:4222"));
+    }
 }
