@@ -208,7 +208,11 @@ pub(super) trait Source<R>: Send {
 #[async_trait]
 pub(super) trait Gauge: Send + Sync {
     /// All that are not acknowledged; none if it cannot be known now.
-    async fn lag(&self) -> Option<u64>;
+    ///
+    /// # Errors
+    ///
+    /// Why the inputs cannot be read.
+    async fn lag(&self) -> Result<Option<u64>, Interruption>;
 }
 
 /// Where the outputs of a route go to. Dropping it gives up what is on its way.

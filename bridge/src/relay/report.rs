@@ -28,7 +28,7 @@ struct Report {
     name: String,
     direction: Direction,
     counters: Counters,
-    lag: AtomicU64,
+    lag: Mutex<Option<u64>>,
     window: Mutex<Window>,
     state: Mutex<State>,
 }
@@ -76,8 +76,8 @@ pub struct RouteStatus {
     pub retried: u64,
     /// Messages that went to the dead letters.
     pub dead_letters: u64,
-    /// Messages that wait at the side that is read.
-    pub lag: u64,
+    /// Messages that wait at the side that is read, as far as that is known.
+    pub lag: Option<u64>,
     /// What was delivered lately.
     pub recent: Recent,
     /// Whether other instances have all that there is to read.
@@ -93,7 +93,7 @@ impl RouteReport {
             name: name.to_owned(),
             direction,
             counters: Counters::default(),
-            lag: AtomicU64::new(0),
+            lag: Mutex::default(),
             window: Mutex::new(Window::new(Instant::now())),
             state: Mutex::default(),
         }))
@@ -138,9 +138,9 @@ impl RouteReport {
         dead_letters.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// So many messages wait at the side that is read.
-    pub fn lag(&self, messages: u64) {
-        self.0.lag.store(messages, Ordering::Relaxed);
+    /// So many messages wait at the side that is read; none if that is not known.
+    pub fn lag(&self, messages: Option<u64>) {
+        *lock(&self.0.lag) = messages;
     }
 
     /// The route has not gone on since then, for this reason. It stays so until [`moving`](Self::moving).
@@ -180,7 +180,7 @@ impl RouteReport {
             skipped: count(&counters.skipped),
             retried: count(&counters.retried),
             dead_letters: count(&counters.dead_letters),
-            lag: count(lag),
+            lag: *lock(lag),
             recent: lock(window).recent(Instant::now()),
             is_standby: matches!(state, State::Standby),
             stuck: match state {
@@ -206,9 +206,10 @@ mod tests {
         report.received(3, 30);
         report.delivered(2, Duration::from_millis(5));
         report.stuck("no stream has the subject", Instant::now());
-        report.clone().lag(7);
+        report.clone().lag(Some(7));
         let status = report.status();
-        assert_eq!((status.received, status.delivered, status.lag), (3, 2, 7));
+        assert_eq!((status.received, status.delivered), (3, 2));
+        assert_eq!(status.lag, Some(7));
         assert_eq!(status.latency_total, Duration::from_millis(10));
         assert_eq!(status.stuck.unwrap().0, "no stream has the subject");
         report.moving();

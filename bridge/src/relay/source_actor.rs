@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often, and how fast, a broker is to tell how many inputs wait.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(2);
-const MEASURE_DEADLINE: Duration = Duration::from_secs(5);
+const MEASURE_DEADLINE: Duration = Duration::from_secs(6);
 /// A session that was given no input for so long has nothing to write, if nothing waits; otherwise it takes longer to tell.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
@@ -74,6 +74,8 @@ pub(super) struct SourceActor<F: Flow> {
     /// Counts sessions from 1; each incarnation of the actor begins at a random number.
     session: u64,
     is_open: bool,
+    /// Others have all inputs.
+    is_standby: bool,
     opened_at: Instant,
     /// Ends what the source does for the present session.
     over: CancellationToken,
@@ -112,6 +114,7 @@ impl<F: Flow> SourceActor<F> {
             limits,
             session: u64::from(rand::random::<u32>()) << 16,
             is_open: false,
+            is_standby: false,
             opened_at: Instant::now(),
             over: CancellationToken::new(),
             number: 0,
@@ -132,6 +135,7 @@ impl<F: Flow> SourceActor<F> {
         begun: Option<Result<Marks, Interruption>>,
         context: &mut Context<Self>,
     ) {
+        self.is_standby = false;
         match begun {
             Some(Ok(kept)) => {
                 self.kept = Arc::new(kept);
@@ -424,14 +428,31 @@ impl<F: Flow> SourceActor<F> {
             return;
         }
         let gauge = self.gauge.clone();
-        let measured = async move { timeout(MEASURE_DEADLINE, gauge.lag()).await };
+        let measured = async move {
+            let late = |_| {
+                Err(Interruption::unavailable(
+                    "it is not told in time what waits",
+                ))
+            };
+            let lag = timeout(MEASURE_DEADLINE, gauge.lag()).await;
+            lag.unwrap_or_else(late)
+        };
         context.spawn(measured.into_actor(self).map(|lag, actor, _| {
             actor.is_measuring = false;
-            actor.lag = lag.ok().flatten();
-            if let Some(lag) = actor.lag {
-                actor.report.lag(lag);
+            match &lag {
+                // An instance on standby hears of its inputs by nothing else, and has to be able to take over.
+                Ok(_) if actor.is_standby && actor.stuck.is_some() => actor.stands_by(),
+                Err(interruption) if actor.is_standby => actor.hindered(interruption),
+                _ => {}
             }
+            actor.lag = lag.ok().flatten();
+            actor.report.lag(actor.lag);
         }));
+    }
+
+    fn stands_by(&mut self) {
+        self.goes_on();
+        self.report.standby();
     }
 
     /// Looks whether the route goes on, between what tells it otherwise.
@@ -522,9 +543,9 @@ impl<F: Flow> Handler<StandsBy> for SourceActor<F> {
     type Result = ();
 
     fn handle(&mut self, StandsBy { session }: StandsBy, _: &mut Self::Context) {
-        if self.session == session && !self.is_open {
-            self.goes_on();
-            self.report.standby();
+        if self.session == session && !self.is_open && !self.is_standby {
+            self.is_standby = true;
+            self.stands_by();
         }
     }
 }

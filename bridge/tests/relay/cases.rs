@@ -12,7 +12,7 @@ use std::{
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures::future::join_all;
-use testkit::eventually;
+use testkit::{Proxy, eventually};
 
 use crate::{
     kafka::{self, Read, send},
@@ -393,6 +393,42 @@ pub(crate) async fn a_second_instance_is_ready_and_takes_over(pair: Pair) {
     second.stop().await;
 }
 
+/// An instance that could not take over is not ready, though it has nothing to do.
+pub(crate) async fn an_instance_on_standby_looks_at_its_source(pair: Pair) {
+    provide(&pair).await;
+    let proxy = Proxy::to(pair.nats.url().replace("nats://", ""))
+        .await
+        .unwrap();
+    let by = |url: &str| {
+        let nats = format!("[nats.same]\nid = \"PREFIX-nats\"\nurl = \"{url}\"\n");
+        nats + &TO_KAFKA.replace("nats.n", "nats.same")
+    };
+    let first = pair.relay(&by(&pair.nats.url()));
+    publish_all(&pair, 0..KEYS).await;
+    assert_kafka_has(&pair, KEYS).await;
+    let second = pair.relay(&by(&format!("nats://{}", proxy.address())));
+    let status = || second.reports[0].status();
+    let stands_by = async || second.is_ready() && status().is_standby && status().lag == Some(0);
+    eventually("the second instance stands by", stands_by).await;
+    proxy.down();
+    let mut stuck = None;
+    eventually("it cannot reach its source", async || {
+        stuck = status().stuck;
+        stuck.is_some()
+    })
+    .await;
+    let (reason, _) = stuck.unwrap();
+    assert!(reason.contains("NATS"), "{reason}");
+    assert_eq!((second.is_ready(), status().lag), (false, None));
+    proxy.up();
+    eventually("it stands by again", stands_by).await;
+    publish_all(&pair, KEYS..RECORDS).await;
+    assert_kafka_has(&pair, RECORDS).await;
+    assert_eq!(status().received, 0);
+    second.stop().await;
+    first.stop().await;
+}
+
 /// Messages of one record in two subjects of one stream are two messages.
 pub(crate) async fn two_routes_lead_from_one_topic_into_one_stream(pair: Pair) {
     pair.kafka.create_topic(&pair.name("topic")).await;
@@ -500,18 +536,21 @@ pub(crate) async fn what_waits_is_counted_while_kafka_is_unavailable(pair: Pair)
     publish_all(&pair, KEYS..RECORDS).await;
     let all_wait = (RECORDS - KEYS) as u64;
     eventually("the route that has worked tells what waits", async || {
-        relay.reports[0].status().lag == all_wait
+        relay.reports[0].status().lag == Some(all_wait)
     })
     .await;
     relay.stop().await;
     let relay = pair.relay(TO_KAFKA);
     eventually("the new instance tells what waits", async || {
-        relay.reports[0].status().lag == all_wait
+        relay.reports[0].status().lag == Some(all_wait)
     })
     .await;
     pair.kafka.come_back();
     assert_kafka_has(&pair, RECORDS).await;
-    eventually("nothing waits", async || relay.reports[0].status().lag == 0).await;
+    eventually("nothing waits", async || {
+        relay.reports[0].status().lag == Some(0)
+    })
+    .await;
     relay.stop().await;
 }
 

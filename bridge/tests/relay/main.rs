@@ -61,6 +61,7 @@ over_every_pair! {
     cases::what_is_absent_is_waited_for
     cases::subjects_that_a_stream_does_not_have_are_waited_for
     cases::a_second_instance_is_ready_and_takes_over
+    cases::an_instance_on_standby_looks_at_its_source
     cases::an_idle_relay_stops_in_time
     cases::topics_of_a_pattern_are_made_when_they_are_needed
     cases::a_route_makes_no_more_topics_than_it_can_write_to

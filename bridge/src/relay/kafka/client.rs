@@ -217,8 +217,8 @@ impl Default for KafkaGauge {
 
 #[async_trait]
 impl Gauge for KafkaGauge {
-    async fn lag(&self) -> Option<u64> {
-        u64::try_from(self.0.load(Ordering::Relaxed)).ok()
+    async fn lag(&self) -> Result<Option<u64>, Interruption> {
+        Ok(u64::try_from(self.0.load(Ordering::Relaxed)).ok())
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     super::{config::NatsCluster, flow::Interruption},
     source::Reading,
 };
+use crate::broker::subjects_overlap;
 
 /// How long connecting, or an answer, may take.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -86,6 +87,7 @@ impl Connection {
         let found = found.map_err(|error| {
             Interruption::Unavailable(format!("the stream `{stream}` cannot be read: {error}"))
         })?;
+        check_subjects(reading, &found.cached_info().config)?;
         Ok((stream, found))
     }
 
@@ -117,6 +119,28 @@ impl Connection {
                 Interruption::Unavailable(format!("the stream `{name}` cannot be made: {error}"))
             })?;
         Ok(name)
+    }
+}
+
+/// Fails if the route would wait for messages that the stream can never have.
+fn check_subjects(reading: &Reading, config: &stream::Config) -> Result<(), Interruption> {
+    // Then it has other subjects than those that it takes.
+    let has_others = config.mirror.is_some()
+        || config
+            .sources
+            .as_ref()
+            .is_some_and(|sources| !sources.is_empty())
+        || config.subject_transform.is_some();
+    let is_taken = |subject: &&String| {
+        let mut taken = config.subjects.iter();
+        taken.any(|taken| subjects_overlap(taken, subject))
+    };
+    match reading.subjects.iter().find(|subject| !is_taken(subject)) {
+        Some(subject) if !has_others => Err(Interruption::Unavailable(format!(
+            "the stream `{}` does not take the subject `{subject}`",
+            config.name
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -47,8 +47,13 @@ impl NatsGauge {
     /// What the latest consumer of the route has not acknowledged. Before there is one it is all of a stream that has no
     /// other subjects than the route.
     async fn measure(&self, asked: &mut Asked) -> Result<Option<u64>, Interruption> {
-        let consumer = match &asked.consumer {
-            Some(consumer) => consumer,
+        let known = match &asked.consumer {
+            Some(consumer) => consumer.get_info().await.ok(),
+            None => None,
+        };
+        let info = match known {
+            Some(info) => info,
+            // Another session may have another consumer.
             None => {
                 let (_, stream) = asked.connection.read_stream(&self.reading, false).await?;
                 let durable = &self.reading.durable;
@@ -59,12 +64,10 @@ impl NatsGauge {
                     return Ok((!has_others).then_some(info.state.messages));
                 };
                 let latest = stream.get_consumer(&latest).await;
-                let latest = latest.map_err(Interruption::unavailable)?;
-                asked.consumer.insert(latest)
+                let latest: PullConsumer = latest.map_err(Interruption::unavailable)?;
+                asked.consumer.insert(latest).cached_info().clone()
             }
         };
-        let info = consumer.get_info().await;
-        let info = info.map_err(Interruption::unavailable)?;
         let handed_out = u64::try_from(info.num_ack_pending).unwrap_or_default();
         Ok(Some(info.num_pending + handed_out))
     }
@@ -72,20 +75,18 @@ impl NatsGauge {
 
 #[async_trait]
 impl Gauge for NatsGauge {
-    async fn lag(&self) -> Option<u64> {
+    async fn lag(&self) -> Result<Option<u64>, Interruption> {
         let mut kept = self.asked.lock().await;
         let mut asked = match kept.take() {
             Some(asked) => asked,
             None => Asked {
-                connection: Connection::open(&self.reading.cluster, &self.reading.durable)
-                    .await
-                    .ok()?,
+                connection: Connection::open(&self.reading.cluster, &self.reading.durable).await?,
                 consumer: None,
             },
         };
-        // Another session may have another consumer, and one that does not answer is asked by another connection.
-        let lag = self.measure(&mut asked).await.ok()?;
+        // A connection that does not answer is replaced by another one.
+        let lag = self.measure(&mut asked).await?;
         *kept = Some(asked);
-        lag
+        Ok(lag)
     }
 }

@@ -11,7 +11,7 @@ use async_nats::{
         AckKind,
         consumer::pull::{MessagesError, Stream as Messages},
         message::Acker,
-        stream::{self, Stream},
+        stream::Stream,
     },
 };
 use async_trait::async_trait;
@@ -36,7 +36,6 @@ use super::{
     gauge::NatsGauge,
     raw,
 };
-use crate::broker::subjects_overlap;
 
 /// The most messages that are asked for at a time.
 const MAX_PULL: usize = 1_000;
@@ -134,28 +133,6 @@ impl Source<NatsRecord> for NatsSource {
     }
 }
 
-/// Fails if the route would wait for messages that the stream can never have.
-fn check_subjects(reading: &Reading, config: &stream::Config) -> Result<(), Interruption> {
-    // Then it has other subjects than those that it takes.
-    let has_others = config.mirror.is_some()
-        || config
-            .sources
-            .as_ref()
-            .is_some_and(|sources| !sources.is_empty())
-        || config.subject_transform.is_some();
-    let is_taken = |subject: &&String| {
-        let mut taken = config.subjects.iter();
-        taken.any(|taken| subjects_overlap(taken, subject))
-    };
-    match reading.subjects.iter().find(|subject| !is_taken(subject)) {
-        Some(subject) if !has_others => Err(Interruption::Unavailable(format!(
-            "the stream `{}` does not take the subject `{subject}`",
-            config.name
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// The consumption of the stream while nothing goes wrong.
 struct Session {
     /// Cluster and stream, with which the ids of messages begin.
@@ -187,7 +164,6 @@ impl Session {
     ) -> Result<Self, Interruption> {
         let connection = Connection::open(&reading.cluster, &reading.durable).await?;
         let (name, stream) = connection.read_stream(reading, reading.creates).await?;
-        check_subjects(reading, &stream.cached_info().config)?;
         let earlier = Earlier::find(&stream, &reading.durable).await?;
         let begin = earlier.floor + 1;
         let mut waiting = Vec::new();

@@ -11,12 +11,12 @@ use crate::relay::mapping::Direction;
 #[derive(Debug, Clone)]
 pub struct RelayReport(Vec<RouteReport>);
 
-/// A metric: name, kind, help, and its value for one route.
+/// A metric: name, kind, help, and its value for one route, if it is known.
 type Metric = (
     &'static str,
     &'static str,
     &'static str,
-    fn(&RouteStatus) -> u64,
+    fn(&RouteStatus) -> Option<u64>,
 );
 
 const METRICS: [Metric; 9] = [
@@ -24,37 +24,37 @@ const METRICS: [Metric; 9] = [
         "marquee_relay_received_total",
         "counter",
         "Messages read; those that were read again after a failure are counted again.",
-        |route| route.received,
+        |route| Some(route.received),
     ),
     (
         "marquee_relay_received_bytes_total",
         "counter",
         "Bytes of the messages read, counted as they are.",
-        |route| route.received_bytes,
+        |route| Some(route.received_bytes),
     ),
     (
         "marquee_relay_delivered_total",
         "counter",
         "Messages that the other side has durably.",
-        |route| route.delivered,
+        |route| Some(route.delivered),
     ),
     (
         "marquee_relay_skipped_total",
         "counter",
         "Messages that had been in one of the clusters before.",
-        |route| route.skipped,
+        |route| Some(route.skipped),
     ),
     (
         "marquee_relay_retried_total",
         "counter",
         "Attempts that failed and were made again.",
-        |route| route.retried,
+        |route| Some(route.retried),
     ),
     (
         "marquee_relay_dead_letters_total",
         "counter",
         "Messages that went to the dead letters.",
-        |route| route.dead_letters,
+        |route| Some(route.dead_letters),
     ),
     (
         "marquee_relay_lag_messages",
@@ -66,13 +66,13 @@ const METRICS: [Metric; 9] = [
         "marquee_relay_stuck",
         "gauge",
         "1 while the route cannot go on.",
-        |route| u64::from(route.stuck.is_some()),
+        |route| Some(u64::from(route.stuck.is_some())),
     ),
     (
         "marquee_relay_standby",
         "gauge",
         "1 while other instances have all that there is to read.",
-        |route| u64::from(route.is_standby),
+        |route| Some(u64::from(route.is_standby)),
     ),
 ];
 
@@ -102,7 +102,9 @@ impl Section for RelayReport {
         for (name, kind, help, value) in METRICS {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
             for route in &routes {
-                let _ = writeln!(text, "{name}{{{}}} {}", labels(route), value(route));
+                if let Some(value) = value(route) {
+                    let _ = writeln!(text, "{name}{{{}}} {value}", labels(route));
+                }
             }
         }
         let name = "marquee_relay_latency_seconds";
@@ -143,7 +145,10 @@ impl Section for RelayReport {
                         Direction::NatsToKafka => "NATS to Kafka".to_owned(),
                     },
                     state,
-                    route.lag.to_string(),
+                    match route.lag {
+                        Some(lag) => lag.to_string(),
+                        None => "unknown".to_owned(),
+                    },
                     route.delivered.to_string(),
                     format!("{:.1}/s", route.recent.rate),
                     shown(route.recent.p50),
@@ -212,7 +217,7 @@ mod tests {
         let ratings = RouteReport::new("ratings", Direction::NatsToKafka);
         films.received(5, 50);
         films.delivered(4, Duration::from_millis(3));
-        films.lag(9);
+        films.lag(Some(9));
         films.dead_letters(1);
         (RelayReport::new([films, ratings.clone()]), ratings)
     }
@@ -232,6 +237,8 @@ mod tests {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }
         assert!(text.contains("quantile=\"0.99\"} 0.003"), "{text}");
+        // What is not known is no figure.
+        assert_eq!(text.matches("\nmarquee_relay_lag_messages{").count(), 1);
     }
 
     #[test]

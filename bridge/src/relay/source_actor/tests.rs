@@ -46,8 +46,8 @@ impl Receipt for Nothing {
 
 #[async_trait]
 impl Gauge for Nothing {
-    async fn lag(&self) -> Option<u64> {
-        None
+    async fn lag(&self) -> Result<Option<u64>, Interruption> {
+        Ok(None)
     }
 }
 
