@@ -131,9 +131,13 @@ impl Admission {
 
     /// Tells the log, so and so often, that a client is closed for what it did, if an operator is to know.
     pub(super) fn warn_of_closing(&self, client: &Client, closing: Closing) {
-        let Some(message) = closing.logged() else {
-            return;
-        };
+        if let Some(message) = closing.logged() {
+            self.warn_of_failure(client, &message);
+        }
+    }
+
+    /// Tells the log, so and so often, what of a client failed.
+    pub(super) fn warn_of_failure(&self, client: &Client, message: &str) {
         if let Some(failed) = self.failures.is_due(Instant::now()) {
             let said = client.introduced();
             tracing::error!(

@@ -1,6 +1,7 @@
 //! Why the broker ends a connection, with the words for it: those that the client is told, and those that nats-server has for
 //! operators.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::introduction::NotTaken;
@@ -70,17 +71,19 @@ impl Closing {
 
     /// What the log has of it as an error, in nats-server's words; nothing of what is no fault of the client's, or told elsewhere.
     /// What the client sent is not in it: it may be a secret.
-    pub(super) fn logged(self) -> Option<&'static str> {
-        match self {
-            Closing::NoPlace => Some("maximum connections exceeded"),
-            Closing::Protocol(ProtocolError::ControlLine) => Some("maximum control line exceeded"),
-            Closing::Protocol(ProtocolError::Payload) => Some("maximum payload exceeded"),
-            Closing::Protocol(_) => Some("Client parser ERROR"),
-            Closing::Introduction(NotTaken::Malformed) => {
-                Some("Client parser ERROR: the options of CONNECT cannot be read")
+    pub(super) fn logged(self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Closing::NoPlace => "maximum connections exceeded",
+            Closing::Protocol(ProtocolError::ControlLine) => "maximum control line exceeded",
+            Closing::Protocol(ProtocolError::Payload { size, most }) => {
+                return Some(format!("maximum payload exceeded: {size} vs {most}").into());
             }
-            _ => None,
-        }
+            Closing::Protocol(_) => "Client parser ERROR",
+            Closing::Introduction(NotTaken::Malformed) => {
+                "Client parser ERROR: the options of CONNECT cannot be read"
+            }
+            _ => return None,
+        }))
     }
 
     /// The reason in nats-server's words.
@@ -96,7 +99,7 @@ impl Closing {
             Closing::Introduction(NotTaken::Protocol) => "Bad Client Protocol Version",
             Closing::Introduction(NotTaken::NoResponders) => "No Responders Requires Headers",
             Closing::Protocol(ProtocolError::ControlLine) => "Maximum Control Line Exceeded",
-            Closing::Protocol(ProtocolError::Payload) => "Maximum Message Payload Exceeded",
+            Closing::Protocol(ProtocolError::Payload { .. }) => "Maximum Message Payload Exceeded",
             Closing::Introduction(NotTaken::Malformed)
             | Closing::Protocol(_)
             | Closing::Headers

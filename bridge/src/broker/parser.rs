@@ -125,7 +125,10 @@ fn publish<'a>(
         return Err(ProtocolError::Malformed);
     }
     if line.total_len > max_payload {
-        return Err(ProtocolError::Payload);
+        return Err(ProtocolError::Payload {
+            size: line.total_len,
+            most: max_payload,
+        });
     }
     let Some((content, end)) = after_line.split_at_checked(line.total_len) else {
         return Ok(Parsed::Part(line.total_len + 2 - after_line.len()));
@@ -330,7 +333,13 @@ mod tests {
     #[test]
     fn what_breaks_the_bounds_or_the_grammar_is_refused() {
         for (input, expected) in [
-            ("PUB a 101\r\n", ProtocolError::Payload),
+            (
+                "PUB a 101\r\n",
+                ProtocolError::Payload {
+                    size: 101,
+                    most: 100,
+                },
+            ),
             ("PUB a 9999999999\r\n", ProtocolError::Malformed),
             ("PUB a -1\r\n", ProtocolError::Malformed),
             ("PUB a +1\r\n", ProtocolError::Malformed),

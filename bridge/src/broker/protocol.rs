@@ -47,8 +47,15 @@ pub(super) enum ProtocolError {
     /// Arguments that make no sense; of these the client is not told.
     Malformed,
     ControlLine,
-    Payload,
+    /// A message that is larger than one may be, in bytes.
+    Payload {
+        size: usize,
+        most: usize,
+    },
 }
+
+/// What a client is told whose message is too large.
+pub(super) const PAYLOAD_VIOLATION: &str = "Maximum Payload Violation";
 
 impl ProtocolError {
     pub(super) fn text(self) -> &'static str {
@@ -56,7 +63,7 @@ impl ProtocolError {
             ProtocolError::UnknownOperation => "Unknown Protocol Operation",
             ProtocolError::Malformed => "arguments that make no sense",
             ProtocolError::ControlLine => "maximum control line exceeded",
-            ProtocolError::Payload => "Maximum Payload Violation",
+            ProtocolError::Payload { .. } => PAYLOAD_VIOLATION,
         }
     }
 }

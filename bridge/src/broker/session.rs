@@ -73,7 +73,7 @@ pub(super) struct Session {
     /// Messages and bytes of that which are not counted yet.
     pub(super) published: (u64, u64),
     /// What the client asked for that it may not do.
-    violations: Throttle,
+    pub(super) violations: Throttle,
 }
 
 // However a connection ends, its queue is not filled any more.

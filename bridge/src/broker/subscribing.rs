@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::permissions::GuardSlot;
 use super::router::Subscription;
@@ -52,7 +53,8 @@ impl Session {
         if subscriptions.len() >= self.shared.config.max_subscriptions
             || self.subscription_bytes + memory > MAX_SUBSCRIPTION_BYTES
         {
-            return self.tell("maximum subscriptions exceeded");
+            drop(subscriptions);
+            return self.has_too_many_subscriptions();
         }
         let is_taken = subscriptions
             .get(sid)
@@ -68,6 +70,14 @@ impl Session {
             }
         }
         self.ok();
+    }
+
+    fn has_too_many_subscriptions(&self) {
+        const MESSAGE: &str = "maximum subscriptions exceeded";
+        self.tell(MESSAGE);
+        if self.violations.is_due(Instant::now()).is_some() {
+            self.shared.admission.warn_of_failure(&self.client, MESSAGE);
+        }
     }
 
     /// Ends a subscription, now or when it has had so many messages.

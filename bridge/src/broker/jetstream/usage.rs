@@ -3,6 +3,7 @@
 //! Each stream reports what it holds after every change, so that a look at the totals costs no question to the streams.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use super::cache::CacheTotals;
 use super::error::{self, ApiError, Result};
 use super::json;
 use super::stream_config::{Storage, StreamConfig, limit};
+use crate::broker::throttle::Throttle;
 use crate::broker::{JetStreamSettings, subjects};
 
 /// The most bytes of JSON that one configuration may be.
@@ -28,6 +30,8 @@ pub(super) struct Pool {
     /// What streams with a limit of their own may come to take.
     reserved: AtomicU64,
     max: Option<u64>,
+    /// Messages that there was no room for.
+    refusals: Throttle,
 }
 
 /// The totals of a broker.
@@ -97,10 +101,22 @@ impl Usage {
 
     /// Whether a stream may take so many bytes more.
     pub(super) fn check(&self, storage: Storage, more: u64) -> Result<()> {
-        if self.pool(storage).is_full(more) {
-            return Err(error::NO_RESOURCES);
+        let pool = self.pool(storage);
+        if !pool.is_full(more) {
+            return Ok(());
         }
-        Ok(())
+        if let Some(refused) = pool.refusals.is_due(Instant::now()) {
+            let kind = match storage {
+                Storage::Memory => "memory",
+                Storage::File => "file",
+            };
+            tracing::error!(
+                refused,
+                max_bytes = pool.max,
+                "JetStream {kind} resource limits exceeded for server"
+            );
+        }
+        Err(error::NO_RESOURCES)
     }
 
     /// Whether the limit of a new configuration fits beside those of the other streams.

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::Limits;
 use crate::broker::outbound::Outbound;
-use crate::broker::protocol::ProtocolError;
+use crate::broker::protocol::PAYLOAD_VIOLATION;
 
 /// A frame that closes a websocket is a short one.
 const LONGEST_REASON: usize = 120;
@@ -124,9 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
             self.is_closing = true;
             let (code, reason) = match self.outbound.failure() {
                 None => self.farewell.clone(),
-                Some(error) if error == ProtocolError::Payload.text() => {
-                    (CloseCode::Size, error.to_owned())
-                }
+                Some(error) if error == PAYLOAD_VIOLATION => (CloseCode::Size, error.to_owned()),
                 Some(error) => (CloseCode::Policy, error.to_owned()),
             };
             let reason = Utf8Bytes::from(reason);

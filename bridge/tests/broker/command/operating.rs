@@ -700,7 +700,10 @@ async fn why_a_client_is_closed_is_an_error_in_the_log() {
         for (say, told) in [
             (format!("{hello}FOO s3cr3t\r\n"), "Client parser ERROR"),
             (long, "maximum control line exceeded"),
-            (format!("{hello}PUB a 1001\r\n"), "maximum payload exceeded"),
+            (
+                format!("{hello}PUB a 1001\r\n"),
+                "maximum payload exceeded: 1001 vs 1000",
+            ),
         ] {
             // The places of those before are free a moment later.
             let _client = loop {
@@ -730,6 +733,47 @@ async fn why_a_client_is_closed_is_an_error_in_the_log() {
         };
         let line = server.wait_for(words).await;
         assert!(line.contains("[ERR]"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_are_reached_are_errors_in_the_log_on_each_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "listen: \"127.0.0.1:-1\"\nmax_subscriptions: 2\njetstream { max_file: 1MB }";
+    for mut server in servers_with(folder.path(), text).await {
+        let (mut client, _) = Client::connect(&server, "u", "").await;
+        client
+            .say("SUB inbox 1\r\nPUB $JS.API.STREAM.CREATE.S inbox 12\r\n{\"name\":\"S\"}\r\n")
+            .await;
+        client.hear("{").await;
+        client.say("SUB b 2\r\nSUB c 3\r\nSUB d 4\r\n").await;
+        client.hear("-ERR 'maximum subscriptions exceeded'").await;
+        let line = server.wait_for("maximum subscriptions exceeded").await;
+        assert!(
+            line.contains("[ERR]") && line.contains("that of u"),
+            "{line}"
+        );
+        let message = format!("PUB S inbox 100000\r\n{}\r\n", "x".repeat(100_000));
+        for _ in 0..20 {
+            client.say(&message).await;
+            client.hear("{").await;
+        }
+        let words = "JetStream file resource limits exceeded for server";
+        let line = server.wait_for(words).await;
+        assert!(line.contains("[ERR]"), "{line}");
+        client.say(&"SUB e 5\r\n".repeat(1000)).await;
+        client.settle().await;
+        client.say("FOO\r\n").await;
+        server.wait_for("Client parser ERROR").await;
+        let times = |words| {
+            server
+                .logged
+                .iter()
+                .filter(|line| line.contains(words))
+                .count()
+        };
+        assert_eq!(times(words), 1);
+        assert!(times("maximum subscriptions exceeded") <= 10);
     }
 }
 
