@@ -1,10 +1,9 @@
 //! Patterns of cron with six fields, the first of which is seconds, as schedules of messages have them.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
-use chrono_tz::Tz;
+use jiff::{SignedDuration, ZonedDateTime};
 
 /// A pattern that finds no time within so many years finds none.
-const MAX_YEARS: i32 = 5;
+const MAX_YEARS: i16 = 5;
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -60,23 +59,27 @@ impl Cron {
         fields.next().is_none().then_some(cron)
     }
 
-    /// The first time after another one.
-    pub(super) fn next_after(&self, time: DateTime<Tz>) -> Option<DateTime<Tz>> {
-        let mut next = time.with_nanosecond(0)? + TimeDelta::seconds(1);
+    /// The first time after another one, on the clock of the same place.
+    pub(super) fn next_after(&self, time: &ZonedDateTime) -> Option<ZonedDateTime> {
+        let later = |time: &ZonedDateTime, seconds: i64| {
+            time.checked_add(SignedDuration::from_secs(seconds)).ok()
+        };
+        let mut next = later(&time.with().subsec_nanosecond(0).build().ok()?, 1)?;
         let last_year = next.year() + MAX_YEARS;
         while next.year() <= last_year {
-            let date = next.date_naive();
-            let into_hour = TimeDelta::seconds(i64::from(next.minute() * 60 + next.second()));
-            next = if !self.month.has(next.month()) {
-                begin_of_day(next, date.with_day(1)? + Months::new(1))?
-            } else if !self.has_day(next) {
-                begin_of_day(next, date + Days::new(1))?
-            } else if !self.hour.has(next.hour()) {
-                next - into_hour + TimeDelta::hours(1)
-            } else if !self.minute.has(next.minute()) {
-                next + TimeDelta::seconds(i64::from(60 - next.second()))
-            } else if !self.second.has(next.second()) {
-                next + TimeDelta::seconds(1)
+            let into_minute = i64::from(next.second());
+            let into_hour = i64::from(next.minute()) * 60 + into_minute;
+            next = if !has(self.month, next.month()) {
+                let last_day = next.last_of_month().ok()?;
+                last_day.tomorrow().ok()?.start_of_day().ok()?
+            } else if !self.has_day(&next) {
+                next.tomorrow().ok()?.start_of_day().ok()?
+            } else if !has(self.hour, next.hour()) {
+                later(&next, 3600 - into_hour)?
+            } else if !has(self.minute, next.minute()) {
+                later(&next, 60 - into_minute)?
+            } else if !has(self.second, next.second()) {
+                later(&next, 1)?
             } else {
                 return Some(next);
             };
@@ -85,9 +88,9 @@ impl Cron {
     }
 
     /// Two restrictions are alternatives.
-    fn has_day(&self, time: DateTime<Tz>) -> bool {
-        let day = self.day.has(time.day());
-        let weekday = self.weekday.has(time.weekday().num_days_from_sunday());
+    fn has_day(&self, time: &ZonedDateTime) -> bool {
+        let day = has(self.day, time.day());
+        let weekday = has(self.weekday, time.weekday().to_sunday_zero_offset());
         match self.day.is_star || self.weekday.is_star {
             true => day && weekday,
             false => day || weekday,
@@ -95,13 +98,8 @@ impl Cron {
     }
 }
 
-/// The first instant of a day, which need not be midnight where clocks are put forward then.
-fn begin_of_day(time: DateTime<Tz>, date: chrono::NaiveDate) -> Option<DateTime<Tz>> {
-    let zone = time.timezone();
-    (0..24).find_map(|hour| {
-        let local = NaiveDateTime::new(date, NaiveTime::from_hms_opt(hour, 0, 0)?);
-        local.and_local_timezone(zone).earliest()
-    })
+fn has(field: Field, value: i8) -> bool {
+    u32::try_from(value).is_ok_and(|value| field.has(value))
 }
 
 fn parse_field(text: &str, min: u32, max: u32, names: &[&str]) -> Option<Field> {
@@ -149,17 +147,17 @@ fn parse_field(text: &str, min: u32, max: u32, names: &[&str]) -> Option<Field> 
 mod tests {
     use super::*;
 
-    fn next(pattern: &str, zone: Tz, after: &str) -> Option<String> {
-        let after = DateTime::parse_from_rfc3339(after).unwrap();
+    fn next(pattern: &str, zone: &str, after: &str) -> Option<String> {
+        let after: jiff::Timestamp = after.parse().unwrap();
         let next = Cron::parse(pattern)
             .unwrap()
-            .next_after(after.with_timezone(&zone));
-        next.map(|next| next.to_rfc3339())
+            .next_after(&after.in_tz(zone).unwrap());
+        next.map(|next| next.strftime("%FT%T%:z").to_string())
     }
 
     #[test]
     fn the_next_time_is_found() {
-        let utc = |pattern| next(pattern, Tz::UTC, "2026-11-30T10:20:30.5Z").unwrap();
+        let utc = |pattern| next(pattern, "UTC", "2026-11-30T10:20:30.5Z").unwrap();
         for (pattern, expected) in [
             ("* * * * * *", "2026-11-30T10:20:31+00:00"),
             ("*/15 * * * * *", "2026-11-30T10:20:45+00:00"),
@@ -174,12 +172,12 @@ mod tests {
         ] {
             assert_eq!(utc(pattern), expected, "{pattern}");
         }
-        assert_eq!(next("0 0 0 30 2 *", Tz::UTC, "2026-11-30T10:20:30Z"), None);
+        assert_eq!(next("0 0 0 30 2 *", "UTC", "2026-11-30T10:20:30Z"), None);
     }
 
     #[test]
     fn clocks_are_those_of_a_place() {
-        let berlin = |pattern, after| next(pattern, Tz::Europe__Berlin, after).unwrap();
+        let berlin = |pattern, after| next(pattern, "Europe/Berlin", after).unwrap();
         let daily = berlin("0 30 2 * * *", "2026-03-28T10:00:00+01:00");
         assert_eq!(
             daily, "2026-03-30T02:30:00+02:00",

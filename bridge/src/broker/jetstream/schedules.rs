@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta};
-use chrono_tz::Tz;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{Timestamp, ZonedDateTime};
 
 use super::answers::Responder;
 use super::batch::Effect;
@@ -52,8 +53,8 @@ struct Schedule {
 impl Schedule {
     /// What the headers of a message say, whose schedule was last due at a time.
     fn of(block: &[u8], last: i64, now: i64) -> Result<Option<Self>> {
-        let zone = headers::value(block, ZONE).map(|zone| zone.parse::<Tz>());
-        let zone = zone.transpose().map_err(|_| error::SCHEDULE_ZONE)?;
+        let zone = headers::value(block, ZONE).map(|name| zone(name).ok_or(error::SCHEDULE_ZONE));
+        let zone = zone.transpose()?;
         match headers::value(block, PATTERN) {
             None | Some("") => Ok(None),
             Some(pattern) => match Self::parse(pattern, zone, last, now) {
@@ -63,7 +64,7 @@ impl Schedule {
         }
     }
 
-    fn parse(pattern: &str, zone: Option<Tz>, last: i64, now: i64) -> Option<Self> {
+    fn parse(pattern: &str, zone: Option<TimeZone>, last: i64, now: i64) -> Option<Self> {
         if let Some(time) = pattern.strip_prefix("@at ") {
             let next = DateTime::parse_from_rfc3339(time).ok()?;
             return zone.is_none().then_some(Schedule {
@@ -74,7 +75,7 @@ impl Schedule {
         let now = DateTime::from_timestamp_nanos(now);
         let after = DateTime::from_timestamp_nanos(last);
         // What should have happened several times until now happens once.
-        let latest = |next: &dyn Fn(DateTime<_>) -> Option<DateTime<Tz>>| {
+        let latest = |next: &dyn Fn(DateTime<_>) -> Option<DateTime<FixedOffset>>| {
             let first = next(after)?;
             if first < now { next(now) } else { Some(first) }
         };
@@ -86,11 +87,15 @@ impl Schedule {
             latest(&|time| rounded(time).checked_add_signed(every))?
         } else {
             let cron = Cron::parse(pattern)?;
-            let zone = zone.unwrap_or(Tz::UTC);
-            latest(&|time| cron.next_after(time.with_timezone(&zone)))?
+            let zone = zone.unwrap_or(TimeZone::UTC);
+            latest(&|time| {
+                let nanos = i128::from(time.timestamp_nanos_opt()?);
+                let time = Timestamp::from_nanosecond(nanos).ok()?;
+                fixed(&cron.next_after(&time.to_zoned_datetime(zone.clone()))?)
+            })?
         };
         Some(Schedule {
-            next: next.fixed_offset(),
+            next,
             repeats: true,
         })
     }
@@ -101,11 +106,23 @@ impl Schedule {
 }
 
 /// The nearest full second.
-fn rounded(time: DateTime<chrono::Utc>) -> DateTime<Tz> {
+fn rounded(time: DateTime<chrono::Utc>) -> DateTime<FixedOffset> {
     let nanos = time.timestamp_nanos_opt().unwrap_or(i64::MAX);
     let seconds = nanos.saturating_add(SECOND / 2).div_euclid(SECOND);
     let time = DateTime::from_timestamp(seconds, 0).unwrap_or(time);
-    time.with_timezone(&Tz::UTC)
+    time.fixed_offset()
+}
+
+/// A place by its name, as exact as Go takes it.
+fn zone(name: &str) -> Option<TimeZone> {
+    let zone = TimeZoneDatabase::bundled().get(name).ok()?;
+    (zone.iana_name() == Some(name)).then_some(zone)
+}
+
+fn fixed(time: &ZonedDateTime) -> Option<DateTime<FixedOffset>> {
+    let offset = FixedOffset::east_opt(time.offset().seconds())?;
+    let utc = DateTime::from_timestamp(time.timestamp().as_second(), 0)?;
+    Some(utc.with_timezone(&offset))
 }
 
 /// Which messages are schedules, by their sequences, and when they are due.
