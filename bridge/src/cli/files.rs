@@ -1,8 +1,9 @@
 //! The files by which others find a server: its process id and its ports.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use runtime::Fault;
@@ -22,7 +23,7 @@ impl Files {
     ///
     /// If the file cannot be written.
     pub(super) fn write_pid(&mut self, path: &Path) -> Result<(), Fault> {
-        self.write("-pid", path, &std::process::id().to_string())
+        self.write("-pid", path, &std::process::id().to_string(), 0o600)
     }
 
     /// Writes the addresses, as JSON, into a file with the process id in its name. `others` are those not for usual clients: for what,
@@ -48,15 +49,17 @@ impl Files {
         }
         // Tools look for this name.
         let path = folder.join(format!("nats-server_{}.ports", std::process::id()));
-        self.write("-ports_file_dir", &path, &ports.to_string())
+        // Others than this user may look for it, and it holds no secret.
+        self.write("-ports_file_dir", &path, &ports.to_string(), 0o644)
     }
 
     /// A reader sees all of a file or none of it.
-    fn write(&mut self, setting: &str, path: &Path, text: &str) -> Result<(), Fault> {
+    fn write(&mut self, setting: &str, path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
         let replace = || -> io::Result<()> {
             let mut temporary = path.as_os_str().to_owned();
             temporary.push(".tmp");
             fs::write(&temporary, text)?;
+            fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
             fs::rename(&temporary, path)
         };
         replace().map_err(|error| {

@@ -95,7 +95,7 @@ impl Settings {
     /// If the host has no address, or others than this machine can reach it and need to show nothing, unless
     /// a setting says that this is meant.
     pub(super) fn client_addr(&self) -> Result<SocketAddr, Fault> {
-        let address = resolve("-addr", &self.host, self.port)?;
+        let address = resolve(&self.host_setting, &self.host, self.port)?;
         self.check_exposure(address)?;
         Ok(address)
     }
@@ -125,7 +125,7 @@ impl Settings {
     pub(super) fn check_exposure(&self, address: SocketAddr) -> Result<(), Fault> {
         let verifies = |tls: &TlsOptions| tls.verify && !self.allow_non_tls;
         let are_certified = self.tls.as_ref().is_some_and(verifies);
-        self.check_exposed("-addr", address, &self.access()?, are_certified)
+        self.check_exposed(&self.host_setting, address, &self.access()?, are_certified)
     }
 
     /// As [`Settings::check_exposure`], of the address for websockets.

@@ -84,6 +84,7 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
     greet(
         &config,
         &settings,
+        stats.server_id(),
         monitoring.as_ref().map(|(_, address)| *address),
     );
     let mut files = Files::default();
@@ -210,22 +211,58 @@ async fn until_ready(process: &Process) {
 }
 
 /// The first lines of the log, which tools read.
-fn greet(config: &BrokerConfig, settings: &Settings, monitoring: Option<SocketAddr>) {
+fn greet(
+    config: &BrokerConfig,
+    settings: &Settings,
+    server_id: &str,
+    monitoring: Option<SocketAddr>,
+) {
     tracing::info!("Starting nats-server");
     tracing::info!("  Version:  {SERVER_VERSION}");
     tracing::info!("  Name:     {}", config.server_name);
+    tracing::info!("  ID:       {server_id}");
+    if let Some(file) = &settings.config_file {
+        let digest = &settings.labels.config_digest;
+        tracing::info!("Using configuration file: {} ({digest})", file.display());
+    }
     if settings.access.token.is_none() && config.access.is_restricted() {
         tracing::debug!("clients have to be one of the users");
     }
     if let Some(address) = monitoring {
         tracing::info!("Starting http monitor on {address}");
     }
-    if config.jetstream.is_some() {
+    if let Some(jetstream) = &config.jetstream {
         let folder = config.data_dir.display();
         tracing::info!("Starting JetStream");
         tracing::info!("---------------- JETSTREAM ----------------");
+        for (name, most) in [
+            ("Max Memory: ", jetstream.max_memory),
+            ("Max Storage:", jetstream.max_store),
+        ] {
+            let most = most.map_or("unlimited".to_owned(), friendly_bytes);
+            tracing::info!("  {name}     {most}");
+        }
         tracing::info!("  Store Directory: \"{folder}\"");
+        if let Some(domain) = config.domain() {
+            tracing::info!("  Domain:          {domain}");
+        }
         tracing::info!("-------------------------------------------");
+    }
+}
+
+/// A number of bytes as nats-server logs it, such as `1.50 GB`.
+fn friendly_bytes(bytes: u64) -> String {
+    let mut rest = bytes as f64;
+    let mut unit = "";
+    for larger in ["K", "M", "G", "T", "P", "E"] {
+        if rest < 1024.0 {
+            break;
+        }
+        (rest, unit) = (rest / 1024.0, larger);
+    }
+    match unit {
+        "" => format!("{bytes} B"),
+        _ => format!("{rest:.2} {unit}B"),
     }
 }
 

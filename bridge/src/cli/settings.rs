@@ -16,7 +16,8 @@ use crate::monitor::Labels;
 
 /// Where clients connect unless a setting says otherwise. nats-server listens on all addresses.
 pub(super) const DEFAULT_HOST: &str = "127.0.0.1";
-const DEFAULT_PORT: u16 = 4222;
+pub(super) const DEFAULT_PORT: u16 = 4222;
+const HOST_FLAG: &str = "-addr";
 /// Why an empty token or password is refused.
 pub(super) const EMPTY_SECRET: &str = "a token or a password is empty: clients would need to show nothing; set one, or leave the setting out";
 
@@ -24,6 +25,8 @@ pub(super) const EMPTY_SECRET: &str = "a token or a password is empty: clients w
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) host: String,
+    /// Which setting the host is from, with its place in the file.
+    pub(super) host_setting: String,
     pub(super) port: u16,
     pub(super) server_name: Option<String>,
     /// The address that clients are told to come back to.
@@ -148,6 +151,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             host: DEFAULT_HOST.to_owned(),
+            host_setting: HOST_FLAG.to_owned(),
             port: DEFAULT_PORT,
             server_name: None,
             client_advertise: None,
@@ -283,12 +287,13 @@ impl Settings {
         let path = |name: &str| flags.value(name).map(PathBuf::from);
         if let Some(host) = text("addr") {
             self.host = host;
+            self.host_setting = HOST_FLAG.to_owned();
         }
-        if let Some(port) = flags.value("port") {
-            self.port = port_flag("-port", port)?;
+        if let Some(port) = port_flag("port", flags)? {
+            self.port = port;
         }
-        if let Some(port) = flags.value("http_port") {
-            self.monitoring.port = Some(port_flag("-http_port", port)?);
+        if let Some(port) = port_flag("http_port", flags)? {
+            self.monitoring.port = Some(port);
         }
         self.server_name = text("server_name").or_else(|| self.server_name.take());
         if let Some(address) = text("client_advertise") {
@@ -421,20 +426,24 @@ fn shown(value: &impl std::fmt::Debug) -> String {
     }
 }
 
-fn port_flag(flag: &str, text: &str) -> Result<u16, Fault> {
+fn port_flag(flag: &str, flags: &Flags) -> Result<Option<u16>, Fault> {
+    let Some(text) = flags.value(flag) else {
+        return Ok(None);
+    };
     let port = text.parse::<i64>().ok().and_then(port);
     port.ok_or_else(|| {
         Fault::bad_setting(
-            flag,
+            format!("-{flag}"),
             "a port is a number up to 65535, or -1 for any that is free",
         )
     })
 }
 
-/// A port as nats-server has it: -1 is any.
-pub(super) fn port(number: i64) -> Option<u16> {
+/// A port as nats-server has it: -1 is any that is free, and 0 as if there were no such setting.
+pub(super) fn port(number: i64) -> Option<Option<u16>> {
     match number {
-        -1 => Some(0),
-        _ => u16::try_from(number).ok(),
+        -1 => Some(Some(0)),
+        0 => Some(None),
+        _ => u16::try_from(number).ok().map(Some),
     }
 }

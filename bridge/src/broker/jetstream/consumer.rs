@@ -338,7 +338,7 @@ impl Consumer {
     pub(super) fn acknowledge(&mut self, seq: u64) -> Vec<u64> {
         let first = match self.config.ack_policy {
             AckPolicy::All => 0,
-            AckPolicy::None | AckPolicy::Explicit => seq,
+            AckPolicy::None | AckPolicy::Explicit | AckPolicy::FlowControl => seq,
         };
         let pending = self.pending.range(first..=seq).map(|(seq, _)| *seq);
         let given_up = self.given_up.range(first..=seq).copied();

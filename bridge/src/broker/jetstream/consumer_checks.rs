@@ -141,6 +141,11 @@ impl ConsumerConfig {
         if !matches!(self.num_replicas, 0 | 1) {
             return Err(error::REPLICAS);
         }
+        if self.ack_policy == AckPolicy::FlowControl {
+            return Err(error::consumer_config(
+                "ack policy `flow_control` is not supported",
+            ));
+        }
         self.other.retain(|_, value| !is_unset(value));
         match self.other.keys().next() {
             Some(name) => Err(error::consumer_config(format!(

@@ -125,6 +125,9 @@ pub(super) enum AckPolicy {
     None,
     All,
     Explicit,
+    /// Known so that it can be refused by its name.
+    #[serde(rename = "flow_control")]
+    FlowControl,
 }
 
 /// How fast messages are delivered that were there before the consumer.
@@ -252,7 +255,7 @@ impl ConsumerConfig {
     pub(super) fn max_ack_pending(&self) -> usize {
         match self.ack_policy {
             AckPolicy::None => usize::MAX,
-            AckPolicy::All | AckPolicy::Explicit => {
+            AckPolicy::All | AckPolicy::Explicit | AckPolicy::FlowControl => {
                 usize::try_from(self.max_ack_pending).unwrap_or(usize::MAX)
             }
         }

@@ -10,7 +10,7 @@ mod websocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::settings::{EMPTY_SECRET, Settings, check_advertised, port};
+use super::settings::{DEFAULT_PORT, EMPTY_SECRET, Settings, check_advertised, port};
 use crate::nats_config::{self, ConfigError, Map, Node, Value};
 
 /// The longest duration that a number without a unit stands for.
@@ -85,11 +85,17 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
     match key {
         "listen" => {
             let (host, port) = listen(node)?;
-            settings.host = host.unwrap_or_else(|| settings.host.clone());
-            settings.port = port;
+            if let Some(host) = host {
+                settings.host = host;
+                settings.host_setting = format!("{}: {key}", node.place);
+            }
+            settings.port = port.unwrap_or(DEFAULT_PORT);
         }
-        "host" | "net" => settings.host = node.string()?.to_owned(),
-        "port" => settings.port = port_of(node)?,
+        "host" | "net" => {
+            settings.host = node.string()?.to_owned();
+            settings.host_setting = format!("{}: {key}", node.place);
+        }
+        "port" => settings.port = port_of(node)?.unwrap_or(DEFAULT_PORT),
         "server_tags" => {
             for tag in node.strings()? {
                 let tag = tag.trim().to_lowercase();
@@ -116,9 +122,9 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
         "http" => {
             let (host, port) = listen(node)?;
             settings.monitoring.host = host;
-            settings.monitoring.port = Some(port);
+            settings.monitoring.port = port;
         }
-        "http_port" | "monitor_port" => settings.monitoring.port = Some(port_of(node)?),
+        "http_port" | "monitor_port" => settings.monitoring.port = port_of(node)?,
         "http_base_path" => settings.monitoring.base_path = node.string()?.to_owned(),
         "debug" => settings.log.debug = node.bool()?,
         "trace" | "trace_verbose" => settings.log.trace |= node.bool()?,
@@ -204,7 +210,7 @@ fn top_level(key: &str, node: &Node, settings: &mut Settings, problems: &mut Pro
 }
 
 /// A port, or a host and a port.
-fn listen(node: &Node) -> Result<(Option<String>, u16), ConfigError> {
+fn listen(node: &Node) -> Result<(Option<String>, Option<u16>), ConfigError> {
     if let Value::Integer(_) = node.value {
         return Ok((None, port_of(node)?));
     }
@@ -217,7 +223,7 @@ fn listen(node: &Node) -> Result<(Option<String>, u16), ConfigError> {
     Ok((host, port))
 }
 
-fn port_of(node: &Node) -> Result<u16, ConfigError> {
+fn port_of(node: &Node) -> Result<Option<u16>, ConfigError> {
     port(node.integer()?).ok_or_else(|| {
         node.place
             .error("a port is a number up to 65535, or -1 for any that is free")

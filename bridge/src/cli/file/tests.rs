@@ -54,6 +54,19 @@ fn a_file_sets_what_nats_server_sets() {
 }
 
 #[test]
+fn port_0_is_as_if_there_were_none() {
+    for (text, clients, monitoring) in [
+        ("port: 0\nhttp_port: 0", 4222, None),
+        ("listen: \"127.0.0.1:0\"\nhttp: \"127.0.0.1:0\"", 4222, None),
+        ("port: -1\nhttp_port: -1", 0, Some(0)),
+    ] {
+        let settings = settings(text);
+        let ports = (settings.port, settings.monitoring.port);
+        assert_eq!(ports, (clients, monitoring), "{text}");
+    }
+}
+
+#[test]
 fn jetstream_is_off_unless_it_is_asked_for() {
     for (text, is_on) in [
         ("", false),

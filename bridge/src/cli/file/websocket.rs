@@ -2,7 +2,7 @@
 
 use super::{Problems, Read, Reading, duration, each, listen, port_of, secret, tls};
 use crate::cli::settings::WebSocketOptions;
-use crate::nats_config::{Map, Node, Value};
+use crate::nats_config::{Map, Node};
 
 pub(super) fn websocket(map: &Map, problems: &mut Problems) -> WebSocketOptions {
     let mut options = WebSocketOptions::default();
@@ -11,16 +11,10 @@ pub(super) fn websocket(map: &Map, problems: &mut Problems) -> WebSocketOptions 
             "listen" => {
                 let (host, port) = listen(node)?;
                 options.host = host;
-                options.port = Some(port);
+                options.port = port;
             }
             "host" | "net" => options.host = Some(node.string()?.to_owned()),
-            // As with nats-server, port 0 is none.
-            "port" => {
-                options.port = match node.value {
-                    Value::Integer(0) => None,
-                    _ => Some(port_of(node)?),
-                }
-            }
+            "port" => options.port = port_of(node)?,
             "no_tls" => options.no_tls = node.bool()?,
             "tls" => options.tls = Some(tls::tls(node.map()?, problems)),
             "same_origin" => options.same_origin = node.bool()?,

@@ -564,6 +564,19 @@ async fn dashboards_find_the_same_on_each_server() {
     let mut found = Vec::new();
     for server in servers_with(folder.path(), text).await {
         let page = async |path: &str| get(http(&server), path).await.1;
+        let config = format!("{} (sha256:", server.config);
+        assert!(
+            server
+                .behind("Using configuration file: ")
+                .starts_with(&config)
+        );
+        for (name, value) in [
+            ("Max Memory: ", "10.00 MB"),
+            ("Max Storage: ", "20.00 MB"),
+            ("Domain: ", "hub"),
+        ] {
+            assert_eq!(server.behind(name).trim(), value);
+        }
         let (mut client, _) = Client::connect(&server, "u", "").await;
         client.say("SUB inbox 1\r\n").await;
         client

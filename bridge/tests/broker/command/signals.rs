@@ -136,10 +136,11 @@ async fn a_server_that_others_reach_stays_closed_until_it_is_started_again() {
     let port = program.addr().rsplit_once(':').unwrap().1;
     let addr = format!("127.0.0.1:{port}");
     for (text, reason) in [
-        ("host: 0.0.0.0\nport: -1", "-addr: "),
+        ("host: 0.0.0.0\nport: -1", format!("{config}:1:1: host: ")),
         (
             "host: 127.0.0.1\nport: -1",
-            "-config: config reload not supported for Host: old=\"0.0.0.0\", new=\"127.0.0.1\"",
+            "-config: config reload not supported for Host: old=\"0.0.0.0\", new=\"127.0.0.1\""
+                .to_owned(),
         ),
     ] {
         write(dir, "server.conf", text);

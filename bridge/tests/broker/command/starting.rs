@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use async_nats::jetstream::{self, stream};
@@ -49,6 +50,8 @@ async fn tools_find_a_server_that_flags_started() {
     let ports: Value =
         serde_json::from_str(&std::fs::read_to_string(&ports_file).unwrap()).unwrap();
     assert_eq!(ports["nats"][0], format!("nats://{}", program.addr()));
+    let mode = fs::metadata(&ports_file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "others may look for it");
 
     let client = async_nats::ConnectOptions::new().name("looked-at");
     let client = within(client.connect(program.addr())).await.unwrap();
@@ -291,6 +294,7 @@ async fn wrong_settings_are_named_and_nothing_starts() {
         (
             &["-c", &user_file],
             &[
+                "user.conf:1:1: listen: 0.0.0.0:0 can be reached",
                 "the user `alice` has no password",
                 "`allow_unauthenticated`",
             ],

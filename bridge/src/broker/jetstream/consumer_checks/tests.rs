@@ -66,6 +66,7 @@ fn what_is_wrong_or_not_supported_is_refused_with_its_code() {
         (json!({"replay_policy": "backwards"}), 10025),
         (json!({"num_replicas": 3}), 10074),
         (json!({"sourcing": true}), 10012),
+        (json!({"ack_policy": "flow_control"}), 10012),
         (json!({"backoff": [1, 2, 3], "max_deliver": 2}), 10116),
         (json!({"priority_policy": "overflow"}), 10159),
         (json!({"priority_groups": ["A"]}), 10196),
