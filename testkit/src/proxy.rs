@@ -22,7 +22,16 @@ impl Proxy {
     ///
     /// If no port can be had.
     pub async fn to(target: String) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::at("127.0.0.1:0", target).await
+    }
+
+    /// The same, at an address that clients are told of.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot listen there.
+    pub async fn at(address: &str, target: String) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (up, is_up) = watch::channel(true);
         tokio::spawn(serve(listener, is_up, target));

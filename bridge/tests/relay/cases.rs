@@ -21,7 +21,7 @@ use crate::{
 
 /// How many records a test sends, and of how many keys.
 pub(crate) const RECORDS: usize = 300;
-const KEYS: usize = 7;
+pub(crate) const KEYS: usize = 7;
 /// More topics than a route can write to.
 const FILMS: usize = 20;
 

@@ -102,6 +102,20 @@ impl Kafka {
         self.create(topic, new).await;
     }
 
+    /// Deletes a topic, and makes another one of its name as soon as the broker lets it.
+    pub(crate) async fn make_again(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let options = AdminOptions::new();
+        let deleted = admin.delete_topics(&[topic], &options).await;
+        deleted.unwrap()[0].as_ref().unwrap();
+        let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+        eventually("the topic is made again", async || {
+            let made = admin.create_topics([&new], &options).await;
+            made.is_ok_and(|made| made[0].is_ok())
+        })
+        .await;
+    }
+
     async fn create(&self, name: &str, topic: NewTopic<'_>) {
         if let Some(mock) = &self.mock {
             return mock.create_topic(name, PARTITIONS, 1).unwrap();
@@ -130,6 +144,28 @@ impl Kafka {
             let names = metadata.topics().iter().map(|topic| topic.name());
             let names = names.filter(|name| name.starts_with(&prefix));
             names.map(str::to_owned).collect()
+        };
+        tokio::task::spawn_blocking(asked).await.unwrap()
+    }
+
+    /// How many records of a topic the instances of a route have acknowledged.
+    pub(crate) async fn committed(&self, route: String, topic: String) -> i64 {
+        let mut config = self.config();
+        let asked = move || {
+            let limit = Duration::from_secs(10);
+            let consumer: BaseConsumer = config.create().unwrap();
+            let groups = consumer.fetch_group_list(None, limit).unwrap();
+            let mut groups = groups.groups().iter().map(|group| group.name());
+            let is_of_route = |group: &&str| group.starts_with(&format!("marquee-relay-{route}-"));
+            let group = groups.find(is_of_route).unwrap();
+            let member: BaseConsumer = config.set("group.id", group).create().unwrap();
+            let mut partitions = TopicPartitionList::new();
+            partitions.add_partition_range(&topic, 0, PARTITIONS - 1);
+            let committed = member.committed_offsets(partitions, limit).unwrap();
+            let offsets = committed.elements().into_iter();
+            offsets
+                .filter_map(|element| element.offset().to_raw())
+                .sum()
         };
         tokio::task::spawn_blocking(asked).await.unwrap()
     }

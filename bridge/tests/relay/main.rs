@@ -16,6 +16,7 @@ mod kafka;
 mod nats;
 mod overload;
 mod refusals;
+mod remade;
 mod scene;
 mod secured;
 mod stranger;

@@ -1,8 +1,9 @@
 //! What all clients of Kafka share here: a context that hears of rebalances, and settings.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -162,13 +163,13 @@ pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
 impl Refusal {
     fn note(&self, error: &KafkaError, reason: &str) {
         if let Some(refusal) = bus::clients::kafka_refusal(error, reason) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+            *lock(&self.0) = Some(refusal);
         }
     }
 
     /// `interruption`, or the refusal behind it.
     pub(super) fn explain(&self, interruption: Interruption) -> Interruption {
-        let refusal = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let refusal = lock(&self.0).take();
         match (interruption, refusal) {
             (Interruption::Unavailable(_), Some(refusal)) => {
                 Interruption::Unavailable(format!("Kafka does not let the relay in: {refusal}"))
@@ -203,6 +204,8 @@ pub(super) struct Member {
     /// Whether the member is in its group, as of a few seconds ago.
     is_joined: AtomicBool,
     lag: Arc<KafkaGauge>,
+    /// What the client reads next of each partition, as of a few seconds ago.
+    next_offsets: Mutex<HashMap<(String, i32), i64>>,
     pub(super) refusal: Refusal,
 }
 
@@ -229,6 +232,7 @@ impl Default for Member {
             changed: Notify::new(),
             is_joined: AtomicBool::new(false),
             lag: Arc::default(),
+            next_offsets: Mutex::default(),
             refusal: Refusal::default(),
         }
     }
@@ -252,6 +256,12 @@ impl Member {
         self.is_joined.load(Ordering::Relaxed)
     }
 
+    /// What the client reads next of a partition, as of a few seconds ago; nothing waits to be handed out before it.
+    pub(super) fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        let offsets = lock(&self.next_offsets);
+        offsets.get(&(topic.to_owned(), partition)).copied()
+    }
+
     /// Partitions were assigned or revoked, or may have been.
     pub(super) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
@@ -270,6 +280,16 @@ impl ClientContext for Member {
             .map(|partition| partition.consumer_lag)
             .filter(|lag| *lag >= 0);
         self.lag.0.store(lags.sum(), Ordering::Relaxed);
+        let mut next_offsets = HashMap::new();
+        for topic in statistics.topics.values() {
+            for partition in topic.partitions.values() {
+                if partition.next_offset >= 0 && partition.fetchq_cnt == 0 {
+                    let place = (topic.topic.clone(), partition.partition);
+                    next_offsets.insert(place, partition.next_offset);
+                }
+            }
+        }
+        *lock(&self.next_offsets) = next_offsets;
         let group = statistics.cgrp.as_ref();
         let is_joined = group.is_some_and(|g| g.state == "up" && g.join_state == "steady");
         self.is_joined.store(is_joined, Ordering::Relaxed);
@@ -299,6 +319,11 @@ impl ConsumerContext for Member {
             self.note_change();
         }
     }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The partitions that a member has; none after it was shut out of its group.

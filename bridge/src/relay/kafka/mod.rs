@@ -8,6 +8,7 @@ mod recall;
 mod sink;
 mod source;
 mod topics;
+mod watch;
 
 pub(super) use lease::{Lease, MarksKeeper};
 pub(super) use recall::ID_HEADER;

@@ -29,12 +29,16 @@ use super::{
     client::{KafkaGauge, Member, Wait, assignment, blocking, is_transient, member},
     offsets::{add, kept, metadata},
     topics::provide_topics,
+    watch::{Waiting, look},
 };
 
 /// How long the broker may take to tell which offsets are committed.
 const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
 /// Without a connection for so long the session ends.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A member that receives nothing for so long asks the brokers whether that is right.
+const QUIET_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the topics of a route.
 pub(in super::super) struct KafkaSource {
@@ -135,6 +139,16 @@ impl KafkaSource {
     }
 }
 
+/// Forgets what was acknowledged since the last commit: a client that ends would commit it, and it may be of a topic that was
+/// deleted. What is not committed is read again.
+fn forget(consumer: &StreamConsumer<Member>) {
+    let mut stored = assignment(consumer);
+    let forgotten = stored.set_all_offsets(Offset::Invalid);
+    if let Err(error) = forgotten.and_then(|()| consumer.store_offsets(&stored)) {
+        tracing::debug!(target: "librdkafka", %error, "offsets are not forgotten: {error}");
+    }
+}
+
 /// Whether the session can go on after an error.
 fn check(error: KafkaError, is_too_long: bool) -> Result<(), Interruption> {
     tracing::debug!(target: "librdkafka", %error, "a consumer reports: {error}");
@@ -157,9 +171,20 @@ impl Source<KafkaRecord> for KafkaSource {
         let mine = assignment(&consumer);
         let asked = consumer.clone();
         let rewind = move || {
+            let mut ends = mine.clone();
             let committed = asked.committed_offsets(mine, OFFSETS_DEADLINE)?;
+            ends.set_all_offsets(Offset::End)?;
+            let ends = asked.offsets_for_times(ends, OFFSETS_DEADLINE)?;
             let mut begin = TopicPartitionList::new();
-            for element in committed.elements() {
+            for mut element in committed.elements() {
+                let end = ends.find_partition(element.topic(), element.partition());
+                if let Offset::Offset(at) = element.offset()
+                    && let Some(Offset::Offset(end)) = end.map(|end| end.offset())
+                    && at > end
+                {
+                    // It is of a topic that was deleted; this one has the same name.
+                    element.set_offset(Offset::Invalid)?;
+                }
                 let offset = match element.offset() {
                     Offset::Offset(offset) => Offset::Offset(offset),
                     _ => Offset::Beginning,
@@ -248,11 +273,21 @@ impl KafkaSource {
             return Err(Interruption::Rebalanced);
         };
         let mut failing_since = None;
+        let mut waiting = Waiting::default();
+        let mut looked_at = Instant::now();
         while self.stash.is_empty() {
             self.receive(&consumer, &mut failing_since, Duration::from_secs(1))
                 .await?;
             if consumer.context().changes() != self.changes {
                 return Err(Interruption::Rebalanced);
+            }
+            if self.stash.is_empty() && looked_at.elapsed() >= QUIET_PATIENCE {
+                match look(&consumer).await {
+                    Ok(looked) => waiting.judge(looked).inspect_err(|_| forget(&consumer))?,
+                    // The client says itself that it has no connection.
+                    Err(error) => tracing::debug!(%error, "a look at a quiet topic fails: {error}"),
+                }
+                looked_at = Instant::now();
             }
         }
         let mut bytes: usize = self.stash.iter().map(KafkaRecord::size).sum();
