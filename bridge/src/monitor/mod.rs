@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, guard, web};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -246,11 +246,10 @@ fn absent(path: &str, monitor: &Monitor) -> Value {
     })
 }
 
-/// An answer that the pages of any site may read, as nats-server's: dashboards are such pages.
+/// An answer in JSON. The pages of other sites may not read it, unlike nats-server's: they are on the operator's own machine as well.
 fn json_answer(status: StatusCode, answer: String) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .content_type("application/json")
         .body(answer)
 }

@@ -282,7 +282,7 @@ impl Stream {
     ) -> Result<()> {
         let sizes = messages.iter().map(|message| self.size_of(message));
         let size: u64 = sizes.sum();
-        self.usage.check(self.state.config.storage, size)?;
+        self.check_room(size)?;
         for message in &messages {
             self.settle_removals(message).await;
         }

@@ -383,7 +383,14 @@ impl Stream {
         if message.headers.len() > MAX_HEADERS {
             return Err(error::HEADERS_TOO_BIG);
         }
-        self.usage.check(config.storage, size)
+        self.check_room(size)
+    }
+
+    /// Refuses what there is no room for, beside what is on its way to the disk and not reported yet.
+    pub(super) fn check_room(&self, size: u64) -> Result<()> {
+        let under_way: u64 = self.batches_under_way().map(|batch| batch.size).sum();
+        self.usage
+            .check(self.state.config.storage, under_way + size)
     }
 
     fn check_limits(&mut self, message: &Message, size: u64) -> Result<()> {
@@ -484,8 +491,34 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::lifetimes::tests::Bench;
+    use super::super::usage::Usage;
     use super::*;
+    use crate::broker::config::JetStreamSettings;
+
+    #[tokio::test]
+    async fn what_is_on_its_way_takes_room() {
+        let config = json!({"name": "S", "subjects": ["a"]});
+        let mut bench = Bench::new(&config, &[], 0);
+        bench.stream.usage = Arc::new(Usage::new(&JetStreamSettings {
+            max_store: Some(1000),
+            ..JetStreamSettings::default()
+        }));
+        let mut publish = async || {
+            let message = Message {
+                subject: "a".into(),
+                reply: None,
+                headers: Bytes::new(),
+                payload: vec![b'x'; 400].into(),
+            };
+            bench.stream.publish(message).await
+        };
+        assert_eq!(publish().await, None);
+        assert_eq!(publish().await, None);
+        assert!(publish().await.is_some());
+    }
 
     #[tokio::test]
     async fn a_condition_counts_for_what_a_rollup_on_its_way_leaves() {

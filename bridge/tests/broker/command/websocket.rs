@@ -628,6 +628,9 @@ async fn tools_see_websockets_and_their_clients() {
         assert_eq!(ports["websocket"][0], url);
         let mut peer = program.ask("").await.unwrap();
         let info = peer.greeting().await;
+        // Who does not introduce itself is closed after a while.
+        peer.say(&said(&format!("{QUIET}PING\r\n"))).await;
+        peer.hear_until("PONG").await;
         let port: u16 = url.rsplit_once(':').unwrap().1.parse().unwrap();
         assert_eq!(
             (&info["host"], &info["port"]),
