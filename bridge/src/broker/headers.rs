@@ -95,6 +95,15 @@ pub(super) fn with_status(code_and_text: &str, headers: &[(&str, &str)]) -> Byte
     block.freeze()
 }
 
+/// A client's block without a status, which only servers have; `None` if it has none. A client that gets a message with one takes it for
+/// word of a server.
+pub(super) fn without_status(block: &[u8]) -> Option<Bytes> {
+    let (line, rest) = split_line(block);
+    let status = line.strip_prefix(VERSION)?;
+    let rest = rest.filter(|_| !status.is_empty())?;
+    Some([VERSION, b"\r\n", rest].concat().into())
+}
+
 /// A client's block, possibly empty, with more headers at its end.
 pub(super) fn extended(block: &[u8], headers: &[(&str, &str)]) -> Bytes {
     let Some(body) = block.strip_suffix(b"\r\n") else {
@@ -144,6 +153,15 @@ fn put(block: &mut BytesMut, headers: &[(&str, &str)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_servers_have_a_status() {
+        let without = without_status(b"NATS/1.0 409 Consumer Deleted\r\na: 1\r\n\r\n");
+        assert_eq!(without.unwrap(), "NATS/1.0\r\na: 1\r\n\r\n");
+        for plain in [&b""[..], b"NATS/1.0\r\na: 1\r\n\r\n", b"x y\r\n\r\n"] {
+            assert_eq!(without_status(plain), None);
+        }
+    }
 
     #[test]
     fn a_block_says_nothing_to_servers_but_an_id() {

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use crate::core::converse;
 use crate::server::{Server, on_each_server};
 
 /// A client that makes raw requests about streams whose names begin as the server asks.
@@ -259,7 +260,10 @@ async fn publishers_are_told_which_condition_does_not_hold() {
             vec![("Nats-Expected-Last-Sequence", "2")],
             vec![(of_subject, "1"), (which_subject, &subject)],
             vec![("Nats-Msg-Id", "two")],
-            vec![("Nats-Expected-Last-Msg-Id", "two")],
+            vec![
+                ("Nats-Expected-Last-Msg-Id", "two"),
+                ("Nats-Expected-Stream", ""),
+            ],
         ] {
             let answer = raw.publish("when", "b", &headers).await;
             assert_eq!(error(&answer).2, "no error", "{headers:?}");
@@ -272,6 +276,26 @@ async fn publishers_are_told_which_condition_does_not_hold() {
             "wrong last msg ID: ",
             "the last message had no id"
         );
+    })
+    .await;
+}
+
+/// A client would take the message for word of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_message_has_no_status() {
+    on_each_server(async |server| {
+        let raw = Raw::new(server).await;
+        raw.create("status", json!({})).await;
+        let subject = raw.subject("status", "a");
+        let headers = "NATS/1.0 409 Consumer Deleted\r\nOwn: 1\r\n\r\n";
+        let len = headers.len();
+        let say = format!(
+            "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nHPUB {subject} {len} {len}\r\n{headers}\r\nPING\r\n"
+        );
+        converse(&raw.server.url, &say, "PONG\r\n").await;
+        testkit::eventually("it is stored", async || raw.state("status").await.0 == 1).await;
+        let (headers, _) = raw.last("status", "a").await;
+        assert_eq!(headers, "NATS/1.0\r\nOwn: 1\r\n\r\n");
     })
     .await;
 }
@@ -292,8 +316,17 @@ async fn a_rollup_replaces_what_came_before() {
         assert_eq!(raw.state("rolled").await, (1, 7, 7));
         let wrong = raw.publish("rolled", "a", &[("Nats-Rollup", "x")]).await;
         assert_eq!(error(&wrong), (500, 10111, "rollup value invalid: \"x\""));
-        raw.publish("rolled", "d", &[("Nats-Rollup", "all")]).await;
+        raw.publish("rolled", "d", &[("Nats-Rollup", "ALL")]).await;
         assert_eq!(raw.state("rolled").await, (1, 8, 8));
+        let full = json!({
+            "allow_rollup_hdrs": true, "max_msgs_per_subject": 1, "discard": "new",
+            "discard_new_per_subject": true,
+        });
+        raw.create("full", full).await;
+        raw.publish("full", "a", &[]).await;
+        assert_eq!(error(&raw.publish("full", "a", &[]).await).1, 10077);
+        raw.publish("full", "a", &[("Nats-Rollup", "sub")]).await;
+        assert_eq!(raw.state("full").await, (1, 2, 2));
     })
     .await;
 }

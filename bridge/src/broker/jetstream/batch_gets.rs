@@ -31,8 +31,8 @@ pub(super) struct BatchGet {
     pub(super) no_headers: bool,
     /// Whether it is for one message, which is answered without a word of others.
     pub(super) is_single: bool,
-    /// How many messages it is for that are not sent yet, those beyond its limits included.
-    pub(super) pending: u64,
+    /// How many messages it is for that are not sent yet, those beyond its limits included; `None` as long as they are not counted.
+    pub(super) pending: Option<u64>,
     /// How many more bytes are sent.
     pub(super) bytes: usize,
     /// The last message that was sent; 0 when none was.
@@ -144,6 +144,15 @@ impl Stream {
         if !self.router.has_interest(&get.inbox) {
             return Slice::Ended;
         }
+        // In its own turn: to count may take as long as to search.
+        let mut pending = match (get.pending, &get.wanted) {
+            (Some(pending), _) => pending,
+            (None, Wanted::Following { filter, from, .. }) => {
+                self.state.messages.count_wanted(*from, filter)
+            }
+            (None, Wanted::Listed { seqs, .. }) => seqs.len() as u64,
+        };
+        get.pending = Some(pending);
         let begin = get.wanted.searched_from();
         for sent in 0..SLICE {
             let seq = match get.wanted.next(&self.state.messages) {
@@ -178,7 +187,8 @@ impl Stream {
                 }
             }
             get.wanted.pass(seq);
-            get.pending = get.pending.saturating_sub(1);
+            pending = pending.saturating_sub(1);
+            get.pending = Some(pending);
         }
         Slice::Sent
     }
@@ -187,7 +197,8 @@ impl Stream {
         let headers = match get.no_headers {
             true => bytes::Bytes::new(),
             false => {
-                let in_batch = (get.pending.saturating_sub(1), get.last);
+                let left = get.pending.unwrap_or_default().saturating_sub(1);
+                let in_batch = (left, get.last);
                 self.with_origin(message, (!get.is_single).then_some(in_batch))
             }
         };
@@ -210,7 +221,8 @@ impl Stream {
         if get.is_single {
             return;
         }
-        let (pending, last) = (get.pending.to_string(), get.last.to_string());
+        let pending = get.pending.unwrap_or_default().to_string();
+        let last = get.last.to_string();
         let mut origin = vec![
             ("Nats-Num-Pending", pending.as_str()),
             ("Nats-Last-Sequence", &last),

@@ -155,11 +155,14 @@ impl Stream {
         self.state.duplicates.rewind(to.tail_seq, to.last_id);
     }
 
-    /// The message under the subject that the stream stores it on.
+    /// The message under the subject that the stream stores it on, and without what a client could take for word of the server.
     pub(super) fn transformed(&self, mut message: Message) -> Message {
         let transform = self.state.incoming.as_ref();
         if let Some(subject) = transform.and_then(|transform| transform.apply(&message.subject)) {
             message.subject = subject.into();
+        }
+        if let Some(headers) = headers::without_status(&message.headers) {
+            message.headers = headers;
         }
         message
     }
@@ -268,16 +271,16 @@ impl Stream {
         }
         let size = self.size_of(&message);
         self.check_size(&message, size)?;
+        if !is_plain && Lifetime::of(&message.headers).is_err() {
+            return Err(error::TTL_INVALID);
+        }
         if !self.state.is_wanted(&message.subject) {
             self.tail_seq += 1;
             let seq = self.tail_seq;
             self.state.duplicates.insert(id.clone(), seq, time);
             return Ok(TakenIn::Skipped { seq, time, id });
         }
-        if !is_plain && Lifetime::of(&message.headers).is_err() {
-            return Err(error::TTL_INVALID);
-        }
-        self.check_limits(&message, size)?;
+        self.check_limits(&message, size, rolls_up)?;
         self.tail_seq += 1;
         let seq = self.tail_seq;
         let (subject, headers, payload) = (message.subject, message.headers, message.payload);
@@ -312,7 +315,8 @@ impl Stream {
 
     fn check_conditions(&mut self, message: &Message) -> Result<()> {
         let expected = |name| headers::value(&message.headers, name);
-        if expected(STREAM).is_some_and(|stream| stream != self.state.config.name) {
+        let is_other = |stream: &&str| !stream.is_empty() && *stream != self.state.config.name;
+        if expected(STREAM).filter(is_other).is_some() {
             return Err(error::EXPECTED_STREAM);
         }
         if expected("Nats-Stream-Source").is_some() {
@@ -393,7 +397,7 @@ impl Stream {
             .check(self.state.config.storage, under_way + size)
     }
 
-    fn check_limits(&mut self, message: &Message, size: u64) -> Result<()> {
+    fn check_limits(&mut self, message: &Message, size: u64, rolls_up: bool) -> Result<()> {
         let limits = &self.state.limits;
         if limits.discards_old {
             return Ok(());
@@ -406,7 +410,7 @@ impl Stream {
             let unsynced = unsynced.map(|batch| batch.places_of(&message.subject).len() as u64);
             stored + unsynced.sum::<u64>() >= max
         });
-        if replaces && self.state.config.discard_new_per_subject {
+        if replaces && !rolls_up && self.state.config.discard_new_per_subject {
             return Err(error::TOO_MANY_PER_SUBJECT);
         }
         let count: u64 = self.batches_under_way().map(|batch| batch.count).sum();

@@ -135,7 +135,7 @@ impl Stream {
             return self.begin_batch_get(BatchGet {
                 inbox: inbox.into(),
                 asker,
-                pending: self.state.messages.count_wanted(from, &filter),
+                pending: None,
                 wanted: Wanted::Following {
                     filter,
                     from,
@@ -159,7 +159,7 @@ impl Stream {
                         return self.begin_batch_get(BatchGet {
                             inbox: inbox.into(),
                             asker,
-                            pending: 1,
+                            pending: Some(1),
                             wanted: Wanted::Following {
                                 filter,
                                 from,
@@ -236,7 +236,7 @@ impl Stream {
             },
             no_headers: false,
             is_single: false,
-            pending,
+            pending: Some(pending),
             bytes: max_bytes(request),
             last: 0,
             paused_until: None,

@@ -28,8 +28,8 @@ impl Rollup {
     pub(super) fn of(block: &[u8]) -> Result<Option<Self>, &str> {
         match headers::value(block, ROLLUP) {
             None | Some("") => Ok(None),
-            Some("sub") => Ok(Some(Rollup::Subject)),
-            Some("all") => Ok(Some(Rollup::All)),
+            Some(text) if text.eq_ignore_ascii_case("sub") => Ok(Some(Rollup::Subject)),
+            Some(text) if text.eq_ignore_ascii_case("all") => Ok(Some(Rollup::All)),
             Some(other) => Err(other),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::super::batch_gets::BatchGet;
 use super::super::consumer::SavedConsumer;
 use super::super::consumer_config::ConsumerConfig;
 use super::super::consumer_requests::MAX_CONSUMERS;
@@ -413,6 +414,11 @@ async fn long_answers_take_turns_and_end_with_those_who_hear_them() {
     for _ in 0..2 {
         batch_get(&mut stream, json!({"seq": 1, "batch": 600})).await;
     }
+    let is_counted = |get: &BatchGet| get.pending.is_some();
+    assert!(
+        !stream.batch_gets.iter().any(is_counted),
+        "they are counted in their turn"
+    );
     for most in [0, 256] {
         assert_eq!(read_by(&reader.client, b'#').await, most);
         assert_eq!(stream.next_batch_get_due(now), Some(now));
