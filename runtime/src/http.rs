@@ -14,7 +14,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, TcpListener},
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_http::{HttpService, Request};
@@ -25,6 +25,7 @@ use actix_web::{
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
+    web::Data,
 };
 use clap::Args;
 use connection::{Connection, RequestGate};
@@ -37,6 +38,7 @@ use crate::{
     connection_limit::ConnectionLimit,
     process::{Fault, Process},
     request_id::{REQUEST_ID_HEADER, RequestId},
+    supervision::ActorRegistry,
 };
 
 /// How long the head of a request may take to arrive.
@@ -210,7 +212,7 @@ pub fn secure(headers: &mut HeaderMap) {
     }
 }
 
-/// What every request goes through: it is in a tracing span with its id, and its response carries the
+/// What every request goes through: it is in a tracing span with its id and counted by its route, and its response carries the
 /// id and the headers that protect a visitor.
 ///
 /// # Errors
@@ -227,7 +229,17 @@ pub async fn edge(
     request.extensions_mut().insert(id.clone());
     // The path is not part of it: it may hold what a user follows.
     let span = tracing::info_span!("request", method = %request.method(), request_id = %id);
+    let registry = request.app_data::<Data<ActorRegistry>>().cloned();
+    let (method, begun) = (request.method().clone(), Instant::now());
     let answer = id.clone().scope(next.call(request)).instrument(span).await;
+    if let Some(registry) = registry {
+        let (route, code) = match &answer {
+            Ok(response) => (response.request().match_pattern(), response.status()),
+            Err(error) => (None, error.as_response_error().status_code()),
+        };
+        let metrics = registry.metrics();
+        metrics.http_answered(&method, route.as_deref(), code.as_u16(), begun.elapsed());
+    }
     let mut response = answer?.map_into_boxed_body();
     let headers = response.headers_mut();
     secure(headers);

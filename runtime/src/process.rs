@@ -230,6 +230,41 @@ impl Service {
     }
 }
 
+/// The settings of how a program stops, the same for every program.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StopSettings {
+    /// For how many seconds a program that is told to stop goes on and says that it is not ready, before it closes anything: longer than
+    /// those who send it requests take to notice
+    #[arg(
+        long,
+        env,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(0..=300)
+    )]
+    pub drain_seconds: u64,
+}
+
+/// What begins so long after `asked` has begun. Meanwhile the process is not ready, and serves who has not noticed yet.
+pub(crate) fn drained(asked: Shutdown, registry: &ActorRegistry, pause: Duration) -> Shutdown {
+    if pause.is_zero() {
+        return asked;
+    }
+    let stop = Shutdown::default();
+    let (begun, registry) = (stop.clone(), registry.clone());
+    tokio::spawn(async move {
+        asked.begun().await;
+        registry.drain();
+        tracing::info!(
+            "not ready from now on, and stopping in {} s",
+            pause.as_secs()
+        );
+        tokio::time::sleep(pause).await;
+        begun.begin();
+    });
+    stop
+}
+
 /// Waits until `stop` begins or a service ends, and stops the services, the last one first.
 ///
 /// # Errors
@@ -317,4 +352,30 @@ async fn first_ended(services: &mut [Service]) -> (usize, Result<(), Fault>) {
     let ends = services.iter_mut().map(|s| Box::pin(s.ended()));
     let (result, index, _) = futures::future::select_all(ends).await;
     (index, result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_is_not_ready_for_a_while_before_it_stops() {
+        let (asked, registry) = (Shutdown::default(), ActorRegistry::default());
+        let stop = drained(asked.clone(), &registry, Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!registry.is_draining() && !stop.is_begun());
+        asked.begin();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(registry.is_draining() && !stop.is_begun());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(stop.is_begun());
+    }
+
+    #[tokio::test]
+    async fn without_a_pause_a_program_stops_at_once() {
+        let asked = Shutdown::default();
+        let stop = drained(asked.clone(), &ActorRegistry::default(), Duration::ZERO);
+        asked.begin();
+        assert!(stop.is_begun());
+    }
 }

@@ -10,13 +10,14 @@ use std::{
     iter,
     net::{SocketAddr, TcpListener},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, CommandFactory, Parser};
 
 use crate::{
     Fault, Process, Shutdown, files, health_check, memory, ops,
-    process::{self, Service},
+    process::{self, Service, StopSettings},
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
     telemetry::{self, LogSettings},
@@ -104,6 +105,8 @@ struct Cli<P: Args> {
     settings: P,
     #[command(flatten)]
     log: LogSettings,
+    #[command(flatten)]
+    stopping: StopSettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -138,7 +141,7 @@ pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> E
     if cli.command == Some(Command::Health) {
         return process::main(async |_| health_check::ask(cli.settings.health_addr()));
     }
-    main_of(|stop| run(cli.settings, cli.log, exposed, stop))
+    main_of(|stop| run(cli, exposed, stop))
 }
 
 /// Starts `services`, none of which is forgotten by who asks meanwhile whether the process can serve.
@@ -162,12 +165,11 @@ fn command<P: Program>() -> clap::Command {
 }
 
 async fn run<P: Program>(
-    settings: P,
-    log: LogSettings,
+    cli: Cli<P>,
     exposed: Vec<ExposedFile>,
     stop: Shutdown,
 ) -> Result<(), Fault> {
-    telemetry::init(&log)?;
+    telemetry::init(&cli.log)?;
     for file in &exposed {
         file.warn();
     }
@@ -177,7 +179,7 @@ async fn run<P: Program>(
         services,
         welcome,
         claims,
-    } = settings.prepare()?;
+    } = cli.settings.prepare()?;
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
     let operators = ops::serve_operators(ops, &process)?;
@@ -187,6 +189,8 @@ async fn run<P: Program>(
         tracing::info!("{line}");
     }
     let trimming = tokio::spawn(memory::give_back());
+    let pause = Duration::from_secs(cli.stopping.drain_seconds);
+    let stop = process::drained(stop, &process.registry, pause);
     let outcome = process::run_until_stopped(started, stop).await;
     trimming.abort();
     drop(claims);

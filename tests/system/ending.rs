@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{System, eventually};
+use crate::support::{Bus, Layout, Store, System, eventually};
 
 #[tokio::test]
 async fn it_stops_within_five_seconds_with_streams_and_connections_open() {
@@ -19,6 +19,39 @@ async fn it_stops_within_five_seconds_with_streams_and_connections_open() {
         tokio::time::timeout(Duration::from_secs(5), rest)
             .await
             .expect("the stream ends with its server");
+    }
+}
+
+/// Who sends it requests sees that it is not ready before it refuses any.
+#[tokio::test]
+async fn it_is_not_ready_before_it_closes_anything() {
+    for layout in [Layout::One, Layout::Three] {
+        if !layout.is_built() {
+            continue;
+        }
+        let drain = [("DRAIN_SECONDS", "4")];
+        let mut system = System::start_with(layout, &Store::Sqlite, &Bus::Embedded, &drain).await;
+        for &name in layout.programs() {
+            system.program(name).signal("TERM");
+        }
+        for &name in layout.programs() {
+            let health = system.health(name);
+            eventually("the program to say that it is not ready", async || {
+                let page = health.try_open("/readyz").await?;
+                let is_told = page.status == 503 && page.shows("is about to stop");
+                is_told.then_some(()).ok_or(page.html)
+            })
+            .await;
+        }
+        assert_eq!(system.browser().open("/").await.status, 200);
+        system.follow(1, "heist").await;
+        for &name in layout.programs() {
+            let status = system
+                .program(name)
+                .end_within(Duration::from_secs(9))
+                .await;
+            assert_eq!(status.code(), Some(0), "{name}");
+        }
     }
 }
 

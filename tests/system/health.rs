@@ -29,6 +29,43 @@ async fn each_program_shows_its_health_and_its_actors() {
 }
 
 #[tokio::test]
+async fn what_is_asked_is_counted_by_route_and_method() {
+    let mut system = System::plain().await;
+    let browser = system.browser();
+    browser.open("/").await;
+    browser.open("/no/such/page").await;
+    browser
+        .add(Film {
+            title: "Heat",
+            ..Film::default()
+        })
+        .await;
+    let health = system.health("marquee");
+    eventually("all to be counted", async || {
+        let metrics = health.try_open("/metrics").await?.html;
+        let counts = |labels: &str| {
+            let mut lines = metrics.lines();
+            lines.any(|line| line.contains(labels) && !line.ends_with(" 0"))
+        };
+        let all = [
+            r#"marquee_http_requests_total{code="200",method="GET",route="/"}"#,
+            r#"marquee_http_requests_total{code="404",method="GET",route="unknown"}"#,
+            r#"marquee_http_request_seconds_count{route="/movie/new"}"#,
+            r#"/CreateMovie"}"#,
+            r#"marquee_grpc_calls_total{code="Ok",method="#,
+            "process_open_fds",
+        ];
+        let missing: Vec<_> = all.into_iter().filter(|labels| !counts(labels)).collect();
+        missing
+            .is_empty()
+            .then_some(())
+            .ok_or(format!("{missing:?} in {metrics}"))
+    })
+    .await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn every_actor_counts_what_it_does() {
     let film = Film {
         title: "Heat",

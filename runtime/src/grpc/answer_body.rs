@@ -9,19 +9,26 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use crate::connection_limit::ActivityGuard;
+use crate::{connection_limit::ActivityGuard, metrics::CallCount};
 
 /// The body, and its call.
 pub(super) struct AnswerBody {
     body: Body,
     _under_way: Option<ActivityGuard>,
+    /// Counts the call when the answer is over.
+    count: Option<CallCount>,
 }
 
 impl AnswerBody {
-    pub(super) fn new(body: Body, under_way: Option<ActivityGuard>) -> Self {
+    pub(super) fn new(
+        body: Body,
+        under_way: Option<ActivityGuard>,
+        count: Option<CallCount>,
+    ) -> Self {
         Self {
             body,
             _under_way: under_way,
+            count,
         }
     }
 }
@@ -34,7 +41,13 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let (Some(count), Some(trailers)) = (&mut self.count, frame.trailers_ref())
+        {
+            count.ended(trailers);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,7 +7,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +22,7 @@ use tracing::Instrument;
 use super::{GrpcLimits, acting, answer_body::AnswerBody};
 use crate::{
     connection_limit::Activity,
+    metrics::Metrics,
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Reporter,
@@ -58,10 +59,11 @@ impl Calls {
     }
 
     /// The layer of one server, whose answered calls `reporter` counts.
-    pub(super) fn counted_by(&self, reporter: Reporter) -> CallLayer {
+    pub(super) fn counted_by(&self, reporter: Reporter, metrics: &Metrics) -> CallLayer {
         CallLayer {
             calls: self.clone(),
             reporter,
+            metrics: metrics.clone(),
         }
     }
 
@@ -84,6 +86,7 @@ impl Calls {
 pub(super) struct CallLayer {
     calls: Calls,
     reporter: Reporter,
+    metrics: Metrics,
 }
 
 impl<S> Layer<S> for CallLayer {
@@ -93,6 +96,7 @@ impl<S> Layer<S> for CallLayer {
         LimitedCalls {
             calls: self.calls.clone(),
             reporter: self.reporter.clone(),
+            metrics: self.metrics.clone(),
             inner,
         }
     }
@@ -103,6 +107,7 @@ impl<S> Layer<S> for CallLayer {
 pub(super) struct LimitedCalls<S> {
     calls: Calls,
     reporter: Reporter,
+    metrics: Metrics,
     inner: S,
 }
 
@@ -124,7 +129,9 @@ where
         let id = RequestId::of_headers(request.headers());
         let under_way = request.extensions().get().map(Activity::begin);
         let path = request.uri().path();
-        let counter = (!is_of_the_server(path)).then(|| self.reporter.clone());
+        let counters = (self.reporter.clone(), self.metrics.clone(), path.to_owned());
+        let counters = (!is_of_the_server(path)).then_some(counters);
+        let begun = Instant::now();
         let span = tracing::info_span!("call", rpc = path, request_id = %id);
         let admitted = self.calls.place(path).and_then(|place| {
             acting::read_user(&mut request)?;
@@ -141,10 +148,11 @@ where
                 Err(status) => status.into_http(),
             };
             response.headers_mut().insert(REQUEST_ID_HEADER, id_value);
-            if let Some(counter) = counter {
-                counter.handled(1);
-            }
-            Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way))))
+            let count = counters.map(|(reporter, metrics, path)| {
+                reporter.handled(1);
+                metrics.grpc_begun(&path, response.headers(), begun.elapsed())
+            });
+            Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way, count))))
         };
         Box::pin(id.scope(answer).instrument(span))
     }

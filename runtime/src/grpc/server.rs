@@ -13,8 +13,11 @@ use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder;
 
-use super::{calls::Calls, connection};
-use crate::supervision::{ActorRegistry, ChildGuard, Reporter, Wake};
+use super::{
+    calls::{CallLayer, Calls},
+    connection,
+};
+use crate::supervision::{ActorRegistry, ChildGuard, Wake};
 
 /// The largest headers of a call.
 const MAX_HEADER_BYTES: u32 = 32 << 10;
@@ -99,7 +102,10 @@ impl Actor for GrpcServer {
         self.health = Some(reporter);
         let mut service = self.service.clone();
         service.routes = service.routes.add_service(health);
-        let serving = serve(incoming, service, self.guard.reporter(), stop);
+        let counting = service
+            .calls
+            .counted_by(self.guard.reporter(), self.registry.metrics());
+        let serving = serve(incoming, service, counting, stop);
         // On the runtime's own threads: calls are many, this thread is one.
         let ended = tokio::spawn(serving)
             .into_actor(self)
@@ -137,7 +143,8 @@ impl Handler<Wake> for GrpcServer {
         let is_serving = actors
             .iter()
             .filter(|actor| actor.service == self.service.served_by)
-            .all(|actor| actor.not_ready_reason().is_none());
+            .all(|actor| actor.not_ready_reason().is_none())
+            && !self.registry.is_draining();
         if self.is_serving.replace(is_serving) == Some(is_serving) {
             return;
         }
@@ -169,7 +176,7 @@ impl Drop for GrpcServer {
 async fn serve(
     listener: tokio::net::TcpListener,
     service: GrpcService,
-    reporter: Reporter,
+    counting: CallLayer,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let reflection = || {
@@ -191,7 +198,7 @@ async fn serve(
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(limits.streams_per_connection)
         .concurrency_limit_per_connection(limits.calls_per_connection)
-        .layer(service.calls.counted_by(reporter))
+        .layer(counting)
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     let stopped = async {

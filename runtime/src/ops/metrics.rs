@@ -1,9 +1,8 @@
 //! The registry as Prometheus text (exposition format 0.0.4).
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
-use super::Section;
-use crate::supervision::{ActorState, ActorStatus};
+use crate::supervision::{ActorRegistry, ActorState, ActorStatus};
 
 /// A metric: name, kind, help, and its value for one actor.
 type Metric = (
@@ -46,12 +45,12 @@ const METRICS: [Metric; 5] = [
     ),
 ];
 
-pub(super) fn render(actors: &[ActorStatus], sections: &[Arc<dyn Section>]) -> String {
-    let mut text = String::new();
+pub(super) fn render(registry: &ActorRegistry) -> String {
+    let (actors, mut text) = (registry.actors(), registry.metrics().render());
     for (name, kind, help, value) in METRICS {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for actor in actors {
+        for actor in &actors {
             let _ = writeln!(
                 text,
                 "{name}{{service=\"{}\",group=\"{}\",actor=\"{}\"}} {}",
@@ -65,7 +64,7 @@ pub(super) fn render(actors: &[ActorStatus], sections: &[Arc<dyn Section>]) -> S
     let name = "marquee_actor_counted_total";
     let help = "What else the actor counts: `what` names it.";
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
-    for actor in actors {
+    for actor in &actors {
         for (what, count) in &actor.counters {
             let _ = writeln!(
                 text,
@@ -77,7 +76,7 @@ pub(super) fn render(actors: &[ActorStatus], sections: &[Arc<dyn Section>]) -> S
             );
         }
     }
-    for section in sections {
+    for section in registry.sections() {
         text.push_str(&section.metrics());
     }
     text

@@ -166,7 +166,12 @@ impl Readiness {
             actor: stuck.what,
             reason: stuck.reason,
         });
-        let not_ready: Vec<_> = starting.chain(unready).chain(stuck).collect();
+        let draining = registry.is_draining().then(|| Reason {
+            actor: "program".into(),
+            reason: "is about to stop".into(),
+        });
+        let reasons = starting.chain(unready).chain(stuck).chain(draining);
+        let not_ready: Vec<_> = reasons.collect();
         let degraded = actors
             .iter()
             .filter_map(|actor| match &actor.health {
@@ -241,7 +246,7 @@ async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(metrics::render(&registry.actors(), &registry.sections()))
+        .body(metrics::render(&registry))
 }
 
 async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {

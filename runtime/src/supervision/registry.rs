@@ -3,12 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::ops::Section;
+use crate::{metrics::Metrics, ops::Section};
 
 /// What an actor is about until it has started.
 const BEGINS: &str = "starting";
@@ -20,6 +20,8 @@ pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
     starting: Arc<Mutex<Vec<String>>>,
     sections: Arc<Mutex<Vec<Arc<dyn Section>>>>,
+    is_draining: Arc<AtomicBool>,
+    metrics: Metrics,
 }
 
 /// How far an actor is in its life.
@@ -102,6 +104,21 @@ impl ActorRegistry {
     /// What is shown besides the actors.
     pub(crate) fn sections(&self) -> Vec<Arc<dyn Section>> {
         lock(&self.sections).clone()
+    }
+
+    /// What the process is asked, and how it answers.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Says that the process serves as long as it is asked, and is to be asked no more.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is to be asked no more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// Says that `service` is about to start its actors.

@@ -1,0 +1,217 @@
+//! What a process is asked, how it answers and how long that takes, and what it costs: for Prometheus.
+//!
+//! Labels have few values, whatever clients send: routes and methods are those that the program has.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    process_collector::ProcessCollector,
+};
+use tonic::{Code, codegen::http};
+
+/// The bounds of latencies, in seconds.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// What has no route or method of the program.
+const UNKNOWN: &str = "unknown";
+
+/// The figures of a process. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    http_requests: IntCounterVec,
+    http_seconds: HistogramVec,
+    grpc_calls: IntCounterVec,
+    grpc_seconds: HistogramVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let counter = |name, help, labels: &[&str]| {
+            added(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let histogram = |name, help, label| {
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+            added(&registry, HistogramVec::new(options, &[label]))
+        };
+        let metrics = Self {
+            http_requests: counter(
+                "marquee_http_requests_total",
+                "Requests that were answered.",
+                &["method", "route", "code"],
+            ),
+            http_seconds: histogram(
+                "marquee_http_request_seconds",
+                "How long it took until the answer to a request began.",
+                "route",
+            ),
+            grpc_calls: counter(
+                "marquee_grpc_calls_total",
+                "Calls that were answered, or given up by their callers (Cancelled).",
+                &["method", "code"],
+            ),
+            grpc_seconds: histogram(
+                "marquee_grpc_call_seconds",
+                "How long it took until the answer to a call began.",
+                "method",
+            ),
+            registry,
+        };
+        show(&metrics.registry, Box::new(ProcessCollector::for_self()));
+        metrics
+    }
+}
+
+/// A collector that is shown from now on.
+fn added<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("names and labels of metrics are letters and underscores");
+    show(registry, Box::new(collector.clone()));
+    collector
+}
+
+fn show(registry: &Registry, collector: Box<dyn Collector>) {
+    let shown = registry.register(collector);
+    shown.expect("each metric has a name of its own");
+}
+
+impl Metrics {
+    /// All figures as Prometheus text (exposition format 0.0.4).
+    pub(crate) fn render(&self) -> String {
+        // Only a metric without values cannot be written, and those are left out.
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
+        text.unwrap_or_default()
+    }
+
+    /// A request to a route, which is a pattern of the program's, was answered.
+    pub(crate) fn http_answered(
+        &self,
+        method: &Method,
+        route: Option<&str>,
+        code: u16,
+        took: Duration,
+    ) {
+        let known = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ];
+        let method = known.iter().find(|known| *known == method);
+        let method = method.map_or(UNKNOWN, Method::as_str);
+        let route = route.unwrap_or(UNKNOWN);
+        let labels = [method, route, &code.to_string()];
+        self.http_requests.with_label_values(&labels).inc();
+        let seconds = self.http_seconds.with_label_values(&[route]);
+        seconds.observe(took.as_secs_f64());
+    }
+
+    /// The answer to a call has begun with these headers; what becomes of it is counted when it is over.
+    pub(crate) fn grpc_begun(
+        &self,
+        path: &str,
+        headers: &http::HeaderMap,
+        took: Duration,
+    ) -> CallCount {
+        let code = code_in(headers);
+        // Whoever asks for what is not there may ask for anything.
+        let method = match code {
+            Some(Code::Unimplemented) => UNKNOWN,
+            _ => path.trim_start_matches('/'),
+        };
+        let seconds = self.grpc_seconds.with_label_values(&[method]);
+        seconds.observe(took.as_secs_f64());
+        CallCount {
+            calls: self.grpc_calls.clone(),
+            method: method.to_owned(),
+            code,
+        }
+    }
+}
+
+/// Counts a call when its answer is over.
+#[derive(Debug)]
+pub(crate) struct CallCount {
+    calls: IntCounterVec,
+    method: String,
+    /// None as long as the answer does not say it.
+    code: Option<Code>,
+}
+
+impl CallCount {
+    /// The answer ends with these trailers.
+    pub(crate) fn ended(&mut self, trailers: &http::HeaderMap) {
+        self.code = self.code.or_else(|| code_in(trailers));
+    }
+}
+
+impl Drop for CallCount {
+    fn drop(&mut self) {
+        let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
+        self.calls.with_label_values(&[&self.method, &code]).inc();
+    }
+}
+
+fn code_in(headers: &http::HeaderMap) -> Option<Code> {
+    let status = headers.get("grpc-status")?;
+    Some(Code::from_bytes(status.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_make_up_is_one_value() {
+        let metrics = Metrics::default();
+        let took = Duration::from_millis(3);
+        for made_up in ["BREW", "STEEP"] {
+            let method = Method::from_bytes(made_up.as_bytes()).unwrap();
+            metrics.http_answered(&method, None, 404, took);
+        }
+        metrics.http_answered(&Method::GET, Some("/movie/{id}"), 200, took);
+        let unimplemented = http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static("12"),
+        )]);
+        for made_up in ["/a.B/C", "/a.B/D"] {
+            metrics.grpc_begun(made_up, &unimplemented, took);
+        }
+        let text = metrics.render();
+        for line in [
+            r#"marquee_http_requests_total{code="404",method="unknown",route="unknown"} 2"#,
+            r#"marquee_http_requests_total{code="200",method="GET",route="/movie/{id}"} 1"#,
+            r#"marquee_http_request_seconds_bucket{route="/movie/{id}",le="0.005"} 1"#,
+            r#"marquee_grpc_calls_total{code="Unimplemented",method="unknown"} 2"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    fn a_call_is_counted_by_how_it_ends() {
+        let metrics = Metrics::default();
+        let begun = || metrics.grpc_begun("/a.B/C", &http::HeaderMap::new(), Duration::ZERO);
+        let ok = http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static("0"),
+        )]);
+        begun().ended(&ok);
+        drop(begun());
+        let text = metrics.render();
+        for line in [
+            r#"marquee_grpc_calls_total{code="Cancelled",method="a.B/C"} 1"#,
+            r#"marquee_grpc_calls_total{code="Ok",method="a.B/C"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}
