@@ -103,21 +103,12 @@ async fn answer(mut socket: TcpStream) -> io::Result<()> {
     }
 }
 
-#[actix::test]
-async fn what_kafka_says_to_a_stranger_is_the_reason() {
-    let nats = Nats::embedded().await;
-    nats.create_stream("films", "films").await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let broker = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(answer(socket));
-        }
-    });
+/// Why the routes between `nats` and a Kafka at `broker` do not go on.
+async fn reasons(broker: &str, nats: &Nats) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("relay.toml");
     let routes = ROUTES
-        .replace("BROKER", &broker)
+        .replace("BROKER", broker)
         .replace("NATS", &nats.url());
     fs::write(&file, routes).unwrap();
     let process = Process::new();
@@ -130,9 +121,36 @@ async fn what_kafka_says_to_a_stranger_is_the_reason() {
         reasons.len() == reports.len()
     })
     .await;
-    for reason in reasons {
+    supervisor.stop(Duration::from_secs(10)).await;
+    reasons
+}
+
+#[actix::test]
+async fn what_kafka_says_to_a_stranger_is_the_reason() {
+    let nats = Nats::embedded().await;
+    nats.create_stream("films", "films").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let broker = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(answer(socket));
+        }
+    });
+    for reason in reasons(&broker, &nats).await {
         assert!(reason.contains(REFUSAL), "{reason}");
         assert!(!reason.contains("wrong"), "{reason}");
     }
-    supervisor.stop(Duration::from_secs(10)).await;
+}
+
+#[actix::test]
+async fn a_broker_that_is_not_there_is_named() {
+    let nats = Nats::embedded().await;
+    nats.create_stream("films", "films").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let broker = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    for reason in reasons(&broker, &nats).await {
+        let is_told = reason.contains(&broker) && reason.contains("Connection refused");
+        assert!(is_told, "{reason}");
+    }
 }

@@ -99,9 +99,9 @@ impl ClientContext for Listener {
             if let Some(condition) = &self.condition {
                 condition.suspect_broker();
             }
-        } else if is_of_connection(&error) {
+        } else if let Some(reason) = connection_failure(&error, reason) {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            *failure = Some(in_words(reason));
+            *failure = Some(reason);
         }
     }
 }
@@ -111,6 +111,12 @@ impl ConsumerContext for Listener {}
 /// Why a connection failed, for an operator.
 fn in_words(reason: &str) -> String {
     of_certificates(reason).unwrap_or_else(|| head(reason).to_owned())
+}
+
+/// Why a connection to one of the brokers failed, for an operator, if that is what an error is about.
+pub fn connection_failure(error: &KafkaError, reason: &str) -> Option<String> {
+    let is_of_one = error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown);
+    (is_of_one && is_of_connection(error)).then(|| in_words(reason))
 }
 
 /// Why a broker does not let a client in, for an operator, if it does not. With TLS 1.3 a client learns that its certificate is refused

@@ -7,7 +7,7 @@ mod publisher;
 mod security;
 
 pub use admin::create_absent_topics;
-pub use client::{Listener, blocking, config, drop_elsewhere, refusal};
+pub use client::{Listener, blocking, config, connection_failure, drop_elsewhere, refusal};
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;
 pub use security::KafkaSecurity;

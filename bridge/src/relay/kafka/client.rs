@@ -129,9 +129,9 @@ impl Wait {
 
 /// Makes a producer, and waits until a broker answers it.
 pub(super) async fn producer(config: &ClientConfig) -> Result<FutureProducer<Quiet>, Interruption> {
-    let refusal = Refusal::default();
+    let trouble = Trouble::default();
     let producer: FutureProducer<Quiet> = config
-        .create_with_context(Quiet(refusal.clone()))
+        .create_with_context(Quiet(trouble.clone()))
         .map_err(Interruption::unavailable)?;
     let asked = producer.clone();
     let answered = blocking(move || {
@@ -143,7 +143,7 @@ pub(super) async fn producer(config: &ClientConfig) -> Result<FutureProducer<Qui
         Ok(_) => Ok(producer),
         Err(interruption) => {
             bus::clients::drop_elsewhere(producer);
-            Err(refusal.explain(interruption))
+            Err(trouble.explain(interruption))
         }
     }
 }
@@ -156,32 +156,49 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.map_err(Interruption::unavailable)
 }
 
-/// Why a broker did not let a client in, if it did not. Calls of librdkafka then say only that there is no connection.
-#[derive(Clone, Default)]
-pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
+/// How long a connection that failed explains what fails afterwards: librdkafka tries again all the time.
+const FAILURE_COUNTS: Duration = Duration::from_secs(30);
 
-impl Refusal {
+/// Why a client has no connection, in the words of librdkafka, whose calls say no more than that it has none.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    /// A broker does not let the client in.
+    refusal: Option<String>,
+    /// A connection failed, and when.
+    failure: Option<(Instant, String)>,
+}
+
+impl Trouble {
     fn note(&self, error: &KafkaError, reason: &str) {
+        let mut noted = lock(&self.0);
         if let Some(refusal) = bus::clients::kafka_refusal(error, reason) {
-            *lock(&self.0) = Some(refusal);
+            noted.refusal = Some(refusal);
+        } else if let Some(failure) = bus::clients::kafka_connection_failure(error, reason) {
+            noted.failure = Some((Instant::now(), failure));
         }
     }
 
-    /// `interruption`, or the refusal behind it.
+    /// `interruption`, with what is behind it.
     pub(super) fn explain(&self, interruption: Interruption) -> Interruption {
-        let refusal = lock(&self.0).take();
-        match (interruption, refusal) {
-            (Interruption::Unavailable(_), Some(refusal)) => {
-                Interruption::Unavailable(format!("Kafka does not let the relay in: {refusal}"))
-            }
-            (interruption, _) => interruption,
-        }
+        let Interruption::Unavailable(reason) = interruption else {
+            return interruption;
+        };
+        let Noted { refusal, failure } = std::mem::take(&mut *lock(&self.0));
+        let failure = failure.filter(|(at, _)| at.elapsed() < FAILURE_COUNTS);
+        Interruption::Unavailable(match (refusal, failure) {
+            (Some(refusal), _) => format!("Kafka does not let the relay in: {refusal}"),
+            (None, Some((_, failure))) => format!("{reason}: {failure}"),
+            (None, None) => reason,
+        })
     }
 }
 
 /// Passes what librdkafka reports to the log of those who look for faults.
 #[derive(Clone, Default)]
-pub(super) struct Quiet(pub(super) Refusal);
+pub(super) struct Quiet(pub(super) Trouble);
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -206,7 +223,7 @@ pub(super) struct Member {
     lag: Arc<KafkaGauge>,
     /// What the client reads next of each partition, as of a few seconds ago.
     next_offsets: Mutex<HashMap<(String, i32), i64>>,
-    pub(super) refusal: Refusal,
+    pub(super) trouble: Trouble,
 }
 
 /// How many records wait in the partitions that are assigned, as of a few seconds ago; -1 as long as it is not known.
@@ -233,7 +250,7 @@ impl Default for Member {
             is_joined: AtomicBool::new(false),
             lag: Arc::default(),
             next_offsets: Mutex::default(),
-            refusal: Refusal::default(),
+            trouble: Trouble::default(),
         }
     }
 }
@@ -300,7 +317,7 @@ impl ClientContext for Member {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.refusal.note(&error, reason);
+        self.trouble.note(&error, reason);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }

@@ -96,7 +96,7 @@ impl Lease {
             return acquired;
         };
         Err(match self.held.take() {
-            Some(held) => held.consumer.context().refusal.explain(interruption),
+            Some(held) => held.consumer.context().trouble.explain(interruption),
             None => interruption,
         })
     }

@@ -330,7 +330,7 @@ impl KafkaSource {
         let Some(consumer) = self.consumer.take() else {
             return Err(interruption);
         };
-        let explained = consumer.context().refusal.explain(interruption);
+        let explained = consumer.context().trouble.explain(interruption);
         bus::clients::drop_elsewhere(consumer);
         Err(explained)
     }
