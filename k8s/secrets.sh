@@ -33,10 +33,11 @@ kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "
 make marquee-pages "SECRET_KEY=$(random)"
 make marquee-bus "NATS_TOKEN=$(random)"
 
-# The passwords are in two places, the statements that make the users and the URLs that use them: all of it is made at once.
-if ! is_there marquee-mysql; then
+# The passwords are in two places, the statements that make the users and the URLs that use them, so these are made together or not
+# at all: who has URLs of a server elsewhere made them by hand.
+any_is_there() { local name; for name; do is_there "$name" && return; done; return 1; }
+if ! any_is_there marquee-mysql marquee-catalog marquee-recommendations marquee-scaler; then
     catalog=$(random) recommendations=$(random) scaler=$(random)
-    in_namespace delete secret --ignore-not-found marquee-catalog marquee-recommendations marquee-scaler
     make marquee-catalog "DATABASE_URL=mysql://catalog:$catalog@mysql:3306/movies"
     make marquee-recommendations "DATABASE_URL=mysql://recommendations:$recommendations@mysql:3306/recommendations"
     make marquee-scaler "connectionString=scaler:$scaler@tcp(mysql.$namespace.svc:3306)/movies"
