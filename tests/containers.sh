@@ -29,7 +29,6 @@ MYSQL_ROOT_PASSWORD=$(secret) CATALOG_DB_PASSWORD=$(secret) RECOMMENDATIONS_DB_P
 NATS_TOKEN=$(secret)
 export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRET_KEY NATS_TOKEN
 
-say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 die() {
     say "FAILED: $*"
     docker compose --profile nats --profile relay --profile web logs --tail 40 2>&1 | tail -n 200
@@ -45,59 +44,14 @@ finish() {
 }
 trap finish EXIT
 
-# eventually SECONDS WHAT COMMAND…
-eventually() {
-    local limit=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@"; do
-        ((SECONDS < limit)) || die "waited in vain for $what"
-        sleep 0.5
-    done
-}
-
-# -- a visitor with a browser -----------------------------------------------------------------------------------------------------
-readonly -a browser=(curl --silent --max-time 20 --cookie "$work/cookies" --cookie-jar "$work/cookies")
-page() { "${browser[@]}" --fail --location "$site$1"; }
-
-# The hidden fields of the form that posts to $1, on the page $2, as arguments for curl.
-hidden() {
-    page "$2" | tr '\n' ' ' | sed 's/<form/\n<form/g; s/<\/form>/<\/form>\n/g' | grep -F "action=\"$1\"" | head -n 1 |
-        grep -o '<input[^>]*type="hidden"[^>]*>' | sed -E 's/.*name="([^"]*)".*value="([^"]*)".*/--data-urlencode\n\1=\2/'
-}
-
-# post ACTION PAGE FIELD=VALUE… : true if the form was taken
-post() {
-    local action=$1 page=$2 hidden field
-    shift 2
-    mapfile -t hidden < <(hidden "$action" "$page")
-    for field; do hidden+=(--data-urlencode "$field"); done
-    [ "$("${browser[@]}" --output /dev/null --write-out '%{http_code}' "${hidden[@]}" "$site$action")" = 303 ]
-}
-
-# recommended ID, not_recommended ID : as the page says, if it comes
-recommended() { local html; html=$(page /recommendations) && [[ $html == *"data-film=\"$1\""* ]]; }
-not_recommended() { local html; html=$(page /recommendations) && [[ $html != *"data-film=\"$1\""* ]]; }
-film_id() { page / | tr '\n' ' ' | sed 's/<li /\n<li /g' | grep -F "data-title=\"$1\"" | grep -oE 'data-film="[^"]*"' | head -n 1 | cut -d'"' -f2; }
-
-main_flow() {
-    local id title="The long heist of $1"
-    post /preferences/add /preferences keyword=heist || die 'cannot follow a keyword'
-    post /movie/new /movie/new "title=$title" description='A crew plans one last job.' genre=Crime rating=8.1 release_year=1995 ||
-        die 'cannot add a film'
-    id=$(film_id "$title")
-    eventually 30 'the film to be recommended' recommended "$id"
-    post "/movie/$id/edit" "/movie/$id/edit" 'title=The long walk' description=None genre=Drama rating= release_year=1995 ||
-        die 'cannot edit the film'
-    eventually 30 'the film to be recommended no more' not_recommended "$id"
-    post "/movie/$id/delete" "/movie/$id" || die 'cannot delete the film'
-    say 'the main flow: followed, added, recommended, edited out, deleted'
-}
+# shellcheck source=tests/visitor.sh
+. tests/visitor.sh
 
 # The program `web`, beside the catalog: the same films, and a cookie signed by either is good for both.
 further_pages() {
     local title="The short heist of $1"
     post /movie/new /movie/new "title=$title" genre=Crime || die 'cannot add a film'
-    [[ $("${browser[@]}" --fail --location "$further/") == *"data-title=\"$title\""* ]] || die 'the further pages lack the film'
+    [[ $(browser --fail --location "$further/") == *"data-title=\"$title\""* ]] || die 'the further pages lack the film'
     post "/movie/$(film_id "$title")/delete" "/movie/$(film_id "$title")" || die 'cannot delete the film'
     say 'the further pages: the same films'
 }
@@ -116,27 +70,6 @@ load() {
             sleep 0.2
         fi
     done
-}
-
-acknowledged() { wc -l <"$work/acknowledged"; }
-more_than() { (($(acknowledged) > $1)); }
-
-# The titles of all films, one line each time they are listed; a mark in front of those that are recommended.
-films() {
-    local number=1 html
-    while :; do
-        html=$(page "/?page=$number" | tr '\n' ' ') || return 1
-        grep -F 'data-title="' <<<"${html//<li /$'\n'<li }" |
-            sed -E 's/.*data-title="([^"]*)".*class="(because|marked)".*/* \1/; t; s/.*data-title="([^"]*)".*/- \1/'
-        grep -qF 'rel="next"' <<<"$html" || return 0
-        number=$((number + 1))
-    done
-}
-
-converged() {
-    films >"$work/films" || return 1
-    ! grep -q '^- ' "$work/films" && ! cut -c3- "$work/films" | sort | uniq -d | grep -q . &&
-        ! sort "$work/acknowledged" | comm -23 - <(cut -c3- "$work/films" | sort) | grep -q .
 }
 
 kill_under_load() {

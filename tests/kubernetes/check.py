@@ -3,7 +3,7 @@
 
     check.py --programs FOLDER [OVERLAY...]
 
-Renders every overlay (or those that are named) with kustomize. The programs in FOLDER are asked for their settings by `--help`, and
+Renders every overlay (or those that are named), and the one of the trial, with kustomize. The programs in FOLDER are asked for their settings by `--help`, and
 started with the settings of the manifests, on ports of this machine, to see that ports and paths are there. Needs the Python package
 kubernetes-validate, and `kubectl` (or the program that KUBECTL names). Prints what is wrong, one line each; exit code 1 if anything is.
 """
@@ -26,6 +26,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "k8s" / "overlays"
+TRIAL = ROOT / "tests" / "kubernetes" / "trial"
 KUBERNETES = "1.34"
 NAME = "app.kubernetes.io/name"
 
@@ -719,10 +720,11 @@ def main():
     absent = [name for name in ("web", "catalog", "recommendations", "bridge") if not (programs.folder / name).exists()]
     if absent:
         sys.exit(f"{programs.folder} has no {', '.join(absent)}: cargo build --workspace --bins")
-    names = given.overlays or sorted(path.name for path in OVERLAYS.iterdir())
+    folders = [*sorted(OVERLAYS.iterdir()), TRIAL]
+    folders = [folder for folder in folders if not given.overlays or folder.name in given.overlays]
     problems = []
-    for name in names:
-        resources = render(OVERLAYS / name)
+    for folder in folders:
+        name, resources = folder.name, render(folder)
         found = Check(name, resources, repository, programs).run()
         problems += found
         print(f"{name}: {len(resources)} resources, {len(found)} problems")
