@@ -9,6 +9,7 @@ kubernetes-validate, and `kubectl` (or the program that KUBECTL names). Prints w
 """
 
 import argparse
+import json
 import os
 import re
 import socket
@@ -291,6 +292,7 @@ class Check:
             self.service(service)
         self.network()
         self.settings_lead_somewhere()
+        self.scraping()
         self.scaling()
         for budget in self.all("PodDisruptionBudget"):
             if not self.selected(budget["spec"]["selector"]):
@@ -304,17 +306,8 @@ class Check:
     # A resource by itself.
 
     def schema(self, resource):
-        if resource["kind"] in KEDA and resource.get("apiVersion", "").startswith("keda.sh/"):
-            validator = jsonschema.Draft202012Validator(KEDA[resource["kind"]])
-            for error in validator.iter_errors(resource):
-                self.wrong(resource, f"{'.'.join(map(str, error.path))}: {error.message}")
-            return
-        try:
-            kubernetes_validate.validate(resource, KUBERNETES, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            self.wrong(resource, f"{'.'.join(map(str, error.path))}: {error.message}")
-        except (kubernetes_validate.SchemaNotFoundError, kubernetes_validate.InvalidSchemaError) as error:
-            self.wrong(resource, f"Kubernetes {KUBERNETES} has no such kind: {error}")
+        for error in errors_of(resource):
+            self.wrong(resource, error)
 
     def pod(self, workload):
         pod = workload["spec"]["template"]["spec"]
@@ -512,7 +505,7 @@ class Check:
         denies = [one for one in policies if one["spec"]["podSelector"] == {} and not one["spec"].get("ingress") and not one["spec"].get("egress")]
         if not any(set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"} for one in denies):
             self.problems.append(f"{self.overlay}: no NetworkPolicy denies what is not allowed")
-        inward, outward = set(), set()
+        inward, outward, self.from_outside = set(), set(), set()
         for policy in policies:
             chosen = self.selected(policy["spec"]["podSelector"])
             if not chosen:
@@ -530,8 +523,13 @@ class Check:
     def rule(self, policy, rule, side, chosen, ways):
         for peer in rule.get(side, []):
             if "namespaceSelector" in peer or "ipBlock" in peer:
+                # Who that is, the manifests cannot tell.
+                if side == "from":
+                    space = peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name")
+                    for port in rule.get("ports", []):
+                        self.from_outside |= {(space, pod["metadata"]["name"], port_of(pod, port["port"])) for pod in chosen}
                 targets = chosen if side == "from" else []
-                others = [None]
+                others = []
             else:
                 others = self.selected(peer["podSelector"])
                 if not others:
@@ -543,12 +541,8 @@ class Check:
                     if number is None:
                         self.wrong(policy, f"{target['metadata']['name']} has no port {port['port']}")
                         continue
-                    for other in others:
-                        if other is None:
-                            continue
-                        source = other if side == "from" else None
-                        for one in [source] if source else chosen:
-                            ways.add((one["metadata"]["name"], target["metadata"]["name"], number))
+                    for source in others if side == "from" else chosen:
+                        ways.add((source["metadata"]["name"], target["metadata"]["name"], number))
 
     def settings_lead_somewhere(self):
         """What a setting names as host:port is a Service with that port, and the network lets the program there."""
@@ -571,6 +565,12 @@ class Check:
             way = (workload["metadata"]["name"], target["metadata"]["name"], port_of(target, known[port]))
             if way not in self.ways:
                 self.wrong(workload, f"{name}: no NetworkPolicy lets it to {way[1]} at {way[2]}")
+
+    def scraping(self):
+        for workload in self.workloads():
+            port = workload["spec"]["template"]["metadata"].get("annotations", {}).get("prometheus.io/port")
+            if port and ("monitoring", workload["metadata"]["name"], int(port)) not in self.from_outside:
+                self.wrong(workload, f"no NetworkPolicy lets Prometheus to its port {port}")
 
     def scaling(self):
         taken = set()
@@ -596,6 +596,8 @@ class Check:
         for key in ("bootstrapServers", "natsServerMonitoringEndpoint"):
             for host, port in re.findall(r"([\w.-]+):(\d+)", metadata.get(key, "")):
                 self.reaches(scaler, host.split(".")[0], int(port))
+        if trigger["type"] == "mysql":
+            self.reaches(scaler, "mysql", 3306)
         for database, table in re.findall(r"FROM (\w+)\.(\w+)", metadata.get("query", "")):
             if not self.repository.has_table(database, table):
                 self.wrong(scaler, f"no migration of {database} makes the table {table}")
@@ -613,6 +615,9 @@ class Check:
         pods = self.selected({"matchLabels": service["spec"]["selector"]}) if service else []
         if not any(port_of(pod, port) for pod in pods):
             self.wrong(scaler, f"nothing listens at {name}:{port}")
+        for pod in pods:
+            if ("keda", pod["metadata"]["name"], port) not in self.from_outside:
+                self.wrong(scaler, f"no NetworkPolicy lets KEDA to {pod['metadata']['name']} at {port}")
 
     def ingress(self, ingress):
         for tls in ingress["spec"].get("tls", []):
@@ -628,8 +633,14 @@ class Check:
                 service = self.named("Service", backend["name"])
                 ports = service["spec"]["ports"] if service else []
                 wanted = backend["port"]
-                if not any(wanted.get("name") == one.get("name") or wanted.get("number") == one["port"] for one in ports):
+                found = [one for one in ports if wanted.get("name") == one.get("name") or wanted.get("number") == one["port"]]
+                if not found:
                     self.wrong(ingress, f"there is no Service {backend['name']} with the port {wanted}")
+                    continue
+                for pod in self.selected({"matchLabels": service["spec"]["selector"]}):
+                    port = port_of(pod, found[0].get("targetPort", found[0]["port"]))
+                    if not any((name, number) == (pod["metadata"]["name"], port) for _, name, number in self.from_outside):
+                        self.wrong(ingress, f"no NetworkPolicy lets anything outside to {pod['metadata']['name']} at {port}")
 
     def namespace(self):
         for namespace in self.all("Namespace"):
@@ -676,6 +687,31 @@ class Check:
                     self.wrong(quota, f"does not limit {what}")
                 elif amount > quantity(hard[what]):
                     self.wrong(quota, f"{what}: all that runs may take {amount:g}, and {hard[what]} is what there is")
+
+
+# What was looked at: the overlays have much in common.
+LOOKED_AT = {}
+
+
+def errors_of(resource):
+    """Where a resource has not the shape that its kind has."""
+    key = json.dumps(resource, sort_keys=True)
+    if key not in LOOKED_AT:
+        LOOKED_AT[key] = list(find_errors(resource))
+    return LOOKED_AT[key]
+
+
+def find_errors(resource):
+    if resource["kind"] in KEDA and resource.get("apiVersion", "").startswith("keda.sh/"):
+        for error in jsonschema.Draft202012Validator(KEDA[resource["kind"]]).iter_errors(resource):
+            yield f"{'.'.join(map(str, error.path))}: {error.message}"
+        return
+    try:
+        kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        yield f"{'.'.join(map(str, error.path))}: {error.message}"
+    except (kubernetes_validate.SchemaNotFoundError, kubernetes_validate.InvalidSchemaError) as error:
+        yield f"Kubernetes {KUBERNETES} has no such kind: {error}"
 
 
 def containers(workload):

@@ -103,6 +103,10 @@ MISTAKES = {
     "there is no Service catalogs": lambda r: put(get(r, "ConfigMap", "web-")["data"], "CATALOG_HOST", "catalogs:50052"),
     "the Service kafka has no port 9093": lambda r: put(get(r, "ConfigMap", "catalog-")["data"], "EVENT_BUS", "kafka://kafka:9093"),
     "no NetworkPolicy lets it to kafka at 9092": lambda r: r.remove(get(r, "NetworkPolicy", "kafka-clients")),
+    "lets Prometheus to its port 8222": lambda r: get(r, "NetworkPolicy", "metrics")["spec"]["podSelector"]["matchExpressions"][0][
+        "values"
+    ].remove("bridge"),
+    "lets anything outside to web at 5000": lambda r: r.remove(get(r, "NetworkPolicy", "ingress")),
     # What is around them.
     "there is no Deployment matchers": lambda r: put(
         get(r, "HorizontalPodAutoscaler", "recommendations")["spec"]["scaleTargetRef"], "name", "matchers"
@@ -135,6 +139,8 @@ KEDA_MISTAKES = {
     "nothing listens at kafka:9094": lambda r: put(
         get(r, "ScaledObject", "catalog")["spec"]["triggers"][0]["metadata"], "bootstrapServers", "kafka.marquee.svc:9094"
     ),
+    "lets KEDA to kafka at 9092": lambda r: r.remove(get(r, "NetworkPolicy", "keda-to-kafka")),
+    "lets KEDA to mysql at 3306": lambda r: r.remove(get(r, "NetworkPolicy", "keda-to-mysql")),
     "makes the table films_that_wait": lambda r: put(
         get(r, "ScaledObject", "recommendations")["spec"]["triggers"][0]["metadata"], "query", "SELECT COUNT(*) FROM movies.films_that_wait"
     ),
