@@ -75,8 +75,6 @@ make_overlay() {
             ids=${kind}_IDS
             [ -z "${!ids:-}" ] || user "${kind,,}" "${!ids%:*}" "${!ids#*:}"
         done
-        printf '  - { target: { kind: StatefulSet, name: kafka }, patch: "[{op: replace, path: /spec/replicas, value: %s}]" }\n' \
-            "${KAFKA_BROKERS:-3}"
         [ "${KAFKA_BROKERS:-3}" != 1 ] || one_broker
     } >"$work/overlay/kustomization.yaml"
 }
@@ -92,6 +90,9 @@ PATCH
 }
 one_broker() {
     cat <<GENERATOR
+  - target: { kind: StatefulSet, name: kafka }
+    patch: |
+      - { op: replace, path: /spec/replicas, value: 1 }
 configMapGenerator:
   - name: kafka
     namespace: $namespace
