@@ -28,7 +28,7 @@ make() {
     rm -rf "$folder"
 }
 
-kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace"
+kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace" --save-config
 
 make marquee-pages "SECRET_KEY=$(random)"
 make marquee-bus "NATS_TOKEN=$(random)"

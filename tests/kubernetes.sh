@@ -118,7 +118,7 @@ all_rolled_out() {
 
 bring_up() {
     clean || die 'what an earlier trial has left cannot be deleted'
-    kubectl create namespace "$namespace" >>"$work/log"
+    kubectl create namespace "$namespace" --save-config >>"$work/log"
     NAMESPACE=$namespace k8s/secrets.sh >>"$work/log"
     make_overlay
     kubectl apply -k "$work/overlay" >>"$work/log" 2>&1 || { tail "$work/log"; die 'the cluster does not take the manifests'; }
