@@ -18,8 +18,8 @@ pub struct LeaseTimes {
 impl Default for LeaseTimes {
     fn default() -> Self {
         Self {
-            renewal: Duration::from_secs(1),
-            patience: Duration::from_secs(5),
+            renewal: Duration::from_millis(500),
+            patience: Duration::from_secs(4),
         }
     }
 }
