@@ -231,7 +231,7 @@ impl Service {
 }
 
 /// The settings of how a program stops, the same for every program.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct StopSettings {
     /// For how many seconds a program that is told to stop goes on and says that it is not ready, before it closes anything: longer than
     /// those who send it requests take to notice

@@ -100,9 +100,8 @@ pub struct ClientInfo {
 impl ClientInfo {
     /// The client as events tell of it.
     pub(crate) fn described(&self) -> Value {
-        let started = DateTime::<Utc>::from(self.started);
         let mut client = json!({
-            "start": started.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            "start": go_time(self.started),
             "host": self.address.ip().to_string(),
             "id": self.id,
             "acc": self.account,
@@ -467,6 +466,11 @@ impl Client {
         })
         .collect()
     }
+}
+
+/// A time as Go writes it.
+pub(crate) fn go_time(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -1,11 +1,12 @@
 //! Messages that tell their publisher where they go: a message with the header `Nats-Trace-Dest` is followed by an event on
 //! the subject in it, and with `Nats-Trace-Only` it is not delivered at all.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
-use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::clients::Clients;
+use super::clients::{Clients, go_time};
 use super::headers;
 use super::protocol::{Delivery, Message};
 use super::router::Subscription;
@@ -124,7 +125,7 @@ fn event(kind: &str) -> Map<String, Value> {
 }
 
 pub(super) fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    go_time(SystemTime::now())
 }
 
 fn put_unless_empty(event: &mut Map<String, Value>, name: &str, text: &str) {

@@ -71,6 +71,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use access::Access;
+pub(crate) use clients::go_time;
 pub use clients::{ClientInfo, ClientKind, Encryption, SubscriptionInfo, Traffic};
 pub use config::{AccountNames, BrokerConfig, JetStreamSettings, Retention, ServingLimits};
 pub use control::BrokerControl;

@@ -21,13 +21,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, guard, web};
-use chrono::{DateTime, SecondsFormat, Utc};
 use runtime::http::{self, HttpLimits};
 use runtime::process::Service;
 use runtime::{Fault, Process};
 use serde_json::{Map, Value, json};
 
-use crate::broker::{BrokerConfig, BrokerStats, ServingLimits};
+use crate::broker::{BrokerConfig, BrokerStats, ServingLimits, go_time as time};
 
 /// How much tools and persons who look at the server take.
 const FEW: HttpLimits = HttpLimits {
@@ -264,11 +263,6 @@ async fn index(monitor: web::Data<Monitor>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .body(page)
-}
-
-/// A time as Go writes it.
-fn time(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// What stands at a JSON pointer; null where there is nothing.

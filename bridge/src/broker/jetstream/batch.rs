@@ -84,10 +84,16 @@ pub(super) enum Effect {
 pub(super) struct Batch {
     pub(super) bytes: BytesMut,
     pub(super) effects: Vec<Effect>,
+    by_subject: Subjects,
+    pub(super) tally: Tally,
+}
+
+/// What the effects of a batch come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
     /// How many messages are to be stored, and how much they count for.
     pub(super) count: u64,
     pub(super) size: u64,
-    by_subject: Subjects,
     /// Whether one of the effects puts messages in or out, so that others of that kind have to follow it.
     pub(super) moves_messages: bool,
     /// Whether one of the effects may take messages out.
@@ -112,12 +118,7 @@ struct Subjects {
 pub(super) struct Mark {
     bytes: usize,
     effects: usize,
-    count: u64,
-    size: u64,
-    moves_messages: bool,
-    removes: bool,
-    first_time: Option<i64>,
-    is_awaited: bool,
+    tally: Tally,
 }
 
 impl Effect {
@@ -189,12 +190,7 @@ impl Batch {
         Mark {
             bytes: self.bytes.len(),
             effects: self.effects.len(),
-            count: self.count,
-            size: self.size,
-            moves_messages: self.moves_messages,
-            removes: self.removes,
-            first_time: self.first_time,
-            is_awaited: self.is_awaited,
+            tally: self.tally,
         }
     }
 
@@ -203,12 +199,7 @@ impl Batch {
         self.bytes.truncate(mark.bytes);
         self.by_subject.forget(mark.effects, &self.effects);
         self.effects.truncate(mark.effects);
-        self.count = mark.count;
-        self.size = mark.size;
-        self.moves_messages = mark.moves_messages;
-        self.removes = mark.removes;
-        self.first_time = mark.first_time;
-        self.is_awaited = mark.is_awaited;
+        self.tally = mark.tally;
     }
 
     /// Adds a record. Returns where its body lies in the batch.
@@ -227,16 +218,17 @@ impl Batch {
                 | Effect::Confirm { .. }
                 | Effect::Answer { .. }
         );
-        self.moves_messages |= !is_answer;
-        self.removes |= effect.removes();
+        let tally = &mut self.tally;
+        tally.moves_messages |= !is_answer;
+        tally.removes |= effect.removes();
         if let Effect::Store(message) = &effect {
-            self.count += 1;
-            self.size += message.size;
+            tally.count += 1;
+            tally.size += message.size;
         }
         if let Effect::Store(Unsynced { time, .. }) | Effect::Expire(time) = &effect {
-            self.first_time.get_or_insert(*time);
+            tally.first_time.get_or_insert(*time);
         }
-        self.is_awaited |= !matches!(effect, Effect::Release(_));
+        tally.is_awaited |= !matches!(effect, Effect::Release(_));
         self.effects.push(effect);
     }
 
@@ -303,7 +295,7 @@ mod tests {
                 prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
                 let sizes = batch.messages().map(|message| message.size);
                 let totals = sizes.fold((0, 0), |(count, size), one| (count + 1, size + one));
-                prop_assert_eq!((batch.count, batch.size), totals);
+                prop_assert_eq!((batch.tally.count, batch.tally.size), totals);
             }
         }
     }

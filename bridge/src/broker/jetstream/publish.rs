@@ -207,7 +207,9 @@ impl Stream {
     /// Takes out what is too old. What is on its way to the disk counts as of its own time, as in a replay of the log: what
     /// leaves later must not have left when limits put out others for it.
     pub(super) fn expire(&mut self, now: i64) {
-        let first = self.batches_under_way().find_map(|batch| batch.first_time);
+        let first = self
+            .batches_under_way()
+            .find_map(|batch| batch.tally.first_time);
         self.state.expire(first.map_or(now, |first| first.min(now)));
     }
 
@@ -392,9 +394,17 @@ impl Stream {
 
     /// Refuses what there is no room for, beside what is on its way to the disk and not reported yet.
     pub(super) fn check_room(&self, size: u64) -> Result<()> {
-        let under_way: u64 = self.batches_under_way().map(|batch| batch.size).sum();
+        let (_, under_way) = self.under_way();
         self.usage
             .check(self.state.config.storage, under_way + size)
+    }
+
+    /// How many messages are on their way to the disk, and how much they count for.
+    fn under_way(&self) -> (u64, u64) {
+        let tallies = self.batches_under_way().map(|batch| batch.tally);
+        tallies.fold((0, 0), |(count, size), tally| {
+            (count + tally.count, size + tally.size)
+        })
     }
 
     fn check_limits(&mut self, message: &Message, size: u64, rolls_up: bool) -> Result<()> {
@@ -413,8 +423,7 @@ impl Stream {
         if replaces && !rolls_up && self.state.config.discard_new_per_subject {
             return Err(error::TOO_MANY_PER_SUBJECT);
         }
-        let count: u64 = self.batches_under_way().map(|batch| batch.count).sum();
-        let bytes: u64 = self.batches_under_way().map(|batch| batch.size).sum();
+        let (count, bytes) = self.under_way();
         if !replaces
             && limits
                 .max_msgs
@@ -445,7 +454,7 @@ impl Stream {
         if value(LAST_SUBJECT_SEQUENCE).is_none() && value(INCREMENT).is_none() {
             return false;
         }
-        if !self.batches_under_way().any(|batch| batch.removes) {
+        if !self.batches_under_way().any(|batch| batch.tally.removes) {
             return false;
         }
         let subject = value(LAST_SUBJECT).filter(|subject| !subject.is_empty());

@@ -186,7 +186,7 @@ impl Stream {
         if settled.is_empty() || !counts {
             return;
         }
-        if self.batch.moves_messages || self.writing.is_some() {
+        if self.batch.tally.moves_messages || self.writing.is_some() {
             return self.batch.add(Effect::Release(settled));
         }
         for seq in settled {

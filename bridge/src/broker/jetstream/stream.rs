@@ -357,7 +357,7 @@ impl Stream {
             return false;
         }
         let since = *self.lazy_since.get_or_insert(now);
-        let is_due = self.batch.is_awaited || now >= since + LAZY_DELAY;
+        let is_due = self.batch.tally.is_awaited || now >= since + LAZY_DELAY;
         if is_due {
             self.submit();
         }

@@ -190,11 +190,11 @@ fn a_purge_may_empty_very_many_chunks() {
 
 const SUBJECTS: u64 = 50_000;
 
-/// So many messages on each of very many subjects, as far from one another as can be.
-fn rounds(count: u64) -> Messages {
+/// Messages up to a sequence, each on its subject.
+fn on_subjects(last: u64, subject_of: impl Fn(u64) -> String) -> Messages {
     let mut messages = Messages::default();
-    for seq in 1..=count * SUBJECTS {
-        let subject = format!("s.{}", seq % SUBJECTS);
+    for seq in 1..=last {
+        let subject = subject_of(seq);
         let position = Position {
             segment: 1,
             offset: seq,
@@ -203,6 +203,11 @@ fn rounds(count: u64) -> Messages {
         messages.insert(seq, &subject, position, 0, 1);
     }
     messages
+}
+
+/// So many messages on each of very many subjects, as far from one another as can be.
+fn rounds(count: u64) -> Messages {
+    on_subjects(count * SUBJECTS, |seq| format!("s.{}", seq % SUBJECTS))
 }
 
 #[test]
@@ -320,21 +325,14 @@ fn the_last_message_is_found_after_those_behind_it_have_gone() {
 
 /// A message on `rare.a` at either end, and so many on a few other subjects between them.
 fn rare(between: u64) -> Messages {
-    let mut messages = Messages::default();
-    for seq in 1..=between + 2 {
-        let subject = match seq {
-            1 => "rare.a".to_owned(),
-            seq if seq == between + 2 => "rare.a".to_owned(),
-            seq => format!("s.{}", seq % 5),
-        };
-        let position = Position {
-            segment: 1,
-            offset: seq,
-            len: 1,
-        };
-        messages.insert(seq, &subject, position, 0, 1);
-    }
-    messages
+    let last = between + 2;
+    on_subjects(last, |seq| {
+        if seq == 1 || seq == last {
+            "rare.a".to_owned()
+        } else {
+            format!("s.{}", seq % 5)
+        }
+    })
 }
 
 #[test]
