@@ -2,6 +2,7 @@
 
 mod changes;
 mod pages;
+mod rest;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

@@ -203,8 +203,9 @@ impl Engine {
 
         let (holding, held) = Held::new();
         let (leased, holding, times) = (database.clone(), Arc::new(holding), tuning.lease);
+        let holder = me.clone();
         let lease_keeper = matching.supervise("lease-keeper", Place::Here, move |guard| {
-            LeaseKeeper::new(guard, leased.clone(), &me, times, holding.clone())
+            LeaseKeeper::new(guard, leased.clone(), &holder, times, holding.clone())
         });
         let engine = Self {
             recommender,
@@ -214,10 +215,10 @@ impl Engine {
             lease_keeper,
         };
         let (database, recommender) = (database.clone(), engine.recommender.clone());
-        let held = engine.held.clone();
+        let (held, tuning) = (engine.held.clone(), *tuning);
         let worker = matching.supervise("backlog-worker", Place::Here, move |guard| {
             let (database, recommender) = (database.clone(), recommender.clone());
-            BacklogWorker::new(guard, database, recommender, held.clone())
+            BacklogWorker::new(guard, database, recommender, held.clone(), &me, &tuning)
         });
         engine.signals.wake(worker);
         engine
@@ -236,7 +237,7 @@ impl Engine {
         self.signals.watchers.clone()
     }
 
-    /// Gives the lease up, so that another replica need not wait for it to run out.
+    /// Gives the lease and the shards up, so that other replicas need not wait for them to run out.
     pub async fn leave(&self) {
         // If it cannot be given up it runs out.
         let _ = self.lease_keeper.ask(GiveUp, LEAVE_DEADLINE).await;

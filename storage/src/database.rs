@@ -166,9 +166,32 @@ impl Database {
         F: FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
         R: Send + 'static,
     {
+        self.run_write(change, false).await
+    }
+
+    /// As [`write`](Self::write), but the transaction is shared with no other write: for what is long, and locks what others need
+    /// only at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub async fn write_apart<R, F>(&self, change: F) -> Result<R, Error>
+    where
+        F: FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        self.run_write(change, true).await
+    }
+
+    async fn run_write<R, F>(&self, change: F, is_apart: bool) -> Result<R, Error>
+    where
+        F: FnMut(&mut DbConnection) -> QueryResult<R> + Send + 'static,
+        R: Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let write = PendingWrite {
             change,
+            is_apart,
             scope: RequestScope::current(),
             result: None,
             answer,
@@ -270,6 +293,7 @@ where
 
 struct PendingWrite<F, R> {
     change: F,
+    is_apart: bool,
     /// The writer does the writes of many requests at once.
     scope: RequestScope,
     result: Option<R>,
@@ -301,6 +325,10 @@ where
 
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
+    }
+
+    fn is_apart(&self) -> bool {
+        self.is_apart
     }
 }
 

@@ -81,6 +81,11 @@ pub(crate) trait Write: Any + Send {
 
     /// Whether the caller has stopped waiting for the answer.
     fn is_abandoned(&self) -> bool;
+
+    /// Whether it must not share its transaction.
+    fn is_apart(&self) -> bool {
+        false
+    }
 }
 
 /// The writes that wait for the writer.
@@ -288,6 +293,12 @@ fn try_group(
     }
 }
 
+/// How many of the first writes of `group` may share a transaction.
+fn shared(group: &[Box<dyn Write>]) -> usize {
+    let shared = group.iter().take_while(|write| !write.is_apart()).count();
+    shared.max(1).min(group.len())
+}
+
 fn try_once(
     session: &mut Session,
     group: &mut [Box<dyn Write>],
@@ -300,7 +311,7 @@ fn try_once(
         return (tried, Err(Setback::of(error, conn)));
     }
     let begun = Instant::now();
-    let end = limit.min(group.len());
+    let end = limit.min(shared(group));
     while let Some((first, next)) = group
         .get_mut(tried..end)
         .and_then(<[Box<dyn Write>]>::split_first_mut)

@@ -1,4 +1,7 @@
-//! Finishes matching that was too much for one call, while this replica holds the lease.
+//! Finishes matching that was too much for one call: films together with the other replicas, preferences while this one holds the lease.
+//!
+//! Of a film that waits each replica takes a shard, some of its users, recommends the film to them, and takes the next. The shards of a
+//! replica that is gone are done by the others.
 //!
 //! Each [`Wake`] is one round over the backlog, in which preferences come before films: a user waits for a preference, and after a change of
 //! the rules of matching all films are in the backlog. The worker sends the message to itself now and then, for the work of other
@@ -12,26 +15,30 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use futures::FutureExt;
-use proto::UserId;
+use proto::{FilmId, UserId};
 use runtime::{Backoff, ChildGuard, Reporter, Wake};
 use storage::Database;
 
 use crate::{
     error::Error,
-    lease::Held,
+    lease::{Held, ShardView},
     recommender::Recommender,
     store::{
-        backlog::{self, Work},
-        changes,
+        backlog, changes,
+        reconcile::MatchedFilm,
+        shards::{self, Shard},
     },
+    system::Tuning,
 };
 
 /// How many steps of preferences are done before the films have a turn.
 const PREFERENCES: i64 = 32;
 
-/// How many films are matched again before the worker looks for preferences: while none waits, and while some do.
-const FILMS: i64 = 16;
-const FILMS_BETWEEN_PREFERENCES: i64 = 1;
+/// How many shards are taken before the worker looks for preferences, while some wait.
+const SHARDS_BETWEEN_PREFERENCES: usize = 1;
+
+/// How many shards of all replicas are looked at.
+const SHARDS: i64 = 4_096;
 
 /// How often it looks for work of other replicas, and whether it holds the lease.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -48,8 +55,8 @@ pub struct BacklogWorker {
     guard: ChildGuard,
     duty: Duty,
     backoff: Backoff,
-    /// When the list of changes was cut last.
-    trimmed: Instant,
+    /// What it remembers from round to round; the round has it while one is under way.
+    memory: Option<Memory>,
     /// A round is under way; asked for another, it begins one right after it.
     is_busy: bool,
     asked_again: bool,
@@ -63,16 +70,38 @@ struct Duty {
     database: Database,
     recommender: Recommender,
     held: Held,
+    me: String,
+    /// How long the shard of another replica is left to it.
+    patience: Duration,
+    /// How many shards are taken at once.
+    shards: usize,
     reporter: Reporter,
 }
 
+struct Memory {
+    /// When the list of changes was cut last.
+    trimmed: Instant,
+    shards: ShardView,
+}
+
+impl Duty {
+    fn memory(&self) -> Memory {
+        Memory {
+            trimmed: Instant::now(),
+            shards: ShardView::new(&self.me, self.patience),
+        }
+    }
+}
+
 impl BacklogWorker {
-    /// A worker on the backlog of `database`.
+    /// A worker of the replica `me` on the backlog of `database`.
     pub fn new(
         guard: ChildGuard,
         database: Database,
         recommender: Recommender,
         held: Held,
+        me: &str,
+        tuning: &Tuning,
     ) -> Self {
         let reporter = guard.reporter();
         Self {
@@ -81,10 +110,13 @@ impl BacklogWorker {
                 database,
                 recommender,
                 held,
+                me: me.into(),
+                patience: tuning.lease.patience,
+                shards: tuning.limits.shards,
                 reporter,
             },
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            trimmed: Instant::now(),
+            memory: None,
             is_busy: false,
             asked_again: false,
             timer: None,
@@ -98,9 +130,9 @@ impl BacklogWorker {
         self.timer = Some(context.notify_later(Wake, delay));
     }
 
-    fn conclude(&mut self, (round, trimmed): Concluded, context: &mut Context<Self>) {
+    fn conclude(&mut self, (round, memory): Concluded, context: &mut Context<Self>) {
         self.is_busy = false;
-        self.trimmed = trimmed;
+        self.memory = Some(memory);
         let asked_again = std::mem::take(&mut self.asked_again);
         let delay = match round {
             Ok(done) => {
@@ -139,11 +171,9 @@ impl Handler<Wake> for BacklogWorker {
             self.asked_again = true;
             return;
         }
-        if !self.duty.held.is_held() {
-            return self.wake_after(LOOK_INTERVAL, context);
-        }
         self.is_busy = true;
-        let round = go_round(self.duty.clone(), self.trimmed)
+        let memory = self.memory.take().unwrap_or_else(|| self.duty.memory());
+        let round = go_round(self.duty.clone(), memory)
             .into_actor(self)
             .map(|round, worker, context| worker.conclude(round, context));
         context.spawn(round);
@@ -152,97 +182,107 @@ impl Handler<Wake> for BacklogWorker {
 
 /// Does a piece of work. Its panic is its failure: if it were the worker's, the other pieces would wait until the worker could not
 /// be kept alive any more.
-async fn contained(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+async fn contained<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or(Err(storage::Error::Panicked.into()))
 }
 
-/// How many steps a round has done, or why not all of them; and when the list of changes was cut last.
-type Concluded = (Result<usize, Error>, Instant);
+/// How many steps a round has done, or why not all of them; and what is to be remembered.
+type Concluded = (Result<usize, Error>, Memory);
 
 /// Works until nothing waits but what has failed.
-async fn go_round(duty: Duty, trimmed: Instant) -> Concluded {
-    let mut round = Round::new(duty, trimmed);
+async fn go_round(duty: Duty, memory: Memory) -> Concluded {
+    let mut round = Round::new(duty, memory);
     let gone = round.go().await;
     let concluded = match (gone, round.failure) {
         (Err(error), _) | (Ok(()), Some(error)) => Err(error),
         (Ok(()), None) => Ok(round.done),
     };
-    (concluded, round.trimmed)
+    (concluded, round.memory)
 }
 
 /// How far a round has come. It ends when nothing waits but pieces of work that have failed, and lasts as long as new ones come: so
-/// failures are reported and the list of changes is cut while it lasts. A piece of which a step is done is a new one, with a new id.
+/// failures are reported and the list of changes is cut while it lasts.
 struct Round {
     duty: Duty,
-    trimmed: Instant,
+    memory: Memory,
     /// The last preference and the last film that had a step.
     preference: (UserId, String),
     film: i64,
-    /// How many preferences had a step since the first of them.
+    /// How many pieces of work were tried since the first preference and the first film.
     tried: usize,
     /// How many steps were done.
     done: usize,
-    /// Preferences whose step failed: they are passed over.
-    failed: HashSet<i64>,
+    /// What failed: it is passed over.
+    failed: Failed,
     failed_at: Instant,
     failure: Option<Error>,
 }
 
+#[derive(Default)]
+struct Failed {
+    preferences: HashSet<i64>,
+    shards: HashSet<String>,
+    /// Films with a shard that failed: no other shard of them is taken.
+    films: HashSet<FilmId>,
+}
+
 impl Round {
-    fn new(duty: Duty, trimmed: Instant) -> Self {
+    fn new(duty: Duty, memory: Memory) -> Self {
         Self {
             duty,
-            trimmed,
+            memory,
             preference: BEFORE_ALL,
             film: 0,
             tried: 0,
             done: 0,
-            failed: HashSet::new(),
+            failed: Failed::default(),
             failed_at: Instant::now(),
             failure: None,
         }
     }
 
     async fn go(&mut self) -> Result<(), Error> {
-        while self.duty.held.is_held() {
-            self.trim().await;
-            let tried = self.do_preferences().await?;
-            let limit = match tried {
-                0 => FILMS,
-                _ => FILMS_BETWEEN_PREFERENCES,
+        while !self.duty.held.is_leaving() {
+            let mut preferences = 0;
+            if self.duty.held.is_held() {
+                self.trim().await;
+                preferences = self.do_preferences().await?;
+            } else {
+                self.preference = BEFORE_ALL;
+            }
+            let limit = match preferences {
+                0 => self.duty.shards,
+                _ => SHARDS_BETWEEN_PREFERENCES.min(self.duty.shards),
             };
-            let films = self.do_films(limit).await?;
-            self.tried += tried;
-            if self.preference != BEFORE_ALL {
+            self.tried += preferences;
+            self.tried += self.do_shards(limit).await?;
+            self.tried += self.do_films(limit).await?;
+            if self.preference != BEFORE_ALL || self.film != 0 {
                 continue;
             }
-            // All preferences had their turn.
-            if films == 0 && self.tried == 0 {
+            // All had their turn.
+            if self.tried == 0 {
                 break;
             }
             self.tried = 0;
-            self.forgive(films == 0);
+            self.forgive();
         }
         Ok(())
     }
 
-    /// Has what failed tried again, if that was long ago; films only when there is no other.
-    fn forgive(&mut self, films_too: bool) {
-        if self.failure.is_none() || self.failed_at.elapsed() < RETRY_INTERVAL {
-            return;
-        }
-        self.failed.clear();
-        if films_too {
-            self.film = 0;
+    /// Has what failed tried again, if that was long ago.
+    fn forgive(&mut self) {
+        if self.failure.is_some() && self.failed_at.elapsed() >= RETRY_INTERVAL {
+            self.failed = Failed::default();
         }
     }
 
     async fn trim(&mut self) {
-        if self.trimmed.elapsed() < TRIM_INTERVAL {
+        if self.memory.trimmed.elapsed() < TRIM_INTERVAL {
             return;
         }
-        self.trimmed = Instant::now();
+        self.memory.trimmed = Instant::now();
         let trim = |conn: &mut _| changes::trim(conn, KEPT_CHANGES);
         if let Err(error) = self.duty.database.write(trim).await {
             tracing::warn!(%error, "the list of changes could not be cut: {error}");
@@ -256,41 +296,95 @@ impl Round {
             move |conn: &mut _| backlog::preferences_after(conn, (user, &keyword), PREFERENCES);
         let mut waiting = self.duty.database.read(next).await?;
         self.preference = match waiting.last() {
-            Some((_, Work::Preference { user, keyword, .. }))
-                if waiting.len() as i64 == PREFERENCES =>
-            {
-                (*user, keyword.clone())
-            }
+            Some(last) if waiting.len() as i64 == PREFERENCES => (last.user, last.keyword.clone()),
             // Those that were passed over are next.
             _ => BEFORE_ALL,
         };
-        waiting.retain(|(id, _)| !self.failed.contains(id));
-        for (id, work) in &waiting {
-            if !self.step(*id, work).await {
-                self.failed.insert(*id);
+        waiting.retain(|waiting| !self.failed.preferences.contains(&waiting.id));
+        for waiting in &waiting {
+            if !self.duty.held.is_held() {
+                break;
+            }
+            let done = contained(self.duty.recommender.go_on(waiting)).await;
+            if !self.note(done) {
+                self.failed.preferences.insert(waiting.id);
             }
         }
         Ok(waiting.len())
     }
 
-    /// Does a step of each of the next films, at most `limit`; returns how many were tried.
-    async fn do_films(&mut self, limit: i64) -> Result<usize, Error> {
-        let after = self.film;
-        let next = move |conn: &mut _| backlog::films_after(conn, after, limit);
-        let waiting = self.duty.database.read(next).await?;
-        for (id, work) in &waiting {
-            self.film = *id;
-            self.step(*id, work).await;
+    /// Does the shards that are this replica's or should be, at most `limit`; returns how many were tried.
+    async fn do_shards(&mut self, limit: usize) -> Result<usize, Error> {
+        let read = |conn: &mut _| shards::all(conn, SHARDS);
+        let all = self.duty.database.read(read).await?;
+        let mut to_do = self.memory.shards.to_do(all, Instant::now());
+        to_do.retain(|shard| !self.failed.shards.contains(&shard.id));
+        to_do.truncate(limit);
+        for shard in &to_do {
+            if self.duty.held.is_leaving() {
+                break;
+            }
+            let Duty {
+                recommender, me, ..
+            } = &self.duty;
+            if shard.owner == *me || recommender.take_over(shard, me).await? {
+                self.do_shard(shard, None).await;
+            }
         }
-        Ok(waiting.len())
+        Ok(to_do.len())
     }
 
-    /// Does a step of a piece of work. One that fails does not keep the others from being done.
-    async fn step(&mut self, id: i64, work: &Work) -> bool {
-        if !self.duty.held.is_held() {
-            return true;
+    /// Does a shard of each of the next films, of at most `limit`; returns how many were tried.
+    async fn do_films(&mut self, limit: usize) -> Result<usize, Error> {
+        let (after, most) = (self.film, limit as i64);
+        let next = move |conn: &mut _| backlog::films_after(conn, after, most);
+        let mut waiting = self.duty.database.read(next).await?;
+        self.film = match waiting.last() {
+            Some(last) if waiting.len() == limit => last.id,
+            _ => 0,
+        };
+        waiting.retain(|waiting| !self.failed.films.contains(&waiting.film));
+        let tried = waiting.len();
+        let Duty {
+            recommender, me, ..
+        } = self.duty.clone();
+        let (mut ranges, mut matches) = (Vec::new(), Vec::new());
+        for waiting in waiting {
+            match contained(recommender.match_waiting(&waiting)).await {
+                Ok((last, matched)) => {
+                    ranges.push((waiting, last));
+                    matches.push(matched);
+                }
+                Err(error) => {
+                    self.failed.films.insert(waiting.film);
+                    self.note(Err(error));
+                }
+            }
         }
-        match contained(self.duty.recommender.go_on(id, work)).await {
+        if ranges.is_empty() {
+            return Ok(tried);
+        }
+        let shards = recommender.take_shards(ranges, &me).await?;
+        for (shard, matched) in shards.into_iter().zip(matches) {
+            // If another replica was faster, its turn comes again.
+            if let Some(shard) = shard {
+                self.do_shard(&shard, Some(matched)).await;
+            }
+        }
+        Ok(tried)
+    }
+
+    async fn do_shard(&mut self, shard: &Shard, matched: Option<MatchedFilm>) {
+        let done = contained(self.duty.recommender.settle_shard(shard, matched)).await;
+        if !self.note(done) {
+            self.failed.shards.insert(shard.id.clone());
+            self.failed.films.insert(shard.film.clone());
+        }
+    }
+
+    /// Notes what came of a piece of work. One that fails does not keep the others from being done.
+    fn note(&mut self, done: Result<(), Error>) -> bool {
+        match done {
             Ok(()) => {
                 self.done += 1;
                 true
@@ -329,7 +423,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("made to panic by a test")
         };
-        let failed = contained(panics).await;
+        let failed: Result<(), Error> = contained(panics).await;
         assert!(matches!(
             failed,
             Err(Error::Storage(storage::Error::Panicked))

@@ -12,8 +12,11 @@ use runtime::{ChildGuard, Wake};
 use storage::Database;
 
 use crate::{
-    lease::{Holding, LeaseTimes, LeaseView},
-    store::leases::{self, Lease},
+    lease::{Holding, LeaseTimes, LeaseView, Standing},
+    store::{
+        leases::{self, Lease},
+        shards,
+    },
 };
 
 /// The replica's claim on the lease.
@@ -27,7 +30,7 @@ pub struct LeaseKeeper {
     has_given_up: bool,
 }
 
-/// Gives the lease up for good, so that another replica need not wait for it to run out.
+/// Gives the lease up for good, and the shards that the replica has, so that others need not wait for them to run out.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct GiveUp;
@@ -92,7 +95,10 @@ impl LeaseKeeper {
             Ok(is_held) => {
                 // Counted from before the renewal: others count from after they saw it.
                 let until = begun + self.times.patience.mul_f64(0.8);
-                self.holding.send_replace(is_held.then_some(until));
+                self.holding.send_replace(match is_held {
+                    true => Standing::HoldsUntil(until),
+                    false => Standing::Shares,
+                });
                 self.guard.ready();
             }
             Err(error) => error.report(&self.guard.reporter(), "cannot keep the lease"),
@@ -134,12 +140,15 @@ impl Handler<GiveUp> for LeaseKeeper {
 
     fn handle(&mut self, _: GiveUp, _: &mut Context<Self>) -> Self::Result {
         self.has_given_up = true;
-        self.holding.send_replace(None);
+        self.holding.send_replace(Standing::Leaves);
         // A renewal that is on its way is written before this.
         let (database, me) = (self.database.clone(), self.me.clone());
         Box::pin(async move {
-            let release = database.write(move |conn| leases::release(conn, &me));
-            if let Err(error) = release.await {
+            let release = move |conn: &mut _| {
+                leases::release(conn, &me)?;
+                shards::release(conn, &me)
+            };
+            if let Err(error) = database.write(release).await {
                 tracing::debug!(%error, "the lease is not given up and will run out: {error}");
             }
         })

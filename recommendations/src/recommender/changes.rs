@@ -1,4 +1,4 @@
-//! What changes recommendations: films that catalogs send and delete, preferences that come and go, and the rest of both in the backlog.
+//! What changes recommendations: films that catalogs send and delete, and preferences that come and go.
 //!
 //! Each of them asks the matcher, runs one transaction with its answer, and asks again if the answer was too old.
 
@@ -14,8 +14,7 @@ use crate::{
     error::Error,
     matching::{FilmWords, Keyword},
     store::{
-        backlog::Work,
-        films::{self, FilmFacts},
+        films::FilmFacts,
         reconcile::{self, FilmToSave, NO_KEYWORD, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
     },
 };
@@ -96,47 +95,6 @@ impl Recommender {
         }
         Err(Error::Lagging)
     }
-
-    /// Goes on with a piece of work in the backlog, as far as one transaction goes.
-    pub async fn go_on(&self, id: i64, work: &Work) -> Result<(), Error> {
-        for _ in 0..LAG_TRIES {
-            let outcome = match work {
-                Work::Film { film, .. } => self.go_on_with_film(id, film).await?,
-                Work::Preference { keyword, .. } => self.go_on_with_keyword(id, keyword).await?,
-            };
-            if self.settled(outcome)?.is_some() {
-                return Ok(());
-            }
-            self.wait_for_matcher().await;
-        }
-        Err(Error::Lagging)
-    }
-
-    async fn go_on_with_film(&self, id: i64, film: &FilmId) -> Result<Outcome, Error> {
-        let film = film.clone();
-        let find = move |conn: &mut _| films::find(conn, &film);
-        let film = self.database.read(find).await?;
-        let facts = film.filter(|film| !film.deleted).map(|film| film.facts);
-        let (facts, words) = analyse(facts.unwrap_or_default()).await?;
-        let seen = self.users_matching(&words).await?;
-        let terms = self.terms();
-        let go_on =
-            move |conn: &mut _| reconcile::continue_film(conn, id, &facts, &words, &seen, &terms);
-        Ok(self.database.write(go_on).await?)
-    }
-
-    async fn go_on_with_keyword(&self, id: i64, text: &str) -> Result<Outcome, Error> {
-        let seen = match Keyword::parse(text) {
-            Ok(keyword) => self.films_matching(&keyword).await?,
-            Err(_) => Seen {
-                found: Arc::default(),
-                watermark: NO_KEYWORD,
-            },
-        };
-        let terms = self.terms();
-        let go_on = move |conn: &mut _| reconcile::continue_preference(conn, id, &seen, &terms);
-        Ok(self.database.write(go_on).await?)
-    }
 }
 
 /// Saves a film, together with the others that wait to be saved.
@@ -184,7 +142,7 @@ impl Command for SaveFilm {
 }
 
 /// Cuts a film into words, off the threads that serve calls: it may be 64 KiB of text.
-async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), Error> {
+pub(super) async fn analyse(facts: FilmFacts) -> Result<(Arc<FilmFacts>, Arc<FilmWords>), Error> {
     const SHORT: usize = 4_096;
     if facts.description.len() + facts.keywords.len() < SHORT {
         let words = facts.words();

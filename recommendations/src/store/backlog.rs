@@ -9,66 +9,101 @@ use storage::DbConnection;
 
 use super::{BATCH, schema::backlog, texts};
 
-/// What is to be gone on with.
+/// A film, and from where on its users were not looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
-    /// The users of a film, from the user `from` on.
-    Film {
-        /// The film.
-        film: FilmId,
-        /// The first user that was not looked at.
-        from: UserId,
-    },
-    /// The films of a preference, after the film `after`.
-    Preference {
-        /// The user.
-        user: UserId,
-        /// The keyword that was followed, or is not any more.
-        keyword: String,
-        /// The id of the last film that was looked at; empty before the first.
-        after: String,
-    },
+pub struct WaitingFilm {
+    /// The number of this piece of work.
+    pub id: i64,
+    /// The film.
+    pub film: FilmId,
+    /// The first user that was not looked at.
+    pub from: UserId,
+}
+
+/// A preference, and after which film its films were not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingPreference {
+    /// The number of this piece of work.
+    pub id: i64,
+    /// The user.
+    pub user: UserId,
+    /// The keyword that was followed, or is not any more.
+    pub keyword: String,
+    /// The id of the last film that was looked at; empty before the first.
+    pub after: String,
+}
+
+/// A preference that waits, as it is stored.
+#[derive(Queryable)]
+struct PreferenceRow {
+    id: i64,
+    user: i32,
+    keyword: String,
+    position: String,
+}
+
+impl From<PreferenceRow> for WaitingPreference {
+    fn from(row: PreferenceRow) -> Self {
+        Self {
+            id: row.id,
+            user: UserId(row.user),
+            keyword: row.keyword,
+            after: row.position,
+        }
+    }
 }
 
 /// What earlier releases keep in the column `refresh`: that a film's facts have to be copied into its rows. They are not copied
 /// any more.
 const REFRESH: bool = false;
 
-type Row = (i64, Option<String>, Option<i32>, Option<String>, String);
-
-/// The work on films that waits with ids above `after`, at most `limit` pieces, each with its id.
+/// The films that wait with ids above `after`, at most `limit`.
 pub fn films_after(
     conn: &mut DbConnection,
     after: i64,
     limit: i64,
-) -> QueryResult<Vec<(i64, Work)>> {
-    let rows: Vec<Row> = backlog::table
+) -> QueryResult<Vec<WaitingFilm>> {
+    let rows: Vec<(i64, String, String)> = backlog::table
         .filter(backlog::film_id.is_not_null())
         .filter(backlog::id.gt(after))
         .order(backlog::id)
         .limit(limit)
-        .select(COLUMNS)
+        .select((
+            backlog::id,
+            backlog::film_id.assume_not_null(),
+            backlog::position,
+        ))
         .load(conn)?;
-    Ok(rows.into_iter().map(|row| (row.0, work(row))).collect())
+    let films = rows.into_iter().map(|(id, film, position)| WaitingFilm {
+        id,
+        film: FilmId::stored(&film),
+        from: UserId(position.parse().unwrap_or(i32::MIN)),
+    });
+    Ok(films.collect())
 }
 
-/// The work on preferences that waits after the keyword `after` of `user`, at most `limit` pieces, each with its id.
+/// The preferences that wait after the keyword `after` of `user`, at most `limit`.
 ///
 /// They are in the order of their index, so that the films that wait, which can be very many, are not read over.
 pub fn preferences_after(
     conn: &mut DbConnection,
     (user, after): (UserId, &str),
     limit: i64,
-) -> QueryResult<Vec<(i64, Work)>> {
+) -> QueryResult<Vec<WaitingPreference>> {
     let is_later = backlog::user_id.gt(user.0).or(backlog::keyword.gt(after));
-    let rows: Vec<Row> = backlog::table
+    let rows: Vec<PreferenceRow> = backlog::table
         .filter(backlog::user_id.ge(user.0))
         .filter(is_later)
         .order((backlog::user_id, backlog::keyword))
         .limit(limit)
-        .select(COLUMNS)
+        .select((
+            backlog::id,
+            backlog::user_id.assume_not_null(),
+            backlog::keyword.assume_not_null(),
+            backlog::position,
+        ))
         .load(conn)?;
-    Ok(rows.into_iter().map(|row| (row.0, work(row))).collect())
+    Ok(rows.into_iter().map(WaitingPreference::from).collect())
 }
 
 /// Whether work on a keyword of `user` waits.
@@ -81,14 +116,20 @@ pub fn waits_for(conn: &mut DbConnection, user: UserId) -> QueryResult<bool> {
     Ok(row.is_some())
 }
 
-/// How far the work with `id` is, unless it is finished.
-pub fn find(conn: &mut DbConnection, id: i64) -> QueryResult<Option<Work>> {
-    let row: Option<Row> = backlog::table
+/// How far the preference with `id` is, unless it is finished.
+pub fn preference(conn: &mut DbConnection, id: i64) -> QueryResult<Option<WaitingPreference>> {
+    let row: Option<PreferenceRow> = backlog::table
         .filter(backlog::id.eq(id))
-        .select(COLUMNS)
+        .filter(backlog::user_id.is_not_null())
+        .select((
+            backlog::id,
+            backlog::user_id.assume_not_null(),
+            backlog::keyword.assume_not_null(),
+            backlog::position,
+        ))
         .get_result(conn)
         .optional()?;
-    Ok(row.map(work))
+    Ok(row.map(WaitingPreference::from))
 }
 
 /// Those of `films` for which work waits.
@@ -121,77 +162,67 @@ pub fn clear_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<()>
     Ok(())
 }
 
-/// Puts `work` down, in place of what there was for the same film or preference.
-pub fn put(conn: &mut DbConnection, work: &Work, now: NaiveDateTime) -> QueryResult<()> {
-    clear(conn, work)?;
-    match work {
-        Work::Film { film, from } => diesel::insert_into(backlog::table)
-            .values((
-                backlog::film_id.eq(film.as_str()),
-                backlog::position.eq(from.to_string()),
-                backlog::refresh.eq(REFRESH),
-                backlog::created_at.eq(now),
-            ))
-            .execute(conn)?,
-        Work::Preference {
-            user,
-            keyword,
-            after,
-        } => diesel::insert_into(backlog::table)
-            .values((
-                backlog::user_id.eq(user.0),
-                backlog::keyword.eq(keyword),
-                backlog::position.eq(after),
-                backlog::refresh.eq(REFRESH),
-                backlog::created_at.eq(now),
-            ))
-            .execute(conn)?,
-    };
+/// Puts down that the users of `film` from `from` on are to be looked at, in place of what there was for the film.
+pub fn put_film(
+    conn: &mut DbConnection,
+    film: &FilmId,
+    from: UserId,
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    clear_films(conn, std::slice::from_ref(film))?;
+    diesel::insert_into(backlog::table)
+        .values((
+            backlog::film_id.eq(film.as_str()),
+            backlog::position.eq(from.to_string()),
+            backlog::refresh.eq(REFRESH),
+            backlog::created_at.eq(now),
+        ))
+        .execute(conn)?;
     Ok(())
 }
 
-/// Forgets the work for the film or preference of `work`.
-pub fn clear(conn: &mut DbConnection, work: &Work) -> QueryResult<()> {
-    match work {
-        Work::Film { film, .. } => {
-            diesel::delete(backlog::table.filter(backlog::film_id.eq(film.as_str())))
-                .execute(conn)?
-        }
-        Work::Preference { user, keyword, .. } => diesel::delete(
-            backlog::table
-                .filter(backlog::user_id.eq(user.0))
-                .filter(backlog::keyword.eq(keyword)),
-        )
-        .execute(conn)?,
+/// Takes the users up to `last` off a film that waits; tells whether they were still there.
+pub fn take(conn: &mut DbConnection, waiting: &WaitingFilm, last: UserId) -> QueryResult<bool> {
+    let row = backlog::table
+        .filter(backlog::id.eq(waiting.id))
+        .filter(backlog::position.eq(waiting.from.to_string()));
+    let taken = match last.0.checked_add(1).map(UserId) {
+        Some(next) => diesel::update(row)
+            .set(backlog::position.eq(next.to_string()))
+            .execute(conn)?,
+        None => diesel::delete(row).execute(conn)?,
     };
+    Ok(taken == 1)
+}
+
+/// Puts down that the films of a keyword of `user` after the film `after` are to be looked at, in place of what there was for
+/// the keyword.
+pub fn put_preference(
+    conn: &mut DbConnection,
+    (user, keyword): (UserId, &str),
+    after: &str,
+    now: NaiveDateTime,
+) -> QueryResult<()> {
+    clear_preference(conn, user, keyword)?;
+    diesel::insert_into(backlog::table)
+        .values((
+            backlog::user_id.eq(user.0),
+            backlog::keyword.eq(keyword),
+            backlog::position.eq(after),
+            backlog::refresh.eq(REFRESH),
+            backlog::created_at.eq(now),
+        ))
+        .execute(conn)?;
     Ok(())
 }
 
-const COLUMNS: (
-    backlog::id,
-    backlog::film_id,
-    backlog::user_id,
-    backlog::keyword,
-    backlog::position,
-) = (
-    backlog::id,
-    backlog::film_id,
-    backlog::user_id,
-    backlog::keyword,
-    backlog::position,
-);
-
-fn work(row: Row) -> Work {
-    let (_, film, user, keyword, position) = row;
-    match film {
-        Some(film) => Work::Film {
-            film: FilmId::stored(&film),
-            from: UserId(position.parse().unwrap_or(i32::MIN)),
-        },
-        None => Work::Preference {
-            user: UserId(user.unwrap_or_default()),
-            keyword: keyword.unwrap_or_default(),
-            after: position,
-        },
-    }
+/// Forgets the work for a keyword of `user`.
+pub fn clear_preference(conn: &mut DbConnection, user: UserId, keyword: &str) -> QueryResult<()> {
+    diesel::delete(
+        backlog::table
+            .filter(backlog::user_id.eq(user.0))
+            .filter(backlog::keyword.eq(keyword)),
+    )
+    .execute(conn)?;
+    Ok(())
 }

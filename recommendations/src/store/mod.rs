@@ -47,6 +47,8 @@ pub mod looks;
 
 pub mod backlog;
 
+pub mod shards;
+
 pub mod outbox;
 
 pub mod secrets;

@@ -12,7 +12,7 @@ use super::{
     films::Film,
     numbers,
     schema::{films as film_table, recommendations},
-    texts,
+    statements, texts,
 };
 
 /// What changes whenever a user's recommendations come or go: their number and the highest row id,
@@ -40,6 +40,41 @@ pub fn users_of_film(
         .select(recommendations::user_id)
         .load(conn)?;
     Ok(users.into_iter().map(UserId).collect())
+}
+
+/// The users from `first` to `last` that `film` is recommended to, in order.
+pub fn users_between(
+    conn: &mut DbConnection,
+    film: &FilmId,
+    first: UserId,
+    last: UserId,
+) -> QueryResult<Vec<UserId>> {
+    let users: Vec<i32> = recommendations::table
+        .filter(recommendations::film_id.eq(film.as_str()))
+        .filter(recommendations::user_id.between(first.0, last.0))
+        .order(recommendations::user_id)
+        .select(recommendations::user_id)
+        .load(conn)?;
+    Ok(users.into_iter().map(UserId).collect())
+}
+
+/// The user at place `offset` among those from `from` on that `film` is recommended to, in order.
+pub fn nth_user_of_film(
+    conn: &mut DbConnection,
+    film: &FilmId,
+    from: UserId,
+    offset: usize,
+) -> QueryResult<Option<UserId>> {
+    let user: Option<i32> = recommendations::table
+        .filter(recommendations::film_id.eq(film.as_str()))
+        .filter(recommendations::user_id.ge(from.0))
+        .order(recommendations::user_id)
+        .offset(offset as i64)
+        .limit(1)
+        .select(recommendations::user_id)
+        .first(conn)
+        .optional()?;
+    Ok(user.map(UserId))
 }
 
 /// A stored recommendation: the row's id, the user, the film.
@@ -110,6 +145,36 @@ pub fn insert(
     Ok(())
 }
 
+/// As [`insert`] for one film, but users who have it already keep it; returns how many did not.
+pub fn insert_missing(
+    conn: &mut DbConnection,
+    film: &Film,
+    users: &[UserId],
+    now: NaiveDateTime,
+) -> QueryResult<usize> {
+    let rows: Vec<_> = users
+        .iter()
+        .map(|user| NewRow::new(*user, film, now))
+        .collect();
+    let table = recommendations::table;
+    let mut inserted = 0;
+    match conn {
+        DbConnection::Sqlite(conn) => {
+            for row in &rows {
+                let row = diesel::insert_or_ignore_into(table).values(row);
+                inserted += row.execute(conn)?;
+            }
+        }
+        DbConnection::Mysql(conn) => {
+            for rows in statements(&rows) {
+                let rows = diesel::insert_or_ignore_into(table).values(rows);
+                inserted += rows.execute(conn)?;
+            }
+        }
+    }
+    Ok(inserted)
+}
+
 /// Deletes the recommendations with these ids.
 pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
     for ids in ids.chunks(BATCH) {
@@ -119,17 +184,22 @@ pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
     Ok(())
 }
 
-/// Takes `film` from the recommendations of `users`.
-pub fn delete_users(conn: &mut DbConnection, film: &FilmId, users: &[UserId]) -> QueryResult<()> {
+/// Takes `film` from the recommendations of `users`; returns how many had it.
+pub fn delete_users(
+    conn: &mut DbConnection,
+    film: &FilmId,
+    users: &[UserId],
+) -> QueryResult<usize> {
+    let mut deleted = 0;
     for users in users.chunks(BATCH) {
-        diesel::delete(
+        deleted += diesel::delete(
             recommendations::table
                 .filter(recommendations::film_id.eq(film.as_str()))
                 .filter(recommendations::user_id.eq_any(numbers(users))),
         )
         .execute(conn)?;
     }
-    Ok(())
+    Ok(deleted)
 }
 
 /// Takes `films` from the recommendations of `user`.

@@ -74,6 +74,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    shards (id) {
+        id -> Text,
+        film_id -> Text,
+        first_user -> Integer,
+        last_user -> Integer,
+        owner -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     outbox (seq) {
         seq -> BigInt,
         topic -> Text,

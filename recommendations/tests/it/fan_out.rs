@@ -11,9 +11,10 @@ use crate::support::{
     Replica, blocking, film, never_takes_over, on_every_database, small_steps, until,
 };
 
-/// Small steps, and no lease: what is left to the background stays there.
+/// Small steps, no lease and no shards: what is left to the background stays there.
 fn leaves_the_rest() -> Tuning {
     let mut tuning = small_steps();
+    tuning.limits.shards = 0;
     tuning.limits.rows = 10;
     tuning.limits.films = 10;
     tuning.limits.scan = 30;
@@ -22,13 +23,15 @@ fn leaves_the_rest() -> Tuning {
 }
 
 fn takes_over() -> Tuning {
-    Tuning {
+    let mut tuning = Tuning {
         lease: LeaseTimes {
             renewal: Duration::from_millis(20),
             patience: Duration::from_millis(200),
         },
         ..leaves_the_rest()
-    }
+    };
+    tuning.limits.shards = 4;
+    tuning
 }
 
 async fn occupy_lease(replica: &Replica) {

@@ -24,6 +24,9 @@ mod concurrency;
 mod fan_out;
 
 #[cfg(test)]
+mod shards;
+
+#[cfg(test)]
 mod backlog;
 
 #[cfg(test)]

@@ -205,7 +205,9 @@ impl Replica {
     }
 
     pub(crate) async fn backlog(&self) -> i64 {
-        self.number("SELECT COUNT(*) AS number FROM backlog").await
+        let pieces =
+            "SELECT (SELECT COUNT(*) FROM backlog) + (SELECT COUNT(*) FROM shards) AS number";
+        self.number(pieces).await
     }
 
     pub(crate) async fn until_backlog_is_empty(&self) {

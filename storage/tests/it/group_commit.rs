@@ -141,6 +141,30 @@ fn writes_that_wait_share_one_transaction() {
 }
 
 #[test]
+fn a_write_apart_shares_its_transaction_with_no_other() {
+    over_each("apart", async |opened| {
+        let obstacle = Obstacle::before(&opened.database).await;
+        let note_and_look = |id: i64| {
+            let test = Arc::clone(&opened.test);
+            move |conn: &mut DbConnection| {
+                insert(conn, id)?;
+                Ok(outside(&test, |conn| count(conn, "notes").unwrap()))
+            }
+        };
+        let before = begin(&opened.database, note_and_look(1));
+        let (database, apart) = (opened.database.clone(), note_and_look(2));
+        let mut apart: Waiting<i64> = Box::pin(async move { database.write_apart(apart).await });
+        assert!((&mut apart).now_or_never().is_none());
+        let after = begin(&opened.database, note_and_look(3));
+        obstacle.remove().await;
+        let seen = join_all([before, apart, after]).await.into_iter();
+        // Each was committed before the next was begun.
+        assert_eq!(seen.map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2]);
+        opened.close().await;
+    });
+}
+
+#[test]
 fn writes_that_take_long_are_committed_in_parts() {
     over_each("parts", async |opened| {
         let obstacle = Obstacle::before(&opened.database).await;

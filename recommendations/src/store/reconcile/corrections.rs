@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use diesel::prelude::*;
@@ -65,22 +65,33 @@ impl Corrections {
         words: &FilmWords,
         seen: &'a Seen<Vec<UserId>>,
     ) -> Option<Cow<'a, [UserId]>> {
-        if !(self.reaches_back_to..self.reaches_to).contains(&seen.watermark) {
-            return None;
-        }
         let mut users = Cow::Borrowed(&*seen.found);
-        for (seq, user) in &self.changes {
-            if *seq <= seen.watermark {
-                continue;
-            }
-            let keywords = self.keywords.get(user).map_or(&[][..], Vec::as_slice);
-            let is_met = keywords.iter().any(|keyword| matches(words, keyword));
-            match users.binary_search(user) {
+        for (user, is_met) in self.since(words, seen.watermark)? {
+            match users.binary_search(&user) {
                 Ok(place) if !is_met => drop(users.to_mut().remove(place)),
-                Err(place) if is_met => users.to_mut().insert(place, *user),
+                Err(place) if is_met => users.to_mut().insert(place, user),
                 _ => {}
             }
         }
         Some(users)
+    }
+
+    /// The users with a preference that changed after number `watermark`, each with whether `words` match one of the
+    /// user's preferences now, or `None` if too much changed.
+    pub(super) fn since(
+        &self,
+        words: &FilmWords,
+        watermark: i64,
+    ) -> Option<BTreeMap<UserId, bool>> {
+        if !(self.reaches_back_to..self.reaches_to).contains(&watermark) {
+            return None;
+        }
+        let changed = self.changes.iter().filter(|(seq, _)| *seq > watermark);
+        let users: BTreeSet<UserId> = changed.map(|(_, user)| *user).collect();
+        let met = users.into_iter().map(|user| {
+            let keywords = self.keywords.get(&user).map_or(&[][..], Vec::as_slice);
+            (user, keywords.iter().any(|keyword| matches(words, keyword)))
+        });
+        Some(met.collect())
     }
 }

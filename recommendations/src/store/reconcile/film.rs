@@ -1,25 +1,21 @@
 //! Makes the stored recommendations of one film what they should be, in steps of a bounded size.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 use diesel::prelude::*;
 use proto::{FilmId, UserId};
 use storage::DbConnection;
 
-use super::{Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms, corrections::Corrections};
-use crate::{
-    matching::FilmWords,
-    store::{
-        backlog::{self, Work},
-        changes,
-        films::{self, Film, FilmFacts},
-        outbox, recommendations, sequence,
-        versions::is_late,
-    },
+use super::{Effects, NUMBERS_OF_FILM, Outcome, Terms};
+use crate::store::{
+    backlog, changes,
+    films::{self, Film},
+    outbox, recommendations, sequence,
+    versions::is_late,
 };
 
 /// The ends of the order of users.
-pub(super) const FIRST_USER: UserId = UserId(i32::MIN);
+const FIRST_USER: UserId = UserId(i32::MIN);
 pub(super) const LAST_USER: UserId = UserId(i32::MAX);
 
 /// A catalog deleted a film. Returns also whether the film was known.
@@ -41,7 +37,7 @@ pub fn remove_film(
         deleted: true,
         ..stored.clone().unwrap_or_else(|| Film::new(id.clone()))
     };
-    let mut effects = settle(conn, &mut film, &[], FIRST_USER, false, terms)?;
+    let mut effects = settle(conn, &mut film, &[], false, terms)?;
     effects.events = tell(conn, &mut film, seq + 1, terms)?;
     if stored.is_some() {
         changes::record_film(conn, seq, id, terms.now)?;
@@ -50,48 +46,7 @@ pub fn remove_film(
     Ok((known, Outcome::Changed(effects)))
 }
 
-/// Goes on with a film in the backlog under `work_id`. `facts` are those that led to `words` and
-/// `seen`.
-pub fn continue_film(
-    conn: &mut DbConnection,
-    work_id: i64,
-    facts: &FilmFacts,
-    words: &FilmWords,
-    seen: &Seen<Vec<UserId>>,
-    terms: &Terms,
-) -> QueryResult<Outcome> {
-    let place = sequence::take_place(conn, 1)?;
-    let Some(work) = backlog::find(conn, work_id)? else {
-        return Ok(Outcome::Unchanged);
-    };
-    let Work::Film { film, from } = &work else {
-        return Ok(Outcome::Unchanged);
-    };
-    let Some(mut film) = films::find(conn, film)? else {
-        backlog::clear(conn, &work)?;
-        return Ok(Outcome::Unchanged);
-    };
-    if !film.deleted && film.facts != *facts {
-        // It was edited in between, so that the answer is about another film.
-        return Ok(Outcome::Lagging);
-    }
-    let users = if film.deleted {
-        Cow::Borrowed(&[][..])
-    } else {
-        let corrections = Corrections::read(conn, seen.watermark, place, terms)?;
-        match corrections.apply(words, seen) {
-            Some(users) => users,
-            None => return Ok(Outcome::Lagging),
-        }
-    };
-    let mut effects = settle(conn, &mut film, &users, *from, false, terms)?;
-    effects.events = tell(conn, &mut film, place.first, terms)?;
-    films::put(conn, &[(&film, true)], terms.now)?;
-    Ok(Outcome::Changed(effects))
-}
-
-/// Makes the rows of `film` those of `users`, which are in order, from the user `from` on and as far as the limits go;
-/// the rest goes to the backlog. Brings the count up to date in `film`, which the caller stores.
+/// Makes the rows of `film` those of `users`, which are in order, as far as the limits go; the rest goes to the backlog. Brings the count up to date in `film`, which the caller stores.
 ///
 /// If the film `is_edited`, users who keep it are told, too, but not those that are left to the backlog: they see the edit when
 /// they look next.
@@ -99,14 +54,13 @@ pub(super) fn settle(
     conn: &mut DbConnection,
     film: &mut Film,
     users: &[UserId],
-    from: UserId,
     is_edited: bool,
     terms: &Terms,
 ) -> QueryResult<Effects> {
     let mut effects = Effects::default();
     let mut budget = terms.limits.rows;
     let mut scanned = 0;
-    let mut next = Some(from);
+    let mut next = Some(FIRST_USER);
     while let Some(start) = next {
         if budget == 0 || scanned >= terms.limits.scan {
             break;
@@ -122,20 +76,21 @@ pub(super) fn settle(
         film.recommended_count += plan.missing.len() as i64 - plan.superfluous.len() as i64;
         effects.users.extend(plan.touched());
     }
-    let work = Work::Film {
-        film: film.id.clone(),
-        from: next.unwrap_or(LAST_USER),
-    };
     match next {
-        Some(_) => backlog::put(conn, &work, terms.now)?,
-        None => backlog::clear(conn, &work)?,
+        Some(from) => backlog::put_film(conn, &film.id, from, terms.now)?,
+        None => backlog::clear_films(conn, std::slice::from_ref(&film.id))?,
     }
     effects.backlog = next.is_some();
     Ok(effects)
 }
 
 /// Tells the catalog by event `seq` whether `film` is recommended to any user, unless it was told already.
-fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> QueryResult<bool> {
+pub(super) fn tell(
+    conn: &mut DbConnection,
+    film: &mut Film,
+    seq: i64,
+    terms: &Terms,
+) -> QueryResult<bool> {
     let Some(status) = film.status_to_tell() else {
         return Ok(false);
     };
@@ -145,9 +100,9 @@ fn tell(conn: &mut DbConnection, film: &mut Film, seq: i64, terms: &Terms) -> Qu
 }
 
 /// What has to be done to the rows of a film for a range of users.
-struct Plan {
-    missing: Vec<UserId>,
-    superfluous: Vec<UserId>,
+pub(super) struct Plan {
+    pub(super) missing: Vec<UserId>,
+    pub(super) superfluous: Vec<UserId>,
     kept: Vec<UserId>,
     scanned: usize,
     next: Option<UserId>,
@@ -165,31 +120,41 @@ impl Plan {
     ) -> QueryResult<Self> {
         let page = terms.limits.rows.max(1);
         let stored = recommendations::users_of_film(conn, &film.id, start, page as i64)?;
-        let scanned = stored.len();
         let end = match stored.last() {
-            Some(last) if scanned == page => *last,
+            Some(last) if stored.len() == page => *last,
             _ => LAST_USER,
         };
+        let next = end.0.checked_add(1).map(UserId);
+        let plan = Self::compare(&stored, within(users, start, end), budget);
+        Ok(Self {
+            next: plan.next.or(next),
+            ..plan
+        })
+    }
+
+    /// Compares the users that have the film with those that `wanted` says, until `budget` changes are found; `next` is where it
+    /// ended before all were compared.
+    pub(super) fn compare(stored: &[UserId], wanted: &[UserId], budget: usize) -> Self {
         let mut plan = Self {
             missing: Vec::new(),
             superfluous: Vec::new(),
             kept: Vec::new(),
-            scanned,
-            next: end.0.checked_add(1).map(UserId),
+            scanned: stored.len(),
+            next: None,
         };
-        let mut stored = stored.into_iter().peekable();
-        let mut wanted = within(users, start, end).iter().copied().peekable();
+        let mut stored = stored.iter().copied().peekable();
+        let mut wanted = wanted.iter().copied().peekable();
         loop {
             let order = match (stored.peek(), wanted.peek()) {
                 (Some(stored), Some(wanted)) => stored.cmp(wanted),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (None, None) => return Ok(plan),
+                (None, None) => return plan,
             };
             if plan.changes() >= budget && order != Ordering::Equal {
                 let next = [stored.peek(), wanted.peek()].into_iter().flatten().min();
                 plan.next = next.copied();
-                return Ok(plan);
+                return plan;
             }
             match order {
                 Ordering::Less => plan.superfluous.extend(stored.next()),
@@ -212,13 +177,13 @@ impl Plan {
         self.missing.len() + self.superfluous.len()
     }
 
-    fn touched(&self) -> impl Iterator<Item = UserId> {
+    pub(super) fn touched(&self) -> impl Iterator<Item = UserId> {
         self.missing.iter().chain(&self.superfluous).copied()
     }
 }
 
 /// Those of `users`, which are in order, from `from` to `through`.
-fn within(users: &[UserId], from: UserId, through: UserId) -> &[UserId] {
+pub(super) fn within(users: &[UserId], from: UserId, through: UserId) -> &[UserId] {
     let begin = users.partition_point(|user| *user < from);
     let end = users.partition_point(|user| *user <= through);
     users.get(begin..end).unwrap_or_default()

@@ -14,9 +14,7 @@ use proto::{FilmId, UserId};
 use storage::DbConnection;
 
 use super::{
-    Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms,
-    corrections::Corrections,
-    film::{FIRST_USER, settle},
+    Effects, NUMBERS_OF_FILM, Outcome, Seen, Terms, corrections::Corrections, film::settle,
 };
 use crate::{
     matching::FilmWords,
@@ -195,7 +193,7 @@ fn write(
         let mut of_film = Effects::default();
         if update.is_large {
             let (users, is_edited) = (&update.users, update.is_edited);
-            of_film = settle(conn, &mut update.film, users, FIRST_USER, is_edited, terms)?;
+            of_film = settle(conn, &mut update.film, users, is_edited, terms)?;
             missing.push(Vec::new());
         } else {
             let rows = stored.get(&update.film.id).map_or(&[][..], Vec::as_slice);

@@ -1,10 +1,10 @@
 //! Makes the stored recommendations what the preferences and the films say.
 //!
-//! Each function is the inside of one transaction, begins by taking a number from the
-//! [`sequence`](super::sequence), and may be run any number of times: what is right already is left
-//! alone. The matcher's answer that it is given may be a little old; [`Seen`] says how old, and what
+//! Each function is the inside of one transaction, and may be run any number of times: what is right already is left
+//! alone. It begins by taking a number from the [`sequence`](super::sequence), except that of a shard, which writes its rows first.
+//! The matcher's answer that it is given may be a little old; [`Seen`] says how old, and what
 //! changed since is looked up and corrected for. What is too much for one transaction goes to the
-//! [`backlog`](super::backlog), and is gone on with by the same code.
+//! [`backlog`](super::backlog): films in shards, which any replica works on, and preferences in steps of the same code.
 
 mod film_batch;
 
@@ -12,14 +12,18 @@ mod film;
 
 mod preference;
 
+mod shard;
+
 mod corrections;
 
 use chrono::NaiveDateTime;
 use proto::UserId;
 
-pub use film::{continue_film, remove_film};
+use film::LAST_USER;
+pub use film::remove_film;
 pub use film_batch::{FilmToSave, Saved, save_films};
 pub use preference::{add_preference, changed_films, continue_preference, delete_preference};
+pub use shard::{MatchedFilm, last_user, settle_shard, take_shards};
 
 /// How many numbers of the order of changes a film takes: one for its change, the next for its event.
 pub const NUMBERS_OF_FILM: i64 = 2;
@@ -49,6 +53,8 @@ pub struct Limits {
     pub lag: usize,
     /// Keywords of one user.
     pub keywords: usize,
+    /// Shards of films that a replica takes at once.
+    pub shards: usize,
 }
 
 impl Default for Limits {
@@ -59,6 +65,7 @@ impl Default for Limits {
             scan: 20_000,
             lag: 1_000,
             keywords: 2_000,
+            shards: 16,
         }
     }
 }

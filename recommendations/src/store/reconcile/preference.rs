@@ -14,7 +14,7 @@ use super::{Effects, NO_KEYWORD, Outcome, Seen, Terms};
 use crate::{
     matching::{Keyword, matches},
     store::{
-        backlog::{self, Work},
+        backlog::{self, WaitingPreference},
         changes,
         films::{self, Film},
         outbox, preferences, recommendations, sequence,
@@ -72,11 +72,12 @@ pub fn continue_preference(
     terms: &Terms,
 ) -> QueryResult<Outcome> {
     sequence::take(conn, 1)?;
-    let Some(Work::Preference {
+    let Some(WaitingPreference {
         user,
         keyword,
         after,
-    }) = backlog::find(conn, work_id)?
+        ..
+    }) = backlog::preference(conn, work_id)?
     else {
         return Ok(Outcome::Unchanged);
     };
@@ -125,16 +126,10 @@ fn settle(
         .map(|film| FilmId::stored(film))
         .collect();
     let rest = candidates.len() > batch.len();
-    let work = Work::Preference {
-        user,
-        keyword: keyword.into(),
-        after: batch.last().map(FilmId::to_string).unwrap_or_default(),
-    };
     let mut effects = settle_films(conn, user, keyword, &batch, changed, terms)?;
-    if rest {
-        backlog::put(conn, &work, terms.now)?;
-    } else {
-        backlog::clear(conn, &work)?;
+    match batch.last().filter(|_| rest) {
+        Some(last) => backlog::put_preference(conn, (user, keyword), last.as_str(), terms.now)?,
+        None => backlog::clear_preference(conn, user, keyword)?,
     }
     effects.backlog = rest;
     Ok(Outcome::Changed(effects))

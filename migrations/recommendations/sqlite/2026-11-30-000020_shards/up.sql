@@ -1,0 +1,9 @@
+-- Ranges of the users of films, each taken from the backlog by a replica, which recommends the film to them.
+CREATE TABLE shards (
+    id VARCHAR(36) NOT NULL PRIMARY KEY,
+    film_id VARCHAR(36) NOT NULL,
+    first_user INTEGER NOT NULL,
+    last_user INTEGER NOT NULL,
+    owner VARCHAR(36) NOT NULL,
+    created_at DATETIME NOT NULL
+);
