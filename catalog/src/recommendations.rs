@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use proto::recommendations::{RemoveFilmRequest, recommendations_client};
 use runtime::{
     Process, ServiceAddress,
-    grpc::{ServiceClient, request},
+    grpc::{ServiceChannel, ServiceClient, request},
 };
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, Request};
 
 use crate::{
     delivery::{Outcome, film_update},
@@ -25,7 +25,7 @@ pub(crate) trait Recipient: Send + Sync + 'static {
 /// The recommendations service, as the catalog calls it.
 #[derive(Debug, Clone)]
 pub struct RecommendationsClient {
-    pub(crate) calls: recommendations_client::RecommendationsClient<Channel>,
+    pub(crate) calls: recommendations_client::RecommendationsClient<ServiceChannel>,
     pub(crate) client: ServiceClient,
 }
 

@@ -28,4 +28,8 @@ pub mod ids;
 pub mod reasons;
 pub mod text;
 
+/// The paths of the gRPC calls that have the same effect when they are made twice: those with an `idempotency_level` in the `.proto`
+/// file. A client may repeat one of them when it does not know whether the first was executed.
+pub const REPEATABLE_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeatable_calls.rs"));
+
 pub use ids::{FilmId, InvalidFilmId, UserId};

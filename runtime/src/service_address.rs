@@ -1,10 +1,35 @@
-//! Where another service is: the setting, and the endpoint that it becomes.
+//! Where another service is: the setting, and the addresses that its names stand for.
 
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    net::{IpAddr, SocketAddr},
+};
+
+use futures::future::join_all;
 use tonic::transport::Endpoint;
 
-/// The address of another service, `host` or `host:port`.
+/// How many places one setting may name.
+const MAX_PLACES: usize = 64;
+
+/// Where another service is: `host` or `host:port`, also written `http://host:port`, or several of them with commas between. A name may
+/// stand for several addresses; each of them is a replica of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceAddress(String);
+pub struct ServiceAddress(Vec<HostPort>);
+
+/// A host, as it is written in a URI, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HostPort {
+    host: String,
+    port: u16,
+}
+
+/// One replica of a service: the address of its socket, and the host and port by which the setting names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Located {
+    pub(crate) socket: SocketAddr,
+    pub(crate) authority: String,
+}
 
 impl ServiceAddress {
     /// Reads an address; the port is `default_port` unless it is given.
@@ -13,45 +38,133 @@ impl ServiceAddress {
     ///
     /// A sentence that says what is accepted.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, String> {
+        let places: Option<Vec<_>> = text
+            .split(',')
+            .map(|place| HostPort::parse(place.trim(), default_port))
+            .collect();
+        match places {
+            Some(places) if places.len() <= MAX_PLACES => Ok(Self(places)),
+            Some(_) => Err(format!("{MAX_PLACES} places at most may be named")),
+            None => Err(format!(
+                "a host, or host:port, is needed, as in `service:{default_port}`, or several of them with commas between"
+            )),
+        }
+    }
+
+    /// Whether looking the addresses up again may find others.
+    pub(crate) fn can_change(&self) -> bool {
+        self.0.iter().any(|place| place.literal().is_none())
+    }
+
+    /// Looks up all addresses of the service, each of them once. Places that cannot be looked up are left out unless it is all of them.
+    ///
+    /// # Errors
+    ///
+    /// Why the first of the names has no address.
+    pub(crate) async fn look_up(&self) -> io::Result<Vec<Located>> {
+        let mut found: Vec<Located> = vec![];
+        let mut first_error = None;
+        for (place, looked_up) in self
+            .0
+            .iter()
+            .zip(join_all(self.0.iter().map(HostPort::look_up)).await)
+        {
+            match looked_up {
+                Ok(sockets) => {
+                    for socket in sockets {
+                        if !found.iter().any(|known| known.socket == socket) {
+                            found.push(Located {
+                                socket,
+                                authority: place.to_string(),
+                            });
+                        }
+                    }
+                }
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+}
+
+impl HostPort {
+    fn parse(text: &str, default_port: u16) -> Option<Self> {
+        let text = text.strip_prefix("http://").unwrap_or(text);
         let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
             !(host.is_empty() || port.is_empty()) && port.bytes().all(|b| b.is_ascii_digit())
         }) && (!text.starts_with('[') || text.contains("]:"));
-        let authority = if has_port {
-            text.to_owned()
-        } else {
-            format!("{text}:{default_port}")
+        let authority = match has_port {
+            true => text.to_owned(),
+            false => format!("{text}:{default_port}"),
         };
-        let plain = !text.is_empty() && !text.contains(['/', '@', '?', '#', ' ']);
-        let uri = format!("http://{authority}");
-        let valid = plain
-            && Endpoint::from_shared(uri).is_ok_and(|endpoint| {
-                let uri = endpoint.uri();
-                uri.host().is_some_and(|host| !host.is_empty()) && uri.port_u16().is_some()
-            });
-        if !valid {
-            return Err(format!(
-                "a host, or host:port, is needed, as in `service:{default_port}`"
-            ));
+        if text.is_empty() || text.contains(['/', '@', '?', '#', ' ']) {
+            return None;
         }
-        Ok(Self(authority))
+        let endpoint = Endpoint::from_shared(format!("http://{authority}")).ok()?;
+        let host = endpoint.uri().host().filter(|host| !host.is_empty())?;
+        Some(Self {
+            host: host.to_owned(),
+            port: endpoint.uri().port_u16()?,
+        })
     }
 
-    /// The service's endpoint for gRPC without TLS.
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint::from_shared(format!("http://{}", self.0))
-            .expect("parsing has made an endpoint of the same text before")
+    /// The host's address if it is written as one.
+    fn literal(&self) -> Option<IpAddr> {
+        let host = self.host.strip_prefix('[').unwrap_or(&self.host);
+        host.strip_suffix(']').unwrap_or(host).parse().ok()
+    }
+
+    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Some(address) = self.literal() {
+            return Ok(vec![SocketAddr::new(address, self.port)]);
+        }
+        let host = self.host.as_str();
+        let unknown = |reason: &str| {
+            let words = format!("the name {host} cannot be looked up: {reason}");
+            io::Error::new(ErrorKind::NotFound, words)
+        };
+        let found = tokio::net::lookup_host((host, self.port)).await;
+        let found: Vec<_> = found
+            .map_err(|error| unknown(&error.to_string()))?
+            .collect();
+        match found.is_empty() {
+            true => Err(unknown("it has no address")),
+            false => Ok(found),
+        }
     }
 }
 
-impl std::fmt::Display for ServiceAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-impl From<std::net::SocketAddr> for ServiceAddress {
-    fn from(address: std::net::SocketAddr) -> Self {
-        Self(address.to_string())
+impl fmt::Display for ServiceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, place) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{place}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<SocketAddr> for ServiceAddress {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        Self(vec![HostPort {
+            host,
+            port: address.port(),
+        }])
     }
 }
 
@@ -61,26 +174,54 @@ mod tests {
 
     #[test]
     fn the_port_of_a_service_is_optional() {
-        for (text, authority) in [
+        for (text, address) in [
             ("recommendations", "recommendations:50051"),
             ("recommendations:1", "recommendations:1"),
+            ("http://recommendations:1", "recommendations:1"),
             ("10.0.0.1", "10.0.0.1:50051"),
             ("[::1]", "[::1]:50051"),
             ("[::1]:7", "[::1]:7"),
+            ("http://a:1,b, http://[::1]:2", "a:1,b:50051,[::1]:2"),
         ] {
-            assert_eq!(ServiceAddress::parse(text, 50_051).unwrap().0, authority);
+            let parsed = ServiceAddress::parse(text, 50_051).unwrap();
+            assert_eq!(parsed.to_string(), address);
         }
         for text in [
             "",
-            "http://host",
+            "https://host",
+            "http://host/path",
             "host:",
             "host:port",
             "host:99999",
             "a b",
             ":1",
             "u@h",
+            "a,,b",
+            "a:1,",
+            &["a"; 65].join(","),
         ] {
             assert!(ServiceAddress::parse(text, 50_051).is_err(), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_has_each_of_its_addresses_once() {
+        let address = ServiceAddress::parse(
+            "127.0.0.2:7,no-such-host.invalid,127.0.0.1,[::1]:7,127.0.0.2:7",
+            1,
+        );
+        let address = address.unwrap();
+        assert!(address.can_change());
+        let found = address.look_up().await.unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|located| located.socket.to_string())
+            .collect();
+        assert_eq!(found, ["127.0.0.2:7", "127.0.0.1:1", "[::1]:7"]);
+
+        let unknown = ServiceAddress::parse("no-such-host.invalid", 1).unwrap();
+        let error = unknown.look_up().await.unwrap_err().to_string();
+        assert!(error.contains("no-such-host.invalid"), "{error}");
+        assert!(!ServiceAddress::parse("[::1]:7", 1).unwrap().can_change());
     }
 }

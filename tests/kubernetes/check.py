@@ -561,6 +561,9 @@ class Check:
         if port not in known:
             self.wrong(workload, f"{name}: the Service {host} has no port {port}")
             return
+        # One address in front of all would keep a client's calls, which share a connection, at one replica.
+        if name.endswith("_HOST") and service["spec"].get("clusterIP") != "None":
+            self.wrong(workload, f"{name}: the Service {host} hides its replicas: clients of gRPC balance over them (clusterIP: None)")
         for target in self.selected({"matchLabels": service["spec"]["selector"]}):
             way = (workload["metadata"]["name"], target["metadata"]["name"], port_of(target, known[port]))
             if way not in self.ways:

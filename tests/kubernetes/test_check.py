@@ -101,6 +101,7 @@ MISTAKES = {
     "web may call catalog at 50052, which may not": lambda r: put(get(r, "NetworkPolicy", "catalog")["spec"], "ingress", []),
     "may be called from web at 50051, which may not": lambda r: get(r, "NetworkPolicy", "web")["spec"]["egress"].pop(),
     "there is no Service catalogs": lambda r: put(get(r, "ConfigMap", "web-")["data"], "CATALOG_HOST", "catalogs:50052"),
+    "the Service catalog hides its replicas": lambda r: put(get(r, "Service", "catalog")["spec"], "clusterIP", None),
     "the Service kafka has no port 9093": lambda r: put(get(r, "ConfigMap", "catalog-")["data"], "EVENT_BUS", "kafka://kafka:9093"),
     "no NetworkPolicy lets it to kafka at 9092": lambda r: r.remove(get(r, "NetworkPolicy", "kafka-clients")),
     "lets Prometheus to its port 8222": lambda r: get(r, "NetworkPolicy", "metrics")["spec"]["podSelector"]["matchExpressions"][0][

@@ -15,11 +15,12 @@ use tonic::{
     Code, Status,
     body::Body,
     codegen::{BoxFuture, Service, http},
+    metadata::MetadataValue,
 };
 use tower_layer::Layer;
 use tracing::Instrument;
 
-use super::{GrpcLimits, acting, answer_body::AnswerBody};
+use super::{GrpcLimits, acting, answer_body::AnswerBody, balancer::NOT_BEGUN_HEADER};
 use crate::{
     connection_limit::Activity,
     metrics::Metrics,
@@ -58,6 +59,11 @@ impl Calls {
         }
     }
 
+    /// Whether no more calls are begun.
+    pub(super) fn have_ended(&self) -> bool {
+        self.shutdown.is_begun()
+    }
+
     /// The layer of one server, whose answered calls `reporter` counts.
     pub(super) fn counted_by(&self, reporter: Reporter, metrics: &Metrics) -> CallLayer {
         CallLayer {
@@ -72,7 +78,10 @@ impl Calls {
             return Ok(None);
         }
         if self.shutdown.is_begun() {
-            return Err(Status::unavailable("the service is stopping; try again"));
+            let mut stopping = Status::unavailable("the service is stopping; try again");
+            let not_begun = MetadataValue::from_static("1");
+            stopping.metadata_mut().insert(NOT_BEGUN_HEADER, not_begun);
+            return Err(stopping);
         }
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted("too many calls are being worked on; try again later")

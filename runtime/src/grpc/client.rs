@@ -1,63 +1,40 @@
-//! A client of another service: how a call to it is made, and whether it is unavailable.
+//! A client of another service: how a call to it is made, and whether it is unavailable. Which replica a call goes to is decided in
+//! `balancer`.
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::{
-    Code, Request, Response, Status, TimeoutExpired,
-    metadata::MetadataValue,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Request, Response, Status, TimeoutExpired, metadata::MetadataValue};
 
+use super::{ServiceChannel, balancer::Pace};
 use crate::{
     ServiceAddress,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Dependency,
 };
 
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is tried, also while nothing is asked: a peer that vanished is noticed.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the peer may take to answer that.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A connection to another service, and what is known of its availability. It connects when it is
-/// first needed, and again whenever it has to. Clones share the connection.
+/// The connections to all replicas of another service, and what is known of its availability. It connects when it is
+/// first needed, and again whenever it has to. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct ServiceClient {
     address: ServiceAddress,
-    endpoint: Endpoint,
-    channel: Channel,
+    channel: ServiceChannel,
     dependency: Arc<Dependency>,
 }
 
 impl ServiceClient {
     /// A client of the service at `address`, whose availability is noted in `dependency`.
     pub fn new(dependency: Arc<Dependency>, address: &ServiceAddress) -> Self {
-        let endpoint = address
-            .endpoint()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
         Self {
+            channel: ServiceChannel::new(Arc::new(address.clone()), Pace::default()),
             address: address.clone(),
-            channel: endpoint.connect_lazy(),
-            endpoint,
             dependency,
         }
     }
 
-    /// A client of the same service on a connection of its own, so that neither uses up the streams
+    /// A client of the same service on connections of its own, so that neither uses up the streams
     /// of the other.
-    pub fn on_own_connection(&self) -> Self {
-        Self {
-            address: self.address.clone(),
-            endpoint: self.endpoint.clone(),
-            channel: self.endpoint.connect_lazy(),
-            dependency: self.dependency.clone(),
-        }
+    pub fn on_own_connections(&self) -> Self {
+        Self::new(self.dependency.clone(), &self.address)
     }
 
     /// Notes that the service was needed and is available.
@@ -83,8 +60,8 @@ impl ServiceClient {
         format!("{}: {}", self.address, reason(status))
     }
 
-    /// The connection, for a generated client.
-    pub fn channel(&self) -> Channel {
+    /// The connections, for a generated client.
+    pub fn channel(&self) -> ServiceChannel {
         self.channel.clone()
     }
 
@@ -162,6 +139,8 @@ pub fn is_timeout(status: &Status) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
     use super::*;
 
     #[tokio::test]
@@ -171,8 +150,11 @@ mod tests {
         drop(listener);
         let dependency = Arc::new(Dependency::new("films"));
         let client = ServiceClient::new(dependency, &ServiceAddress::from(address));
-        let error = client.endpoint.connect().await.unwrap_err();
-        let words = client.absence(&Status::from_error(Box::new(error)));
+        let mut health = HealthClient::new(client.channel());
+        let status = health.check(HealthCheckRequest::default()).await;
+        let status = status.unwrap_err();
+        assert!(is_unavailable(&status), "{status:?}");
+        let words = client.absence(&status);
         assert!(words.starts_with(&format!("{address}: ")), "{words}");
         assert!(words.contains("refused"), "{words}");
         assert_eq!(

@@ -6,12 +6,14 @@
 
 mod acting;
 mod answer_body;
+mod balancer;
 mod calls;
 mod client;
 mod connection;
 mod server;
 
 pub use acting::{acting_as, acting_user};
+pub use balancer::ServiceChannel;
 pub use calls::Calls;
 pub use client::{ServiceClient, is_timeout, is_unavailable, request};
 pub use server::{GrpcServer, GrpcService};

@@ -144,7 +144,8 @@ impl Handler<Wake> for GrpcServer {
             .iter()
             .filter(|actor| actor.service == self.service.served_by)
             .all(|actor| actor.not_ready_reason().is_none())
-            && !self.registry.is_draining();
+            && !self.registry.is_draining()
+            && !self.service.calls.have_ended();
         if self.is_serving.replace(is_serving) == Some(is_serving) {
             return;
         }

@@ -18,8 +18,8 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use proto::recommendations::{MoviesChanged, WatchMoviesRequest, catalog_client::CatalogClient};
-use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake};
-use tonic::{Response, Status, transport::Channel};
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceChannel};
+use tonic::{Response, Status};
 
 pub use messages::{
     CreateFilm, DeleteFilm, Film, FilmFields, FilmPage, GetFilm, GetSummary, ListFilms, LoadSample,
@@ -83,7 +83,7 @@ impl CatalogGateway {
 
     /// The client for one call; an error before the catalog was reached for the first time, because a
     /// catalog that is starting takes connections before it answers.
-    fn client(&self) -> Result<(ServiceClient, CatalogClient<Channel>), Error> {
+    fn client(&self) -> Result<(ServiceClient, CatalogClient<ServiceChannel>), Error> {
         if !self.connection.was_reached.load(Ordering::Acquire) {
             return Err(Error::ServiceUnavailable(Service::Catalog));
         }

@@ -17,9 +17,9 @@ use proto::{
         UsersChanged, WatchUsersRequest, recommendations_client::RecommendationsClient,
     },
 };
-use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake};
+use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceChannel};
 use tokio::time::timeout;
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 pub use messages::{
     Counts, FilmMarks, FindFilms, Follow, FollowedKeyword, Found, GetKeywords, GetMarks,
@@ -85,7 +85,7 @@ impl RecommendationsGateway {
         }
     }
 
-    fn client(&self) -> (ServiceClient, RecommendationsClient<Channel>) {
+    fn client(&self) -> (ServiceClient, RecommendationsClient<ServiceChannel>) {
         let calls = self.connection.calls.clone();
         let client = RecommendationsClient::new(calls.channel());
         (calls, client)

@@ -1,4 +1,4 @@
-//! The connection to one service, and what its answers mean. Every call has a deadline, which the
+//! The connections to one service, and what its answers mean. Every call has a deadline, which the
 //! service learns of, and says who acts.
 
 use std::{future::Future, time::Duration};
@@ -6,14 +6,14 @@ use std::{future::Future, time::Duration};
 use proto::{FilmId, UserId, reasons};
 use runtime::{
     Process, ServiceAddress,
-    grpc::{self, acting_as, is_timeout, is_unavailable},
+    grpc::{self, ServiceChannel, acting_as, is_timeout, is_unavailable},
 };
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
 use crate::error::{Error, FieldError, FieldErrors, Service};
 
-/// Calls one service. Clones share the connection.
+/// Calls one service. Clones share the connections.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceClient {
     service: Service,
@@ -30,15 +30,15 @@ impl ServiceClient {
         }
     }
 
-    /// Makes a client with a connection of its own; both tell of the same absence.
+    /// Makes a client with connections of its own; both tell of the same absence.
     pub(crate) fn separate(&self) -> Self {
         Self {
             service: self.service,
-            client: self.client.on_own_connection(),
+            client: self.client.on_own_connections(),
         }
     }
 
-    pub(crate) fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> ServiceChannel {
         self.client.channel()
     }
 

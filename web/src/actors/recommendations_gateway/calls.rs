@@ -10,8 +10,7 @@ use proto::{
         recommendations_client::RecommendationsClient,
     },
 };
-use runtime::supervision::in_request;
-use tonic::transport::Channel;
+use runtime::{grpc::ServiceChannel, supervision::in_request};
 
 use super::{
     Counts, DEADLINE, FilmMarks, FindFilms, Follow, FollowedKeyword, Found, GetKeywords, GetMarks,
@@ -184,7 +183,7 @@ impl Handler<MarkSeen> for RecommendationsGateway {
 
 async fn recommended(
     calls: &ServiceClient,
-    mut client: RecommendationsClient<Channel>,
+    mut client: RecommendationsClient<ServiceChannel>,
     asked: GetRecommended,
 ) -> Result<(Vec<MovieRecommendation>, i32), Error> {
     let request = RecommendationsRequest {
@@ -205,7 +204,7 @@ async fn recommended(
 
 pub(super) async fn marks(
     calls: &ServiceClient,
-    mut client: RecommendationsClient<Channel>,
+    mut client: RecommendationsClient<ServiceChannel>,
     asked: GetMarks,
 ) -> Result<FilmMarks, Error> {
     let GetMarks {
@@ -244,7 +243,7 @@ pub(super) async fn marks(
 /// The marks that follow from the recommendations of an older service.
 async fn marks_of_older(
     calls: &ServiceClient,
-    client: RecommendationsClient<Channel>,
+    client: RecommendationsClient<ServiceChannel>,
     user: UserId,
 ) -> Result<FilmMarks, Error> {
     let all = GetRecommended {

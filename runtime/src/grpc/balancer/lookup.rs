@@ -1,0 +1,103 @@
+//! Looking up which replicas a service has, again and again, and keeping a task for each of them.
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::async_trait;
+
+use super::{
+    replica::Replica,
+    replicas::{Replicas, Unreachable},
+};
+use crate::{ServiceAddress, service_address::Located};
+
+/// How many replicas of a service are used.
+const MAX_REPLICAS: usize = 128;
+/// How long one look may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the replicas of a service are looked up.
+#[async_trait]
+pub(in crate::grpc) trait Lookup: Send + Sync + 'static {
+    /// All replicas that there are now.
+    async fn look_up(&self) -> io::Result<Vec<Located>>;
+
+    /// Whether another look may find others.
+    fn can_change(&self) -> bool;
+}
+
+#[async_trait]
+impl Lookup for ServiceAddress {
+    async fn look_up(&self) -> io::Result<Vec<Located>> {
+        self.look_up().await
+    }
+
+    fn can_change(&self) -> bool {
+        self.can_change()
+    }
+}
+
+/// How often replicas are looked up.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::grpc) struct Pace {
+    /// While all is well.
+    pub(in crate::grpc) interval: Duration,
+    /// At least, however often one is lost.
+    pub(in crate::grpc) pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5),
+            pause: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Looks replicas up, and keeps each of them connected; not before they are first needed.
+pub(super) async fn run(lookup: Arc<dyn Lookup>, pace: Pace, replicas: Arc<Replicas>) {
+    let mut running: HashMap<Located, (Arc<Replica>, DropGuard)> = HashMap::new();
+    replicas.lookup_wanted.notified().await;
+    loop {
+        let found = timeout(LOOKUP_TIMEOUT, lookup.look_up()).await;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "the look-up took too long");
+        match found.unwrap_or_else(|_| Err(late())) {
+            Ok(mut found) => {
+                running.retain(|located, _| found.contains(located));
+                // Those that are connected stay.
+                found.sort_by_key(|located| !running.contains_key(located));
+                found.truncate(MAX_REPLICAS);
+                let all = found.into_iter().map(|located| {
+                    let (replica, _) = running
+                        .entry(located)
+                        .or_insert_with_key(|located| begin(located.clone(), &replicas));
+                    replica.clone()
+                });
+                replicas.found(all.collect());
+            }
+            Err(error) => replicas.not_found(Unreachable::because(error)),
+        }
+        sleep(pace.pause).await;
+        let wanted = replicas.lookup_wanted.notified();
+        if lookup.can_change() {
+            // Whichever comes first.
+            let _ = timeout(pace.interval.saturating_sub(pace.pause), wanted).await;
+        } else {
+            wanted.await;
+        }
+    }
+}
+
+/// Begins to keep a replica connected, until the guard is dropped.
+fn begin(located: Located, replicas: &Arc<Replicas>) -> (Arc<Replica>, DropGuard) {
+    let replica = Arc::new(Replica::new(located));
+    let stop = CancellationToken::new();
+    let (stopped, keeping) = (
+        stop.clone(),
+        replica.clone().keep_connected(replicas.clone()),
+    );
+    tokio::spawn(async move { stopped.run_until_cancelled(keeping).await });
+    (replica, stop.drop_guard())
+}

@@ -1,0 +1,155 @@
+//! The connections of a client to all replicas of a service: a channel for generated clients that spreads calls over the replicas.
+//!
+//! tonic's own `Channel::balance_channel` takes a replica that cannot be reached for ready, so that calls of it fail, and chooses by
+//! chance. Here a call goes to the connected and healthy replica with the fewest calls under way, in turn among equals ([`replicas`]).
+//! A task for each replica keeps a connection to it and follows what its gRPC health says ([`replica`]); another looks up which
+//! replicas there are ([`lookup`]). A call that did not reach a server goes to another replica. One that may have been executed is
+//! repeated only if its `idempotency_level` in the `.proto` file says that it may.
+
+mod lookup;
+mod message;
+mod replica;
+mod replicas;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{
+    body::Body,
+    codegen::{BoxFuture, Service, StdError, http},
+    transport::Channel,
+};
+
+pub(super) use lookup::{Lookup, Pace};
+
+use message::{AnswerBody, OneMessage};
+use replica::ConnectionLost;
+use replicas::{InFlight, Replicas};
+
+/// The metadata by which a server says that it has not begun to execute a call: the call may be made elsewhere.
+pub(super) const NOT_BEGUN_HEADER: &str = "marquee-not-begun";
+/// How often one call is made at most.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The way to all replicas of a service, for generated clients. Clones share the connections. A request is one message: calls
+/// with a stream of requests are not supported.
+#[derive(Clone)]
+pub struct ServiceChannel {
+    replicas: Arc<Replicas>,
+    _running: Arc<DropGuard>,
+}
+
+impl ServiceChannel {
+    /// A channel to the replicas that `lookup` finds. It looks for them when it is first needed.
+    pub(super) fn new(lookup: Arc<dyn Lookup>, pace: Pace) -> Self {
+        let replicas = Arc::new(Replicas::default());
+        let stop = CancellationToken::new();
+        let running = lookup::run(lookup, pace, replicas.clone());
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(running).await });
+        Self {
+            replicas,
+            _running: Arc::new(stop.drop_guard()),
+        }
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> Result<http::Response<Body>, StdError> {
+        let (head, body) = request.into_parts();
+        let message = message::whole(body).await?;
+        let is_repeatable = proto::REPEATABLE_CALLS.contains(&head.uri.path());
+        let mut attempts = 0;
+        let mut refused: Option<(InFlight, http::Response<Body>)> = None;
+        loop {
+            attempts += 1;
+            let mut in_flight = self.replicas.choose().await?;
+            if let Some((by, answer)) = refused.take()
+                && in_flight.is_of_same_replica(&by)
+            {
+                in_flight.ended();
+                return Ok(answer);
+            }
+            let body = Body::new(OneMessage::new(message.clone()));
+            let request = http::Request::from_parts(head.clone(), body);
+            match call(in_flight.connection.channel.clone(), request).await {
+                Ok(answer) if answer.headers().contains_key(NOT_BEGUN_HEADER) => {
+                    in_flight.refused();
+                    if attempts == MAX_ATTEMPTS {
+                        return Ok(answer);
+                    }
+                    refused = Some((in_flight, answer));
+                }
+                Ok(answer) => {
+                    in_flight.ended();
+                    return Ok(answer.map(|body| Body::new(AnswerBody::new(body, in_flight))));
+                }
+                Err(error) => {
+                    let is_unsent = is_unsent(&*error);
+                    if is_unsent {
+                        in_flight.lost();
+                    }
+                    if attempts == MAX_ATTEMPTS || !(is_repeatable || is_unsent) {
+                        return Err(error);
+                    }
+                    tracing::debug!("a call is made once more: {error}");
+                }
+            }
+        }
+    }
+}
+
+async fn call(
+    mut channel: Channel,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, StdError> {
+    poll_fn(|context| Service::<http::Request<Body>>::poll_ready(&mut channel, context))
+        .await
+        .map_err(ConnectionLost::because)?;
+    Ok(channel.call(request).await?)
+}
+
+/// Whether a call failed before a byte of it was sent.
+fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>()
+            || error.is::<ConnectionLost>()
+            || error
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_canceled)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+impl Service<http::Request<Body>> for ServiceChannel {
+    type Response = http::Response<Body>;
+    type Error = StdError;
+    type Future = BoxFuture<http::Response<Body>, StdError>;
+
+    /// A call waits for a replica itself.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let channel = self.clone();
+        Box::pin(async move { channel.answer(request).await })
+    }
+}
+
+impl fmt::Debug for ServiceChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceChannel").finish_non_exhaustive()
+    }
+}
