@@ -18,7 +18,7 @@ pub mod grpc;
 pub mod health_check;
 pub mod http;
 mod memory;
-mod metrics;
+pub mod metrics;
 pub mod ops;
 pub mod process;
 pub mod program;

@@ -1,18 +1,29 @@
-//! What a process is asked, how it answers and how long that takes, and what it costs: for Prometheus.
+//! The figures of a process for Prometheus, in one registry: what it is asked, how it answers and how long that takes, what it
+//! costs, and what its parts add to that ([`Metrics::read`], [`Metrics::gauge`], [`Metrics::histogram`]).
 //!
-//! Labels have few values, whatever clients send: routes and methods are those that the program has.
+//! Labels have few values, whatever clients send: routes and methods are those that the program has. Nothing waits when the
+//! figures are read: what has to be asked for elsewhere is asked for beforehand, and is a [`Gauge`].
+
+mod gauge;
+mod reading;
+
+pub use gauge::Gauge;
+pub use prometheus::{Histogram, HistogramVec};
+pub use reading::{Description, Distribution, Kind, Samples};
 
 use std::time::Duration;
 
 use actix_web::http::Method;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
     process_collector::ProcessCollector,
 };
 use tonic::{Code, codegen::http};
 
+use reading::Reading;
+
 /// The bounds of latencies, in seconds.
-const SECONDS: [f64; 14] = [
+pub const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
@@ -21,8 +32,9 @@ const UNKNOWN: &str = "unknown";
 
 /// The figures of a process. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
+    ready: Gauge,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
     grpc_calls: IntCounterVec,
@@ -33,11 +45,17 @@ impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
         let counter = |name, help, labels: &[&str]| {
-            added(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+            let made = IntCounterVec::new(Opts::new(name, help), labels);
+            show(&registry, described(made))
         };
         let histogram = |name, help, label| {
-            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            added(&registry, HistogramVec::new(options, &[label]))
+            let description = Description {
+                name,
+                help,
+                labels: &[label],
+                ..Description::default()
+            };
+            show(&registry, distribution(&description, &SECONDS))
         };
         let metrics = Self {
             http_requests: counter(
@@ -60,28 +78,88 @@ impl Default for Metrics {
                 "How long it took until the answer to a call began.",
                 "method",
             ),
+            ready: Gauge::default(),
             registry,
         };
-        show(&metrics.registry, Box::new(ProcessCollector::for_self()));
+        let ready = metrics.ready.clone();
+        let description = Description {
+            name: "marquee_ready",
+            help: "1 while the program can serve and is not about to stop, as /readyz says.",
+            ..Description::default()
+        };
+        metrics.show_gauge(&description, ready);
+        let process = metrics
+            .registry
+            .register(Box::new(ProcessCollector::for_self()));
+        process.expect("the names of the process's metrics are no others'");
         metrics
     }
 }
 
-/// A collector that is shown from now on.
-fn added<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("names and labels of metrics are letters and underscores");
-    show(registry, Box::new(collector.clone()));
+/// A collector that was made by a description.
+fn described<C>(made: prometheus::Result<C>) -> C {
+    made.expect("names and labels of metrics are letters and underscores, and each has a help")
+}
+
+fn distribution(description: &Description<'_>, bounds: &[f64]) -> HistogramVec {
+    let constant = description.constant.iter();
+    let constant = constant.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let options = HistogramOpts::new(description.name, description.help)
+        .const_labels(constant.collect())
+        .buckets(bounds.to_vec());
+    described(HistogramVec::new(options, description.labels))
+}
+
+/// Shows a collector from now on, in the place of an older one of the same metric: a part that is started again begins anew.
+fn show<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    // There may be none.
+    let _ = registry.unregister(Box::new(collector.clone()));
+    let shown = registry.register(Box::new(collector.clone()));
+    shown.expect("a metric has the same help and labels wherever it is described");
     collector
 }
 
-fn show(registry: &Registry, collector: Box<dyn Collector>) {
-    let shown = registry.register(collector);
-    shown.expect("each metric has a name of its own");
-}
-
 impl Metrics {
+    /// Shows a metric whose figures `read` adds each time they are asked for. It must not wait.
+    pub fn read(
+        &self,
+        kind: Kind,
+        description: &Description<'_>,
+        read: impl Fn(&mut Samples<'_>) + Send + Sync + 'static,
+    ) {
+        show(
+            &self.registry,
+            described(Reading::new(kind, description, read)),
+        );
+    }
+
+    /// Shows a figure without further labels, which is unknown until it is set.
+    pub fn gauge(&self, description: &Description<'_>) -> Gauge {
+        let gauge = Gauge::default();
+        self.show_gauge(description, gauge.clone());
+        gauge
+    }
+
+    /// Shows how often what is measured was within each of the `bounds`, from the lowest to the highest.
+    pub fn histogram(&self, description: &Description<'_>, bounds: &[f64]) -> HistogramVec {
+        show(&self.registry, distribution(description, bounds))
+    }
+
+    fn show_gauge(&self, description: &Description<'_>, gauge: Gauge) {
+        self.read(Kind::Gauge, description, move |samples| {
+            if let Some(value) = gauge.value() {
+                samples.add(&[], value);
+            }
+        });
+    }
+
+    /// Says whether the program is ready.
+    pub(crate) fn ready(&self, is_ready: bool) {
+        self.ready.set(f64::from(u8::from(is_ready)));
+    }
+
     /// All figures as Prometheus text (exposition format 0.0.4).
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         // Only a metric without values cannot be written, and those are left out.
         let text = TextEncoder::new().encode_to_string(&self.registry.gather());
         text.unwrap_or_default()
@@ -194,6 +272,50 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent_and_what_is_started_again_is_shown_once() {
+        let metrics = Metrics::default();
+        let description = Description {
+            name: "marquee_pump_strokes",
+            help: "Strokes.",
+            constant: &[("pump", "left")],
+            labels: &[],
+        };
+        let gauge = metrics.gauge(&description);
+        assert!(!metrics.render().contains("marquee_pump"));
+        gauge.set(3.0);
+        let right = Description {
+            constant: &[("pump", "right \"two\"")],
+            ..description
+        };
+        metrics.gauge(&right).set(4.5);
+        metrics.gauge(&description).set(5.0);
+        let text = metrics.render();
+        let shown: Vec<_> = text.lines().filter(|l| l.contains("_pump_")).collect();
+        assert_eq!(
+            shown,
+            [
+                "# HELP marquee_pump_strokes Strokes.",
+                "# TYPE marquee_pump_strokes gauge",
+                r#"marquee_pump_strokes{pump="left"} 5"#,
+                r#"marquee_pump_strokes{pump="right \"two\""} 4.5"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn whether_the_program_is_ready_is_a_figure() {
+        let metrics = Metrics::default();
+        for (is_ready, line) in [
+            (true, "\nmarquee_ready 1\n"),
+            (false, "\nmarquee_ready 0\n"),
+        ] {
+            metrics.ready(is_ready);
+            let text = metrics.render();
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

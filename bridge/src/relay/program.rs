@@ -1,7 +1,7 @@
 //! `bridge relay`: the relay as a program of its own. Its routes come from a file, from flags, or are the documented topics
 //! both ways.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf};
 
 use bus::{BusUrl, KafkaSecurity, NatsServers, NatsSettings};
 use clap::Args;
@@ -166,7 +166,7 @@ impl Program for Settings {
 pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
     let supervisor = Supervisor::new("relay", &process);
     let reports = route::start(&supervisor, &config);
-    process.registry.show(Arc::new(RelayReport::new(reports)));
+    RelayReport::new(reports).show(&process.registry);
     let outcome = ops::until_stopped(&supervisor, &process).await;
     let time_left = process.shutdown.time_left();
     supervisor.stop_side_by_side(time_left).await;

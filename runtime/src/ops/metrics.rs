@@ -1,83 +1,82 @@
-//! The registry as Prometheus text (exposition format 0.0.4).
+//! The actors of a process as metrics.
 
-use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::supervision::{ActorRegistry, ActorState, ActorStatus};
+use crate::{
+    metrics::{Description, Kind, Metrics},
+    supervision::{ActorState, ActorStatus},
+};
 
 /// A metric: name, kind, help, and its value for one actor.
-type Metric = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&ActorStatus) -> u64,
-);
+type Metric = (&'static str, Kind, &'static str, fn(&ActorStatus) -> u64);
 
 const METRICS: [Metric; 5] = [
     (
         "marquee_actor_up",
-        "gauge",
+        Kind::Gauge,
         "1 while the actor takes messages.",
         |a| u64::from(a.state == ActorState::Running),
     ),
     (
         "marquee_actor_ready",
-        "gauge",
+        Kind::Gauge,
         "1 while the actor can serve.",
         |a| u64::from(a.not_ready_reason().is_none()),
     ),
     (
         "marquee_actor_restarts_total",
-        "counter",
+        Kind::Counter,
         "How many times the actor was restarted.",
         |a| a.restarts,
     ),
     (
         "marquee_actor_mailbox_messages",
-        "gauge",
+        Kind::Gauge,
         "Messages waiting or being handled.",
         |a| a.mailbox as u64,
     ),
     (
         "marquee_actor_handled_total",
-        "counter",
+        Kind::Counter,
         "Messages the actor was done with.",
         |a| a.handled,
     ),
 ];
 
-pub(super) fn render(registry: &ActorRegistry) -> String {
-    let (actors, mut text) = (registry.actors(), registry.metrics().render());
+/// Shows what `actors` lists.
+pub(crate) fn show_actors(
+    metrics: &Metrics,
+    actors: impl Fn() -> Vec<ActorStatus> + Send + Sync + 'static,
+) {
+    let actors = Arc::new(actors);
     for (name, kind, help, value) in METRICS {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for actor in &actors {
-            let _ = writeln!(
-                text,
-                "{name}{{service=\"{}\",group=\"{}\",actor=\"{}\"}} {}",
-                actor.service,
-                actor.group,
-                actor.name,
-                value(actor)
-            );
+        let description = Description {
+            name,
+            help,
+            labels: &["service", "group", "actor"],
+            ..Description::default()
+        };
+        let actors = actors.clone();
+        metrics.read(kind, &description, move |samples| {
+            for actor in actors() {
+                let labels = [&*actor.service, &actor.group, &actor.name];
+                samples.add(&labels, value(&actor) as f64);
+            }
+        });
+    }
+    let counted = Description {
+        name: "marquee_actor_counted_total",
+        help: "What else the actor counts: `what` names it.",
+        labels: &["service", "group", "actor", "what"],
+        ..Description::default()
+    };
+    metrics.read(Kind::Counter, &counted, move |samples| {
+        for actor in actors() {
+            for (what, count) in &actor.counters {
+                let what = what.replace(' ', "_");
+                let labels = [&*actor.service, &actor.group, &actor.name, &what];
+                samples.add(&labels, *count as f64);
+            }
         }
-    }
-    let name = "marquee_actor_counted_total";
-    let help = "What else the actor counts: `what` names it.";
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
-    for actor in &actors {
-        for (what, count) in &actor.counters {
-            let _ = writeln!(
-                text,
-                "{name}{{service=\"{}\",group=\"{}\",actor=\"{}\",what=\"{}\"}} {count}",
-                actor.service,
-                actor.group,
-                actor.name,
-                what.replace(' ', "_"),
-            );
-        }
-    }
-    for section in registry.sections() {
-        text.push_str(&section.metrics());
-    }
-    text
+    });
 }

@@ -8,6 +8,7 @@ mod section;
 mod server;
 mod system_page;
 
+pub(crate) use metrics::show_actors;
 pub use section::{Row, Section, Stuck, Table};
 pub(crate) use server::serve_operators;
 pub use server::{serve, until_stopped, while_starting};
@@ -243,10 +244,12 @@ async fn bare_readyz(registry: web::Data<ActorRegistry>) -> HttpResponse {
 }
 
 async fn metrics(registry: web::Data<ActorRegistry>) -> HttpResponse {
+    let metrics = registry.metrics();
+    metrics.ready(Readiness::of(&registry).ready);
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(metrics::render(&registry))
+        .body(metrics.render())
 }
 
 async fn system(registry: web::Data<ActorRegistry>) -> HttpResponse {

@@ -1,13 +1,10 @@
-//! What a part of a program shows to operators besides its actors: figures for `/metrics`, a table for `/system`, and what
-//! is stuck, which turns `/healthz` and `/readyz` red.
+//! What a part of a program shows to operators besides its actors and its [metrics](crate::metrics): a table for `/system`, and
+//! what is stuck, which turns `/healthz` and `/readyz` red.
 
 use std::fmt;
 
 /// A part of a program that shows more than its actors do.
 pub trait Section: fmt::Debug + Send + Sync {
-    /// Its figures as Prometheus text (exposition format 0.0.4), each metric with its help and type.
-    fn metrics(&self) -> String;
-
     /// Its figures for a person.
     fn table(&self) -> Table;
 
@@ -62,10 +59,6 @@ mod tests {
     }
 
     impl Section for Pump {
-        fn metrics(&self) -> String {
-            "pump_strokes_total 7\n".into()
-        }
-
         fn table(&self) -> Table {
             let row = |cells: [&str; 2]| Row {
                 cells: cells.map(str::to_owned).to_vec(),
@@ -119,7 +112,7 @@ mod tests {
             page.contains("&lt;valve&gt;</th><td data-name=\"Strokes\">7</td>"),
             "{page}"
         );
-        assert!(get("/metrics").await.1.ends_with("pump_strokes_total 7\n"));
+        assert!(get("/metrics").await.1.contains("\nmarquee_ready 0\n"));
         pump.is_stuck.store(false, Ordering::Relaxed);
         assert_eq!(get("/healthz").await.0, 200);
     }

@@ -8,14 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{metrics::Metrics, ops::Section};
+use crate::{
+    metrics::Metrics,
+    ops::{self, Section},
+};
 
 /// What an actor is about until it has started.
 const BEGINS: &str = "starting";
 
 /// What all the actors of a process report about themselves; feeds `/readyz`, `/metrics` and
 /// `/system`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
     starting: Arc<Mutex<Vec<String>>>,
@@ -85,10 +88,25 @@ impl ActorStatus {
     }
 }
 
+impl Default for ActorRegistry {
+    fn default() -> Self {
+        let (entries, metrics) = (Arc::<Mutex<Vec<Arc<Entry>>>>::default(), Metrics::default());
+        let shown = entries.clone();
+        ops::show_actors(&metrics, move || reports(&shown));
+        Self {
+            entries,
+            starting: Arc::default(),
+            sections: Arc::default(),
+            is_draining: Arc::default(),
+            metrics,
+        }
+    }
+}
+
 impl ActorRegistry {
     /// Every actor of the process, in the order in which they were first started.
     pub fn actors(&self) -> Vec<ActorStatus> {
-        lock(&self.entries).iter().map(|e| e.report()).collect()
+        reports(&self.entries)
     }
 
     /// The services of the process that have not started all their actors yet.
@@ -106,8 +124,8 @@ impl ActorRegistry {
         lock(&self.sections).clone()
     }
 
-    /// What the process is asked, and how it answers.
-    pub(crate) fn metrics(&self) -> &Metrics {
+    /// The figures of the process for Prometheus, to which its parts add their own.
+    pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
@@ -169,6 +187,10 @@ impl ActorRegistry {
         lock(&self.entries).push(entry.clone());
         entry
     }
+}
+
+fn reports(entries: &Mutex<Vec<Arc<Entry>>>) -> Vec<ActorStatus> {
+    lock(entries).iter().map(|e| e.report()).collect()
 }
 
 /// The observable state of one supervised actor, over all its incarnations.

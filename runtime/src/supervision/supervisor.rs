@@ -22,7 +22,10 @@ use super::{
     registry::{ActorRegistry, lock},
     tree::{ChildId, GroupState, Kept, Tree, Verdict},
 };
-use crate::process::{Fault, Process};
+use crate::{
+    metrics::Metrics,
+    process::{Fault, Process},
+};
 
 /// The root of a service's supervision tree. Made inside the service's actix system.
 #[derive(Clone)]
@@ -246,8 +249,18 @@ impl Group {
         Handle::new(slot)
     }
 
+    /// The name of the service whose actors these are.
+    pub fn service(&self) -> String {
+        lock(&self.supervisor.tree).service.clone()
+    }
+
+    /// The figures of the process, to which its parts add their own.
+    pub fn metrics(&self) -> &Metrics {
+        self.supervisor.registry.metrics()
+    }
+
     fn slot<A: Actor>(&self, name: &str) -> Arc<Slot<A>> {
-        let service = lock(&self.supervisor.tree).service.clone();
+        let service = self.service();
         Arc::new(Slot::new(
             self.supervisor.registry.add(&service, &self.name, name),
         ))

@@ -1,8 +1,12 @@
 //! The reports of all routes as operators see them: metrics for Prometheus, a table on `/system`, and what is stuck.
 
-use std::{fmt::Write, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use runtime::ops::{Row, Section, Stuck, Table};
+use runtime::{
+    ActorRegistry,
+    metrics::{Description, Distribution, Kind, Metrics},
+    ops::{Row, Section, Stuck, Table},
+};
 
 use super::{RouteReport, RouteStatus};
 use crate::relay::mapping::Direction;
@@ -14,7 +18,7 @@ pub struct RelayReport(Vec<RouteReport>);
 /// A metric: name, kind, help, and its value for one route, if it is known.
 type Metric = (
     &'static str,
-    &'static str,
+    Kind,
     &'static str,
     fn(&RouteStatus) -> Option<u64>,
 );
@@ -22,55 +26,55 @@ type Metric = (
 const METRICS: [Metric; 9] = [
     (
         "marquee_relay_received_total",
-        "counter",
+        Kind::Counter,
         "Messages read; those that were read again after a failure are counted again.",
         |route| Some(route.received),
     ),
     (
         "marquee_relay_received_bytes_total",
-        "counter",
+        Kind::Counter,
         "Bytes of the messages read, counted as they are.",
         |route| Some(route.received_bytes),
     ),
     (
         "marquee_relay_delivered_total",
-        "counter",
+        Kind::Counter,
         "Messages that the other side has durably.",
         |route| Some(route.delivered),
     ),
     (
         "marquee_relay_skipped_total",
-        "counter",
+        Kind::Counter,
         "Messages that had been in one of the clusters before.",
         |route| Some(route.skipped),
     ),
     (
         "marquee_relay_retried_total",
-        "counter",
+        Kind::Counter,
         "Attempts that failed and were made again.",
         |route| Some(route.retried),
     ),
     (
         "marquee_relay_dead_letters_total",
-        "counter",
+        Kind::Counter,
         "Messages that went to the dead letters.",
         |route| Some(route.dead_letters),
     ),
     (
         "marquee_relay_lag_messages",
-        "gauge",
+        Kind::Gauge,
         "Messages that wait at the side that is read.",
         |route| route.lag,
     ),
     (
         "marquee_relay_stuck",
-        "gauge",
+        Kind::Gauge,
         "1 while the route cannot go on.",
         |route| Some(u64::from(route.stuck.is_some())),
     ),
     (
         "marquee_relay_standby",
-        "gauge",
+        Kind::Gauge,
         "1 while other instances have all that there is to read.",
         |route| Some(u64::from(route.is_standby)),
     ),
@@ -82,8 +86,57 @@ impl RelayReport {
         Self(routes.into_iter().collect())
     }
 
+    /// Shows the routes to operators: as metrics, on `/system`, and in what `/healthz` says.
+    pub fn show(self, registry: &ActorRegistry) {
+        self.measure(registry.metrics());
+        registry.show(Arc::new(self));
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        for (name, kind, help, value) in METRICS {
+            let report = self.clone();
+            metrics.read(kind, &described(name, help), move |samples| {
+                for route in report.routes() {
+                    if let Some(value) = value(&route) {
+                        samples.add(&[&route.name, way(route.direction)], value as f64);
+                    }
+                }
+            });
+        }
+        let latency = described(
+            "marquee_relay_latency_seconds",
+            "From reading a message to having it durably at the other side; quantiles of the last minute.",
+        );
+        let report = self.clone();
+        metrics.read(Kind::Summary, &latency, move |samples| {
+            for route in report.routes() {
+                let recent = &route.recent;
+                let latencies = Distribution {
+                    quantiles: vec![
+                        (0.5, recent.p50),
+                        (0.9, recent.p90),
+                        (0.99, recent.p99),
+                        (0.999, recent.p999),
+                    ],
+                    sum: route.latency_total,
+                    count: route.delivered,
+                };
+                samples.add_distribution(&[&route.name, way(route.direction)], &latencies);
+            }
+        });
+    }
+
     fn routes(&self) -> Vec<RouteStatus> {
         self.0.iter().map(RouteReport::status).collect()
+    }
+}
+
+fn described<'a>(name: &'a str, help: &'a str) -> Description<'a> {
+    Description {
+        name,
+        help,
+        labels: &["route", "direction"],
+        ..Description::default()
     }
 }
 
@@ -95,40 +148,6 @@ fn way(direction: Direction) -> &'static str {
 }
 
 impl Section for RelayReport {
-    fn metrics(&self) -> String {
-        let routes = self.routes();
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        for (name, kind, help, value) in METRICS {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for route in &routes {
-                if let Some(value) = value(route) {
-                    let _ = writeln!(text, "{name}{{{}}} {value}", labels(route));
-                }
-            }
-        }
-        let name = "marquee_relay_latency_seconds";
-        let help = "From reading a message to having it durably at the other side; quantiles of the last minute.";
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} summary");
-        for route in &routes {
-            let labels = labels(route);
-            let recent = &route.recent;
-            for (quantile, latency) in [
-                ("0.5", recent.p50),
-                ("0.9", recent.p90),
-                ("0.99", recent.p99),
-                ("0.999", recent.p999),
-            ] {
-                let seconds = latency.as_secs_f64();
-                let _ = writeln!(text, "{name}{{{labels},quantile=\"{quantile}\"}} {seconds}");
-            }
-            let total = route.latency_total.as_secs_f64();
-            let _ = writeln!(text, "{name}_sum{{{labels}}} {total}");
-            let _ = writeln!(text, "{name}_count{{{labels}}} {}", route.delivered);
-        }
-        text
-    }
-
     fn table(&self) -> Table {
         let row = |route: RouteStatus| {
             let state = match &route.stuck {
@@ -188,15 +207,6 @@ impl Section for RelayReport {
     }
 }
 
-/// The labels of a route, whose name has no character that has to be escaped.
-fn labels(route: &RouteStatus) -> String {
-    format!(
-        "route=\"{}\",direction=\"{}\"",
-        route.name,
-        way(route.direction)
-    )
-}
-
 /// A latency for a person.
 fn shown(latency: Duration) -> String {
     match latency.as_secs_f64() * 1_000.0 {
@@ -225,7 +235,9 @@ mod tests {
     #[test]
     fn metrics_name_their_route() {
         let (relay, _) = relay();
-        let text = relay.metrics();
+        let metrics = Metrics::default();
+        relay.measure(&metrics);
+        let text = metrics.render();
         for line in [
             "# TYPE marquee_relay_received_total counter",
             "marquee_relay_received_total{route=\"films\",direction=\"kafka_to_nats\"} 5",
