@@ -17,7 +17,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bus, BusError, Condition, Event, Source, Verdict, batch_worker::BatchWorker, event::Batch,
+    Bus, BusError, Condition, Event, Source, Verdict,
+    batch_worker::BatchWorker,
+    event::Batch,
+    lag::{LagProbe, lag_gauge},
     source,
 };
 
@@ -72,10 +75,12 @@ pub fn consume(
     handler: Arc<dyn EventHandler>,
 ) -> Consumer {
     let (bus, actor_name) = (bus.clone(), name.to_owned());
+    let lag = lag_gauge(group.metrics(), &subscription);
     let actor = group.supervise(name, Place::Here, move |guard| {
         let (name, handler) = (&actor_name, handler.clone());
         let condition = Arc::new(Condition::new(name, guard.reporter()));
-        let source = source(&bus, name, &subscription, &condition);
+        let probe = LagProbe::new(lag.clone());
+        let source = source(&bus, name, &subscription, &condition, probe);
         let worker = BatchWorker::new(&bus, name, &subscription, handler, &condition);
         ConsumerActor::new(guard, name, condition, source, worker)
     });

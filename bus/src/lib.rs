@@ -47,6 +47,7 @@ mod dead_letter_log;
 mod dead_letters;
 mod event;
 mod kafka;
+mod lag;
 mod nats;
 mod outbox_courier;
 mod producer;
@@ -73,6 +74,7 @@ pub use url::{BusUrl, BusUrlError, KafkaBrokers, NatsServers};
 
 use condition::Condition;
 use event::{Batch, Position};
+use lag::LagProbe;
 
 /// Why the bus did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -173,6 +175,7 @@ fn source(
     name: &str,
     subscription: &Subscription,
     condition: &Arc<Condition>,
+    lag: LagProbe,
 ) -> Box<dyn Source> {
     let limits = bus.retention;
     match &bus.url {
@@ -182,6 +185,7 @@ fn source(
             name,
             subscription,
             condition,
+            lag,
         )),
         BusUrl::Kafka(brokers) => Box::new(kafka::KafkaSource::new(
             brokers,
@@ -189,6 +193,7 @@ fn source(
             name,
             subscription,
             condition,
+            lag,
         )),
     }
 }

@@ -17,6 +17,7 @@ pub mod films;
 pub mod actors;
 
 mod delivery;
+pub mod figures;
 pub mod flags;
 mod recommendations;
 mod summary;

@@ -21,7 +21,7 @@ use crate::{
     },
     changes::Changes,
     config::Config,
-    films, grpc,
+    figures, films, grpc,
     recommendations::RecommendationsClient,
 };
 
@@ -92,6 +92,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         return Ok(());
     };
     let database = database?;
+    figures::sample(&group, &database);
     let changes = Changes::default();
 
     let recommendations = RecommendationsClient::new(&config.recommendations_host, &process);

@@ -24,6 +24,7 @@ pub mod actors;
 
 pub mod error;
 
+pub mod figures;
 pub mod lease;
 mod outbox;
 mod signals;

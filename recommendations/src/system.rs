@@ -24,6 +24,7 @@ use crate::{
         watch_poller::WatchPoller,
     },
     config::Config,
+    figures::{self, MatcherFigures},
     grpc::{self, RecommendationsService},
     lease::{Held, LeaseTimes},
     outbox::StatusOutbox,
@@ -119,6 +120,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         return Ok(());
     };
     let database = database?;
+    figures::sample(&group, &database);
 
     let engine = Engine::start(&supervisor, &database, &Tuning::default(), config.replica()).await;
     let outgoing = supervisor.group("outgoing");
@@ -192,8 +194,9 @@ impl Engine {
     ) -> Self {
         let matching = supervisor.group("matching");
         let known = database.clone();
+        let figures = MatcherFigures::new(matching.metrics());
         let matcher = matching.supervise("matcher", Place::OwnArbiter, move |guard| {
-            Matcher::new(guard, known.clone())
+            Matcher::new(guard, known.clone(), figures.clone())
         });
         // It reads everything in its own time, but the service must not count as ready before.
         let _ = matcher.ask(CountFilms(Vec::new()), START_DEADLINE).await;
@@ -202,6 +205,7 @@ impl Engine {
             Recommender::new(database.clone(), matcher, signals.clone(), tuning.limits);
 
         let (holding, held) = Held::new();
+        figures::show_lease(matching.metrics(), held.clone());
         let (leased, holding, times) = (database.clone(), Arc::new(holding), tuning.lease);
         let holder = me.clone();
         let lease_keeper = matching.supervise("lease-keeper", Place::Here, move |guard| {

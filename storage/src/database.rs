@@ -4,7 +4,7 @@ use std::{
     any::{Any, TypeId},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::{QueryResult, result::Error as DieselError};
@@ -15,9 +15,10 @@ use crate::{
     DatabaseUrl, DbConnection, Error, Migrations,
     damage_checker::DamageChecker,
     executor::{CommitWaiting, Read, Reader, RunRead, Writer},
+    figures,
     group_commit::{Command, Write, WriteQueue},
     migrations,
-    pool::{self, Target},
+    pool::{self, DbPool, Target},
 };
 
 /// How many reads run at once.
@@ -87,7 +88,6 @@ impl Database {
     }
 
     fn start(group: &Group, name: &str, url: &DatabaseUrl) -> Self {
-        let queue = Arc::new(WriteQueue::default());
         let target = Arc::new(Target::new(url));
         let known_as = format!("the {}", name.replace('-', " "));
         let dependency = Arc::new(Dependency::new(&known_as));
@@ -95,17 +95,23 @@ impl Database {
             format!("{known_as} cannot be written to"),
             format!("{known_as} can be written to again"),
         ));
-        let (readers, needed) = (pool::pool(&target, READERS as u32), dependency.clone());
+        let readers = Arc::new(pool::pool(&target, READERS as u32));
+        let writers = Arc::new(pool::pool(&target, 1));
+        let known = name.trim_end_matches("-database");
+        let (read_times, write_times) = figures::show(group.metrics(), known, &readers, &writers);
+        let needed = dependency.clone();
         let reader =
             group.supervise_sync(&format!("{name}-reader"), READERS, move |guard| Reader {
-                pool: readers.clone(),
+                pool: DbPool::clone(&readers),
                 dependency: needed.clone(),
+                times: read_times.clone(),
                 guard,
             });
-        let writers = pool::pool(&target, 1);
+        let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
         let (waiting, needed) = (queue.clone(), dependency.clone());
         let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |guard| Writer {
-            pool: writers.clone(),
+            pool: DbPool::clone(&writers),
+            work_time: write_times.work.clone(),
             dependency: needed.clone(),
             writable: writable.clone(),
             queue: waiting.clone(),
@@ -142,6 +148,7 @@ impl Database {
         let read = RunRead(Box::new(PendingRead {
             query,
             answer,
+            asked: Instant::now(),
             _place: place.map_err(|_| Error::Overloaded)?,
         }));
         let asked = self.reader.ask(read, DEADLINE).await;
@@ -255,6 +262,7 @@ impl Database {
 struct PendingRead<F, R> {
     query: F,
     answer: oneshot::Sender<Result<R, Error>>,
+    asked: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -284,6 +292,10 @@ where
 
     fn refuse(self: Box<Self>, error: Error) {
         let _ = self.answer.send(Err(error));
+    }
+
+    fn waited(&self) -> Duration {
+        self.asked.elapsed()
     }
 
     fn is_abandoned(&self) -> bool {

@@ -7,10 +7,11 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Handler, Message, SyncContext};
-use runtime::{ChildGuard, Dependency};
+use runtime::{ChildGuard, Dependency, metrics::Histogram};
 
 use crate::{
     DbConnection, Error,
+    figures::QueryTimes,
     group_commit::{WriteQueue, commit_group},
     pool::{self, DbPool, Pooled},
 };
@@ -27,6 +28,9 @@ pub(crate) trait Read: Send {
 
     /// Answers that it could not be run.
     fn refuse(self: Box<Self>, error: Error);
+
+    /// How long ago it was asked for.
+    fn waited(&self) -> Duration;
 
     /// Whether the caller has stopped waiting for the answer.
     fn is_abandoned(&self) -> bool;
@@ -46,6 +50,7 @@ pub(crate) struct CommitWaiting;
 pub(crate) struct Reader {
     pub(crate) pool: DbPool,
     pub(crate) dependency: Arc<Dependency>,
+    pub(crate) times: QueryTimes,
     pub(crate) guard: ChildGuard,
 }
 
@@ -55,6 +60,7 @@ pub(crate) struct Writer {
     pub(crate) dependency: Arc<Dependency>,
     pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
+    pub(crate) work_time: Histogram,
     pub(crate) guard: ChildGuard,
 }
 
@@ -90,6 +96,9 @@ impl Handler<RunRead> for Reader {
             return;
         }
         self.guard.step();
+        self.times.wait.observe(read.waited().as_secs_f64());
+        // Observes when it is dropped.
+        let _timer = self.times.work.start_timer();
         let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
             Err(reason) => {
@@ -135,6 +144,8 @@ impl Writer {
             return false;
         }
         self.guard.reporter().handled(group.len() as u64);
+        // Observes when it is dropped.
+        let _timer = self.work_time.start_timer();
         let mut session = match connect(&self.pool, &self.dependency) {
             Ok(session) => session,
             Err(reason) => {

@@ -16,7 +16,7 @@ use diesel::{
     connection::TransactionManager,
     result::{DatabaseErrorKind, Error as DieselError},
 };
-use runtime::Backoff;
+use runtime::{Backoff, metrics::Histogram};
 
 use crate::{
     DbConnection, Error,
@@ -89,30 +89,41 @@ pub(crate) trait Write: Any + Send {
 }
 
 /// The writes that wait for the writer.
-#[derive(Default)]
 pub(crate) struct WriteQueue {
+    /// How long they waited.
+    wait: Histogram,
     waiting: Mutex<Waiting>,
     pushed: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
-    writes: VecDeque<Box<dyn Write>>,
+    /// Each with when it came.
+    writes: VecDeque<(Instant, Box<dyn Write>)>,
     /// The writer is about to take writes: it was told, or it lingers.
     is_expected: bool,
 }
 
 impl WriteQueue {
+    /// A queue without writes, which tells `wait` how long each of them waited.
+    pub(crate) fn new(wait: Histogram) -> Self {
+        Self {
+            wait,
+            waiting: Mutex::default(),
+            pushed: Condvar::new(),
+        }
+    }
+
     /// Adds a write, or refuses it when too many wait. Returns whether the writer has to be told.
     pub(crate) fn push(&self, write: Box<dyn Write>) -> Result<bool, Error> {
         let mut waiting = self.lock();
         if waiting.writes.len() >= QUEUE_LIMIT {
-            waiting.writes.retain(|write| !write.is_abandoned());
+            waiting.writes.retain(|(_, write)| !write.is_abandoned());
         }
         if waiting.writes.len() >= QUEUE_LIMIT {
             return Err(Error::Overloaded);
         }
-        waiting.writes.push_back(write);
+        waiting.writes.push_back((Instant::now(), write));
         let is_expected = std::mem::replace(&mut waiting.is_expected, true);
         drop(waiting);
         self.pushed.notify_one();
@@ -139,10 +150,14 @@ impl WriteQueue {
         }
         waiting.is_expected = false;
         let writes = &mut waiting.writes;
-        let wanted = std::iter::from_fn(|| writes.pop_front()).filter(|w| !w.is_abandoned());
-        let group = wanted.take(GROUP_LIMIT).collect();
+        let wanted = std::iter::from_fn(|| writes.pop_front()).filter(|(_, w)| !w.is_abandoned());
+        let group: Vec<_> = wanted.take(GROUP_LIMIT).collect();
         drop(waiting);
-        gather(group)
+        let observed = group.into_iter().map(|(came, write)| {
+            self.wait.observe(came.elapsed().as_secs_f64());
+            write
+        });
+        gather(observed.collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -28,12 +28,15 @@ use super::{
 use crate::{
     BusError, Condition, Event, KafkaBrokers, Retention, Source, Subscription,
     event::{Batch, Gap, Position},
+    lag::LagProbe,
     with_dead_letters,
 };
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the broker may take to tell which offsets are committed or stored.
 const OFFSETS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long it may take with each of the questions about what waits.
+const LAG_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Consumes a topic as a member of a consumer group.
 ///
@@ -54,6 +57,7 @@ pub(crate) struct KafkaSource {
     error: Option<KafkaError>,
     /// The offset that follows the last event received, for each assigned partition.
     expected: HashMap<i32, u64>,
+    lag: LagProbe,
 }
 
 impl KafkaSource {
@@ -63,6 +67,7 @@ impl KafkaSource {
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
+        lag: LagProbe,
     ) -> Self {
         Self {
             brokers: brokers.clone(),
@@ -76,6 +81,7 @@ impl KafkaSource {
             paused: false,
             error: None,
             expected: HashMap::new(),
+            lag,
         }
     }
 
@@ -120,6 +126,7 @@ impl KafkaSource {
             resumed.map_err(unavailable)?;
             self.paused = false;
         }
+        self.look_at_lag(&consumer);
         self.forget(&consumer.context().take_lost());
         while self.stash.is_empty() {
             self.first(&consumer).await?;
@@ -149,6 +156,7 @@ impl KafkaSource {
         // Errors that arrive while the broker is unavailable do not postpone the probe.
         let mut look_at = Instant::now() + PROBE_INTERVAL;
         loop {
+            self.look_at_lag(consumer);
             match timeout_at(look_at, consumer.recv()).await {
                 Ok(Ok(message)) => {
                     self.condition.broker_available();
@@ -191,6 +199,16 @@ impl KafkaSource {
         self.expected.clear();
         self.error = None;
         self.paused = false;
+    }
+
+    /// Has the broker asked how many events of the assigned partitions are not settled. What librdkafka knows of that by itself stands
+    /// still while the partitions pause.
+    fn look_at_lag(&mut self, consumer: &Arc<StreamConsumer<Member>>) {
+        let topic = &self.subscription.topic;
+        self.lag.look(|| {
+            let (asked, topic) = (consumer.clone(), topic.clone());
+            blocking(move || lag_of(&asked, &topic)).map(|lag| lag.ok().flatten())
+        });
     }
 
     /// The events before `position` that the broker deleted before this group received them.
@@ -263,6 +281,7 @@ impl Source for KafkaSource {
         let Some(consumer) = self.consumer.clone() else {
             return Vec::new();
         };
+        self.look_at_lag(&consumer);
         self.paused = true;
         let paused = consumer.assignment().and_then(|all| consumer.pause(&all));
         if let Err(error) = paused {
@@ -315,6 +334,28 @@ impl Drop for KafkaSource {
             drop_elsewhere(consumer);
         }
     }
+}
+
+/// How many events of the partitions that `consumer` has are not committed. Blocks.
+fn lag_of(consumer: &StreamConsumer<Member>, topic: &str) -> Option<u64> {
+    let assigned = consumer.assignment().ok()?;
+    if assigned.count() == 0 {
+        return None;
+    }
+    let committed = consumer.committed_offsets(assigned, LAG_DEADLINE).ok()?;
+    let mut lag = 0;
+    for partition in committed.elements_for_topic(topic) {
+        let number = partition.partition();
+        let (first, end) = consumer
+            .fetch_watermarks(topic, number, LAG_DEADLINE)
+            .ok()?;
+        let from = match partition.offset() {
+            Offset::Offset(offset) => offset.max(first),
+            _ => first,
+        };
+        lag += u64::try_from(end - from).unwrap_or_default();
+    }
+    Some(lag)
 }
 
 /// The settings of a member of `group`.

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     BusError, Condition, Event, KEEP_INTERVAL, NatsServers, Retention, Source, Subscription,
     event::{Batch, Gap, Position},
+    lag::LagProbe,
     with_dead_letters,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct NatsSource {
     condition: Arc<Condition>,
     connection: Option<Connection>,
     session: Option<Session>,
+    lag: LagProbe,
 }
 
 impl NatsSource {
@@ -53,6 +55,7 @@ impl NatsSource {
         name: &str,
         subscription: &Subscription,
         condition: &Arc<Condition>,
+        lag: LagProbe,
     ) -> Self {
         Self {
             servers: servers.clone(),
@@ -62,6 +65,7 @@ impl NatsSource {
             condition: condition.clone(),
             connection: None,
             session: None,
+            lag,
         }
     }
 
@@ -76,7 +80,7 @@ impl NatsSource {
             }
         };
         tokio::select! {
-            batch = session.fetch() => batch,
+            batch = session.fetch(&mut self.lag) => batch,
             () = connection.lost(link) => Err(unavailable("the connection to NATS is lost")),
         }
     }
@@ -106,6 +110,7 @@ impl Source for NatsSource {
     async fn keep(&mut self) -> Vec<i32> {
         if let Some(session) = &mut self.session {
             session.extend_claims().await;
+            session.look_at(&mut self.lag);
         }
         Vec::new()
     }
@@ -199,8 +204,9 @@ impl Session {
         Ok(session)
     }
 
-    async fn fetch(&mut self) -> Result<Batch, BusError> {
+    async fn fetch(&mut self, lag: &mut LagProbe) -> Result<Batch, BusError> {
         loop {
+            self.look_at(lag);
             let batch = self.take_turn().await?;
             if !batch.is_empty() || !batch.gaps().is_empty() {
                 return Ok(batch);
@@ -221,6 +227,17 @@ impl Session {
                 self.extend_claims().await;
             }
         }
+    }
+
+    /// Has the broker asked how many events no consumer of the group has settled.
+    fn look_at(&self, lag: &mut LagProbe) {
+        lag.look(|| {
+            let consumer = self.consumer.clone();
+            async move {
+                let info = consumer.get_info().await.ok()?;
+                Some(info.num_pending + info.num_ack_pending as u64)
+            }
+        });
     }
 
     /// Sorts in a message that was delivered.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bus::{BusError, Event, MAX_EVENT_BYTES, Verdict};
@@ -302,6 +302,40 @@ pub(crate) async fn an_event_that_is_too_large_is_refused_and_the_next_is_publis
     wait_until("it is there", || !recorder.done().is_empty()).await;
     assert_eq!(recorder.done(), [largest]);
     scene.stop().await;
+}
+
+pub(crate) async fn what_waits_for_a_consumer_is_a_figure(bus: Bus) {
+    let scene = Scene::new(&bus);
+    scene.producer().publish(scene.events(0, 6)).await.unwrap();
+    let may_go_on = Arc::new(AtomicBool::new(false));
+    let held = may_go_on.clone();
+    let recorder = Recorder::judging(move |_| match held.load(Ordering::Relaxed) {
+        true => Verdict::Done,
+        false => Verdict::Retry("not now".into()),
+    });
+    let consumer = scene.consumer(&recorder);
+    let shows = |lag: usize| {
+        let metrics = scene.process.registry.metrics().render();
+        let topic = &scene.topic;
+        let line = format!(
+            "marquee_consumer_lag_messages{{group=\"group.of-{topic}\",topic=\"{topic}\"}} {lag}"
+        );
+        metrics.lines().any(|told| told == line)
+    };
+    wait_until("all that waits is told", || shows(30)).await;
+    // It grows while the handler does not go on.
+    scene.producer().publish(scene.events(6, 8)).await.unwrap();
+    wait_until("more of it is told", || shows(40)).await;
+    may_go_on.store(true, Ordering::Relaxed);
+    recorder.wait_for_events(8).await;
+    wait_until("nothing waits any more", || shows(0)).await;
+    assert_eq!(scene.restarts(), 0, "{}", consumer.name());
+    scene.stop().await;
+    let metrics = scene.process.registry.metrics().render();
+    assert!(
+        !metrics.contains("marquee_consumer_lag_messages"),
+        "{metrics}"
+    );
 }
 
 pub(crate) async fn what_is_published_and_consumed_is_counted(bus: Bus) {

@@ -52,5 +52,6 @@ on_every_bus! {
     a_broker_that_comes_late_is_waited_for
     an_event_that_is_too_large_is_refused_and_the_next_is_published
     what_is_published_and_consumed_is_counted
+    what_waits_for_a_consumer_is_a_figure
     events_that_were_deleted_before_they_were_consumed_are_reported
 }

@@ -10,6 +10,9 @@ use super::{
     schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
 };
 
+/// The first version that is a time, in microseconds since 1970: older releases counted the edits of a film.
+pub const FIRST_TIME: i64 = 1_000_000_000_000_000;
+
 /// The newest state of a film that was not delivered to recommendations yet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
@@ -172,6 +175,29 @@ pub fn park(conn: &mut DbConnection, id: &FilmId, up_to: i64, reason: &str) -> Q
         .set(parked_reason.eq(reason))
         .execute(conn)?;
     Ok(())
+}
+
+/// Counts the versions that wait to be delivered, those that are set aside left out; no more than 100,000 of them.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn count_waiting(conn: &mut DbConnection) -> QueryResult<i64> {
+    storage::count_rows(conn, "movie_outbox WHERE parked_reason IS NULL")
+}
+
+/// The version that has waited for longest to be delivered.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn oldest_version(conn: &mut DbConnection) -> QueryResult<Option<i64>> {
+    movie_outbox
+        .filter(parked_reason.is_null())
+        .select(version)
+        .order(seq)
+        .first(conn)
+        .optional()
 }
 
 /// How many films are set aside.

@@ -8,14 +8,15 @@ use catalog::{
         film_courier::Pace,
         movie_repository::{DeleteFilm, LoadSample, UpdateFilm},
     },
-    films::{FilmId, outbox},
+    figures,
+    films::{self, FilmId, outbox},
     sample,
 };
 use storage::testing::databases;
 use testkit::{FakeRecommendations, Told, eventually};
 use tonic::Code;
 
-use crate::support::{DEADLINE, PACE, World, draft, execute};
+use crate::support::{DEADLINE, PACE, World, draft, execute, nowhere};
 
 async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
     let message = UpdateFilm::new(id.clone(), draft(title));
@@ -52,6 +53,42 @@ fn in_version_order(told: &[Told]) {
             before.is_none_or(|before| before <= told.version()),
             "{told:?} after {before:?}"
         );
+    }
+}
+
+#[actix_web::test]
+async fn what_waits_and_since_when_are_figures() {
+    for db in databases("courier-figures") {
+        let world = World::start(&db, nowhere()).await;
+        let waiting = async || {
+            let now = films::now();
+            let read = move |conn: &mut _| figures::waiting(conn, now);
+            world.database.read(read).await.unwrap()
+        };
+        assert_eq!(waiting().await, [Some(0.0), Some(0.0)]);
+        let film = world.create("The Thing").await;
+        world.create("Heat").await;
+        let [rows, age] = waiting().await;
+        assert_eq!(rows, Some(2.0));
+        assert!(age.unwrap() >= 0.0, "{age:?}");
+        // Set aside it is not on its way any more.
+        let park = format!(
+            "UPDATE movie_outbox SET parked_reason = 'x' WHERE movie_id = '{}'",
+            film.id
+        );
+        execute(&db, &park);
+        assert_eq!(waiting().await[0], Some(1.0));
+        let long_ago = 1_577_934_245_000_000_i64;
+        execute(
+            &db,
+            &format!("UPDATE movie_outbox SET version = {long_ago}"),
+        );
+        let age = waiting().await[1].unwrap();
+        assert!(age > 150_000_000.0, "{age}");
+        // Older releases had no time in it.
+        execute(&db, "UPDATE movie_outbox SET version = 3");
+        assert_eq!(waiting().await, [Some(1.0), None]);
+        world.stop().await;
     }
 }
 

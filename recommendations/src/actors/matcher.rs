@@ -16,6 +16,7 @@ use runtime::{Backoff, ChildGuard, telemetry::counted};
 use storage::Database;
 
 use crate::{
+    figures::MatcherFigures,
     matching::{FilmWords, Index, Keyword},
     store::{
         news::{self, Fresh, News, Step},
@@ -55,6 +56,7 @@ pub struct Matcher {
     /// What was saved here and is not in the index yet, by the first number.
     saved: BTreeMap<i64, FilmsSaved>,
     backoff: Backoff,
+    figures: MatcherFigures,
 }
 
 /// The matcher has not read everything yet.
@@ -103,8 +105,10 @@ type Built = Result<(Index, i64), storage::Error>;
 
 impl Matcher {
     /// A matcher that reads everything in `database` when it starts.
-    pub fn new(guard: ChildGuard, database: Database) -> Self {
+    pub fn new(guard: ChildGuard, database: Database, mut figures: MatcherFigures) -> Self {
+        figures.clear();
         Self {
+            figures,
             guard,
             database,
             index: Index::new(),
@@ -138,6 +142,7 @@ impl Matcher {
                 );
                 matcher.index = index;
                 matcher.watermark = Some(watermark);
+                matcher.figures.show(&matcher.index);
                 matcher.succeeded();
                 matcher.catch_up(context);
             }
@@ -186,6 +191,7 @@ impl Matcher {
                 .max(matcher.watermark.take().unwrap_or_default());
             matcher.saved.clear();
             matcher.guard.starting(NotReady);
+            matcher.figures.clear();
             matcher.build(context);
             return;
         }
@@ -259,7 +265,12 @@ impl Actor for Matcher {
     fn started(&mut self, context: &mut Context<Self>) {
         self.guard.starting(NotReady);
         self.build(context);
-        context.run_interval(LOOK_INTERVAL, Self::catch_up);
+        context.run_interval(LOOK_INTERVAL, |matcher, context| {
+            if matcher.watermark.is_some() {
+                matcher.figures.show(&matcher.index);
+            }
+            matcher.catch_up(context);
+        });
     }
 }
 
@@ -267,6 +278,8 @@ impl Handler<UsersMatching> for Matcher {
     type Result = MessageResult<UsersMatching>;
 
     fn handle(&mut self, message: UsersMatching, _: &mut Context<Self>) -> Self::Result {
+        // Observes when it is dropped.
+        let _timer = self.figures.users_search.start_timer();
         MessageResult(self.ready().map(|watermark| Seen {
             found: self.index.users_matching(&message.0),
             watermark,
@@ -278,6 +291,8 @@ impl Handler<FilmsMatching> for Matcher {
     type Result = MessageResult<FilmsMatching>;
 
     fn handle(&mut self, message: FilmsMatching, _: &mut Context<Self>) -> Self::Result {
+        // Observes when it is dropped.
+        let _timer = self.figures.films_search.start_timer();
         MessageResult(self.ready().map(|watermark| Seen {
             found: self.index.films_matching(&message.0).into(),
             watermark,
@@ -289,6 +304,8 @@ impl Handler<FindFilms> for Matcher {
     type Result = MessageResult<FindFilms>;
 
     fn handle(&mut self, message: FindFilms, _: &mut Context<Self>) -> Self::Result {
+        // Observes when it is dropped.
+        let _timer = self.figures.films_search.start_timer();
         MessageResult(self.ready().map(|watermark| {
             let found = self.index.films_matching(&message.0);
             (Seen { found, watermark }, self.index.films())

@@ -64,6 +64,15 @@ pub fn oldest(conn: &mut DbConnection, limit: i64) -> QueryResult<Vec<Waiting>> 
         .load(conn)
 }
 
+/// When the oldest event was decided, if any waits.
+pub fn oldest_since(conn: &mut DbConnection) -> QueryResult<Option<NaiveDateTime>> {
+    outbox::table
+        .order(outbox::seq)
+        .select(outbox::created_at)
+        .first(conn)
+        .optional()
+}
+
 /// Those of the films `ids` that have an event here.
 pub fn pending_of(conn: &mut DbConnection, ids: &[String]) -> QueryResult<HashSet<String>> {
     let mut pending = HashSet::new();

@@ -52,3 +52,6 @@ mod finding;
 
 #[cfg(test)]
 mod wire;
+
+#[cfg(test)]
+mod figures;

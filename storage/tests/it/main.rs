@@ -27,3 +27,6 @@ mod schemas;
 
 #[cfg(test)]
 mod lost;
+
+#[cfg(test)]
+mod figures;

@@ -39,8 +39,9 @@ async fn matcher(
         .unwrap();
     let known = database.clone();
     let matching = supervisor.group("matching");
+    let figures = MatcherFigures::new(matching.metrics());
     let matcher = matching.supervise("matcher", Place::Here, move |guard| {
-        Matcher::new(guard, known.clone())
+        Matcher::new(guard, known.clone(), figures.clone())
     });
     eventually(async || count(&matcher, "train").await.is_some()).await;
     (database, matcher)
