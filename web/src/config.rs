@@ -12,7 +12,7 @@ use runtime::{
 };
 use sha2::{Digest, Sha512};
 
-use crate::prefix::PathPrefix;
+use crate::{client_rate::ClientRateSettings, prefix::PathPrefix};
 
 /// The name of the file in the data folder that keeps a generated secret key.
 const SECRET_KEY_FILE: &str = "secret_key";
@@ -72,6 +72,9 @@ pub struct PagesConfig {
     /// How the connections of the pages are kept.
     #[command(flatten)]
     pub http: HttpSettings,
+    /// What a client may ask for.
+    #[command(flatten)]
+    pub client_rate: ClientRateSettings,
     /// Where operators are answered.
     #[command(flatten)]
     pub ops: OpsSettings,

@@ -23,6 +23,7 @@ mod live;
 mod recommended;
 
 // What a handler is given.
+mod client_rate;
 mod csrf;
 mod flash;
 mod form;
@@ -46,6 +47,7 @@ mod views;
 
 mod error;
 
+pub use client_rate::ClientRateSettings;
 pub use config::{Config, PagesConfig, SecretKey};
 pub use error::{Error, FieldError, FieldErrors, Service};
 pub use prefix::PathPrefix;

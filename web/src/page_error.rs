@@ -1,6 +1,6 @@
 //! What can go wrong with a page, and the page that says so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -41,6 +41,9 @@ pub(super) enum PageError {
     LargeForm,
     #[error("the form did not arrive in time")]
     SlowForm,
+    /// The client may ask again after so long.
+    #[error("the client asks too often")]
+    TooFast(Duration),
     #[error("too many pages listen for recommendations")]
     TooManyStreams,
     /// What several visitors asked for together went wrong.
@@ -64,6 +67,7 @@ impl PageError {
             Self::StrangeForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::LargeForm => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowForm => StatusCode::REQUEST_TIMEOUT,
+            Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Self::Other(status) => *status,
         }
@@ -89,6 +93,10 @@ impl PageError {
             Self::NotSignedIn => said(
                 "This page is for users",
                 "Recommendations and keywords belong to a user, and you are not signed in.",
+            ),
+            Self::TooFast(_) => said(
+                "One at a time, please",
+                "More was asked for from your address than one visitor may ask for, and nothing was changed. Wait a moment, and try again.",
             ),
             Self::StrangeForm => said(
                 "This kind of form is not read here",
@@ -176,8 +184,13 @@ impl ResponseError for PageError {
         response
             .content_type(ContentType::html())
             .insert_header((CACHE_CONTROL, "no-store"));
-        if matches!(self, Self::TooManyStreams) {
-            response.insert_header((RETRY_AFTER, "15"));
+        let retry_after = match self {
+            Self::TooManyStreams => Some(15),
+            Self::TooFast(wait) => Some(wait.as_secs() + 1),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
         if matches!(self, Self::LargeForm | Self::SlowForm) {
             // The rest of the form may still be on its way.

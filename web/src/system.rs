@@ -23,6 +23,7 @@ use crate::{
         catalog_gateway::{CatalogConnection, CatalogGateway},
         recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
     },
+    client_rate::{self, ClientRates},
     config::{Config, SecretKey},
     freshness::Freshness,
     middleware,
@@ -152,6 +153,7 @@ pub async fn run(
         keep_alive,
         state,
         config.pages.path_prefix,
+        ClientRates::new(&config.pages.client_rate),
         &supervisor,
         &process,
     )
@@ -166,10 +168,11 @@ async fn serve_pages(
     keep_alive: Duration,
     state: AppState,
     prefix: PathPrefix,
+    rates: ClientRates,
     supervisor: &Supervisor,
     process: &Process,
 ) -> Result<(), Fault> {
-    let prefix = web::Data::new(prefix);
+    let (prefix, rates) = (web::Data::new(prefix), web::Data::new(rates));
     let failed = |e: std::io::Error| Fault::Failed(format!("the pages cannot be served: {e}"));
     let limits = HttpLimits {
         workers: thread::available_parallelism().map_or(1, usize::from),
@@ -181,8 +184,10 @@ async fn serve_pages(
     let application = move || {
         App::new()
             .app_data(prefix.clone())
+            .app_data(rates.clone())
             .wrap(from_fn(prefix::strip))
             .wrap(from_fn(middleware::check_host))
+            .wrap(from_fn(client_rate::limit))
             .wrap(from_fn(http::edge))
             .configure(|cfg| ops::configure_public(cfg, &given))
             .configure(|cfg| crate::configure(cfg, state.clone()))

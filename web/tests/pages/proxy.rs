@@ -6,6 +6,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use web::ClientRateSettings;
+
 use crate::{
     browser::Page,
     site::{Setup, Site},
@@ -33,6 +35,53 @@ async fn nothing_is_told_under_another_sites_name() {
         assert_eq!(ask("evil.example:5000").await, 403, "{path}");
         assert_ne!(ask("localhost:5000").await, 403, "{path}");
     }
+}
+
+#[tokio::test]
+async fn one_client_cannot_ask_for_more_than_its_rate() {
+    let site = Site::start_with(Setup {
+        client_rate: ClientRateSettings {
+            // Few enough that no more become due while the test runs.
+            client_rate: 1,
+            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+        },
+        ..Setup::default()
+    })
+    .await;
+    let browser = site.browser();
+    let ask = async |path: &str, client: &str| {
+        let request = browser.request(|client, url| client.get(url), path);
+        let request = request.header("x-forwarded-for", client);
+        Page::of(request.send().await.unwrap()).await
+    };
+    let mut refused = None;
+    for _ in 0..40 {
+        let page = ask("/preferences", "203.0.113.9").await;
+        if page.status == 429 {
+            refused = Some(page);
+            break;
+        }
+        assert_eq!(page.status, 200);
+    }
+    let refused = refused.expect("forty requests are more than ten, and one for each second");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(
+        refused.text().contains("One at a time"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        refused
+            .header("content-security-policy")
+            .contains("default-src 'none'")
+    );
+    assert!(!refused.header("x-request-id").is_empty());
+    for _ in 0..20 {
+        // Others are served, and so are those who watch over the program.
+        assert_eq!(ask("/readyz", "203.0.113.9").await.status, 200);
+        assert_eq!(ask("/preferences", "127.0.0.1").await.status, 200);
+    }
+    assert_eq!(ask("/preferences", "198.51.100.1").await.status, 200);
 }
 
 /// The status of the answer to one request line, as it is written.

@@ -7,7 +7,7 @@ use proto::UserId;
 use runtime::{Process, http::HttpSettings, process::Service, settings::OpsSettings};
 use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeRecommendations};
-use web::{Config, Listeners, PagesConfig, PathPrefix, Visitor, VisitorSource};
+use web::{ClientRateSettings, Config, Listeners, PagesConfig, PathPrefix, Visitor, VisitorSource};
 
 use crate::browser::Browser;
 
@@ -38,6 +38,7 @@ pub(crate) struct Setup {
     pub(crate) visitor: VisitorSource,
     pub(crate) live_pages: usize,
     pub(crate) path_prefix: PathPrefix,
+    pub(crate) client_rate: ClientRateSettings,
 }
 
 impl Default for Setup {
@@ -47,6 +48,7 @@ impl Default for Setup {
             visitor: Visitor::owner,
             live_pages: 1_000,
             path_prefix: PathPrefix::default(),
+            client_rate: ClientRateSettings::default(),
         }
     }
 }
@@ -72,6 +74,7 @@ impl Site {
             visitor,
             live_pages,
             path_prefix,
+            client_rate,
         } = setup;
         let catalog = FakeCatalog::start(Some(recommendations.clone()));
         let folder = tempfile::tempdir().unwrap();
@@ -87,6 +90,7 @@ impl Site {
                 live_pages,
                 path_prefix,
                 http: HttpSettings::default(),
+                client_rate,
                 ops: OpsSettings::default(),
             },
             data_dir: folder.path().to_owned(),

@@ -1,0 +1,243 @@
+//! How many requests one client may make: so many a second in the long run, and ten seconds' worth of them at once.
+//!
+//! A client is an IP address, or the 64 bits of an IPv6 address that a site is given. Behind a proxy it is the one that the proxy names in
+//! `X-Forwarded-For`, if the proxy is trusted. The machine itself is no client: whoever is there can do worse.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    Error, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{HeaderMap, HeaderName},
+    middleware::Next,
+    web,
+};
+use clap::Args;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
+use ipnet::IpNet;
+use moka::sync::Cache;
+
+use super::page_error::PageError;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How many clients are remembered; beyond that the least busy ones begin anew.
+const CLIENTS: u64 = 65_536;
+
+/// For how many seconds of its rate a client may be ahead.
+const BURST: u32 = 10;
+
+/// What is asked by those who watch over the program, however often.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The settings of what a client may ask for.
+#[derive(Debug, Clone, Args)]
+pub struct ClientRateSettings {
+    /// How many requests a second one client may make in the long run, ten times as many at once; 0 for any number
+    #[arg(long, env, value_name = "NUMBER", default_value_t = 100)]
+    pub client_rate: u32,
+    /// The proxies whose X-Forwarded-For is believed: addresses and networks, with commas between them
+    #[arg(
+        long,
+        env,
+        value_name = "NETWORKS",
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,::1",
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for ClientRateSettings {
+    fn default() -> Self {
+        Self {
+            client_rate: 0,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let address = || Some(IpNet::from(text.parse::<IpAddr>().ok()?));
+    text.parse().ok().or_else(address).ok_or_else(|| {
+        "addresses and networks are needed, such as 10.0.0.0/8,192.168.1.7".to_owned()
+    })
+}
+
+/// What each client has asked for.
+pub(crate) struct ClientRates {
+    quota: Option<Quota>,
+    proxies: Vec<IpNet>,
+    clients: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
+}
+
+impl ClientRates {
+    /// Nobody has asked for anything yet.
+    pub(crate) fn new(settings: &ClientRateSettings) -> Self {
+        let quota = NonZeroU32::new(settings.client_rate)
+            .map(|rate| Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_OF)));
+        let forgotten = Duration::from_secs(2 * u64::from(BURST));
+        Self {
+            quota,
+            proxies: settings.trusted_proxies.clone(),
+            clients: Cache::builder()
+                .max_capacity(CLIENTS)
+                .time_to_idle(forgotten)
+                .build(),
+        }
+    }
+
+    /// Counts a request of the connection from `peer`. If it is too many, it says how long to wait.
+    fn count(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Duration> {
+        let client = self.client(peer, headers);
+        let Some(quota) = self.quota.filter(|_| !client.is_loopback()) else {
+            return Ok(());
+        };
+        let limiter = self
+            .clients
+            .get_with(site(client), || Arc::new(RateLimiter::direct(quota)));
+        limiter.check().map_err(|refused| {
+            refused.wait_time_from(governor::clock::DefaultClock::default().now())
+        })
+    }
+
+    /// The nearest address on the way of a request that is no trusted proxy, from the connection backwards.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let named: Vec<&str> = headers
+            .get_all(FORWARDED_FOR)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let mut client = peer.to_canonical();
+        for name in named.iter().rev() {
+            let is_trusted = self.proxies.iter().any(|network| network.contains(&client));
+            let Some(before) = name.trim().parse::<IpAddr>().ok().filter(|_| is_trusted) else {
+                break;
+            };
+            client = before.to_canonical();
+        }
+        client
+    }
+}
+
+const BURST_OF: NonZeroU32 = match NonZeroU32::new(BURST) {
+    Some(burst) => burst,
+    None => NonZeroU32::MIN,
+};
+
+/// What counts as one client: of IPv6 addresses a site has 64 bits.
+fn site(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            Ipv6Addr::from_bits(network).into()
+        }
+    }
+}
+
+/// Refuses what a client asks for beyond its rate.
+pub(crate) async fn limit(
+    rates: web::Data<ClientRates>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let counted = match peer {
+        Some(peer) if !PROBES.contains(&request.path()) => rates.count(peer, request.headers()),
+        _ => Ok(()),
+    };
+    if let Err(wait) = counted {
+        // A response and no error: `runtime::http` adds its headers to responses only.
+        return Ok(request.into_response(PageError::TooFast(wait).error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn rates(client_rate: u32, proxies: &str) -> ClientRates {
+        ClientRates::new(&ClientRateSettings {
+            client_rate,
+            trusted_proxies: proxies
+                .split(',')
+                .map(|text| network(text).unwrap())
+                .collect(),
+        })
+    }
+
+    fn client(rates: &ClientRates, peer: &str, forwarded: &[&str]) -> String {
+        let mut request = TestRequest::default();
+        for value in forwarded {
+            request = request.append_header((FORWARDED_FOR, *value));
+        }
+        let request = request.to_http_request();
+        let client = rates.client(peer.parse().unwrap(), request.headers());
+        client.to_string()
+    }
+
+    #[test]
+    fn a_client_is_the_last_address_that_no_trusted_proxy_made_up() {
+        let rates = rates(1, "127.0.0.1, 10.0.0.0/8,fd00::/8");
+        let client = |peer, forwarded: &[&str]| client(&rates, peer, forwarded);
+        assert_eq!(client("203.0.113.9", &[]), "203.0.113.9");
+        assert_eq!(
+            client("203.0.113.9", &["198.51.100.1"]),
+            "203.0.113.9",
+            "anybody can send the header"
+        );
+        assert_eq!(client("10.1.2.3", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            client("127.0.0.1", &["6.6.6.6, 198.51.100.1 ,10.9.9.9"]),
+            "198.51.100.1",
+            "what stands before an address that is not trusted may be made up"
+        );
+        assert_eq!(
+            client("fd00::7", &["6.6.6.6", "2001:db8::1"]),
+            "2001:db8::1"
+        );
+        assert_eq!(
+            client("::ffff:10.1.2.3", &["::ffff:198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(client("10.1.2.3", &["198.51.100.1, unknown"]), "10.1.2.3");
+    }
+
+    #[test]
+    fn a_client_has_its_burst_and_others_have_theirs() {
+        let rates = rates(3, "127.0.0.1");
+        let headers = HeaderMap::new();
+        let count = |peer: &str| rates.count(peer.parse().unwrap(), &headers);
+        for _ in 0..3 * BURST {
+            count("2001:db8::1").unwrap();
+        }
+        let wait = count("2001:db8::ffff").unwrap_err();
+        assert!(wait <= Duration::from_millis(334), "{wait:?}");
+        count("2001:db8:0:1::1").unwrap();
+        count("203.0.113.9").unwrap();
+        for _ in 0..10 * BURST {
+            count("127.0.0.1").unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_rate_nobody_is_refused() {
+        let rates = rates(0, "127.0.0.1");
+        for _ in 0..10_000 {
+            rates
+                .count("203.0.113.9".parse().unwrap(), &HeaderMap::new())
+                .unwrap();
+        }
+    }
+}
