@@ -20,6 +20,9 @@ mod health;
 mod sample;
 
 #[cfg(test)]
+mod replicas;
+
+#[cfg(test)]
 mod ending;
 
 #[cfg(test)]

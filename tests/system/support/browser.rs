@@ -1,12 +1,13 @@
 //! A browser without JavaScript: follows redirects, keeps cookies, fills in the forms that the pages show.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, cookie::Jar, redirect};
 
 /// A visitor with a browser.
 pub(crate) struct Browser {
     client: Client,
+    cookies: Arc<Jar>,
     base: String,
 }
 
@@ -30,15 +31,19 @@ pub(crate) struct Film<'a> {
 
 impl Browser {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let client = Client::builder()
-            .cookie_store(true)
-            // A connection that was kept open may be closed by the server just when it is used again.
-            .pool_max_idle_per_host(0)
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
+        let cookies = Arc::<Jar>::default();
         Self {
-            client,
+            client: client(&cookies).build().unwrap(),
+            cookies,
+            base: format!("http://{address}"),
+        }
+    }
+
+    /// The same browser at another address of the site: its cookies do not tell ports apart.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            client: self.client.clone(),
+            cookies: self.cookies.clone(),
             base: format!("http://{address}"),
         }
     }
@@ -63,19 +68,33 @@ impl Browser {
 
     /// Fills in and submits the form on `page` whose action is `action`, hidden fields included.
     pub(crate) async fn submit(&self, page: &Page, action: &str, typed: &[(&str, &str)]) -> Page {
+        self.post(&self.client, page, action, typed).await
+    }
+
+    /// Like [`Self::submit`], without opening the page to which the answer sends the browser.
+    pub(crate) async fn submit_only(&self, page: &Page, action: &str, typed: &[(&str, &str)]) {
+        let client = client(&self.cookies).redirect(redirect::Policy::none());
+        let client = client.build().unwrap();
+        let answer = self.post(&client, page, action, typed).await;
+        assert!(answer.status.is_redirection(), "{answer:?}");
+    }
+
+    async fn post(
+        &self,
+        client: &Client,
+        page: &Page,
+        action: &str,
+        typed: &[(&str, &str)],
+    ) -> Page {
         let hidden = page.hidden_fields(action);
         let mut fields: Vec<(&str, &str)> = hidden
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         fields.extend_from_slice(typed);
-        read(
-            self.client
-                .post(format!("{}{action}", self.base))
-                .form(&fields),
-        )
-        .await
-        .unwrap()
+        read(client.post(format!("{}{action}", self.base)).form(&fields))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn follow(&self, keyword: &str) {
@@ -210,6 +229,14 @@ impl Page {
             })
             .collect()
     }
+}
+
+fn client(cookies: &Arc<Jar>) -> ClientBuilder {
+    Client::builder()
+        .cookie_provider(cookies.clone())
+        // A connection that was kept open may be closed by the server just when it is used again.
+        .pool_max_idle_per_host(0)
+        .timeout(Duration::from_secs(30))
 }
 
 async fn read(request: RequestBuilder) -> Result<Page, String> {

@@ -38,6 +38,8 @@ pub(crate) struct System {
     catalog_grpc: SocketAddr,
     nats: SocketAddr,
     pub(crate) folder: TempDir,
+    /// Where programs `web` have the pages; none if the catalog has them.
+    pub(crate) webs: Vec<SocketAddr>,
     extra: Vec<(String, String)>,
     _turn: Option<MutexGuard<'static, ()>>,
 }
@@ -100,6 +102,7 @@ impl System {
             catalog_grpc: free_address(),
             nats: free_address(),
             folder: TempDir::new().unwrap(),
+            webs: Vec::new(),
             extra: extra
                 .iter()
                 .map(|(name, value)| ((*name).into(), (*value).into()))
@@ -186,6 +189,60 @@ impl System {
         self.ready(Self::REPLICA).await;
     }
 
+    /// The name of a second catalog in a system that has one.
+    pub(crate) const SECOND_CATALOG: &str = "second-catalog";
+
+    /// Starts what it takes to have two of each over one MySQL: a second `recommendations`, a second `catalog` and two `web`, which know
+    /// both of the others.
+    pub(crate) async fn add_twins(&mut self) {
+        let second = free_address();
+        self.add_replica(second).await;
+        let matchers = format!("http://{},http://{second}", self.grpc);
+        self.extra
+            .push(("RECOMMENDATIONS_HOST".to_owned(), matchers));
+        let second = free_address();
+        let mut settings = self.settings("catalog");
+        let (pages, ops) = (free_address(), free_address());
+        let folder = self.folder.path().join("second-catalog");
+        settings.extend([
+            ("CATALOG_GRPC_ADDR".to_owned(), second.to_string()),
+            ("HTTP_ADDR".to_owned(), pages.to_string()),
+            ("OPS_ADDR".to_owned(), ops.to_string()),
+            ("DATA_DIR".to_owned(), folder.display().to_string()),
+        ]);
+        self.add(Self::SECOND_CATALOG, "catalog", ops, &settings)
+            .await;
+        for name in ["web", "second-web"] {
+            let (pages, ops) = (free_address(), free_address());
+            let mut settings = self.extra.clone();
+            let catalogs = format!("{},{second}", self.catalog_grpc);
+            settings.extend([
+                ("CATALOG_HOST".to_owned(), catalogs),
+                ("HTTP_ADDR".to_owned(), pages.to_string()),
+                ("OPS_ADDR".to_owned(), ops.to_string()),
+                (
+                    "SECRET_KEY".to_owned(),
+                    "one key for the whole site".to_owned(),
+                ),
+            ]);
+            self.add(name, "web", ops, &settings).await;
+            self.webs.push(pages);
+        }
+    }
+
+    async fn add(
+        &mut self,
+        name: &'static str,
+        program: &str,
+        health: SocketAddr,
+        settings: &[(String, String)],
+    ) {
+        self.health.insert(name, health);
+        let program = Program::start(program, self.folder.path(), settings);
+        self.programs.insert(name, program);
+        self.ready(name).await;
+    }
+
     /// Starts one of the programs, again if it ran before, without waiting for it.
     pub(crate) fn launch(&mut self, name: &'static str) {
         self.launch_with(name, &self.settings(name));
@@ -243,7 +300,13 @@ impl System {
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        Browser::new(self.http)
+        self.browser_of(0)
+    }
+
+    /// A browser that opens the pages where this visitor does: if there are several `web`, each has its share of them.
+    pub(crate) fn browser_of(&self, visitor: usize) -> Browser {
+        let web = self.webs.get(visitor % self.webs.len().max(1));
+        Browser::new(*web.unwrap_or(&self.http))
     }
 
     pub(crate) fn grpc_addresses(&self) -> GrpcAddresses {
@@ -299,11 +362,17 @@ impl System {
         }
     }
 
+    /// Leaves out a program that has ended, when the system is stopped.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.programs.remove(name);
+    }
+
     /// Stops every program as an orchestrator does, each within its five seconds.
     pub(crate) async fn stop(&mut self) {
-        let replica = self.programs.get_mut(Self::REPLICA);
-        if let Some(replica) = replica {
-            replica.stop().await;
+        let added = self.programs.iter_mut();
+        let added = added.filter(|(name, _)| !self.layout.programs().contains(name));
+        for (_, program) in added {
+            program.stop().await;
         }
         for name in self.layout.programs().iter().rev() {
             self.program(name).stop().await;

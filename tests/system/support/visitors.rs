@@ -53,8 +53,12 @@ impl Visitors {
     /// They arrive once more, after they had left.
     pub(crate) fn come_again(mut self, system: &System) -> Self {
         self.leave = CancellationToken::new();
-        for _ in 0..VISITORS {
-            let visit = visit(system.browser(), self.seen.clone(), self.leave.clone());
+        for visitor in 0..VISITORS {
+            let visit = visit(
+                system.browser_of(visitor),
+                self.seen.clone(),
+                self.leave.clone(),
+            );
             self.tasks.spawn(visit);
         }
         self
