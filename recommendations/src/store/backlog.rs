@@ -18,6 +18,8 @@ pub struct WaitingFilm {
     pub film: FilmId,
     /// The first user that was not looked at.
     pub from: UserId,
+    /// The same as it is stored, which may be no number if a row was put down by hand.
+    position: String,
 }
 
 /// A preference, and after which film its films were not looked at.
@@ -78,6 +80,7 @@ pub fn films_after(
         id,
         film: FilmId::stored(&film),
         from: UserId(position.parse().unwrap_or(i32::MIN)),
+        position,
     });
     Ok(films.collect())
 }
@@ -185,7 +188,7 @@ pub fn put_film(
 pub fn take(conn: &mut DbConnection, waiting: &WaitingFilm, last: UserId) -> QueryResult<bool> {
     let row = backlog::table
         .filter(backlog::id.eq(waiting.id))
-        .filter(backlog::position.eq(waiting.from.to_string()));
+        .filter(backlog::position.eq(&waiting.position));
     let taken = match last.0.checked_add(1).map(UserId) {
         Some(next) => diesel::update(row)
             .set(backlog::position.eq(next.to_string()))
