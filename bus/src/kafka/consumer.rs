@@ -403,6 +403,16 @@ impl ClientContext for Member {
 }
 
 impl ConsumerContext for Member {
+    /// librdkafka keeps in mind that a partition was paused when it was revoked, as may happen while events are worked on. It comes back
+    /// paused, and nothing would resume it.
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance
+            && let Err(error) = consumer.resume(partitions)
+        {
+            tracing::debug!(target: "librdkafka", %error, "partitions do not resume: {error}");
+        }
+    }
+
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(partitions) => {

@@ -4,12 +4,12 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use bus::BusUrl;
+use bus::{BusUrl, Verdict};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
@@ -148,6 +148,39 @@ async fn a_group_is_shared_with_an_older_member_that_joins_later() {
     wait_until("ours consumes", || recorder.done().len() == 5).await;
     let peer = Peer::join(&scene, "range,roundrobin");
     share_and_take_over(&scene, &recorder, peer).await;
+    scene.stop().await;
+}
+
+/// While a consumer works on events its partitions pause, and librdkafka remembers that of one that goes and comes back.
+#[actix::test]
+async fn partitions_that_went_while_events_were_worked_on_are_consumed_when_they_come_back() {
+    let Some(bus) = Bus::kafka_real() else { return };
+    let scene = Scene::new(&bus);
+    let is_held_up = Arc::new(AtomicBool::new(true));
+    let (tried, held_up) = (Arc::new(AtomicUsize::new(0)), is_held_up.clone());
+    let counts = tried.clone();
+    let recorder = Recorder::judging(move |_| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        match held_up.load(Ordering::Relaxed) {
+            true => Verdict::Retry("not yet".into()),
+            false => Verdict::Done,
+        }
+    });
+    scene.consumer(&recorder);
+    let producer = scene.producer();
+    producer.publish(scene.events(0, 1)).await.unwrap();
+    // Each time that it is tried again the claim on it is kept.
+    wait_until("ours is held up", || tried.load(Ordering::Relaxed) > 3).await;
+    let peers = [(); 3].map(|()| Peer::join(&scene, "range,roundrobin"));
+    let taken = || peers.iter().map(Peer::assigned).sum::<usize>() >= 2;
+    wait_until("the others have most partitions", taken).await;
+    is_held_up.store(false, Ordering::Relaxed);
+    for peer in peers {
+        peer.leave().await;
+    }
+    producer.publish(scene.events(1, 21)).await.unwrap();
+    let rest = || (0..5).all(|key| recorder.numbers_of(&key.to_string()).contains(&20));
+    wait_until("ours has all partitions", rest).await;
     scene.stop().await;
 }
 
