@@ -10,6 +10,7 @@ use std::path::Path;
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
+    sql_query,
 };
 
 use crate::{DatabaseUrl, PureMysqlConnection};
@@ -71,9 +72,23 @@ impl DbConnection {
                 }
                 let mut conn = PureMysqlConnection::establish(url.as_str())?;
                 setup(&mut conn, MYSQL_SESSION)?;
-                Ok(Self::Mysql(conn))
+                let mut conn = Self::Mysql(conn);
+                if conn.is_clustered() {
+                    setup(&mut conn, GALERA_SESSION)?;
+                }
+                Ok(conn)
             }
         }
+    }
+
+    /// Whether the server is a node of a Galera cluster.
+    pub(crate) fn is_clustered(&mut self) -> bool {
+        let Self::Mysql(conn) = self else {
+            return false;
+        };
+        let setting: QueryResult<Vec<Variable>> =
+            sql_query("SHOW VARIABLES LIKE 'wsrep_on'").load(conn);
+        setting.is_ok_and(|rows| rows.iter().any(|row| row.value == "ON"))
     }
 
     /// Begins the transaction of a group of writes. SQLite takes its write lock at once: a
@@ -159,6 +174,17 @@ const MYSQL_SESSION: &str = "\
     SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_ZERO_DATE');
     SET SESSION innodb_lock_wait_timeout = 5;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;";
+
+/// A node of a Galera cluster may be behind the others. Whatever was acknowledged at any of them before a statement or transaction begins
+/// is there for it: what one replica has acknowledged, the others have to meet.
+const GALERA_SESSION: &str = "SET SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1";
+
+/// A variable of a MySQL server, as `SHOW VARIABLES` tells it.
+#[derive(diesel::QueryableByName)]
+struct Variable {
+    #[diesel(sql_type = diesel::sql_types::Text, column_name = "Value")]
+    value: String,
+}
 
 trait SimpleSession {
     fn execute_batch(&mut self, sql: &str) -> QueryResult<()>;

@@ -16,7 +16,7 @@ use crate::{
     damage_checker::DamageChecker,
     executor::{CommitWaiting, Read, Reader, RunRead, Writer},
     figures,
-    group_commit::{Command, Write, WriteQueue},
+    group_commit::{Command, Write, WriteQueue, is_conflict, is_detached},
     migrations,
     pool::{self, DbPool, Target},
 };
@@ -277,9 +277,11 @@ where
             result,
             Err(DieselError::DatabaseError(..) | DieselError::BrokenTransactionManager)
         );
-        let lost = suspect && pool::is_lost(conn);
+        let detached = matches!(&result, Err(error) if is_detached(error));
+        let lost = suspect && (detached || pool::is_lost(conn));
         let result = result.map_err(|e| {
-            if lost {
+            // A node of a cluster that has waited in vain for what the others have says that it met a conflict.
+            if lost || is_conflict(&e) {
                 Error::Unavailable(Some(e))
             } else {
                 Error::Query(e)

@@ -404,7 +404,10 @@ impl Setback {
             Self::Conflict(error)
         } else if is_full(&error) {
             Self::Full(error)
-        } else if is_read_only(&error) || may_be_lost(&error) && is_lost(conn) {
+        } else if is_read_only(&error)
+            || is_detached(&error)
+            || may_be_lost(&error) && is_lost(conn)
+        {
             Self::Lost(error)
         } else {
             Self::Failed(error)
@@ -466,16 +469,30 @@ fn is_read_only(error: &DieselError) -> bool {
     }
 }
 
+/// Whether the server is a node of a Galera cluster that serves no queries at the moment, because it is cut off from the majority or is given
+/// the data (1047); or was cut off while it committed (1180), which leaves open what the others have.
+pub(crate) fn is_detached(error: &DieselError) -> bool {
+    let DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) = error else {
+        return false;
+    };
+    let text = info.message();
+    text.contains("WSREP has not yet prepared node")
+        || text.starts_with("Got error ") && text.ends_with(" during COMMIT")
+}
+
 /// Whether another transaction was in the way. MySQL's client passes on the server's text but not
 /// its code: 1213 (deadlock) and 1205 (lock wait) end in "try restarting transaction", 1020 begins
-/// "Record has changed since last read"; the former also come at commit on Galera.
-fn is_conflict(error: &DieselError) -> bool {
+/// "Record has changed since last read"; the former also come at commit on Galera, which has words of
+/// its own for some of them, and interrupts a statement (1317) for a transaction of another node.
+pub(crate) fn is_conflict(error: &DieselError) -> bool {
     let DieselError::DatabaseError(kind, info) = error else {
         return false;
     };
     let text = info.message();
     matches!(kind, DatabaseErrorKind::SerializationFailure)
         || text.contains("try restarting transaction")
+        || text.contains("WSREP detected deadlock/conflict")
+        || text.contains("Query execution was interrupted")
         || text.contains("Record has changed since last read")
         || text.contains("database is locked")
 }
@@ -486,6 +503,31 @@ mod tests {
 
     fn error(kind: DatabaseErrorKind, text: &str) -> DieselError {
         DieselError::DatabaseError(kind, Box::new(text.to_owned()))
+    }
+
+    #[test]
+    fn what_a_node_of_a_cluster_says_is_no_fault_of_a_write() {
+        for text in [
+            "Deadlock found when trying to get lock; try restarting transaction",
+            "Lock wait timeout exceeded; try restarting transaction",
+            "WSREP detected deadlock/conflict and aborted the transaction. Try restarting the transaction",
+            "Query execution was interrupted",
+        ] {
+            let error = error(DatabaseErrorKind::Unknown, text);
+            assert!(is_conflict(&error) && !is_detached(&error), "{text}");
+        }
+        for text in [
+            "WSREP has not yet prepared node for application use",
+            "Got error 6 \"No such device or address\" during COMMIT",
+        ] {
+            let error = error(DatabaseErrorKind::Unknown, text);
+            assert!(is_detached(&error) && !is_full(&error), "{text}");
+        }
+        let quoted = "Duplicate entry '5-Got error 6 during COMMIT' for key 'preferences'";
+        assert!(!is_detached(&error(
+            DatabaseErrorKind::UniqueViolation,
+            quoted
+        )));
     }
 
     #[test]

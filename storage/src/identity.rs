@@ -211,11 +211,19 @@ pub(crate) fn check_server(
 #[error("{0}")]
 pub(crate) struct Refused(String);
 
-/// Gives the database on a server an identity.
+/// Gives the database on a server an identity, and returns the one that it has then: of two replicas that do so at once, at two nodes of a
+/// cluster, one is the first, because there can only be one row.
 pub(crate) fn give_server(conn: &mut DbConnection) -> diesel::QueryResult<String> {
     let id = uuid::Uuid::new_v4().to_string();
-    sql_query("CREATE TABLE IF NOT EXISTS marquee_identity (id VARCHAR(36) NOT NULL PRIMARY KEY)")
-        .execute(conn)?;
-    sql_query(format!("INSERT INTO marquee_identity VALUES ('{id}')")).execute(conn)?;
-    Ok(id)
+    sql_query(
+        "CREATE TABLE IF NOT EXISTS marquee_identity (\
+            id VARCHAR(36) NOT NULL PRIMARY KEY, single TINYINT NOT NULL DEFAULT 1 UNIQUE)",
+    )
+    .execute(conn)?;
+    sql_query(format!(
+        "INSERT IGNORE INTO marquee_identity (id) VALUES ('{id}')"
+    ))
+    .execute(conn)?;
+    let given: Identity = sql_query("SELECT id FROM marquee_identity").get_result(conn)?;
+    Ok(given.id)
 }

@@ -1,6 +1,9 @@
 //! The start of a database: its steps are run by one replica at a time, and what they added is filled.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use diesel::{
     ConnectionError, ConnectionResult, QueryResult, RunQueryDsl,
@@ -22,6 +25,9 @@ use crate::{
 
 /// How long to wait at the start for a database that does not answer.
 const START_DEADLINE: Duration = Duration::from_secs(90);
+
+/// For how long replicas at several nodes of a cluster may be in each other's way.
+const CLUSTER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long one step of a migration may take on a server.
 const STEP_DEADLINE: Duration = Duration::from_secs(3_600);
@@ -76,7 +82,7 @@ fn migrate_file(
         true => refused(file.refuses(&error)),
         false => cannot_migrate(url, &error),
     };
-    run(setting, url, &mut conn, migrations, failed)?;
+    run(setting, url, &mut conn, &migrations, failed)?;
     if let DbConnection::Sqlite(conn) = &mut conn {
         schema::read_tables(conn).map_err(|error| failed(error.into()))?;
         let identity = match identity {
@@ -108,22 +114,48 @@ fn migrate_server(
     migrations: Migrations,
     folder: Option<&Path>,
 ) -> Result<(), Fault> {
-    let mut conn = connect_patiently(setting, url)?;
-    if let DbConnection::Mysql(server) = &mut conn {
+    let until = Instant::now() + CLUSTER_DEADLINE;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        let mut conn = connect_patiently(setting, url)?;
+        match migrate_once(setting, url, &mut conn, &migrations, folder) {
+            // The lock is that of one node: a replica at another node may have run the same step at this moment. A step that
+            // finds its work done is as good as one that does it.
+            Err(Fault::Failed(reason)) if conn.is_clustered() && Instant::now() < until => {
+                tracing::info!(%reason, "migrating the database {url} again, as another replica may do it too: {reason}");
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "runs on a blocking thread before the service starts"
+                )]
+                std::thread::sleep(backoff.next_delay());
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn migrate_once(
+    setting: &str,
+    url: &DatabaseUrl,
+    conn: &mut DbConnection,
+    migrations: &Migrations,
+    folder: Option<&Path>,
+) -> Result<(), Fault> {
+    if let DbConnection::Mysql(server) = conn {
         server.allow_silence(STEP_DEADLINE);
     }
     let failed = |error: BoxedError| match error.downcast_ref::<Refused>() {
         Some(refused) => Fault::bad_setting(setting, refused),
         None => cannot_migrate(url, &error),
     };
-    take_lock(&mut conn).map_err(failed)?;
+    take_lock(conn).map_err(failed)?;
     let marker = folder.map(|folder| Marker::new(folder.join(server_marker(url))));
-    let identity = identity::check_server(&mut conn, url, marker.as_ref()).map_err(failed)?;
-    let outcome = run(setting, url, &mut conn, migrations, failed);
+    let identity = identity::check_server(conn, url, marker.as_ref()).map_err(failed)?;
+    let outcome = run(setting, url, conn, migrations, failed);
     if outcome.is_ok() {
         let identity = match identity {
             Some(identity) => identity,
-            None => identity::give_server(&mut conn).map_err(|error| failed(error.into()))?,
+            None => identity::give_server(conn).map_err(|error| failed(error.into()))?,
         };
         if let Some(marker) = marker
             && let Err(error) = marker.write(&identity)
@@ -134,7 +166,7 @@ fn migrate_server(
         }
     }
     sql_query(format!("DO RELEASE_LOCK({LOCK_NAME})"))
-        .execute(&mut conn)
+        .execute(conn)
         .map_err(|error| failed(error.into()))?;
     outcome
 }
@@ -161,10 +193,10 @@ fn run(
     setting: &str,
     url: &DatabaseUrl,
     conn: &mut DbConnection,
-    migrations: Migrations,
+    migrations: &Migrations,
     failed: impl Fn(BoxedError) -> Fault,
 ) -> Result<(), Fault> {
-    if let Some(step) = schema::unknown_step(conn, &migrations).map_err(&failed)? {
+    if let Some(step) = schema::unknown_step(conn, migrations).map_err(&failed)? {
         return Err(Fault::bad_setting(
             setting,
             format!(
@@ -177,7 +209,7 @@ fn run(
         DbConnection::Mysql(conn) => Steps(&migrations.mysql).run_on(conn),
     };
     applied.map_err(&failed)?;
-    if let Some(missing) = schema::missing(conn, migrations.sqlite).map_err(&failed)? {
+    if let Some(missing) = schema::missing(conn, &migrations.sqlite).map_err(&failed)? {
         return Err(Fault::bad_setting(
             setting,
             format!("the database {url} has {missing}, or restore a backup"),
@@ -190,7 +222,7 @@ fn run(
 }
 
 /// Embedded steps that are needed again afterwards.
-struct Steps<'a>(&'a EmbeddedMigrations);
+pub(crate) struct Steps<'a>(pub(crate) &'a EmbeddedMigrations);
 
 impl Steps<'_> {
     fn run_on<DB: Backend>(self, conn: &mut impl MigrationHarness<DB>) -> Result<(), BoxedError> {
@@ -225,7 +257,7 @@ fn take_lock(conn: &mut DbConnection) -> Result<(), BoxedError> {
 
 /// Connects; waits while the server does not answer, but not if it refuses.
 fn connect_patiently(setting: &str, url: &DatabaseUrl) -> Result<DbConnection, Fault> {
-    let until = std::time::Instant::now() + START_DEADLINE;
+    let until = Instant::now() + START_DEADLINE;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
     let mut said = false;
     loop {
@@ -236,7 +268,7 @@ fn connect_patiently(setting: &str, url: &DatabaseUrl) -> Result<DbConnection, F
         if let Some(reason) = refusal(url, &error) {
             return Err(Fault::bad_setting(setting, reason));
         }
-        if std::time::Instant::now() > until {
+        if Instant::now() > until {
             return Err(Fault::Failed(format!(
                 "{setting}: the database {url} does not answer: {error}"
             )));
@@ -270,6 +302,8 @@ pub(crate) fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<Stri
                 "Too many connections",
                 "shutdown in progress",
                 "starting up",
+                // A node of a Galera cluster that is no part of its majority, or is given the data.
+                "WSREP has not yet prepared node",
             ];
             (!passing.iter().any(|p| text.contains(p)))
                 .then(|| format!("the database {url} refuses: {text}"))

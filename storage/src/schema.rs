@@ -15,7 +15,10 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
-use crate::{DbConnection, Migrations, migrations::BoxedError};
+use crate::{
+    DbConnection, Migrations,
+    migrations::{BoxedError, Steps},
+};
 
 /// Returns a step that was run on the database and that this program does not know, if there is
 /// one: a newer release was here.
@@ -63,10 +66,10 @@ pub(crate) enum Missing {
 /// Returns the first table or column that the database lacks after the steps, if there is one.
 pub(crate) fn missing(
     conn: &mut DbConnection,
-    steps: EmbeddedMigrations,
+    steps: &EmbeddedMigrations,
 ) -> Result<Option<Missing>, BoxedError> {
     let mut model = SqliteConnection::establish(":memory:")?;
-    model.run_pending_migrations(steps)?;
+    model.run_pending_migrations(Steps(steps))?;
     let expected = columns(sql_query(SQLITE_COLUMNS).load(&mut model)?);
     let found = match conn {
         DbConnection::Sqlite(conn) => columns(sql_query(SQLITE_COLUMNS).load(conn)?),
