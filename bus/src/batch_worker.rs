@@ -14,6 +14,7 @@ use super::{
     dead_letter_log::{DeadLetterLog, Repeated},
     dead_letters::DeadLetters,
     event::{Batch, Gap, Position},
+    spans::MessagingSystem,
 };
 
 /// How long a handler may take for what it is given.
@@ -25,6 +26,7 @@ const MAX_PANICS: usize = 3;
 /// What takes batches to the handler, one after the other.
 pub(super) struct BatchWorker {
     topic: String,
+    system: MessagingSystem,
     handler: Arc<dyn EventHandler>,
     condition: Arc<Condition>,
     /// Grows with failures of the source, too, until events are done again.
@@ -43,6 +45,21 @@ enum Outcome {
     Panicked,
 }
 
+impl Outcome {
+    /// In a word, why the event with this index is not done.
+    fn failure_of(&self, index: usize) -> Option<&'static str> {
+        match self {
+            Self::Verdicts(verdicts) => match verdicts.get(index)? {
+                Verdict::Done => None,
+                Verdict::DeadLetter(_) => Some("dead letter"),
+                Verdict::Retry(_) => Some("retry"),
+            },
+            Self::Failed(_) => Some("failed"),
+            Self::Panicked => Some("panicked"),
+        }
+    }
+}
+
 impl BatchWorker {
     /// Returns a worker for the consumer `name`.
     pub(super) fn new(
@@ -54,6 +71,7 @@ impl BatchWorker {
     ) -> Self {
         Self {
             topic: subscription.topic.clone(),
+            system: MessagingSystem::of(&bus.url),
             handler,
             condition: condition.clone(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
@@ -213,7 +231,9 @@ impl BatchWorker {
         count: usize,
     ) -> Outcome {
         let events = batch.events().get(..count).unwrap_or_default();
-        let handling = AssertUnwindSafe(self.handler.handle(events)).catch_unwind();
+        let (mut spans, scope) = self.system.handle(events);
+        let handling = scope.around(self.handler.handle(events));
+        let handling = AssertUnwindSafe(handling).catch_unwind();
         let handling = timeout(HANDLER_DEADLINE, handling);
         let handled = self.claim.keeping(source, handling).await;
         let lost = std::mem::take(&mut self.claim.lost);
@@ -228,6 +248,11 @@ impl BatchWorker {
             Ok(Err(_)) => Outcome::Panicked,
             Err(_) => Outcome::Failed("the handler took too long".into()),
         };
+        for (index, spans) in spans.iter_mut().enumerate() {
+            if let Some(failure) = outcome.failure_of(index) {
+                spans.fail(failure);
+            }
+        }
         if lost.is_empty() {
             return outcome;
         }

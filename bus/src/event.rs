@@ -1,6 +1,11 @@
 //! What travels over the bus: events, the verdicts on them, and fetched events with their positions.
 //! An event that one kind of broker does not carry is refused for every kind.
 
+use runtime::{
+    request_id::REQUEST_ID_HEADER,
+    traces::{Origin, TRACEPARENT_HEADER, TraceContext},
+};
+
 use super::BusError;
 
 /// The largest event that the bus carries: key, payload and headers together, in bytes. A little
@@ -30,6 +35,19 @@ impl Event {
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(n, _)| n == name)?;
         Some(value)
+    }
+
+    /// The request that led to it, if its headers say so.
+    pub fn origin(&self) -> Origin {
+        let (request_id, traceparent) = (REQUEST_ID_HEADER, TRACEPARENT_HEADER);
+        Origin::read(self.header(request_id), self.header(traceparent))
+    }
+
+    /// Puts the place in its trace into its headers, in place of the one that is there.
+    pub(super) fn set_trace(&mut self, trace: &TraceContext) {
+        self.headers.retain(|(name, _)| name != TRACEPARENT_HEADER);
+        let header = (TRACEPARENT_HEADER.into(), trace.to_string());
+        self.headers.push(header);
     }
 
     /// Bytes of key, payload and headers.

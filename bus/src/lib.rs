@@ -53,6 +53,7 @@ mod outbox_courier;
 mod producer;
 mod retention;
 mod settings;
+mod spans;
 mod url;
 
 use std::{sync::Arc, time::Duration};

@@ -20,7 +20,10 @@ use self::{
     load::Load,
     queue::{Queue, QueuePlace},
 };
-use super::{Bus, BusError, Condition, Event, Published, Publisher, publisher, with_dead_letters};
+use super::{
+    Bus, BusError, Condition, Event, Published, Publisher, publisher, spans::MessagingSystem,
+    with_dead_letters,
+};
 
 /// How long a publication may take before its publisher is told that the bus is unavailable.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,12 +36,14 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Producer {
     actor: Handle<ProducerActor>,
     queue: Arc<Queue>,
+    system: MessagingSystem,
 }
 
 impl Producer {
     /// Starts the actor `name`. It makes `topics`, and those of their dead letters, when absent.
     pub fn start(group: &Group, name: &str, bus: &Bus, topics: &[&str]) -> Self {
         let topics = with_dead_letters(topics.iter().copied());
+        let system = MessagingSystem::of(&bus.url);
         let (bus, actor_name) = (bus.clone(), name.to_owned());
         let actor = group.supervise(name, Place::Here, move |guard| {
             let condition = Arc::new(Condition::new(&actor_name, guard.reporter()));
@@ -48,6 +53,7 @@ impl Producer {
         Self {
             actor,
             queue: Arc::default(),
+            system,
         }
     }
 
@@ -57,10 +63,19 @@ impl Producer {
     ///
     /// After an error the first few of the events may be durable. To keep the order of each key,
     /// send the whole batch again before anything that comes after it.
-    pub async fn publish(&self, events: Vec<Event>) -> Result<(), BusError> {
+    pub async fn publish(&self, mut events: Vec<Event>) -> Result<(), BusError> {
         if events.is_empty() {
             return Ok(());
         }
+        let mut spans = self.system.publish(&mut events);
+        let published = self.publish_all(events).await;
+        if published.is_err() {
+            spans.iter_mut().for_each(|spans| spans.fail("unavailable"));
+        }
+        published
+    }
+
+    async fn publish_all(&self, events: Vec<Event>) -> Result<(), BusError> {
         events.iter().try_for_each(Event::check)?;
         let place = self.queue.enter(&events)?;
         let publish = Publish {

@@ -65,6 +65,17 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// What it is, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+            Self::Silent(_) => "silent",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// What an error answer means.
     pub(crate) fn of(status: &Status) -> Self {
         let reason = || match status.message() {

@@ -75,10 +75,11 @@ impl Outbox for StatusOutbox {
 }
 
 fn event(row: Waiting, key: &str) -> WaitingEvent {
-    let headers = vec![
+    let mut headers = vec![
         (VERSION_HEADER.into(), row.seq.to_string()),
         (ID_HEADER.into(), id(key, row.seq)),
     ];
+    headers.extend(row.origin().headers());
     WaitingEvent {
         seq: row.seq,
         event: Event {

@@ -23,7 +23,10 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
-    http::header::{HeaderMap, HeaderName, HeaderValue},
+    http::{
+        Method, StatusCode,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web::Data,
 };
@@ -36,9 +39,11 @@ use tracked_body::TrackedBody;
 
 use crate::{
     connection_limit::ConnectionLimit,
+    metrics,
     process::{Fault, Process},
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::ActorRegistry,
+    traces::{SpanKind, Spans, TRACE_ID_HEADER},
 };
 
 /// How long the head of a request may take to arrive.
@@ -227,16 +232,34 @@ pub async fn edge(
         .and_then(|value| RequestId::parse(value.to_str().ok()?))
         .unwrap_or_else(RequestId::random);
     request.extensions_mut().insert(id.clone());
+    // Whoever asks may say anything: a trace begins here, and only our sampler decides which ones are sent.
+    let mut spans = Spans::enter(SpanKind::Server, "HTTP", None);
+    let trace_id = spans.trace_id();
     // The path is not part of it: it may hold what a user follows.
-    let span = tracing::info_span!("request", method = %request.method(), request_id = %id);
+    let span = tracing::error_span!(
+        "request",
+        method = %request.method(),
+        request_id = %id,
+        trace_id = trace_id.map(tracing::field::display)
+    );
     let registry = request.app_data::<Data<ActorRegistry>>().cloned();
     let (method, begun) = (request.method().clone(), Instant::now());
-    let answer = id.clone().scope(next.call(request)).instrument(span).await;
+    let work = spans.around(next.call(request)).instrument(span.clone());
+    let answer = id.clone().scope(work).await;
+    let (route, code) = match &answer {
+        Ok(response) => (response.request().match_pattern(), response.status()),
+        Err(error) => (None, error.as_response_error().status_code()),
+    };
+    describe(&mut spans, &method, route.as_deref(), code);
+    span.in_scope(|| {
+        let (route, code, took) = (
+            route.as_deref().unwrap_or("no route"),
+            code.as_u16(),
+            begun.elapsed(),
+        );
+        tracing::debug!(route, code, ?took, "answered {method} {route} with {code}");
+    });
     if let Some(registry) = registry {
-        let (route, code) = match &answer {
-            Ok(response) => (response.request().match_pattern(), response.status()),
-            Err(error) => (None, error.as_response_error().status_code()),
-        };
         let metrics = registry.metrics();
         metrics.http_answered(&method, route.as_deref(), code.as_u16(), begun.elapsed());
     }
@@ -246,5 +269,34 @@ pub async fn edge(
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), value);
     }
+    if let Some(trace_id) = trace_id
+        && let Ok(value) = HeaderValue::from_str(&trace_id.to_string())
+    {
+        headers.insert(HeaderName::from_static(TRACE_ID_HEADER), value);
+    }
     Ok(response)
+}
+
+/// Says of what request to which route `spans` are, and how it was answered.
+fn describe(spans: &mut Spans, method: &Method, route: Option<&str>, code: StatusCode) {
+    if !spans.are_recorded() {
+        return;
+    }
+    // Methods that clients make up are one value.
+    let method = metrics::known_method(method).unwrap_or("_OTHER");
+    spans.rename(|| match (method, route) {
+        ("_OTHER", Some(route)) => format!("HTTP {route}"),
+        ("_OTHER", None) => "HTTP".to_owned(),
+        (method, Some(route)) => format!("{method} {route}"),
+        (method, None) => method.to_owned(),
+    });
+    spans.set("http.request.method", method);
+    if let Some(route) = route {
+        spans.set("http.route", route.to_owned());
+    }
+    spans.set("url.scheme", "http");
+    spans.set("http.response.status_code", i64::from(code.as_u16()));
+    if code.is_server_error() {
+        spans.fail(code.as_str().to_owned());
+    }
 }

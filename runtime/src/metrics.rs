@@ -173,17 +173,7 @@ impl Metrics {
         code: u16,
         took: Duration,
     ) {
-        let known = [
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ];
-        let method = known.iter().find(|known| *known == method);
-        let method = method.map_or(UNKNOWN, Method::as_str);
+        let method = known_method(method).unwrap_or(UNKNOWN);
         let route = route.unwrap_or(UNKNOWN);
         let labels = [method, route, &code.to_string()];
         self.http_requests.with_label_values(&labels).inc();
@@ -212,6 +202,13 @@ impl Metrics {
             code,
         }
     }
+}
+
+/// The method, unless a client has made it up.
+pub(crate) fn known_method(method: &Method) -> Option<&'static str> {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let known = KNOWN.iter().find(|known| **known == method.as_str());
+    known.copied()
 }
 
 /// Counts a call when its answer is over.

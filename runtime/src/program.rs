@@ -21,6 +21,7 @@ use crate::{
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
     telemetry::{self, LogSettings},
+    traces::TraceSettings,
 };
 
 /// The settings of a program, each a flag and an environment variable.
@@ -106,6 +107,8 @@ struct Cli<P: Args> {
     #[command(flatten)]
     log: LogSettings,
     #[command(flatten)]
+    traces: TraceSettings,
+    #[command(flatten)]
     stopping: StopSettings,
     #[command(subcommand)]
     command: Option<Command>,
@@ -173,6 +176,7 @@ async fn run<P: Program>(
     for file in &exposed {
         file.warn();
     }
+    let collector = cli.traces.collector()?;
     resources::raise_descriptors()?;
     let Prepared {
         ops,
@@ -182,6 +186,7 @@ async fn run<P: Program>(
     } = cli.settings.prepare()?;
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
+    let traces = cli.traces.start(collector, P::NAME, &process)?;
     let operators = ops::serve_operators(ops, &process)?;
     let mut started = vec![operators];
     started.extend(start(services, &process)?);
@@ -191,7 +196,8 @@ async fn run<P: Program>(
     let trimming = tokio::spawn(memory::give_back());
     let pause = Duration::from_secs(cli.stopping.drain_seconds);
     let stop = process::drained(stop, &process.registry, pause);
-    let outcome = process::run_until_stopped(started, stop).await;
+    let outcome = process::run_until_stopped(started, stop.clone()).await;
+    traces.finish(&stop).await;
     trimming.abort();
     drop(claims);
     outcome

@@ -19,6 +19,7 @@ use crate::{
     group_commit::{Command, Write, WriteQueue, is_conflict, is_detached},
     migrations,
     pool::{self, DbPool, Target},
+    spans::DatabaseSpans,
 };
 
 /// How many reads run at once.
@@ -43,6 +44,7 @@ pub struct Database {
     reads: Arc<Semaphore>,
     dependency: Arc<Dependency>,
     target: Arc<Target>,
+    spans: DatabaseSpans,
 }
 
 impl Database {
@@ -109,12 +111,15 @@ impl Database {
             });
         let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
         let (waiting, needed) = (queue.clone(), dependency.clone());
+        let spans = DatabaseSpans::new(name, url);
+        let traced = spans.clone();
         let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |guard| Writer {
             pool: DbPool::clone(&writers),
             work_time: write_times.work.clone(),
             dependency: needed.clone(),
             writable: writable.clone(),
             queue: waiting.clone(),
+            spans: traced.clone(),
             guard,
         });
         if target.is_file() {
@@ -130,6 +135,7 @@ impl Database {
             reads: Arc::new(Semaphore::new(READ_LIMIT)),
             dependency,
             target,
+            spans,
         }
     }
 
@@ -151,10 +157,16 @@ impl Database {
             asked: Instant::now(),
             _place: place.map_err(|_| Error::Overloaded)?,
         }));
+        let mut spans = self.spans.query();
         let asked = self.reader.ask(read, DEADLINE).await;
-        asked.map_err(|e| self.noticed(Error::from_ask(&e, DEADLINE)))?;
-        let answer = answered.await.unwrap_or(Err(Error::Panicked));
-        answer.map_err(|error| self.noticed(error))
+        let answer = match asked {
+            Ok(()) => answered.await.unwrap_or(Err(Error::Panicked)),
+            Err(error) => Err(Error::from_ask(&error, DEADLINE)),
+        };
+        answer.map_err(|error| {
+            spans.fail("failed");
+            self.noticed(error)
+        })
     }
 
     /// Runs `change` in a transaction that it shares with other writes that wait; what it did is on
@@ -344,6 +356,10 @@ where
     fn is_apart(&self) -> bool {
         self.is_apart
     }
+
+    fn scope(&self) -> &RequestScope {
+        &self.scope
+    }
 }
 
 struct PendingCommand<C: Command> {
@@ -396,6 +412,10 @@ impl<C: Command> Write for PendingCommand<C> {
 
     fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
+    }
+
+    fn scope(&self) -> &RequestScope {
+        &self.scope
     }
 }
 

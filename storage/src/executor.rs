@@ -14,6 +14,7 @@ use crate::{
     figures::QueryTimes,
     group_commit::{WriteQueue, commit_group},
     pool::{self, DbPool, Pooled},
+    spans::DatabaseSpans,
 };
 
 /// How long the writer waits for a next write before it returns to its mailbox: callers that were just
@@ -61,6 +62,7 @@ pub(crate) struct Writer {
     pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) work_time: Histogram,
+    pub(crate) spans: DatabaseSpans,
     pub(crate) guard: ChildGuard,
 }
 
@@ -158,7 +160,7 @@ impl Writer {
                 return true;
             }
         };
-        let outcome = commit_group(&mut session, group);
+        let outcome = commit_group(&mut session, group, &self.spans);
         match &session.unwritable {
             Some(reason) => {
                 self.writable.unavailable(reason);

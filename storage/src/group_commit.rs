@@ -6,9 +6,10 @@
 use std::{
     any::{Any, TypeId},
     collections::{HashMap, VecDeque},
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use diesel::{
@@ -16,12 +17,13 @@ use diesel::{
     connection::TransactionManager,
     result::{DatabaseErrorKind, Error as DieselError},
 };
-use runtime::{Backoff, metrics::Histogram};
+use runtime::{Backoff, metrics::Histogram, supervision::RequestScope};
 
 use crate::{
     DbConnection, Error,
     executor::describe,
     pool::{Session, is_lost},
+    spans::DatabaseSpans,
 };
 
 /// How many writes share one transaction at most.
@@ -86,6 +88,9 @@ pub(crate) trait Write: Any + Send {
     fn is_apart(&self) -> bool {
         false
     }
+
+    /// The request for whose sake it is done.
+    fn scope(&self) -> &RequestScope;
 }
 
 /// The writes that wait for the writer.
@@ -202,6 +207,7 @@ enum Setback {
 pub(crate) fn commit_group(
     session: &mut Session,
     mut group: Vec<Box<dyn Write>>,
+    spans: &DatabaseSpans,
 ) -> Result<(), String> {
     let mut panicked = Ok(());
     // How many of the next writes are run one by one.
@@ -212,10 +218,14 @@ pub(crate) fn commit_group(
             return panicked;
         }
         let limit = if alone > 0 { 1 } else { GROUP_LIMIT };
+        let begun = SystemTime::now();
         let (tried, outcome) = try_group(session, &mut group, limit);
         let setback = match outcome {
             Ok(runs) => {
-                settle_committed(group.drain(..tried).collect(), &runs);
+                let committed: Vec<_> = group.drain(..tried).collect();
+                let scopes = committed.iter().map(|write| write.scope());
+                spans.transaction(scopes, begun, None);
+                settle_committed(committed, &runs);
                 alone = alone.saturating_sub(tried);
                 continue;
             }
@@ -231,7 +241,9 @@ pub(crate) fn commit_group(
             panicked = panicked.and(Err(panic.clone()));
         }
         let culprit = tried.saturating_sub(1).min(group.len() - 1);
-        group.remove(culprit).settle(Err(setback.into_error()));
+        let culprit = group.remove(culprit);
+        spans.transaction(iter::once(culprit.scope()), begun, Some(setback.kind()));
+        culprit.settle(Err(setback.into_error()));
         alone = alone.saturating_sub(1);
         if hopeless {
             // The others would only wait for the same.
@@ -411,6 +423,17 @@ impl Setback {
             Self::Lost(error)
         } else {
             Self::Failed(error)
+        }
+    }
+
+    /// What it is, in a word.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::Failed(_) => "failed",
+            Self::Panicked(_) => "panicked",
+            Self::Lost(_) => "unavailable",
+            Self::Full(_) => "full",
         }
     }
 

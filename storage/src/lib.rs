@@ -28,6 +28,7 @@ mod pool;
 mod probe;
 mod sampler;
 mod schema;
+mod spans;
 mod sqlite_file;
 mod sqlite_log;
 pub mod testing;

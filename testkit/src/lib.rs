@@ -6,11 +6,13 @@
 )]
 
 mod catalog;
+mod collector;
 mod proxy;
 mod recommendations;
 mod server;
 
 pub use catalog::FakeCatalog;
+pub use collector::{CollectedSpan, FakeCollector};
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
 

@@ -35,4 +35,7 @@ mod panics;
 mod settings;
 
 #[cfg(test)]
+mod traces;
+
+#[cfg(test)]
 mod crash;

@@ -52,6 +52,7 @@ async fn what_waits_goes_in_one_load_and_the_rest_of_it_again_after_a_failure() 
         ProducerActor::new(guard, Vec::new(), condition, broker)
     });
     let producer = Producer {
+        system: MessagingSystem::of(&"nats://127.0.0.1:1".parse().unwrap()),
         actor,
         queue: Arc::default(),
     };

@@ -12,7 +12,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture,
 };
 use futures::FutureExt;
-use runtime::{ChildGuard, Reporter, Wake, supervision::panic_message};
+use runtime::{ChildGuard, Reporter, Wake, supervision::panic_message, traces::SpanKind};
 use storage::{Database, DbConnection};
 
 pub use crate::delivery::Pace;
@@ -20,7 +20,7 @@ use crate::{
     delivery::{Docket, Outcome},
     films::{
         FilmId,
-        outbox::{self, Batch, News},
+        outbox::{self, Batch, News, Waiting},
     },
     recommendations::{Recipient, RecommendationsClient},
 };
@@ -47,7 +47,7 @@ pub struct FilmCourier {
     route: Route,
     docket: Docket,
     /// What was read and is not on its way yet.
-    waiting: VecDeque<News>,
+    waiting: VecDeque<Waiting>,
     /// Where to read on in the outbox; `None` when its end was reached.
     next: Option<i64>,
     /// Whether to begin at the oldest row once the end is reached.
@@ -171,14 +171,14 @@ impl FilmCourier {
     fn send_waiting(&mut self, context: &mut Context<Self>) {
         let now = Instant::now();
         while self.docket.has_room(now)
-            && let Some(news) = self.waiting.pop_front()
+            && let Some(waiting) = self.waiting.pop_front()
         {
-            if !self.docket.begin(news.film_id(), now) {
+            if !self.docket.begin(waiting.news.film_id(), now) {
                 continue;
             }
             // A task of its own: the context polls all it has whenever one part of it wakes. It ends with
             // the actor.
-            let (delivery, delivered) = self.route.clone().deliver_or_rest(news).remote_handle();
+            let (delivery, delivered) = self.route.clone().deliver_or_rest(waiting).remote_handle();
             actix::spawn(delivery);
             let delivered = delivered.into_actor(self);
             context.spawn(delivered.map(|(id, outcome), courier, context| {
@@ -288,14 +288,32 @@ impl Route {
     }
 
     /// Like [`Self::deliver`]; a panic is a failure of this film, which must not hold up the others.
-    async fn deliver_or_rest(self, news: News) -> (FilmId, Outcome) {
-        let (id, version) = (news.film_id().clone(), news.version());
-        let delivered = AssertUnwindSafe(self.deliver(news)).catch_unwind().await;
+    async fn deliver_or_rest(self, waiting: Waiting) -> (FilmId, Outcome) {
+        let (id, version) = (waiting.news.film_id().clone(), waiting.news.version());
+        let delivered = AssertUnwindSafe(self.deliver_for(waiting))
+            .catch_unwind()
+            .await;
         delivered.unwrap_or_else(|panic| {
             let reason = format!("its delivery panicked: {}", panic_message(&*panic));
             tracing::error!(film_id = %id, version, reason, "film {id} cannot be delivered: {reason}");
             (id, Outcome::Failed(reason))
         })
+    }
+
+    /// Like [`Self::deliver`], in the name of the request that wrote the film, and in the trace of it.
+    async fn deliver_for(self, waiting: Waiting) -> (FilmId, Outcome) {
+        let Waiting {
+            news,
+            origin,
+            earlier,
+        } = waiting;
+        let mut spans = origin.begin(SpanKind::Internal, "deliver film", &earlier);
+        let scope = origin.scope(&spans);
+        let (id, outcome) = scope.around(self.deliver(news)).await;
+        if outcome != Outcome::Delivered {
+            spans.fail(outcome.kind());
+        }
+        (id, outcome)
     }
 
     /// Brings one film's news there, and settles its rows.
@@ -319,6 +337,9 @@ impl Route {
             }
             Outcome::Failed(_) | Outcome::Silent(_) | Outcome::Unavailable(_) => Ok(()),
         };
+        if outcome == Outcome::Delivered {
+            tracing::debug!(film_id = %id, version, "film {id} is delivered");
+        }
         match settled {
             Ok(()) => (id, outcome),
             // Delivered again later; that changes nothing over there.

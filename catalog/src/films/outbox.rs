@@ -1,13 +1,16 @@
 //! The outbox: changes of films that were not delivered to recommendations yet, written in the transaction of each change.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use diesel::{dsl::count, prelude::*};
+use runtime::traces::Origin;
 use storage::{DbConnection, each_backend};
 
 use super::{
     Film, FilmId, reading,
-    schema::movie_outbox::dsl::{deleted, movie_id, movie_outbox, parked_reason, seq, version},
+    schema::movie_outbox::dsl::{
+        deleted, movie_id, movie_outbox, parked_reason, request_id, seq, traceparent, version,
+    },
 };
 
 /// The first version that is a time, in microseconds since 1970: older releases counted the edits of a film.
@@ -27,11 +30,22 @@ pub enum News {
     },
 }
 
+/// News of a film, and the requests that led to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// What is to be told.
+    pub news: News,
+    /// The request that wrote the newest of its versions.
+    pub origin: Origin,
+    /// Those that wrote the others, whose news this is, too.
+    pub earlier: Vec<Origin>,
+}
+
 /// Some of the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// One for each film, in the order of their oldest rows.
-    pub news: Vec<News>,
+    pub news: Vec<Waiting>,
     /// Where to read on; `None` at the end of the outbox.
     pub next: Option<i64>,
 }
@@ -56,6 +70,9 @@ impl News {
     }
 }
 
+/// A row: its number, its film, the request that wrote it and its place in the trace.
+type Row = (i64, String, Option<String>, Option<String>);
+
 /// Puts a version of a film into the outbox; in the transaction that writes the film.
 pub(super) fn push(
     conn: &mut DbConnection,
@@ -63,11 +80,14 @@ pub(super) fn push(
     written: i64,
     is_deletion: bool,
 ) -> QueryResult<()> {
+    let origin = Origin::current();
     diesel::insert_into(movie_outbox)
         .values((
             movie_id.eq(id.as_str()),
             version.eq(written),
             deleted.eq(is_deletion),
+            request_id.eq(origin.request_id()),
+            traceparent.eq(origin.traceparent()),
         ))
         .execute(conn)?;
     Ok(())
@@ -79,12 +99,16 @@ pub(super) fn push_all<'a>(
     ids: impl Iterator<Item = &'a FilmId>,
     written: i64,
 ) -> QueryResult<()> {
+    let origin = Origin::current();
+    let (id_of_request, trace) = (origin.request_id(), origin.traceparent());
     let rows: Vec<_> = ids
         .map(|id| {
             (
                 movie_id.eq(id.as_str()),
                 version.eq(written),
                 deleted.eq(false),
+                request_id.eq(id_of_request.as_deref()),
+                traceparent.eq(trace.as_deref()),
             )
         })
         .collect();
@@ -104,20 +128,23 @@ pub(super) fn push_all<'a>(
 ///
 /// If the database fails.
 pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch> {
-    let rows: Vec<(i64, String, i64)> = movie_outbox
+    let rows: Vec<Row> = movie_outbox
         .filter(seq.ge(from).and(parked_reason.is_null()))
-        .select((seq, movie_id, version))
+        .select((seq, movie_id, request_id, traceparent))
         .order(seq)
         .limit(limit)
         .load(conn)?;
     let full = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
     let next = rows.last().filter(|_| full).map(|(last, ..)| last + 1);
-    let mut seen = HashSet::new();
-    let ids: Vec<String> = rows
-        .into_iter()
-        .map(|(_, id, _)| id)
-        .filter(|id| seen.insert(id.clone()))
-        .collect();
+    let mut ids = Vec::new();
+    let mut origins: HashMap<String, Vec<Origin>> = HashMap::new();
+    for (_, id, of_request, trace) in rows {
+        let of_film = origins.entry(id.clone()).or_insert_with(|| {
+            ids.push(id);
+            Vec::new()
+        });
+        of_film.push(Origin::read(of_request.as_deref(), trace.as_deref()));
+    }
     // Read after the rows: a film is never older than the newest of its rows that were seen.
     let mut saved: HashMap<String, Film> = reading::get_all(conn, &ids)?
         .into_iter()
@@ -125,10 +152,17 @@ pub fn read(conn: &mut DbConnection, from: i64, limit: i64) -> QueryResult<Batch
         .collect();
     let mut news = Vec::with_capacity(ids.len());
     for id in ids {
-        match saved.remove(&id) {
-            Some(film) => news.push(News::Saved(Box::new(film))),
-            None => news.extend(deletion(conn, &id)?),
-        }
+        let told = match saved.remove(&id) {
+            Some(film) => Some(News::Saved(Box::new(film))),
+            None => deletion(conn, &id)?,
+        };
+        let mut earlier = origins.remove(&id).unwrap_or_default();
+        let origin = earlier.pop().unwrap_or_default();
+        news.extend(told.map(|news| Waiting {
+            news,
+            origin,
+            earlier,
+        }));
     }
     Ok(Batch { news, next })
 }

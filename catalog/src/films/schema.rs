@@ -40,6 +40,9 @@ diesel::table! {
         version -> BigInt,
         deleted -> Bool,
         parked_reason -> Nullable<Text>,
+        /// The request that wrote the version, and its place in the trace of it.
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
     }
 }
 

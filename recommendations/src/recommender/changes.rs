@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 use proto::{FilmId, UserId};
+use runtime::traces::{Origin, SpanKind, Spans};
 use storage::{Command, DbConnection};
 
 use super::{LAG_TRIES, Recommender};
@@ -15,6 +16,7 @@ use crate::{
     matching::{FilmWords, Keyword},
     store::{
         films::FilmFacts,
+        outbox,
         reconcile::{self, FilmToSave, NO_KEYWORD, NUMBERS_OF_FILM, Outcome, Saved, Seen, Terms},
     },
 };
@@ -34,11 +36,12 @@ impl Recommender {
                 facts: facts.clone(),
                 version,
                 words: words.clone(),
-                seen: self.users_matching(&words).await?,
+                seen: self.match_sent_film(&words).await?,
             };
             let save = SaveFilm {
                 film,
                 terms: self.terms(),
+                origin: Origin::current(),
                 recommender: self.clone(),
             };
             match self.database.perform(save).await?.outcome {
@@ -47,6 +50,20 @@ impl Recommender {
             }
         }
         Err(Error::Lagging)
+    }
+
+    /// The users whose preferences a film matches, which is a part of the trace of the film.
+    async fn match_sent_film(&self, words: &Arc<FilmWords>) -> Result<Seen<Vec<UserId>>, Error> {
+        let mut spans = Spans::begin(SpanKind::Internal, "match film");
+        let seen = spans.around(self.users_matching(words)).await;
+        match &seen {
+            Ok(seen) => spans.set(
+                "marquee.users",
+                i64::try_from(seen.found.len()).unwrap_or(i64::MAX),
+            ),
+            Err(_) => spans.fail("failed"),
+        }
+        seen
     }
 
     /// A catalog deleted a film; tells whether it was known.
@@ -101,6 +118,8 @@ impl Recommender {
 struct SaveFilm {
     film: FilmToSave,
     terms: Terms,
+    /// The call that sent the film.
+    origin: Origin,
     recommender: Recommender,
 }
 
@@ -109,11 +128,15 @@ impl Command for SaveFilm {
 
     fn run(conn: &mut DbConnection, commands: &[&Self]) -> QueryResult<Vec<Saved>> {
         let films: Vec<&FilmToSave> = commands.iter().map(|command| &command.film).collect();
-        match commands.last() {
-            // The times of those that came earlier are not later.
-            Some(last) => reconcile::save_films(conn, &films, &last.terms),
-            None => Ok(Vec::new()),
-        }
+        // The times of those that came earlier are not later.
+        let Some(last) = commands.last() else {
+            return Ok(Vec::new());
+        };
+        let origins = commands.iter();
+        let origins = origins.map(|command| (command.film.id.clone(), command.origin.clone()));
+        // Of several of one film, only the first is saved now.
+        let origins = origins.rev().collect();
+        outbox::for_films(origins, || reconcile::save_films(conn, &films, &last.terms))
     }
 
     fn committed(done: &[(&Self, &Saved)]) {

@@ -1,6 +1,6 @@
 //! Status events that were decided and are not known to be with the broker yet.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -8,6 +8,7 @@ use proto::{
     FilmId,
     events::{RecommendationStatus, STATUS_TOPIC},
 };
+use runtime::traces::Origin;
 use storage::DbConnection;
 
 use super::{BATCH, NewRow, schema::outbox};
@@ -23,6 +24,32 @@ pub struct Waiting {
     pub key: String,
     /// Its value, as the contract has it.
     pub payload: String,
+    /// The id of the request that led to it.
+    pub request_id: Option<String>,
+    /// The place of that in the trace of the request.
+    pub traceparent: Option<String>,
+}
+
+impl Waiting {
+    /// The request that led to it.
+    pub fn origin(&self) -> Origin {
+        Origin::read(self.request_id.as_deref(), self.traceparent.as_deref())
+    }
+}
+
+tokio::task_local! {
+    static ORIGINS: HashMap<FilmId, Origin>;
+}
+
+/// Runs `work`, which saves films for several requests at once: that of each film is kept with its event.
+pub fn for_films<T>(origins: HashMap<FilmId, Origin>, work: impl FnOnce() -> T) -> T {
+    ORIGINS.sync_scope(origins, work)
+}
+
+/// The request for which the event of a film is stored.
+fn origin_of(film: &FilmId) -> Origin {
+    let of_film = ORIGINS.try_with(|origins| origins.get(film).cloned());
+    of_film.ok().flatten().unwrap_or_else(Origin::current)
 }
 
 /// A status to be told: the number of its event, the film, and whether it is recommended to any user.
@@ -37,12 +64,15 @@ pub fn put(conn: &mut DbConnection, statuses: &[Status], now: NaiveDateTime) -> 
                 film_id: film.as_str().into(),
                 is_recommended: *is_recommended,
             };
+            let origin = origin_of(film);
             Row {
                 seq: *seq,
                 topic: STATUS_TOPIC,
                 event_key: film.as_str(),
                 payload: String::from_utf8_lossy(&status.to_payload()).into_owned(),
                 created_at: now,
+                request_id: origin.request_id(),
+                traceparent: origin.traceparent(),
             }
         })
         .collect();
@@ -60,6 +90,8 @@ pub fn oldest(conn: &mut DbConnection, limit: i64) -> QueryResult<Vec<Waiting>> 
             outbox::topic,
             outbox::event_key,
             outbox::payload,
+            outbox::request_id,
+            outbox::traceparent,
         ))
         .load(conn)
 }
@@ -100,10 +132,12 @@ struct Row<'a> {
     event_key: &'a str,
     payload: String,
     created_at: NaiveDateTime,
+    request_id: Option<String>,
+    traceparent: Option<String>,
 }
 
 impl NewRow for Row<'_> {
     fn size(&self) -> usize {
-        300
+        300 + self.request_id.as_ref().map_or(0, String::len) + 60
     }
 }

@@ -91,6 +91,8 @@ diesel::table! {
         event_key -> Text,
         payload -> Text,
         created_at -> Timestamp,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
     }
 }
 

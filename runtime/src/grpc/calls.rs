@@ -27,6 +27,7 @@ use crate::{
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Reporter,
+    traces::{SpanKind, Spans, TRACE_ID_HEADER, TRACEPARENT_HEADER, TraceContext},
 };
 
 /// The calls that a gRPC server works on. None are taken any more once the shutdown begins.
@@ -141,30 +142,89 @@ where
         let counters = (self.reporter.clone(), self.metrics.clone(), path.to_owned());
         let counters = (!is_of_the_server(path)).then_some(counters);
         let begun = Instant::now();
-        let span = tracing::info_span!("call", rpc = path, request_id = %id);
+        let mut spans = match is_of_the_server(path) {
+            true => Spans::default(),
+            false => Spans::enter(SpanKind::Server, "gRPC", parent(request.headers())),
+        };
+        if spans.are_recorded() {
+            describe(&mut spans, path);
+        }
+        let trace_id = spans.trace_id();
+        let span = tracing::error_span!(
+            "call",
+            rpc = path,
+            request_id = %id,
+            trace_id = trace_id.map(tracing::field::display)
+        );
         let admitted = self.calls.place(path).and_then(|place| {
             acting::read_user(&mut request)?;
             request.extensions_mut().insert(id.clone());
-            Ok((place, self.inner.call(request)))
+            // What a service does before it gives its future away belongs to the call, too.
+            Ok((place, spans.around_sync(|| self.inner.call(request))))
         });
         let (deadline, id_value) = (self.calls.limits.deadline, id.header_value());
         let answer = async move {
             let mut response = match admitted {
-                Ok((_place, answer)) => match tokio::time::timeout(deadline, answer).await {
-                    Ok(answer) => blame_caller(answer?),
-                    Err(_) => late(deadline).into_http(),
-                },
+                Ok((_place, answer)) => {
+                    match tokio::time::timeout(deadline, spans.around(answer)).await {
+                        Ok(answer) => blame_caller(answer?),
+                        Err(_) => late(deadline).into_http(),
+                    }
+                }
                 Err(status) => status.into_http(),
             };
+            // Of a stream this is its beginning: what may go on for days is no span.
+            end(&mut spans, response.headers());
             response.headers_mut().insert(REQUEST_ID_HEADER, id_value);
+            if let Some(trace_id) = trace_id
+                && let Ok(value) = http::HeaderValue::from_str(&trace_id.to_string())
+            {
+                response.headers_mut().insert(TRACE_ID_HEADER, value);
+            }
             let count = counters.map(|(reporter, metrics, path)| {
                 reporter.handled(1);
+                let (code, took) = (status_of(response.headers()), begun.elapsed());
+                tracing::debug!(?code, ?took, "answered a call with {code:?}");
                 metrics.grpc_begun(&path, response.headers(), begun.elapsed())
             });
             Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way, count))))
         };
         Box::pin(id.scope(answer).instrument(span))
     }
+}
+
+/// The trace of which a call says that it is a part. Only the other services reach a gRPC service, so that it is believed.
+fn parent(headers: &http::HeaderMap) -> Option<TraceContext> {
+    TraceContext::parse(headers.get(TRACEPARENT_HEADER)?.to_str().ok()?)
+}
+
+/// Says which call `spans` are.
+pub(super) fn describe(spans: &mut Spans, path: &str) {
+    let name = path.trim_start_matches('/');
+    let (service, method) = name.split_once('/').unwrap_or((name, ""));
+    spans.rename(|| name.to_owned());
+    spans.set("rpc.system", "grpc");
+    spans.set("rpc.service", service.to_owned());
+    spans.set("rpc.method", method.to_owned());
+}
+
+/// The status in the headers of an answer; one that tells none there goes well.
+fn status_of(headers: &http::HeaderMap) -> Code {
+    let status = headers.get("grpc-status");
+    status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
+}
+
+/// Says with which status a call ended whose answer has these headers, and ends the spans.
+pub(super) fn end(spans: &mut Spans, headers: &http::HeaderMap) {
+    if !spans.are_recorded() {
+        return;
+    }
+    let code = status_of(headers);
+    spans.set("rpc.grpc.status_code", i64::from(i32::from(code)));
+    if code != Code::Ok {
+        spans.fail(format!("{code:?}"));
+    }
+    drop(std::mem::take(spans));
 }
 
 /// Whether a call is one of health or reflection, which every server answers.

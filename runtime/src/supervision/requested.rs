@@ -1,5 +1,5 @@
 //! A message together with the request for whose sake it was sent: the handler runs in the tracing span of
-//! that request, and its id is the current one.
+//! that request, its id is the current one, and so is its place in the trace.
 //!
 //! actix polls the future of a handler later and outside of it, so handlers make theirs with [`in_request`].
 
@@ -9,7 +9,7 @@ use actix::{
 };
 use tracing::{Instrument, Span};
 
-use crate::request_id::RequestId;
+use crate::{request_id::RequestId, traces::Traces};
 
 /// How many requests the span of work for several of them names.
 const MOST_NAMED: usize = 8;
@@ -19,6 +19,7 @@ const MOST_NAMED: usize = 8;
 pub struct RequestScope {
     id: Option<RequestId>,
     span: Span,
+    traces: Traces,
 }
 
 impl RequestScope {
@@ -27,7 +28,23 @@ impl RequestScope {
         Self {
             id: RequestId::current(),
             span: Span::current(),
+            traces: Traces::current(),
         }
+    }
+
+    /// The scope of work for the request with the id `id`, with `span` in the log and in `traces`.
+    pub fn new(id: Option<RequestId>, span: Span, traces: Traces) -> Self {
+        Self { id, span, traces }
+    }
+
+    /// The id of the request, if it is work for only one.
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// The traces that the work is in.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The scope of work that is done once for several requests: a span that names them and follows from theirs. For one
@@ -39,6 +56,7 @@ impl RequestScope {
                 return Self {
                     id: None,
                     span: Span::none(),
+                    traces: Traces::None,
                 };
             }
             [only] => return Self::clone(only),
@@ -53,30 +71,41 @@ impl RequestScope {
             .map(RequestId::to_string)
             .collect();
         let named = named.join(",");
-        let span = tracing::info_span!(parent: None, "requests", request_ids = named, further);
-        for scope in scopes {
+        let span = tracing::error_span!(parent: None, "requests", request_ids = named, further);
+        for scope in &scopes {
             span.follows_from(&scope.span);
         }
-        Self { id: None, span }
+        let traces = Traces::of_all(scopes.iter().map(|scope| &scope.traces));
+        Self {
+            id: None,
+            span,
+            traces,
+        }
     }
 
     /// Runs `work` in this scope.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let _entered = self.span.enter();
-        match &self.id {
+        self.traces.clone().sync_scope(|| match &self.id {
             Some(id) => id.clone().sync_scope(work),
             None => work(),
+        })
+    }
+
+    /// Runs `work` in this scope.
+    pub async fn around<T>(self, work: impl Future<Output = T>) -> T {
+        let Self { id, span, traces } = self;
+        let work = traces.scope(work).instrument(span);
+        match id {
+            Some(id) => id.scope(work).await,
+            None => work.await,
         }
     }
 }
 
 /// The future of a handler, in the scope of the request of its message.
 pub fn in_request<T: 'static>(work: impl Future<Output = T> + 'static) -> ResponseFuture<T> {
-    let work = work.in_current_span();
-    match RequestId::current() {
-        Some(id) => Box::pin(id.scope(work)),
-        None => Box::pin(work),
-    }
+    Box::pin(RequestScope::current().around(work))
 }
 
 /// A message in the scope of a request. An actor that is asked or told through a

@@ -1,7 +1,11 @@
 //! The films' flags: what status events say, and what comparing with recommendations found.
 
 use actix::{Context, Handler, Message, ResponseFuture};
-use runtime::supervision::in_request;
+use runtime::{
+    supervision::in_request,
+    telemetry::counted,
+    traces::{SpanKind, Spans},
+};
 
 use super::{MovieRepository, Shared};
 use crate::{
@@ -33,7 +37,10 @@ impl Handler<ApplyFlags> for MovieRepository {
             database, changes, ..
         } = self.shared.clone();
         in_request(async move {
-            let applied = flags::apply(&database, events).await;
+            let spans = Spans::begin(SpanKind::Internal, "set is_recommended");
+            let count = events.len();
+            let applied = spans.around(flags::apply(&database, events)).await;
+            tracing::debug!(count, "applied {}", counted(count as u64, "status event"));
             changes.announce();
             applied
         })

@@ -30,6 +30,8 @@ use tonic::{
 
 pub(super) use lookup::{Lookup, Pace};
 
+use super::calls;
+use crate::traces::{SpanKind, Spans, TRACEPARENT_HEADER};
 use message::{AnswerBody, OneMessage};
 use replica::ConnectionLost;
 use replicas::{InFlight, Replicas};
@@ -142,9 +144,26 @@ impl Service<http::Request<Body>> for ServiceChannel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    /// The call is a span in the trace of the work that makes it, of which the other side learns.
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let channel = self.clone();
-        Box::pin(async move { channel.answer(request).await })
+        let mut spans = Spans::begin(SpanKind::Client, "gRPC");
+        if spans.are_recorded() {
+            calls::describe(&mut spans, request.uri().path());
+        }
+        if let Some(trace) = spans.traces().only()
+            && let Ok(value) = http::HeaderValue::from_str(&trace.to_string())
+        {
+            request.headers_mut().insert(TRACEPARENT_HEADER, value);
+        }
+        Box::pin(async move {
+            let answer = channel.answer(request).await;
+            match &answer {
+                Ok(answer) => calls::end(&mut spans, answer.headers()),
+                Err(_) => spans.fail("Unavailable"),
+            }
+            answer
+        })
     }
 }
 
