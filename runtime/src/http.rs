@@ -233,7 +233,10 @@ pub async fn edge(
         .unwrap_or_else(RequestId::random);
     request.extensions_mut().insert(id.clone());
     // Whoever asks may say anything: a trace begins here, and only our sampler decides which ones are sent.
-    let mut spans = Spans::enter(SpanKind::Server, "HTTP", None);
+    let mut spans = match is_for_operators(request.path()) {
+        true => Spans::default(),
+        false => Spans::enter(SpanKind::Server, "HTTP", None),
+    };
     let trace_id = spans.trace_id();
     // The path is not part of it: it may hold what a user follows.
     let span = tracing::error_span!(
@@ -275,6 +278,11 @@ pub async fn edge(
         headers.insert(HeaderName::from_static(TRACE_ID_HEADER), value);
     }
     Ok(response)
+}
+
+/// Whether a path is one of those that are asked for again and again, by probes and collectors, and for nobody's sake.
+fn is_for_operators(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/system")
 }
 
 /// Says of what request to which route `spans` are, and how it was answered.

@@ -38,4 +38,7 @@ mod settings;
 mod traces;
 
 #[cfg(test)]
+mod logs;
+
+#[cfg(test)]
 mod crash;
