@@ -19,7 +19,7 @@ use crate::{Database, DbConnection, Error};
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How seldom, while it does not answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long the answer may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -59,7 +59,7 @@ impl Database {
             database: database.clone(),
             gauges: gauges.to_vec(),
             question: question.clone(),
-            backoff: Backoff::new(INTERVAL, PATIENCE),
+            backoff: Backoff::new(2 * INTERVAL, PATIENCE),
         });
     }
 }

@@ -17,6 +17,9 @@ mod main_flow;
 mod health;
 
 #[cfg(test)]
+mod observability;
+
+#[cfg(test)]
 mod sample;
 
 #[cfg(test)]
