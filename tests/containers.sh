@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load; and
-# the relay between Kafka and the bridge, with each of the three paused and killed, and with a Kafka that wants SCRAM over TLS.
+# Brings the containers up for real and tries them: the main flow through port 5000, then each service killed under load;
+# several matchers, of which one is killed; the relay between Kafka and the bridge, with each of the three paused and killed, and with a
+# Kafka that wants SCRAM over TLS.
 #
-#   tests/containers.sh          over Kafka, over the bridge instead, the relay, and the relay over TLS
-#   tests/containers.sh relay    one of the four: kafka, bridge, relay or tls
+#   tests/containers.sh          over Kafka, over the bridge instead, several matchers, the relay, and the relay over TLS
+#   tests/containers.sh relay    one of the five: kafka, bridge, scaled, relay or tls
 #
 # Needs docker with compose, curl, openssl, and the ports 5000, 5002, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
 # own, and leaves nothing behind but the images.
@@ -25,9 +26,10 @@ export COMPOSE_PROJECT_NAME=marquee-trial
 loader=
 
 secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
-MYSQL_ROOT_PASSWORD=$(secret) CATALOG_DB_PASSWORD=$(secret) RECOMMENDATIONS_DB_PASSWORD=$(secret) SECRET_KEY=$(secret)
 NATS_TOKEN=$(secret)
-export MYSQL_ROOT_PASSWORD CATALOG_DB_PASSWORD RECOMMENDATIONS_DB_PASSWORD SECRET_KEY NATS_TOKEN
+export NATS_TOKEN
+export MARQUEE_SECRETS=$work/passwords
+./secrets.sh "$MARQUEE_SECRETS"
 
 die() {
     say "FAILED: $*"
@@ -95,7 +97,7 @@ try() {
     case $broker in
         kafka) up=(--profile web up --no-build --wait --wait-timeout 180) ;;
         bridge) export EVENT_BUS=nats://bridge:4222; up=(--profile nats --profile web up --no-build --wait --wait-timeout 180 --scale kafka=0) ;;
-        *) echo 'kafka, bridge, relay or tls?' >&2; exit 64 ;;
+        *) echo 'kafka, bridge, scaled, relay or tls?' >&2; exit 64 ;;
     esac
     down || true
     : >"$work/acknowledged"
@@ -107,6 +109,50 @@ try() {
     for service in mysql "$broker" recommendations catalog; do kill_under_load "$service"; done
     down
     unset EVENT_BUS
+}
+
+# -- several matchers ------------------------------------------------------------------------------------------------------------
+readonly matchers=3
+
+# films_taken CONTAINER : how many films a matcher was sent. Kafka's image has a shell; the matcher's has none.
+films_taken() {
+    local address
+    address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1")
+    docker compose exec -T kafka timeout 5 bash -c "exec 3<>/dev/tcp/$address/8051; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3" |
+        sed -nE 's/^marquee_grpc_calls_total\{code="Ok",method="[^"]*\/ProcessFilmUpdate"\} ([0-9]+).*/\1/p'
+}
+
+each_has_taken_films() {
+    local matcher taken
+    for matcher in $(docker compose ps --quiet recommendations); do
+        taken=$(films_taken "$matcher")
+        ((${taken:-0} > 0)) || return 1
+    done
+}
+
+try_scaled() {
+    up=(up --no-build --wait --wait-timeout 180 --scale "recommendations=$matchers")
+    down || true
+    : >"$work/acknowledged"
+    rm -f "$work/cookies"
+    docker compose "${up[@]}" >>"$work/compose.log" 2>&1 || { tail "$work/compose.log"; die 'several matchers do not come up'; }
+    local containers
+    mapfile -t containers < <(docker compose ps --quiet recommendations)
+    ((${#containers[@]} == matchers)) || die "there are ${#containers[@]} matchers"
+    main_flow scaled
+    load scaled &
+    loader=$!
+    eventually 120 'calls to reach every matcher' each_has_taken_films
+    local before
+    before=$(acknowledged)
+    docker kill "${containers[0]}" >>"$work/compose.log" 2>&1
+    eventually 60 'films to be added without one of the matchers' more_than $((before + 10))
+    kill "$loader"
+    wait "$loader" || true
+    loader=
+    eventually 120 'every film acknowledged to be there once, and recommended' converged
+    say "$matchers matchers: calls reached each of them; one killed: $(acknowledged) films acknowledged, each there once and recommended"
+    down
 }
 
 # -- the relay -------------------------------------------------------------------------------------------------------------------
@@ -260,8 +306,11 @@ for target in $services; do
     docker build --quiet ${BUILD_OPTIONS:-} --target "$target" --tag "marquee-$target" . >/dev/null
     say "image marquee-$target: $(docker image inspect --format '{{.Size}} bytes, user {{.Config.User}}' "marquee-$target")"
 done
-for what in ${1:-kafka bridge relay tls}; do
+# There is no stand-in for the images of others: they are only read.
+docker compose --profile observability config --quiet
+for what in ${1:-kafka bridge scaled relay tls}; do
     case $what in
+        scaled) try_scaled ;;
         relay) try_relay ;;
         tls) try_tls ;;
         *) try "$what" ;;

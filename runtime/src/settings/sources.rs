@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Command;
+use rustix::fs::StatVfsMountFlags;
 
 /// The longest value that a file may hold, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024;
@@ -56,8 +57,9 @@ pub fn warn_of_exposed_file(setting: &str, path: &Path) {
 
 /// Whether the file is where nothing can be changed: a container engine mounts secrets so, for the container alone.
 fn is_mounted_read_only(path: &Path) -> bool {
-    let opened = File::options().append(true).open(path);
-    opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    // What opening it for writing says is another thing: whoever may not write to the file is not told of the mount.
+    let mount = rustix::fs::statvfs(path);
+    mount.is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// What is read before clap reads the rest.
