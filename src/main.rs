@@ -1,6 +1,7 @@
 //! Marquee in one program: the pages, the catalog, the recommendations service and the broker, each in
 //! an actix system of its own.
 
+mod backup;
 mod settings;
 
 use std::process::ExitCode;

@@ -1,16 +1,21 @@
 //! The settings of the whole system in one program, and what each service gets of them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use bridge::relay::config::{self, RelayConfig};
 use bus::{BusSettings, BusUrl, NatsFiles};
-use clap::Args;
+use clap::{ArgMatches, Args};
 use runtime::{
     Fault, Prepared, Program, ServiceAddress,
     settings::{Claimed, Open, bind, bind_open, claim_folder, name, reachable},
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
+
+use crate::backup::{self, Kept};
 
 /// The settings of the program `marquee`.
 #[derive(Debug, Args)]
@@ -98,6 +103,38 @@ impl Settings {
         Ok(Some(routes))
     }
 
+    /// What is kept in files, for a backup.
+    ///
+    /// # Errors
+    ///
+    /// If a database is not a file.
+    fn kept(&self) -> Result<Kept, Fault> {
+        let file = |flag, url: &Option<DatabaseUrl>, usual: &str| match url {
+            None => Ok(self.data_dir.join(usual)),
+            Some(DatabaseUrl::Sqlite(path)) => Ok(in_folder(path, &self.data_dir, usual)),
+            Some(url @ DatabaseUrl::Mysql(_)) => {
+                let reason = format!(
+                    "{url} is a MySQL database: back it up and restore it with MySQL's own tools, both databases from one time \
+                     (docs/OPERATIONS.md, \"Back up and restore\")"
+                );
+                Err(Fault::bad_setting(name(flag), reason))
+            }
+        };
+        Ok(Kept {
+            movies: file(
+                "movies-database-url",
+                &self.movies_database_url,
+                backup::MOVIES,
+            )?,
+            recommendations: file(
+                "recommendations-database-url",
+                &self.recommendations_database_url,
+                backup::RECOMMENDATIONS,
+            )?,
+            data_dir: self.data_dir.clone(),
+        })
+    }
+
     /// Finds out now what would otherwise end the program after it has begun.
     fn check_databases(&self) -> Result<(), Fault> {
         let movies = name("movies-database-url");
@@ -123,6 +160,16 @@ impl Settings {
     }
 }
 
+/// The path of a database: as in the data folder if that is where it leads to.
+fn in_folder(path: &Path, folder: &Path, name: &str) -> PathBuf {
+    let usual = folder.join(name);
+    let same = match (path.canonicalize(), usual.canonicalize()) {
+        (Ok(path), Ok(usual)) => path == usual,
+        _ => path == usual,
+    };
+    if same { usual } else { path.to_owned() }
+}
+
 impl Program for Settings {
     const NAME: &'static str = "marquee";
     const ABOUT: &'static str = "A film catalog with live keyword recommendations, whole in one program\n\n\
@@ -131,6 +178,14 @@ impl Program for Settings {
 
     fn health_addr(&self) -> SocketAddr {
         self.pages.http_addr
+    }
+
+    fn commands() -> Vec<clap::Command> {
+        backup::commands()
+    }
+
+    fn run_command(self, name: &str, arguments: &ArgMatches) -> Result<(), Fault> {
+        backup::run(&self.kept()?, name, arguments)
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {

@@ -19,6 +19,8 @@ use crate::{process::Fault, settings};
 
 /// The flag of the folder's setting.
 const DATA_DIR: &str = "data-dir";
+/// Is in a data folder while a restore is under way: what is there is not complete.
+pub const UNFINISHED_RESTORE: &str = "restore.unfinished";
 /// The permissions that others have.
 const OTHERS: u32 = 0o077;
 /// A folder of all users, whose files only their owners may remove, as /tmp is.
@@ -150,8 +152,28 @@ pub struct FolderClaim {
 ///
 /// # Errors
 ///
-/// [`Fault::BadSetting`] if it cannot be written to, or another program has claimed the part.
+/// [`Fault::BadSetting`] if it cannot be written to, another program has claimed the part, or a restore into the folder was
+/// interrupted.
 pub fn claim_folder(path: &Path, part: Claimed) -> Result<FolderClaim, Fault> {
+    let claim = claim_to_restore(path, part)?;
+    match path.join(UNFINISHED_RESTORE).exists() {
+        false => Ok(claim),
+        true => Err(Fault::bad_setting(
+            settings::name(DATA_DIR),
+            format!(
+                "a restore into the folder `{}` was interrupted: run `marquee restore --replace` again",
+                path.display()
+            ),
+        )),
+    }
+}
+
+/// Claims a part of a data folder as [`claim_folder`] does, also if a restore into it was interrupted.
+///
+/// # Errors
+///
+/// [`Fault::BadSetting`] if it cannot be written to, or another program has claimed the part.
+pub fn claim_to_restore(path: &Path, part: Claimed) -> Result<FolderClaim, Fault> {
     writable_folder(path)?;
     let fault = |reason: String| Fault::bad_setting(settings::name(DATA_DIR), reason);
     let file = path.join(part.lock_file());
@@ -242,6 +264,18 @@ mod tests {
         for part in parts {
             claim_folder(folder.path(), part).unwrap();
         }
+    }
+
+    #[test]
+    fn a_folder_with_an_unfinished_restore_is_for_restores_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let unfinished = folder.path().join(UNFINISHED_RESTORE);
+        fs::write(&unfinished, "").unwrap();
+        let refused = claim_folder(folder.path(), Claimed::Movies).unwrap_err();
+        assert!(refused.to_string().contains("restore"), "{refused}");
+        drop(claim_to_restore(folder.path(), Claimed::Movies).unwrap());
+        fs::remove_file(&unfinished).unwrap();
+        claim_folder(folder.path(), Claimed::Movies).unwrap();
     }
 
     #[test]

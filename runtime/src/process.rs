@@ -311,11 +311,16 @@ where
         }),
         Err(e) => Err(Fault::Failed(format!("no tokio runtime: {e}"))),
     };
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    report(outcome)
+}
+
+/// Prints why a program failed, if it did; returns its exit code.
+pub(crate) fn report(outcome: Result<(), Fault>) -> ExitCode {
     match outcome {
-        Ok(()) => {
-            tracing::info!("stopped");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             crate::telemetry::say_error(&fault);
             ExitCode::from(fault.exit_code())

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, Parser};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     Fault, Process, Shutdown, files, health_check, memory, ops,
@@ -40,6 +40,20 @@ pub trait Program: Args + Send + 'static {
     ///
     /// [`Fault::BadSetting`] for a setting that makes no sense, or an address that cannot be had.
     fn prepare(self) -> Result<Prepared, Fault>;
+
+    /// Commands that only this program has, beside those of all programs.
+    fn commands() -> Vec<clap::Command> {
+        Vec::new()
+    }
+
+    /// Runs one of [`commands`](Self::commands) with these settings.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not do what it was asked for.
+    fn run_command(self, name: &str, _arguments: &ArgMatches) -> Result<(), Fault> {
+        Err(Fault::Failed(format!("there is no command `{name}`")))
+    }
 }
 
 type Start = dyn FnOnce(&Process) -> Result<Service, Fault>;
@@ -114,6 +128,29 @@ struct Cli<P: Args> {
     command: Option<Command>,
 }
 
+/// What a program was called with.
+struct Call<P: Args> {
+    cli: Cli<P>,
+    /// A command that only this program has, and its arguments.
+    own: Option<(String, ArgMatches)>,
+}
+
+impl<P: Args> FromArgMatches for Call<P> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let own = matches
+            .subcommand()
+            .filter(|(name, _)| !Command::has_subcommand(name))
+            .map(|(name, arguments)| (name.to_owned(), arguments.clone()));
+        let cli = Cli::from_arg_matches(matches)?;
+        Ok(Self { cli, own })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 /// Runs a program that reads its own settings: `main` gets the shutdown that begins on SIGINT or SIGTERM.
 pub fn main_of<F>(main: impl FnOnce(Shutdown) -> F) -> ExitCode
 where
@@ -137,10 +174,15 @@ pub fn main<P: Program>() -> ExitCode {
 /// Runs the program `P` with the arguments behind its name.
 pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = iter::once(P::NAME.into()).chain(arguments).collect();
-    let (cli, exposed): (Cli<P>, _) = match settings::parse(command::<P>(), arguments) {
+    let (call, exposed): (Call<P>, _) = match settings::parse(command::<P>(), arguments) {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
+    let Call { cli, own } = call;
+    if let Some((name, arguments)) = own {
+        files::keep_private();
+        return process::report(cli.settings.run_command(&name, &arguments));
+    }
     if cli.command == Some(Command::Health) {
         return process::main(async |_| health_check::ask(cli.settings.health_addr()));
     }
@@ -162,6 +204,7 @@ fn command<P: Program>() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(P::ABOUT)
         .long_about(P::ABOUT)
+        .subcommands(P::commands())
         // Flags may stand behind `health`, too.
         // A negative number is refused under the name of its setting.
         .mut_args(|argument| argument.global(true).allow_negative_numbers(true))
@@ -207,8 +250,6 @@ async fn run<P: Program>(
 mod tests {
     use std::sync::mpsc;
 
-    use clap::FromArgMatches;
-
     use super::*;
 
     #[actix_rt::test]
@@ -251,6 +292,20 @@ mod tests {
         fn prepare(self) -> Result<Prepared, Fault> {
             Err(Fault::Failed("it is never run".into()))
         }
+    }
+
+    #[test]
+    fn a_command_of_a_program_gets_settings_and_arguments() {
+        let word = clap::Arg::new("word").required(true);
+        let command = command::<Settings>().subcommand(clap::Command::new("say").arg(word));
+        let arguments = ["test", "--http-addr=127.0.0.1:7", "say", "hello"];
+        let matches = command.try_get_matches_from(arguments).unwrap();
+        let call: Call<Settings> = Call::from_arg_matches(&matches).unwrap();
+        assert_eq!(call.cli.settings.health_addr().to_string(), "127.0.0.1:7");
+        assert_eq!(call.cli.command, None);
+        let (name, arguments) = call.own.unwrap();
+        let word = arguments.get_one::<String>("word").unwrap();
+        assert_eq!((name.as_str(), word.as_str()), ("say", "hello"));
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub use self::sources::{secret_file, warn_of_exposed_file};
 use crate::process::Fault;
 
 pub use crate::files::{
-    Claimed, FolderClaim, claim_folder, close_tree, keep_secret, open_lock, writable_folder,
+    Claimed, FolderClaim, UNFINISHED_RESTORE, claim_folder, claim_to_restore, close_tree,
+    keep_secret, open_lock, writable_folder,
 };
 
 /// Where operators are answered unless a setting says otherwise.

@@ -32,6 +32,9 @@ mod ending;
 mod outages;
 
 #[cfg(test)]
+mod backup;
+
+#[cfg(test)]
 mod panics;
 
 #[cfg(test)]

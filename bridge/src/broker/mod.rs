@@ -78,6 +78,7 @@ pub use control::BrokerControl;
 pub use embedded::{Broker, serve};
 pub use greeting::SERVER_VERSION;
 pub use stats::BrokerStats;
+pub use store::copy::copy_streams;
 pub use subjects::{
     is_literal as subject_is_literal, matches as subject_matches, overlap as subjects_overlap,
 };

@@ -73,6 +73,46 @@ impl News {
 /// A row: its number, its film, the request that wrote it and its place in the trace.
 type Row = (i64, String, Option<String>, Option<String>);
 
+/// Puts all films into the outbox once more, and all deletions that are still known, and returns how many films there are:
+/// recommendations of an older time learn of what they lack, and ignore the rest. Does nothing to a database of a release without
+/// an outbox, which the next start fills.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn queue_all(conn: &mut DbConnection) -> QueryResult<usize> {
+    let mut queued = 0;
+    for (table, is_deletion) in [("deleted_movies", true), ("movies", false)] {
+        if !(has_table(conn, "movie_outbox")? && has_table(conn, table)?) {
+            continue;
+        }
+        let statement = format!(
+            "INSERT INTO movie_outbox (movie_id, version, deleted) SELECT id, version, ? FROM {table} ORDER BY created_at, id"
+        );
+        let statement =
+            diesel::sql_query(statement).bind::<diesel::sql_types::Bool, _>(is_deletion);
+        let rows = statement.execute(conn)?;
+        if !is_deletion {
+            queued = rows;
+        }
+    }
+    Ok(queued)
+}
+
+/// Whether a SQLite database has the table.
+fn has_table(conn: &mut DbConnection, table: &str) -> QueryResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        tables: i64,
+    }
+    let found = "SELECT COUNT(*) AS tables FROM sqlite_schema WHERE type = 'table' AND name = ?";
+    let found: Found = diesel::sql_query(found)
+        .bind::<diesel::sql_types::Text, _>(table)
+        .get_result(conn)?;
+    Ok(found.tables > 0)
+}
+
 /// Puts a version of a film into the outbox; in the transaction that writes the film.
 pub(super) fn push(
     conn: &mut DbConnection,

@@ -4,7 +4,7 @@
 mod broker;
 mod clock;
 mod database;
-mod disk;
+pub(crate) mod disk;
 mod recommendations;
 mod stopped;
 

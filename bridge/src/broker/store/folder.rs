@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use crate::broker::BrokerError;
 
 const LOCK_FILE: &str = "broker.lock";
-const STREAMS: &str = "streams";
+pub(super) const STREAMS: &str = "streams";
 /// Ends the name of a folder whose stream was deleted; no stream's name can hold a dot.
 const DELETED: &str = ".deleted";
 /// Ends the name of a folder whose stream is not there yet.

@@ -324,11 +324,11 @@ fn keep_copy(path: &Path) {
     }
 }
 
-fn segment_path(dir: &Path, number: u64) -> PathBuf {
+pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016}.log"))
 }
 
-fn segment_numbers(dir: &Path) -> io::Result<Vec<u64>> {
+pub(super) fn segment_numbers(dir: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();

@@ -1,0 +1,230 @@
+//! The list of all files of a backup with their sizes and checksums. A folder without it is no complete backup.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Component, Path},
+};
+
+use runtime::Fault;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::FOLDER;
+
+/// The name of its file.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// The form of backups that this program writes and reads.
+const FORMAT: u32 = 1;
+/// A list of more bytes than this is none.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What a backup is made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// The form of the backup; a program refuses forms that it does not know.
+    pub(super) format: u32,
+    /// The version of the program that made it.
+    pub(super) version: String,
+    /// When it was begun and when it was complete, in UTC.
+    pub(super) begun_at: String,
+    pub(super) completed_at: String,
+    pub(super) files: Vec<Listed>,
+}
+
+/// A file of a backup.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Listed {
+    /// Where it is in the backup, and in a data folder.
+    pub(super) path: String,
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+/// The time as manifests have it.
+pub(super) fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+impl Manifest {
+    /// Lists all files in `folder`.
+    pub(super) fn of(folder: &Path, begun_at: String) -> io::Result<Self> {
+        let mut files = Vec::new();
+        list(folder, "", &mut files)?;
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            begun_at,
+            completed_at: now(),
+            files,
+        })
+    }
+
+    /// Writes the list into `folder`, on disk when this returns.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        let mut file = new_file(&folder.join(MANIFEST))?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    }
+
+    /// Reads the list of the backup in `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Self, Fault> {
+        let name = folder.display();
+        let refused = |reason: String| Fault::bad_setting(FOLDER, reason);
+        let path = folder.join(MANIFEST);
+        let mut text = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
+        match read {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => {
+                return Err(refused(format!(
+                    "`{name}` is no complete backup: it has no `{MANIFEST}`, which `marquee backup` writes last"
+                )));
+            }
+            Err(error) => {
+                return Err(refused(format!(
+                    "cannot read `{}`: {error}",
+                    path.display()
+                )));
+            }
+        }
+        let damaged = |reason: &dyn std::fmt::Display| {
+            refused(format!("`{}` is damaged: {reason}", path.display()))
+        };
+        #[derive(Deserialize)]
+        struct Form {
+            format: u32,
+        }
+        let form: Form = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+        if form.format != FORMAT {
+            return Err(refused(format!(
+                "`{name}` was made by another release, in form {} of backups; this one reads form {FORMAT}",
+                form.format
+            )));
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+        let is_within = |listed: &Listed| {
+            let mut parts = Path::new(&listed.path).components();
+            !listed.path.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        match manifest.files.iter().find(|listed| !is_within(listed)) {
+            Some(listed) => Err(damaged(&format!("it lists `{}`", listed.path))),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Reads every file of the backup in `folder` and compares it with the list.
+    pub(super) fn verify(&self, folder: &Path) -> Result<(), Fault> {
+        for listed in &self.files {
+            let path = folder.join(&listed.path);
+            let refused = |reason: String| {
+                let name = path.display();
+                Fault::bad_setting(
+                    FOLDER,
+                    format!("the file `{name}` of the backup {reason}; nothing was restored"),
+                )
+            };
+            let found = copy_hashed(&path, &mut io::sink());
+            let (bytes, sha256) =
+                found.map_err(|error| refused(format!("cannot be read ({error})")))?;
+            if bytes != listed.bytes || sha256 != listed.sha256 {
+                return Err(refused(
+                    "is damaged: it is not as it was written".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes all files have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|listed| listed.bytes).sum()
+    }
+}
+
+/// Copies a file into `to`; returns its length and checksum.
+pub(super) fn copy_hashed(from: &Path, to: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut file = File::open(from)?;
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let chunk = buffer.get(..read).unwrap_or_default();
+        hash.update(chunk);
+        to.write_all(chunk)?;
+        bytes += chunk.len() as u64;
+    }
+    let digest = hash.finalize();
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((bytes, sha256))
+}
+
+/// Makes a file that only this user can read.
+pub(super) fn new_file(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn list(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let name = file_name
+            .to_str()
+            .ok_or_else(|| io::Error::other(format!("a name is no text: {file_name:?}")))?;
+        let path = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{path}/"), files)?;
+            continue;
+        }
+        if path == super::making::INCOMPLETE {
+            continue;
+        }
+        let (bytes, sha256) = copy_hashed(&entry.path(), &mut io::sink())?;
+        files.push(Listed {
+            path,
+            bytes,
+            sha256,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_leads_elsewhere_or_is_of_another_form_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MANIFEST);
+        let refusal = |text: &str| {
+            fs::write(&path, text).unwrap();
+            Manifest::read(folder.path()).unwrap_err().to_string()
+        };
+        let listing = |path: &str| {
+            format!(
+                r#"{{"format":1,"version":"0","begun_at":"","completed_at":"","files":[{{"path":"{path}","bytes":0,"sha256":""}}]}}"#
+            )
+        };
+        for path in ["/etc/passwd", "../movies.db", "a/../../b", ""] {
+            let refusal = refusal(&listing(path));
+            assert!(refusal.contains("is damaged"), "{path}: {refusal}");
+        }
+        assert!(refusal("{").contains("is damaged"));
+        assert!(refusal(r#"{"format":2}"#).contains("another release"));
+        fs::write(&path, listing("movies.db")).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap().files.len(), 1);
+    }
+}

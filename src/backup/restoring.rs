@@ -1,0 +1,266 @@
+//! Restores a backup into a data folder: checked whole before anything is changed, and not to be started from before it is complete.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use runtime::{
+    Fault,
+    settings::{self, Claimed, UNFINISHED_RESTORE, claim_to_restore},
+};
+
+use super::{
+    BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
+    manifest::{Manifest, copy_hashed, new_file},
+    say,
+};
+
+/// Begins the name of a folder with what a restore has moved aside.
+const REPLACED: &str = "replaced-";
+
+/// Restores the backup in `folder`. What the data folder holds is moved aside if `replace` says so.
+pub(super) fn restore(kept: &Kept, folder: &Path, replace: bool) -> Result<(), Fault> {
+    let data = &kept.data_dir;
+    let refused = |reason: String| Fault::bad_setting(settings::name("data-dir"), reason);
+    let outside = [
+        ("movies-database-url", &kept.movies, MOVIES),
+        (
+            "recommendations-database-url",
+            &kept.recommendations,
+            RECOMMENDATIONS,
+        ),
+    ];
+    for (flag, path, name) in outside {
+        if *path != data.join(name) {
+            let reason = format!(
+                "a restore puts `{name}` into the data folder: leave the setting out, and move `{name}` and `{name}.id` afterwards"
+            );
+            return Err(Fault::bad_setting(settings::name(flag), reason));
+        }
+    }
+    keep_apart(kept, folder)?;
+    let manifest = Manifest::read(folder)?;
+    let parts = [Claimed::Broker, Claimed::Movies, Claimed::Recommendations];
+    let mut claims = Vec::new();
+    for part in parts {
+        claims.push(claim_to_restore(data, part)?);
+    }
+    check_owner(data).map_err(refused)?;
+    let present = present(data).map_err(|error| cannot_restore(data, &error))?;
+    if !present.is_empty() && !replace {
+        let name = data.display();
+        let reason = if data.join(UNFINISHED_RESTORE).exists() {
+            format!(
+                "a restore into the folder `{name}` was interrupted: add `--replace`, which moves what it has left aside"
+            )
+        } else {
+            format!(
+                "the folder `{name}` is not empty: choose another one, or add `--replace`, which moves its databases, streams and secrets aside"
+            )
+        };
+        return Err(refused(reason));
+    }
+    manifest.verify(folder)?;
+    let mut change = Change {
+        data,
+        aside: None,
+        made: Vec::new(),
+    };
+    match change.carry_out(&manifest, folder, &present) {
+        Ok(films) => {
+            let name = folder.display();
+            let aside = change.aside.as_ref().map_or_else(String::new, |aside| {
+                format!("; what was there is in `{}`", aside.display())
+            });
+            say(&format!(
+                "restored the backup `{name}` of {} into `{}`, and queued {films} films for the recommendations{aside}",
+                manifest.completed_at,
+                data.display()
+            ));
+            Ok(())
+        }
+        Err(fault) => {
+            change.take_back();
+            Err(fault)
+        }
+    }
+}
+
+fn cannot_restore(data: &Path, error: &io::Error) -> Fault {
+    Fault::Failed(format!("cannot restore into `{}`: {error}", data.display()))
+}
+
+/// What would be another user's could not be used by the program of the folder's owner.
+fn check_owner(data: &Path) -> Result<(), String> {
+    let name = data.display();
+    let owner = fs::metadata(data).map_err(|error| format!("cannot look at `{name}`: {error}"))?;
+    let own = rustix::process::geteuid().as_raw();
+    match owner.uid() {
+        uid if uid == own => Ok(()),
+        uid => Err(format!(
+            "the folder `{name}` belongs to user {uid}, and this is user {own}: restore as the user that runs Marquee"
+        )),
+    }
+}
+
+/// What the data folder holds besides locks, and what earlier restores have moved aside.
+fn present(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut present = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_nothing = name.ends_with(".lock") || name.starts_with(REPLACED);
+        if !is_nothing && name != "lost+found" {
+            present.push(path);
+        }
+    }
+    Ok(present)
+}
+
+/// Whether a restore brings this file, or it would be misleading beside what a restore brings.
+fn is_replaced(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let databases =
+        [MOVIES, RECOMMENDATIONS].map(|database| storage::files_of(Path::new(database)));
+    let is_of_database = databases
+        .iter()
+        .flatten()
+        .any(|file| file.as_os_str() == name);
+    is_of_database || name == BROKER || SECRETS.iter().any(|secret| name == *secret)
+}
+
+/// What a restore has done so far.
+struct Change<'a> {
+    data: &'a Path,
+    /// Where what was there is.
+    aside: Option<PathBuf>,
+    /// Files and folders that were made, the first of each name only.
+    made: Vec<PathBuf>,
+}
+
+impl Change<'_> {
+    /// Returns how many films were queued.
+    fn carry_out(
+        &mut self,
+        manifest: &Manifest,
+        from: &Path,
+        present: &[PathBuf],
+    ) -> Result<usize, Fault> {
+        let data = self.data;
+        let failed = |error: io::Error| cannot_restore(data, &error);
+        let unfinished = data.join(UNFINISHED_RESTORE);
+        File::create(&unfinished)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| sync(data))
+            .map_err(failed)?;
+        let replaced: Vec<_> = present.iter().filter(|path| is_replaced(path)).collect();
+        if !replaced.is_empty() {
+            self.move_aside(&replaced).map_err(failed)?;
+        }
+        for listed in &manifest.files {
+            let copied = self.copy(from, &listed.path).map_err(failed)?;
+            if copied != (listed.bytes, listed.sha256.clone()) {
+                let name = from.join(&listed.path);
+                let reason = format!("the file `{}` has changed meanwhile", name.display());
+                return Err(Fault::bad_setting(FOLDER, reason));
+            }
+        }
+        let movies = data.join(MOVIES);
+        let films = match movies.exists() {
+            true => storage::change_unused(&movies, catalog::films::outbox::queue_all)?,
+            false => 0,
+        };
+        for path in &self.made {
+            if path.is_dir() {
+                sync_tree(path).map_err(failed)?;
+            }
+        }
+        sync(data).map_err(failed)?;
+        fs::remove_file(&unfinished).map_err(failed)?;
+        sync(data).map_err(failed)?;
+        Ok(films)
+    }
+
+    fn move_aside(&mut self, paths: &[&PathBuf]) -> io::Result<()> {
+        let time = chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ");
+        let aside = self.data.join(format!("{REPLACED}{time}"));
+        DirBuilder::new().mode(0o700).create(&aside)?;
+        self.aside = Some(aside.clone());
+        for path in paths {
+            fs::rename(path, aside.join(path.file_name().unwrap_or_default()))?;
+        }
+        sync(&aside)?;
+        sync(self.data)
+    }
+
+    fn copy(&mut self, from: &Path, listed: &str) -> io::Result<(u64, String)> {
+        let to = self.data.join(listed);
+        if let Some(first) = Path::new(listed).components().next() {
+            let top = self.data.join(first);
+            if !self.made.contains(&top) {
+                self.made.push(top);
+            }
+        }
+        if let Some(parent) = to.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)?;
+        }
+        let mut file = new_file(&to)?;
+        let copied = copy_hashed(&from.join(listed), &mut file)?;
+        file.sync_all()?;
+        Ok(copied)
+    }
+
+    /// Leaves the data folder as it was, as far as that can be done; if it cannot, no program starts from it.
+    fn take_back(&self) {
+        let take_back = || {
+            for path in &self.made {
+                let removed = match path.is_dir() {
+                    true => fs::remove_dir_all(path),
+                    false => fs::remove_file(path),
+                };
+                match removed {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            if let Some(aside) = &self.aside {
+                for entry in fs::read_dir(aside)? {
+                    let entry = entry?;
+                    fs::rename(entry.path(), self.data.join(entry.file_name()))?;
+                }
+                fs::remove_dir(aside)?;
+            }
+            sync(self.data)?;
+            match fs::remove_file(self.data.join(UNFINISHED_RESTORE)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = take_back() {
+            let name = self.data.display();
+            runtime::telemetry::say_error(&format!(
+                "cannot leave the folder `{name}` as it was: {error}"
+            ));
+        }
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn sync_tree(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        }
+    }
+    sync(folder)
+}
