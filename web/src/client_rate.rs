@@ -36,8 +36,8 @@ const BURST: u32 = 10;
 /// What is asked by those who watch over the program, however often.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The settings of what a client may ask for.
-#[derive(Debug, Clone, Args)]
+/// The settings of what a client may ask for. By default, which is not that of a program, there is no limit.
+#[derive(Debug, Clone, Default, Args)]
 pub struct ClientRateSettings {
     /// How many requests a second one client may make in the long run, ten times as many at once; 0 for any number
     #[arg(long, env, value_name = "NUMBER", default_value_t = 100)]
@@ -52,15 +52,6 @@ pub struct ClientRateSettings {
         value_parser = network
     )]
     pub trusted_proxies: Vec<IpNet>,
-}
-
-impl Default for ClientRateSettings {
-    fn default() -> Self {
-        Self {
-            client_rate: 0,
-            trusted_proxies: Vec::new(),
-        }
-    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
