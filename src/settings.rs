@@ -177,7 +177,7 @@ impl Program for Settings {
         http://127.0.0.1:5000 and everything that is kept is in the folder ./data.";
 
     fn health_addr(&self) -> SocketAddr {
-        self.pages.http_addr
+        self.pages.health_addr()
     }
 
     fn commands() -> Vec<clap::Command> {
@@ -192,6 +192,7 @@ impl Program for Settings {
         let settings = self;
         let bus = settings.bus.chosen()?;
         settings.pages.warn_of_limits();
+        settings.pages.http.tls()?;
         let mut claims = Vec::new();
         for part in [Claimed::Broker, Claimed::Movies, Claimed::Recommendations] {
             claims.push(claim_folder(&settings.data_dir, part)?);
@@ -209,7 +210,7 @@ impl Program for Settings {
         let catalog_grpc_addr = catalog_grpc.local_addr().map_err(failed)?;
 
         let mut welcome = vec![
-            format!("pages: http://{http_addr}"),
+            format!("pages: {}://{http_addr}", settings.pages.http.scheme()),
             format!("for operators: http://{}/system", reachable(ops_addr)),
             format!("gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}"),
         ];

@@ -44,6 +44,7 @@ impl Program for Config {
     const ABOUT: &'static str = "Marquee's NATS-compatible broker\n\n\
         `bridge broker` is the same broker with the command line and the configuration files of nats-server;\n\
         `bridge relay` carries records between Kafka and NATS. Each has a --help of its own.";
+    const HAS_GRPC: bool = false;
 
     fn health_addr(&self) -> SocketAddr {
         self.http_addr

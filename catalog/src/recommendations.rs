@@ -32,7 +32,7 @@ pub struct RecommendationsClient {
 impl RecommendationsClient {
     /// Makes a client that connects when it is first needed, and again whenever it has to.
     pub fn new(address: &ServiceAddress, process: &Process) -> Self {
-        let client = ServiceClient::new(process.dependency("recommendations"), address);
+        let client = ServiceClient::new(process, "recommendations", address);
         Self {
             calls: recommendations_client::RecommendationsClient::new(client.channel()),
             client,

@@ -128,6 +128,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     engine.deliver_to(&outgoing, Arc::new(producer));
 
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
+    let calls = calls.with_tls(process.grpc_tls.as_ref());
     serve_calls(
         &supervisor,
         &engine,

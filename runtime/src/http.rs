@@ -13,6 +13,7 @@ mod tracked_body;
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, TcpListener},
+    path::PathBuf,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ use actix_web::{
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{FORWARDED, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web::Data,
@@ -42,7 +43,9 @@ use crate::{
     metrics,
     process::{Fault, Process},
     request_id::{REQUEST_ID_HEADER, RequestId},
+    settings,
     supervision::ActorRegistry,
+    tls::{Plaintext, ServerStream, ServerTls},
     traces::{SpanKind, Spans, TRACE_ID_HEADER},
 };
 
@@ -67,7 +70,7 @@ const HEADERS: [(&str, &str); 5] = [
 ];
 
 /// The settings of the pages' connections.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct HttpSettings {
     /// For how many seconds an idle connection to the pages is kept: longer than a proxy in front of
     /// them keeps it, so that the proxy never sends a request into a connection that is closing
@@ -79,12 +82,58 @@ pub struct HttpSettings {
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
     pub http_keep_alive: u64,
+    /// The certificate of the pages, in PEM, with those that lead to its authority: they are served over TLS only
+    #[arg(long, env, value_name = "FILE")]
+    pub http_cert_file: Option<PathBuf>,
+    /// The private key of that certificate, in PEM
+    #[arg(long, env, value_name = "FILE")]
+    pub http_key_file: Option<PathBuf>,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             http_keep_alive: 80,
+            http_cert_file: None,
+            http_key_file: None,
+        }
+    }
+}
+
+impl HttpSettings {
+    /// Reads the files of TLS; nothing if none is named.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if one of them is not named, or cannot be used.
+    pub fn tls(&self) -> Result<Option<ServerTls>, Fault> {
+        const FLAGS: [&str; 2] = ["http-cert-file", "http-key-file"];
+        let [cert, key] = FLAGS.map(settings::name);
+        match (&self.http_cert_file, &self.http_key_file) {
+            (None, None) => Ok(None),
+            (Some(cert_file), Some(key_file)) => {
+                let read = ServerTls::of_pages(cert_file.clone(), key_file.clone());
+                read.map(Some).map_err(|error| {
+                    let is_of_key = error.path() == key_file;
+                    Fault::bad_setting(if is_of_key { key } else { cert }, error.in_full())
+                })
+            }
+            (Some(_), None) => Err(Fault::bad_setting(
+                key,
+                format!("is needed too, because {cert} is given"),
+            )),
+            (None, Some(_)) => Err(Fault::bad_setting(
+                cert,
+                format!("is needed too, because {key} is given"),
+            )),
+        }
+    }
+
+    /// By which scheme the pages are asked.
+    pub fn scheme(&self) -> &'static str {
+        match self.http_cert_file {
+            Some(_) => "https",
+            None => "http",
         }
     }
 }
@@ -124,18 +173,46 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
+    server_over(None, factory, listener, limits)
+}
+
+/// Like [`server`], over TLS if there is a certificate.
+///
+/// # Errors
+///
+/// If the listener cannot be used.
+pub fn server_over<F, I, S, B>(
+    tls: Option<ServerTls>,
+    factory: F,
+    listener: TcpListener,
+    limits: HttpLimits,
+) -> io::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: actix_service::IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
     let address = listener.local_addr()?;
     // The server counts the connections of each worker.
     let connections = (limits.connections / limits.workers).max(1);
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
-        let stopping = stopping.clone();
+        let (stopping, tls) = (stopping.clone(), tls.clone());
         // This is what `HttpServer` of actix-web does, which takes no socket but its own. The address in this configuration is not the
         // server's, and only `HttpServer` can set it: `bound_to` tells the right one.
         let application = map_config(factory().into_factory(), |()| AppConfig::default())
             .map_err(|error| error.into().error_response());
-        let application = apply_fn_factory(application, |request: Request, service| {
+        let application = apply_fn_factory(application, |mut request: Request, service| {
+            if request.conn_data::<OverTls>().is_some() {
+                tell_scheme(request.headers_mut());
+            }
             let gate = request.conn_data::<Rc<RequestGate>>();
             let under_way = gate.and_then(|gate| gate.take());
             let answer = service.call(request);
@@ -153,16 +230,20 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(move |connection: &Connection<TcpStream>, data| {
+            .on_connect_ext(move |connection: &Connection<ServerStream>, data| {
+                if connection.socket().has_tls() {
+                    data.insert(OverTls);
+                }
                 data.insert(connection.gate());
                 data.insert(BoundTo(address.ip()));
             })
             .h1(application);
         let places = ConnectionLimit::new(connections);
         fn_service(move |socket: TcpStream| {
-            let places = places.clone();
+            let (places, tls) = (places.clone(), tls.clone());
             async move {
                 let peer = socket.peer_addr().ok();
+                let socket = ServerStream::new(socket, tls.as_ref(), Plaintext::Http1);
                 let place = places.take().await;
                 Ok((Connection::new(socket, place, limits.write_deadline), peer))
             }
@@ -193,6 +274,19 @@ pub async fn run_until_stopped(server: Server, process: &Process, what: &str) ->
             Ok(())
         }
         _ = &mut server => Err(Fault::Failed(format!("the server for {what} has ended"))),
+    }
+}
+
+/// The connection of a request has TLS.
+#[derive(Debug, Clone, Copy)]
+struct OverTls;
+
+/// Tells the application that it is asked by https, unless a proxy tells by what itself was asked: the configuration that would say so can
+/// be set by actix-web's own server alone.
+fn tell_scheme(headers: &mut actix_http::header::HeaderMap) {
+    const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    if !headers.contains_key(FORWARDED) && !headers.contains_key(&FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
 }
 

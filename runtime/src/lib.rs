@@ -28,6 +28,7 @@ mod service_address;
 pub mod settings;
 pub mod supervision;
 pub mod telemetry;
+pub mod tls;
 pub mod traces;
 
 pub use error_code::{ErrorCode, ServiceError, log_error, status_of};

@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::supervision::{ActorRegistry, Dependency};
+use crate::{
+    supervision::{ActorRegistry, Dependency},
+    tls::GrpcTls,
+};
 
 /// How long all services together may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(4_500);
@@ -32,6 +35,8 @@ pub struct Process {
     pub registry: ActorRegistry,
     /// Where operators are answered, if they are.
     pub ops_addr: Option<SocketAddr>,
+    /// How its services speak TLS with others by gRPC, if they do.
+    pub grpc_tls: Option<GrpcTls>,
     dependencies: Dependencies,
 }
 
@@ -50,6 +55,7 @@ impl Process {
             shutdown: Shutdown::default(),
             registry: self.registry.clone(),
             ops_addr: self.ops_addr,
+            grpc_tls: self.grpc_tls.clone(),
             dependencies: self.dependencies.clone(),
         }
     }

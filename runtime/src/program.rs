@@ -21,6 +21,7 @@ use crate::{
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
     telemetry::{self, LogSettings},
+    tls::GrpcTlsSettings,
     traces::TraceSettings,
 };
 
@@ -30,6 +31,8 @@ pub trait Program: Args + Send + 'static {
     const NAME: &'static str;
     /// What `--help` says of it first.
     const ABOUT: &'static str;
+    /// Whether it serves or calls gRPC.
+    const HAS_GRPC: bool = true;
 
     /// The HTTP address at which `health` asks whether the program can serve.
     fn health_addr(&self) -> SocketAddr;
@@ -124,6 +127,8 @@ struct Cli<P: Args> {
     traces: TraceSettings,
     #[command(flatten)]
     stopping: StopSettings,
+    #[command(flatten)]
+    grpc_tls: GrpcTlsSettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -199,7 +204,12 @@ fn start(services: Vec<Startable>, process: &Process) -> Result<Vec<Service>, Fa
 }
 
 fn command<P: Program>() -> clap::Command {
-    Cli::<P>::command()
+    let command = Cli::<P>::command();
+    let command = match P::HAS_GRPC {
+        true => command,
+        false => GrpcTlsSettings::hidden(command),
+    };
+    command
         .name(P::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(P::ABOUT)
@@ -221,6 +231,8 @@ async fn run<P: Program>(
     }
     let collector = cli.traces.collector()?;
     resources::raise_descriptors()?;
+    let grpc_tls = cli.grpc_tls.read()?;
+    settings::set_calls_secured(grpc_tls.is_some());
     let Prepared {
         ops,
         services,
@@ -230,6 +242,7 @@ async fn run<P: Program>(
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
     let traces = cli.traces.start(collector, P::NAME, &process)?;
+    process.grpc_tls = grpc_tls;
     let operators = ops::serve_operators(ops, &process)?;
     let mut started = vec![operators];
     started.extend(start(services, &process)?);

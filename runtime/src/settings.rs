@@ -12,6 +12,7 @@ use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use clap::{
@@ -153,10 +154,23 @@ pub enum Open {
     Calls,
 }
 
+/// Whether gRPC asks for certificates.
+static CALLS_SECURED: AtomicBool = AtomicBool::new(false);
+
+/// Notes whether gRPC asks for certificates: nobody needs to be warned of addresses that are open then.
+pub(crate) fn set_calls_secured(are_secured: bool) {
+    CALLS_SECURED.store(are_secured, Ordering::Relaxed);
+}
+
 impl Open {
+    /// Whether something asks for credentials there after all.
+    fn is_secured(self) -> bool {
+        self == Self::Calls && CALLS_SECURED.load(Ordering::Relaxed)
+    }
+
     /// What the log says of `address`, the value of the setting `flag`, if it can be reached from elsewhere.
     fn warning(self, flag: &str, address: SocketAddr) -> Option<String> {
-        if address.ip().to_canonical().is_loopback() {
+        if address.ip().to_canonical().is_loopback() || self.is_secured() {
             return None;
         }
         let (risk, remedy) = match self {
@@ -166,7 +180,7 @@ impl Open {
             ),
             Self::Calls => (
                 "read and change everything by gRPC, which asks for no credentials",
-                "let only the other services reach it",
+                "let only the other services reach it, or give all of them certificates (GRPC_CERT_FILE)",
             ),
         };
         let setting = name(flag);
@@ -211,6 +225,11 @@ pub struct OpsSettings {
 }
 
 impl OpsSettings {
+    /// The address, if its default was free.
+    pub fn address(&self) -> SocketAddr {
+        self.ops_addr.unwrap_or(DEFAULT_OPS_ADDR)
+    }
+
     /// Listens on the address. Deployments that have never heard of it may run several programs on
     /// one machine, so that the default is no condition.
     ///

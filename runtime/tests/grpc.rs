@@ -458,8 +458,7 @@ async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id(
 async fn a_client_gives_up_at_its_deadline_and_finds_a_service_that_came_back() {
     let served = Served::start(GrpcLimits::default());
     let address = ServiceAddress::from(served.address);
-    let client =
-        ServiceClient::new(Process::new().dependency("films"), &address).on_own_connections();
+    let client = ServiceClient::new(&Process::new(), "films", &address).on_own_connections();
     let mut rpc = CatalogClient::new(client.channel());
     let call = rpc.get_movie(grpc::request(GetMovieRequest::default()));
     let late = client

@@ -20,7 +20,7 @@ impl Program for Settings {
     const ABOUT: &'static str = "The film catalog of Marquee and its pages";
 
     fn health_addr(&self) -> SocketAddr {
-        self.pages.http_addr
+        self.pages.health_addr()
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {
@@ -38,7 +38,11 @@ impl Program for Settings {
         };
         let web_listeners = web::Listeners::bind(&web)?;
         let ops = web.pages.ops.bind()?;
-        let welcome = format!("pages on http://{}", web.pages.http_addr);
+        let welcome = format!(
+            "pages on {}://{}",
+            web.pages.http.scheme(),
+            web.pages.http_addr
+        );
         let run = |process| catalog::run(catalog, listeners, process);
         let run_web = |process| web::run(web, web_listeners, Visitor::owner, process);
         // The last service started is the first one stopped: no page is cut off from its films.

@@ -81,6 +81,14 @@ pub struct PagesConfig {
 }
 
 impl PagesConfig {
+    /// The address at which `health` asks: that for operators where the pages have TLS.
+    pub fn health_addr(&self) -> SocketAddr {
+        match self.http.http_cert_file {
+            Some(_) => self.ops.address(),
+            None => self.http_addr,
+        }
+    }
+
     /// Tells the log which settings ask for more than this process can have. To be called before anything is bound.
     pub fn warn_of_limits(&self) {
         let (wanted, connections) = (self.live_pages, Share::Pages.connections());

@@ -10,7 +10,7 @@ use std::{
 use actix_web::{App, middleware::from_fn, web};
 use runtime::{
     ActorRegistry, Fault, Handle, Place, Prepared, Process, Program, Shutdown, Supervisor,
-    http::{self, HttpLimits},
+    http::{self, HttpLimits, HttpSettings},
     ops,
     resources::Share,
     settings,
@@ -50,6 +50,7 @@ impl Listeners {
     /// [`Fault::BadSetting`] for a folder that cannot be written to, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.pages.warn_of_limits();
+        config.pages.http.tls()?;
         if config.pages.secret_key.is_none() {
             settings::writable_folder(&config.data_dir)?;
         }
@@ -65,13 +66,14 @@ impl Program for Config {
         "The pages of Marquee, over a catalog and a recommendations service elsewhere";
 
     fn health_addr(&self) -> SocketAddr {
-        self.pages.http_addr
+        self.pages.health_addr()
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {
         let listeners = Listeners::bind(&self)?;
         let ops = self.pages.ops.bind()?;
-        let welcome = format!("pages on http://{}", self.pages.http_addr);
+        let scheme = self.pages.http.scheme();
+        let welcome = format!("pages on {scheme}://{}", self.pages.http_addr);
         let run = |process| run(self, listeners, Visitor::owner, process);
         Ok(Prepared::new(ops).service(SERVICE, run).welcome(welcome))
     }
@@ -147,10 +149,9 @@ pub async fn run(
         freshness,
         live_pages: Arc::new(Semaphore::new(config.pages.most_live_pages())),
     };
-    let keep_alive = Duration::from_secs(config.pages.http.http_keep_alive);
     let outcome = serve_pages(
         listeners.http,
-        keep_alive,
+        &config.pages.http,
         state,
         config.pages.path_prefix,
         ClientRates::new(&config.pages.client_rate),
@@ -165,7 +166,7 @@ pub async fn run(
 /// Serves the pages until stopping begins or the supervisor gives up.
 async fn serve_pages(
     listener: TcpListener,
-    keep_alive: Duration,
+    settings: &HttpSettings,
     state: AppState,
     prefix: PathPrefix,
     rates: ClientRates,
@@ -177,7 +178,7 @@ async fn serve_pages(
     let limits = HttpLimits {
         workers: thread::available_parallelism().map_or(1, usize::from),
         connections: Share::Pages.connections(),
-        keep_alive,
+        keep_alive: Duration::from_secs(settings.http_keep_alive),
         write_deadline: http::WRITE_DEADLINE,
     };
     let given = process.clone();
@@ -192,6 +193,7 @@ async fn serve_pages(
             .configure(|cfg| ops::configure_public(cfg, &given))
             .configure(|cfg| crate::configure(cfg, state.clone()))
     };
-    let server = http::server(application, listener, limits).map_err(failed)?;
+    let server =
+        http::server_over(settings.tls()?, application, listener, limits).map_err(failed)?;
     ops::serve(server, supervisor, process).await
 }

@@ -139,6 +139,7 @@ fn wrong(setting: &str, bad: &BadRelay) -> Fault {
 impl Program for Settings {
     const NAME: &'static str = "bridge relay";
     const ABOUT: &'static str = "Marquee's relay between Kafka and NATS";
+    const HAS_GRPC: bool = false;
 
     fn health_addr(&self) -> SocketAddr {
         self.http_addr

@@ -27,6 +27,7 @@ use crate::{
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Reporter,
+    tls::{GrpcTls, ServerTls},
     traces::{SpanKind, Spans, TRACE_ID_HEADER, TRACEPARENT_HEADER, TraceContext},
 };
 
@@ -34,6 +35,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Calls {
     pub(super) limits: GrpcLimits,
+    /// The certificate of their server, if it has one.
+    pub(super) tls: Option<ServerTls>,
     places: Arc<Semaphore>,
     shutdown: Shutdown,
 }
@@ -43,9 +46,17 @@ impl Calls {
     pub fn new(limits: GrpcLimits, shutdown: Shutdown) -> Self {
         Self {
             limits,
+            tls: None,
             places: Arc::new(Semaphore::new(limits.calls as usize)),
             shutdown,
         }
+    }
+
+    /// The same calls, over TLS if that is spoken between services.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<&GrpcTls>) -> Self {
+        self.tls = tls.map(GrpcTls::server);
+        self
     }
 
     /// Waits until no call is worked on, for at most half of the time that is left for stopping.

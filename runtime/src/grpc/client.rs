@@ -7,9 +7,10 @@ use tonic::{Code, Request, Response, Status, TimeoutExpired, metadata::MetadataV
 
 use super::{ServiceChannel, balancer::Pace};
 use crate::{
-    ServiceAddress,
+    Process, ServiceAddress,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Dependency,
+    tls::GrpcTls,
 };
 
 /// The connections to all replicas of another service, and what is known of its availability. It connects when it is
@@ -17,16 +18,27 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ServiceClient {
     address: ServiceAddress,
+    tls: Option<GrpcTls>,
     channel: ServiceChannel,
     dependency: Arc<Dependency>,
 }
 
 impl ServiceClient {
-    /// A client of the service at `address`, whose availability is noted in `dependency`.
-    pub fn new(dependency: Arc<Dependency>, address: &ServiceAddress) -> Self {
+    /// A client of the service at `address`, which operators know as `name`.
+    pub fn new(process: &Process, name: &str, address: &ServiceAddress) -> Self {
+        Self::connecting(process.dependency(name), address, process.grpc_tls.clone())
+    }
+
+    fn connecting(
+        dependency: Arc<Dependency>,
+        address: &ServiceAddress,
+        tls: Option<GrpcTls>,
+    ) -> Self {
+        let lookup = Arc::new(address.clone());
         Self {
-            channel: ServiceChannel::new(Arc::new(address.clone()), Pace::default()),
+            channel: ServiceChannel::new(lookup, Pace::default(), tls.clone()),
             address: address.clone(),
+            tls,
             dependency,
         }
     }
@@ -34,7 +46,7 @@ impl ServiceClient {
     /// A client of the same service on connections of its own, so that neither uses up the streams
     /// of the other.
     pub fn on_own_connections(&self) -> Self {
-        Self::new(self.dependency.clone(), &self.address)
+        Self::connecting(self.dependency.clone(), &self.address, self.tls.clone())
     }
 
     /// Notes that the service was needed and is available.
@@ -103,7 +115,7 @@ pub fn request<T>(message: T) -> Request<T> {
 
 /// What a status says, and the first cause of it, which the status leaves out: of "tcp connect error" that the
 /// connection was refused.
-fn reason(status: &Status) -> String {
+pub(super) fn reason(status: &Status) -> String {
     let mut cause = std::error::Error::source(status);
     while let Some(deeper) = cause.and_then(std::error::Error::source) {
         cause = Some(deeper);
@@ -148,8 +160,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let dependency = Arc::new(Dependency::new("films"));
-        let client = ServiceClient::new(dependency, &ServiceAddress::from(address));
+        let client = ServiceClient::new(&Process::new(), "films", &address.into());
         let mut health = HealthClient::new(client.channel());
         let status = health.check(HealthCheckRequest::default()).await;
         let status = status.unwrap_err();

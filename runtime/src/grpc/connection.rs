@@ -13,13 +13,16 @@ use std::{
 use futures::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::{Sleep, sleep},
 };
 use tonic::transport::server::Connected;
 
 use super::GrpcLimits;
-use crate::connection_limit::{Activity, ConnectionLimit, ConnectionPermit};
+use crate::{
+    connection_limit::{Activity, ConnectionLimit, ConnectionPermit},
+    tls::{Plaintext, ServerStream, ServerTls},
+};
 
 /// The length of what an HTTP/2 client sends first.
 const PREFACE_LEN: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
@@ -30,9 +33,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) fn accepted(
     listener: TcpListener,
     limits: GrpcLimits,
+    tls: Option<ServerTls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = ConnectionLimit::new(limits.connections);
-    stream::unfold((listener, places), move |(listener, places)| async move {
+    let state = (listener, places, tls);
+    stream::unfold(state, move |(listener, places, tls)| async move {
         let stream = loop {
             match listener.accept().await {
                 Ok((stream, _)) => break stream,
@@ -47,14 +52,14 @@ pub(super) fn accepted(
         // A connection without it is slower, and no worse.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
-            stream,
+            stream: ServerStream::new(stream, tls.as_ref(), Plaintext::Http2),
             preface: Some(Preface {
                 received: 0,
                 deadline: Box::pin(sleep(limits.preface_deadline)),
             }),
             place,
         };
-        Some((Ok(connection), (listener, places)))
+        Some((Ok(connection), (listener, places, tls)))
     })
 }
 
@@ -73,7 +78,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// under way.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: ServerStream,
     preface: Option<Preface>,
     place: ConnectionPermit,
 }

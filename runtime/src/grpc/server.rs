@@ -192,7 +192,7 @@ async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let limits = service.calls.limits;
-    let connections = connection::accepted(listener, limits);
+    let connections = connection::accepted(listener, limits, service.calls.tls.clone());
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))

@@ -89,6 +89,11 @@ impl<S> Connection<S> {
         }
     }
 
+    /// The socket of the connection.
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
     /// What the application tells this connection.
     pub(super) fn gate(&self) -> Rc<RequestGate> {
         self.gate.clone()

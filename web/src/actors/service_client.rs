@@ -23,10 +23,9 @@ pub(crate) struct ServiceClient {
 impl ServiceClient {
     /// Makes a client that connects when it is first needed, and again whenever it has to.
     pub(crate) fn new(service: Service, address: &ServiceAddress, process: &Process) -> Self {
-        let dependency = process.dependency(service.name());
         Self {
             service,
-            client: grpc::ServiceClient::new(dependency, address),
+            client: grpc::ServiceClient::new(process, service.name(), address),
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     replica::Replica,
     replicas::{Replicas, Unreachable},
 };
-use crate::{ServiceAddress, service_address::Located};
+use crate::{ServiceAddress, service_address::Located, tls::GrpcTls};
 
 /// How many replicas of a service are used.
 const MAX_REPLICAS: usize = 128;
@@ -57,7 +57,12 @@ impl Default for Pace {
 }
 
 /// Looks replicas up, and keeps each of them connected; not before they are first needed.
-pub(super) async fn run(lookup: Arc<dyn Lookup>, pace: Pace, replicas: Arc<Replicas>) {
+pub(super) async fn run(
+    lookup: Arc<dyn Lookup>,
+    pace: Pace,
+    tls: Option<GrpcTls>,
+    replicas: Arc<Replicas>,
+) {
     let mut running: HashMap<Located, (Arc<Replica>, DropGuard)> = HashMap::new();
     replicas.lookup_wanted.notified().await;
     loop {
@@ -70,9 +75,9 @@ pub(super) async fn run(lookup: Arc<dyn Lookup>, pace: Pace, replicas: Arc<Repli
                 found.sort_by_key(|located| !running.contains_key(located));
                 found.truncate(MAX_REPLICAS);
                 let all = found.into_iter().map(|located| {
-                    let (replica, _) = running
-                        .entry(located)
-                        .or_insert_with_key(|located| begin(located.clone(), &replicas));
+                    let (replica, _) = running.entry(located).or_insert_with_key(|located| {
+                        begin(located.clone(), tls.as_ref(), &replicas)
+                    });
                     replica.clone()
                 });
                 replicas.found(all.collect());
@@ -91,8 +96,12 @@ pub(super) async fn run(lookup: Arc<dyn Lookup>, pace: Pace, replicas: Arc<Repli
 }
 
 /// Begins to keep a replica connected, until the guard is dropped.
-fn begin(located: Located, replicas: &Arc<Replicas>) -> (Arc<Replica>, DropGuard) {
-    let replica = Arc::new(Replica::new(located));
+fn begin(
+    located: Located,
+    tls: Option<&GrpcTls>,
+    replicas: &Arc<Replicas>,
+) -> (Arc<Replica>, DropGuard) {
+    let replica = Arc::new(Replica::new(located, tls.cloned()));
     let stop = CancellationToken::new();
     let (stopped, keeping) = (
         stop.clone(),

@@ -31,6 +31,7 @@ use tonic::{
 pub(super) use lookup::{Lookup, Pace};
 
 use super::calls;
+use crate::tls::GrpcTls;
 use crate::traces::{SpanKind, Spans, TRACEPARENT_HEADER};
 use message::{AnswerBody, OneMessage};
 use replica::ConnectionLost;
@@ -51,10 +52,10 @@ pub struct ServiceChannel {
 
 impl ServiceChannel {
     /// A channel to the replicas that `lookup` finds. It looks for them when it is first needed.
-    pub(super) fn new(lookup: Arc<dyn Lookup>, pace: Pace) -> Self {
+    pub(super) fn new(lookup: Arc<dyn Lookup>, pace: Pace, tls: Option<GrpcTls>) -> Self {
         let replicas = Arc::new(Replicas::default());
         let stop = CancellationToken::new();
-        let running = lookup::run(lookup, pace, replicas.clone());
+        let running = lookup::run(lookup, pace, tls, replicas.clone());
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(running).await });
         Self {

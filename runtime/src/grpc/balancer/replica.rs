@@ -17,10 +17,12 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::Notify,
     time::{sleep, timeout},
 };
+use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     ConnectError, Status, Streaming,
@@ -33,7 +35,7 @@ use tonic_health::pb::{
 };
 
 use super::replicas::{Health, ReplicaState, Replicas, Unreachable};
-use crate::{Backoff, service_address::Located};
+use crate::{Backoff, grpc::client::reason, service_address::Located, tls::GrpcTls};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,6 +58,7 @@ pub(super) struct Replica {
     /// Tells it from others, also from one that had the same address before.
     pub(super) id: u64,
     pub(super) located: Located,
+    tls: Option<GrpcTls>,
     /// Told when a call needs it: it connects without delay.
     pub(super) wanted: Notify,
 }
@@ -79,10 +82,11 @@ enum Reports {
 }
 
 impl Replica {
-    pub(super) fn new(located: Located) -> Self {
+    pub(super) fn new(located: Located, tls: Option<GrpcTls>) -> Self {
         Self {
             id: next_number(),
             located,
+            tls,
             wanted: Notify::new(),
         }
     }
@@ -125,13 +129,15 @@ impl Replica {
     }
 
     async fn connect(&self) -> Result<(Connection, Health, Reports), StdError> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.located.socket));
-        let stream = stream
+        let stream = timeout(CONNECT_TIMEOUT, self.open())
             .await
             .map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))??;
-        stream.set_nodelay(true)?;
         let connector = OneConnection(Arc::new(Mutex::new(Some(stream))));
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.located.authority))?
+        let authority = &self.located.authority;
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        // The scheme of the address would have tonic speak TLS itself.
+        let endpoint = Endpoint::from_shared(format!("http://{authority}"))?
+            .origin(format!("{scheme}://{authority}").try_into()?)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
@@ -144,8 +150,45 @@ impl Replica {
         let first = timeout(FIRST_ANSWER_TIMEOUT, first_report(&connection.channel));
         let (health, reports) = first
             .await
-            .map_err(|_| format!("no answer within {FIRST_ANSWER_TIMEOUT:?}"))??;
+            .map_err(|_| format!("no answer within {FIRST_ANSWER_TIMEOUT:?}"))?
+            .map_err(|status| self.explained(&status))?;
         Ok((connection, health, reports))
+    }
+
+    /// Opens a connection, with TLS if that is spoken between the services.
+    async fn open(&self) -> Result<Stream, StdError> {
+        let stream = TcpStream::connect(self.located.socket).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let authority = self.located.authority.as_str();
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        let (connector, name) = tls
+            .connector(host)
+            .ok_or_else(|| format!("no certificate can be for the host {host}"))?;
+        match connector.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => match tls_error(&error) {
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    Err(format!("the server speaks no TLS: {error}").into())
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// What the end of a new connection means. With TLS 1.3 a client takes the handshake for done before the server has seen its
+    /// certificate; HTTP/2 passes on nothing but the words of that refusal.
+    fn explained(&self, status: &Status) -> StdError {
+        let reason = reason(status);
+        if self.tls.is_some() && reason.contains("received fatal alert") {
+            let words = "the server does not accept the certificate of this program";
+            return format!("{words} (GRPC_CERT_FILE): {reason}").into();
+        }
+        reason.into()
     }
 
     /// Follows what the replica says until the connection has ended. Returns why.
@@ -159,14 +202,14 @@ impl Replica {
             let health = tokio::select! {
                 report = reports.next() => match report {
                     Ok(health) => health,
-                    Err(status) => return status.into(),
+                    Err(status) => return reason(&status).into(),
                 },
                 () = connection.doubted.notified() => {
                     replicas.set_health(self.id, connection, Health::NotServing);
                     tokio::select! {
                         checked = until_answered(&connection.channel) => match checked {
                             Ok(health) => health,
-                            Err(status) => return status.into(),
+                            Err(status) => return reason(&status).into(),
                         },
                         () = connection.lost.cancelled() => return ConnectionLost.into(),
                     }
@@ -242,10 +285,24 @@ fn next_number() -> u64 {
 
 /// Gives a channel its connection. When that has ended it gives no other, so that every connection is one whose health was asked for.
 #[derive(Clone)]
-struct OneConnection(Arc<Mutex<Option<TcpStream>>>);
+struct OneConnection(Arc<Mutex<Option<Stream>>>);
+
+/// A connection, whatever it is made of.
+type Stream = Box<dyn Duplex>;
+
+/// What can be read and written.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What TLS says of a failure, if it is one of TLS.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    inner.downcast_ref()
+}
 
 impl Service<Uri> for OneConnection {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Stream>;
     type Error = ConnectionLost;
     type Future = Ready<Result<Self::Response, ConnectionLost>>;
 

@@ -195,7 +195,7 @@ impl Names {
             interval: Duration::from_millis(100),
             pause: Duration::from_millis(10),
         };
-        ServiceChannel::new(Arc::new(self.clone()), pace)
+        ServiceChannel::new(Arc::new(self.clone()), pace, None)
     }
 
     fn client(&self) -> CatalogClient<ServiceChannel> {

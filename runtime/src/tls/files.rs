@@ -1,0 +1,193 @@
+//! What the files for TLS hold, and what is made of them.
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use thiserror::Error;
+use tokio_rustls::rustls::{
+    self, ClientConfig, DEFAULT_VERSIONS, RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+/// The largest file that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a file for TLS cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// It cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It does not hold what it should.
+    #[error("`{}` holds no {what} in PEM", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// It is not what it should be: the key is not the certificate's, or an authority is none.
+    #[error("`{}` cannot be used", path.display())]
+    Rejected {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+impl TlsError {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File { path, .. } | Self::Pem { path, .. } | Self::Rejected { path, .. } => path,
+        }
+    }
+
+    /// The whole of it, in one line.
+    pub fn in_full(&self) -> String {
+        match self.source() {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// Whether clients need a certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// They need one that an authority of the third file signed.
+    Mutual,
+    /// They need none.
+    OneSided,
+}
+
+/// A file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadFile {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl ReadFile {
+    pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
+        let failed = |source| TlsError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let length = std::fs::metadata(path).map_err(failed)?.len();
+        if length > MAX_BYTES {
+            let reason = format!("it is larger than {MAX_BYTES} bytes");
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            bytes: std::fs::read(path).map_err(failed)?,
+        })
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        match all {
+            Ok(all) if !all.is_empty() => Ok(all),
+            _ => Err(self.lacks("certificate")),
+        }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| self.lacks("private key"))
+    }
+
+    fn authorities(&self) -> Result<Arc<RootCertStore>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in self.certificates()? {
+            roots.add(authority).map_err(|error| self.rejected(error))?;
+        }
+        Ok(Arc::new(roots))
+    }
+
+    fn lacks(&self, what: &'static str) -> TlsError {
+        TlsError::Pem {
+            path: self.path.clone(),
+            what,
+        }
+    }
+
+    fn rejected(&self, source: rustls::Error) -> TlsError {
+        TlsError::Rejected {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// A server with the certificate, the key and, if it is [`Kind::Mutual`], the authorities of these files, in this order.
+pub(super) fn server(
+    files: &[ReadFile],
+    kind: Kind,
+    protocol: &[u8],
+) -> Result<ServerConfig, TlsError> {
+    let (cert, key, authorities) = named(files)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(DEFAULT_VERSIONS)
+        .map_err(|error| cert.rejected(error))?;
+    let builder = match (kind, authorities) {
+        (Kind::Mutual, Some(file)) => {
+            let roots = file.authorities()?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            let rejected = |error: rustls::server::VerifierBuilderError| {
+                file.rejected(rustls::Error::General(error.to_string()))
+            };
+            builder.with_client_cert_verifier(verifier.map_err(rejected)?)
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(cert.certificates()?, key.key()?)
+        .map_err(|error| cert.rejected(error))?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
+/// A client with the certificate, the key and the authorities of these files, in this order.
+pub(super) fn client(files: &[ReadFile], protocol: &[u8]) -> Result<ClientConfig, TlsError> {
+    let (cert, key, authorities) = named(files)?;
+    let roots = match authorities {
+        Some(file) => file.authorities()?,
+        None => Arc::new(RootCertStore::empty()),
+    };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(DEFAULT_VERSIONS)
+        .map_err(|error| cert.rejected(error))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(cert.certificates()?, key.key()?)
+        .map_err(|error| cert.rejected(error))?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
+fn named(files: &[ReadFile]) -> Result<(&ReadFile, &ReadFile, Option<&ReadFile>), TlsError> {
+    match files {
+        [cert, key] => Ok((cert, key, None)),
+        [cert, key, authorities] => Ok((cert, key, Some(authorities))),
+        _ => Err(TlsError::Pem {
+            path: PathBuf::new(),
+            what: "certificate",
+        }),
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
