@@ -35,6 +35,11 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
 impl Program {
     /// Starts the program over the data in `folder` and waits until it can serve.
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// Like [`Self::start`], with further settings.
+    pub(crate) async fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let [http, grpc, catalog_grpc, nats] = std::array::from_fn(|_| free_address());
         let begun = Instant::now();
         let built = || env!("CARGO_BIN_EXE_marquee").into();
@@ -46,6 +51,7 @@ impl Program {
             .env("NATS_ADDR", nats.to_string())
             .env("DATA_DIR", folder)
             .env("LOG", "warn")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .spawn()
             .unwrap();

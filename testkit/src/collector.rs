@@ -88,6 +88,11 @@ impl FakeCollector {
         self.spans.0.lock().expect(UNPOISONED).clone()
     }
 
+    /// Forgets all spans that have come so far, and tells how many those were.
+    pub fn forget(&self) -> usize {
+        std::mem::take(&mut *self.spans.0.lock().expect(UNPOISONED)).len()
+    }
+
     /// Ends, with all connections.
     pub fn leave(&self) {
         self.server.leave();
