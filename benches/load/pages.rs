@@ -159,7 +159,7 @@ pub(crate) fn serve_web() {
             live_pages: 1,
             path_prefix: ::web::PathPrefix::default(),
             http: runtime::http::HttpSettings::default(),
-            client_rate: web::ClientRateSettings::default(),
+            client_rate: ::web::ClientRateSettings::default(),
             ops: runtime::settings::OpsSettings::default(),
         },
         data_dir: std::env::temp_dir(),

@@ -23,8 +23,11 @@ const UPDATE: &str = "recommendations.Recommendations/ProcessFilmUpdate";
 const SEND: &str = "send film_recommendation_status_updates";
 const PROCESS: &str = "process film_recommendation_status_updates";
 
-/// Kind and name of each span that has to be there, and of the one that it is a part of.
-const PARTS: [((&str, &str), (&str, &str)); 12] = [
+/// Kind and name of a span.
+type Part = (&'static str, &'static str);
+
+/// Each span that has to be there, and the one that it is a part of.
+const PARTS: [(Part, Part); 12] = [
     (("Client", CREATE), ("Server", "POST /movie/new")),
     (("Server", CREATE), ("Client", CREATE)),
     (("Client", "transaction movies"), ("Server", CREATE)),
@@ -301,11 +304,9 @@ fn of_trace(spans: &[CollectedSpan], trace: &str) -> Vec<CollectedSpan> {
 }
 
 /// Those of [`PARTS`] that are not there.
-fn missing(
-    spans: &[CollectedSpan],
-) -> Vec<((&'static str, &'static str), (&'static str, &'static str))> {
+fn missing(spans: &[CollectedSpan]) -> Vec<(Part, Part)> {
     let by_id: BTreeMap<_, _> = spans.iter().map(|span| (span.id.as_str(), span)).collect();
-    let is_there = |part: &((&str, &str), (&str, &str))| {
+    let is_there = |part: &(Part, Part)| {
         spans.iter().any(|span| {
             let parent = by_id.get(span.parent.as_str());
             let parent = parent.map(|parent| (parent.kind, parent.name.as_str()));

@@ -33,12 +33,13 @@ pub(crate) struct TraceSettings {
     #[arg(long, env, value_name = "NAME", help_heading = "Traces")]
     pub(crate) otel_service_name: Option<String>,
 
-    /// How to decide which traces are sent
+    /// How to decide which traces are sent: parentbased_traceidratio, parentbased_always_on, parentbased_always_off, traceidratio,
+    /// always_on or always_off
     #[arg(
         long,
         env,
-        value_enum,
-        default_value_t,
+        default_value = "parentbased_traceidratio",
+        value_parser = sampler_name,
         value_name = "SAMPLER",
         help_heading = "Traces"
     )]
@@ -94,7 +95,20 @@ impl SamplerName {
     }
 }
 
+/// A variable that is empty counts as one that is not there, as the specification wants it.
+fn sampler_name(text: &str) -> Result<SamplerName, String> {
+    match text.trim() {
+        "" => Ok(SamplerName::default()),
+        name => SamplerName::from_str(name, true)
+            .map_err(|_| "is no sampler that OpenTelemetry names; see --help".to_owned()),
+    }
+}
+
+/// As [`sampler_name`].
 fn share(text: &str) -> Result<f64, String> {
+    if text.trim().is_empty() {
+        return Ok(1.0);
+    }
     let share = text
         .parse()
         .ok()
@@ -218,8 +232,15 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_unless_a_collector_is_named() {
-        for none in [&[][..], &["--otel-exporter-otlp-endpoint="]] {
+        let empty = [
+            "--otel-exporter-otlp-endpoint=",
+            "--otel-traces-sampler=",
+            "--otel-traces-sampler-arg=",
+            "--otel-service-name=",
+        ];
+        for none in [&[][..], &empty] {
             let settings = settings(none).unwrap();
+            assert_eq!(settings.otel_traces_sampler_arg, 1.0);
             assert_eq!(settings.collector().unwrap(), None);
             let sampler = SamplerName::ParentBasedTraceIdRatio;
             assert_eq!(settings.otel_traces_sampler, sampler);
