@@ -2,6 +2,7 @@
 //! an actix system of its own.
 
 mod backup;
+mod doctor;
 mod settings;
 
 use std::process::ExitCode;

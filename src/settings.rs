@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use bridge::relay::config::{self, RelayConfig};
@@ -10,12 +11,15 @@ use bus::{BusSettings, BusUrl, NatsFiles};
 use clap::{ArgMatches, Args};
 use runtime::{
     Fault, Prepared, Program, ServiceAddress,
-    settings::{Claimed, Open, bind, bind_open, claim_folder, name, reachable},
+    settings::{Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable},
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
 
-use crate::backup::{self, Kept};
+use crate::{
+    backup::{self, Kept},
+    doctor::{self, Examined},
+};
 
 /// The settings of the program `marquee`.
 #[derive(Debug, Args)]
@@ -135,16 +139,83 @@ impl Settings {
         })
     }
 
+    /// What `doctor` looks at.
+    fn examined(&self) -> Examined {
+        let file = |url: &Option<DatabaseUrl>, usual: &str| {
+            let usual = || DatabaseUrl::Sqlite(self.data_dir.join(usual));
+            url.clone().unwrap_or_else(usual)
+        };
+        let mut addresses = vec![
+            ("http-addr", self.pages.http_addr),
+            ("grpc-addr", self.grpc_addr),
+            ("catalog-grpc-addr", self.catalog_grpc_addr),
+        ];
+        addresses.extend(self.pages.ops.ops_addr.map(|address| ("ops-addr", address)));
+        let mut peers = Vec::new();
+        let bus = self.bus.chosen();
+        match &bus {
+            Ok(None) => addresses.push(("nats-addr", self.nats_addr)),
+            Ok(Some(BusUrl::Kafka(brokers))) => {
+                let hosts = brokers.hosts().iter().cloned();
+                peers.extend(hosts.map(|host| ("event bus (Kafka)", host)));
+            }
+            Ok(Some(BusUrl::Nats(servers))) => {
+                let host = |url: &url::Url| {
+                    Some(format!(
+                        "{}:{}",
+                        url.host_str()?,
+                        url.port().unwrap_or(4_222)
+                    ))
+                };
+                let hosts = servers.urls().iter().filter_map(host);
+                peers.extend(hosts.map(|host| ("event bus (NATS)", host)));
+            }
+            Err(_) => {}
+        }
+        Examined {
+            settings: self.check_settings(bus).map_err(|fault| fault.to_string()),
+            data_dir: self.data_dir.clone(),
+            movies: file(&self.movies_database_url, backup::MOVIES),
+            recommendations: file(&self.recommendations_database_url, backup::RECOMMENDATIONS),
+            addresses,
+            health: self.pages.http_addr,
+            peers,
+        }
+    }
+
+    /// Whether the settings fit together, as far as that can be known without starting anything.
+    fn check_settings(&self, bus: Result<Option<BusUrl>, Fault>) -> Result<(), Fault> {
+        let embedded = || format!("nats://{}", self.nats_addr).parse::<BusUrl>();
+        let bus = match bus? {
+            Some(bus) => bus,
+            None => {
+                if let Some(token) = &self.bus.nats.nats_token {
+                    let token: Result<Token, String> = token.expose().parse();
+                    token.map_err(|error| Fault::bad_setting(name("nats-token"), error))?;
+                }
+                embedded().map_err(|error| Fault::bad_setting(name("nats-addr"), error))?
+            }
+        };
+        self.relay(&bus)?;
+        self.check_databases_differ()
+    }
+
+    fn check_databases_differ(&self) -> Result<(), Fault> {
+        if self.movies_database_url.is_none()
+            || self.movies_database_url != self.recommendations_database_url
+        {
+            return Ok(());
+        }
+        let recommendations = name("recommendations-database-url");
+        let reason = format!("is the same database as {recommendations}; each needs its own");
+        Err(Fault::bad_setting(name("movies-database-url"), reason))
+    }
+
     /// Finds out now what would otherwise end the program after it has begun.
     fn check_databases(&self) -> Result<(), Fault> {
         let movies = name("movies-database-url");
         let recommendations = name("recommendations-database-url");
-        if self.movies_database_url.is_some()
-            && self.movies_database_url == self.recommendations_database_url
-        {
-            let reason = format!("is the same database as {recommendations}; each needs its own");
-            return Err(Fault::bad_setting(movies, reason));
-        }
+        self.check_databases_differ()?;
         if let Some(url) = &self.movies_database_url {
             storage::probe(&movies, url)?;
         }
@@ -181,11 +252,16 @@ impl Program for Settings {
     }
 
     fn commands() -> Vec<clap::Command> {
-        backup::commands()
+        let mut commands = backup::commands();
+        commands.push(doctor::command());
+        commands
     }
 
-    fn run_command(self, name: &str, arguments: &ArgMatches) -> Result<(), Fault> {
-        backup::run(&self.kept()?, name, arguments)
+    fn run_command(self, name: &str, arguments: &ArgMatches) -> Result<ExitCode, Fault> {
+        if name == doctor::DOCTOR {
+            return doctor::run(&self.examined(), arguments);
+        }
+        backup::run(&self.kept()?, name, arguments).map(|()| ExitCode::SUCCESS)
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {

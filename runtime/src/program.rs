@@ -49,12 +49,12 @@ pub trait Program: Args + Send + 'static {
         Vec::new()
     }
 
-    /// Runs one of [`commands`](Self::commands) with these settings.
+    /// Runs one of [`commands`](Self::commands) with these settings. Returns its exit code.
     ///
     /// # Errors
     ///
     /// Why it could not do what it was asked for.
-    fn run_command(self, name: &str, _arguments: &ArgMatches) -> Result<(), Fault> {
+    fn run_command(self, name: &str, _arguments: &ArgMatches) -> Result<ExitCode, Fault> {
         Err(Fault::Failed(format!("there is no command `{name}`")))
     }
 }
@@ -186,7 +186,8 @@ pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> E
     let Call { cli, own } = call;
     if let Some((name, arguments)) = own {
         files::keep_private();
-        return process::report(cli.settings.run_command(&name, &arguments));
+        let outcome = cli.settings.run_command(&name, &arguments);
+        return outcome.unwrap_or_else(|fault| process::report(Err(fault)));
     }
     if cli.command == Some(Command::Health) {
         return process::main(async |_| health_check::ask(cli.settings.health_addr()));

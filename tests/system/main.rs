@@ -35,6 +35,9 @@ mod outages;
 mod backup;
 
 #[cfg(test)]
+mod doctor;
+
+#[cfg(test)]
 mod panics;
 
 #[cfg(test)]
