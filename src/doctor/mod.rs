@@ -1,4 +1,4 @@
-//! `marquee doctor`: looks at everything that a start needs and a running program depends on, changes nothing, and says what to do.
+//! `marquee doctor`: looks at everything that a start needs and a running program depends on, changes no data, and says what to do.
 
 mod findings;
 
@@ -33,7 +33,7 @@ struct Doctor {
 /// The command, for the command line.
 pub(crate) fn command() -> clap::Command {
     let command = clap::Command::new(DOCTOR)
-        .about("Check settings, data, databases, event bus and machine, and say what to do; changes nothing")
+        .about("Check settings, data, databases, event bus and machine, and say what to do; changes no data")
         .long_about(
             "Check settings, data folder, databases, event bus, other services, ports and limits, while programs run or before they are \
              started, and say what to do. Nothing is changed. Exit code 0: no problem, 1: a problem, 64: a setting cannot be read.",
