@@ -201,6 +201,7 @@ mod tests {
     const NEWER: Fingerprint = Fingerprint {
         total: 1,
         newest: Some(7),
+        ids: 7,
     };
 
     fn is_woken(watch: &mut Watch) -> bool {
@@ -246,6 +247,7 @@ mod tests {
             let stored = Fingerprint {
                 total: change,
                 newest: None,
+                ids: 0,
             };
             for client in &mut clients {
                 assert!(is_woken(client));

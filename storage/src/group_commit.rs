@@ -38,6 +38,9 @@ const QUEUE_LIMIT: usize = 4_096;
 /// How often a group that lost against another transaction is tried again.
 const CONFLICT_RETRIES: usize = 10;
 
+/// As often an apart write is: it is long, others wait for it meanwhile, and its caller tries again.
+const APART_CONFLICT_RETRIES: usize = 1;
+
 /// For how long it is, which is as long as its callers wait.
 const CONFLICT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -231,7 +234,14 @@ pub(crate) fn commit_group(
             }
             Err(setback) => setback,
         };
-        let hopeless = session.broken || matches!(setback, Setback::Conflict(_) | Setback::Full(_));
+        // What an apart write waits for may be its own alone.
+        let is_apart = group.first().is_some_and(|write| write.is_apart());
+        let in_vain = match setback {
+            Setback::Full(_) => true,
+            Setback::Conflict(_) => !is_apart,
+            _ => false,
+        };
+        let hopeless = session.broken || in_vain;
         let full = matches!(setback, Setback::Full(_));
         if tried > 1 && !hopeless {
             alone = tried;
@@ -282,10 +292,14 @@ fn try_group(
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     let begun = Instant::now();
     let mut tries = 0;
+    let retries = match group.first().is_some_and(|write| write.is_apart()) {
+        true => APART_CONFLICT_RETRIES,
+        false => CONFLICT_RETRIES,
+    };
     loop {
         match try_once(session, group, limit) {
             (_, Err(Setback::Conflict(error)))
-                if tries < CONFLICT_RETRIES && begun.elapsed() < CONFLICT_DEADLINE =>
+                if tries < retries && begun.elapsed() < CONFLICT_DEADLINE =>
             {
                 tries += 1;
                 tracing::debug!(%error, tries, "a transaction is run again after a conflict");

@@ -37,6 +37,9 @@ const PREFERENCES: i64 = 32;
 /// How many shards are taken before the worker looks for preferences, while some wait.
 const SHARDS_BETWEEN_PREFERENCES: usize = 1;
 
+/// Of how many times as many shards as it takes at once a replica may fail before it takes no more for a while.
+const FAILED_SHARDS: usize = 4;
+
 /// How many shards of all replicas are looked at.
 const SHARDS: i64 = 4_096;
 
@@ -257,7 +260,11 @@ impl Round {
             };
             self.tried += preferences;
             self.tried += self.do_shards(limit).await?;
-            self.tried += self.do_films(limit).await?;
+            // No more are taken while so many cannot be done.
+            if self.failed.shards.len() < self.duty.shards.max(1) * FAILED_SHARDS {
+                self.tried += self.do_films(limit).await?;
+            }
+            self.forgive();
             if self.preference != BEFORE_ALL || self.film != 0 {
                 continue;
             }
@@ -266,7 +273,6 @@ impl Round {
                 break;
             }
             self.tried = 0;
-            self.forgive();
         }
         Ok(())
     }
@@ -327,8 +333,17 @@ impl Round {
             let Duty {
                 recommender, me, ..
             } = &self.duty;
-            if shard.owner == *me || recommender.take_over(shard, me).await? {
+            if shard.owner == *me {
                 self.do_shard(shard, None).await;
+                continue;
+            }
+            match contained(recommender.take_over(shard, me)).await {
+                Ok(None) => {}
+                Ok(Some(taken)) => self.do_shard(&taken, None).await,
+                Err(error) => {
+                    self.failed.shards.insert(shard.id.clone());
+                    self.note(Err(error));
+                }
             }
         }
         Ok(to_do.len())
@@ -361,13 +376,15 @@ impl Round {
                 }
             }
         }
-        if ranges.is_empty() {
+        if ranges.is_empty() || self.duty.held.is_leaving() {
             return Ok(tried);
         }
         let shards = recommender.take_shards(ranges, &me).await?;
         for (shard, matched) in shards.into_iter().zip(matches) {
-            // If another replica was faster, its turn comes again.
-            if let Some(shard) = shard {
+            // If another replica was faster, its turn comes again. If this one is leaving, the shard was given up.
+            if let Some(shard) = shard
+                && !self.duty.held.is_leaving()
+            {
                 self.do_shard(&shard, Some(matched)).await;
             }
         }

@@ -149,6 +149,7 @@ mod tests {
                 Ok::<_, Infallible>(Fingerprint {
                     total: 1,
                     newest: Some(7),
+                    ids: 7,
                 })
             };
             second.fingerprint(read).now_or_never().unwrap().unwrap();

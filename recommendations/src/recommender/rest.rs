@@ -69,11 +69,16 @@ impl Recommender {
         Ok(self.database.write(take).await?)
     }
 
-    /// Takes `shard` from the replica that has it, which seems to be gone, for the replica `owner`; tells whether it still had it.
-    pub async fn take_over(&self, shard: &Shard, owner: &str) -> Result<bool, Error> {
+    /// Takes `shard` from the replica that has it, which seems to be gone, for the replica `owner`. Returns it as it is then, unless
+    /// that replica had it no more.
+    pub async fn take_over(&self, shard: &Shard, owner: &str) -> Result<Option<Shard>, Error> {
+        let taken = Shard {
+            owner: owner.into(),
+            ..shard.clone()
+        };
         let (shard, owner) = (shard.clone(), owner.to_owned());
         let take = move |conn: &mut _| shards::take_over(conn, &shard, &owner);
-        Ok(self.database.write(take).await?)
+        Ok(self.database.write(take).await?.then_some(taken))
     }
 
     /// Recommends the film of `shard` to its users, and finishes the shard. `matched` is what matches, as far as that is known.

@@ -188,6 +188,7 @@ pub fn put_film(
 pub fn take(conn: &mut DbConnection, waiting: &WaitingFilm, last: UserId) -> QueryResult<bool> {
     let row = backlog::table
         .filter(backlog::id.eq(waiting.id))
+        .filter(backlog::film_id.eq(waiting.film.as_str()))
         .filter(backlog::position.eq(&waiting.position));
     let taken = match last.0.checked_add(1).map(UserId) {
         Some(next) => diesel::update(row)

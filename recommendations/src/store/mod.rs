@@ -1,7 +1,7 @@
 //! The recommendations database: what is stored, and the functions that read and write it.
 //!
-//! Every change takes a number from the [`sequence`] before anything else; the lock on that row
-//! makes commits happen in the order of their numbers, on any replica. What a change leads to is
+//! Every change of preferences, films or recommendations takes a number from the [`sequence`] before anything else, but that of a shard,
+//! which takes it last; the lock on that row makes commits happen in the order of their numbers, on any replica. What a change leads to is
 //! in [`reconcile`].
 
 /// Inserts `rows`: on MySQL, where each statement is a round trip, in as few statements as hold them;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
-use diesel::{dsl::sql, prelude::*, sql_types::BigInt};
+use diesel::{dsl::sql, prelude::*, result::Error, sql_types::BigInt};
 use proto::{FilmId, UserId};
 use storage::DbConnection;
 
@@ -15,15 +15,19 @@ use super::{
     statements, texts,
 };
 
-/// What changes whenever a user's recommendations come or go: their number and the highest row id,
-/// which is never given twice.
+/// What changes whenever a user's recommendations come or go: their number, and the highest and the sum of their row ids. An id is
+/// never given twice, but a higher one may be seen before a lower one that was given earlier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// How many films are recommended.
     pub total: i64,
     /// The highest row id.
     pub newest: Option<i32>,
+    /// All row ids together.
+    pub ids: i64,
 }
+
+const SUM_OF_IDS: &str = "CAST(COALESCE(SUM(recommendations.id), 0) AS SIGNED)";
 
 /// The first `limit` users from `from` on that `film` is recommended to, in order.
 pub fn users_of_film(
@@ -172,7 +176,29 @@ pub fn insert_missing(
             }
         }
     }
+    // What is passed over must be there, or it was not written for another reason.
+    if inserted < users.len() {
+        let there = count_of(conn, &film.id, users)?;
+        if there < users.len() {
+            let reason = format!("of {} recommendations {there} could be stored", users.len());
+            return Err(Error::QueryBuilderError(reason.into()));
+        }
+    }
     Ok(inserted)
+}
+
+/// How many of `users` `film` is recommended to.
+fn count_of(conn: &mut DbConnection, film: &FilmId, users: &[UserId]) -> QueryResult<usize> {
+    let mut count = 0;
+    for users in users.chunks(BATCH) {
+        let found: i64 = recommendations::table
+            .filter(recommendations::film_id.eq(film.as_str()))
+            .filter(recommendations::user_id.eq_any(numbers(users)))
+            .count()
+            .get_result(conn)?;
+        count += usize::try_from(found).unwrap_or_default();
+    }
+    Ok(count)
 }
 
 /// Deletes the recommendations with these ids.
@@ -255,14 +281,15 @@ pub fn among(conn: &mut DbConnection, user: UserId, films: &[FilmId]) -> QueryRe
 
 /// The fingerprint of the recommendations of `user`.
 pub fn fingerprint(conn: &mut DbConnection, user: UserId) -> QueryResult<Fingerprint> {
-    let (total, newest) = recommendations::table
+    let (total, newest, ids) = recommendations::table
         .filter(recommendations::user_id.eq(user.0))
         .select((
             diesel::dsl::count_star(),
             diesel::dsl::max(recommendations::id),
+            sql::<BigInt>(SUM_OF_IDS),
         ))
         .first(conn)?;
-    Ok(Fingerprint { total, newest })
+    Ok(Fingerprint { total, newest, ids })
 }
 
 /// The fingerprints of those of `users` that have recommendations.
@@ -272,19 +299,20 @@ pub fn fingerprints(
 ) -> QueryResult<Vec<(UserId, Fingerprint)>> {
     let mut found = Vec::new();
     for users in users.chunks(BATCH) {
-        let rows: Vec<(i32, i64, Option<i32>)> = recommendations::table
+        let rows: Vec<(i32, i64, Option<i32>, i64)> = recommendations::table
             .filter(recommendations::user_id.eq_any(numbers(users)))
             .group_by(recommendations::user_id)
             .select((
                 recommendations::user_id,
                 diesel::dsl::count_star(),
                 diesel::dsl::max(recommendations::id),
+                sql::<BigInt>(SUM_OF_IDS),
             ))
             .load(conn)?;
-        found.extend(
-            rows.into_iter()
-                .map(|(user, total, newest)| (UserId(user), Fingerprint { total, newest })),
-        );
+        found.extend(rows.into_iter().map(|(user, total, newest, ids)| {
+            let fingerprint = Fingerprint { total, newest, ids };
+            (UserId(user), fingerprint)
+        }));
     }
     Ok(found)
 }

@@ -8,6 +8,7 @@ use super::{
     schema::sequences::dsl::{name, sequences, value},
     versions,
 };
+use crate::matching;
 
 const CHANGES: &str = "changes";
 const TRIMMED: &str = "trimmed";
@@ -54,9 +55,12 @@ fn is_conflict(error: &Error) -> bool {
 ///
 /// Call it before anything is read in a transaction: from here on, until the commit, no other
 /// transaction changes anything, and what is read is what the earlier ones have left.
+///
+/// # Errors
+///
+/// Also if the stored rows follow newer rules of matching than this program's.
 pub fn take(conn: &mut DbConnection, count: i64) -> QueryResult<i64> {
-    advance(conn, count)?;
-    Ok(current(conn)? - count + 1)
+    Ok(take_place(conn, count)?.first)
 }
 
 fn advance(conn: &mut DbConnection, count: i64) -> QueryResult<()> {
@@ -86,6 +90,11 @@ pub fn take_place(conn: &mut DbConnection, count: i64) -> QueryResult<Place> {
         let row = rows.iter().find(|(named, _)| named == which);
         row.map(|(_, number)| *number).ok_or(Error::NotFound)
     };
+    if of(RULES)? > matching::RULES {
+        let reason =
+            "the database follows newer rules of matching: this release has to be replaced";
+        return Err(Error::QueryBuilderError(reason.into()));
+    }
     Ok(Place {
         first: of(CHANGES)? - count + 1,
         trimmed: of(TRIMMED)?,

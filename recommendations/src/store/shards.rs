@@ -90,10 +90,11 @@ pub fn release(conn: &mut DbConnection, owner: &str) -> QueryResult<()> {
     Ok(())
 }
 
-/// Whether a shard is not finished.
-pub fn exists(conn: &mut DbConnection, id: &str) -> QueryResult<bool> {
+/// Whether a shard is not finished and still has the owner that it says.
+pub fn is_as_it_was(conn: &mut DbConnection, shard: &Shard) -> QueryResult<bool> {
     let row: Option<String> = shards::table
-        .filter(shards::id.eq(id))
+        .filter(shards::id.eq(&shard.id))
+        .filter(shards::owner.eq(&shard.owner))
         .select(shards::id)
         .first(conn)
         .optional()?;

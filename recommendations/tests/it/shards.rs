@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::connection::SimpleConnection;
 use futures::future;
-use proto::UserId;
+use proto::{UserId, recommendations::recommendations_server::Recommendations};
 use recommendations::{
     lease::LeaseTimes,
     store::{
@@ -17,6 +17,7 @@ use recommendations::{
     system::Tuning,
 };
 use storage::{DatabaseUrl, testing::TestDatabase};
+use tonic::Request;
 
 use crate::support::{
     Replica, blocking, film, never_takes_over, on_every_database, small_steps, until,
@@ -155,6 +156,32 @@ fn a_replica_that_stops_gives_its_shards_up() {
         next.until_backlog_is_empty().await;
         assert_eq!(next.consistent().await.len(), 40);
         next.stop().await;
+    });
+}
+
+#[test]
+fn a_replica_takes_no_part_in_what_newer_rules_say() {
+    on_every_database("shards_rules", async |database| {
+        prepare(&database, 1).await;
+        let replica = Replica::start(&database, &tens(2, never_takes_over())).await;
+        let newer = "UPDATE sequences SET value = value + 1 WHERE name = 'rules'";
+        replica.execute(newer).await;
+        replica.execute(SHARD_OF_ANOTHER).await;
+        replica.execute("UPDATE shards SET owner = ''").await;
+        // As long as two looks of its worker take.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert!(replica.rows().await.is_empty());
+        assert_eq!(replica.backlog().await, 1);
+        let save = replica
+            .service
+            .process_film_update(Request::new(film("g", "Train", 1)));
+        assert!(save.await.is_err(), "it would be matched by older rules");
+
+        let as_before = "UPDATE sequences SET value = value - 1 WHERE name = 'rules'";
+        replica.execute(as_before).await;
+        replica.until_backlog_is_empty().await;
+        assert_eq!(replica.rows().await.len(), 40);
+        replica.stop().await;
     });
 }
 

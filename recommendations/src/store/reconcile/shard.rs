@@ -81,7 +81,7 @@ pub fn settle_shard(
     matched: &MatchedFilm,
     terms: &Terms,
 ) -> QueryResult<Outcome> {
-    if !shards::exists(conn, &shard.id)? {
+    if !shards::is_as_it_was(conn, shard)? {
         return Ok(Outcome::Unchanged);
     }
     let Some(film) = films::find(conn, &shard.film)? else {
