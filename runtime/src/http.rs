@@ -49,7 +49,7 @@ use crate::{
     traces::{SpanKind, Spans, TRACE_ID_HEADER},
 };
 
-/// How long the head of a request may take to arrive.
+/// How long the head of a request may take to arrive, and before it the handshake of TLS.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side of a connection that ends.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -243,8 +243,9 @@ where
             let (places, tls) = (places.clone(), tls.clone());
             async move {
                 let peer = socket.peer_addr().ok();
-                let socket = ServerStream::new(socket, tls.as_ref(), Plaintext::Http1);
                 let place = places.take().await;
+                let socket =
+                    ServerStream::new(socket, tls.as_ref(), Plaintext::Http1, HEAD_DEADLINE);
                 Ok((Connection::new(socket, place, limits.write_deadline), peer))
             }
         })

@@ -112,8 +112,12 @@ struct Served {
 
 impl Served {
     fn start(process: &Process) -> Self {
+        Self::start_with(process, GrpcLimits::default())
+    }
+
+    fn start_with(process: &Process, limits: GrpcLimits) -> Self {
         let supervisor = Supervisor::new("test", process);
-        let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
+        let calls = Calls::new(limits, process.shutdown.clone());
         let service = GrpcService {
             routes: Routes::default(),
             name: "test",
@@ -206,6 +210,52 @@ async fn who_is_refused_is_told_why() {
     let plain = Served::start(&Process::new());
     let told = refused(plain.client(&ours)).await;
     assert!(told.contains("speaks no TLS"), "{told}");
+}
+
+/// What a client says that goes no further: nothing, the beginning of a handshake, and the beginning of HTTP/2 in plain text.
+const UNFINISHED: [&[u8]; 3] = [b"", b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n"];
+
+#[actix::test]
+async fn a_client_that_does_not_finish_its_handshake_is_cut_off() {
+    let certificates = Certificates::new();
+    let process = certificates.process("ours");
+    let limits = GrpcLimits {
+        connections: 1,
+        preface_deadline: Duration::from_millis(50),
+        ..GrpcLimits::default()
+    };
+    let served = Served::start_with(&process, limits);
+    for said in UNFINISHED {
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        // The server may say why before it closes.
+        let closed = silent.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(testkit::LIMIT, closed).await.unwrap();
+    }
+    // Waits in the backlog until the silent one has been closed.
+    let _silent = TcpStream::connect(served.address).await.unwrap();
+    call(served.client(&process)).await.unwrap();
+}
+
+#[actix::test]
+async fn a_client_that_does_not_finish_its_handshake_gives_way_to_a_new_one() {
+    let certificates = Certificates::new();
+    let process = certificates.process("ours");
+    let limits = GrpcLimits {
+        connections: 1,
+        preface_deadline: Duration::from_secs(3_600),
+        ..GrpcLimits::default()
+    };
+    let served = Served::start_with(&process, limits);
+    for said in UNFINISHED {
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        eventually("a place", async || {
+            call(served.client(&process)).await.is_ok()
+        })
+        .await;
+    }
 }
 
 #[actix::test]
@@ -385,4 +435,30 @@ async fn pages_are_served_over_tls_and_who_speaks_none_is_told() {
     let socket = TcpStream::connect(address).await.unwrap();
     let refused = old.connect("localhost".try_into().unwrap(), socket).await;
     assert!(refused.is_err());
+}
+
+#[actix::test]
+async fn a_visitor_who_does_not_finish_the_handshake_is_cut_off_as_one_who_sends_no_request() {
+    /// Longer than the head of a request may take, and shorter than a client may take nothing of its answer beyond that.
+    const PATIENCE: Duration = Duration::from_secs(25);
+    let certificates = Certificates::new();
+    let [cert, key] = ["cert", "key"].map(|file| certificates.file("ours", file));
+    let address = pages(Some(ServerTls::of_pages(cert, key).unwrap()));
+    let closed = UNFINISHED.map(|said| async move {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = silent.read_to_end(&mut answer);
+        // One who speaks plain text is told so, and is still cut off.
+        let _ = tokio::time::timeout(PATIENCE, closed).await.unwrap();
+        loop {
+            // Writing fails once the server's side is closed.
+            if silent.write_all(b"\r\n").await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let closed = futures::future::join_all(closed);
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
 }

@@ -52,7 +52,12 @@ pub(super) fn accepted(
         // A connection without it is slower, and no worse.
         let _ = stream.set_nodelay(true);
         let connection = Connection {
-            stream: ServerStream::new(stream, tls.as_ref(), Plaintext::Http2),
+            stream: ServerStream::new(
+                stream,
+                tls.as_ref(),
+                Plaintext::Http2,
+                limits.preface_deadline,
+            ),
             preface: Some(Preface {
                 received: 0,
                 deadline: Box::pin(sleep(limits.preface_deadline)),
@@ -89,6 +94,21 @@ struct Preface {
     deadline: Pin<Box<Sleep>>,
 }
 
+impl Connection {
+    /// What came of writing. HTTP/2 sends its settings before it reads: while a client has not finished its TLS handshake nothing is read, so that
+    /// the connection has to give way here.
+    fn unless_it_gives_way(
+        &self,
+        context: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_pending() && self.preface.is_some() && self.place.gives_way(context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        written
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -122,7 +142,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_it_gives_way(context, written)
     }
 
     fn poll_write_vectored(
@@ -130,7 +151,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_it_gives_way(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

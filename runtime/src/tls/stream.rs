@@ -1,15 +1,18 @@
 //! The socket of a server's client, with or without TLS. A client that speaks plain text where TLS is needed is told so in its own
-//! protocol before the connection ends: to the client the answer of TLS would be noise.
+//! protocol before the connection ends: to the client the answer of TLS would be noise. Reading and writing both wait for the handshake, so
+//! that its deadline is here: a server that writes first would never come to its own deadline for what it reads.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::{Sleep, sleep},
 };
 use tokio_rustls::{Accept, server::TlsStream};
 
@@ -47,7 +50,11 @@ impl Plaintext {
 
 /// The socket of a client.
 #[derive(Debug)]
-pub(crate) struct ServerStream(State);
+pub(crate) struct ServerStream {
+    state: State,
+    /// None without TLS, and after the handshake.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
 
 enum State {
     Plain(TcpStream),
@@ -80,19 +87,52 @@ enum Open<'a> {
 }
 
 impl ServerStream {
-    /// The socket of a client that needs TLS if there is a certificate.
-    pub(crate) fn new(socket: TcpStream, tls: Option<&ServerTls>, plaintext: Plaintext) -> Self {
-        Self(match tls {
-            None => State::Plain(socket),
-            Some(tls) => State::Silent(socket, tls.clone(), plaintext),
+    /// The socket of a client that needs TLS if there is a certificate, and then has until `deadline` for the handshake.
+    pub(crate) fn new(
+        socket: TcpStream,
+        tls: Option<&ServerTls>,
+        plaintext: Plaintext,
+        deadline: Duration,
+    ) -> Self {
+        match tls {
+            None => Self {
+                state: State::Plain(socket),
+                deadline: None,
+            },
+            Some(tls) => Self {
+                state: State::Silent(socket, tls.clone(), plaintext),
+                deadline: Some(Box::pin(sleep(deadline))),
+            },
+        }
+    }
+
+    /// Shakes hands, or refuses a client in plain text. A client that lets that wait for too long has timed out.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Open<'_>>> {
+        match self.poll_handshake(context) {
+            Poll::Ready(opened) => {
+                opened?;
+                self.deadline = None;
+            }
+            Poll::Pending => {
+                if let Some(deadline) = &mut self.deadline {
+                    ready!(deadline.as_mut().poll(context));
+                    self.state = State::Ended;
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(match &mut self.state {
+            State::Plain(socket) => Ok(Open::Plain(socket)),
+            State::Secured(stream) => Ok(Open::Secured(stream)),
+            _ => Err(io::ErrorKind::NotConnected.into()),
         })
     }
 
-    /// Shakes hands, or refuses a client in plain text.
-    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Open<'_>>> {
+    fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let next = match &mut self.0 {
-                State::Plain(_) | State::Secured(_) => break,
+            let next = match &mut self.state {
+                State::Plain(_) | State::Secured(_) => return Poll::Ready(Ok(())),
                 State::Silent(socket, tls, plaintext) => {
                     let mut first = [0; 1];
                     let mut peeked = ReadBuf::new(&mut first);
@@ -101,7 +141,7 @@ impl ServerStream {
                         _ => {
                             let (acceptor, answer) = (tls.acceptor(), plaintext.answer());
                             let State::Silent(socket, ..) =
-                                std::mem::replace(&mut self.0, State::Ended)
+                                std::mem::replace(&mut self.state, State::Ended)
                             else {
                                 continue;
                             };
@@ -117,7 +157,7 @@ impl ServerStream {
                         Ok(stream) => State::Secured(Box::new(stream)),
                         Err(error) => {
                             tracing::debug!("a client was refused by TLS: {error}");
-                            self.0 = State::Ended;
+                            self.state = State::Ended;
                             return Poll::Ready(Err(error));
                         }
                     }
@@ -128,8 +168,8 @@ impl ServerStream {
                         *answer = answer.get(written..).unwrap_or_default();
                     }
                     ready!(Pin::new(&mut *socket).poll_shutdown(context))?;
-                    // A socket that is closed with something unread takes the answer along. The server's deadline for a first request
-                    // is that for this, too.
+                    // A socket that is closed with something unread takes the answer along. The deadline of the
+                    // handshake is that for this, too.
                     for _ in 0..MAX_READS {
                         let mut unread = [0; READ];
                         let mut unread = ReadBuf::new(&mut unread);
@@ -145,18 +185,13 @@ impl ServerStream {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
                 }
             };
-            self.0 = next;
+            self.state = next;
         }
-        Poll::Ready(match &mut self.0 {
-            State::Plain(socket) => Ok(Open::Plain(socket)),
-            State::Secured(stream) => Ok(Open::Secured(stream)),
-            _ => Err(io::ErrorKind::NotConnected.into()),
-        })
     }
 
     /// Whether the connection has TLS.
     pub(crate) fn has_tls(&self) -> bool {
-        !matches!(self.0, State::Plain(_))
+        !matches!(self.state, State::Plain(_))
     }
 }
 
@@ -201,7 +236,7 @@ impl AsyncWrite for ServerStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Plain(socket) => Pin::new(socket).poll_flush(context),
             State::Secured(stream) => Pin::new(stream).poll_flush(context),
             _ => Poll::Ready(Ok(())),
@@ -209,7 +244,7 @@ impl AsyncWrite for ServerStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             State::Secured(stream) => Pin::new(stream).poll_shutdown(context),
             _ => Poll::Ready(Ok(())),
