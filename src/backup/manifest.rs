@@ -4,14 +4,14 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Component, Path},
+    path::Path,
 };
 
 use runtime::Fault;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::FOLDER;
+use super::{BROKER, FOLDER, MOVIES, RECOMMENDATIONS, SECRETS};
 
 /// The name of its file.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -106,11 +106,11 @@ impl Manifest {
             )));
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
-        let is_within = |listed: &Listed| {
-            let mut parts = Path::new(&listed.path).components();
-            !listed.path.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
-        };
-        match manifest.files.iter().find(|listed| !is_within(listed)) {
+        match manifest
+            .files
+            .iter()
+            .find(|listed| !is_of_backup(&listed.path))
+        {
             Some(listed) => Err(damaged(&format!("it lists `{}`", listed.path))),
             None => Ok(manifest),
         }
@@ -143,6 +143,16 @@ impl Manifest {
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|listed| listed.bytes).sum()
     }
+}
+
+/// Whether backups have files of this name: no other is put into a data folder, where it could be anything.
+fn is_of_backup(path: &str) -> bool {
+    if let Some((BROKER, within)) = path.split_once('/') {
+        let mut parts = within.split('/');
+        return parts.all(|part| !matches!(part, "" | "." | ".."));
+    }
+    let database = path.strip_suffix(".id").unwrap_or(path);
+    [MOVIES, RECOMMENDATIONS].contains(&database) || SECRETS.contains(&path)
 }
 
 /// Copies a file into `to`; returns its length and checksum.
@@ -218,13 +228,29 @@ mod tests {
                 r#"{{"format":1,"version":"0","begun_at":"","completed_at":"","files":[{{"path":"{path}","bytes":0,"sha256":""}}]}}"#
             )
         };
-        for path in ["/etc/passwd", "../movies.db", "a/../../b", ""] {
+        let strangers = [
+            "notes.txt",
+            "movies.db-wal",
+            "movies.db/",
+            "broker",
+            "replaced-1/movies.db",
+            "restore.unfinished",
+        ];
+        let elsewhere = ["/etc/passwd", "../movies.db", "broker/../../b", ""];
+        for path in elsewhere.iter().chain(&strangers) {
             let refusal = refusal(&listing(path));
             assert!(refusal.contains("is damaged"), "{path}: {refusal}");
         }
         assert!(refusal("{").contains("is damaged"));
         assert!(refusal(r#"{"format":2}"#).contains("another release"));
-        fs::write(&path, listing("movies.db")).unwrap();
-        assert_eq!(Manifest::read(folder.path()).unwrap().files.len(), 1);
+        for name in [
+            "movies.db",
+            "recommendations.db.id",
+            "broker/streams/a/1",
+            "secret_key",
+        ] {
+            fs::write(&path, listing(name)).unwrap();
+            assert_eq!(Manifest::read(folder.path()).unwrap().files.len(), 1);
+        }
     }
 }

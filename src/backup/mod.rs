@@ -12,7 +12,10 @@ mod restoring;
 
 use std::path::{Path, PathBuf};
 
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::{
+    ArgMatches, Args, FromArgMatches,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 use runtime::Fault;
 
 /// The name of the folder's setting in errors.
@@ -38,19 +41,24 @@ pub(crate) struct Kept {
 #[derive(Debug, Args)]
 struct BackUp {
     /// The folder for the backup, which must not be there yet
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_parser = folder_parser())]
     folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct Restore {
     /// A folder that `marquee backup` has made
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_parser = folder_parser())]
     folder: PathBuf,
 
     /// Move what the data folder holds aside, into `replaced-…` in it
     #[arg(long)]
     replace: bool,
+}
+
+/// Reads the path of a folder without slashes behind it: other names are made of it.
+fn folder_parser() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| path.components().collect::<PathBuf>())
 }
 
 /// The commands, for the command line.
@@ -108,4 +116,30 @@ fn say(line: &str) {
     use std::io::Write;
     // It was done all the same.
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        back_up: BackUp,
+    }
+
+    #[test]
+    fn a_slash_behind_the_name_of_a_folder_does_not_count() {
+        for (given, meant) in [
+            ("/x/new/", "/x/new"),
+            ("new/./", "new"),
+            (".", "."),
+            ("/", "/"),
+        ] {
+            let cli = Cli::try_parse_from(["backup", given]).unwrap();
+            assert_eq!(cli.back_up.folder.as_os_str(), meant, "{given}");
+        }
+    }
 }

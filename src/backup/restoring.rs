@@ -66,6 +66,7 @@ pub(super) fn restore(kept: &Kept, folder: &Path, replace: bool) -> Result<(), F
     manifest.verify(folder)?;
     let mut change = Change {
         data,
+        was_unfinished: data.join(UNFINISHED_RESTORE).exists(),
         aside: None,
         made: Vec::new(),
     };
@@ -135,9 +136,11 @@ fn is_replaced(path: &Path) -> bool {
 /// What a restore has done so far.
 struct Change<'a> {
     data: &'a Path,
+    /// Whether an earlier restore was interrupted: taking this one back does not complete that one.
+    was_unfinished: bool,
     /// Where what was there is.
     aside: Option<PathBuf>,
-    /// Files and folders that were made, the first of each name only.
+    /// Files and folders that were made, without what is in these folders.
     made: Vec<PathBuf>,
 }
 
@@ -198,19 +201,26 @@ impl Change<'_> {
 
     fn copy(&mut self, from: &Path, listed: &str) -> io::Result<(u64, String)> {
         let to = self.data.join(listed);
-        if let Some(first) = Path::new(listed).components().next() {
-            let top = self.data.join(first);
-            if !self.made.contains(&top) {
-                self.made.push(top);
+        let mut file = match listed.split_once('/') {
+            None => {
+                let file = new_file(&to)?;
+                self.made.push(to);
+                file
             }
-        }
-        if let Some(parent) = to.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)?;
-        }
-        let mut file = new_file(&to)?;
+            Some((first, _)) => {
+                let top = self.data.join(first);
+                let mut folders = DirBuilder::new();
+                folders.mode(0o700);
+                if !self.made.contains(&top) {
+                    folders.create(&top)?;
+                    self.made.push(top);
+                }
+                if let Some(parent) = to.parent() {
+                    folders.recursive(true).create(parent)?;
+                }
+                new_file(&to)?
+            }
+        };
         let copied = copy_hashed(&from.join(listed), &mut file)?;
         file.sync_all()?;
         Ok(copied)
@@ -237,6 +247,9 @@ impl Change<'_> {
                 fs::remove_dir(aside)?;
             }
             sync(self.data)?;
+            if self.was_unfinished {
+                return Ok(());
+            }
             match fs::remove_file(self.data.join(UNFINISHED_RESTORE)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -263,4 +276,81 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
         }
     }
     sync(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folders {
+        _root: tempfile::TempDir,
+        kept: Kept,
+        backup: PathBuf,
+    }
+
+    /// An empty data folder, and a backup of these files.
+    fn folders(files: &[(&str, &str)]) -> Folders {
+        let root = tempfile::tempdir().unwrap();
+        let (data_dir, backup) = (root.path().join("data"), root.path().join("backup"));
+        DirBuilder::new().mode(0o700).create(&data_dir).unwrap();
+        for (name, text) in files {
+            let path = backup.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let manifest = Manifest::of(&backup, String::new()).unwrap();
+        manifest.write(&backup).unwrap();
+        let kept = Kept {
+            movies: data_dir.join(MOVIES),
+            recommendations: data_dir.join(RECOMMENDATIONS),
+            data_dir,
+        };
+        Folders {
+            _root: root,
+            kept,
+            backup,
+        }
+    }
+
+    #[test]
+    fn a_restore_that_fails_after_an_interrupted_one_leaves_the_folder_unfinished() {
+        let folders = folders(&[(MOVIES, "no database")]);
+        let data = &folders.kept.data_dir;
+        let restore = || restore(&folders.kept, &folders.backup, true);
+        restore().unwrap_err();
+        assert!(!data.join(UNFINISHED_RESTORE).exists());
+
+        fs::write(data.join(UNFINISHED_RESTORE), "").unwrap();
+        fs::write(data.join(RECOMMENDATIONS), "half of it").unwrap();
+        restore().unwrap_err();
+        assert!(data.join(UNFINISHED_RESTORE).exists());
+        assert!(!data.join(MOVIES).exists());
+        let half = fs::read(data.join(RECOMMENDATIONS)).unwrap();
+        assert_eq!(half, b"half of it");
+    }
+
+    #[test]
+    fn what_a_restore_did_not_make_it_does_not_take_back() {
+        let folders = folders(&[(MOVIES, "a film"), ("broker/streams/a/1", "an event")]);
+        let data = &folders.kept.data_dir;
+        let manifest = Manifest::read(&folders.backup).unwrap();
+        // As if it had come after the others were moved aside.
+        for name in [MOVIES, BROKER] {
+            fs::write(data.join(name), "of before").unwrap();
+            let mut change = Change {
+                data,
+                was_unfinished: false,
+                aside: None,
+                made: Vec::new(),
+            };
+            change
+                .carry_out(&manifest, &folders.backup, &[])
+                .unwrap_err();
+            change.take_back();
+            assert_eq!(fs::read(data.join(name)).unwrap(), b"of before");
+            fs::remove_file(data.join(name)).unwrap();
+            let left = present(data).unwrap();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
 }

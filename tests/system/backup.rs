@@ -320,7 +320,7 @@ async fn what_would_lose_something_is_refused() {
 
     // Without the folder's settings a backup needs no program.
     let second = folder.path().join("second");
-    succeeds(&settings, &["backup", text(&second)]).await;
+    succeeds(&settings, &["backup", &format!("{}/", text(&second))]).await;
     fs::remove_file(second.join("manifest.json")).unwrap();
     let fresh = with_data(&settings, &folder.path().join("fresh"));
     let refusal = fails(&fresh, &["restore", text(&second)], 64).await;
