@@ -28,6 +28,9 @@ pub mod ids;
 pub mod reasons;
 pub mod text;
 
+/// The paths of all gRPC calls of the `.proto` file.
+pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
+
 /// The paths of the gRPC calls that have the same effect when they are made twice: those with an `idempotency_level` in the `.proto`
 /// file. A client may repeat one of them when it does not know whether the first was executed.
 pub const REPEATABLE_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeatable_calls.rs"));

@@ -181,24 +181,24 @@ impl Metrics {
         seconds.observe(took.as_secs_f64());
     }
 
-    /// The answer to a call has begun with these headers; what becomes of it is counted when it is over.
+    /// The answer to a call, which has a [`known_call`] or none, has begun with these headers; what becomes of it is counted when it is over.
     pub(crate) fn grpc_begun(
         &self,
-        path: &str,
+        call: Option<&'static str>,
         headers: &http::HeaderMap,
         took: Duration,
     ) -> CallCount {
         let code = code_in(headers);
-        // Whoever asks for what is not there may ask for anything.
-        let method = match code {
-            Some(Code::Unimplemented) => UNKNOWN,
-            _ => path.trim_start_matches('/'),
+        let method = match (call, code) {
+            // This server has it not, though another may.
+            (_, Some(Code::Unimplemented)) | (None, _) => UNKNOWN,
+            (Some(path), _) => path.trim_start_matches('/'),
         };
         let seconds = self.grpc_seconds.with_label_values(&[method]);
         seconds.observe(took.as_secs_f64());
         CallCount {
             calls: self.grpc_calls.clone(),
-            method: method.to_owned(),
+            method,
             code,
         }
     }
@@ -211,11 +211,16 @@ pub(crate) fn known_method(method: &Method) -> Option<&'static str> {
     known.copied()
 }
 
+/// The path of a gRPC call, unless a client has made it up.
+pub(crate) fn known_call(path: &str) -> Option<&'static str> {
+    proto::CALLS.iter().copied().find(|known| *known == path)
+}
+
 /// Counts a call when its answer is over.
 #[derive(Debug)]
 pub(crate) struct CallCount {
     calls: IntCounterVec,
-    method: String,
+    method: &'static str,
     /// None as long as the answer does not say it.
     code: Option<Code>,
 }
@@ -230,7 +235,7 @@ impl CallCount {
 impl Drop for CallCount {
     fn drop(&mut self) {
         let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
-        self.calls.with_label_values(&[&self.method, &code]).inc();
+        self.calls.with_label_values(&[self.method, &code]).inc();
     }
 }
 
@@ -256,15 +261,18 @@ mod tests {
             http::HeaderName::from_static("grpc-status"),
             http::HeaderValue::from_static("12"),
         )]);
-        for made_up in ["/a.B/C", "/a.B/D"] {
-            metrics.grpc_begun(made_up, &unimplemented, took);
+        for path in [None, Some("/a.B/C"), Some("/a.B/D")] {
+            metrics.grpc_begun(path, &unimplemented, took);
         }
+        assert_eq!(known_call("/a.B/C"), None);
+        let known = "/recommendations.Catalog/GetMovie";
+        assert_eq!(known_call(known), Some(known));
         let text = metrics.render();
         for line in [
             r#"marquee_http_requests_total{code="404",method="unknown",route="unknown"} 2"#,
             r#"marquee_http_requests_total{code="200",method="GET",route="/movie/{id}"} 1"#,
             r#"marquee_http_request_seconds_bucket{route="/movie/{id}",le="0.005"} 1"#,
-            r#"marquee_grpc_calls_total{code="Unimplemented",method="unknown"} 2"#,
+            r#"marquee_grpc_calls_total{code="Unimplemented",method="unknown"} 3"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
@@ -318,7 +326,7 @@ mod tests {
     #[test]
     fn a_call_is_counted_by_how_it_ends() {
         let metrics = Metrics::default();
-        let begun = || metrics.grpc_begun("/a.B/C", &http::HeaderMap::new(), Duration::ZERO);
+        let begun = || metrics.grpc_begun(Some("/a.B/C"), &http::HeaderMap::new(), Duration::ZERO);
         let ok = http::HeaderMap::from_iter([(
             http::HeaderName::from_static("grpc-status"),
             http::HeaderValue::from_static("0"),

@@ -34,6 +34,7 @@ use runtime::{
         self, Calls, GrpcLimits, GrpcServer, GrpcService, ServiceClient, acting_as, acting_user,
     },
 };
+use testkit::eventually;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -394,9 +395,9 @@ async fn gzip_is_taken_within_the_limit_of_what_it_expands_to() {
     served.stop().await;
 }
 
-/// Sends the calls of any method to `CreateMovie`.
+/// Sends the calls of any method to this path.
 #[derive(Clone)]
-struct Misdirected(Channel);
+struct Misdirected(Channel, &'static str);
 
 impl Service<http::Request<Body>> for Misdirected {
     type Response = http::Response<Body>;
@@ -408,7 +409,7 @@ impl Service<http::Request<Body>> for Misdirected {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        *request.uri_mut() = http::Uri::from_static("/recommendations.Catalog/CreateMovie");
+        *request.uri_mut() = http::Uri::from_static(self.1);
         Service::call(&mut self.0, request)
     }
 }
@@ -417,7 +418,8 @@ impl Service<http::Request<Body>> for Misdirected {
 async fn a_request_that_is_no_message_of_its_type_is_the_fault_of_the_caller() {
     let served = Served::start(GrpcLimits::default());
     let channel = Endpoint::new(format!("http://{}", served.address)).unwrap();
-    let channel = Misdirected(channel.connect().await.unwrap());
+    let path = "/recommendations.Catalog/CreateMovie";
+    let channel = Misdirected(channel.connect().await.unwrap(), path);
     // Its first field is a number, where the first of a new film is a text.
     let request = GetPreferencesRequest { user_id: 7 };
     let mut client = RecommendationsClient::new(channel);
@@ -451,6 +453,41 @@ async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id(
         .insert("marquee-user", "me".parse().unwrap());
     let refused = client.create_movie(malformed).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn calls_that_clients_make_up_are_counted_as_one() {
+    let served = Served::start(GrpcLimits::default());
+    let channel = Endpoint::new(format!("http://{}", served.address)).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let ask = async |path| {
+        let mut client = RecommendationsClient::new(Misdirected(channel.clone(), path));
+        let mut malformed = Request::new(GetPreferencesRequest { user_id: 7 });
+        let user = "me".parse().unwrap();
+        malformed.metadata_mut().insert("marquee-user", user);
+        client.get_preferences(malformed).await.unwrap_err().code()
+    };
+    // They are refused before it is known whether there are such calls.
+    for path in ["/made.Up/A", "/made.Up/B", "/recommendations.Catalog/C"] {
+        assert_eq!(ask(path).await, Code::InvalidArgument, "{path}");
+    }
+    let method = "recommendations.Catalog/ListMovies";
+    let known = ask("/recommendations.Catalog/ListMovies").await;
+    assert_eq!(known, Code::InvalidArgument);
+    for line in [
+        r#"marquee_grpc_calls_total{code="InvalidArgument",method="unknown"} 3"#.to_owned(),
+        format!(r#"marquee_grpc_calls_total{{code="InvalidArgument",method="{method}"}} 1"#),
+        r#"marquee_grpc_call_seconds_count{method="unknown"} 3"#.to_owned(),
+    ] {
+        eventually(&line, async || {
+            let figures = served.process.registry.metrics().render();
+            figures.lines().any(|shown| shown == line)
+        })
+        .await;
+    }
+    let figures = served.process.registry.metrics().render();
+    assert!(!figures.to_lowercase().contains("made"), "{figures}");
     served.stop().await;
 }
 

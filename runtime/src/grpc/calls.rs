@@ -23,7 +23,7 @@ use tracing::Instrument;
 use super::{GrpcLimits, acting, answer_body::AnswerBody, balancer::NOT_BEGUN_HEADER};
 use crate::{
     connection_limit::Activity,
-    metrics::Metrics,
+    metrics::{Metrics, known_call},
     process::Shutdown,
     request_id::{REQUEST_ID_HEADER, RequestId},
     supervision::Reporter,
@@ -150,7 +150,8 @@ where
         let id = RequestId::of_headers(request.headers());
         let under_way = request.extensions().get().map(Activity::begin);
         let path = request.uri().path();
-        let counters = (self.reporter.clone(), self.metrics.clone(), path.to_owned());
+        let known = known_call(path);
+        let counters = (self.reporter.clone(), self.metrics.clone());
         let counters = (!is_of_the_server(path)).then_some(counters);
         let begun = Instant::now();
         let mut spans = match is_of_the_server(path) {
@@ -158,7 +159,8 @@ where
             false => Spans::enter(SpanKind::Server, "gRPC", parent(request.headers())),
         };
         if spans.are_recorded() {
-            describe(&mut spans, path);
+            // Paths that clients make up are one name.
+            describe(&mut spans, known.unwrap_or("unknown"));
         }
         let trace_id = spans.trace_id();
         let span = tracing::error_span!(
@@ -192,11 +194,11 @@ where
             {
                 response.headers_mut().insert(TRACE_ID_HEADER, value);
             }
-            let count = counters.map(|(reporter, metrics, path)| {
+            let count = counters.map(|(reporter, metrics)| {
                 reporter.handled(1);
                 let (code, took) = (status_of(response.headers()), begun.elapsed());
                 tracing::debug!(?code, ?took, "answered a call with {code:?}");
-                metrics.grpc_begun(&path, response.headers(), begun.elapsed())
+                metrics.grpc_begun(known, response.headers(), begun.elapsed())
             });
             Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way, count))))
         };
