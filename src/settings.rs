@@ -268,7 +268,7 @@ impl Program for Settings {
         let settings = self;
         let bus = settings.bus.chosen()?;
         settings.pages.warn_of_limits();
-        settings.pages.http.tls()?;
+        settings.pages.http.check()?;
         let mut claims = Vec::new();
         for part in [Claimed::Broker, Claimed::Movies, Claimed::Recommendations] {
             claims.push(claim_folder(&settings.data_dir, part)?);

@@ -101,6 +101,19 @@ impl Default for HttpSettings {
 }
 
 impl HttpSettings {
+    /// Checks the files of TLS once, before they are used. The log tells of a private key that others can read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::tls`].
+    pub fn check(&self) -> Result<(), Fault> {
+        self.tls()?;
+        if let Some(key) = &self.http_key_file {
+            settings::warn_of_exposed_file("HTTP_KEY_FILE", key);
+        }
+        Ok(())
+    }
+
     /// Reads the files of TLS; nothing if none is named.
     ///
     /// # Errors

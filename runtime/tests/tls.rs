@@ -7,10 +7,12 @@
 )]
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    io,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -19,7 +21,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use runtime::{
     Place, Process, ServiceAddress, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer, GrpcService, ServiceChannel, ServiceClient},
-    http::{self, HttpLimits},
+    http::{self, HttpLimits, HttpSettings},
     tls::{GrpcTlsSettings, ServerTls},
 };
 use tempfile::TempDir;
@@ -364,6 +366,47 @@ fn files_that_cannot_be_used_are_named() {
         assert_eq!(fault.exit_code(), 64);
         let words = fault.to_string();
         assert!(words.contains(variable) && words.contains(told), "{words}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_private_key_that_others_can_read_is_told_in_the_log() {
+    let certificates = Certificates::new();
+    let [cert, key] = ["cert", "key"].map(|file| certificates.file("ours", file));
+    let pages = HttpSettings {
+        http_cert_file: Some(cert),
+        http_key_file: Some(key.clone()),
+        ..HttpSettings::default()
+    };
+    for (mode, is_told) in [(0o640, true), (0o600, false)] {
+        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let guard = tracing::subscriber::set_default(subscriber.finish());
+        // While there is only one subscriber, tracing turns a line off for all threads if a thread without it is the first to write the line.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+        certificates.settings("ours").read().unwrap();
+        pages.check().unwrap();
+        drop(guard);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        for variable in ["(GRPC_KEY_FILE)", "(HTTP_KEY_FILE)"] {
+            assert_eq!(log.matches(variable).count(), usize::from(is_told), "{log}");
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Listeners {
     /// [`Fault::BadSetting`] for a folder that cannot be written to, or an address that cannot be had.
     pub fn bind(config: &Config) -> Result<Self, Fault> {
         config.pages.warn_of_limits();
-        config.pages.http.tls()?;
+        config.pages.http.check()?;
         if config.pages.secret_key.is_none() {
             settings::writable_folder(&config.data_dir)?;
         }

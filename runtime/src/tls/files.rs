@@ -73,11 +73,11 @@ pub(super) enum Kind {
     OneSided,
 }
 
-/// A file as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A file as it was read. It may hold a private key, so that what it holds is not shown.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct ReadFile {
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
 impl ReadFile {
@@ -151,7 +151,11 @@ pub(super) fn server(
             };
             builder.with_client_cert_verifier(verifier.map_err(rejected)?)
         }
-        _ => builder.with_no_client_auth(),
+        (Kind::Mutual, None) => {
+            let reason = "no file names the authorities of its clients";
+            return Err(cert.rejected(rustls::Error::General(reason.to_owned())));
+        }
+        (Kind::OneSided, _) => builder.with_no_client_auth(),
     };
     let mut config = builder
         .with_single_cert(cert.certificates()?, key.key()?)
@@ -190,4 +194,34 @@ fn named(files: &[ReadFile]) -> Result<(&ReadFile, &ReadFile, Option<&ReadFile>)
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn file(text: &str) -> ReadFile {
+        ReadFile {
+            path: "made.pem".into(),
+            bytes: text.into(),
+        }
+    }
+
+    #[test]
+    fn without_authorities_no_server_asks_clients_for_certificates_in_vain() {
+        let key = KeyPair::generate().unwrap();
+        let made = CertificateParams::new(vec!["films".to_owned()]).unwrap();
+        let cert = file(&made.self_signed(&key).unwrap().pem());
+        let key = file(&key.serialize_pem());
+        let pair = [cert.clone(), key.clone()];
+        let all = [cert.clone(), key, cert];
+        let refused = server(&pair, Kind::Mutual, b"h2").map(drop).unwrap_err();
+        let told = refused.in_full();
+        assert!(told.contains("authorities"), "{told}");
+        for (files, kind) in [(&pair[..], Kind::OneSided), (&all, Kind::Mutual)] {
+            server(files, kind, b"h2").unwrap();
+        }
+    }
 }

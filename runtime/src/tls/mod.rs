@@ -63,7 +63,7 @@ impl GrpcTlsSettings {
         })
     }
 
-    /// Reads the files; nothing if none is named.
+    /// Reads the files; nothing if none is named. The log tells of a private key that others can read.
     ///
     /// # Errors
     ///
@@ -100,6 +100,7 @@ impl GrpcTlsSettings {
                 Fault::bad_setting(settings::name("grpc-server-name"), reason)
             })?),
         };
+        settings::warn_of_exposed_file("GRPC_KEY_FILE", &key);
         let paths = [cert, key, ca];
         let server = Reloading::new(paths.clone().into(), |files| {
             files::server(files, Kind::Mutual, HTTP_2)
