@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime::{Dependency, Reporter, telemetry::counted};
 
+/// The counter of events that became dead letters.
+const DEAD_LETTERS: &str = "dead letters";
+
 /// What keeps an actor of the bus from its work, put together from what its tasks notice.
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -69,6 +72,12 @@ impl Condition {
         }
     }
 
+    /// As [`Self::new`], for a consumer: its dead letters are shown before there is one, for alerts see only how a count grows.
+    pub(super) fn of_consumer(name: &str, reporter: Reporter) -> Self {
+        reporter.count(DEAD_LETTERS, 0);
+        Self::new(name, reporter)
+    }
+
     /// Events were settled.
     pub(super) fn settled(&self, count: usize) {
         self.reporter.handled(count as u64);
@@ -81,7 +90,7 @@ impl Condition {
 
     /// An event became a dead letter.
     pub(super) fn dead_letter(&self) {
-        self.reporter.count("dead letters", 1);
+        self.reporter.count(DEAD_LETTERS, 1);
     }
 
     /// `missing` events never arrived; the actor is degraded until the value is dropped.

@@ -75,10 +75,10 @@ pub fn consume(
     handler: Arc<dyn EventHandler>,
 ) -> Consumer {
     let (bus, actor_name) = (bus.clone(), name.to_owned());
-    let lag = lag_gauge(group.metrics(), &subscription);
+    let lag = lag_gauge(group.metrics(), &bus.url, &subscription);
     let actor = group.supervise(name, Place::Here, move |guard| {
         let (name, handler) = (&actor_name, handler.clone());
-        let condition = Arc::new(Condition::new(name, guard.reporter()));
+        let condition = Arc::new(Condition::of_consumer(name, guard.reporter()));
         let probe = LagProbe::new(lag.clone());
         let source = source(&bus, name, &subscription, &condition, probe);
         let worker = BatchWorker::new(&bus, name, &subscription, handler, &condition);

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Subscription;
+use super::{BusUrl, Subscription};
 
 /// How often the broker is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -20,11 +20,16 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const LASTING: Duration = Duration::from_secs(15);
 
 /// Shows how many events wait for the consumers of a subscription; unknown until it is asked for.
-pub(crate) fn lag_gauge(metrics: &Metrics, subscription: &Subscription) -> Gauge {
+pub(crate) fn lag_gauge(metrics: &Metrics, url: &BusUrl, subscription: &Subscription) -> Gauge {
+    let bus = match url {
+        BusUrl::Kafka(_) => "kafka",
+        BusUrl::Nats(_) => "nats",
+    };
     metrics.gauge(&Description {
         name: "marquee_consumer_lag_messages",
         help: "Events that are not settled: over Kafka those of the partitions that this consumer has, over NATS those of its group.",
         constant: &[
+            ("bus", bus),
             ("topic", &subscription.topic),
             ("group", &subscription.group),
         ],

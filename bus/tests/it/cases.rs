@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use bus::{BusError, Event, MAX_EVENT_BYTES, Verdict};
+use bus::{BusError, BusUrl, Event, MAX_EVENT_BYTES, Verdict};
 
 use crate::{
     buses::Bus,
@@ -314,11 +314,15 @@ pub(crate) async fn what_waits_for_a_consumer_is_a_figure(bus: Bus) {
         false => Verdict::Retry("not now".into()),
     });
     let consumer = scene.consumer(&recorder);
+    let kind = match bus.url {
+        BusUrl::Kafka(_) => "kafka",
+        BusUrl::Nats(_) => "nats",
+    };
     let shows = |lag: usize| {
         let metrics = scene.process.registry.metrics().render();
         let topic = &scene.topic;
         let line = format!(
-            "marquee_consumer_lag_messages{{group=\"group.of-{topic}\",topic=\"{topic}\"}} {lag}"
+            "marquee_consumer_lag_messages{{bus=\"{kind}\",group=\"group.of-{topic}\",topic=\"{topic}\"}} {lag}"
         );
         metrics.lines().any(|told| told == line)
     };

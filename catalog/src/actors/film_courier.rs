@@ -31,6 +31,9 @@ const BATCH: i64 = 128;
 /// The least time between two looks at the oldest rows: what is on its way is read again each time.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
+/// The counter of films that were set aside.
+const SET_ASIDE: &str = "films set aside";
+
 /// Films were written: there is something in the outbox.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -121,6 +124,8 @@ impl Actor for FilmCourier {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.guard.ready();
+        // Alerts see only how a count grows.
+        self.route.reporter.count(SET_ASIDE, 0);
         self.go_on(context);
     }
 }
@@ -226,7 +231,7 @@ impl FilmCourier {
                 self.report_delivering();
             }
             Outcome::Refused(_) => {
-                reporter.count("films set aside", 1);
+                reporter.count(SET_ASIDE, 1);
                 // The count of those that are set aside is another now.
                 self.again = true;
             }
