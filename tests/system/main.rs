@@ -41,6 +41,9 @@ mod doctor;
 mod panics;
 
 #[cfg(test)]
+mod secrets;
+
+#[cfg(test)]
 mod settings;
 
 #[cfg(test)]
