@@ -12,6 +12,7 @@ use clap::{ArgMatches, Args};
 use runtime::{
     Fault, Prepared, Program, ServiceAddress,
     settings::{Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable},
+    tls::GrpcTlsSettings,
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
@@ -140,7 +141,7 @@ impl Settings {
     }
 
     /// What `doctor` looks at.
-    fn examined(&self) -> Examined {
+    fn examined(&self, grpc_tls: &GrpcTlsSettings) -> Examined {
         let file = |url: &Option<DatabaseUrl>, usual: &str| {
             let usual = || DatabaseUrl::Sqlite(self.data_dir.join(usual));
             url.clone().unwrap_or_else(usual)
@@ -173,18 +174,26 @@ impl Settings {
             Err(_) => {}
         }
         Examined {
-            settings: self.check_settings(bus).map_err(|fault| fault.to_string()),
+            settings: self
+                .check_settings(bus, grpc_tls)
+                .map_err(|fault| fault.to_string()),
             data_dir: self.data_dir.clone(),
             movies: file(&self.movies_database_url, backup::MOVIES),
             recommendations: file(&self.recommendations_database_url, backup::RECOMMENDATIONS),
             addresses,
-            health: self.pages.http_addr,
+            health: self.health_addr(),
             peers,
         }
     }
 
     /// Whether the settings fit together, as far as that can be known without starting anything.
-    fn check_settings(&self, bus: Result<Option<BusUrl>, Fault>) -> Result<(), Fault> {
+    fn check_settings(
+        &self,
+        bus: Result<Option<BusUrl>, Fault>,
+        grpc_tls: &GrpcTlsSettings,
+    ) -> Result<(), Fault> {
+        self.pages.http.tls()?;
+        grpc_tls.read()?;
         let embedded = || format!("nats://{}", self.nats_addr).parse::<BusUrl>();
         let bus = match bus? {
             Some(bus) => bus,
@@ -257,9 +266,14 @@ impl Program for Settings {
         commands
     }
 
-    fn run_command(self, name: &str, arguments: &ArgMatches) -> Result<ExitCode, Fault> {
+    fn run_command(
+        self,
+        name: &str,
+        arguments: &ArgMatches,
+        grpc_tls: &GrpcTlsSettings,
+    ) -> Result<ExitCode, Fault> {
         if name == doctor::DOCTOR {
-            return doctor::run(&self.examined(), arguments);
+            return doctor::run(&self.examined(grpc_tls), arguments);
         }
         backup::run(&self.kept()?, name, arguments).map(|()| ExitCode::SUCCESS)
     }
@@ -412,6 +426,22 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         settings: Settings,
+        #[command(flatten)]
+        grpc_tls: GrpcTlsSettings,
+    }
+
+    #[test]
+    fn doctor_asks_where_health_does() {
+        let asked = |arguments: &[&str]| {
+            let common = ["marquee", "--ops-addr=127.0.0.1:7"];
+            let cli = Cli::try_parse_from(common.iter().chain(arguments)).unwrap();
+            cli.settings.examined(&cli.grpc_tls).health.port()
+        };
+        assert_eq!(asked(&["--http-addr=127.0.0.1:8"]), 8);
+        assert_eq!(
+            asked(&["--http-cert-file=/none", "--http-key-file=/none"]),
+            7
+        );
     }
 
     #[test]

@@ -49,12 +49,17 @@ pub trait Program: Args + Send + 'static {
         Vec::new()
     }
 
-    /// Runs one of [`commands`](Self::commands) with these settings. Returns its exit code.
+    /// Runs one of [`commands`](Self::commands) with these settings and those of gRPC, which all programs have. Returns its exit code.
     ///
     /// # Errors
     ///
     /// Why it could not do what it was asked for.
-    fn run_command(self, name: &str, _arguments: &ArgMatches) -> Result<ExitCode, Fault> {
+    fn run_command(
+        self,
+        name: &str,
+        _arguments: &ArgMatches,
+        _grpc_tls: &GrpcTlsSettings,
+    ) -> Result<ExitCode, Fault> {
         Err(Fault::Failed(format!("there is no command `{name}`")))
     }
 }
@@ -186,7 +191,7 @@ pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> E
     let Call { cli, own } = call;
     if let Some((name, arguments)) = own {
         files::keep_private();
-        let outcome = cli.settings.run_command(&name, &arguments);
+        let outcome = cli.settings.run_command(&name, &arguments, &cli.grpc_tls);
         return outcome.unwrap_or_else(|fault| process::report(Err(fault)));
     }
     if cli.command == Some(Command::Health) {

@@ -84,6 +84,12 @@ async fn each_problem_is_told_with_what_to_do() {
         "nothing answers",
     )
     .await;
+    for setting in ["HTTP", "GRPC"] {
+        let files = ["CERT_FILE", "KEY_FILE", "CA_FILE"];
+        let files = files.map(|file| format!("{setting}_{file}"));
+        let files = files.each_ref().map(|name| (name.as_str(), "/none.pem"));
+        is_told(&settings, &files, "settings", "/none.pem").await;
+    }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     is_told(
