@@ -499,6 +499,7 @@ async fn a_visitor_who_does_not_finish_the_handshake_is_cut_off_as_one_who_sends
             if silent.write_all(b"\r\n").await.is_err() {
                 break;
             }
+            // The refusal of the first bytes arrives a moment later.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
