@@ -1,10 +1,11 @@
 //! How many requests one client may make: so many a second in the long run, and ten seconds' worth of them at once.
 //!
 //! A client is an IP address, or the 64 bits of an IPv6 address that a site is given. Behind a proxy it is the one that the proxy names in
-//! `X-Forwarded-For`, if the proxy is trusted. The machine itself is no client: whoever is there can do worse.
+//! `X-Forwarded-For`, if the proxy is trusted. The machine itself is no client: whoever is there can do worse. That is a connection from it
+//! without that header; what the header says of this machine anybody may have said to the proxy.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     sync::Arc,
     time::Duration,
@@ -87,10 +88,12 @@ impl ClientRates {
 
     /// Counts a request of the connection from `peer`. If it is too many, it says how long to wait.
     fn count(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Duration> {
-        let client = self.client(peer, headers);
-        let Some(quota) = self.quota.filter(|_| !client.is_loopback()) else {
+        let is_this_machine =
+            peer.to_canonical().is_loopback() && !headers.contains_key(FORWARDED_FOR);
+        let Some(quota) = self.quota.filter(|_| !is_this_machine) else {
             return Ok(());
         };
+        let client = self.client(peer, headers);
         let limiter = self
             .clients
             .get_with(site(client), || Arc::new(RateLimiter::direct(quota)));
@@ -109,12 +112,27 @@ impl ClientRates {
         let mut client = peer.to_canonical();
         for name in named.iter().rev() {
             let is_trusted = self.proxies.iter().any(|network| network.contains(&client));
-            let Some(before) = name.trim().parse::<IpAddr>().ok().filter(|_| is_trusted) else {
+            let Some(before) = address(name).filter(|_| is_trusted) else {
                 break;
             };
             client = before.to_canonical();
         }
         client
+    }
+}
+
+/// An address as proxies write it: alone, or with a port, and then one of IPv6 in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(with_port) = text.parse::<SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(address) => Some(address.parse::<Ipv6Addr>().ok()?.into()),
+        None => text.parse().ok(),
     }
 }
 
@@ -203,6 +221,41 @@ mod tests {
             "198.51.100.1"
         );
         assert_eq!(client("10.1.2.3", &["198.51.100.1, unknown"]), "10.1.2.3");
+    }
+
+    #[test]
+    fn a_proxy_may_name_the_port_of_a_client_too() {
+        let rates = rates(1, "127.0.0.1,10.0.0.0/8");
+        let client = |forwarded: &[&str]| client(&rates, "127.0.0.1", forwarded);
+        for (named, expected) in [
+            ("198.51.100.1:567", "198.51.100.1"),
+            ("198.51.100.1:567, 10.1.2.3:80", "198.51.100.1"),
+            ("[2001:db8::1]:7", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[::ffff:198.51.100.1]:7", "198.51.100.1"),
+            ("198.51.100.1:", "127.0.0.1"),
+            ("[198.51.100.1]", "127.0.0.1"),
+            ("[]", "127.0.0.1"),
+        ] {
+            assert_eq!(client(&[named]), expected, "{named}");
+        }
+    }
+
+    #[test]
+    fn only_the_machine_itself_has_no_limit_and_none_that_a_proxy_takes_for_it() {
+        let rates = rates(1, "127.0.0.0/8, ::1, 10.0.0.0/8");
+        for (peer, named) in [
+            ("127.0.0.1", "127.0.0.7"),
+            ("10.1.2.3", "127.0.0.8"),
+            ("10.1.2.3", "::1"),
+            ("::1", "unknown"),
+        ] {
+            let request = TestRequest::default().insert_header((FORWARDED_FOR, named));
+            let request = request.to_http_request();
+            let count = || rates.count(peer.parse().unwrap(), request.headers());
+            let refused = (0..2 * BURST).filter(|_| count().is_err()).count();
+            assert!(refused > 0, "{peer}, {named}");
+        }
     }
 
     #[test]
