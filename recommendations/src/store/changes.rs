@@ -53,8 +53,11 @@ pub fn record_films(
             created_at: now,
         })
         .collect();
-    insert_rows!(conn, changes::table, &rows);
-    Ok(())
+    let mut insert = || {
+        insert_rows!(conn, changes::table, &rows);
+        Ok(())
+    };
+    sequence::numbered(insert())
 }
 
 /// Puts down that a preference changed.
@@ -65,16 +68,14 @@ pub fn record_preference(
     keyword: &str,
     now: NaiveDateTime,
 ) -> QueryResult<()> {
-    diesel::insert_into(changes::table)
-        .values((
-            changes::seq.eq(seq),
-            changes::kind.eq(PREFERENCE),
-            changes::user_id.eq(user.0),
-            changes::keyword.eq(keyword),
-            changes::created_at.eq(now),
-        ))
-        .execute(conn)?;
-    Ok(())
+    let row = diesel::insert_into(changes::table).values((
+        changes::seq.eq(seq),
+        changes::kind.eq(PREFERENCE),
+        changes::user_id.eq(user.0),
+        changes::keyword.eq(keyword),
+        changes::created_at.eq(now),
+    ));
+    sequence::numbered(row.execute(conn)).map(drop)
 }
 
 /// Puts down that the numbers between `from` and `to` were passed over.

@@ -11,7 +11,7 @@ use proto::{
 use runtime::traces::Origin;
 use storage::DbConnection;
 
-use super::{BATCH, NewRow, schema::outbox};
+use super::{BATCH, NewRow, schema::outbox, sequence};
 
 /// An event with its place in the order of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -76,8 +76,11 @@ pub fn put(conn: &mut DbConnection, statuses: &[Status], now: NaiveDateTime) -> 
             }
         })
         .collect();
-    insert_rows!(conn, outbox::table, &rows);
-    Ok(())
+    let mut insert = || {
+        insert_rows!(conn, outbox::table, &rows);
+        Ok(())
+    };
+    sequence::numbered(insert())
 }
 
 /// The `limit` oldest events, in order.
