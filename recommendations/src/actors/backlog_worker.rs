@@ -312,7 +312,7 @@ impl Round {
                 break;
             }
             let done = contained(self.duty.recommender.go_on(waiting)).await;
-            if !self.note(done) {
+            if !self.note(done)? {
                 self.failed.preferences.insert(waiting.id);
             }
         }
@@ -334,15 +334,15 @@ impl Round {
                 recommender, me, ..
             } = &self.duty;
             if shard.owner == *me {
-                self.do_shard(shard, None).await;
+                self.do_shard(shard, None).await?;
                 continue;
             }
             match contained(recommender.take_over(shard, me)).await {
                 Ok(None) => {}
-                Ok(Some(taken)) => self.do_shard(&taken, None).await,
+                Ok(Some(taken)) => self.do_shard(&taken, None).await?,
                 Err(error) => {
                     self.failed.shards.insert(shard.id.clone());
-                    self.note(Err(error));
+                    self.note(Err(error))?;
                 }
             }
         }
@@ -372,7 +372,7 @@ impl Round {
                 }
                 Err(error) => {
                     self.failed.films.insert(waiting.film);
-                    self.note(Err(error));
+                    self.note(Err(error))?;
                 }
             }
         }
@@ -385,32 +385,35 @@ impl Round {
             if let Some(shard) = shard
                 && !self.duty.held.is_leaving()
             {
-                self.do_shard(&shard, Some(matched)).await;
+                self.do_shard(&shard, Some(matched)).await?;
             }
         }
         Ok(tried)
     }
 
-    async fn do_shard(&mut self, shard: &Shard, matched: Option<MatchedFilm>) {
+    async fn do_shard(&mut self, shard: &Shard, matched: Option<MatchedFilm>) -> Result<(), Error> {
         let done = contained(self.duty.recommender.settle_shard(shard, matched)).await;
-        if !self.note(done) {
+        if !self.note(done)? {
             self.failed.shards.insert(shard.id.clone());
             self.failed.films.insert(shard.film.clone());
         }
+        Ok(())
     }
 
-    /// Notes what came of a piece of work. One that fails does not keep the others from being done.
-    fn note(&mut self, done: Result<(), Error>) -> bool {
+    /// Notes what came of a piece of work. One that fails does not keep the others from being done, unless none of them can be: that
+    /// is no failure of the piece, and ends the round.
+    fn note(&mut self, done: Result<(), Error>) -> Result<bool, Error> {
         match done {
             Ok(()) => {
                 self.done += 1;
-                true
+                Ok(true)
             }
+            Err(error @ Error::NotReady(_)) => Err(error),
             Err(error) => {
                 report(&self.duty.reporter, &error);
                 self.failed_at = Instant::now();
                 self.failure = Some(error);
-                false
+                Ok(false)
             }
         }
     }

@@ -4,13 +4,16 @@
 use std::{sync::mpsc, time::Duration};
 
 use diesel::connection::SimpleConnection;
-use recommendations::store::{
-    changes::{self, Change},
-    migrations, sequence,
+use recommendations::{
+    store::{
+        changes::{self, Change},
+        migrations, sequence,
+    },
+    system::Tuning,
 };
 use storage::{DbConnection, testing};
 
-use crate::support::blocking;
+use crate::support::{Replica, blocking, film, on_every_database};
 
 fn begin(conn: &mut DbConnection) {
     let begin = match conn {
@@ -113,4 +116,29 @@ fn a_list_of_changes_that_was_cut_off_is_not_taken_for_whole() {
             assert_eq!(changes::trim(conn, 4).unwrap(), 0);
         });
     }
+}
+
+/// Over Galera a transaction may meet the rows of another node's before it is aborted for them.
+#[test]
+fn a_change_whose_number_another_has_given_is_run_again() {
+    on_every_database("order_given", async |database| {
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        // More than a trim, a renewal or a look may take meanwhile.
+        let given = "INSERT INTO changes (seq, kind, created_at)
+            SELECT s.value + n.n, 'other', '2026-01-01 00:00:00' FROM sequences s,
+                (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5) n
+            WHERE s.name = 'changes'";
+        replica.execute(given).await;
+        let taken_back = async {
+            // Until the first attempt has failed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            blocking(&database, |conn| {
+                conn.batch_execute("DELETE FROM changes WHERE kind = 'other'")
+            })
+            .unwrap();
+        };
+        futures::join!(replica.save(film("f1", "Train", 1)), taken_back);
+        replica.consistent().await;
+        replica.stop().await;
+    });
 }
