@@ -21,14 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 from faults import check, stubs
 from faults.isolation import isolate
 from faults.load import Load
 from faults.model import Model
-from faults.processes import LINE, ROOT, Process, Servers, eventually, free_ports
+from faults.processes import LINE, ROOT, Process, Servers, eventually, free_ports, not_ready
 
 NODES = (1, 2, 3)
 PROVIDER = "/usr/lib/galera/libgalera_smm.so"
@@ -200,15 +199,7 @@ class Trial:
         self.ready[name] = ready
 
     def not_ready(self):
-        for name, port in self.ready.items():
-            if not self.programs[name].is_alive():
-                return f"{name} ended by itself: {self.programs[name].log.read_text(errors='replace')[-600:]}"
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-                    answer.read()
-            except OSError as error:
-                return f"{name}: {error} {error.read().decode() if hasattr(error, 'read') else ''}"
-        return None
+        return not_ready(self.programs, self.ready)
 
     # -- what one replica acknowledged, another one has to meet ---------------------------------------------------------------------
     def behind(self, node):

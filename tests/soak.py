@@ -27,14 +27,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 from faults import check, stubs
 from faults.isolation import isolate
 from faults.load import Load
 from faults.model import Model, seeded
-from faults.processes import LINE, ROOT, Process, Servers, eventually, free_ports
+from faults.processes import LINE, ROOT, Process, Servers, eventually, free_ports, not_ready
 
 # -- what is allowed ---------------------------------------------------------------------------------------------------------------
 # Between two checks, at which all has to hold.
@@ -158,15 +157,7 @@ class Trial:
         return done.stdout.split()
 
     def not_ready(self):
-        for name, port in self.ready.items():
-            if not self.programs[name].is_alive():
-                return f"{name} ended by itself"
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-                    answer.read()
-            except OSError as error:
-                return f"{name}: {error} {error.read().decode() if hasattr(error, 'read') else ''}"
-        return None
+        return not_ready(self.programs, self.ready)
 
     # -- faults ---------------------------------------------------------------------------------------------------------------
     def kinds(self):

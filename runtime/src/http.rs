@@ -165,36 +165,12 @@ pub struct HttpLimits {
     pub write_deadline: Duration,
 }
 
-/// A server of the application that `factory` makes. It does not listen to signals: the process does.
+/// A server of the application that `factory` makes. It does not listen to signals: the process does.; over TLS if there is a certificate.
 ///
 /// # Errors
 ///
 /// If the listener cannot be used.
 pub fn server<F, I, S, B>(
-    factory: F,
-    listener: TcpListener,
-    limits: HttpLimits,
-) -> io::Result<Server>
-where
-    F: Fn() -> I + Send + Clone + 'static,
-    I: actix_service::IntoServiceFactory<S, Request>,
-    S: ServiceFactory<Request, Config = AppConfig> + 'static,
-    S::Error: Into<Error> + 'static,
-    S::InitError: fmt::Debug,
-    S::Response: Into<Response<B>> + 'static,
-    <S::Service as Service<Request>>::Future: 'static,
-    S::Service: 'static,
-    B: MessageBody + 'static,
-{
-    server_over(None, factory, listener, limits)
-}
-
-/// Like [`server`], over TLS if there is a certificate.
-///
-/// # Errors
-///
-/// If the listener cannot be used.
-pub fn server_over<F, I, S, B>(
     tls: Option<ServerTls>,
     factory: F,
     listener: TcpListener,

@@ -71,7 +71,7 @@ impl Served {
             keep_alive: Duration::from_secs(80),
             write_deadline,
         };
-        let server = http::server(application, listener, limits).unwrap();
+        let server = http::server(None, application, listener, limits).unwrap();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Self {

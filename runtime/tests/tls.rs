@@ -8,11 +8,10 @@
 
 use std::{
     fs::{self, Permissions},
-    io,
     net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +24,7 @@ use runtime::{
     tls::{GrpcTlsSettings, ServerTls},
 };
 use tempfile::TempDir;
-use testkit::eventually;
+use testkit::{Log, eventually};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -369,20 +368,6 @@ fn files_that_cannot_be_used_are_named() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_private_key_that_others_can_read_is_told_in_the_log() {
     let certificates = Certificates::new();
@@ -403,7 +388,7 @@ fn a_private_key_that_others_can_read_is_told_in_the_log() {
         certificates.settings("ours").read().unwrap();
         pages.check().unwrap();
         drop(guard);
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         for variable in ["(GRPC_KEY_FILE)", "(HTTP_KEY_FILE)"] {
             assert_eq!(log.matches(variable).count(), usize::from(is_told), "{log}");
         }
@@ -428,7 +413,7 @@ fn pages(tls: Option<ServerTls>) -> SocketAddr {
         keep_alive: Duration::from_secs(80),
         write_deadline: Duration::from_secs(30),
     };
-    let server = http::server_over(tls, application, listener, limits).unwrap();
+    let server = http::server(tls, application, listener, limits).unwrap();
     actix_web::rt::spawn(server);
     address
 }

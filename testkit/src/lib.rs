@@ -1,4 +1,4 @@
-//! What tests of several crates share: a fake of each gRPC service, in memory, waiting until a condition holds, and the
+//! What tests of several crates share: a fake of each gRPC service and a log, in memory, waiting until a condition holds, and the
 //! servers that the environment names. Nothing of it is in a program.
 #![expect(
     clippy::panic,
@@ -7,12 +7,14 @@
 
 mod catalog;
 mod collector;
+mod log;
 mod proxy;
 mod recommendations;
 mod server;
 
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
+pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
 

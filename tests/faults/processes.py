@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +178,19 @@ def answers(port):
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def not_ready(programs, ports):
+    """Why one of the programs is not ready, each asked at its port of `ports`; nothing if all are."""
+    for name, port in ports.items():
+        if not programs[name].is_alive():
+            return f"{name} ended by itself: {programs[name].log.read_text(errors='replace')[-600:]}"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                answer.read()
+        except OSError as error:
+            return f"{name}: {error} {error.read().decode() if hasattr(error, 'read') else ''}"
+    return None
 
 
 def eventually(seconds, what, condition):

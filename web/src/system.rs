@@ -193,7 +193,6 @@ async fn serve_pages(
             .configure(|cfg| ops::configure_public(cfg, &given))
             .configure(|cfg| crate::configure(cfg, state.clone()))
     };
-    let server =
-        http::server_over(settings.tls()?, application, listener, limits).map_err(failed)?;
+    let server = http::server(settings.tls()?, application, listener, limits).map_err(failed)?;
     ops::serve(server, supervisor, process).await
 }

@@ -180,7 +180,7 @@ pub(crate) fn start(
                     .wrap(from_fn(http::edge))
                     .configure(|cfg| configure(cfg, monitor))
             };
-            let server = http::server(application, listener, FEW)
+            let server = http::server(None, application, listener, FEW)
                 .map_err(|error| Fault::Failed(format!("monitoring cannot be served: {error}")))?;
             http::run_until_stopped(server, &process, "monitoring").await
         },

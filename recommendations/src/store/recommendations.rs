@@ -1,6 +1,6 @@
 //! Which film is recommended to which user.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 use chrono::NaiveDateTime;
 use diesel::{dsl::sql, prelude::*, result::Error, sql_types::BigInt};
@@ -29,34 +29,18 @@ pub struct Fingerprint {
 
 const SUM_OF_IDS: &str = "CAST(COALESCE(SUM(recommendations.id), 0) AS SIGNED)";
 
-/// The first `limit` users from `from` on that `film` is recommended to, in order.
+/// The first `limit` of the users in `range` that `film` is recommended to, in order.
 pub fn users_of_film(
     conn: &mut DbConnection,
     film: &FilmId,
-    from: UserId,
+    range: RangeInclusive<UserId>,
     limit: i64,
 ) -> QueryResult<Vec<UserId>> {
     let users: Vec<i32> = recommendations::table
         .filter(recommendations::film_id.eq(film.as_str()))
-        .filter(recommendations::user_id.ge(from.0))
+        .filter(recommendations::user_id.between(range.start().0, range.end().0))
         .order(recommendations::user_id)
         .limit(limit)
-        .select(recommendations::user_id)
-        .load(conn)?;
-    Ok(users.into_iter().map(UserId).collect())
-}
-
-/// The users from `first` to `last` that `film` is recommended to, in order.
-pub fn users_between(
-    conn: &mut DbConnection,
-    film: &FilmId,
-    first: UserId,
-    last: UserId,
-) -> QueryResult<Vec<UserId>> {
-    let users: Vec<i32> = recommendations::table
-        .filter(recommendations::film_id.eq(film.as_str()))
-        .filter(recommendations::user_id.between(first.0, last.0))
-        .order(recommendations::user_id)
         .select(recommendations::user_id)
         .load(conn)?;
     Ok(users.into_iter().map(UserId).collect())

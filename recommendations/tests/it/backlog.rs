@@ -1,39 +1,18 @@
 //! What the backlog worker says while it cannot work off the backlog: on `/system` always, in the log only if nothing else tells it.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use diesel::{RunQueryDsl, sql_query};
 use recommendations::{store, system::Engine};
 use runtime::{Process, Supervisor, supervision::Health};
 use storage::Database;
+use testkit::Log;
 
 use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
 
-/// The log of a test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// The lines of the worker.
-    fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().filter(|line| line.contains("backlog-worker"));
-        lines.map(str::to_owned).collect()
-    }
+/// The lines of the worker.
+fn worker_lines(log: &Log) -> Vec<String> {
+    let text = log.text();
+    let lines = text.lines().filter(|line| line.contains("backlog-worker"));
+    lines.map(str::to_owned).collect()
 }
 
 /// What the worker says of itself, and how many rounds it has begun.
@@ -91,7 +70,7 @@ fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it(
         execute(&database, "ALTER TABLE prefs RENAME TO kept_prefs").await;
         let _engine = Engine::start(&supervisor, &database, &small_steps(), "me".into()).await;
         until_hindered(&process, "the preferences are still being read").await;
-        assert_eq!(log.lines(), [""; 0]);
+        assert_eq!(worker_lines(&log), [""; 0]);
 
         // Nobody else looks at the backlog.
         execute(&database, "ALTER TABLE backlog RENAME TO kept_backlog").await;
@@ -101,7 +80,7 @@ fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it(
             worker(&process).1 >= rounds + 2
         })
         .await;
-        let lines = log.lines();
+        let lines = worker_lines(&log);
         assert_eq!(lines.len(), 1, "{lines:#?}");
         assert!(lines[0].contains("WARN"), "{lines:#?}");
         assert!(lines[0].contains("cannot work off the backlog"));
@@ -109,10 +88,10 @@ fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it(
         execute(&database, "ALTER TABLE kept_backlog RENAME TO backlog").await;
         execute(&database, "ALTER TABLE kept_prefs RENAME TO prefs").await;
         until("it is back", async || {
-            worker(&process).0 == Health::Ready && log.lines().len() == 2
+            worker(&process).0 == Health::Ready && worker_lines(&log).len() == 2
         })
         .await;
-        assert!(log.lines()[1].contains("backlog-worker is back"));
+        assert!(worker_lines(&log)[1].contains("backlog-worker is back"));
         supervisor.stop(std::time::Duration::from_secs(5)).await;
     });
 }

@@ -1,4 +1,4 @@
-//! The body of an answer whose call is under way until the whole body has been handed to the connection.
+//! The body of an answer whose call is under way until the whole body has been handed on.
 
 use std::{
     pin::Pin,
@@ -9,22 +9,18 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use crate::{connection_limit::ActivityGuard, metrics::CallCount};
+use crate::metrics::CallCount;
 
-/// The body, and its call.
-pub(super) struct AnswerBody {
+/// The body, and what says that its call is under way.
+pub(super) struct AnswerBody<G> {
     body: Body,
-    _under_way: Option<ActivityGuard>,
+    _under_way: G,
     /// Counts the call when the answer is over.
     count: Option<CallCount>,
 }
 
-impl AnswerBody {
-    pub(super) fn new(
-        body: Body,
-        under_way: Option<ActivityGuard>,
-        count: Option<CallCount>,
-    ) -> Self {
+impl<G> AnswerBody<G> {
+    pub(super) fn new(body: Body, under_way: G, count: Option<CallCount>) -> Self {
         Self {
             body,
             _under_way: under_way,
@@ -33,7 +29,7 @@ impl AnswerBody {
     }
 }
 
-impl http_body::Body for AnswerBody {
+impl<G: Unpin> http_body::Body for AnswerBody<G> {
     type Data = Bytes;
     type Error = Status;
 

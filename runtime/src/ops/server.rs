@@ -39,7 +39,7 @@ pub(crate) fn serve_operators(listener: TcpListener, process: &Process) -> Resul
                     .configure(|cfg| super::configure(cfg, registry.clone()))
                     .service(web::redirect("/", "/system"))
             };
-            let server = http::server(application, listener, FEW)
+            let server = http::server(None, application, listener, FEW)
                 .map_err(|e| Fault::Failed(format!("operators cannot be served: {e}")))?;
             http::run_until_stopped(server, &process, "operators").await
         },
@@ -71,7 +71,7 @@ pub async fn while_starting<T>(
             }))
     };
     let listener = listener.try_clone().ok();
-    let server = listener.and_then(|listener| http::server(application, listener, FEW).ok());
+    let server = listener.and_then(|listener| http::server(None, application, listener, FEW).ok());
     let handle = server.as_ref().map(Server::handle);
     if let Some(server) = server {
         actix_web::rt::spawn(server);

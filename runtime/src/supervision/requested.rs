@@ -184,27 +184,9 @@ macro_rules! requested {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use testkit::Log;
 
     use super::*;
-
-    /// Where the log of a test goes.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn scope_of(id: &str) -> RequestScope {
         RequestId::parse(id)
@@ -226,7 +208,7 @@ mod tests {
             assert_eq!(RequestId::current(), RequestId::parse("a"));
         });
         RequestScope::of_all(&[]).run(|| assert_eq!(RequestId::current(), None));
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         let lines: Vec<_> = log.lines().collect();
         assert_eq!(lines.len(), 2, "{log}");
         assert!(

@@ -119,7 +119,8 @@ impl Plan {
         terms: &Terms,
     ) -> QueryResult<Self> {
         let page = terms.limits.rows.max(1);
-        let stored = recommendations::users_of_film(conn, &film.id, start, page as i64)?;
+        let stored =
+            recommendations::users_of_film(conn, &film.id, start..=LAST_USER, page as i64)?;
         let end = match stored.last() {
             Some(last) if stored.len() == page => *last,
             _ => LAST_USER,

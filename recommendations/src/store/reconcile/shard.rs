@@ -91,7 +91,8 @@ pub fn settle_shard(
     if !matched.is_of(&film) {
         return Ok(Outcome::Lagging);
     }
-    let stored = recommendations::users_between(conn, &film.id, shard.first, shard.last)?;
+    let range = shard.first..=shard.last;
+    let stored = recommendations::users_of_film(conn, &film.id, range, i64::MAX)?;
     let wanted = within(&matched.seen.found, shard.first, shard.last);
     let plan = Plan::compare(&stored, wanted, usize::MAX);
     // Others may be about to write or delete the same rows: the database says which of them are new.

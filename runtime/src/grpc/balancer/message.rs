@@ -1,4 +1,4 @@
-//! The bodies of a balanced call: its message, which can be sent more than once, and the answer, during which the call counts as under way.
+//! The message of a balanced call, which can be sent more than once.
 
 use std::{
     future::poll_fn,
@@ -7,10 +7,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use tonic::{Status, body::Body};
-
-use super::InFlight;
 
 /// Reads the whole body of a request.
 pub(super) async fn whole(body: Body) -> Result<Bytes, Status> {
@@ -54,40 +52,5 @@ impl http_body::Body for OneMessage {
 
     fn is_end_stream(&self) -> bool {
         self.0.is_none()
-    }
-}
-
-/// The answer of a replica. The call counts as one of the replica's until the answer is over.
-pub(super) struct AnswerBody {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl AnswerBody {
-    pub(super) fn new(body: Body, in_flight: InFlight) -> Self {
-        Self {
-            body,
-            _in_flight: in_flight,
-        }
-    }
-}
-
-impl http_body::Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -30,10 +30,11 @@ use tonic::{
 
 pub(super) use lookup::{Lookup, Pace};
 
+use super::answer_body::AnswerBody;
 use super::calls;
 use crate::tls::GrpcTls;
 use crate::traces::{SpanKind, Spans, TRACEPARENT_HEADER};
-use message::{AnswerBody, OneMessage};
+use message::OneMessage;
 use replica::ConnectionLost;
 use replicas::{InFlight, Replicas};
 
@@ -91,7 +92,7 @@ impl ServiceChannel {
                 }
                 Ok(answer) => {
                     in_flight.ended();
-                    return Ok(answer.map(|body| Body::new(AnswerBody::new(body, in_flight))));
+                    return Ok(answer.map(|body| Body::new(AnswerBody::new(body, in_flight, None))));
                 }
                 Err(error) => {
                     let is_unsent = is_unsent(&*error);
