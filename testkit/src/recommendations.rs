@@ -102,6 +102,11 @@ impl FakeRecommendations {
         self.calls.state().is_silent = true;
     }
 
+    /// From now on takes every call of this name, such as `MarkFilms`, and answers none.
+    pub fn fall_silent_on(&self, call: &'static str) {
+        self.calls.state().silent_on = Some(call);
+    }
+
     /// From now on `decide` says what becomes of the films that catalogs send.
     pub fn decide_by(&self, decide: impl FnMut(&Told) -> Result<Duration, Code> + Send + 'static) {
         *self.calls.verdict.lock().expect(UNPOISONED) = Some(Box::new(decide));

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) busiest: usize,
     pub(super) statuses: Option<Statuses>,
     pub(super) is_silent: bool,
+    /// The name of the calls that are not answered.
+    pub(super) silent_on: Option<&'static str>,
     pub(super) is_unsettled: bool,
     /// How many films each user was recommended at the last look.
     pub(super) looks: BTreeMap<i32, usize>,
@@ -99,12 +101,12 @@ impl Calls {
         }
     }
 
-    /// Counts a call; never comes back if the service is silent.
+    /// Counts a call; never comes back if the service is silent on it.
     pub(super) async fn speak(&self, name: &'static str) {
         let is_silent = {
             let mut state = self.state();
             *state.calls.entry(name).or_default() += 1;
-            state.is_silent
+            state.is_silent || state.silent_on == Some(name)
         };
         if is_silent {
             std::future::pending::<()>().await;
