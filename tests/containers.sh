@@ -6,7 +6,7 @@
 #   tests/containers.sh          over Kafka, over the bridge instead, several matchers, the relay, and the relay over TLS
 #   tests/containers.sh relay    one of the five: kafka, bridge, scaled, relay or tls
 #
-# Needs docker with compose, curl, openssl, and the ports 5000, 5002, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
+# Needs docker with compose, curl, openssl, and the ports 5000, 5002, 5051 to 5060, 8223, 50051 and 9092. Works in a compose project of its own, with secrets of its
 # own, and leaves nothing behind but the images.
 #
 #   SKIP_BUILD=1 tests/containers.sh    with the images that are there
@@ -131,6 +131,7 @@ each_has_taken_films() {
 }
 
 try_scaled() {
+    export GRPC_PORTS=5051-5060
     up=(up --no-build --wait --wait-timeout 180 --scale "recommendations=$matchers")
     down || true
     : >"$work/acknowledged"
@@ -153,6 +154,7 @@ try_scaled() {
     eventually 120 'every film acknowledged to be there once, and recommended' converged
     say "$matchers matchers: calls reached each of them; one killed: $(acknowledged) films acknowledged, each there once and recommended"
     down
+    unset GRPC_PORTS
 }
 
 # -- the relay -------------------------------------------------------------------------------------------------------------------
