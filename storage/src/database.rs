@@ -39,12 +39,20 @@ const RESTART_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Database {
     reader: Handle<Reader>,
-    writer: Handle<Writer>,
-    queue: Arc<WriteQueue>,
+    writes: WriteLane,
+    /// For what shares its transaction with no other write; SQLite has one writer at a time.
+    writes_apart: WriteLane,
     reads: Arc<Semaphore>,
     dependency: Arc<Dependency>,
     target: Arc<Target>,
     spans: DatabaseSpans,
+}
+
+/// A writer, and the writes that wait for it.
+#[derive(Clone)]
+struct WriteLane {
+    writer: Handle<Writer>,
+    queue: Arc<WriteQueue>,
 }
 
 impl Database {
@@ -98,7 +106,8 @@ impl Database {
             format!("{known_as} can be written to again"),
         ));
         let readers = Arc::new(pool::pool(&target, READERS as u32));
-        let writers = Arc::new(pool::pool(&target, 1));
+        let lanes = if target.is_file() { 1 } else { 2 };
+        let writers = Arc::new(pool::pool(&target, lanes));
         let known = name.trim_end_matches("-database");
         let (read_times, write_times) = figures::show(group.metrics(), known, &readers, &writers);
         let needed = dependency.clone();
@@ -109,19 +118,28 @@ impl Database {
                 times: read_times.clone(),
                 guard,
             });
-        let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
-        let (waiting, needed) = (queue.clone(), dependency.clone());
         let spans = DatabaseSpans::new(name, url);
-        let traced = spans.clone();
-        let writer = group.supervise_sync(&format!("{name}-writer"), 1, move |guard| Writer {
-            pool: DbPool::clone(&writers),
-            work_time: write_times.work.clone(),
-            dependency: needed.clone(),
-            writable: writable.clone(),
-            queue: waiting.clone(),
-            spans: traced.clone(),
-            guard,
-        });
+        let lane = |name: &str| {
+            let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
+            let (waiting, traced, writers) = (queue.clone(), spans.clone(), writers.clone());
+            let (needed, writable) = (dependency.clone(), writable.clone());
+            let work_time = write_times.work.clone();
+            let writer = group.supervise_sync(name, 1, move |guard| Writer {
+                pool: DbPool::clone(&writers),
+                work_time: work_time.clone(),
+                dependency: needed.clone(),
+                writable: writable.clone(),
+                queue: waiting.clone(),
+                spans: traced.clone(),
+                guard,
+            });
+            WriteLane { writer, queue }
+        };
+        let writes = lane(&format!("{name}-writer"));
+        let writes_apart = match target.is_file() {
+            true => writes.clone(),
+            false => lane(&format!("{name}-apart-writer")),
+        };
         if target.is_file() {
             let checked = target.clone();
             group.supervise(&format!("{name}-checker"), Place::Here, move |guard| {
@@ -130,8 +148,8 @@ impl Database {
         }
         Self {
             reader,
-            writer,
-            queue,
+            writes,
+            writes_apart,
             reads: Arc::new(Semaphore::new(READ_LIMIT)),
             dependency,
             target,
@@ -188,8 +206,8 @@ impl Database {
         self.run_write(change, false).await
     }
 
-    /// As [`write`](Self::write), but the transaction is shared with no other write: for what is long, and locks what others need
-    /// only at its end.
+    /// As [`write`](Self::write), but the transaction is shared with no other write, and other writes wait for it on SQLite only: for
+    /// what is long, and locks what others need only at its end.
     ///
     /// # Errors
     ///
@@ -215,7 +233,12 @@ impl Database {
             result: None,
             answer,
         };
-        self.commit(Box::new(write), answered).await
+        let lane = if is_apart {
+            &self.writes_apart
+        } else {
+            &self.writes
+        };
+        self.commit(lane, Box::new(write), answered).await
     }
 
     /// Runs `command` in a transaction that it shares with other writes that wait, together with the
@@ -232,20 +255,21 @@ impl Database {
             result: None,
             answer,
         };
-        self.commit(Box::new(write), answered).await
+        self.commit(&self.writes, Box::new(write), answered).await
     }
 
     async fn commit<R>(
         &self,
+        lane: &WriteLane,
         write: Box<dyn Write>,
         answered: oneshot::Receiver<Result<R, Error>>,
     ) -> Result<R, Error> {
-        let must_tell = self.queue.push(write)?;
+        let must_tell = lane.queue.push(write)?;
         let answer = async {
             if must_tell {
                 // While the writer is down its writes wait for the next one, within the deadline.
-                while self.writer.tell(CommitWaiting).is_err() {
-                    self.queue.not_told();
+                while lane.writer.tell(CommitWaiting).is_err() {
+                    lane.queue.not_told();
                     tokio::time::sleep(RESTART_PAUSE).await;
                 }
             }
