@@ -46,7 +46,7 @@ main_flow() {
     post /preferences/add /preferences keyword=heist || die 'cannot follow a keyword'
     post /movie/new /movie/new "title=$title" description='A crew plans one last job.' genre=Crime rating=8.1 release_year=1995 ||
         die 'cannot add a film'
-    id=$(film_id "$title")
+    id=$(film_id "$title") || die 'the film is not listed'
     eventually 30 'the film to be recommended' recommended "$id"
     post "/movie/$id/edit" "/movie/$id/edit" 'title=The long walk' description=None genre=Drama rating= release_year=1995 ||
         die 'cannot edit the film'

@@ -42,19 +42,21 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         page: context.page(),
         operations: context.reaches_operations(),
     };
-    let app = &context.site.app;
+    let (app, cache) = (&context.site.app, &context.site.app.page_cache);
     let making = make(app, &key);
-    let list = app
-        .page_cache
-        .list(key.clone(), &app.freshness, making)
-        .await?;
+    // What was just done may have been done at another replica of the pages, which this one has not heard of yet.
+    let is_told = context.is_told_something();
+    let list = match is_told {
+        true => cache.new_list(key.clone(), making).await?,
+        false => cache.list(key.clone(), &app.freshness, making).await?,
+    };
     let user = context.visitor.user();
     let asking = marks::of_list(app, user, &list.films, &key.filter.keyword);
-    let marks = app
-        .page_cache
-        .marks(user, &list, &app.freshness, asking)
-        .await;
-    if list.view.offers_sample() || context.is_told_something() {
+    let marks = match is_told {
+        true => asking.await.unwrap_or_else(|unavailable| unavailable),
+        false => cache.marks(user, &list, &app.freshness, asking).await,
+    };
+    if list.view.offers_sample() || is_told {
         let view = list.view.marked(&marks);
         return context.show(
             StatusCode::OK,

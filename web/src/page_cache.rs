@@ -105,27 +105,34 @@ impl PageCache {
         make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,
     ) -> Result<Arc<SharedList>, PageError> {
         let kept = (key.clone(), freshness.films());
-        let making = async {
-            let (view, films) = make.await?;
-            if let Some(before) = self.rendered.get(&key).await
-                && before.view == view
-                && before.films == films
-            {
-                return Ok(before);
-            }
-            let list = Arc::new(SharedList {
-                number: self.number.fetch_add(1, Ordering::Relaxed),
-                operations: key.operations,
-                view,
-                films,
-                page: OnceLock::new(),
-                part: OnceLock::new(),
-            });
-            self.rendered.insert(key, list.clone()).await;
-            Ok(list)
-        };
+        let making = self.new_list(key, make);
         let list = self.lists.try_get_with(kept, making).await;
         list.map_err(PageError::Shared)
+    }
+
+    /// The list as `make` makes it now.
+    pub(crate) async fn new_list(
+        &self,
+        key: ListKey,
+        make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,
+    ) -> Result<Arc<SharedList>, PageError> {
+        let (view, films) = make.await?;
+        if let Some(before) = self.rendered.get(&key).await
+            && before.view == view
+            && before.films == films
+        {
+            return Ok(before);
+        }
+        let list = Arc::new(SharedList {
+            number: self.number.fetch_add(1, Ordering::Relaxed),
+            operations: key.operations,
+            view,
+            films,
+            page: OnceLock::new(),
+            part: OnceLock::new(),
+        });
+        self.rendered.insert(key, list.clone()).await;
+        Ok(list)
     }
 
     /// A user's marks in the list, as they are kept or as `ask` makes them now. Marks that could not be

@@ -159,6 +159,20 @@ async fn what_others_did_shows_whether_they_tell_of_it_or_not() {
 }
 
 #[tokio::test]
+async fn a_visitor_who_did_something_sees_what_this_replica_has_not_heard_of() {
+    let site = start().await;
+    let browser = site.browser();
+    text(&browser, "/", Some(1)).await;
+    post(&browser, "/preferences/add", 1, &[("keyword", "heist")]).await;
+    site.catalog.add_in_secret("Ronin");
+    let page = text(&browser, "/", Some(1)).await;
+    assert!(
+        page.contains("You follow") && page.contains("Ronin"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn a_visitor_who_is_no_user_has_films_and_nothing_of_a_user() {
     let site = start().await;
     let browser = site.browser();
