@@ -82,6 +82,20 @@ impl MovieRepository {
     }
 }
 
+/// How many films there are, if `read` of them are on the page of `page_size` that begins at `offset`. `total` was counted before, and
+/// another catalog may have written since.
+fn corrected(total: i64, offset: i64, read: usize, page_size: i64) -> i64 {
+    let read = i64::try_from(read).unwrap_or(page_size);
+    let seen = offset.saturating_add(read);
+    if read == page_size {
+        total.max(seen)
+    } else if read > 0 || offset == 0 {
+        seen
+    } else {
+        total.min(offset)
+    }
+}
+
 runtime::requested!(MovieRepository);
 
 impl Actor for MovieRepository {
@@ -108,7 +122,7 @@ impl Handler<ListFilms> for MovieRepository {
                 (None, None) => shared.summary().await?.total,
                 (None, Some(genre)) => shared.total_of_genre(genre).await?,
             };
-            let films = if offset < total {
+            let films = if offset <= total {
                 let query = move |conn: &mut _| match &year {
                     Some(year) => {
                         reading::page_of_year(conn, year, genre.as_ref(), offset, page_size)
@@ -119,6 +133,7 @@ impl Handler<ListFilms> for MovieRepository {
             } else {
                 Vec::new()
             };
+            let total = corrected(total, offset, films.len(), page_size);
             Ok(FilmPage {
                 films,
                 total,

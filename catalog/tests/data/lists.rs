@@ -369,3 +369,29 @@ async fn figures_follow_every_write() {
         assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 0);
     }
 }
+
+#[actix_web::test]
+async fn what_another_catalog_wrote_is_listed_at_once() {
+    for db in databases("other-catalog") {
+        let (one, other) = (
+            World::start(&db, nowhere()).await,
+            World::start(&db, nowhere()).await,
+        );
+        for genre in [None, Some("crime")] {
+            assert_eq!(list(&one, 1, 1, genre).await.total, 0);
+        }
+        let film = add(&other, "Heat", "Crime").await;
+        // It has counted none.
+        for genre in [None, Some("crime")] {
+            let page = list(&one, 1, 1, genre).await;
+            assert_eq!((titles(&page), page.total), (vec!["Heat"], 1), "{genre:?}");
+        }
+        other.create("Ronin").await;
+        let page = list(&one, 1, 20, None).await;
+        assert_eq!((titles(&page), page.total), (vec!["Ronin", "Heat"], 2));
+        let delete = DeleteFilm(film.id);
+        other.films.ask(delete, DEADLINE).await.unwrap().unwrap();
+        let page = list(&one, 1, 20, Some("crime")).await;
+        assert_eq!((titles(&page), page.total), (vec![], 0));
+    }
+}
