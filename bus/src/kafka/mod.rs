@@ -5,6 +5,8 @@ mod client;
 mod consumer;
 mod publisher;
 mod security;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod waits;
 
 pub use admin::create_absent_topics;
 pub use client::{Listener, blocking, config, connection_failure, drop_elsewhere, refusal};

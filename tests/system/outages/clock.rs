@@ -1,11 +1,47 @@
 //! The wall clock is set back an hour while the system runs.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use proto::recommendations::GetMovieRequest;
+use tempfile::TempDir;
 
 use super::heist;
-use crate::support::{Browser, Bus, Film, Layout, Store, System, marked, skip};
+use crate::support::{Browser, Bus, Film, Layout, Store, System, buses, marked, skip};
+
+/// The file that programs take their time of day from.
+struct Clock {
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Clock {
+    fn ahead_by(offset: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Self {
+            file: folder.path().join("clock"),
+            _folder: folder,
+        };
+        clock.set(offset);
+        clock
+    }
+
+    fn set(&self, offset: &str) {
+        std::fs::write(&self.file, offset).unwrap();
+    }
+
+    /// Starts a system with this clock, if the machine has what fakes one.
+    async fn start(&self, bus: &Bus) -> Option<System> {
+        let extra = settings(&self.file)?;
+        let extra: Vec<_> = extra
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        Some(System::start_with(Layout::One, &Store::Sqlite, bus, &extra).await)
+    }
+}
 
 /// Settings with which a program takes its time of day from a file, and nothing else: waiting goes by another clock.
 fn settings(file: &Path) -> Option<Vec<(&'static str, String)>> {
@@ -28,18 +64,10 @@ fn settings(file: &Path) -> Option<Vec<(&'static str, String)>> {
 
 #[tokio::test]
 async fn what_is_written_after_the_clock_was_set_back_is_the_newest() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = folder.path().join("clock");
-    let set = |offset: &str| std::fs::write(&clock, offset).unwrap();
-    set("+0");
-    let Some(extra) = settings(&clock) else {
+    let clock = Clock::ahead_by("+0");
+    let Some(mut system) = clock.start(&Bus::Embedded).await else {
         return;
     };
-    let extra: Vec<_> = extra
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let mut system = System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &extra).await;
     system.follow(2, "heist").await;
     let browser = system.browser();
     let before = browser.add(heist("Rififi")).await;
@@ -47,7 +75,7 @@ async fn what_is_written_after_the_clock_was_set_back_is_the_newest() {
     let old_form = browser.open("/movie/new").await;
     let begun = created_at(&system, &before).await;
 
-    set("-1h");
+    clock.set("-1h");
     // A form that is an hour older than its token will be.
     let answer = browser
         .submit(&old_form, "/movie/new", &heist("Topkapi").fields())
@@ -71,12 +99,36 @@ async fn what_is_written_after_the_clock_was_set_back_is_the_newest() {
     let last = browser.add(heist("Bob le flambeur")).await;
     edits_win(&browser, &last, "Bob le flambeur").await;
 
-    set("+0");
+    clock.set("+0");
     edits_win(&browser, &after, "The Killing").await;
     browser.delete(&last).await;
     marked(&browser, "Rififi", true).await;
     assert_eq!(system.program("marquee").alarms(), Vec::<String>::new());
     system.stop().await;
+}
+
+/// The client of Kafka waits until a time of day, and the system ends its waits, whose clock is the one that was set back: the client
+/// reads another one here, which is still ahead.
+#[tokio::test]
+async fn events_flow_through_kafka_although_the_clock_was_set_back_under_its_client() {
+    for bus in buses() {
+        if !matches!(bus, Bus::Kafka(_)) {
+            continue;
+        }
+        let clock = Clock::ahead_by("+1h");
+        let Some(mut system) = clock.start(&bus).await else {
+            return;
+        };
+        system.follow(2, "heist").await;
+        let browser = system.browser();
+        browser.add(heist("Rififi")).await;
+        marked(&browser, "Rififi", true).await;
+        clock.set("+0");
+        browser.add(heist("Topkapi")).await;
+        marked(&browser, "Topkapi", true).await;
+        assert_eq!(system.program("marquee").alarms(), Vec::<String>::new());
+        system.stop().await;
+    }
 }
 
 /// Each edit counts, though there are several in a moment.
