@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     recommendations_database_url: Option<DatabaseUrl>,
 
-    /// Another recommendations service for the catalog to ask [default: the one in this program]
+    /// Another recommendations service for the catalog to ask, or consul://SERVICE [default: the one in this program]
     #[arg(
         long,
         env,
@@ -255,6 +255,7 @@ impl Program for Settings {
     const ABOUT: &'static str = "A film catalog with live keyword recommendations, whole in one program\n\n\
         Every setting is a flag and an environment variable. Without any, the pages are at \
         http://127.0.0.1:5000 and everything that is kept is in the folder ./data.";
+    const GRPC_SERVERS: usize = 2;
 
     fn health_addr(&self) -> SocketAddr {
         self.pages.health_addr()

@@ -23,7 +23,7 @@ pub struct Config {
     /// The event bus.
     #[command(flatten)]
     pub bus: BusSettings,
-    /// Where the recommendations service is; the port is 50051 unless given.
+    /// Where the recommendations service is, or consul://SERVICE; the port is 50051 unless given.
     #[arg(
         long,
         env,

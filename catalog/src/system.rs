@@ -5,6 +5,7 @@ use std::{net::TcpListener, sync::Arc};
 
 use runtime::{
     Fault, Place, Process, Supervisor,
+    consul::Registration,
     grpc::{Calls, GrpcLimits, GrpcServer},
     ops,
     settings::{self, Claimed, FolderClaim},
@@ -70,7 +71,8 @@ impl Listeners {
 ///   ├ database     the movies database's readers and writer
 ///   ├ outgoing     film-courier
 ///   ├ incoming     status-consumer, flag-reconciler, genre-lister
-///   └ answering    movie-repository, catalog-grpc
+///   ├ answering    movie-repository, catalog-grpc
+///   └ registration catalog-registrar, if others are to find the service in Consul
 /// ```
 ///
 /// # Errors
@@ -139,6 +141,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     };
     let _consumer = status_consumer::start(&incoming, &bus, films.clone(), reconciler);
 
+    let registration = Registration::begin(&supervisor, &process, SERVICE, &listeners.grpc)?;
     let (grpc, registry) = (Arc::new(listeners.grpc), process.registry.clone());
     let shutdown = process.shutdown.clone();
     let calls = Calls::new(GrpcLimits::default(), shutdown.clone());
@@ -149,6 +152,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     });
 
     let outcome = ops::until_stopped(&supervisor, &process).await;
+    registration.end().await;
     calls.drain().await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome

@@ -10,6 +10,7 @@ use bus::{OutboxCourier, Outlet, Producer};
 use proto::events::STATUS_TOPIC;
 use runtime::{
     Fault, Handle, Place, Prepared, Process, Program, Supervisor,
+    consul::Registration,
     grpc::{Calls, GrpcLimits, GrpcServer},
     ops,
     settings::{self, Claimed, FolderClaim},
@@ -79,6 +80,7 @@ impl Listeners {
 impl Program for Config {
     const NAME: &'static str = SERVICE;
     const ABOUT: &'static str = "Marquee's Recommendations gRPC service";
+    const GRPC_SERVERS: usize = 1;
 
     fn health_addr(&self) -> SocketAddr {
         self.http_addr
@@ -100,7 +102,8 @@ impl Program for Config {
 ///   ├ database     the recommendations database's readers and writer
 ///   ├ matching     matcher, lease-keeper, backlog-worker
 ///   ├ outgoing     status-producer, outbox-courier
-///   └ answering    watch-poller, recommendations-grpc
+///   ├ answering    watch-poller, recommendations-grpc
+///   └ registration recommendations-registrar, if others are to find the service in Consul
 /// ```
 ///
 /// # Errors
@@ -127,6 +130,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(producer));
 
+    let registration = Registration::begin(&supervisor, &process, SERVICE, &listeners.grpc)?;
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
     let calls = calls.with_tls(process.grpc_tls.as_ref());
     serve_calls(
@@ -138,6 +142,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     );
 
     let outcome = ops::until_stopped(&supervisor, &process).await;
+    registration.end().await;
     calls.drain().await;
     engine.leave().await;
     supervisor.stop(process.shutdown.time_left()).await;

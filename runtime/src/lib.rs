@@ -12,6 +12,7 @@
 //! Start reading at [`Supervisor`].
 
 mod connection_limit;
+pub mod consul;
 mod error_code;
 mod files;
 pub mod grpc;

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    consul::Consul,
     supervision::{ActorRegistry, Dependency},
     tls::GrpcTls,
 };
@@ -37,6 +38,8 @@ pub struct Process {
     pub ops_addr: Option<SocketAddr>,
     /// How its services speak TLS with others by gRPC, if they do.
     pub grpc_tls: Option<GrpcTls>,
+    /// Where its services look others up, and are registered, if they are.
+    pub consul: Consul,
     dependencies: Dependencies,
 }
 
@@ -56,6 +59,7 @@ impl Process {
             registry: self.registry.clone(),
             ops_addr: self.ops_addr,
             grpc_tls: self.grpc_tls.clone(),
+            consul: self.consul.clone(),
             dependencies: self.dependencies.clone(),
         }
     }

@@ -16,7 +16,9 @@ use std::{
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    Fault, Process, Shutdown, files, health_check, memory, ops,
+    Fault, Process, Shutdown,
+    consul::ConsulSettings,
+    files, health_check, memory, ops,
     process::{self, Service, StopSettings},
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
@@ -33,6 +35,8 @@ pub trait Program: Args + Send + 'static {
     const ABOUT: &'static str;
     /// Whether it serves or calls gRPC.
     const HAS_GRPC: bool = true;
+    /// How many gRPC services it serves, each of which can be registered with Consul.
+    const GRPC_SERVERS: usize = 0;
 
     /// The HTTP address at which `health` asks whether the program can serve.
     fn health_addr(&self) -> SocketAddr;
@@ -134,6 +138,8 @@ struct Cli<P: Args> {
     stopping: StopSettings,
     #[command(flatten)]
     grpc_tls: GrpcTlsSettings,
+    #[command(flatten)]
+    consul: ConsulSettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -215,7 +221,7 @@ fn command<P: Program>() -> clap::Command {
         true => command,
         false => GrpcTlsSettings::hidden(command),
     };
-    command
+    ConsulSettings::hidden(command, P::HAS_GRPC, P::GRPC_SERVERS)
         .name(P::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(P::ABOUT)
@@ -239,6 +245,7 @@ async fn run<P: Program>(
     resources::raise_descriptors()?;
     let grpc_tls = cli.grpc_tls.read()?;
     settings::set_calls_secured(grpc_tls.is_some());
+    let consul = cli.consul.read(P::GRPC_SERVERS)?;
     let Prepared {
         ops,
         services,
@@ -249,6 +256,7 @@ async fn run<P: Program>(
     process.ops_addr = ops.local_addr().ok();
     let traces = cli.traces.start(collector, P::NAME, &process)?;
     process.grpc_tls = grpc_tls;
+    process.consul = consul;
     let operators = ops::serve_operators(ops, &process)?;
     let mut started = vec![operators];
     started.extend(start(services, &process)?);

@@ -18,6 +18,7 @@ struct Settings {
 impl Program for Settings {
     const NAME: &'static str = catalog::SERVICE;
     const ABOUT: &'static str = "The film catalog of Marquee and its pages";
+    const GRPC_SERVERS: usize = 1;
 
     fn health_addr(&self) -> SocketAddr {
         self.pages.health_addr()

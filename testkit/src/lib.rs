@@ -1,4 +1,4 @@
-//! What tests of several crates share: a fake of each gRPC service and a log, in memory, waiting until a condition holds, and the
+//! What tests of several crates share: a fake of each gRPC service, of Consul and of a collector of traces, and a log, in memory, waiting until a condition holds, and the
 //! servers that the environment names. Nothing of it is in a program.
 #![expect(
     clippy::panic,
@@ -7,6 +7,7 @@
 
 mod catalog;
 mod collector;
+mod consul;
 mod log;
 mod proxy;
 mod recommendations;
@@ -14,6 +15,7 @@ mod server;
 
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
+pub use consul::{AskedOfConsul, FakeConsul};
 pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};

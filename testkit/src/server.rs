@@ -1,4 +1,4 @@
-//! A gRPC server on threads of its own, so that it can end with all its connections at once.
+//! A server on threads of its own, so that it can end with all its connections at once.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -52,8 +52,20 @@ impl FakeServer {
         }
     }
 
-    /// Begins to answer.
+    /// Begins to answer by gRPC.
     pub(crate) fn serve(&self, router: Router) {
+        self.serve_on(async move |listener| {
+            let incoming = TcpListenerStream::new(listener);
+            let served = router.serve_with_incoming(incoming).await;
+            served.expect("a server ends only with its runtime");
+        });
+    }
+
+    /// Begins to answer as `answering` does.
+    pub(crate) fn serve_on<F>(&self, answering: impl FnOnce(tokio::net::TcpListener) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind(self.address).expect("the address is free");
         let made = listener.set_nonblocking(true);
         made.expect("every socket can be made so");
@@ -62,13 +74,11 @@ impl FakeServer {
             .enable_all()
             .build()
             .expect("the system has a thread left");
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener);
-            let listener = listener.expect("it does not block, and this is a runtime");
-            let incoming = TcpListenerStream::new(listener);
-            let served = router.serve_with_incoming(incoming).await;
-            served.expect("a server ends only with its runtime");
-        });
+        let entered = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener);
+        let listener = listener.expect("it does not block, and this is a runtime");
+        runtime.spawn(answering(listener));
+        drop(entered);
         *self.running.0.lock().expect(UNPOISONED) = Some(runtime);
     }
 

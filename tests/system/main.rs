@@ -26,6 +26,9 @@ mod sample;
 mod replicas;
 
 #[cfg(test)]
+mod consul;
+
+#[cfg(test)]
 mod ending;
 
 #[cfg(test)]

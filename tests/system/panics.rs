@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use reqwest::{Client, StatusCode};
+use testkit::FakeConsul;
 
 use crate::support::{
     Browser, Bus, Film, Layout, PATIENCE, Store, System, Visitors, eventually, marked,
@@ -64,12 +65,19 @@ impl Victim {
 
 #[tokio::test]
 async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
+    let consul = FakeConsul::new();
+    let agent = consul.address().to_string();
+    let settings = [
+        INJECTION,
+        ("CONSUL_HTTP_ADDR", agent.as_str()),
+        ("CONSUL_REGISTER_HOST", "127.0.0.1"),
+    ];
     let mut system =
-        System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &[INJECTION]).await;
+        System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &settings).await;
     let (browser, operator) = (system.browser(), system.health("marquee"));
     browser.follow("heist").await;
     let victims = Victim::all(&operator).await;
-    assert!(victims.len() >= 17, "{victims:?}");
+    assert!(victims.len() >= 19, "{victims:?}");
     let mut visitors = Visitors::arrive(&system).await;
     for victim in &victims {
         let before = victim.restarts(&operator).await.unwrap();

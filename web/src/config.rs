@@ -26,7 +26,7 @@ pub struct Config {
     /// The folder that keeps a generated secret key.
     #[arg(long, env, value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// Where the catalog is; the port is 50052 unless given.
+    /// Where the catalog is, or consul://SERVICE; the port is 50052 unless given.
     #[arg(
         long,
         env,
@@ -35,7 +35,7 @@ pub struct Config {
         value_parser = |text: &str| ServiceAddress::parse(text, 50_052)
     )]
     pub catalog_host: ServiceAddress,
-    /// Where the recommendations service is; the port is 50051 unless given.
+    /// Where the recommendations service is, or consul://SERVICE; the port is 50051 unless given.
     #[arg(
         long,
         env,

@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{Code, Request, Response, Status, TimeoutExpired, metadata::MetadataValue};
 
-use super::{ServiceChannel, balancer::Pace};
+use super::{Lookup, ServiceChannel, balancer::Pace};
 use crate::{
     Process, ServiceAddress,
+    consul::{ConsulAgent, ConsulLookup},
     request_id::{REQUEST_ID_HEADER, RequestId},
+    service_address::Source,
     supervision::Dependency,
     tls::GrpcTls,
 };
@@ -19,6 +21,7 @@ use crate::{
 pub struct ServiceClient {
     address: ServiceAddress,
     tls: Option<GrpcTls>,
+    consul: ConsulAgent,
     channel: ServiceChannel,
     dependency: Arc<Dependency>,
 }
@@ -26,19 +29,30 @@ pub struct ServiceClient {
 impl ServiceClient {
     /// A client of the service at `address`, which operators know as `name`.
     pub fn new(process: &Process, name: &str, address: &ServiceAddress) -> Self {
-        Self::connecting(process.dependency(name), address, process.grpc_tls.clone())
+        let tls = process.grpc_tls.clone();
+        Self::connecting(
+            process.dependency(name),
+            address,
+            tls,
+            process.consul.agent(),
+        )
     }
 
     fn connecting(
         dependency: Arc<Dependency>,
         address: &ServiceAddress,
         tls: Option<GrpcTls>,
+        consul: &ConsulAgent,
     ) -> Self {
-        let lookup = Arc::new(address.clone());
+        let lookup: Arc<dyn Lookup> = match &address.0 {
+            Source::Hosts(hosts) => Arc::new(hosts.clone()),
+            Source::Consul(service) => Arc::new(ConsulLookup::new(consul, service)),
+        };
         Self {
             channel: ServiceChannel::new(lookup, Pace::default(), tls.clone()),
             address: address.clone(),
             tls,
+            consul: consul.clone(),
             dependency,
         }
     }
@@ -46,7 +60,12 @@ impl ServiceClient {
     /// A client of the same service on connections of its own, so that neither uses up the streams
     /// of the other.
     pub fn on_own_connections(&self) -> Self {
-        Self::connecting(self.dependency.clone(), &self.address, self.tls.clone())
+        Self::connecting(
+            self.dependency.clone(),
+            &self.address,
+            self.tls.clone(),
+            &self.consul,
+        )
     }
 
     /// Notes that the service was needed and is available.

@@ -13,6 +13,7 @@ mod connection;
 mod server;
 
 pub use acting::{acting_as, acting_user};
+pub(crate) use balancer::Lookup;
 pub use balancer::ServiceChannel;
 pub use calls::Calls;
 pub use client::{ServiceClient, is_timeout, is_unavailable, request};

@@ -3,10 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::Metrics,
@@ -23,7 +25,7 @@ pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
     starting: Arc<Mutex<Vec<String>>>,
     sections: Arc<Mutex<Vec<Arc<dyn Section>>>>,
-    is_draining: Arc<AtomicBool>,
+    draining: CancellationToken,
     metrics: Metrics,
 }
 
@@ -97,7 +99,7 @@ impl Default for ActorRegistry {
             entries,
             starting: Arc::default(),
             sections: Arc::default(),
-            is_draining: Arc::default(),
+            draining: CancellationToken::new(),
             metrics,
         }
     }
@@ -131,12 +133,30 @@ impl ActorRegistry {
 
     /// Says that the process serves as long as it is asked, and is to be asked no more.
     pub(crate) fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// Whether the process is to be asked no more.
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until the process is to be asked no more.
+    pub(crate) async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Why `service` cannot serve, if it cannot.
+    pub(crate) fn not_ready_reason(&self, service: &str) -> Option<String> {
+        if self.is_draining() {
+            return Some("the program is about to stop".into());
+        }
+        if self.starting().iter().any(|starting| starting == service) {
+            return Some("has not started all its actors".into());
+        }
+        let actors = self.actors();
+        let mut of_service = actors.iter().filter(|actor| actor.service == service);
+        of_service.find_map(|actor| Some(format!("{}: {}", actor.name, actor.not_ready_reason()?)))
     }
 
     /// Says that `service` is about to start its actors.

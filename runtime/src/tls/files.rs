@@ -181,6 +181,21 @@ pub(super) fn client(files: &[ReadFile], protocol: &[u8]) -> Result<ClientConfig
     Ok(config)
 }
 
+/// A client without a certificate of its own, of servers whose certificates the authorities in a file sign.
+pub(super) fn client_without_certificate(
+    authorities: &Path,
+    protocol: &[u8],
+) -> Result<ClientConfig, TlsError> {
+    let file = ReadFile::read(authorities)?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(DEFAULT_VERSIONS)
+        .map_err(|error| file.rejected(error))?
+        .with_root_certificates(file.authorities()?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
 fn named(files: &[ReadFile]) -> Result<(&ReadFile, &ReadFile, Option<&ReadFile>), TlsError> {
     match files {
         [cert, key] => Ok((cert, key, None)),

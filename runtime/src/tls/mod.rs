@@ -6,7 +6,10 @@ mod files;
 mod reloading;
 mod stream;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use tokio_rustls::{
@@ -135,6 +138,16 @@ impl GrpcTls {
         };
         Some((TlsConnector::from(self.client.current()), name))
     }
+}
+
+/// The connector of a client that shows no certificate, to servers whose certificates the authorities in a file sign.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub(crate) fn connector_of(authorities: &Path) -> Result<TlsConnector, TlsError> {
+    let config = files::client_without_certificate(authorities, HTTP_1_1)?;
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl ServerTls {

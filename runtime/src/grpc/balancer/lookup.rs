@@ -1,6 +1,6 @@
 //! Looking up which replicas a service has, again and again, and keeping a task for each of them.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, future, io, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -10,7 +10,10 @@ use super::{
     replica::Replica,
     replicas::{Replicas, Unreachable},
 };
-use crate::{ServiceAddress, service_address::Located, tls::GrpcTls};
+use crate::{
+    service_address::{Hosts, Located},
+    tls::GrpcTls,
+};
 
 /// How many replicas of a service are used.
 const MAX_REPLICAS: usize = 128;
@@ -19,22 +22,25 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the replicas of a service are looked up.
 #[async_trait]
-pub(in crate::grpc) trait Lookup: Send + Sync + 'static {
+pub(crate) trait Lookup: Send + Sync + 'static {
     /// All replicas that there are now.
     async fn look_up(&self) -> io::Result<Vec<Located>>;
 
-    /// Whether another look may find others.
-    fn can_change(&self) -> bool;
+    /// Waits until another look may find others: for `interval`, unless the one who knows them says when they change.
+    async fn changed(&self, interval: Duration);
 }
 
 #[async_trait]
-impl Lookup for ServiceAddress {
+impl Lookup for Hosts {
     async fn look_up(&self) -> io::Result<Vec<Located>> {
         self.look_up().await
     }
 
-    fn can_change(&self) -> bool {
-        self.can_change()
+    async fn changed(&self, interval: Duration) {
+        match self.can_change() {
+            true => sleep(interval).await,
+            false => future::pending().await,
+        }
     }
 }
 
@@ -85,12 +91,9 @@ pub(super) async fn run(
             Err(error) => replicas.not_found(Unreachable::because(error)),
         }
         sleep(pace.pause).await;
-        let wanted = replicas.lookup_wanted.notified();
-        if lookup.can_change() {
-            // Whichever comes first.
-            let _ = timeout(pace.interval.saturating_sub(pace.pause), wanted).await;
-        } else {
-            wanted.await;
+        tokio::select! {
+            () = replicas.lookup_wanted.notified() => {}
+            () = lookup.changed(pace.interval.saturating_sub(pace.pause)) => {}
         }
     }
 }

@@ -28,7 +28,8 @@ use tonic::{
     transport::Channel,
 };
 
-pub(super) use lookup::{Lookup, Pace};
+pub(crate) use lookup::Lookup;
+pub(super) use lookup::Pace;
 
 use super::answer_body::AnswerBody;
 use super::calls;

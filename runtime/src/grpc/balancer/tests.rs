@@ -216,8 +216,9 @@ impl Lookup for Names {
             .collect())
     }
 
-    fn can_change(&self) -> bool {
-        true
+    async fn changed(&self, interval: Duration) {
+        // Until the names are asked again.
+        tokio::time::sleep(interval).await;
     }
 }
 
