@@ -18,7 +18,10 @@ use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{
     Error,
     changes::Changes,
-    films::{Film, FilmId, FilmPage, GenreFilter, MAX_PAGE_SIZE, Summary, reading},
+    films::{
+        Film, FilmId, FilmPage, GenreFilter, MAX_PAGE_SIZE, Summary,
+        reading::{self, Listed},
+    },
     summary::{Figures, summarize},
 };
 
@@ -82,14 +85,14 @@ impl MovieRepository {
     }
 }
 
-/// How many films there are, if `read` of them are on the page of `page_size` that begins at `offset`. `total` was counted before, and
+/// How many films there are, if `listed` of them are on the page of `page_size` that begins at `offset`. `total` was counted before, and
 /// another catalog may have written since.
-fn corrected(total: i64, offset: i64, read: usize, page_size: i64) -> i64 {
-    let read = i64::try_from(read).unwrap_or(page_size);
-    let seen = offset.saturating_add(read);
-    if read == page_size {
+fn corrected(total: i64, offset: i64, listed: usize, page_size: i64) -> i64 {
+    let listed = i64::try_from(listed).unwrap_or(page_size);
+    let seen = offset.saturating_add(listed);
+    if listed == page_size {
         total.max(seen)
-    } else if read > 0 || offset == 0 {
+    } else if listed > 0 || offset == 0 {
         seen
     } else {
         total.min(offset)
@@ -122,7 +125,7 @@ impl Handler<ListFilms> for MovieRepository {
                 (None, None) => shared.summary().await?.total,
                 (None, Some(genre)) => shared.total_of_genre(genre).await?,
             };
-            let films = if offset <= total {
+            let Listed { films, count } = if offset <= total {
                 let query = move |conn: &mut _| match &year {
                     Some(year) => {
                         reading::page_of_year(conn, year, genre.as_ref(), offset, page_size)
@@ -131,9 +134,9 @@ impl Handler<ListFilms> for MovieRepository {
                 };
                 shared.database.read(query).await?
             } else {
-                Vec::new()
+                Listed::default()
             };
-            let total = corrected(total, offset, films.len(), page_size);
+            let total = corrected(total, offset, count, page_size);
             Ok(FilmPage {
                 films,
                 total,

@@ -185,14 +185,14 @@ pub fn page_of_year(
     filter: Option<&GenreFilter>,
     offset: i64,
     limit: i64,
-) -> QueryResult<Vec<Film>> {
+) -> QueryResult<Listed> {
     let ids: Vec<String> = of_year(year, filter)
         .select(id)
         .order((created_at.desc(), id.desc()))
         .offset(offset)
         .limit(limit)
         .load(conn)?;
-    get_in_order(conn, &ids)
+    Listed::read(conn, &ids)
 }
 
 fn of_year<'a>(
@@ -209,6 +209,23 @@ fn of_year<'a>(
     rows
 }
 
+/// Films that were listed, of which some may have been deleted before they were read.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Those that were read.
+    pub films: Vec<Film>,
+    /// How many were listed.
+    pub count: usize,
+}
+
+impl Listed {
+    fn read(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Self> {
+        let films = get_in_order(conn, ids)?;
+        let count = ids.len();
+        Ok(Self { films, count })
+    }
+}
+
 /// Returns at most `limit` films, newest first, after the `offset` newest ones; of these genres only,
 /// if any are given.
 ///
@@ -223,7 +240,7 @@ pub fn page(
     filter: Option<&GenreFilter>,
     offset: i64,
     limit: i64,
-) -> QueryResult<Vec<Film>> {
+) -> QueryResult<Listed> {
     let ids: Vec<String> = match filter {
         None => movies
             .select(id)
@@ -241,7 +258,7 @@ pub fn page(
             .limit(limit)
             .load(conn)?,
     };
-    get_in_order(conn, &ids)
+    Listed::read(conn, &ids)
 }
 
 fn of_genre(filter: &GenreFilter) -> movie_genres::BoxedQuery<'_, MultiBackend> {
