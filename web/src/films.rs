@@ -47,7 +47,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
     // What was just done may have been done at another replica of the pages, which this one has not heard of yet.
     let is_told = context.is_told_something();
     let list = match is_told {
-        true => cache.new_list(key.clone(), making).await?,
+        true => cache.new_list(key.clone(), &app.freshness, making).await?,
         false => cache.list(key.clone(), &app.freshness, making).await?,
     };
     let user = context.visitor.user();

@@ -105,13 +105,25 @@ impl PageCache {
         make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,
     ) -> Result<Arc<SharedList>, PageError> {
         let kept = (key.clone(), freshness.films());
-        let making = self.new_list(key, make);
+        let making = self.render(key, make);
         let list = self.lists.try_get_with(kept, making).await;
         list.map_err(PageError::Shared)
     }
 
-    /// The list as `make` makes it now.
+    /// The list as `make` makes it now, for whoever looks next, too.
     pub(crate) async fn new_list(
+        &self,
+        key: ListKey,
+        freshness: &Freshness,
+        make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,
+    ) -> Result<Arc<SharedList>, PageError> {
+        let kept = (key.clone(), freshness.films());
+        let list = self.render(key, make).await?;
+        self.lists.insert(kept, list.clone()).await;
+        Ok(list)
+    }
+
+    async fn render(
         &self,
         key: ListKey,
         make: impl Future<Output = Result<(FilmsView, Vec<(FilmId, bool)>), PageError>>,

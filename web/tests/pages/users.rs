@@ -170,6 +170,9 @@ async fn a_visitor_who_did_something_sees_what_this_replica_has_not_heard_of() {
         page.contains("You follow") && page.contains("Ronin"),
         "{page}"
     );
+    // And does not lose sight of it.
+    let page = text(&browser, "/", Some(1)).await;
+    assert!(page.contains("Ronin"), "{page}");
 }
 
 #[tokio::test]
