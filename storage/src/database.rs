@@ -106,7 +106,8 @@ impl Database {
             format!("{known_as} can be written to again"),
         ));
         let readers = Arc::new(pool::pool(&target, READERS as u32));
-        let lanes = if target.is_file() { 1 } else { 2 };
+        let has_two_writers = matches!(url, DatabaseUrl::Mysql(_));
+        let lanes = if has_two_writers { 2 } else { 1 };
         let writers = Arc::new(pool::pool(&target, lanes));
         let known = name.trim_end_matches("-database");
         let (read_times, write_times) = figures::show(group.metrics(), known, &readers, &writers);
@@ -119,7 +120,7 @@ impl Database {
                 guard,
             });
         let spans = DatabaseSpans::new(name, url);
-        let lane = |name: &str| {
+        let lane = |name: &str, is_apart: bool| {
             let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
             let (waiting, traced, writers) = (queue.clone(), spans.clone(), writers.clone());
             let (needed, writable) = (dependency.clone(), writable.clone());
@@ -130,15 +131,16 @@ impl Database {
                 dependency: needed.clone(),
                 writable: writable.clone(),
                 queue: waiting.clone(),
+                is_apart,
                 spans: traced.clone(),
                 guard,
             });
             WriteLane { writer, queue }
         };
-        let writes = lane(&format!("{name}-writer"));
-        let writes_apart = match target.is_file() {
-            true => writes.clone(),
-            false => lane(&format!("{name}-apart-writer")),
+        let writes = lane(&format!("{name}-writer"), false);
+        let writes_apart = match has_two_writers {
+            true => lane(&format!("{name}-apart-writer"), true),
+            false => writes.clone(),
         };
         if target.is_file() {
             let checked = target.clone();

@@ -61,6 +61,9 @@ pub(crate) struct Writer {
     pub(crate) dependency: Arc<Dependency>,
     pub(crate) writable: Arc<Dependency>,
     pub(crate) queue: Arc<WriteQueue>,
+    /// Whether it does only what is done apart, and another writer all else. That one says how the database is: this one may
+    /// have nothing to do for hours, and would not take back what it said.
+    pub(crate) is_apart: bool,
     pub(crate) work_time: Histogram,
     pub(crate) spans: DatabaseSpans,
     pub(crate) guard: ChildGuard,
@@ -153,7 +156,9 @@ impl Writer {
             Err(reason) => {
                 // Not more than hindered: only a later write clears it, and a service that is not
                 // ready gets none.
-                self.guard.hindered(reason);
+                if !self.is_apart {
+                    self.guard.hindered(reason);
+                }
                 for write in group {
                     write.settle(Err(Error::Unavailable(None)));
                 }
@@ -162,6 +167,7 @@ impl Writer {
         };
         let outcome = commit_group(&mut session, group, &self.spans);
         match &session.unwritable {
+            _ if self.is_apart => self.guard.ready(),
             Some(reason) => {
                 self.writable.unavailable(reason);
                 self.guard

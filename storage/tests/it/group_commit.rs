@@ -18,6 +18,7 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 use futures::{FutureExt, future::join_all};
+use runtime::supervision::{ActorStatus, Health};
 use storage::{Command, Database, DatabaseUrl, DbConnection, Error};
 use tokio::task::JoinHandle;
 
@@ -190,6 +191,25 @@ fn other_writes_do_not_wait_for_one_that_is_apart_on_a_server() {
         opened.note(1).await.unwrap();
         assert_eq!(opened.notes_outside(), 1);
         obstacle.remove().await;
+        opened.close().await;
+    });
+}
+
+/// Its writer may have nothing more to do for hours, and could not take back what it said of the database.
+#[test]
+fn a_conflict_of_a_write_apart_is_no_trouble_of_its_writer() {
+    over_mysql("apart-conflict", async |opened| {
+        let conflict = |_: &mut DbConnection| {
+            let words = "Deadlock found when trying to get lock; try restarting transaction";
+            let kind = DatabaseErrorKind::SerializationFailure;
+            Err::<(), _>(DieselError::DatabaseError(kind, Box::new(words.to_owned())))
+        };
+        let refused = opened.database.write_apart(conflict).await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+        let actors = opened.process.registry.actors();
+        let is_apart = |actor: &&ActorStatus| actor.name.ends_with("-apart-writer");
+        let writer = actors.iter().find(is_apart).unwrap();
+        assert_eq!(writer.health, Health::Ready);
         opened.close().await;
     });
 }
