@@ -1,6 +1,7 @@
 //! How many requests one client may make: so many a second in the long run, and ten seconds' worth of them at once.
 //!
-//! A client is an IP address, or the 64 bits of an IPv6 address that a site is given. Behind a proxy it is the one that the proxy names in
+//! A client is an IP address, or the 64 bits of an IPv6 address that a site is given; the 48 bits that a customer may be given for many sites
+//! have a wider rate of their own. Behind a proxy it is the one that the proxy names in
 //! `X-Forwarded-For`, if the proxy is trusted. The machine itself is no client: whoever is there can do worse. That is a connection from it
 //! without that header; what the header says of this machine anybody may have said to the proxy.
 
@@ -22,17 +23,20 @@ use actix_web::{
 use clap::Args;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use ipnet::IpNet;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::page_error::PageError;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How many clients are remembered; beyond that the least busy ones begin anew.
+/// How many clients are remembered; beyond that those begin anew that have asked for nothing for longest.
 const CLIENTS: u64 = 65_536;
 
 /// For how many seconds of its rate a client may be ahead.
 const BURST: u32 = 10;
+
+/// How many times the rate of a client all clients of an IPv6 network of 48 bits have together.
+const NETWORK: NonZeroU32 = NonZeroU32::MIN.saturating_add(15);
 
 /// What is asked by those who watch over the program, however often.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
@@ -65,22 +69,23 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 /// What each client has asked for.
 pub(crate) struct ClientRates {
-    quota: Option<Quota>,
+    rate: Option<NonZeroU32>,
     proxies: Vec<IpNet>,
-    clients: Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
+    /// Of clients, and of the wider networks that they are in.
+    limiters: Cache<IpNet, Arc<DefaultDirectRateLimiter>>,
 }
 
 impl ClientRates {
     /// Nobody has asked for anything yet.
     pub(crate) fn new(settings: &ClientRateSettings) -> Self {
-        let quota = NonZeroU32::new(settings.client_rate)
-            .map(|rate| Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_OF)));
         let forgotten = Duration::from_secs(2 * u64::from(BURST));
         Self {
-            quota,
+            rate: NonZeroU32::new(settings.client_rate),
             proxies: settings.trusted_proxies.clone(),
-            clients: Cache::builder()
+            limiters: Cache::builder()
                 .max_capacity(CLIENTS)
+                // The default policy lets no new client in when there are many: it would have a new limiter, and so no limit.
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(forgotten)
                 .build(),
         }
@@ -88,18 +93,39 @@ impl ClientRates {
 
     /// Counts a request of the connection from `peer`. If it is too many, it says how long to wait.
     fn count(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Duration> {
-        let is_this_machine =
-            peer.to_canonical().is_loopback() && !headers.contains_key(FORWARDED_FOR);
-        let Some(quota) = self.quota.filter(|_| !is_this_machine) else {
+        let Some((rate, client)) = self.rate.zip(self.limited_client(peer, headers)) else {
             return Ok(());
         };
-        let client = self.client(peer, headers);
-        let limiter = self
-            .clients
-            .get_with(site(client), || Arc::new(RateLimiter::direct(quota)));
-        limiter.check().map_err(|refused| {
-            refused.wait_time_from(governor::clock::DefaultClock::default().now())
-        })
+        let site = network_of(client, SITE_BITS);
+        let known = self.limiters.get(&site);
+        if let Some(limiter) = &known {
+            check(limiter)?;
+        }
+        if client.is_ipv6() {
+            let network = network_of(client, NETWORK_BITS);
+            check(&self.limiter(network, rate.saturating_mul(NETWORK)))?;
+        }
+        // A new one only if its network has room: one network cannot make the others' be forgotten.
+        if known.is_none() {
+            check(&self.limiter(site, rate))?;
+        }
+        Ok(())
+    }
+
+    fn limiter(&self, of: IpNet, rate: NonZeroU32) -> Arc<DefaultDirectRateLimiter> {
+        let quota = Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_OF));
+        self.limiters
+            .get_with(of, || Arc::new(RateLimiter::direct(quota)))
+    }
+
+    /// Which client a request of the connection from `peer` is of: an address that stands for it. None if it has no limit.
+    pub(crate) fn limited_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        let is_this_machine =
+            peer.to_canonical().is_loopback() && !headers.contains_key(FORWARDED_FOR);
+        if self.rate.is_none() || is_this_machine {
+            return None;
+        }
+        Some(network_of(self.client(peer, headers), SITE_BITS).network())
     }
 
     /// The nearest address on the way of a request that is no trusted proxy, from the connection backwards.
@@ -141,15 +167,24 @@ const BURST_OF: NonZeroU32 = match NonZeroU32::new(BURST) {
     None => NonZeroU32::MIN,
 };
 
-/// What counts as one client: of IPv6 addresses a site has 64 bits.
-fn site(client: IpAddr) -> IpAddr {
+/// What of an IPv6 address is a site's, which counts as one client.
+const SITE_BITS: u8 = 64;
+/// What of it may be one customer's, with 65,536 sites.
+const NETWORK_BITS: u8 = 48;
+
+/// The network of so many bits that an IPv6 address is in; an IPv4 address is alone.
+fn network_of(client: IpAddr, bits: u8) -> IpNet {
     match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << 64);
-            Ipv6Addr::from_bits(network).into()
-        }
+        IpAddr::V4(_) => client.into(),
+        IpAddr::V6(_) => IpNet::new_assert(client, bits).trunc(),
     }
+}
+
+/// Counts a request. If it is too many, it says how long to wait.
+fn check(limiter: &DefaultDirectRateLimiter) -> Result<(), Duration> {
+    limiter
+        .check()
+        .map_err(|refused| refused.wait_time_from(governor::clock::DefaultClock::default().now()))
 }
 
 /// Refuses what a client asks for beyond its rate.
@@ -273,6 +308,42 @@ mod tests {
         for _ in 0..10 * BURST {
             count("127.0.0.1").unwrap();
         }
+    }
+
+    #[test]
+    fn all_sites_of_a_network_have_a_rate_together() {
+        let rates = rates(1, "127.0.0.1");
+        let count = |network: u128, site: u128| {
+            let address = Ipv6Addr::from_bits(network << 80 | site << 64 | 1);
+            rates.count(address.into(), &HeaderMap::new())
+        };
+        let (most, sites) = (BURST * NETWORK.get(), 1_000);
+        let refused = (0..sites).filter(|site| count(7, *site).is_err()).count();
+        assert!(refused > 0, "{most} of {sites} are served at once");
+        rates.limiters.run_pending_tasks();
+        let remembered = rates.limiters.entry_count();
+        assert!(remembered < 1_000, "{remembered}");
+        count(8, 0).unwrap();
+    }
+
+    #[test]
+    fn a_client_that_comes_when_the_table_is_full_has_its_limit_too() {
+        let rates = rates(1, "127.0.0.1");
+        let count =
+            |client: u32| rates.count(IpAddr::from(client.to_be_bytes()), &HeaderMap::new());
+        for _ in 0..2 {
+            for client in 0..CLIENTS {
+                let _ = count(0x0b00_0000 + u32::try_from(client).unwrap());
+            }
+        }
+        rates.limiters.run_pending_tasks();
+        let newcomer = || {
+            let counted = count(0x0a00_0001);
+            rates.limiters.run_pending_tasks();
+            counted
+        };
+        let refused = (0..4 * BURST).filter(|_| newcomer().is_err()).count();
+        assert!(refused > 0);
     }
 
     #[test]

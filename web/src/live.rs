@@ -4,23 +4,29 @@
 //! service is unavailable, and goes on when it is back. It ends when the visitor leaves, which is noticed
 //! by the comments that are sent every two seconds, or when the service stops.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentEncoding, HeaderName},
-    rt,
+    rt, web,
 };
 use bytes::Bytes;
 use proto::UserId;
 use runtime::Shutdown;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{page_error::PageError, request_context::RequestContext};
+use super::{client_rate::ClientRates, page_error::PageError, request_context::RequestContext};
 use crate::{
     AppState,
     actors::recommendations_gateway::{Counts, Totals, Watch},
@@ -36,16 +42,19 @@ const PREAMBLE: &str = "retry: 3000\n\n";
 const COMMENT: &str = ":\n\n";
 
 /// GET `/recommendations/events`.
-pub(super) async fn events(context: RequestContext) -> Result<HttpResponse, PageError> {
+pub(super) async fn events(
+    context: RequestContext,
+    request: HttpRequest,
+    rates: web::Data<ClientRates>,
+) -> Result<HttpResponse, PageError> {
     let user = context.user()?;
     let app = context.site.app.clone();
-    let permit = app
-        .live_pages
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| PageError::TooManyStreams)?;
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let client = peer.and_then(|peer| rates.limited_client(peer, request.headers()));
+    let place = app.live_pages.open(client);
+    let place = place.ok_or(PageError::TooManyStreams)?;
     let (page, events) = mpsc::channel(4);
-    rt::spawn(feed(app, user, page, permit));
+    rt::spawn(feed(app, user, page, place));
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -55,13 +64,77 @@ pub(super) async fn events(context: RequestContext) -> Result<HttpResponse, Page
         .streaming(ReceiverStream::new(events)))
 }
 
+/// The share of the live pages of a process that one client may have: one of so many.
+const SHARE_OF_CLIENT: usize = 16;
+/// One client may have this many in any case, if there are as many.
+const FEWEST_OF_CLIENT: usize = 8;
+
+/// How many pages are live, in all and for each client.
+#[derive(Debug)]
+pub(crate) struct LivePages {
+    places: Arc<Semaphore>,
+    most_of_client: usize,
+    /// Has the clients with live pages, and so no more than there are places.
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The place of a live page, which is free again when this is dropped.
+#[derive(Debug)]
+struct LivePage {
+    of_client: Option<(Arc<LivePages>, IpAddr)>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl LivePages {
+    /// No page is live, and `most` may be.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            most_of_client: (most / SHARE_OF_CLIENT).max(FEWEST_OF_CLIENT),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// A place for another page, of `client` if that has a limit; none if there is no place, or the client has its share.
+    fn open(self: &Arc<Self>, client: Option<IpAddr>) -> Option<LivePage> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        if let Some(client) = client {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = clients.entry(client).or_default();
+            if *open >= self.most_of_client {
+                return None;
+            }
+            *open += 1;
+        }
+        Some(LivePage {
+            of_client: client.map(|client| (self.clone(), client)),
+            _place: place,
+        })
+    }
+}
+
+impl Drop for LivePage {
+    fn drop(&mut self) {
+        let Some((pages, client)) = &self.of_client else {
+            return;
+        };
+        let mut clients = pages.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = clients.get_mut(client) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(client);
+            }
+        }
+    }
+}
+
 type Page = mpsc::Sender<Result<Bytes, Infallible>>;
 
 /// The visitor has left, or takes nothing any more.
 struct Gone;
 
 /// Feeds one page until its visitor is gone or the service stops.
-async fn feed(app: AppState, user: UserId, page: Page, _permit: OwnedSemaphorePermit) {
+async fn feed(app: AppState, user: UserId, page: Page, _place: LivePage) {
     let shutdown: Shutdown = app.shutdown.clone();
     tokio::select! {
         _ = tell_for_ever(&app, user, &page) => {}
@@ -114,5 +187,27 @@ async fn send(page: &Page, event: &str) -> Result<(), Gone> {
     {
         Ok(Ok(())) => Ok(()),
         _ => Err(Gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_has_its_share_of_the_live_pages_and_no_more() {
+        let pages = Arc::new(LivePages::new(160));
+        let [one, other] = ["203.0.113.7", "203.0.113.8"].map(|client| client.parse().ok());
+        let mut open: Vec<_> = (0..10).map(|_| pages.open(one).unwrap()).collect();
+        assert!(pages.open(one).is_none());
+        let _of_other = pages.open(other).unwrap();
+        open.pop();
+        open.push(pages.open(one).unwrap());
+        assert!(pages.open(one).is_none());
+        drop(open);
+        assert_eq!(pages.clients.lock().unwrap().len(), 1);
+        // One without a limit may have all that are left.
+        let _all: Vec<_> = (0..159).map(|_| pages.open(None).unwrap()).collect();
+        assert!(pages.open(None).is_none());
     }
 }

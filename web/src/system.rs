@@ -16,8 +16,6 @@ use runtime::{
     settings,
 };
 
-use tokio::sync::Semaphore;
-
 use crate::{
     actors::{
         catalog_gateway::{CatalogConnection, CatalogGateway},
@@ -26,6 +24,7 @@ use crate::{
     client_rate::{self, ClientRates},
     config::{Config, SecretKey},
     freshness::Freshness,
+    live::LivePages,
     middleware,
     page_cache::PageCache,
     prefix::{self, PathPrefix},
@@ -98,8 +97,8 @@ pub struct AppState {
     pub(crate) page_cache: Arc<PageCache>,
     /// Up to which change that holds.
     pub(crate) freshness: Arc<Freshness>,
-    /// A permit for each open stream of events.
-    pub(crate) live_pages: Arc<Semaphore>,
+    /// The open streams of events.
+    pub(crate) live_pages: Arc<LivePages>,
 }
 
 /// Serves the pages until the process stops the service.
@@ -147,7 +146,7 @@ pub async fn run(
         visitor,
         page_cache: Arc::default(),
         freshness,
-        live_pages: Arc::new(Semaphore::new(config.pages.most_live_pages())),
+        live_pages: Arc::new(LivePages::new(config.pages.most_live_pages())),
     };
     let outcome = serve_pages(
         listeners.http,

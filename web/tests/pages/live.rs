@@ -1,6 +1,7 @@
 //! What open pages are told while they are open.
 
 use reqwest::Response;
+use web::ClientRateSettings;
 
 use crate::site::{LIMIT, Setup, Site, by_header, eventually};
 
@@ -147,6 +148,38 @@ async fn there_is_an_end_to_how_many_pages_may_listen() {
     pages.clear();
     eventually("a place is free", async || {
         listen(&site).await.status() == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_client_does_not_take_the_live_pages_of_others() {
+    let site = Site::start_with(Setup {
+        live_pages: 20,
+        client_rate: ClientRateSettings {
+            client_rate: 1_000,
+            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+        },
+        ..Setup::default()
+    })
+    .await;
+    let listen_from = async |client: &str| {
+        let request = site
+            .browser()
+            .request(|client, url| client.get(url), "/recommendations/events");
+        let request = request.header("x-forwarded-for", client);
+        request.send().await.unwrap()
+    };
+    let mut pages = Vec::new();
+    for _ in 0..8 {
+        pages.push(listen_from("203.0.113.7").await);
+    }
+    assert!(pages.iter().all(|page| page.status() == 200));
+    assert_eq!(listen_from("203.0.113.7").await.status(), 503);
+    assert_eq!(listen_from("203.0.113.8").await.status(), 200);
+    pages.clear();
+    eventually("a place is free", async || {
+        listen_from("203.0.113.7").await.status() == 200
     })
     .await;
 }
