@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, ErrorKind},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use runtime::{Fault, settings};
 
 use super::{
     BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
-    manifest::{self, MANIFEST, Manifest, copy_hashed, new_file},
+    manifest::{self, Manifest, copy_hashed, new_file, open_plain},
     say,
 };
 
@@ -89,7 +89,7 @@ fn copy_secret(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let mut file = new_file(to)?;
-    copy_hashed(from, &mut file)?;
+    copy_hashed(File::open(from)?, &mut file)?;
     file.sync_all()
 }
 
@@ -116,7 +116,7 @@ impl Partial {
         let make = || DirBuilder::new().mode(0o700).create(&path);
         match make() {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                remove_interrupted(&path)?;
+                remove_interrupted(&path, folder)?;
                 make().map_err(failed)?;
             }
             made => made.map_err(failed)?,
@@ -145,22 +145,74 @@ impl Partial {
     }
 }
 
-fn remove_interrupted(path: &Path) -> Result<(), Fault> {
+/// Removes `path` if a backup to `folder` was interrupted while it wrote there, and nothing else.
+fn remove_interrupted(path: &Path, folder: &Path) -> Result<(), Fault> {
     let name = path.display();
     let refused = |reason: String| Err(Fault::bad_setting(FOLDER, reason));
-    if let Ok(lock) = File::open(path.join(INCOMPLETE)) {
-        if lock.try_lock().is_err() {
-            return refused(format!("another backup is being written to `{name}`"));
-        }
-    } else if !path.join(MANIFEST).exists() && fs::remove_dir(path).is_err() {
-        return refused(format!(
-            "`{name}` is in the way, and no backup has left it: move it away"
-        ));
+    let in_use = || refused(format!("another backup is being written to `{name}`"));
+    let incomplete = path.join(INCOMPLETE);
+    let Ok(lock) = open_plain(&incomplete) else {
+        return match fs::remove_dir(path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(_) if Manifest::read(path).is_ok() => refused(format!(
+                "`{name}` is a complete backup that only lacks its name: rename it to `{}`, or move it away",
+                folder.display()
+            )),
+            Err(_) => refused(format!(
+                "`{name}` is in the way, and no backup has left it: move it away"
+            )),
+        };
+    };
+    if lock.try_lock().is_err() {
+        return in_use();
     }
+    // Another backup may have removed that file before it was locked here, and have made the folder once more.
+    let is_same = match (lock.metadata(), incomplete.symlink_metadata()) {
+        (Ok(locked), Ok(there)) => (locked.dev(), locked.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    };
+    if !is_same {
+        return in_use();
+    }
+    // Locked until it is gone.
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => refused(format!(
             "`{name}`, which an interrupted backup has left, cannot be removed: {error}"
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::manifest::MANIFEST, *};
+
+    #[test]
+    fn only_what_an_interrupted_backup_has_left_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, partial) = (root.path().join("x"), root.path().join("x.partial"));
+        let begin = || Partial::begin(&folder).map_err(|fault| fault.to_string());
+        fs::create_dir(&partial).unwrap();
+        fs::write(partial.join(MANIFEST), r#"{"name":"an app"}"#).unwrap();
+        let refusal = begin().err().unwrap();
+        assert!(refusal.contains("is in the way"), "{refusal}");
+        assert!(partial.join(MANIFEST).exists());
+
+        fs::remove_file(partial.join(MANIFEST)).unwrap();
+        fs::write(partial.join(MOVIES), "a film").unwrap();
+        let manifest = Manifest::of(&partial, manifest::now()).unwrap();
+        manifest.write(&partial).unwrap();
+        let refusal = begin().err().unwrap();
+        assert!(refusal.contains("rename it"), "{refusal}");
+        assert!(partial.join(MOVIES).exists());
+
+        fs::write(partial.join(INCOMPLETE), "").unwrap();
+        let begun = begin().unwrap();
+        assert!(!partial.join(MOVIES).exists());
+        let refusal = begin().err().unwrap();
+        assert!(refusal.contains("another backup"), "{refusal}");
+        drop(begun);
+        begin().unwrap();
     }
 }

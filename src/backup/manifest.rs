@@ -42,6 +42,25 @@ pub(super) struct Listed {
     pub(super) sha256: String,
 }
 
+impl Listed {
+    /// Copies the file from the backup in `folder` into `to`; returns whether it is the one that is listed.
+    pub(super) fn copy(&self, folder: &Path, to: &mut impl Write) -> io::Result<bool> {
+        let file = open_plain(&folder.join(&self.path))?;
+        if file.metadata()?.len() != self.bytes {
+            return Ok(false);
+        }
+        // It may grow meanwhile.
+        let found = copy_hashed(file.take(self.bytes.saturating_add(1)), to)?;
+        Ok(found == (self.bytes, self.sha256.clone()))
+    }
+
+    /// Its path as it can be shown: a backup from elsewhere may list anything.
+    pub(super) fn name_in(&self, folder: &Path) -> String {
+        let path = folder.join(&self.path);
+        path.display().to_string().escape_debug().to_string()
+    }
+}
+
 /// The time as manifests have it.
 pub(super) fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
@@ -76,7 +95,7 @@ impl Manifest {
         let refused = |reason: String| Fault::bad_setting(FOLDER, reason);
         let path = folder.join(MANIFEST);
         let mut text = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
+        let read = open_plain(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
         match read {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => {
@@ -111,7 +130,10 @@ impl Manifest {
             .iter()
             .find(|listed| !is_of_backup(&listed.path))
         {
-            Some(listed) => Err(damaged(&format!("it lists `{}`", listed.path))),
+            Some(listed) => Err(damaged(&format!(
+                "it lists `{}`",
+                listed.path.escape_debug()
+            ))),
             None => Ok(manifest),
         }
     }
@@ -119,18 +141,15 @@ impl Manifest {
     /// Reads every file of the backup in `folder` and compares it with the list.
     pub(super) fn verify(&self, folder: &Path) -> Result<(), Fault> {
         for listed in &self.files {
-            let path = folder.join(&listed.path);
             let refused = |reason: String| {
-                let name = path.display();
+                let name = listed.name_in(folder);
                 Fault::bad_setting(
                     FOLDER,
                     format!("the file `{name}` of the backup {reason}; nothing was restored"),
                 )
             };
-            let found = copy_hashed(&path, &mut io::sink());
-            let (bytes, sha256) =
-                found.map_err(|error| refused(format!("cannot be read ({error})")))?;
-            if bytes != listed.bytes || sha256 != listed.sha256 {
+            let found = listed.copy(folder, &mut io::sink());
+            if !found.map_err(|error| refused(format!("cannot be read ({error})")))? {
                 return Err(refused(
                     "is damaged: it is not as it was written".to_owned(),
                 ));
@@ -155,13 +174,23 @@ fn is_of_backup(path: &str) -> bool {
     [MOVIES, RECOMMENDATIONS].contains(&database) || SECRETS.contains(&path)
 }
 
-/// Copies a file into `to`; returns its length and checksum.
-pub(super) fn copy_hashed(from: &Path, to: &mut impl Write) -> io::Result<(u64, String)> {
-    let mut file = File::open(from)?;
+/// Opens a file that is none but a file: a link could lead anywhere, and a pipe or a device has no end.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    Ok(file)
+}
+
+/// Copies all that can be read into `to`; returns its length and checksum.
+pub(super) fn copy_hashed(mut from: impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
     let (mut hash, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = match file.read(&mut buffer) {
+        let read = match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -201,7 +230,7 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> io::Result<()> 
         if path == super::making::INCOMPLETE {
             continue;
         }
-        let (bytes, sha256) = copy_hashed(&entry.path(), &mut io::sink())?;
+        let (bytes, sha256) = copy_hashed(File::open(entry.path())?, &mut io::sink())?;
         files.push(Listed {
             path,
             bytes,
@@ -214,6 +243,40 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A test that hangs would be the failure.
+    #[test]
+    fn what_has_no_end_or_leads_elsewhere_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MOVIES);
+        let verify = |bytes: u64, path: &str| {
+            let manifest = Manifest {
+                format: FORMAT,
+                version: String::new(),
+                begun_at: String::new(),
+                completed_at: String::new(),
+                files: vec![Listed {
+                    path: path.to_owned(),
+                    bytes,
+                    sha256: String::new(),
+                }],
+            };
+            manifest.verify(folder.path()).unwrap_err().to_string()
+        };
+        fs::write(&path, "a film").unwrap();
+        assert!(verify(5, MOVIES).contains("is damaged"));
+        let refusal = verify(1, "broker/\u{1b}[2J");
+        assert!(refusal.contains("\\u{1b}[2J"), "{refusal:?}");
+        assert!(!refusal.contains('\u{1b}'), "{refusal:?}");
+
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(verify(0, MOVIES).contains("cannot be read"));
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(verify(0, MOVIES).contains("it is no file"));
+    }
 
     #[test]
     fn a_list_that_leads_elsewhere_or_is_of_another_form_is_refused() {

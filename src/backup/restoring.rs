@@ -14,7 +14,7 @@ use runtime::{
 
 use super::{
     BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
-    manifest::{Manifest, copy_hashed, new_file},
+    manifest::{Listed, Manifest, new_file},
     say,
 };
 
@@ -78,7 +78,7 @@ pub(super) fn restore(kept: &Kept, folder: &Path, replace: bool) -> Result<(), F
             });
             say(&format!(
                 "restored the backup `{name}` of {} into `{}`, and queued {films} films for the recommendations{aside}",
-                manifest.completed_at,
+                manifest.completed_at.escape_debug(),
                 data.display()
             ));
             Ok(())
@@ -164,10 +164,9 @@ impl Change<'_> {
             self.move_aside(&replaced).map_err(failed)?;
         }
         for listed in &manifest.files {
-            let copied = self.copy(from, &listed.path).map_err(failed)?;
-            if copied != (listed.bytes, listed.sha256.clone()) {
-                let name = from.join(&listed.path);
-                let reason = format!("the file `{}` has changed meanwhile", name.display());
+            if !self.copy(from, listed).map_err(failed)? {
+                let name = listed.name_in(from);
+                let reason = format!("the file `{name}` has changed meanwhile");
                 return Err(Fault::bad_setting(FOLDER, reason));
             }
         }
@@ -199,9 +198,10 @@ impl Change<'_> {
         sync(self.data)
     }
 
-    fn copy(&mut self, from: &Path, listed: &str) -> io::Result<(u64, String)> {
-        let to = self.data.join(listed);
-        let mut file = match listed.split_once('/') {
+    /// Returns whether it was the file that is listed.
+    fn copy(&mut self, from: &Path, listed: &Listed) -> io::Result<bool> {
+        let to = self.data.join(&listed.path);
+        let mut file = match listed.path.split_once('/') {
             None => {
                 let file = new_file(&to)?;
                 self.made.push(to);
@@ -221,9 +221,9 @@ impl Change<'_> {
                 new_file(&to)?
             }
         };
-        let copied = copy_hashed(&from.join(listed), &mut file)?;
+        let is_listed = listed.copy(from, &mut file)?;
         file.sync_all()?;
-        Ok(copied)
+        Ok(is_listed)
     }
 
     /// Leaves the data folder as it was, as far as that can be done; if it cannot, no program starts from it.
