@@ -47,6 +47,14 @@ pub(crate) struct Located {
     pub(crate) authority: String,
 }
 
+/// What was found of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) replicas: Vec<Located>,
+    /// The authorities of the places that could not be looked up just now.
+    pub(crate) unresolved: Vec<String>,
+}
+
 impl ServiceAddress {
     /// Reads an address; the port is `default_port` unless it is given.
     ///
@@ -82,13 +90,14 @@ impl Hosts {
         self.0.iter().any(|place| place.literal().is_none())
     }
 
-    /// Looks up all addresses of the service, each of them once. Places that cannot be looked up are left out unless it is all of them.
+    /// Looks up all addresses of the service, each of them once.
     ///
     /// # Errors
     ///
-    /// Why the first of the names has no address.
-    pub(crate) async fn look_up(&self) -> io::Result<Vec<Located>> {
+    /// Why the first of the names has no address, if none has one.
+    pub(crate) async fn look_up(&self) -> io::Result<Found> {
         let mut found: Vec<Located> = vec![];
+        let mut unresolved = vec![];
         let mut first_error = None;
         for (place, looked_up) in self
             .0
@@ -107,13 +116,17 @@ impl Hosts {
                     }
                 }
                 Err(error) => {
+                    unresolved.push(place.to_string());
                     first_error.get_or_insert(error);
                 }
             }
         }
         match first_error {
             Some(error) if found.is_empty() => Err(error),
-            _ => Ok(found),
+            _ => Ok(Found {
+                replicas: found,
+                unresolved,
+            }),
         }
     }
 }
@@ -281,7 +294,9 @@ mod tests {
         let address = hosts("127.0.0.2:7,no-such-host.invalid,127.0.0.1,[::1]:7,127.0.0.2:7");
         assert!(address.can_change());
         let found = address.look_up().await.unwrap();
+        assert_eq!(found.unresolved, ["no-such-host.invalid:1"]);
         let found: Vec<_> = found
+            .replicas
             .iter()
             .map(|located| located.socket.to_string())
             .collect();

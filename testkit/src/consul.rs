@@ -136,10 +136,15 @@ impl FakeConsul {
 
     /// Knows one more instance of a service, whose checks pass.
     pub fn add(&self, id: &str, service: &str, address: SocketAddr) {
-        let definition = json!({
-            "ID": id, "Name": service, "Address": address.ip().to_string(), "Port": address.port(),
-        });
-        self.know(id, definition);
+        self.add_at(id, service, &address.ip().to_string(), address.port());
+    }
+
+    /// Knows one more instance of a service, at a host that may be a name.
+    pub fn add_at(&self, id: &str, service: &str, host: &str, port: u16) {
+        self.know(
+            id,
+            json!({"ID": id, "Name": service, "Address": host, "Port": port}),
+        );
     }
 
     /// Knows one more instance of a service, which has no address but that of its node, 127.0.0.1.

@@ -66,9 +66,16 @@ pub(super) enum AgentError {
     /// Its answer is longer than any that makes sense.
     #[error("{0} gave an answer of more than {MAX_ANSWER_BYTES} bytes")]
     TooLong(HostPort),
-    /// Its answer is not what the API says.
-    #[error("{0} gave an answer that makes no sense")]
-    Garbled(HostPort, #[source] serde_json::Error),
+    /// Its answer is not what the API says. The error of the parser would quote it.
+    #[error("{address} gave an answer that makes no sense: line {line}, column {column}")]
+    Garbled {
+        /// The agent.
+        address: HostPort,
+        /// Where the answer is wrong: the line.
+        line: usize,
+        /// And the column.
+        column: usize,
+    },
     /// It refused.
     #[error("{address} answered {status}: {reason}")]
     Refused {
@@ -87,14 +94,19 @@ impl AgentError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Whether the agent has answered, and not done it.
-    pub(super) fn is_refused(&self) -> bool {
+    /// Whether the agent has answered with a status that is none of success.
+    pub(super) fn is_answered(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
 
-    /// Whether the agent understood, and said no.
-    pub(super) fn is_refusal(&self) -> bool {
+    /// Whether the agent answered that the request is at fault.
+    pub(super) fn is_client_error(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if status.is_client_error())
+    }
+
+    /// Whether the agent is available, and its answer of no use.
+    pub(super) fn is_garbled(&self) -> bool {
+        matches!(self, Self::Garbled { .. })
     }
 
     /// The whole of it, in one line.
@@ -216,14 +228,12 @@ impl ConsulAgent {
         let query = service.query();
         let asked = self.ask(Method::GET, &query, Bytes::new(), DEADLINE);
         let Answer { index, body } = asked.await?;
-        let garbled = |error| AgentError::Garbled(self.0.address.clone(), error);
-        let instances: Vec<Instance> = match serde_json::from_slice(&body).map_err(garbled) {
-            Ok(instances) => instances,
-            Err(error) => {
-                self.0.dependency.unavailable(error.in_full());
-                return Err(error);
-            }
+        let garbled = |error: serde_json::Error| AgentError::Garbled {
+            address: self.0.address.clone(),
+            line: error.line(),
+            column: error.column(),
         };
+        let instances: Vec<Instance> = serde_json::from_slice(&body).map_err(garbled)?;
         let places = instances.iter().take(MAX_INSTANCES);
         Ok(Instances {
             places: places.filter_map(Instance::place).collect(),
@@ -294,7 +304,9 @@ impl ConsulAgent {
         let answer = timeout(deadline, self.exchange(method, path, body));
         let answer = answer.await.unwrap_or_else(|_| Err(late()));
         match &answer {
-            Err(error) if !error.is_refusal() => self.0.dependency.unavailable(error.in_full()),
+            Err(error) if !error.is_client_error() => {
+                self.0.dependency.unavailable(error.in_full())
+            }
             _ => self.0.dependency.available(),
         }
         answer

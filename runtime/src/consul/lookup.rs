@@ -15,7 +15,7 @@ use tonic::async_trait;
 use super::{agent::ConsulAgent, service::ConsulService};
 use crate::{
     grpc::Lookup,
-    service_address::{Hosts, Located},
+    service_address::{Found, Hosts},
 };
 
 /// A service in Consul, as one client follows it.
@@ -23,9 +23,9 @@ use crate::{
 pub(crate) struct ConsulLookup {
     agent: ConsulAgent,
     service: ConsulService,
-    /// The state of Consul that was seen last; 0 if the next is not to be waited for.
+    /// The state of Consul of which all that it says is known; 0 if the next is not to be waited for.
     index: AtomicU64,
-    /// The log says that the agent refuses.
+    /// The log says that the agent refuses, or gives answers that make no sense.
     is_told: AtomicBool,
 }
 
@@ -42,13 +42,14 @@ impl ConsulLookup {
 
 #[async_trait]
 impl Lookup for ConsulLookup {
-    async fn look_up(&self) -> io::Result<Vec<Located>> {
+    async fn look_up(&self) -> io::Result<Found> {
         self.index.store(0, Ordering::Relaxed);
         let service = &self.service;
         let found = match self.agent.instances(service).await {
             Ok(found) => found,
             Err(error) => {
-                if error.is_refusal() && !self.is_told.swap(true, Ordering::Relaxed) {
+                let is_unused = error.is_client_error() || error.is_garbled();
+                if is_unused && !self.is_told.swap(true, Ordering::Relaxed) {
                     let reason = error.in_full();
                     tracing::warn!(parent: None, %service, "{service} cannot be looked up in Consul: {reason}");
                 }
@@ -56,12 +57,18 @@ impl Lookup for ConsulLookup {
             }
         };
         self.is_told.store(false, Ordering::Relaxed);
-        self.index.store(found.index, Ordering::Relaxed);
         if found.places.is_empty() {
+            self.index.store(found.index, Ordering::Relaxed);
             let reason = format!("no instance of {} passes its checks", service.name());
             return Err(io::Error::new(ErrorKind::NotFound, reason));
         }
-        Hosts::new(found.places).look_up().await
+        let index = found.index;
+        let found = Hosts::new(found.places).look_up().await?;
+        // Consul does not say when a name can be looked up again.
+        if found.unresolved.is_empty() {
+            self.index.store(index, Ordering::Relaxed);
+        }
+        Ok(found)
     }
 
     async fn changed(&self, interval: Duration) {

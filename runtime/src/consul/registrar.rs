@@ -10,6 +10,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
 };
 use tokio::{sync::Mutex, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::agent::{
     AgentError, CheckDefinition, CheckState, CheckStatus, ConsulAgent, ServiceDefinition,
@@ -73,6 +74,7 @@ impl Registration {
         let registered = Arc::new(Registered {
             agent: process.consul.agent().clone(),
             known: Mutex::new(Known::Nothing),
+            leaving: CancellationToken::new(),
             definition,
         });
         let (registry, group) = (process.registry.clone(), supervisor.group("registration"));
@@ -98,6 +100,9 @@ struct Registered {
     definition: ServiceDefinition,
     /// Locked for as long as a request is under way, so that none overtakes another.
     known: Mutex<Known>,
+    /// Cancelled when Consul is to forget the service: a renewal that is under way is given up. A registration is not, since it could
+    /// arrive after the end of itself.
+    leaving: CancellationToken,
 }
 
 /// What Consul knows of a service.
@@ -111,25 +116,20 @@ enum Known {
 impl Registered {
     /// Tells Consul how the service is, unless it knows; registers the service if Consul does not know it.
     async fn report(&self, state: CheckState) -> Result<(), AgentError> {
-        let check = &self.definition.check.id;
         let mut known = self.known.lock().await;
+        let mut refusal = None;
         match &*known {
             Known::Left => return Ok(()),
             Known::State(told, at) if *told == state && at.elapsed() < HEARTBEAT => return Ok(()),
-            Known::State(..) => match self.agent.update_check(check, &state).await {
+            Known::State(..) => match self.renew(&state).await {
                 Ok(()) => {
                     *known = Known::State(state, Instant::now());
                     return Ok(());
                 }
                 // As an agent that was restarted, in words that depend on its version.
-                Err(error) if error.is_refused() => {
+                Err(error) if error.is_answered() => {
                     *known = Known::Nothing;
-                    let (service, reason) = (&self.definition.name, error.in_full());
-                    tracing::info!(
-                        parent: None,
-                        service,
-                        "{service} is registered with Consul once more: {reason}"
-                    );
+                    refusal = Some(error.in_full());
                 }
                 Err(error) => return Err(error),
             },
@@ -138,13 +138,30 @@ impl Registered {
         let mut definition = self.definition.clone();
         definition.check.status = state.status;
         self.agent.register(&definition).await?;
-        self.agent.update_check(check, &state).await?;
+        if let Some(reason) = refusal {
+            let service = &definition.name;
+            tracing::info!(
+                parent: None,
+                service,
+                "{service} is registered with Consul once more: {reason}"
+            );
+        }
+        self.renew(&state).await?;
         *known = Known::State(state, Instant::now());
         Ok(())
     }
 
+    /// Tells Consul how the service is, unless that ends first.
+    async fn renew(&self, state: &CheckState) -> Result<(), AgentError> {
+        let check = &self.definition.check.id;
+        let told = self.agent.update_check(check, state);
+        let told = self.leaving.run_until_cancelled(told).await;
+        told.unwrap_or(Ok(()))
+    }
+
     /// Has Consul forget the service.
     async fn leave(&self) {
+        self.leaving.cancel();
         let mut known = self.known.lock().await;
         if matches!(*known, Known::Left) {
             return;
@@ -219,7 +236,7 @@ impl ConsulRegistrar {
             }
             Err(error) => {
                 let reason = format!("not registered with Consul: {}", error.in_full());
-                match error.is_refusal() {
+                match error.is_client_error() {
                     true => self.guard.degraded(reason),
                     // The log has a line for that.
                     false => self.guard.hindered(reason),

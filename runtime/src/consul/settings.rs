@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 use hyper::header::HeaderValue;
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
@@ -39,7 +39,18 @@ pub struct ConsulSettings {
         help_heading = "Consul"
     )]
     pub(crate) consul_http_token: Option<ServerToken>,
-    /// The authorities that sign the certificate of an agent at https://…, in PEM
+    /// Whether the agent speaks TLS, also if its address does not begin with https://
+    #[arg(
+        long,
+        env,
+        value_name = "true|false",
+        default_value = "false",
+        value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set,
+        help_heading = "Consul"
+    )]
+    pub(crate) consul_http_ssl: bool,
+    /// The authorities that sign the certificate of an agent that speaks TLS, in PEM
     #[arg(long, env, value_name = "FILE", help_heading = "Consul")]
     pub(crate) consul_cacert: Option<PathBuf>,
     /// The host by which others reach the gRPC services of this program, which are then registered with Consul, each with the port on
@@ -101,11 +112,17 @@ impl ConsulSettings {
     /// Leaves the settings out of the help of a program that has no use for them: all if it has no gRPC, and that of its own host if it
     /// serves none.
     pub(crate) fn hidden(command: clap::Command, has_grpc: bool, servers: usize) -> clap::Command {
-        let names = ["http_addr", "http_token", "cacert", "register_host"];
+        let names = [
+            "http_addr",
+            "http_token",
+            "http_ssl",
+            "cacert",
+            "register_host",
+        ];
         let kept = match (has_grpc, servers) {
             (false, _) => 0,
-            (true, 0) => 3,
-            (true, _) => 4,
+            (true, 0) => 4,
+            (true, _) => 5,
         };
         names.iter().skip(kept).fold(command, |command, name| {
             command.mut_arg(format!("consul_{name}"), |argument| argument.hide(true))
@@ -128,6 +145,14 @@ impl ConsulSettings {
         }
         let token = self.consul_http_token.as_ref().map(token_header);
         let AgentUrl { place, is_tls } = self.consul_http_addr.clone();
+        // Never plain HTTP if TLS is asked for in one of the two ways, as with Consul's own tools.
+        let is_tls = is_tls || self.consul_http_ssl;
+        if !is_tls
+            && token.is_some()
+            && let Some(warning) = clear_text_warning(&place)
+        {
+            tracing::warn!("{warning}");
+        }
         let tls = is_tls.then(|| self.connector(&place)).transpose()?;
         Ok(Consul {
             agent: ConsulAgent::new(place, tls, token.transpose()?),
@@ -138,7 +163,7 @@ impl ConsulSettings {
     fn connector(&self, agent: &HostPort) -> Result<(TlsConnector, ServerName<'static>), Fault> {
         let setting = settings::name("consul-cacert");
         let Some(file) = &self.consul_cacert else {
-            let reason = "is needed for an agent at https://…: who signs its certificate";
+            let reason = "is needed for an agent that speaks TLS: who signs its certificate";
             return Err(Fault::bad_setting(setting, reason));
         };
         let connector = tls::connector_of(file)
@@ -150,6 +175,23 @@ impl ConsulSettings {
         })?;
         Ok((connector, name))
     }
+}
+
+/// What the log says of a token that an agent is shown without TLS, if the agent is on another machine.
+fn clear_text_warning(agent: &HostPort) -> Option<String> {
+    let is_near = match agent.literal() {
+        Some(address) => address.to_canonical().is_loopback(),
+        None => agent.host.eq_ignore_ascii_case("localhost"),
+    };
+    let (token, ssl) = (
+        settings::name("consul-http-token"),
+        settings::name("consul-http-ssl"),
+    );
+    (!is_near).then(|| {
+        format!(
+            "{token} is sent to {agent} in clear text: everybody on the way can read it; have the agent speak TLS ({ssl}), or use one of this machine"
+        )
+    })
 }
 
 /// The value of the header that shows a token. What is no ASCII could not be found again in an answer.
@@ -233,6 +275,35 @@ mod tests {
         }
         let refused = read(&["--consul-http-addr=https://consul:8501"], 1).unwrap_err();
         assert!(refused.contains("(CONSUL_CACERT): is needed"), "{refused}");
+    }
+
+    #[test]
+    fn an_agent_speaks_tls_if_either_setting_says_so() {
+        for (url, ssl, is_tls) in [
+            ("consul:8501", "true", true),
+            ("http://consul:8501", "1", true),
+            ("https://consul:8501", "false", true),
+            ("consul:8501", "0", false),
+        ] {
+            let ssl = format!("--consul-http-ssl={ssl}");
+            let read = read(&["--consul-http-addr", url, &ssl], 1);
+            let needs = |refused: &String| refused.contains("(CONSUL_CACERT): is needed");
+            assert_eq!(read.as_ref().is_err_and(needs), is_tls, "{url} {ssl}");
+        }
+        assert!(read(&["--consul-http-ssl=perhaps"], 1).is_err());
+    }
+
+    #[test]
+    fn a_token_in_clear_text_is_warned_of() {
+        let warning = |agent| clear_text_warning(&HostPort::parse(agent, PORT).unwrap());
+        for near in ["127.0.0.1", "[::1]:7", "localhost"] {
+            assert_eq!(warning(near), None);
+        }
+        let words = warning("consul").unwrap();
+        assert!(
+            words.contains("sent to consul:8500 in clear text"),
+            "{words}"
+        );
     }
 
     #[test]

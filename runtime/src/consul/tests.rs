@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeConsul, LIMIT, Log, eventually};
 use tokio::{io::copy_bidirectional, net::TcpStream, time::timeout};
 
-use super::{ConsulAgent, ConsulService, ConsulSettings, Registration};
+use super::{ConsulAgent, ConsulLookup, ConsulService, ConsulSettings, Registration};
 use crate::{
     ChildGuard, Handle, Place, Process, ServiceAddress, Supervisor,
-    grpc::ServiceClient,
+    grpc::{Lookup, ServiceClient},
     process::{self, Shutdown},
     tls::ServerTls,
 };
@@ -109,6 +109,14 @@ async fn calls_go_to_the_replicas_that_consul_has_and_go_on_without_it() {
         log.text().contains("Consul is available again")
     })
     .await;
+    consul.answer_with(Some((200, "{}".into())));
+    eventually("the log says that the answers make no sense", async || {
+        calls(&client, both).await;
+        log.text().contains("that makes no sense")
+    })
+    .await;
+    called([2, 2]).await;
+    consul.answer_with(None);
     // As an agent does that has just been restarted: it knows none yet.
     consul.forget();
     let asked = consul.asked().len();
@@ -148,6 +156,11 @@ async fn answers_that_make_no_sense_are_errors() {
         (
             200,
             r#"[{"Node": {"Address": "a"}, "Service": {"Port": 70000}}]"#,
+            garbage,
+        ),
+        (
+            200,
+            r#"[{"Node": {"Address": "a"}, "Service": {"Port": "a-token-of-consul"}}]"#,
             garbage,
         ),
         (200, &many, "more than 1048576 bytes"),
@@ -388,6 +401,47 @@ async fn nothing_waits_for_an_agent_that_does_not_answer() {
     assert!(ended.is_ok());
     films.supervisor.stop(LIMIT).await;
     assert!(!log.text().contains(TOKEN));
+}
+
+#[actix_rt::test]
+async fn a_renewal_that_is_not_answered_does_not_delay_the_end_of_the_registration() {
+    let consul = FakeConsul::new();
+    let process = process(&consul);
+    let films = Films::start(&process);
+    let _id = state(&consul, "passing", "ready").await;
+    consul.hang(true);
+    let asked = consul.asked().len();
+    films.be_ready(false).await;
+    eventually("the check is renewed", async || {
+        consul.asked().len() > asked
+    })
+    .await;
+    consul.hang(false);
+    films.registration.end().await;
+    assert_eq!(consul.services(), []);
+    films.supervisor.stop(LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_change_is_waited_for_only_once_all_places_were_looked_up() {
+    let consul = FakeConsul::new();
+    let lookup = ConsulLookup::new(&agent(&consul), &films());
+    consul.add("films-1", "films", "127.0.0.1:7".parse().unwrap());
+    consul.add_at("films-2", "films", "no-such-host.invalid", 7);
+    let found = lookup.look_up().await.unwrap();
+    assert_eq!(found.unresolved, ["no-such-host.invalid:7"]);
+    let is_waited_for = async || {
+        lookup.changed(Duration::ZERO).await;
+        consul.asked().pop().unwrap().query.contains("index=")
+    };
+    // Has a blocking query that there is in spite of it end at once.
+    consul.set_status("films-2", "critical");
+    assert!(!is_waited_for().await);
+
+    let found = lookup.look_up().await.unwrap();
+    assert_eq!(found.unresolved, [""; 0]);
+    consul.set_status("films-2", "passing");
+    assert!(is_waited_for().await);
 }
 
 #[actix_rt::test]

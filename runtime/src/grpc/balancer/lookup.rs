@@ -1,6 +1,11 @@
 //! Looking up which replicas a service has, again and again, and keeping a task for each of them.
 
-use std::{collections::HashMap, future, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future, io,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,7 +16,7 @@ use super::{
     replicas::{Replicas, Unreachable},
 };
 use crate::{
-    service_address::{Hosts, Located},
+    service_address::{Found, Hosts, Located},
     tls::GrpcTls,
 };
 
@@ -23,8 +28,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where the replicas of a service are looked up.
 #[async_trait]
 pub(crate) trait Lookup: Send + Sync + 'static {
-    /// All replicas that there are now.
-    async fn look_up(&self) -> io::Result<Vec<Located>>;
+    /// All replicas that there are now. Connected ones of places that cannot be looked up just now stay.
+    async fn look_up(&self) -> io::Result<Found>;
 
     /// Waits until another look may find others: for `interval`, unless the one who knows them says when they change.
     async fn changed(&self, interval: Duration);
@@ -32,7 +37,7 @@ pub(crate) trait Lookup: Send + Sync + 'static {
 
 #[async_trait]
 impl Lookup for Hosts {
-    async fn look_up(&self) -> io::Result<Vec<Located>> {
+    async fn look_up(&self) -> io::Result<Found> {
         self.look_up().await
     }
 
@@ -75,11 +80,13 @@ pub(super) async fn run(
         let found = timeout(LOOKUP_TIMEOUT, lookup.look_up()).await;
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the look-up took too long");
         match found.unwrap_or_else(|_| Err(late())) {
-            Ok(mut found) => {
+            Ok(found) => {
+                let connected = running
+                    .iter()
+                    .filter(|(_, (replica, _))| replicas.is_connected(replica.id))
+                    .map(|(located, _)| located.clone());
+                let found = chosen(found, &connected.collect());
                 running.retain(|located, _| found.contains(located));
-                // Those that are connected stay.
-                found.sort_by_key(|located| !running.contains_key(located));
-                found.truncate(MAX_REPLICAS);
                 let all = found.into_iter().map(|located| {
                     let (replica, _) = running.entry(located).or_insert_with_key(|located| {
                         begin(located.clone(), tls.as_ref(), &replicas)
@@ -96,6 +103,24 @@ pub(super) async fn run(
             () = lookup.changed(pace.interval.saturating_sub(pace.pause)) => {}
         }
     }
+}
+
+/// The replicas that are used of those that were found, and of the connected ones.
+fn chosen(found: Found, connected: &HashSet<Located>) -> Vec<Located> {
+    let Found {
+        replicas: mut chosen,
+        unresolved,
+    } = found;
+    for located in connected {
+        let is_found = chosen.iter().any(|other| other.socket == located.socket);
+        if !is_found && unresolved.contains(&located.authority) {
+            chosen.push(located.clone());
+        }
+    }
+    // Those that are connected stay.
+    chosen.sort_by_key(|located| !connected.contains(located));
+    chosen.truncate(MAX_REPLICAS);
+    chosen
 }
 
 /// Begins to keep a replica connected, until the guard is dropped.

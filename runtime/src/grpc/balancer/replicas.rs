@@ -193,6 +193,13 @@ impl Replicas {
         self.changed.send_replace(());
     }
 
+    /// Whether a replica can be called.
+    pub(super) fn is_connected(&self, id: u64) -> bool {
+        let mut table = self.lock();
+        let entry = table.entry(id);
+        entry.is_some_and(|entry| matches!(entry.state, ReplicaState::Connected(..)))
+    }
+
     /// Notes what a replica says of itself through a connection.
     pub(super) fn set_health(&self, id: u64, connection: &Connection, health: Health) {
         self.set_connected(id, connection, |connection| {

@@ -34,7 +34,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_prost::ProstCodec;
 
 use super::{Lookup, NOT_BEGUN_HEADER, Pace, ServiceChannel};
-use crate::service_address::Located;
+use crate::service_address::{Found, Located};
 
 /// A catalog that answers each call with its own number as title.
 #[derive(Clone, Default)]
@@ -175,9 +175,19 @@ impl Drop for Replica {
     }
 }
 
-/// Replicas as a name server has them.
+/// Replicas as a name server has them, each by a name of its own.
 #[derive(Clone, Default)]
-struct Names(Arc<Mutex<Vec<SocketAddr>>>);
+struct Names {
+    known: Arc<Mutex<Vec<SocketAddr>>>,
+    unresolved: Arc<Mutex<Vec<SocketAddr>>>,
+    /// How often it was asked.
+    asked: Arc<AtomicUsize>,
+}
+
+/// The name of a replica.
+fn name(socket: SocketAddr) -> String {
+    format!("films-{}:1", socket.port())
+}
 
 impl Names {
     fn of(replicas: &[&Replica]) -> Self {
@@ -187,7 +197,21 @@ impl Names {
     }
 
     fn set(&self, replicas: &[&Replica]) {
-        *self.0.lock().unwrap() = replicas.iter().map(|replica| replica.address).collect();
+        *self.known.lock().unwrap() = replicas.iter().map(|replica| replica.address).collect();
+    }
+
+    /// Cannot say, from now on, where these replicas are.
+    fn fail(&self, replicas: &[&Replica]) {
+        *self.unresolved.lock().unwrap() = replicas.iter().map(|replica| replica.address).collect();
+    }
+
+    /// Waits until it was asked after all changes so far, and its answer was used.
+    async fn used(&self) {
+        let before = self.asked.load(Ordering::Relaxed);
+        eventually("the names are asked again", async || {
+            self.asked.load(Ordering::Relaxed) > before + 2
+        })
+        .await;
     }
 
     fn channel(&self) -> ServiceChannel {
@@ -205,15 +229,21 @@ impl Names {
 
 #[async_trait]
 impl Lookup for Names {
-    async fn look_up(&self) -> io::Result<Vec<Located>> {
-        let sockets = self.0.lock().unwrap().clone();
-        Ok(sockets
+    async fn look_up(&self) -> io::Result<Found> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let sockets = self.known.lock().unwrap().clone();
+        let failing = self.unresolved.lock().unwrap().clone();
+        let (unresolved, resolved): (Vec<_>, Vec<_>) = sockets
             .into_iter()
-            .map(|socket| Located {
-                socket,
-                authority: "films:1".to_owned(),
-            })
-            .collect())
+            .partition(|socket| failing.contains(socket));
+        let located = |socket| Located {
+            socket,
+            authority: name(socket),
+        };
+        Ok(Found {
+            replicas: resolved.into_iter().map(located).collect(),
+            unresolved: unresolved.into_iter().map(name).collect(),
+        })
     }
 
     async fn changed(&self, interval: Duration) {
@@ -358,6 +388,36 @@ async fn a_replica_that_comes_gets_its_share_and_one_that_goes_gets_none() {
     names.set(&[&third]);
     until_answered_by(&client, &[2]).await;
     assert_eq!(answers(&client, 10).await, HashMap::from([(2, 10)]));
+}
+
+#[tokio::test]
+async fn a_connected_replica_stays_while_its_name_cannot_be_looked_up() {
+    let [first, second] = [0, 1].map(Replica::start);
+    let names = Names::of(&[&first, &second]);
+    let client = names.client();
+    until_answered_by(&client, &[0, 1]).await;
+    names.fail(&[&second]);
+    names.used().await;
+    assert_eq!(answers(&client, 10).await, HashMap::from([(0, 5), (1, 5)]));
+    names.set(&[&first]);
+    until_answered_by(&client, &[0]).await;
+}
+
+#[tokio::test]
+async fn connected_replicas_come_before_those_that_were_never_reached() {
+    let [first, second] = [0, 1].map(Replica::start);
+    // Nothing listens on this port of any other address of this machine.
+    let absent = |last| SocketAddr::from(([127, 0, 0, last], second.address.port()));
+    // As many as are used of a service.
+    let mut known: Vec<_> = (2..129).map(absent).collect();
+    known.push(second.address);
+    let names = Names::default();
+    *names.known.lock().unwrap() = known.clone();
+    let client = names.client();
+    until_answered_by(&client, &[1]).await;
+    known.insert(0, first.address);
+    *names.known.lock().unwrap() = known;
+    until_answered_by(&client, &[0, 1]).await;
 }
 
 #[tokio::test]
