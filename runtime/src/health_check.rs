@@ -2,15 +2,18 @@
 //! with.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{process::Fault, settings::reachable};
 
 /// How long the program may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Of a longer line only the beginning is read.
+const MOST_BYTES: usize = 4_096;
 
 /// Asks the program whose HTTP address is `address` whether it is ready.
 ///
@@ -30,22 +33,47 @@ pub fn ask(address: SocketAddr) -> Result<(), Fault> {
     )))
 }
 
-fn status_line(address: SocketAddr) -> std::io::Result<String> {
+fn status_line(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
     write!(
         stream,
         "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line)
+    first_line(&mut stream, DEADLINE)
+}
+
+/// Reads the first line that a server sends, or the first 4,096 bytes of it, within a time for all of it.
+///
+/// # Errors
+///
+/// If the connection fails, or the time is over.
+pub fn first_line(stream: &mut TcpStream, within: Duration) -> io::Result<String> {
+    let begun = Instant::now();
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < MOST_BYTES && !line.ends_with(b"\n") {
+        let left = within.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => line.extend(byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{
+        io::{BufRead, BufReader},
+        net::TcpListener,
+        thread,
+    };
 
     use super::*;
 
@@ -63,6 +91,18 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         address
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_read_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(&vec![b'a'; 2 * MOST_BYTES]).unwrap();
+        let line = first_line(&mut stream, Duration::from_secs(60)).unwrap();
+        assert_eq!(line.len(), MOST_BYTES);
+        let over = first_line(&mut stream, Duration::ZERO).unwrap_err();
+        assert_eq!(over.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

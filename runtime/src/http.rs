@@ -165,7 +165,7 @@ pub struct HttpLimits {
     pub write_deadline: Duration,
 }
 
-/// A server of the application that `factory` makes. It does not listen to signals: the process does.; over TLS if there is a certificate.
+/// A server of the application that `factory` makes, over TLS if there is a certificate. It does not listen to signals: the process does.
 ///
 /// # Errors
 ///
@@ -331,13 +331,17 @@ pub async fn edge(
     );
     let registry = request.app_data::<Data<ActorRegistry>>().cloned();
     let (method, begun) = (request.method().clone(), Instant::now());
+    let scheme = match request.request().conn_data::<OverTls>() {
+        Some(_) => "https",
+        None => "http",
+    };
     let work = spans.around(next.call(request)).instrument(span.clone());
     let answer = id.clone().scope(work).await;
     let (route, code) = match &answer {
         Ok(response) => (response.request().match_pattern(), response.status()),
         Err(error) => (None, error.as_response_error().status_code()),
     };
-    describe(&mut spans, &method, route.as_deref(), code);
+    describe(&mut spans, &method, scheme, route.as_deref(), code);
     span.in_scope(|| {
         let (route, code, took) = (
             route.as_deref().unwrap_or("no route"),
@@ -370,7 +374,13 @@ fn is_for_operators(path: &str) -> bool {
 }
 
 /// Says of what request to which route `spans` are, and how it was answered.
-fn describe(spans: &mut Spans, method: &Method, route: Option<&str>, code: StatusCode) {
+fn describe(
+    spans: &mut Spans,
+    method: &Method,
+    scheme: &'static str,
+    route: Option<&str>,
+    code: StatusCode,
+) {
     if !spans.are_recorded() {
         return;
     }
@@ -386,7 +396,7 @@ fn describe(spans: &mut Spans, method: &Method, route: Option<&str>, code: Statu
     if let Some(route) = route {
         spans.set("http.route", route.to_owned());
     }
-    spans.set("url.scheme", "http");
+    spans.set("url.scheme", scheme);
     spans.set("http.response.status_code", i64::from(code.as_u16()));
     if code.is_server_error() {
         spans.fail(code.as_str().to_owned());

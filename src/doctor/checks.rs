@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -320,16 +319,14 @@ fn check_peer(check: &'static str, address: &str, findings: &mut Findings) {
     let connected = found
         .iter()
         .find_map(|address| TcpStream::connect_timeout(address, PATIENCE).ok());
-    let Some(stream) = connected else {
+    let Some(mut stream) = connected else {
         return findings.problem(check, format!("nothing answers at `{address}`: {advice}"));
     };
     if check != "event bus (NATS)" {
         return findings.ok(check, format!("`{address}` takes connections"));
     }
-    let mut greeting = String::new();
-    let _ = stream.set_read_timeout(Some(PATIENCE));
-    let read = BufReader::new(stream).read_line(&mut greeting);
-    match read.is_ok() && greeting.starts_with("INFO ") {
+    let greeting = runtime::health_check::first_line(&mut stream, PATIENCE);
+    match greeting.is_ok_and(|greeting| greeting.starts_with("INFO ")) {
         true => findings.ok(check, format!("`{address}` greets as a server of NATS")),
         false => findings.problem(
             check,
