@@ -49,6 +49,8 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // A line that cannot be written is lost: the library would say so to the same standard error, and panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match settings.log_format {

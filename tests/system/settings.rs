@@ -1,7 +1,8 @@
 //! A setting that cannot work ends a program before it has begun anything, with one line that names the setting.
 
 use std::{
-    net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration,
+    fs::OpenOptions, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Stdio,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -387,6 +388,33 @@ async fn help_lists_every_setting_as_flag_and_variable() {
                 "{name} --help lacks {setting}: {help}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_no_program() {
+    let folder = TempDir::new().unwrap();
+    let mut settings = addresses("marquee");
+    let is_of_operators = |setting: &&(String, String)| setting.0 == "OPS_ADDR";
+    let (_, operators) = settings.iter().find(is_of_operators).unwrap();
+    let ready = format!("http://{operators}/readyz");
+    settings.push(("LOG".into(), "debug".into()));
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut program = tokio::process::Command::new(binary("marquee").unwrap())
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(settings)
+        .stderr(full)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    for _ in 0..2 {
+        eventually("the program is ready", async || {
+            assert_eq!(program.try_wait().unwrap(), None, "it has ended");
+            let asked = reqwest::get(&ready).await.map_err(|e| e.to_string())?;
+            asked.error_for_status().map_err(|e| e.to_string())
+        })
+        .await;
     }
 }
 
