@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     metrics::{Description, Kind, Metrics},
-    supervision::{ActorState, ActorStatus},
+    supervision::{ActorState, ActorStatus, Health},
 };
 
 /// A metric: name, kind, help, and its value for one actor.
 type Metric = (&'static str, Kind, &'static str, fn(&ActorStatus) -> u64);
 
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 6] = [
     (
         "marquee_actor_up",
         Kind::Gauge,
@@ -22,6 +22,12 @@ const METRICS: [Metric; 5] = [
         Kind::Gauge,
         "1 while the actor can serve.",
         |a| u64::from(a.not_ready_reason().is_none()),
+    ),
+    (
+        "marquee_actor_degraded",
+        Kind::Gauge,
+        "1 while the actor works on without something it needs.",
+        |a| u64::from(matches!(a.health, Health::Degraded(_))),
     ),
     (
         "marquee_actor_restarts_total",
