@@ -28,6 +28,7 @@ pub(super) fn back_up(kept: &Kept, folder: &Path) -> Result<(), Fault> {
         );
         return Err(Fault::bad_setting(settings::name("data-dir"), reason));
     }
+    let absent = absent_databases(kept)?;
     keep_apart(kept, folder)?;
     if is_there(folder) {
         let reason = format!("`{name}` is there already: a backup is a new folder");
@@ -43,7 +44,7 @@ pub(super) fn back_up(kept: &Kept, folder: &Path) -> Result<(), Fault> {
         Ok(manifest) => {
             let (files, kilobytes) = (manifest.files.len(), manifest.bytes().div_ceil(1_000));
             say(&format!(
-                "the backup `{name}` is complete: {files} files, {kilobytes} kB"
+                "the backup `{name}` is complete: {files} files, {kilobytes} kB{absent}"
             ));
             Ok(())
         }
@@ -53,6 +54,31 @@ pub(super) fn back_up(kept: &Kept, folder: &Path) -> Result<(), Fault> {
             Err(fault)
         }
     }
+}
+
+/// Which database is not there, in words for the end of a sentence: the folder may be that of one service alone. One that a setting names
+/// has to be there.
+fn absent_databases(kept: &Kept) -> Result<String, Fault> {
+    let databases = [
+        (&kept.movies, MOVIES, "movies-database-url"),
+        (
+            &kept.recommendations,
+            RECOMMENDATIONS,
+            "recommendations-database-url",
+        ),
+    ];
+    let mut absent = String::new();
+    for (path, name, setting) in databases {
+        if is_there(path) {
+            continue;
+        }
+        if *path != kept.data_dir.join(name) {
+            let reason = format!("`{}` is not there", path.display());
+            return Err(Fault::bad_setting(settings::name(setting), reason));
+        }
+        absent = format!(", without `{name}`, which is not there");
+    }
+    Ok(absent)
 }
 
 fn is_there(path: &Path) -> bool {
@@ -187,6 +213,25 @@ fn remove_interrupted(path: &Path, folder: &Path) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::{super::manifest::MANIFEST, *};
+
+    #[test]
+    fn a_database_that_is_named_has_to_be_there() {
+        let data = tempfile::tempdir().unwrap();
+        let path = |name: &str| data.path().join(name);
+        fs::write(path(RECOMMENDATIONS), "").unwrap();
+        let mut kept = Kept {
+            data_dir: data.path().to_owned(),
+            movies: path(MOVIES),
+            recommendations: path(RECOMMENDATIONS),
+        };
+        let absent = absent_databases(&kept).unwrap();
+        assert_eq!(absent, ", without `movies.db`, which is not there");
+        kept.movies = path("films.db");
+        let refusal = absent_databases(&kept).unwrap_err().to_string();
+        assert!(refusal.contains("MOVIES_DATABASE_URL"), "{refusal}");
+        fs::write(path("films.db"), "").unwrap();
+        assert_eq!(absent_databases(&kept).unwrap(), "");
+    }
 
     #[test]
     fn only_what_an_interrupted_backup_has_left_is_removed() {
