@@ -2,7 +2,7 @@
 //!
 //! The token goes into a header and nowhere else: whatever an answer says, it is taken out of it before somebody can read that.
 
-use std::{error::Error, fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,7 +23,7 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::service::ConsulService;
-use crate::{service_address::HostPort, supervision::Dependency};
+use crate::{service_address::HostPort, supervision::Dependency, telemetry::causes};
 
 /// The header that shows the token.
 const TOKEN_HEADER: &str = "x-consul-token";
@@ -111,12 +111,7 @@ impl AgentError {
 
     /// The whole of it, in one line.
     pub(super) fn in_full(&self) -> String {
-        let (mut text, mut cause) = (self.to_string(), self.source());
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        causes(self)
     }
 }
 
