@@ -41,6 +41,10 @@ const CONFLICT_RETRIES: usize = 10;
 /// As often an apart write is: it is long, others wait for it meanwhile, and its caller tries again.
 const APART_CONFLICT_RETRIES: usize = 1;
 
+/// How often one is that found a unique key taken: on Galera that may be the row of a transaction of another node, which is about to abort
+/// this one, and the row is seen in time when the same is run again.
+const DUPLICATE_RETRIES: usize = 3;
+
 /// For how long it is, which is as long as its callers wait.
 const CONFLICT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -296,10 +300,19 @@ fn try_group(
         true => APART_CONFLICT_RETRIES,
         false => CONFLICT_RETRIES,
     };
+    let on_a_server = matches!(session.conn, DbConnection::Mysql(_));
     loop {
-        match try_once(session, group, limit) {
-            (_, Err(Setback::Conflict(error)))
-                if tries < retries && begun.elapsed() < CONFLICT_DEADLINE =>
+        let outcome = try_once(session, group, limit);
+        let allowed = match &outcome.1 {
+            Err(Setback::Conflict(_)) => retries,
+            Err(Setback::Failed(error)) if on_a_server && is_duplicate(error) => {
+                retries.min(DUPLICATE_RETRIES)
+            }
+            _ => 0,
+        };
+        match outcome {
+            (_, Err(Setback::Conflict(error) | Setback::Failed(error)))
+                if tries < allowed && begun.elapsed() < CONFLICT_DEADLINE =>
             {
                 tries += 1;
                 tracing::debug!(%error, tries, "a transaction is run again after a conflict");
@@ -532,6 +545,14 @@ pub(crate) fn is_conflict(error: &DieselError) -> bool {
         || text.contains("Query execution was interrupted")
         || text.contains("Record has changed since last read")
         || text.contains("database is locked")
+}
+
+/// Whether a row was there already under a key that is unique.
+fn is_duplicate(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)
+    )
 }
 
 #[cfg(test)]

@@ -53,11 +53,8 @@ pub fn record_films(
             created_at: now,
         })
         .collect();
-    let mut insert = || {
-        insert_rows!(conn, changes::table, &rows);
-        Ok(())
-    };
-    sequence::numbered(insert())
+    insert_rows!(conn, changes::table, &rows);
+    Ok(())
 }
 
 /// Puts down that a preference changed.
@@ -75,7 +72,8 @@ pub fn record_preference(
         changes::keyword.eq(keyword),
         changes::created_at.eq(now),
     ));
-    sequence::numbered(row.execute(conn)).map(drop)
+    row.execute(conn)?;
+    Ok(())
 }
 
 /// Puts down that the numbers between `from` and `to` were passed over.

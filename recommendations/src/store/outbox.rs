@@ -11,7 +11,7 @@ use proto::{
 use runtime::traces::Origin;
 use storage::DbConnection;
 
-use super::{BATCH, NewRow, schema::outbox, sequence};
+use super::{BATCH, NewRow, schema::outbox};
 
 /// An event with its place in the order of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -76,11 +76,8 @@ pub fn put(conn: &mut DbConnection, statuses: &[Status], now: NaiveDateTime) -> 
             }
         })
         .collect();
-    let mut insert = || {
-        insert_rows!(conn, outbox::table, &rows);
-        Ok(())
-    };
-    sequence::numbered(insert())
+    insert_rows!(conn, outbox::table, &rows);
+    Ok(())
 }
 
 /// The `limit` oldest events, in order.

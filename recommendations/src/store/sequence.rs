@@ -1,9 +1,6 @@
 //! The order of all changes.
 
-use diesel::{
-    prelude::*,
-    result::{DatabaseErrorKind, Error},
-};
+use diesel::{prelude::*, result::Error};
 use storage::{DbConnection, each_backend};
 
 use super::{
@@ -47,17 +44,6 @@ pub(super) fn reach_clock(conn: &mut DbConnection) -> QueryResult<()> {
         }
         raised => raised,
     }
-}
-
-/// What came of writing rows under numbers of the order. If a number is there already, another node of a Galera cluster has given it and
-/// is about to end this transaction: that is a conflict, and not the row's fault.
-pub(super) fn numbered<T>(written: QueryResult<T>) -> QueryResult<T> {
-    written.map_err(|error| match error {
-        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, info) => {
-            Error::DatabaseError(DatabaseErrorKind::SerializationFailure, info)
-        }
-        error => error,
-    })
 }
 
 /// Whether MySQL gave up waiting for another transaction.

@@ -312,6 +312,22 @@ fn a_write_that_fails_in_a_group_fails_alone() {
     });
 }
 
+#[test]
+fn a_key_that_is_taken_for_a_moment_is_no_fault_of_a_write() {
+    over_mysql("taken", async |opened| {
+        opened.note(7).await.unwrap();
+        // As on a node of Galera that is about to abort the first try for the row of another node.
+        let mut free = [7, 7, 8].into_iter();
+        let write = opened.database.write(move |conn| {
+            let id = free.next().ok_or(DieselError::NotFound)?;
+            insert(conn, id)
+        });
+        write.await.unwrap();
+        assert_eq!(opened.notes_outside(), 2);
+        opened.close().await;
+    });
+}
+
 /// Writes a note. Those that wait are written by one statement.
 struct Note(i64);
 
