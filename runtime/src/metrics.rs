@@ -11,7 +11,7 @@ pub use gauge::Gauge;
 pub use prometheus::{Histogram, HistogramVec};
 pub use reading::{Description, Distribution, Kind, Samples};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use prometheus::{
@@ -37,8 +37,8 @@ pub struct Metrics {
     ready: Gauge,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
-    grpc_calls: IntCounterVec,
-    grpc_seconds: HistogramVec,
+    grpc_served: GrpcFigures,
+    grpc_made: GrpcFigures,
 }
 
 impl Default for Metrics {
@@ -68,16 +68,30 @@ impl Default for Metrics {
                 "How long it took until the answer to a request began.",
                 "route",
             ),
-            grpc_calls: counter(
-                "marquee_grpc_calls_total",
-                "Calls that were answered, or given up by their callers (Cancelled).",
-                &["method", "code"],
-            ),
-            grpc_seconds: histogram(
-                "marquee_grpc_call_seconds",
-                "How long it took until the answer to a call began.",
-                "method",
-            ),
+            grpc_served: GrpcFigures {
+                calls: counter(
+                    "marquee_grpc_calls_total",
+                    "Calls that were answered, or given up by their callers (Cancelled).",
+                    &["method", "code"],
+                ),
+                seconds: histogram(
+                    "marquee_grpc_call_seconds",
+                    "How long it took until the answer to a call began.",
+                    "method",
+                ),
+            },
+            grpc_made: GrpcFigures {
+                calls: counter(
+                    "marquee_grpc_client_calls_total",
+                    "Calls of other services that were answered, found no replica (Unavailable), or were given up (Cancelled).",
+                    &["method", "code"],
+                ),
+                seconds: histogram(
+                    "marquee_grpc_client_call_seconds",
+                    "How long it took until the answer of another service began, or the call failed or was given up.",
+                    "method",
+                ),
+            },
             ready: Gauge::default(),
             registry,
         };
@@ -181,25 +195,33 @@ impl Metrics {
         seconds.observe(took.as_secs_f64());
     }
 
-    /// The answer to a call, which has a [`known_call`] or none, has begun with these headers; what becomes of it is counted when it is over.
-    pub(crate) fn grpc_begun(
-        &self,
-        call: Option<&'static str>,
-        headers: &http::HeaderMap,
-        took: Duration,
-    ) -> CallCount {
-        let code = code_in(headers);
-        let method = match (call, code) {
-            // This server has it not, though another may.
-            (_, Some(Code::Unimplemented)) | (None, _) => UNKNOWN,
-            (Some(path), _) => path.trim_start_matches('/'),
-        };
-        let seconds = self.grpc_seconds.with_label_values(&[method]);
-        seconds.observe(took.as_secs_f64());
+    /// The figures of the calls that are answered here.
+    pub(crate) fn grpc_served(&self) -> &GrpcFigures {
+        &self.grpc_served
+    }
+
+    /// The figures of the calls of other services.
+    pub(crate) fn grpc_made(&self) -> &GrpcFigures {
+        &self.grpc_made
+    }
+}
+
+/// How many gRPC calls there were, and how long they took. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct GrpcFigures {
+    calls: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl GrpcFigures {
+    /// A call begins, which has a [`known_call`] or none.
+    pub(crate) fn begin(&self, call: Option<&'static str>) -> CallCount {
         CallCount {
-            calls: self.grpc_calls.clone(),
-            method,
-            code,
+            figures: self.clone(),
+            method: call.map_or(UNKNOWN, |path| path.trim_start_matches('/')),
+            begun: Instant::now(),
+            is_timed: false,
+            code: None,
         }
     }
 }
@@ -216,26 +238,49 @@ pub(crate) fn known_call(path: &str) -> Option<&'static str> {
     proto::CALLS.iter().copied().find(|known| *known == path)
 }
 
-/// Counts a call when its answer is over.
+/// Counts a call when its answer is over, or when it is given up before.
 #[derive(Debug)]
 pub(crate) struct CallCount {
-    calls: IntCounterVec,
+    figures: GrpcFigures,
     method: &'static str,
-    /// None as long as the answer does not say it.
+    begun: Instant,
+    is_timed: bool,
+    /// None as long as nothing says it.
     code: Option<Code>,
 }
 
 impl CallCount {
+    /// The answer begins with these headers.
+    pub(crate) fn answered(&mut self, headers: &http::HeaderMap) {
+        self.code = code_in(headers);
+        self.time();
+    }
+
+    /// There is no answer.
+    pub(crate) fn failed(&mut self, code: Code) {
+        self.code = Some(code);
+        self.time();
+    }
+
     /// The answer ends with these trailers.
     pub(crate) fn ended(&mut self, trailers: &http::HeaderMap) {
         self.code = self.code.or_else(|| code_in(trailers));
+    }
+
+    fn time(&mut self) {
+        if !std::mem::replace(&mut self.is_timed, true) {
+            let seconds = self.figures.seconds.with_label_values(&[self.method]);
+            seconds.observe(self.begun.elapsed().as_secs_f64());
+        }
     }
 }
 
 impl Drop for CallCount {
     fn drop(&mut self) {
+        self.time();
         let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
-        self.calls.with_label_values(&[self.method, &code]).inc();
+        let calls = &self.figures.calls;
+        calls.with_label_values(&[self.method, &code]).inc();
     }
 }
 
@@ -261,10 +306,10 @@ mod tests {
             http::HeaderName::from_static("grpc-status"),
             http::HeaderValue::from_static("12"),
         )]);
-        for path in [None, Some("/a.B/C"), Some("/a.B/D")] {
-            metrics.grpc_begun(path, &unimplemented, took);
+        for path in ["/a.B/C", "/a.B/D"] {
+            let mut call = metrics.grpc_served().begin(known_call(path));
+            call.answered(&unimplemented);
         }
-        assert_eq!(known_call("/a.B/C"), None);
         let known = "/recommendations.Catalog/GetMovie";
         assert_eq!(known_call(known), Some(known));
         let text = metrics.render();
@@ -272,7 +317,7 @@ mod tests {
             r#"marquee_http_requests_total{code="404",method="unknown",route="unknown"} 2"#,
             r#"marquee_http_requests_total{code="200",method="GET",route="/movie/{id}"} 1"#,
             r#"marquee_http_request_seconds_bucket{route="/movie/{id}",le="0.005"} 1"#,
-            r#"marquee_grpc_calls_total{code="Unimplemented",method="unknown"} 3"#,
+            r#"marquee_grpc_calls_total{code="Unimplemented",method="unknown"} 2"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
@@ -326,17 +371,23 @@ mod tests {
     #[test]
     fn a_call_is_counted_by_how_it_ends() {
         let metrics = Metrics::default();
-        let begun = || metrics.grpc_begun(Some("/a.B/C"), &http::HeaderMap::new(), Duration::ZERO);
+        let begin = || metrics.grpc_made().begin(Some("/a.B/C"));
         let ok = http::HeaderMap::from_iter([(
             http::HeaderName::from_static("grpc-status"),
             http::HeaderValue::from_static("0"),
         )]);
-        begun().ended(&ok);
-        drop(begun());
+        let mut answered = begin();
+        answered.answered(&http::HeaderMap::new());
+        answered.ended(&ok);
+        drop(answered);
+        begin().failed(Code::Unavailable);
+        drop(begin());
         let text = metrics.render();
         for line in [
-            r#"marquee_grpc_calls_total{code="Cancelled",method="a.B/C"} 1"#,
-            r#"marquee_grpc_calls_total{code="Ok",method="a.B/C"} 1"#,
+            r#"marquee_grpc_client_calls_total{code="Cancelled",method="a.B/C"} 1"#,
+            r#"marquee_grpc_client_calls_total{code="Ok",method="a.B/C"} 1"#,
+            r#"marquee_grpc_client_calls_total{code="Unavailable",method="a.B/C"} 1"#,
+            r#"marquee_grpc_client_call_seconds_count{method="a.B/C"} 3"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }

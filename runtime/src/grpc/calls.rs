@@ -151,8 +151,10 @@ where
         let under_way = request.extensions().get().map(Activity::begin);
         let path = request.uri().path();
         let known = known_call(path);
-        let counters = (self.reporter.clone(), self.metrics.clone());
-        let counters = (!is_of_the_server(path)).then_some(counters);
+        let counters = (!is_of_the_server(path)).then(|| {
+            let count = self.metrics.grpc_served().begin(known);
+            (self.reporter.clone(), count)
+        });
         let begun = Instant::now();
         let mut spans = match is_of_the_server(path) {
             true => Spans::default(),
@@ -194,11 +196,12 @@ where
             {
                 response.headers_mut().insert(TRACE_ID_HEADER, value);
             }
-            let count = counters.map(|(reporter, metrics)| {
+            let count = counters.map(|(reporter, mut count)| {
                 reporter.handled(1);
                 let (code, took) = (status_of(response.headers()), begun.elapsed());
                 tracing::debug!(?code, ?took, "answered a call with {code:?}");
-                metrics.grpc_begun(known, response.headers(), begun.elapsed())
+                count.answered(response.headers());
+                count
             });
             Ok(response.map(|body| Body::new(AnswerBody::new(body, under_way, count))))
         };

@@ -9,6 +9,7 @@ use super::{Lookup, ServiceChannel, balancer::Pace};
 use crate::{
     Process, ServiceAddress,
     consul::{ConsulAgent, ConsulLookup},
+    metrics::GrpcFigures,
     request_id::{REQUEST_ID_HEADER, RequestId},
     service_address::Source,
     supervision::Dependency,
@@ -23,6 +24,7 @@ pub struct ServiceClient {
     tls: Option<GrpcTls>,
     consul: ConsulAgent,
     channel: ServiceChannel,
+    figures: GrpcFigures,
     dependency: Arc<Dependency>,
 }
 
@@ -35,6 +37,7 @@ impl ServiceClient {
             address,
             tls,
             process.consul.agent(),
+            process.registry.metrics().grpc_made(),
         )
     }
 
@@ -43,13 +46,15 @@ impl ServiceClient {
         address: &ServiceAddress,
         tls: Option<GrpcTls>,
         consul: &ConsulAgent,
+        figures: &GrpcFigures,
     ) -> Self {
         let lookup: Arc<dyn Lookup> = match &address.0 {
             Source::Hosts(hosts) => Arc::new(hosts.clone()),
             Source::Consul(service) => Arc::new(ConsulLookup::new(consul, service)),
         };
         Self {
-            channel: ServiceChannel::new(lookup, Pace::default(), tls.clone()),
+            channel: ServiceChannel::new(lookup, Pace::default(), tls.clone(), figures.clone()),
+            figures: figures.clone(),
             address: address.clone(),
             tls,
             consul: consul.clone(),
@@ -65,6 +70,7 @@ impl ServiceClient {
             &self.address,
             self.tls.clone(),
             &self.consul,
+            &self.figures,
         )
     }
 

@@ -18,7 +18,6 @@ use proto::{
     },
 };
 use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceChannel};
-use tokio::time::timeout;
 use tonic::Status;
 
 pub use messages::{
@@ -112,17 +111,31 @@ impl Handler<Wake> for RecommendationsGateway {
     type Result = ();
 
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
-        let mut client = RecommendationsClient::new(self.connection.watches.channel());
-        let begun =
-            async move { timeout(DEADLINE, client.watch_users(WatchUsersRequest {})).await };
+        let watches = self.connection.watches.clone();
+        let begun = async move {
+            let mut client = RecommendationsClient::new(watches.channel());
+            let call = client.watch_users(WatchUsersRequest {});
+            let call = watches.call_or_unimplemented("WatchUsers", DEADLINE, call);
+            call.await
+        };
         let begun = begun.into_actor(self);
         context.spawn(begun.map(|begun, gateway, context| match begun {
-            Ok(Ok(changes)) => {
+            Ok(Some(changes)) => {
+                gateway.guard.ready();
                 // Whatever changed before this watch began was not told.
                 gateway.freshness.all_users_changed();
-                context.add_stream(changes.into_inner());
+                context.add_stream(changes);
             }
-            Ok(Err(_)) | Err(_) => gateway.watch_all_later(context),
+            Ok(None) => {
+                gateway.guard.ready();
+                gateway.watch_all_later(context);
+            }
+            Err(error) => {
+                gateway
+                    .guard
+                    .hindered(format_args!("pages lack their recommendations: {error}"));
+                gateway.watch_all_later(context);
+            }
         }));
     }
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto::recommendations::FilmUpdate;
+use runtime::supervision::Health;
+use testkit::eventually;
 
 use crate::{browser::Page, site::Site};
 
@@ -113,6 +115,35 @@ async fn the_catalogue_goes_on_without_recommendations() {
         assert!(says_so, "{path}: {text}");
     }
     assert_eq!(browser.get("/recommendations?part=list").await.status, 503);
+}
+
+#[tokio::test]
+async fn operators_see_that_recommendations_is_gone_and_back() {
+    let site = Site::start_alone().await;
+    let health = || {
+        let actors = site.process.registry.actors();
+        let gateway = actors
+            .into_iter()
+            .find(|actor| actor.name == "recommendations-gateway");
+        gateway.unwrap().health
+    };
+    let calls = |code: &str| {
+        let figures = site.process.registry.metrics().render();
+        let calls = format!(
+            r#"marquee_grpc_client_calls_total{{code="{code}",method="recommendations.Recommendations/GetRecommendations"}}"#
+        );
+        figures.lines().any(|line| line.starts_with(&calls))
+    };
+    eventually("the gateway is degraded", async || {
+        matches!(health(), Health::Degraded(_))
+    })
+    .await;
+    site.browser().get("/recommendations").await;
+    assert!(calls("Unavailable") && !calls("Ok"));
+    site.recommendations.come_back();
+    eventually("the gateway is well", async || health() == Health::Ready).await;
+    site.browser().get("/recommendations").await;
+    assert!(calls("Ok"));
 }
 
 #[tokio::test]

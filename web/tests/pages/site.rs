@@ -18,7 +18,7 @@ pub(crate) struct Site {
     pub(crate) url: String,
     pub(crate) catalog: FakeCatalog,
     pub(crate) recommendations: FakeRecommendations,
-    process: Process,
+    pub(crate) process: Process,
     _service: Service,
     _folder: TempDir,
 }

@@ -23,6 +23,7 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
+    Code,
     body::Body,
     codegen::{BoxFuture, Service, StdError, http},
     transport::Channel,
@@ -33,6 +34,7 @@ pub(super) use lookup::Pace;
 
 use super::answer_body::AnswerBody;
 use super::calls;
+use crate::metrics::{CallCount, GrpcFigures, known_call};
 use crate::tls::GrpcTls;
 use crate::traces::{SpanKind, Spans, TRACEPARENT_HEADER};
 use message::OneMessage;
@@ -49,12 +51,18 @@ const MAX_ATTEMPTS: u32 = 3;
 #[derive(Clone)]
 pub struct ServiceChannel {
     replicas: Arc<Replicas>,
+    figures: GrpcFigures,
     _running: Arc<DropGuard>,
 }
 
 impl ServiceChannel {
-    /// A channel to the replicas that `lookup` finds. It looks for them when it is first needed.
-    pub(super) fn new(lookup: Arc<dyn Lookup>, pace: Pace, tls: Option<GrpcTls>) -> Self {
+    /// A channel to the replicas that `lookup` finds, whose calls are counted. It looks for them when it is first needed.
+    pub(super) fn new(
+        lookup: Arc<dyn Lookup>,
+        pace: Pace,
+        tls: Option<GrpcTls>,
+        figures: GrpcFigures,
+    ) -> Self {
         let replicas = Arc::new(Replicas::default());
         let stop = CancellationToken::new();
         let running = lookup::run(lookup, pace, tls, replicas.clone());
@@ -62,11 +70,34 @@ impl ServiceChannel {
         tokio::spawn(async move { stopped.run_until_cancelled(running).await });
         Self {
             replicas,
+            figures,
             _running: Arc::new(stop.drop_guard()),
         }
     }
 
-    async fn answer(&self, request: http::Request<Body>) -> Result<http::Response<Body>, StdError> {
+    async fn answer(
+        &self,
+        request: http::Request<Body>,
+        mut count: CallCount,
+    ) -> Result<http::Response<Body>, StdError> {
+        let answer = self.answer_of_any(request).await;
+        match answer {
+            Ok((by, answer)) => {
+                count.answered(answer.headers());
+                Ok(answer.map(|body| Body::new(AnswerBody::new(body, by, Some(count)))))
+            }
+            Err(error) => {
+                count.failed(Code::Unavailable);
+                Err(error)
+            }
+        }
+    }
+
+    /// The answer of the replica that gives one, and the place of the call there, for as long as its body is read.
+    async fn answer_of_any(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<(Option<InFlight>, http::Response<Body>), StdError> {
         let (head, body) = request.into_parts();
         let message = message::whole(body).await?;
         let is_repeatable = proto::REPEATABLE_CALLS.contains(&head.uri.path());
@@ -79,7 +110,7 @@ impl ServiceChannel {
                 && in_flight.is_of_same_replica(&by)
             {
                 in_flight.ended();
-                return Ok(answer);
+                return Ok((None, answer));
             }
             let body = Body::new(OneMessage::new(message.clone()));
             let request = http::Request::from_parts(head.clone(), body);
@@ -87,13 +118,13 @@ impl ServiceChannel {
                 Ok(answer) if answer.headers().contains_key(NOT_BEGUN_HEADER) => {
                     in_flight.refused();
                     if attempts == MAX_ATTEMPTS {
-                        return Ok(answer);
+                        return Ok((None, answer));
                     }
                     refused = Some((in_flight, answer));
                 }
                 Ok(answer) => {
                     in_flight.ended();
-                    return Ok(answer.map(|body| Body::new(AnswerBody::new(body, in_flight, None))));
+                    return Ok((Some(in_flight), answer));
                 }
                 Err(error) => {
                     let is_unsent = is_unsent(&*error);
@@ -150,6 +181,7 @@ impl Service<http::Request<Body>> for ServiceChannel {
     /// The call is a span in the trace of the work that makes it, of which the other side learns.
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let channel = self.clone();
+        let count = self.figures.begin(known_call(request.uri().path()));
         let mut spans = Spans::begin(SpanKind::Client, "gRPC");
         if spans.are_recorded() {
             calls::describe(&mut spans, request.uri().path());
@@ -160,7 +192,7 @@ impl Service<http::Request<Body>> for ServiceChannel {
             request.headers_mut().insert(TRACEPARENT_HEADER, value);
         }
         Box::pin(async move {
-            let answer = channel.answer(request).await;
+            let answer = channel.answer(request, count).await;
             match &answer {
                 Ok(answer) => calls::end(&mut spans, answer.headers()),
                 Err(_) => spans.fail("Unavailable"),

@@ -34,7 +34,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_prost::ProstCodec;
 
 use super::{Lookup, NOT_BEGUN_HEADER, Pace, ServiceChannel};
-use crate::service_address::{Found, Located};
+use crate::{
+    metrics::Metrics,
+    service_address::{Found, Located},
+};
 
 /// A catalog that answers each call with its own number as title.
 #[derive(Clone, Default)]
@@ -219,7 +222,8 @@ impl Names {
             interval: Duration::from_millis(100),
             pause: Duration::from_millis(10),
         };
-        ServiceChannel::new(Arc::new(self.clone()), pace, None)
+        let figures = Metrics::default().grpc_made().clone();
+        ServiceChannel::new(Arc::new(self.clone()), pace, None, figures)
     }
 
     fn client(&self) -> CatalogClient<ServiceChannel> {
