@@ -14,12 +14,11 @@ use diesel::{
 };
 
 use crate::{
-    DatabaseUrl, DbConnection, Migrations,
+    DatabaseUrl, DbConnection, Migrations, compatibility,
     connection::{Access, sqlite_address},
     damage_check::{self, Checked},
     identity,
     migrations::BoxedError,
-    schema,
     sqlite_file::{Found, SqliteFile},
 };
 
@@ -124,7 +123,7 @@ fn usable(
         // A database that no release has begun with.
         Err(_) => return Ok(Examined::Nothing),
     };
-    if let Some(step) = schema::unknown_step(conn, migrations)? {
+    if let Some(step) = compatibility::obstacle(conn, migrations)? {
         return Ok(Examined::Unusable(format!(
             "a newer release has changed the database {url} (step {step}): run that release, or restore a backup from before it"
         )));

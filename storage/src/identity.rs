@@ -16,6 +16,7 @@ use crate::{
     connection::{Access, sqlite_address},
     marker::Marker,
     migrations::BoxedError,
+    schema,
     sqlite_file::{Found, SqliteFile, look_again},
     sqlite_log,
 };
@@ -183,14 +184,11 @@ pub(crate) fn check_server(
     url: &DatabaseUrl,
     marker: Option<&Marker>,
 ) -> Result<Option<String>, BoxedError> {
-    let has_table = "SELECT table_name AS id FROM information_schema.tables \
-        WHERE table_schema = DATABASE() AND table_name = 'marquee_identity'";
-    let table: Option<Identity> = sql_query(has_table).get_result(conn).optional()?;
-    let identity: Option<Identity> = match table {
-        Some(_) => sql_query("SELECT id FROM marquee_identity")
+    let identity: Option<Identity> = match schema::has_table(conn, "marquee_identity")? {
+        true => sql_query("SELECT id FROM marquee_identity")
             .get_result(conn)
             .optional()?,
-        None => None,
+        false => None,
     };
     let identity = identity.map(|identity| identity.id);
     if let Some(marker) = marker

@@ -11,6 +11,7 @@
 //! Start reading at [`Database`].
 
 mod commits;
+mod compatibility;
 mod connection;
 mod damage_check;
 mod damage_checker;

@@ -16,7 +16,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use runtime::{Backoff, Fault};
 
 use crate::{
-    DatabaseUrl, DbConnection, commits,
+    DatabaseUrl, DbConnection, commits, compatibility,
     identity::{self, Refused},
     marker::Marker,
     schema,
@@ -41,6 +41,9 @@ pub struct Migrations {
     /// Fills what the steps added and SQL alone cannot compute. It runs after them at each start,
     /// so it commits as it goes, goes on after a crash, and is quick when nothing is left to do.
     pub fill: Option<fn(&mut DbConnection) -> QueryResult<()>>,
+    /// The version of the last step that programs have to know: releases that do can work with the database as later steps leave it, because
+    /// those only add.
+    pub needed_step: &'static str,
 }
 
 pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
@@ -196,7 +199,7 @@ fn run(
     migrations: &Migrations,
     failed: impl Fn(BoxedError) -> Fault,
 ) -> Result<(), Fault> {
-    if let Some(step) = schema::unknown_step(conn, migrations).map_err(&failed)? {
+    if let Some(step) = compatibility::obstacle(conn, migrations).map_err(&failed)? {
         return Err(Fault::bad_setting(
             setting,
             format!(
@@ -215,10 +218,10 @@ fn run(
             format!("the database {url} has {missing}, or restore a backup"),
         ));
     }
-    match migrations.fill {
-        Some(fill) => fill(conn).map_err(|error| failed(error.into())),
-        None => Ok(()),
+    if let Some(fill) = migrations.fill {
+        fill(conn).map_err(|error| failed(error.into()))?;
     }
+    compatibility::tell(conn, migrations).map_err(failed)
 }
 
 /// Embedded steps that are needed again afterwards.

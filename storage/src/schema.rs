@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use diesel::{
-    Connection, QueryResult, RunQueryDsl, SqliteConnection,
+    Connection, OptionalExtension, QueryResult, RunQueryDsl, SqliteConnection,
     migration::{Migration, MigrationSource},
     mysql::Mysql,
     sql_query,
@@ -16,16 +16,15 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::{
-    DbConnection, Migrations,
+    DbConnection, Migrations, each_backend,
     migrations::{BoxedError, Steps},
 };
 
-/// Returns a step that was run on the database and that this program does not know, if there is
-/// one: a newer release was here.
-pub(crate) fn unknown_step(
+/// The versions of the steps that this program knows, and that of the last one that was run on the database.
+pub(crate) fn steps(
     conn: &mut DbConnection,
     migrations: &Migrations,
-) -> Result<Option<String>, BoxedError> {
+) -> Result<(BTreeSet<String>, Option<String>), BoxedError> {
     let (known, applied) = match conn {
         DbConnection::Sqlite(conn) => (
             versions::<Sqlite>(&migrations.sqlite)?,
@@ -36,12 +35,23 @@ pub(crate) fn unknown_step(
             conn.applied_migrations()?,
         ),
     };
-    let applied: BTreeSet<String> = applied.iter().map(ToString::to_string).collect();
-    // Without any known step there is nothing to be older than.
-    Ok(applied
-        .into_iter()
-        .next_back()
-        .filter(|last| !known.is_empty() && !known.contains(last)))
+    let last = applied.iter().map(ToString::to_string).max();
+    Ok((known, last))
+}
+
+/// Whether the database has a table of this name.
+pub(crate) fn has_table(conn: &mut DbConnection, name: &str) -> QueryResult<bool> {
+    let named = match conn {
+        DbConnection::Sqlite(_) => {
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = ?"
+        }
+        DbConnection::Mysql(_) => {
+            "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?"
+        }
+    };
+    let named = sql_query(named).bind::<Text, _>(name);
+    let found: Option<Name> = each_backend!(conn, |c| named.get_result(c)).optional()?;
+    Ok(found.is_some())
 }
 
 fn versions<DB: diesel::backend::Backend>(

@@ -44,5 +44,6 @@ pub fn migrations() -> Migrations {
         sqlite: SQLITE,
         mysql: MYSQL,
         fill: Some(genres::catch_up),
+        needed_step: "20261130000030",
     }
 }

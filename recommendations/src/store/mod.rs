@@ -109,5 +109,6 @@ pub fn migrations() -> Migrations {
         sqlite: SQLITE,
         mysql: MYSQL,
         fill: Some(sequence::reach_clock),
+        needed_step: "20261130000030",
     }
 }

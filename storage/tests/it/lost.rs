@@ -862,10 +862,29 @@ fn a_database_of_a_newer_release_or_with_a_renamed_column_is_refused() {
             });
             let said = refusal();
             assert!(said.contains("29991231235959"), "{said}");
+            // That release leaves word that another one has to know its step, or does without.
+            let needed = |needed: &str| {
+                outside(&database, |conn| {
+                    conn.batch_execute(&format!(
+                        "UPDATE marquee_compatibility SET last_step = '29991231235959', needed_step = '{needed}'"
+                    ))
+                    .unwrap();
+                });
+            };
+            needed("29990000000000");
+            assert!(refusal().contains("29991231235959"));
+            needed(migrations().needed_step);
+            database.migrate(migrations());
             outside(&database, |conn| {
                 let all = "SELECT version FROM __diesel_schema_migrations WHERE version > '2998'";
                 let left: Vec<Left> = sql_query(all).load(conn).unwrap();
                 assert_eq!(left[0].version, "29991231235959");
+                conn.batch_execute("UPDATE marquee_compatibility SET last_step = '29980000000000'")
+                    .unwrap();
+                assert!(
+                    refusal().contains("29991231235959"),
+                    "there was yet another release"
+                );
                 conn.batch_execute("DELETE FROM __diesel_schema_migrations WHERE version > '2998'")
                     .unwrap();
                 let rename = format!("ALTER TABLE {table} RENAME COLUMN created_at TO added_at");

@@ -165,9 +165,10 @@ fn tables(
     for Key { of, columns } in keys {
         tables.entry(of).or_default().unique.insert(columns);
     }
-    // diesel's own table, and the one that goes with a SQLite database's marker.
+    // diesel's own table, and those that the storage makes.
     tables.remove("__diesel_schema_migrations");
     tables.remove("marquee_identity");
+    tables.remove("marquee_compatibility");
     tables
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn no_migrations() -> Migrations {
         sqlite: EmbeddedMigrations::new(&[]),
         mysql: EmbeddedMigrations::new(&[]),
         fill: None,
+        needed_step: "",
     }
 }
 
