@@ -110,8 +110,9 @@ impl Database {
         let lanes = if has_two_writers { 2 } else { 1 };
         let writers = Arc::new(pool::pool(&target, lanes));
         let known = name.trim_end_matches("-database");
-        let (read_times, write_times) = figures::show(group.metrics(), known, &readers, &writers);
+        let times_of = figures::show(group.metrics(), known, &readers, &writers);
         let needed = dependency.clone();
+        let read_times = times_of(figures::READER);
         let reader =
             group.supervise_sync(&format!("{name}-reader"), READERS, move |guard| Reader {
                 pool: DbPool::clone(&readers),
@@ -121,10 +122,14 @@ impl Database {
             });
         let spans = DatabaseSpans::new(name, url);
         let lane = |name: &str, is_apart: bool| {
-            let queue = Arc::new(WriteQueue::new(write_times.wait.clone()));
+            let times = times_of(match is_apart {
+                true => figures::APART_WRITER,
+                false => figures::WRITER,
+            });
+            let queue = Arc::new(WriteQueue::new(times.wait));
             let (waiting, traced, writers) = (queue.clone(), spans.clone(), writers.clone());
             let (needed, writable) = (dependency.clone(), writable.clone());
-            let work_time = write_times.work.clone();
+            let work_time = times.work;
             let writer = group.supervise_sync(name, 1, move |guard| Writer {
                 pool: DbPool::clone(&writers),
                 work_time: work_time.clone(),

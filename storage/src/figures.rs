@@ -9,6 +9,7 @@ use crate::pool::DbPool;
 /// What the metrics call those who run queries.
 pub(crate) const READER: &str = "reader";
 pub(crate) const WRITER: &str = "writer";
+pub(crate) const APART_WRITER: &str = "apart_writer";
 
 /// How long the queries of one kind of executor wait, and how long they take.
 #[derive(Debug, Clone)]
@@ -19,13 +20,13 @@ pub(crate) struct QueryTimes {
     pub(crate) work: Histogram,
 }
 
-/// Shows the pools of `database` as long as they are there, and how long its queries take: reads, then writes.
+/// Shows the pools of `database` as long as they are there, and how long the queries of each executor take.
 pub(crate) fn show(
     metrics: &Metrics,
     database: &str,
     readers: &Arc<DbPool>,
     writers: &Arc<DbPool>,
-) -> (QueryTimes, QueryTimes) {
+) -> impl Fn(&str) -> QueryTimes + use<> {
     let constant = [("database", database)];
     let describe = |name, help, labels| Description {
         name,
@@ -79,9 +80,8 @@ pub(crate) fn show(
         &["executor"],
     );
     let work = metrics.histogram(&work, &SECONDS);
-    let times = |executor| QueryTimes {
+    move |executor| QueryTimes {
         wait: wait.with_label_values(&[executor]),
         work: work.with_label_values(&[executor]),
-    };
-    (times(READER), times(WRITER))
+    }
 }

@@ -3,7 +3,7 @@
 use runtime::{Supervisor, metrics::Description};
 use storage::count_rows;
 
-use crate::support::{eventually, over_each};
+use crate::support::{eventually, insert, over_each, over_mysql};
 
 #[test]
 fn what_waits_is_asked_for_and_unknown_when_it_cannot_be_had() {
@@ -70,5 +70,30 @@ fn connections_and_waits_are_told_as_long_as_there_are_any() {
         opened.close().await;
         let text = metrics.render();
         assert!(!text.contains("marquee_database_connections"), "{text}");
+    });
+}
+
+#[test]
+fn writes_that_are_apart_have_figures_of_their_own() {
+    over_mysql("apart_figures", async |opened| {
+        opened.note(1).await.unwrap();
+        let apart = opened.database.write_apart(|conn| insert(conn, 2));
+        apart.await.unwrap();
+        let line = |executor| {
+            format!(
+                r#"marquee_database_work_seconds_count{{database="notes",executor="{executor}"}} 1"#
+            )
+        };
+        let metrics = opened.process.registry.metrics().clone();
+        eventually("both to be told", async || {
+            let text = metrics.render();
+            let is_told = |executor| text.lines().any(|found| found == line(executor));
+            ["writer", "apart_writer"]
+                .into_iter()
+                .all(is_told)
+                .then_some(())
+        })
+        .await;
+        opened.close().await;
     });
 }
