@@ -20,7 +20,7 @@ pub fn count_new(conn: &mut DbConnection, user: UserId) -> QueryResult<i64> {
         .first(conn)
         .optional()?;
     let after = looked.unwrap_or_default();
-    let newest: Vec<i32> = recommendations::table
+    let newest: Vec<i64> = recommendations::table
         .filter(recommendations::user_id.eq(user.0))
         .filter(recommendations::created_at.gt(after))
         .limit(MAX_COUNTED)

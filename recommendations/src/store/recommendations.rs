@@ -22,7 +22,7 @@ pub struct Fingerprint {
     /// How many films are recommended.
     pub total: i64,
     /// The highest row id.
-    pub newest: Option<i32>,
+    pub newest: Option<i64>,
     /// All row ids together.
     pub ids: i64,
 }
@@ -66,7 +66,7 @@ pub fn nth_user_of_film(
 }
 
 /// A stored recommendation: the row's id, the user, the film.
-pub type Stored = (i32, UserId, FilmId);
+pub type Stored = (i64, UserId, FilmId);
 
 /// All recommendations of `films`, which the caller knows to be not too many.
 pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<Stored>> {
@@ -75,7 +75,7 @@ pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<St
         recommendations::user_id,
         recommendations::film_id,
     );
-    let mut found: Vec<(i32, i32, String)> = Vec::new();
+    let mut found: Vec<(i64, i32, String)> = Vec::new();
     match conn {
         DbConnection::Sqlite(conn) => {
             for film in films {
@@ -186,7 +186,7 @@ fn count_of(conn: &mut DbConnection, film: &FilmId, users: &[UserId]) -> QueryRe
 }
 
 /// Deletes the recommendations with these ids.
-pub fn delete(conn: &mut DbConnection, ids: &[i32]) -> QueryResult<()> {
+pub fn delete(conn: &mut DbConnection, ids: &[i64]) -> QueryResult<()> {
     for ids in ids.chunks(BATCH) {
         diesel::delete(recommendations::table.filter(recommendations::id.eq_any(ids)))
             .execute(conn)?;
@@ -283,7 +283,7 @@ pub fn fingerprints(
 ) -> QueryResult<Vec<(UserId, Fingerprint)>> {
     let mut found = Vec::new();
     for users in users.chunks(BATCH) {
-        let rows: Vec<(i32, i64, Option<i32>, i64)> = recommendations::table
+        let rows: Vec<(i32, i64, Option<i64>, i64)> = recommendations::table
             .filter(recommendations::user_id.eq_any(numbers(users)))
             .group_by(recommendations::user_id)
             .select((

@@ -49,7 +49,7 @@ diesel::table! {
 
 diesel::table! {
     recommendations (id) {
-        id -> Integer,
+        id -> BigInt,
         user_id -> Integer,
         film_id -> Text,
         title -> Nullable<Text>,

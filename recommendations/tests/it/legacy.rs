@@ -194,6 +194,26 @@ fn spellings_of_one_keyword_become_one_preference() {
     });
 }
 
+/// In an old deployment's table ids have 32 bits.
+#[test]
+fn recommendations_may_be_more_than_32_bits_can_count() {
+    on_every_database("legacy_ids", async |database| {
+        blocking(&database, fill);
+        let replica = Replica::start(&database, &Tuning::default()).await;
+        replica
+            .execute(
+                "INSERT INTO recommendations (id, user_id, film_id, created_at) VALUES (2147483647, 9, 'gone', '2026-01-01 00:00:00')",
+            )
+            .await;
+        replica.follow(7, "zeppelin").await;
+        replica.save(film("f7", "Zeppelin", 1)).await;
+        assert_eq!(replica.recommended(7).await, ["f7"]);
+        replica.save(film("f7", "Airship", 2)).await;
+        assert!(replica.recommended(7).await.is_empty());
+        replica.stop().await;
+    });
+}
+
 /// A row that a program of an older release writes while ours runs.
 #[test]
 fn an_older_release_may_write_beside_ours() {

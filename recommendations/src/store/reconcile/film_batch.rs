@@ -155,9 +155,9 @@ impl<'a> Update<'a> {
     /// without a row and the ids of the rows without a user.
     fn compare(
         &mut self,
-        stored: &[(i32, UserId)],
+        stored: &[(i64, UserId)],
         effects: &mut Effects,
-    ) -> (Vec<UserId>, Vec<i32>) {
+    ) -> (Vec<UserId>, Vec<i64>) {
         let mut are_stored = vec![false; self.users.len()];
         let mut superfluous = Vec::new();
         for (id, user) in stored {
@@ -253,12 +253,12 @@ fn write(
 fn stored_rows(
     conn: &mut DbConnection,
     updates: &[Update<'_>],
-) -> QueryResult<HashMap<FilmId, Vec<(i32, UserId)>>> {
+) -> QueryResult<HashMap<FilmId, Vec<(i64, UserId)>>> {
     let known = updates
         .iter()
         .filter(|update| update.is_known && !update.is_large);
     let known: Vec<FilmId> = known.map(|update| update.film.id.clone()).collect();
-    let mut rows: HashMap<FilmId, Vec<(i32, UserId)>> = HashMap::new();
+    let mut rows: HashMap<FilmId, Vec<(i64, UserId)>> = HashMap::new();
     for (id, user, film) in recommendations::of_films(conn, &known)? {
         rows.entry(film).or_default().push((id, user));
     }

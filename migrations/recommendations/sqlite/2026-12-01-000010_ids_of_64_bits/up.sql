@@ -1,0 +1,2 @@
+-- Ids have 64 bits here.
+SELECT 1;
