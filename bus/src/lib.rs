@@ -71,7 +71,7 @@ pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEven
 pub use producer::Producer;
 pub use retention::Retention;
 pub use settings::{BusSettings, NatsSettings};
-pub use url::{BusUrl, BusUrlError, KafkaBrokers, NatsServers};
+pub use url::{BusUrl, BusUrlError, KafkaBrokers, NatsServers, kafka_certificate_files};
 
 use condition::Condition;
 use event::{Batch, Position};

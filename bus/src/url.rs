@@ -4,11 +4,17 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use runtime::settings::ServerToken;
+use runtime::{
+    settings::ServerToken,
+    tls::{CertificateFile, Holds, IsRead},
+};
 use thiserror::Error;
 use url::{Host, Url};
 
 use crate::{BadNatsFile, NatsFiles};
+
+/// The property of librdkafka with the authorities of brokers.
+const CA_PROPERTY: &str = "ssl.ca.location";
 
 /// Which bus, and where: `nats://host:port` or `kafka://host:port`, several hosts separated by
 /// commas. NATS also takes `nats://token@host:port` and `nats://user:password@host:port`, and `tls://` for
@@ -33,6 +39,14 @@ impl KafkaBrokers {
     /// Each as `host:port`.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
+    }
+
+    /// The files of certificates that they are shown and judged by.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        kafka_certificate_files(&self.security, |property| match property {
+            CA_PROPERTY => "KAFKA_CA_FILE".to_owned(),
+            _ => "KAFKA_CERT_FILE".to_owned(),
+        })
     }
 
     /// Shows them what these properties of librdkafka say.
@@ -90,6 +104,23 @@ impl NatsServers {
         Ok(self)
     }
 
+    /// The files of certificates that they are shown and judged by; `called` gives the setting of a file its name.
+    pub fn certificate_files(&self, called: impl Fn(&str) -> String) -> Vec<CertificateFile> {
+        let files = [
+            ("cert_file", &self.files.nats_cert_file, Holds::Chain),
+            ("ca_file", &self.files.nats_ca_file, Holds::Authorities),
+        ];
+        let files = files.into_iter().filter_map(|(file, path, holds)| {
+            Some(CertificateFile {
+                setting: called(file),
+                path: path.clone()?,
+                holds,
+                is_read: IsRead::EachTime,
+            })
+        });
+        files.collect()
+    }
+
     /// Whether a URL asks for TLS.
     pub(crate) fn require_tls(&self) -> bool {
         self.urls.iter().any(|url| url.scheme() == "tls")
@@ -111,7 +142,39 @@ impl NatsServers {
     }
 }
 
+/// What of properties of librdkafka leads to files of certificates. It reads them when a client is made.
+pub fn kafka_certificate_files(
+    properties: &BTreeMap<String, String>,
+    called: impl Fn(&str) -> String,
+) -> Vec<CertificateFile> {
+    let files = [
+        ("ssl.certificate.location", Holds::Chain),
+        (CA_PROPERTY, Holds::Authorities),
+    ];
+    let files = files.into_iter().filter_map(|(property, holds)| {
+        let path = PathBuf::from(properties.get(property)?);
+        // It may be a folder, or be looked for by librdkafka.
+        path.is_file().then(|| CertificateFile {
+            setting: called(property),
+            path,
+            holds,
+            is_read: IsRead::Once,
+        })
+    });
+    files.collect()
+}
+
 impl BusUrl {
+    /// The files of certificates that the servers are shown and judged by, as the settings of every program name them.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        match self {
+            Self::Nats(servers) => {
+                servers.certificate_files(|file| format!("NATS_{}", file.to_uppercase()))
+            }
+            Self::Kafka(brokers) => brokers.certificate_files(),
+        }
+    }
+
     /// Uses `token` for servers of NATS whose URLs hold no credentials.
     #[must_use]
     pub fn with_token(mut self, token: &ServerToken) -> Self {

@@ -80,6 +80,7 @@ impl Listeners {
 /// If a setting is wrong, or an actor cannot be kept alive.
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let (bus, url) = (config.bus.bus(&config.data_dir)?, config.database());
+    process.certificates.watch(bus.url.certificate_files());
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let group = supervisor.group("database");

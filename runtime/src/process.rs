@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     consul::Consul,
     supervision::{ActorRegistry, Dependency},
-    tls::GrpcTls,
+    tls::{Certificates, GrpcTls},
 };
 
 /// How long all services together may take to stop.
@@ -38,6 +38,8 @@ pub struct Process {
     pub ops_addr: Option<SocketAddr>,
     /// How its services speak TLS with others by gRPC, if they do.
     pub grpc_tls: Option<GrpcTls>,
+    /// The files of certificates that its services use.
+    pub certificates: Certificates,
     /// Where its services look others up, and are registered, if they are.
     pub consul: Consul,
     dependencies: Dependencies,
@@ -59,6 +61,7 @@ impl Process {
             registry: self.registry.clone(),
             ops_addr: self.ops_addr,
             grpc_tls: self.grpc_tls.clone(),
+            certificates: self.certificates.clone(),
             consul: self.consul.clone(),
             dependencies: self.dependencies.clone(),
         }

@@ -255,6 +255,11 @@ async fn run<P: Program>(
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
     let traces = cli.traces.start(collector, P::NAME, &process)?;
+    process.certificates.show(process.registry.metrics());
+    if let Some(tls) = &grpc_tls {
+        process.certificates.watch_grpc(tls);
+    }
+    process.certificates.watch(cli.consul.certificate_file());
     process.grpc_tls = grpc_tls;
     process.consul = consul;
     let operators = ops::serve_operators(ops, &process)?;

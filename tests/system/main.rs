@@ -38,6 +38,9 @@ mod outages;
 mod backup;
 
 #[cfg(test)]
+mod certificates;
+
+#[cfg(test)]
 mod doctor;
 
 #[cfg(test)]

@@ -192,6 +192,10 @@ async fn serve_pages(
             .configure(|cfg| ops::configure_public(cfg, &given))
             .configure(|cfg| crate::configure(cfg, state.clone()))
     };
-    let server = http::server(settings.tls()?, application, listener, limits).map_err(failed)?;
+    let tls = settings.tls()?;
+    if let Some(tls) = &tls {
+        process.certificates.watch_pages(tls);
+    }
+    let server = http::server(tls, application, listener, limits).map_err(failed)?;
     ops::serve(server, supervisor, process).await
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use runtime::tls::Validity;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -15,7 +16,6 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How clients and the broker speak TLS.
 #[derive(Clone, Debug)]
@@ -150,7 +150,9 @@ impl Tls {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let expires = certificates.first().and_then(|first| expiry(first));
+        // As nats-server has it, that of the server's own one.
+        let expires = certificates.first().and_then(|first| Validity::of(first));
+        let expires = expires.and_then(Validity::ends_at);
         let config = builder
             .with_single_cert(certificates, key)
             .map_err(rejected)?;
@@ -160,12 +162,6 @@ impl Tls {
             expires,
         })
     }
-}
-
-fn expiry(der: &[u8]) -> Option<SystemTime> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let seconds = certificate.validity().not_after.timestamp();
-    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 /// What checks the certificates of clients, where they need one.

@@ -10,6 +10,8 @@ mod one_route;
 
 use std::{collections::BTreeMap, fmt};
 
+use bus::kafka_certificate_files;
+use runtime::tls::CertificateFile;
 use thiserror::Error;
 
 pub use super::mapping::Direction;
@@ -75,6 +77,8 @@ pub struct RouteConfig {
 pub struct RelayConfig {
     /// The routes.
     pub routes: Vec<RouteConfig>,
+    /// Whether they are from a file, in which each cluster has settings of its own.
+    pub is_from_file: bool,
 }
 
 impl RelayConfig {
@@ -84,6 +88,26 @@ impl RelayConfig {
             1 => "1 route between Kafka and NATS".to_owned(),
             routes => format!("{routes} routes between Kafka and NATS"),
         }
+    }
+
+    /// The files of certificates that brokers and servers are shown and judged by.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        let mut files = Vec::new();
+        for RouteConfig { kafka, nats, .. } in &self.routes {
+            let name = &kafka.name;
+            let called = |property: &str| format!("kafka.{name}.properties.{property}");
+            files.extend(kafka_certificate_files(&kafka.properties, called));
+            files.extend(kafka.brokers.certificate_files());
+            let called = |file: &str| match self.is_from_file {
+                true => format!("nats.{}.{file}", nats.name),
+                false => format!("NATS_{}", file.to_uppercase()),
+            };
+            files.extend(nats.servers.certificate_files(called));
+        }
+        // Most routes share their clusters.
+        files.sort_by(|one, other| one.setting.cmp(&other.setting));
+        files.dedup();
+        files
     }
 
     /// Shows the brokers of Kafka what these properties of librdkafka say.

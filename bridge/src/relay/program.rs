@@ -165,6 +165,7 @@ impl Program for Settings {
 ///
 /// If an actor cannot be kept alive.
 pub async fn run(config: RelayConfig, process: Process) -> Result<(), Fault> {
+    process.certificates.watch(config.certificate_files());
     let supervisor = Supervisor::new("relay", &process);
     let reports = route::start(&supervisor, &config);
     RelayReport::new(reports).show(&process.registry);

@@ -11,7 +11,7 @@ use crate::{
     process::Fault,
     service_address::HostPort,
     settings::{self, ServerToken},
-    tls,
+    tls::{self, CertificateFile, Holds, IsRead},
 };
 
 /// The port of an agent unless it is given.
@@ -157,6 +157,18 @@ impl ConsulSettings {
         Ok(Consul {
             agent: ConsulAgent::new(place, tls, token.transpose()?),
             register_host: self.consul_register_host.clone(),
+        })
+    }
+
+    /// Who signs the certificate of the agent, if it speaks TLS.
+    pub fn certificate_file(&self) -> Option<CertificateFile> {
+        let is_tls = self.consul_http_addr.is_tls || self.consul_http_ssl;
+        let path = self.consul_cacert.clone().filter(|_| is_tls)?;
+        Some(CertificateFile {
+            setting: "CONSUL_CACERT".to_owned(),
+            path,
+            holds: Holds::Authorities,
+            is_read: IsRead::Once,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::{
     http::{self, HttpLimits},
     process::{Fault, Process, Service},
     supervision::Supervisor,
+    tls,
 };
 
 /// How long a start may take before the public address answers that the program is starting.
@@ -20,7 +21,7 @@ const FEW: HttpLimits = HttpLimits {
     write_deadline: http::WRITE_DEADLINE,
 };
 
-/// Serves what operators ask for, on a thread of its own, until the process stops it.
+/// Serves what operators ask for, and watches certificates, on a thread of its own, until the process stops it.
 ///
 /// # Errors
 ///
@@ -41,7 +42,10 @@ pub(crate) fn serve_operators(listener: TcpListener, process: &Process) -> Resul
             };
             let server = http::server(None, application, listener, FEW)
                 .map_err(|e| Fault::Failed(format!("operators cannot be served: {e}")))?;
-            http::run_until_stopped(server, &process, "operators").await
+            tokio::select! {
+                outcome = http::run_until_stopped(server, &process, "operators") => outcome,
+                fault = tls::watch(&process) => Err(fault),
+            }
         },
     )
 }

@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use thiserror::Error;
@@ -14,6 +15,8 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
+
+use super::validity::Validity;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -97,6 +100,18 @@ impl ReadFile {
         })
     }
 
+    /// What the chain of a certificate in it is valid for, unless that cannot be told.
+    pub(super) fn chain(&self) -> Option<Validity> {
+        let all = self.certificates().ok()?;
+        Validity::of_chain(all.iter().map(AsRef::as_ref))
+    }
+
+    /// What the authorities in it are valid for, unless that cannot be told.
+    pub(super) fn bundle(&self) -> Option<Validity> {
+        let all = self.certificates().ok()?;
+        Validity::of_authorities(all.iter().map(AsRef::as_ref))
+    }
+
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
         match all {
@@ -129,6 +144,33 @@ impl ReadFile {
             path: self.path.clone(),
             source,
         }
+    }
+}
+
+/// How long what files hold is valid, as far as that can be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// The certificate, with those that lead to its authority.
+    pub(super) certificate: Option<Validity>,
+    /// The authorities.
+    pub(super) authorities: Option<Validity>,
+}
+
+impl Terms {
+    /// Those of the certificate, the key and the authorities of these files, in this order.
+    pub(super) fn of(files: &[ReadFile]) -> Self {
+        Self {
+            certificate: files.first().and_then(ReadFile::chain),
+            authorities: files.get(2).and_then(ReadFile::bundle),
+        }
+    }
+
+    /// Whether something is not valid at `now` that is valid in what it would replace.
+    pub(super) fn is_worse_than(&self, other: &Self, now: SystemTime) -> bool {
+        let is_valid = |validity: Option<Validity>| validity.map(|it| it.is_valid(now));
+        let is_worse = |this, other| (is_valid(this), is_valid(other)) == (Some(false), Some(true));
+        is_worse(self.certificate, other.certificate)
+            || is_worse(self.authorities, other.authorities)
     }
 }
 

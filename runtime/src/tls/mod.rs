@@ -1,10 +1,14 @@
 //! TLS between the services, where each shows the other a certificate, and TLS of the pages. Both are off unless settings name files.
 //!
-//! The files are read again when they have changed ([`reloading`]): connections that are made from then on have the new certificates.
+//! The files are read again when they have changed ([`reloading`]): connections that are made from then on have the new certificates. When
+//! they end, and what else of certificates the program has, is watched ([`certificates`]).
 
+mod certificates;
 mod files;
 mod reloading;
 mod stream;
+mod validity;
+mod watch;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,10 +22,13 @@ use tokio_rustls::{
 };
 
 use crate::{process::Fault, settings};
+pub use certificates::{CertificateFile, Certificates, Holds, IsRead, advice};
 use files::Kind;
 pub use files::TlsError;
 use reloading::Reloading;
 pub(crate) use stream::{Plaintext, ServerStream};
+pub use validity::{Standing, Validity};
+pub(crate) use watch::watch;
 
 /// What servers and clients of gRPC speak in HTTP/2's name for itself, and the pages in theirs.
 const HTTP_2: &[u8] = b"h2";

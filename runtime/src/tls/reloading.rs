@@ -1,13 +1,14 @@
-//! What is made of files, and made again when they have changed. They are looked at when a connection is made, at most every two seconds.
+//! What is made of files, and made again when they have changed. They are looked at when a connection is made, at most every two seconds, and by
+//! the `certificate-watch`. What has ended, or is not valid yet, does not replace what is valid: it waits until it is no worse.
 
 use std::{
     fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::files::{ReadFile, TlsError};
+use super::files::{ReadFile, Terms, TlsError};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -22,7 +23,9 @@ pub(super) struct Reloading<T> {
 }
 
 struct State<T> {
-    current: Arc<T>,
+    current: Made<T>,
+    /// What the files hold, while that is worse than what is used.
+    waiting: Option<Made<T>>,
     /// What was last made something of, or tried to.
     seen: Vec<ReadFile>,
     /// What was last told of files that cannot be used.
@@ -30,12 +33,22 @@ struct State<T> {
     looked: Instant,
 }
 
+/// What was made of files, and how long it is valid.
+struct Made<T> {
+    it: Arc<T>,
+    terms: Terms,
+}
+
 impl<T> Reloading<T> {
-    /// Reads the files for the first time.
+    /// Reads the files for the first time. What they hold may have ended: whoever renews it may start the program first.
     pub(super) fn new(paths: Vec<PathBuf>, make: Make<T>) -> Result<Self, TlsError> {
         let seen = read(&paths)?;
         let state = State {
-            current: Arc::new(make(&seen)?),
+            current: Made {
+                it: Arc::new(make(&seen)?),
+                terms: Terms::of(&seen),
+            },
+            waiting: None,
             seen,
             told: None,
             looked: Instant::now(),
@@ -49,31 +62,68 @@ impl<T> Reloading<T> {
 
     /// What the files hold now. Files that cannot be used are told in the log, and what they held before goes on to count.
     pub(super) fn current(&self) -> Arc<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.looked.elapsed() >= INTERVAL {
-            state.looked = Instant::now();
-            match read(&self.paths) {
-                Ok(files) if files == state.seen => {}
-                Ok(files) => {
-                    let made = (self.make)(&files);
-                    state.seen = files;
-                    match made {
-                        Ok(made) => {
-                            state.current = Arc::new(made);
-                            state.told = None;
-                            let first = self.paths.first().map(|path| path.display().to_string());
-                            let first = first.unwrap_or_default();
-                            tracing::info!(
-                                "`{first}` has changed: new connections have its certificate"
-                            );
-                        }
-                        Err(error) => state.tell(&error),
-                    }
-                }
-                Err(error) => state.tell(&error),
-            }
+            self.look_into(&mut state, SystemTime::now());
         }
-        state.current.clone()
+        state.current.it.clone()
+    }
+
+    /// Looks at the files now, at the time `now`.
+    pub(super) fn look(&self, now: SystemTime) {
+        self.look_into(&mut self.state(), now);
+    }
+
+    /// How long what is used is valid, as it was when the files were last looked at.
+    pub(super) fn terms(&self) -> Terms {
+        self.state().current.terms
+    }
+
+    /// How long what the files hold is valid, if that is worse than what is used and waits.
+    pub(super) fn waiting(&self) -> Option<Terms> {
+        self.state().waiting.as_ref().map(|made| made.terms)
+    }
+
+    /// The file of this place.
+    pub(super) fn path(&self, place: usize) -> Option<&Path> {
+        self.paths.get(place).map(PathBuf::as_path)
+    }
+
+    fn look_into(&self, state: &mut State<T>, now: SystemTime) {
+        state.looked = Instant::now();
+        match read(&self.paths) {
+            Ok(files) if files == state.seen => {}
+            Ok(files) => {
+                state.waiting = None;
+                match (self.make)(&files) {
+                    Ok(made) => {
+                        state.told = None;
+                        state.waiting = Some(Made {
+                            it: Arc::new(made),
+                            terms: Terms::of(&files),
+                        });
+                    }
+                    Err(error) => state.tell(&error),
+                }
+                state.seen = files;
+            }
+            Err(error) => state.tell(&error),
+        }
+        // Also when nothing has changed but the time.
+        let current = &state.current.terms;
+        let ready = state
+            .waiting
+            .take_if(|made| !made.terms.is_worse_than(current, now));
+        if let Some(made) = ready {
+            state.current = made;
+            let first = self.path(0).map(|path| path.display().to_string());
+            let first = first.unwrap_or_default();
+            tracing::info!("`{first}` has changed: new connections have its certificate");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,5 +144,74 @@ fn read(paths: &[PathBuf]) -> Result<Vec<ReadFile>, TlsError> {
 impl<T> fmt::Debug for Reloading<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Reloading").field(&self.paths).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::tls::validity::tests::{made, within};
+
+    /// A certificate and its key, which are made nothing of.
+    struct Files(TempDir);
+
+    impl Files {
+        fn new(years: std::ops::Range<i32>) -> (Self, Reloading<()>) {
+            let files = Self(TempDir::new().unwrap());
+            files.put(years);
+            let paths = vec![files.path("cert"), files.path("key")];
+            let reloading = Reloading::new(paths, |_| Ok(())).unwrap();
+            (files, reloading)
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.0.path().join(file)
+        }
+
+        /// Puts others in their place, valid in these years.
+        fn put(&self, years: std::ops::Range<i32>) {
+            let (cert, key) = made(years);
+            fs::write(self.path("cert"), cert).unwrap();
+            fs::write(self.path("key"), key).unwrap();
+        }
+    }
+
+    /// When what is used ends, once it was looked at in the middle of `year`, and whether something waits.
+    fn looked(reloading: &Reloading<()>, year: i64) -> (String, bool) {
+        reloading.look(within(year));
+        let end = reloading.terms().certificate.unwrap().end();
+        let year = end.split('-').next().unwrap().to_owned();
+        (year, reloading.waiting().is_some())
+    }
+
+    #[test]
+    fn what_is_not_valid_does_not_replace_what_is() {
+        let (files, reloading) = Files::new(2025..2028);
+        assert_eq!(looked(&reloading, 2026), ("2028".to_owned(), false));
+        files.put(2020..2024);
+        assert_eq!(looked(&reloading, 2026), ("2028".to_owned(), true));
+        assert_eq!(looked(&reloading, 2026), ("2028".to_owned(), true));
+        files.put(2025..2029);
+        assert_eq!(looked(&reloading, 2026), ("2029".to_owned(), false));
+        // It is used when its time has come, though no file has changed.
+        files.put(2027..2035);
+        assert_eq!(looked(&reloading, 2026), ("2029".to_owned(), true));
+        assert_eq!(looked(&reloading, 2027), ("2035".to_owned(), false));
+    }
+
+    #[test]
+    fn what_has_ended_is_replaced_by_whatever_is_there() {
+        let (files, reloading) = Files::new(2020..2022);
+        files.put(2020..2024);
+        assert_eq!(looked(&reloading, 2026), ("2024".to_owned(), false));
+        // What waits need not wait for longer than what is used is valid.
+        let (files, reloading) = Files::new(2025..2027);
+        files.put(2020..2023);
+        assert_eq!(looked(&reloading, 2026), ("2027".to_owned(), true));
+        assert_eq!(looked(&reloading, 2028), ("2023".to_owned(), false));
     }
 }

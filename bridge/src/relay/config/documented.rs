@@ -61,5 +61,8 @@ pub fn documented(kafka: &KafkaCluster, nats: &NatsCluster) -> Result<RelayConfi
             })?);
         }
     }
-    Ok(RelayConfig { routes })
+    Ok(RelayConfig {
+        routes,
+        is_from_file: false,
+    })
 }

@@ -190,7 +190,10 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<RelayConfig, BadRelay> 
             source.wrong(raw.place(setting), &name, reason)
         })?);
     }
-    Ok(RelayConfig { routes })
+    Ok(RelayConfig {
+        routes,
+        is_from_file: true,
+    })
 }
 
 /// Whether two routes cannot stand beside one another.

@@ -96,6 +96,7 @@ impl OneRoute {
         };
         Ok(RelayConfig {
             routes: vec![route.map_err(flag)?],
+            is_from_file: false,
         })
     }
 }

@@ -51,7 +51,7 @@ fn read(text: &str) -> Result<RelayConfig, String> {
 
 #[test]
 fn a_file_holds_clusters_and_routes() {
-    let RelayConfig { routes } = read(FILE).unwrap();
+    let RelayConfig { routes, .. } = read(FILE).unwrap();
     let [films, ratings] = routes.as_slice() else {
         panic!("{routes:?}")
     };
@@ -291,7 +291,7 @@ fn one_route_needs_no_file() {
         topic: Some("films-{rest...}".into()),
         ..OneRoute::default()
     };
-    let RelayConfig { routes } = one.relay().unwrap();
+    let RelayConfig { routes, .. } = one.relay().unwrap();
     assert_eq!(routes[0].direction, Direction::NatsToKafka);
     // The name tells it from other routes by flags.
     let dead_letters = &routes[0].dead_letters;
@@ -348,7 +348,7 @@ fn one_route_needs_no_file() {
 fn the_documented_topics_go_both_ways() {
     let kafka = KafkaCluster::new("main", None, "k1", BTreeMap::new()).unwrap();
     let nats = nats_cluster("nats://n1");
-    let RelayConfig { routes } = documented(&kafka, &nats).unwrap();
+    let RelayConfig { routes, .. } = documented(&kafka, &nats).unwrap();
     assert_eq!(routes.len(), 2 * DOCUMENTED_TOPICS.len());
     for route in &routes {
         assert_eq!(route.mapping.subjects(), route.mapping.topics());
