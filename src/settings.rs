@@ -7,12 +7,13 @@ use std::{
 };
 
 use bridge::relay::config::{self, RelayConfig};
-use bus::{BusSettings, BusUrl, NatsFiles};
+use bus::{BusSettings, BusUrl};
 use clap::{ArgMatches, Args};
 use runtime::{
-    Fault, Prepared, Program, ServiceAddress,
-    settings::{Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable},
-    tls::GrpcTlsSettings,
+    CommonSettings, Fault, Prepared, Program, ServiceAddress,
+    settings::{
+        BROKER_TOKEN_FILE, Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable,
+    },
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
@@ -141,7 +142,7 @@ impl Settings {
     }
 
     /// What `doctor` looks at.
-    fn examined(&self, grpc_tls: &GrpcTlsSettings) -> Examined {
+    fn examined<'a>(&'a self, common: &'a CommonSettings) -> Examined<'a> {
         let file = |url: &Option<DatabaseUrl>, usual: &str| {
             let usual = || DatabaseUrl::Sqlite(self.data_dir.join(usual));
             url.clone().unwrap_or_else(usual)
@@ -152,52 +153,63 @@ impl Settings {
             ("catalog-grpc-addr", self.catalog_grpc_addr),
         ];
         addresses.extend(self.pages.ops.ops_addr.map(|address| ("ops-addr", address)));
-        let mut peers = Vec::new();
+        let mut buses = Vec::new();
         let bus = self.bus.chosen();
         match &bus {
             Ok(None) => addresses.push(("nats-addr", self.nats_addr)),
-            Ok(Some(BusUrl::Kafka(brokers))) => {
-                let hosts = brokers.hosts().iter().cloned();
-                peers.extend(hosts.map(|host| ("event bus (Kafka)", host)));
-            }
-            Ok(Some(BusUrl::Nats(servers))) => {
-                let host = |url: &url::Url| {
-                    Some(format!(
-                        "{}:{}",
-                        url.host_str()?,
-                        url.port().unwrap_or(4_222)
-                    ))
-                };
-                let hosts = servers.urls().iter().filter_map(host);
-                peers.extend(hosts.map(|host| ("event bus (NATS)", host)));
+            Ok(Some(url)) => {
+                let token = self.data_dir.join(BROKER_TOKEN_FILE);
+                buses.push(("event bus", url.clone().with_token_file(token)));
             }
             Err(_) => {}
         }
+        // A relay whose routes are in a file has brokers and credentials of its own there.
+        let relayed = self.relayed_kafka(matches!(bus, Ok(Some(BusUrl::Nats(_)))));
+        buses.extend(relayed.map(|url| (doctor::RELAY, url)));
+        let mut faults = common.faults(Self::GRPC_SERVERS);
+        faults.extend(self.faults(bus));
         Examined {
-            settings: self
-                .check_settings(bus, grpc_tls)
-                .map_err(|fault| fault.to_string()),
+            faults: faults.iter().map(ToString::to_string).collect(),
+            common,
+            grpc_servers: Self::GRPC_SERVERS,
+            buses,
+            recommendations_host: self.recommendations_host.as_ref(),
             data_dir: self.data_dir.clone(),
             movies: file(&self.movies_database_url, backup::MOVIES),
             recommendations: file(&self.recommendations_database_url, backup::RECOMMENDATIONS),
             addresses,
             health: self.health_addr(),
-            peers,
         }
     }
 
-    /// Whether the settings fit together, as far as that can be known without starting anything.
-    fn check_settings(
-        &self,
-        bus: Result<Option<BusUrl>, Fault>,
-        grpc_tls: &GrpcTlsSettings,
-    ) -> Result<(), Fault> {
-        self.pages.http.tls()?;
-        grpc_tls.read()?;
+    /// The brokers of Kafka with which the documented topics are exchanged, if they are named by a setting that can be used.
+    fn relayed_kafka(&self, is_nats_elsewhere: bool) -> Option<BusUrl> {
+        let both = self.bus.kafka_broker.as_ref();
+        let both = both.filter(|_| is_nats_elsewhere);
+        let brokers = self.relay_kafka.as_ref().or(both)?;
+        let mut url: BusUrl = format!("kafka://{brokers}").parse().ok()?;
+        if let BusUrl::Kafka(brokers) = &mut url {
+            brokers.secure(self.bus.kafka.properties().ok()?);
+        }
+        Some(url)
+    }
+
+    /// All that is wrong with the settings of this program alone, as far as that can be known without starting anything.
+    fn faults(&self, bus: Result<Option<BusUrl>, Fault>) -> Vec<Fault> {
+        let checks = [
+            self.pages.http.tls().map(drop),
+            self.check_bus(bus),
+            self.check_databases_differ(),
+        ];
+        checks.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn check_bus(&self, bus: Result<Option<BusUrl>, Fault>) -> Result<(), Fault> {
         let embedded = || format!("nats://{}", self.nats_addr).parse::<BusUrl>();
         let bus = match bus? {
             Some(bus) => bus,
             None => {
+                self.check_embedded()?;
                 if let Some(token) = &self.bus.nats.nats_token {
                     let token: Result<Token, String> = token.expose().parse();
                     token.map_err(|error| Fault::bad_setting(name("nats-token"), error))?;
@@ -205,8 +217,25 @@ impl Settings {
                 embedded().map_err(|error| Fault::bad_setting(name("nats-addr"), error))?
             }
         };
-        self.relay(&bus)?;
-        self.check_databases_differ()
+        self.relay(&bus).map(drop)
+    }
+
+    /// Refuses what has no meaning for the embedded broker.
+    fn check_embedded(&self) -> Result<(), Fault> {
+        let files = &self.bus.nats.files;
+        let given = [
+            ("nats-creds-file", &files.nats_creds_file),
+            ("nats-nkey-file", &files.nats_nkey_file),
+            ("nats-ca-file", &files.nats_ca_file),
+            ("nats-cert-file", &files.nats_cert_file),
+            ("nats-key-file", &files.nats_key_file),
+        ];
+        let given = given.iter().find(|(_, file)| file.is_some());
+        given.map_or(Ok(()), |(flag, _)| {
+            let reason =
+                "is for servers of NATS elsewhere: name them in EVENT_BUS, or leave it out";
+            Err(Fault::bad_setting(name(flag), reason))
+        })
     }
 
     fn check_databases_differ(&self) -> Result<(), Fault> {
@@ -271,10 +300,10 @@ impl Program for Settings {
         self,
         name: &str,
         arguments: &ArgMatches,
-        grpc_tls: &GrpcTlsSettings,
+        common: &CommonSettings,
     ) -> Result<ExitCode, Fault> {
         if name == doctor::DOCTOR {
-            return doctor::run(&self.examined(grpc_tls), arguments);
+            return doctor::run(self.examined(common), arguments);
         }
         backup::run(&self.kept()?, name, arguments).map(|()| ExitCode::SUCCESS)
     }
@@ -282,6 +311,7 @@ impl Program for Settings {
     fn prepare(self) -> Result<Prepared, Fault> {
         let settings = self;
         let bus = settings.bus.chosen()?;
+        settings.check_bus(Ok(bus.clone()))?;
         settings.pages.warn_of_limits();
         settings.pages.http.check()?;
         let mut claims = Vec::new();
@@ -311,10 +341,6 @@ impl Program for Settings {
                 (None, bus)
             }
             None => {
-                if settings.bus.nats.files != NatsFiles::default() {
-                    let reason = "credentials are for servers of NATS elsewhere, and none is given";
-                    return Err(Fault::bad_setting(name("event-bus"), reason));
-                }
                 let nats = bind("nats-addr", settings.nats_addr)?;
                 let address = nats.local_addr().map_err(failed)?;
                 welcome.push(format!("event bus: the embedded broker, nats://{address}"));
@@ -428,7 +454,7 @@ mod tests {
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
-        grpc_tls: GrpcTlsSettings,
+        common: CommonSettings,
     }
 
     #[test]
@@ -436,7 +462,7 @@ mod tests {
         let asked = |arguments: &[&str]| {
             let common = ["marquee", "--ops-addr=127.0.0.1:7"];
             let cli = Cli::try_parse_from(common.iter().chain(arguments)).unwrap();
-            cli.settings.examined(&cli.grpc_tls).health.port()
+            cli.settings.examined(&cli.common).health.port()
         };
         assert_eq!(asked(&["--http-addr=127.0.0.1:8"]), 8);
         assert_eq!(

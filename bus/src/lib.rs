@@ -46,6 +46,7 @@ mod consumer;
 mod dead_letter_log;
 mod dead_letters;
 mod event;
+mod examination;
 mod kafka;
 mod lag;
 mod nats;
@@ -65,6 +66,7 @@ use thiserror::Error;
 
 pub use consumer::{Consumer, EventHandler, Subscription, consume};
 pub use event::{Event, ID_HEADER, MAX_EVENT_BYTES, Verdict};
+pub use examination::examine;
 pub use kafka::KafkaSecurity;
 pub use nats::{BadNatsFile, NatsFiles};
 pub use outbox_courier::{Outbox, OutboxCourier, OutboxError, Outlet, WaitingEvent};

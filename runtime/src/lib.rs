@@ -11,6 +11,7 @@
 //!
 //! Start reading at [`Supervisor`].
 
+mod common_settings;
 mod connection_limit;
 pub mod consul;
 mod error_code;
@@ -32,6 +33,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod traces;
 
+pub use common_settings::CommonSettings;
 pub use error_code::{ErrorCode, ServiceError, log_error, status_of};
 pub use process::{Fault, Process, Shutdown};
 pub use program::{Prepared, Program};

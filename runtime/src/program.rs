@@ -16,15 +16,14 @@ use std::{
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    Fault, Process, Shutdown,
+    CommonSettings, Fault, Process, Shutdown,
     consul::ConsulSettings,
     files, health_check, memory, ops,
-    process::{self, Service, StopSettings},
+    process::{self, Service},
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
-    telemetry::{self, LogSettings},
+    telemetry,
     tls::GrpcTlsSettings,
-    traces::TraceSettings,
 };
 
 /// The settings of a program, each a flag and an environment variable.
@@ -53,7 +52,7 @@ pub trait Program: Args + Send + 'static {
         Vec::new()
     }
 
-    /// Runs one of [`commands`](Self::commands) with these settings and those of gRPC, which all programs have. Returns its exit code.
+    /// Runs one of [`commands`](Self::commands) with these settings and those that all programs have. Returns its exit code.
     ///
     /// # Errors
     ///
@@ -62,7 +61,7 @@ pub trait Program: Args + Send + 'static {
         self,
         name: &str,
         _arguments: &ArgMatches,
-        _grpc_tls: &GrpcTlsSettings,
+        _common: &CommonSettings,
     ) -> Result<ExitCode, Fault> {
         Err(Fault::Failed(format!("there is no command `{name}`")))
     }
@@ -131,15 +130,7 @@ struct Cli<P: Args> {
     #[command(flatten)]
     settings: P,
     #[command(flatten)]
-    log: LogSettings,
-    #[command(flatten)]
-    traces: TraceSettings,
-    #[command(flatten)]
-    stopping: StopSettings,
-    #[command(flatten)]
-    grpc_tls: GrpcTlsSettings,
-    #[command(flatten)]
-    consul: ConsulSettings,
+    common: CommonSettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -197,7 +188,7 @@ pub fn main_with<P: Program>(arguments: impl IntoIterator<Item = OsString>) -> E
     let Call { cli, own } = call;
     if let Some((name, arguments)) = own {
         files::keep_private();
-        let outcome = cli.settings.run_command(&name, &arguments, &cli.grpc_tls);
+        let outcome = cli.settings.run_command(&name, &arguments, &cli.common);
         return outcome.unwrap_or_else(|fault| process::report(Err(fault)));
     }
     if cli.command == Some(Command::Health) {
@@ -237,15 +228,16 @@ async fn run<P: Program>(
     exposed: Vec<ExposedFile>,
     stop: Shutdown,
 ) -> Result<(), Fault> {
-    telemetry::init(&cli.log)?;
+    let common = cli.common;
+    telemetry::init(&common.log)?;
     for file in &exposed {
         file.warn();
     }
-    let collector = cli.traces.collector()?;
+    let collector = common.traces.collector()?;
     resources::raise_descriptors()?;
-    let grpc_tls = cli.grpc_tls.read()?;
+    let grpc_tls = common.grpc_tls.read()?;
     settings::set_calls_secured(grpc_tls.is_some());
-    let consul = cli.consul.read(P::GRPC_SERVERS)?;
+    let consul = common.consul.read(P::GRPC_SERVERS)?;
     let Prepared {
         ops,
         services,
@@ -254,12 +246,12 @@ async fn run<P: Program>(
     } = cli.settings.prepare()?;
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
-    let traces = cli.traces.start(collector, P::NAME, &process)?;
+    let traces = common.traces.start(collector, P::NAME, &process)?;
     process.certificates.show(process.registry.metrics());
     if let Some(tls) = &grpc_tls {
         process.certificates.watch_grpc(tls);
     }
-    process.certificates.watch(cli.consul.certificate_file());
+    process.certificates.watch(common.consul.certificate_file());
     process.grpc_tls = grpc_tls;
     process.consul = consul;
     let operators = ops::serve_operators(ops, &process)?;
@@ -269,7 +261,7 @@ async fn run<P: Program>(
         tracing::info!("{line}");
     }
     let trimming = tokio::spawn(memory::give_back());
-    let pause = Duration::from_secs(cli.stopping.drain_seconds);
+    let pause = Duration::from_secs(common.stopping.drain_seconds);
     let stop = process::drained(stop, &process.registry, pause);
     let outcome = process::run_until_stopped(started, stop.clone()).await;
     traces.finish(&stop).await;

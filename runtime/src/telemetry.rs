@@ -43,8 +43,7 @@ pub struct LogSettings {
 ///
 /// If the filter cannot be read.
 pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
-    let filter = filter(&settings.log)
-        .map_err(|e| crate::Fault::bad_setting(crate::settings::name("log"), e))?;
+    let filter = checked_filter(settings)?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -59,6 +58,19 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
     };
     log_panics();
     Ok(())
+}
+
+/// Whether the filter can be read.
+///
+/// # Errors
+///
+/// As for [`init`].
+pub(crate) fn check(settings: &LogSettings) -> Result<(), crate::Fault> {
+    checked_filter(settings).map(drop)
+}
+
+fn checked_filter(settings: &LogSettings) -> Result<EnvFilter, crate::Fault> {
+    filter(&settings.log).map_err(|e| crate::Fault::bad_setting(crate::settings::name("log"), e))
 }
 
 /// Makes a panic a line of the log.
@@ -83,7 +95,10 @@ fn filter(wanted: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|error| {
         let is_wrong = |word: &&str| EnvFilter::try_new(word).is_err();
         let wrong = wanted.split(',').map(str::trim).find(is_wrong);
-        format!("`{}`: {error}", wrong.unwrap_or(wanted))
+        format!(
+            "`{}` is no level, and no level of a module as in `bridge=debug`: {error}",
+            wrong.unwrap_or(wanted)
+        )
     })
 }
 

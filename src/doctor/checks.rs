@@ -2,20 +2,24 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use runtime::settings::{UNFINISHED_RESTORE, reachable};
+use bus::BusUrl;
+use runtime::{
+    CommonSettings, ServiceAddress,
+    settings::{UNFINISHED_RESTORE, reachable},
+};
 use rustix::process::{Resource, geteuid, getrlimit};
 use storage::{DatabaseUrl, Migrations};
 
 use super::findings::Findings;
 
 /// How long another program may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// With fewer files and connections no program starts, and with fewer than that it serves few clients.
 const FEWEST_FILES: u64 = 256;
 const FEW_FILES: u64 = 4_096;
@@ -28,9 +32,13 @@ const CLOCK_TOLERANCE: i64 = 5;
 
 /// What is looked at.
 #[derive(Debug)]
-pub(crate) struct Examined {
-    /// What is wrong with the settings, if anything is.
-    pub(crate) settings: Result<(), String>,
+pub(crate) struct Examined<'a> {
+    /// What is wrong with the settings.
+    pub(crate) faults: Vec<String>,
+    /// The settings that all programs have.
+    pub(crate) common: &'a CommonSettings,
+    /// How many gRPC services the program serves.
+    pub(crate) grpc_servers: usize,
     pub(crate) data_dir: PathBuf,
     pub(crate) movies: DatabaseUrl,
     pub(crate) recommendations: DatabaseUrl,
@@ -38,13 +46,19 @@ pub(crate) struct Examined {
     pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the program says whether it can serve.
     pub(crate) health: SocketAddr,
-    /// Servers elsewhere: what each is called, and `host:port`.
-    pub(crate) peers: Vec<(&'static str, String)>,
+    /// Buses elsewhere, and what each is called.
+    pub(crate) buses: Vec<(&'static str, BusUrl)>,
+    /// Another recommendations service that the catalog asks.
+    pub(crate) recommendations_host: Option<&'a ServiceAddress>,
 }
 
-pub(super) fn run(examined: &Examined, findings: &mut Findings) {
-    let settings = examined.settings.as_ref();
-    findings.outcome("settings", settings.map(|()| "they fit together"));
+pub(super) fn run(examined: &Examined<'_>, findings: &mut Findings) {
+    if examined.faults.is_empty() {
+        findings.ok("settings", "they fit together");
+    }
+    for fault in &examined.faults {
+        findings.problem("settings", fault);
+    }
     check_files(findings);
     check_memory(findings);
     check_folder(&examined.data_dir, findings);
@@ -63,9 +77,6 @@ pub(super) fn run(examined: &Examined, findings: &mut Findings) {
     }
     let is_running = check_program(examined.health, findings);
     check_ports(&examined.addresses, is_running, findings);
-    for (check, address) in &examined.peers {
-        check_peer(check, address, findings);
-    }
 }
 
 fn check_files(findings: &mut Findings) {
@@ -300,37 +311,6 @@ fn check_ports(
                 "taken by another program: {}; stop that (`ss -ltnp` names it), or choose others",
                 taken.join(", ")
             ),
-        ),
-    }
-}
-
-/// Whether a server can be reached, and greets as NATS does if it is one.
-fn check_peer(check: &'static str, address: &str, findings: &mut Findings) {
-    let advice = "start it, or correct the setting; a firewall may be between";
-    let found = match address.to_socket_addrs() {
-        Ok(found) => found.collect::<Vec<_>>(),
-        Err(error) => {
-            return findings.problem(
-                check,
-                format!("the name in `{address}` does not resolve: {error}"),
-            );
-        }
-    };
-    let connected = found
-        .iter()
-        .find_map(|address| TcpStream::connect_timeout(address, PATIENCE).ok());
-    let Some(mut stream) = connected else {
-        return findings.problem(check, format!("nothing answers at `{address}`: {advice}"));
-    };
-    if check != "event bus (NATS)" {
-        return findings.ok(check, format!("`{address}` takes connections"));
-    }
-    let greeting = runtime::health_check::first_line(&mut stream, PATIENCE);
-    match greeting.is_ok_and(|greeting| greeting.starts_with("INFO ")) {
-        true => findings.ok(check, format!("`{address}` greets as a server of NATS")),
-        false => findings.problem(
-            check,
-            format!("what answers at `{address}` is no server of NATS: {advice}"),
         ),
     }
 }

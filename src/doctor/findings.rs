@@ -74,7 +74,7 @@ impl Findings {
                     Level::Warning => "warning",
                     Level::Problem => "problem",
                 };
-                format!("{level:<8} {:<16} {}", finding.check, finding.message)
+                format!("{level:<8} {:<23} {}", finding.check, finding.message)
             });
             lines.collect::<Vec<_>>().join("\n")
         };

@@ -3,14 +3,16 @@
 mod findings;
 
 mod checks;
+mod peers;
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
-use runtime::Fault;
+use runtime::{Fault, ServiceAddress};
 
 pub(crate) use self::checks::Examined;
 use self::findings::Findings;
+pub(crate) use self::peers::RELAY;
 
 /// The name of the command.
 pub(crate) const DOCTOR: &str = "doctor";
@@ -28,6 +30,15 @@ struct Doctor {
     /// How findings are printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+
+    /// The catalogs that the program `web` calls, which are asked whether they serve
+    #[arg(
+        long,
+        env,
+        value_name = "HOST[:PORT]",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_052)
+    )]
+    catalog_host: Option<ServiceAddress>,
 }
 
 /// The command, for the command line.
@@ -42,10 +53,15 @@ pub(crate) fn command() -> clap::Command {
 }
 
 /// Runs the command.
-pub(crate) fn run(examined: &Examined, arguments: &ArgMatches) -> Result<ExitCode, Fault> {
+pub(crate) fn run(examined: Examined<'_>, arguments: &ArgMatches) -> Result<ExitCode, Fault> {
     let arguments = Doctor::from_arg_matches(arguments);
-    let Doctor { format } = arguments.map_err(|error| Fault::bad_setting("--format", error))?;
+    let arguments = arguments.map_err(|error| Fault::bad_setting(DOCTOR, error))?;
+    let Doctor {
+        format,
+        catalog_host,
+    } = arguments;
     let mut findings = Findings::default();
-    checks::run(examined, &mut findings);
+    checks::run(&examined, &mut findings);
+    peers::run(&examined, catalog_host.as_ref(), &mut findings)?;
     findings.print(format == Format::Json)
 }

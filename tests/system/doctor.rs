@@ -3,8 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::Value;
+use testkit::{FakeCollector, FakeConsul};
 
-use crate::support::{PATIENCE, Program, System, free_address};
+use crate::support::{Bus, Layout, PATIENCE, Program, Store, System, eventually, free_address};
 
 type Settings = Vec<(String, String)>;
 
@@ -27,12 +28,24 @@ async fn ask(settings: &Settings, extra: &[(&str, &str)]) -> (Option<i32>, Vec<[
 
 /// Asserts that this check found a problem, which is told by these words.
 async fn is_told(settings: &Settings, extra: &[(&str, &str)], check: &str, words: &str) {
+    is_found(settings, extra, check, "problem", words).await;
+}
+
+/// Asserts that this check found this, and that the exit code is of it.
+async fn is_found(
+    settings: &Settings,
+    extra: &[(&str, &str)],
+    check: &str,
+    level: &str,
+    words: &str,
+) {
     let (code, found) = ask(settings, extra).await;
-    let told = found.iter().any(|[name, level, message]| {
-        name == check && level == "problem" && message.contains(words)
-    });
+    let told = found
+        .iter()
+        .any(|[name, of, message]| name == check && of == level && message.contains(words));
+    let expected = i32::from(level == "problem");
     assert!(
-        told && code == Some(1),
+        told && code == Some(expected),
         "{check}, {words}: {code:?} {found:#?}"
     );
 }
@@ -72,7 +85,7 @@ async fn each_problem_is_told_with_what_to_do() {
     is_told(
         &settings,
         &[("EVENT_BUS", &bus)],
-        "event bus (NATS)",
+        "event bus",
         "nothing answers",
     )
     .await;
@@ -80,7 +93,7 @@ async fn each_problem_is_told_with_what_to_do() {
     is_told(
         &settings,
         &[("EVENT_BUS", &bus)],
-        "event bus (Kafka)",
+        "event bus",
         "nothing answers",
     )
     .await;
@@ -121,4 +134,121 @@ async fn each_problem_is_told_with_what_to_do() {
     fs::remove_file(&path).unwrap();
     is_told(&settings, &[], movies, "is missing").await;
     fs::write(&path, whole).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_elsewhere_is_asked_as_the_programs_ask_it() {
+    if !Layout::Three.is_built() {
+        return;
+    }
+    let mut system = System::start(Layout::Three, &Store::Sqlite, &Bus::Embedded).await;
+    let token = fs::read_to_string(system.folder.path().join("data/broker_token")).unwrap();
+    let of_catalog = system.settings("catalog").into_iter();
+    let own: Settings = of_catalog
+        .filter(|(name, _)| name == "EVENT_BUS")
+        .chain(
+            [
+                "HTTP_ADDR",
+                "OPS_ADDR",
+                "GRPC_ADDR",
+                "CATALOG_GRPC_ADDR",
+                "NATS_ADDR",
+            ]
+            .map(|name| (name.to_owned(), free_address().to_string())),
+        )
+        .collect();
+    let folder = tempfile::TempDir::new().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let mut settings = own.clone();
+    settings.push(("DATA_DIR".into(), data));
+    let nobody = free_address().to_string();
+
+    // The bus, with and without the token that it wants.
+    let shown = [("NATS_TOKEN", token.trim())];
+    is_found(&settings, &shown, "event bus", "ok", "lets the programs in").await;
+    let wrong = [("NATS_TOKEN", "s3cr3t-and-wrong")];
+    is_told(&settings, &wrong, "event bus", "NATS refuses the token").await;
+    settings.push(("NATS_TOKEN".into(), token.trim().into()));
+
+    // Other services, which may be started later.
+    let addresses = system.grpc_addresses();
+    for (setting, check, address) in [
+        (
+            "RECOMMENDATIONS_HOST",
+            "recommendations service",
+            &addresses.recommendations,
+        ),
+        ("CATALOG_HOST", "catalog service", &addresses.catalog),
+    ] {
+        let answers = [(setting, address.as_str())];
+        // Its gRPC health follows its readiness within a moment.
+        eventually("the service to be found serving", async || {
+            let (_, found) = ask(&settings, &answers).await;
+            let serves = |[name, level, _]: &[String; 3]| name == check && level == "ok";
+            let is_found = found.iter().any(serves);
+            is_found.then_some(()).ok_or(format!("{found:#?}"))
+        })
+        .await;
+        let told = format!("correct {setting}");
+        is_found(&settings, &[(setting, &nobody)], check, "warning", &told).await;
+        // As container engines pass what is not set.
+        let (code, found) = ask(&settings, &[(setting, "")]).await;
+        assert_eq!(code, Some(0), "{found:#?}");
+    }
+
+    // Consul, for what is looked up and for what is registered.
+    let consul = FakeConsul::new();
+    consul.require_token("a-token-of-consul");
+    let address = addresses.recommendations.trim_start_matches("http://");
+    consul.add("films-1", "films", address.parse().unwrap());
+    let agent = format!("http://{}", consul.address());
+    for used in [
+        ("RECOMMENDATIONS_HOST", "consul://films"),
+        ("CONSUL_REGISTER_HOST", "127.0.0.1"),
+    ] {
+        let accepted = [
+            used,
+            ("CONSUL_HTTP_ADDR", &agent),
+            ("CONSUL_HTTP_TOKEN", "a-token-of-consul"),
+        ];
+        is_found(&settings, &accepted, "consul", "ok", "the agent answers").await;
+        let refused = [
+            used,
+            ("CONSUL_HTTP_ADDR", &agent),
+            ("CONSUL_HTTP_TOKEN", "s3cr3t-and-wrong"),
+        ];
+        let told = "CONSUL_HTTP_TOKEN has to be";
+        is_told(&settings, &refused, "consul", told).await;
+        let absent = [used, ("CONSUL_HTTP_ADDR", nobody.as_str())];
+        is_told(&settings, &absent, "consul", "start the agent").await;
+    }
+
+    // The collector of traces, without which programs run.
+    let collector = FakeCollector::new();
+    const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let endpoint = collector.endpoint();
+    let takes = [(COLLECTOR, endpoint.as_str())];
+    is_found(&settings, &takes, "traces", "ok", "takes them").await;
+    let absent = format!("http://{nobody}");
+    let absent = [(COLLECTOR, absent.as_str())];
+    is_found(
+        &settings,
+        &absent,
+        "traces",
+        "warning",
+        "start the collector",
+    )
+    .await;
+
+    for (setting, value) in [("LOG", "loud"), (COLLECTOR, "collector:4317")] {
+        let told = format!("({setting})");
+        is_told(&settings, &[(setting, value)], "settings", &told).await;
+    }
+    // Each of the settings that is wrong is told of.
+    let (_, found) = ask(&settings, &[("LOG", "loud"), (COLLECTOR, "collector:4317")]).await;
+    let problems = found
+        .iter()
+        .filter(|[name, level, _]| name == "settings" && level == "problem");
+    assert_eq!(problems.count(), 2, "{found:#?}");
+    system.stop().await;
 }

@@ -57,6 +57,19 @@ pub(super) async fn make_topics(
     Ok(())
 }
 
+/// Whether the brokers have `topic`; asked with the credentials of all clients.
+pub(crate) async fn has_topic(brokers: &KafkaBrokers, topic: &str) -> Result<bool, BusError> {
+    let (config, listener) = (config(brokers, "doctor"), Listener::default());
+    let (heard, topics) = (listener.clone(), vec![topic.to_owned()]);
+    let found = blocking(move || partitions(&config, &heard, topics)).await?;
+    // While a broker refuses the client, the answer is merely late.
+    let found = found.map_err(|error| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::OperationTimedOut) => unavailable(listener.unreachable()),
+        _ => unavailable(listener.explain(&error)),
+    });
+    Ok(!found?.is_empty())
+}
+
 fn admin_client(
     config: &ClientConfig,
     listener: &Listener,

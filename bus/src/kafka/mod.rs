@@ -9,6 +9,7 @@ mod security;
 mod waits;
 
 pub use admin::create_absent_topics;
+pub(super) use admin::has_topic;
 pub use client::{Listener, blocking, config, connection_failure, drop_elsewhere, refusal};
 pub(super) use consumer::KafkaSource;
 pub(super) use publisher::KafkaPublisher;

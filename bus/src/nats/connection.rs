@@ -7,6 +7,7 @@ use async_nats::{
     Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, ServerAddr,
     jetstream::{
         self, Context,
+        context::GetStreamByNameErrorKind,
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
@@ -20,6 +21,8 @@ use crate::{BusError, Condition, NatsFiles, NatsServers, Retention};
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// The name by which the embedded broker introduces itself.
 const EMBEDDED: &str = "marquee";
+/// How long a connection, or an answer, may take where an operator waits for it.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(3);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Within this time a broker drops events whose id it has already.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -172,6 +175,30 @@ impl Connection {
     }
 }
 
+/// Whether the servers have a stream for `topic`; asked on a connection that is made once, with the credentials of all clients.
+pub(crate) async fn has_topic(servers: &NatsServers, topic: &str) -> Result<bool, BusError> {
+    let advice = Advice::about(servers);
+    let connecting = credentials(servers).name("doctor");
+    let connected = connecting
+        .connection_timeout(CONNECTION_DEADLINE)
+        .connect(addresses(servers).map_err(unavailable)?)
+        .await;
+    let client = connected.map_err(|error| match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => unavailable(&advice.refused),
+        _ => unavailable(advice.unreachable(error)),
+    })?;
+    let mut jetstream = jetstream::new(client);
+    jetstream.set_timeout(CONNECTION_DEADLINE);
+    match jetstream.stream_by_subject(topic).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unavailable(format!(
+            "NATS lets the client in, and its JetStream does not answer: enable it for the client's account, and let the client \
+             publish to `$JS.API.>` and subscribe to `_INBOX.>` ({error})"
+        ))),
+    }
+}
+
 /// The servers as the client takes them: without credentials, which it would write to its log.
 ///
 /// # Errors
@@ -243,7 +270,8 @@ async fn kept_token(file: PathBuf) -> Option<String> {
 /// What helps an operator. The client's own words are short: a certificate that it does not trust is an "IO error".
 struct Advice {
     refused: String,
-    unreachable: String,
+    /// Follows the client's words for what it could not reach.
+    tls: String,
 }
 
 impl Advice {
@@ -267,13 +295,17 @@ impl Advice {
             }
             None => None,
         };
-        let unreachable = authority.map(|authority| {
+        let tls = authority.map(|authority| {
             format!("; it has to speak TLS, with a certificate of an authority {authority}")
         });
         Self {
             refused: format!("NATS refuses {refused}"),
-            unreachable: unreachable.unwrap_or_default(),
+            tls: tls.unwrap_or_default(),
         }
+    }
+
+    fn unreachable(&self, error: impl std::fmt::Display) -> String {
+        format!("NATS cannot be reached: {error}{}", self.tls)
     }
 }
 
@@ -302,8 +334,7 @@ fn notice(
             condition.broker_unavailable(advice.refused.as_str());
         }
         Event::ClientError(error) if !link.borrow().connected => {
-            let advice = &advice.unreachable;
-            condition.broker_unavailable(format!("NATS cannot be reached: {error}{advice}"));
+            condition.broker_unavailable(advice.unreachable(error));
         }
         other => tracing::debug!(event = %other, "the NATS client says: {other}"),
     }

@@ -5,6 +5,7 @@ mod consumer;
 mod files;
 mod publisher;
 
+pub(super) use connection::has_topic;
 pub use connection::{addresses, credentials};
 pub(super) use consumer::NatsSource;
 pub use files::{BadNatsFile, NatsFiles};

@@ -109,6 +109,25 @@ impl AgentError {
         matches!(self, Self::Garbled { .. })
     }
 
+    /// The whole of it, and what an operator can do.
+    pub(super) fn with_advice(&self) -> String {
+        let advice = match self {
+            Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN => {
+                "CONSUL_HTTP_TOKEN has to be a token with `service:read` and `node:read` for what is looked up, and `service:write` \
+                 for what is registered"
+            }
+            Self::Broken(..) => {
+                "CONSUL_HTTP_ADDR has to be an agent of Consul; CONSUL_HTTP_SSL says whether it speaks TLS"
+            }
+            Self::Unreachable(..) | Self::Late(..) => {
+                "start the agent, or correct CONSUL_HTTP_ADDR; a firewall may be between. While it is unavailable services are neither \
+                 found nor registered"
+            }
+            _ => "CONSUL_HTTP_ADDR has to be an agent of Consul; its log may say more",
+        };
+        format!("{}: {advice}", self.in_full())
+    }
+
     /// The whole of it, in one line.
     pub(super) fn in_full(&self) -> String {
         causes(self)

@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{ArgAction, Args, builder::BoolishValueParser};
+use clap::{ArgAction, Args};
 use hyper::header::HeaderValue;
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::agent::ConsulAgent;
+use super::{agent::ConsulAgent, service::ConsulService};
 use crate::{
     process::Fault,
-    service_address::HostPort,
+    service_address::{HostPort, ServiceAddress, Source},
     settings::{self, ServerToken},
     tls::{self, CertificateFile, Holds, IsRead},
 };
@@ -45,7 +45,7 @@ pub struct ConsulSettings {
         env,
         value_name = "true|false",
         default_value = "false",
-        value_parser = BoolishValueParser::new(),
+        value_parser = yes_or_no,
         action = ArgAction::Set,
         help_heading = "Consul"
     )]
@@ -83,9 +83,18 @@ impl FromStr for AgentUrl {
         };
         let place = HostPort::parse(rest.strip_suffix('/').unwrap_or(rest), PORT);
         place.map(|place| Self { place, is_tls }).ok_or_else(|| {
-            "must be the address of an agent, as http://127.0.0.1:8500 or https://consul:8501"
+            "the address of an agent is needed, as http://127.0.0.1:8500 or https://consul:8501"
                 .to_owned()
         })
+    }
+}
+
+/// What Consul's own tools take for yes and for no.
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "y" | "on" => Ok(true),
+        "false" | "f" | "0" | "no" | "n" | "off" => Ok(false),
+        _ => Err("true or false is needed".to_owned()),
     }
 }
 
@@ -182,7 +191,10 @@ impl ConsulSettings {
             .map_err(|error| Fault::bad_setting(setting, error.in_full()))?;
         let name = ServerName::try_from(agent.bare_host().to_owned());
         let name = name.map_err(|_| {
-            let reason = "is no name that a certificate can be for";
+            let reason = format!(
+                "`{}` is no name that a certificate can be for",
+                agent.bare_host()
+            );
             Fault::bad_setting(settings::name("consul-http-addr"), reason)
         })?;
         Ok((connector, name))
@@ -225,6 +237,38 @@ impl Consul {
     /// The agent.
     pub(crate) fn agent(&self) -> &ConsulAgent {
         &self.agent
+    }
+
+    /// Asks the agent for the instances of the services that are looked up (`called`) and of those that are registered (`own`), with the token
+    /// and as the programs do. Returns what it showed; `None` if the settings have no use for Consul.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not, and what to do.
+    pub async fn examine(
+        &self,
+        called: &[&ServiceAddress],
+        own: &[&str],
+    ) -> Option<Result<String, String>> {
+        let own = own.iter().filter(|_| self.register_host.is_some());
+        let own = own.filter_map(|name| ConsulService::parse(&format!("consul://{name}"))?.ok());
+        let called = called.iter().filter_map(|address| match &address.0 {
+            Source::Consul(service) => Some(service.clone()),
+            Source::Hosts(_) => None,
+        });
+        let mut shown = Vec::new();
+        for service in called.chain(own) {
+            match self.agent.instances(&service).await {
+                Ok(found) => shown.push(format!("{} of `{service}`", found.places.len())),
+                Err(error) => return Some(Err(error.with_advice())),
+            }
+        }
+        let all = shown.join(", ");
+        (!shown.is_empty()).then(|| {
+            Ok(format!(
+                "the agent answers; instances whose checks pass: {all}"
+            ))
+        })
     }
 
     /// Where others reach a service that is served on `port`, if it is to be registered.

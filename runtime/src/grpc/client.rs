@@ -4,6 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tonic::{Code, Request, Response, Status, TimeoutExpired, metadata::MetadataValue};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::{Lookup, ServiceChannel, balancer::Pace};
 use crate::{
@@ -102,6 +105,22 @@ impl ServiceClient {
         self.channel.clone()
     }
 
+    /// Asks the gRPC health of the service whether it serves. A service without health does, as for callers.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not, in words that name its address.
+    pub async fn check_health(&self, deadline: Duration) -> Result<(), String> {
+        let mut health = HealthClient::new(self.channel());
+        let asked = health.check(HealthCheckRequest::default());
+        match self.call(deadline, asked).await {
+            Ok(answer) if answer.status() == ServingStatus::Serving => Ok(()),
+            Ok(_) => Err(format!("{} says that it cannot serve", self.address)),
+            Err(status) if status.code() == Code::Unimplemented => Ok(()),
+            Err(status) => Err(self.absence(&status)),
+        }
+    }
+
     /// Waits for the answer to a call, and notes whether the service is available. A stream has to
     /// begin within the deadline.
     ///
@@ -176,8 +195,6 @@ pub fn is_timeout(status: &Status) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
     use super::*;
 
     #[tokio::test]

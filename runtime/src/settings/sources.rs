@@ -1,7 +1,7 @@
 //! Where settings come from beside flags and environment variables: files that variables name.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read},
     os::unix::fs::PermissionsExt,
@@ -10,6 +10,8 @@ use std::{
 
 use clap::Command;
 use rustix::fs::StatVfsMountFlags;
+
+use crate::telemetry;
 
 /// The longest value that a file may hold, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024;
@@ -47,10 +49,12 @@ impl ExposedFile {
 }
 
 /// Tells the log if other users of the machine can read the file at `path`, which holds a secret and is the value of
-/// `setting`.
+/// `setting`; once, however often a start checks it.
 pub fn warn_of_exposed_file(setting: &str, path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
-    if let Some(exposed) = ExposedFile::find(setting, path, mode) {
+    if let Some(exposed) = ExposedFile::find(setting, path, mode)
+        && telemetry::seldom(&format!("{setting} {}", path.display())).is_some()
+    {
         exposed.warn();
     }
 }
@@ -88,22 +92,28 @@ impl Sources {
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, String> {
         let given = |name: &str| environment(name).filter(|value| !value.is_empty());
+        command = without_empty_variables(command, &environment);
+        let subcommands: Vec<String> = command
+            .get_subcommands()
+            .map(|subcommand| subcommand.get_name().to_owned())
+            .collect();
+        for name in subcommands {
+            command = command.mut_subcommand(name, |subcommand| {
+                without_empty_variables(subcommand, &environment)
+            });
+        }
         let settings: Vec<_> = command
             .get_arguments()
             .filter_map(|argument| {
                 let variable = argument.get_env()?.to_str()?.to_owned();
                 let flag = argument.get_long()?.to_owned();
                 let is_secret = argument.is_hide_env_values_set();
-                Some((argument.get_id().clone(), flag, variable, is_secret))
+                Some((flag, variable, is_secret))
             })
             .collect();
         let mut exposed = Vec::new();
-        for (id, flag, variable, is_secret) in settings {
+        for (flag, variable, is_secret) in settings {
             let is_given = given(&variable).is_some();
-            let is_set = environment(&variable).is_some();
-            if is_set && !is_given {
-                command = command.mut_arg(id, |argument| argument.env(None::<&'static str>));
-            }
             let file_variable = format!("{variable}_FILE");
             let path = given(&file_variable).filter(|_| is_secret);
             let Some(path) = path else { continue };
@@ -128,6 +138,23 @@ impl Sources {
             exposed,
         })
     }
+}
+
+/// The command, which takes no notice of variables that are set to nothing.
+fn without_empty_variables(
+    command: Command,
+    environment: &impl Fn(&str) -> Option<OsString>,
+) -> Command {
+    command.mut_args(|argument| {
+        let variable = argument.get_env().and_then(OsStr::to_str);
+        let is_empty = variable
+            .and_then(environment)
+            .is_some_and(|value| value.is_empty());
+        match is_empty {
+            true => argument.env(None::<&'static str>),
+            false => argument,
+        }
+    })
 }
 
 fn has_flag(arguments: &[OsString], flag: &str) -> bool {

@@ -8,7 +8,8 @@ use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
-    trace::{Sampler, SdkTracerProvider},
+    error::OTelSdkError,
+    trace::{Sampler, SdkTracerProvider, SpanExporter as _},
 };
 
 use super::{
@@ -99,8 +100,12 @@ impl SamplerName {
 fn sampler_name(text: &str) -> Result<SamplerName, String> {
     match text.trim() {
         "" => Ok(SamplerName::default()),
-        name => SamplerName::from_str(name, true)
-            .map_err(|_| "is no sampler that OpenTelemetry names; see --help".to_owned()),
+        name => SamplerName::from_str(name, true).map_err(|_| {
+            let samplers = SamplerName::value_variants().iter();
+            let samplers = samplers.filter_map(SamplerName::to_possible_value);
+            let names: Vec<_> = samplers.map(|name| name.get_name().to_owned()).collect();
+            format!("one of {} is needed", names.join(", "))
+        }),
     }
 }
 
@@ -113,7 +118,7 @@ fn share(text: &str) -> Result<f64, String> {
         .parse()
         .ok()
         .filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
+    share.ok_or_else(|| "a number from 0 to 1 is needed".to_owned())
 }
 
 impl TraceSettings {
@@ -137,11 +142,38 @@ impl TraceSettings {
         });
         match is_collector {
             true => Ok(Some(endpoint.to_owned())),
-            false => Err(Fault::bad_setting(
-                settings::name("otel-exporter-otlp-endpoint"),
-                "must be the address of a collector that takes OTLP over gRPC without TLS, as http://127.0.0.1:4317",
-            )),
+            false => {
+                // Not one with a password.
+                let given = Some(endpoint).filter(|endpoint| !endpoint.contains('@'));
+                let given = given.map_or(String::new(), |endpoint| {
+                    format!(", and `{endpoint}` is not")
+                });
+                let reason = format!(
+                    "must be the address of a collector that takes OTLP over gRPC without TLS, as http://127.0.0.1:4317{given}"
+                );
+                let setting = settings::name("otel-exporter-otlp-endpoint");
+                Err(Fault::bad_setting(setting, reason))
+            }
         }
+    }
+
+    /// Sends `collector` a request without spans. Returns its address and what came of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub(crate) async fn try_collector(
+        &self,
+        collector: String,
+        within: Duration,
+    ) -> Result<(String, Result<(), String>), Fault> {
+        let exporter = exporter(collector.clone(), within)?;
+        let taken = tokio::time::timeout(within, exporter.export(vec![])).await;
+        let taken = match taken {
+            Ok(taken) => taken.map_err(|error| reason(&error)),
+            Err(_) => Err(format!("no answer within {within:?}")),
+        };
+        Ok((collector, taken))
     }
 
     /// Begins to send spans to `collector`, within a tokio runtime that lasts as long as the process. `program` is its name.
@@ -158,14 +190,7 @@ impl TraceSettings {
         let Some(collector) = collector else {
             return Ok(Exporting(None));
         };
-        let exporter = SpanExporter::builder()
-            .with_tonic()
-            .with_endpoint(collector)
-            .with_timeout(EXPORT_DEADLINE)
-            // What could not be sent is counted, and the next spans are tried.
-            .with_retry_policy(RetryPolicy::disabled())
-            .build()
-            .map_err(|error| Fault::bad_setting("OTEL_EXPORTER_OTLP_…", error))?;
+        let exporter = exporter(collector, EXPORT_DEADLINE)?;
         let counts = SpanCounts::new(process.registry.metrics());
         let dependency = process.dependency("the collector of traces");
         let exporter = Counted::new(exporter, counts.clone(), dependency);
@@ -189,6 +214,27 @@ impl TraceSettings {
         }
         Ok(Exporting(Some(Arc::new(provider))))
     }
+}
+
+/// Why spans were not taken, without the names that the library has for itself.
+fn reason(error: &OTelSdkError) -> String {
+    let text = error.to_string();
+    match text.split_once("gRPC code: ") {
+        Some((_, reason)) => reason.to_owned(),
+        None => text,
+    }
+}
+
+/// What sends spans to `collector`.
+fn exporter(collector: String, deadline: Duration) -> Result<SpanExporter, Fault> {
+    SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(collector)
+        .with_timeout(deadline)
+        // What could not be sent is counted, and the next spans are tried.
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()
+        .map_err(|error| Fault::bad_setting("OTEL_EXPORTER_OTLP_…", error))
 }
 
 /// The spans that are on their way to the collector, if any are sent.
