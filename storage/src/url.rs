@@ -22,6 +22,11 @@ pub enum DatabaseUrlError {
         "`{0}` is no known kind of database; accepted are `sqlite://<file>` and `mysql://user:password@host:port/database`"
     )]
     UnknownScheme(String),
+    /// It does not say what kind of database it is.
+    #[error(
+        "it names no kind of database; accepted are `sqlite://<file>` and `mysql://user:password@host:port/database`"
+    )]
+    NoScheme,
     /// `sqlite://` without a file.
     #[error("`sqlite://` needs the path of a file, as in `sqlite://data/movies.db`")]
     NoFile,
@@ -55,8 +60,10 @@ impl FromStr for DatabaseUrl {
             return Ok(Self::Mysql(url));
         }
         // What stands before the colon is no secret; what comes after may be.
-        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        Err(DatabaseUrlError::UnknownScheme(scheme.into()))
+        match text.split_once("://") {
+            Some((scheme, _)) => Err(DatabaseUrlError::UnknownScheme(scheme.into())),
+            None => Err(DatabaseUrlError::NoScheme),
+        }
     }
 }
 

@@ -1,7 +1,13 @@
 //! A setting that cannot work ends a program before it has begun anything, with one line that names the setting.
 
 use std::{
-    fs::OpenOptions, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Stdio,
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs::OpenOptions,
+    net::TcpListener,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -388,6 +394,129 @@ async fn help_lists_every_setting_as_flag_and_variable() {
                 "{name} --help lacks {setting}: {help}"
             );
         }
+    }
+}
+
+/// Settings that take any text, or that are of no use without others and not looked at then.
+const TAKE_ANYTHING: &[&str] = &[
+    "CONSUL_CACERT",
+    "CONSUL_HTTP_TOKEN",
+    "DATA_DIR",
+    "OTEL_SERVICE_NAME",
+];
+
+/// Whether a setting is a path, which need not be UTF-8.
+fn is_path(setting: &str) -> bool {
+    let ends = ["_FILE", "_DIR", "_CACERT", "_CONFIG"];
+    ends.iter().any(|end| setting.ends_with(end))
+}
+
+/// Whether a refusal is not about the value, but about another setting that has to be given with it.
+fn is_told_of_another(refusal: &str) -> bool {
+    let words = [
+        "is needed too",
+        "KAFKA_SECURITY_PROTOCOL has to be",
+        "of use only with",
+    ];
+    words.iter().any(|words| refusal.contains(words))
+}
+
+/// Starts a program with one setting and an address that is taken, so that it ends in any case. Returns its exit code and what it says.
+fn end_of(program: &[&str], folder: &Path, settings: &[(&str, &OsStr)]) -> (Option<i32>, String) {
+    let (name, arguments) = program.split_first().unwrap();
+    let mut command = Command::new(binary(name).unwrap());
+    command.args(arguments).current_dir(folder).env_clear();
+    let output = command.envs(settings.iter().copied()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+/// The settings that `--help` of a program lists, and which of them hide their value.
+fn listed(program: &[&str]) -> Vec<(String, bool)> {
+    let (name, arguments) = program.split_first().unwrap();
+    let mut command = Command::new(binary(name).unwrap());
+    let help = command.args(arguments).arg("--help").env_clear().output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let parts = help.split("[env: ").skip(1);
+    let parts = parts.filter_map(|part| part.split(']').next());
+    let named = parts.map(|part| match part.split_once('=') {
+        Some((name, _)) => (name.to_owned(), false),
+        None => (part.to_owned(), true),
+    });
+    named.collect()
+}
+
+#[test]
+fn every_setting_says_what_is_wrong_with_nonsense() {
+    const NONSENSE: &str = "no sense";
+    let mut programs: Vec<&[&str]> = vec![&["marquee"]];
+    if Layout::Three.is_built() {
+        let further: [&[&str]; 5] = [
+            &["catalog"],
+            &["recommendations"],
+            &["web"],
+            &["bridge"],
+            &["bridge", "relay"],
+        ];
+        programs.extend(further);
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (mut tried, mut wrong, mut took_anything) = (BTreeSet::new(), vec![], BTreeSet::new());
+    for program in programs {
+        for (setting, is_hidden) in listed(program) {
+            if !tried.insert(setting.clone()) {
+                continue;
+            }
+            let folder = TempDir::new().unwrap();
+            // Some are looked at with the bus alone that they are for.
+            let bus = match setting.as_str() {
+                "KAFKA_BROKER" | "NATS_TOKEN" => "",
+                _ if setting.starts_with("KAFKA_") => "kafka://127.0.0.1:1",
+                _ if setting.starts_with("NATS_") => "nats://127.0.0.1:1",
+                _ => "",
+            };
+            let with = |value| {
+                let settings = [
+                    ("HTTP_ADDR", OsStr::new(&taken)),
+                    ("EVENT_BUS", OsStr::new(bus)),
+                    (&setting, value),
+                ];
+                end_of(program, folder.path(), &settings)
+            };
+            let (code, said) = with(OsStr::new(NONSENSE));
+            let last = said.trim_end().lines().last().unwrap_or_default();
+            if last.contains("is taken") {
+                took_anything.insert(setting.clone());
+            } else if code != Some(64)
+                || said.trim_end().lines().count() != 1
+                || !last.contains(&format!("({setting})"))
+                || last.contains(NONSENSE) == (is_hidden || is_told_of_another(last))
+            {
+                wrong.push(format!("{program:?} {setting}: {code:?} {said}"));
+            }
+            if !is_path(&setting) {
+                let (code, said) = with(OsStr::from_bytes(b"x\xff"));
+                let names = said.contains(&format!("({setting})"));
+                if code != Some(64) || !names {
+                    wrong.push(format!("{program:?} {setting}, no UTF-8: {code:?} {said}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried.len() > 50, "{tried:?}");
+    let expected = BTreeSet::from_iter(TAKE_ANYTHING.iter().map(|name| (*name).to_owned()));
+    assert_eq!(took_anything, expected);
+}
+
+#[test]
+fn a_command_without_its_folder_says_so() {
+    for command in ["backup", "restore"] {
+        let folder = TempDir::new().unwrap();
+        let (code, said) = end_of(&["marquee", command], folder.path(), &[]);
+        let told = format!("`<FOLDER>` is missing, as in `marquee {command} <FOLDER>`");
+        assert!(code == Some(64) && said.contains(&told), "{code:?} {said}");
     }
 }
 

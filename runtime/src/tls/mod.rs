@@ -106,7 +106,7 @@ impl GrpcTlsSettings {
         let server_name = match &self.grpc_server_name {
             None => None,
             Some(name) => Some(ServerName::try_from(name.clone()).map_err(|_| {
-                let reason = "is no name that a certificate can be for";
+                let reason = format!("`{name}` is no name that a certificate can be for");
                 Fault::bad_setting(settings::name("grpc-server-name"), reason)
             })?),
         };
