@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && cargo build --release --locked --workspace --bins --features bus/kafka-tls \
  && install -D --strip --target-directory=/out/bin \
       target/release/catalog target/release/web target/release/recommendations target/release/bridge target/release/marquee \
- && install -d /out/data
+ && install -d --mode=700 /out/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
 COPY --from=build --chown=65532:65532 /out/data /data

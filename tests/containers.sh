@@ -313,6 +313,19 @@ for target in $services; do
 done
 # There is no stand-in for the images of others: they are only read.
 docker compose --profile observability config --quiet
+# The file that adds TLS, as it is in the documentation: each file that a program is told of is one that it is given.
+sed -n '/^```yaml$/,/^```$/p' docs/OPERATIONS.md | sed '/^```/d' >"$work/tls.yaml"
+docker compose --file docker-compose.yaml --file "$work/tls.yaml" --profile '*' config --format json >"$work/tls.json" ||
+    die 'docs/OPERATIONS.md has no file that adds TLS to the compose file'
+python3 - "$work/tls.json" <<'END' || die 'the file in docs/OPERATIONS.md that adds TLS is wrong'
+import json, sys
+
+services = json.load(open(sys.argv[1]))["services"]
+for name, files in {"recommendations": 3, "catalog": 5, "web": 5, "doctor": 5}.items():
+    given = {secret["target"] for secret in services[name]["secrets"]}
+    told = {value for key, value in services[name]["environment"].items() if key.startswith(("GRPC_", "HTTP_")) and key.endswith("_FILE")}
+    assert len(told) == files and told <= given, (name, sorted(told - given))
+END
 for what in ${1:-kafka bridge scaled relay tls}; do
     case $what in
         scaled) try_scaled ;;

@@ -27,6 +27,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "k8s" / "overlays"
+DOCTOR = ROOT / "k8s" / "doctor.yaml"
 TRIAL = ROOT / "tests" / "kubernetes" / "trial"
 KUBERNETES = "1.34"
 NAME = "app.kubernetes.io/name"
@@ -750,13 +751,39 @@ def quantity(text):
     return float(number) * units[unit]
 
 
+def doctor(text, repository, program, resources):
+    """What is wrong with k8s/doctor.yaml, which gives the doctor what the catalog of production has."""
+    given, problems = yaml.safe_load(text), []
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "doctor"},
+        "spec": {"containers": [{"name": "catalog"}], "ephemeralContainers": [{"name": "doctor", **given}]},
+    }
+    problems += errors_of(pod)
+    maps = [one for one in resources if one["kind"] == "ConfigMap" and one["metadata"]["name"].startswith("catalog-")]
+    catalog = maps[0]["data"] if len(maps) == 1 else {}
+    for variable in given.get("env", []):
+        name, source = variable["name"], variable.get("valueFrom", {}).get("secretKeyRef")
+        # Its subcommand has this one.
+        if name not in program.settings | {"CATALOG_HOST"}:
+            problems.append(f"`marquee` has no setting {name}")
+        if source and source["key"] not in repository.secrets.get(source["name"], ()):
+            problems.append(f"k8s/README.md has no secret {source['name']} with {source['key']}")
+        if not source and name in catalog and variable["value"] != catalog[name]:
+            problems.append(f"{name} is {variable['value']}, and {catalog[name]} in production")
+    missing = {name for name in catalog if name.endswith(("_ADDR", "_HOST", "_BUS"))} - {one["name"] for one in given["env"]}
+    problems += [f"it lacks {name}, which production has" for name in sorted(missing)]
+    return [f"doctor.yaml: {problem}" for problem in problems]
+
+
 def main():
     arguments = argparse.ArgumentParser(description="Checks the manifests in k8s/.")
     arguments.add_argument("--programs", type=Path, required=True, help="the folder with the programs, built")
     arguments.add_argument("overlays", nargs="*", help="only these [default: all]")
     given = arguments.parse_args()
     repository, programs = Repository(), Programs(given.programs.resolve())
-    absent = [name for name in ("web", "catalog", "recommendations", "bridge") if not (programs.folder / name).exists()]
+    absent = [name for name in ("web", "catalog", "recommendations", "bridge", "marquee") if not (programs.folder / name).exists()]
     if absent:
         sys.exit(f"{programs.folder} has no {', '.join(absent)}: cargo build --workspace --bins")
     folders = [*sorted(OVERLAYS.iterdir()), TRIAL]
@@ -767,6 +794,8 @@ def main():
         found = Check(name, resources, repository, programs).run()
         problems += found
         print(f"{name}: {len(resources)} resources, {len(found)} problems")
+        if name == "production":
+            problems += doctor(DOCTOR.read_text(), repository, Program(programs.folder, "marquee"), resources)
     print("\n".join(problems))
     sys.exit(1 if problems else 0)
 

@@ -8,7 +8,7 @@ import os
 import unittest
 from pathlib import Path
 
-from check import OVERLAYS, Check, Programs, Repository, render
+from check import DOCTOR, OVERLAYS, Check, Program, Programs, Repository, doctor, render
 
 
 def get(resources, kind, name):
@@ -171,6 +171,20 @@ class Mistakes(unittest.TestCase):
                 with self.subTest(said):
                     found = "\n".join(self.found(overlay, make))
                     self.assertIn(said.lower(), found.lower())
+
+    def test_each_mistake_in_what_the_doctor_is_given_is_found(self):
+        program, text = Program(self.programs.folder, "marquee"), DOCTOR.read_text()
+        for said, right, wrong in (
+            ("additional properties are not allowed ('environment'", "env:", "environment: []\nenv:"),
+            ("has no setting EVENT_BUSES", "name: EVENT_BUS,", "name: EVENT_BUSES,"),
+            ("it lacks EVENT_BUS", "name: EVENT_BUS,", "name: EVENT_BUSES,"),
+            ("no secret marquee-films with DATABASE_URL", "marquee-catalog", "marquee-films"),
+            ("EVENT_BUS is kafka://kafka:9093", "kafka:9092", "kafka:9093"),
+        ):
+            with self.subTest(said):
+                self.assertIn(right, text)
+                found = doctor(text.replace(right, wrong), self.repository, program, self.rendered["production"])
+                self.assertIn(said.lower(), "\n".join(found).lower())
 
     def test_what_ships_is_right(self):
         for overlay in self.rendered:
