@@ -200,6 +200,16 @@ impl Docket {
         }
     }
 
+    /// Nothing waits any more, since another catalog has delivered it: what was in the way is over. Returns whether anything was.
+    pub(crate) fn clear(&mut self) -> bool {
+        let was_in_the_way = self.troubled || !self.resting.is_empty();
+        if self.busy.is_empty() && was_in_the_way {
+            *self = Self::new(self.pace);
+            return true;
+        }
+        false
+    }
+
     /// Whether nothing could be sent when it was last tried.
     pub(crate) fn is_troubled(&self) -> bool {
         self.troubled

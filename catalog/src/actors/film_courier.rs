@@ -204,10 +204,12 @@ impl FilmCourier {
         match read {
             Ok((batch, counted)) => {
                 self.next = batch.next;
+                let nothing_waits = batch.news.is_empty() && counted.is_some();
                 self.waiting.extend(batch.news);
+                let is_over = nothing_waits && self.docket.clear();
                 let counted = counted.unwrap_or(self.parked);
-                if mem::replace(&mut self.parked, counted) != counted && !self.docket.is_troubled()
-                {
+                let is_news = mem::replace(&mut self.parked, counted) != counted;
+                if is_over || is_news && !self.docket.is_troubled() {
                     self.report_delivering();
                 }
             }

@@ -15,6 +15,7 @@ use catalog::{
     films::{self, FilmId, outbox},
     sample,
 };
+use runtime::supervision::Health;
 use storage::testing::databases;
 use testkit::{FakeRecommendations, Told, eventually};
 use tonic::Code;
@@ -296,6 +297,24 @@ async fn a_refused_film_is_set_aside_and_blocks_no_other() {
         delivered(&world).await;
         eventually("the registry is content", || async { !is_told().await }).await;
         assert_eq!(recommender.told_of(poison.id.as_str()).len(), 1);
+    }
+}
+
+#[actix_web::test]
+async fn trouble_is_over_when_another_catalog_has_delivered_what_waited() {
+    for db in databases("courier-relieved") {
+        // Nothing answers there.
+        let recommender = FakeRecommendations::absent();
+        let world = World::start(&db, recommender.address()).await;
+        world.create("Film").await;
+        let is_content = || {
+            let actors = world.process.registry.actors();
+            let mut couriers = actors.iter().filter(|actor| actor.name == "film-courier");
+            couriers.all(|courier| courier.health == Health::Ready)
+        };
+        eventually("the courier tells of it", || async { !is_content() }).await;
+        execute(&db, "DELETE FROM movie_outbox");
+        eventually("the courier is content", || async { is_content() }).await;
     }
 }
 

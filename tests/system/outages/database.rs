@@ -53,9 +53,22 @@ async fn it_says_that_a_database_is_unavailable_and_recovers_by_itself() {
         200,
         "alive all the same"
     );
+    // The services that it runs are called as those on other machines are: by what they say of their health.
+    let operators = system.health("marquee");
+    let unserved = "no catalog says that it serves";
+    eventually("the pages to say what they lack", async || {
+        let page = operators.try_open("/system").await?;
+        page.shows(unserved).then_some(()).ok_or(page.html)
+    })
+    .await;
 
     relay.repair().await;
     system.ready("marquee").await;
+    eventually("the pages to lack nothing", async || {
+        let page = operators.try_open("/system").await?;
+        (!page.shows(unserved)).then_some(()).ok_or(page.html)
+    })
+    .await;
     browser.add(heist("Topkapi")).await;
     marked(&browser, "Topkapi", true).await;
     assert!(browser.open("/").await.film_id("Rififi").is_some());

@@ -17,6 +17,7 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use futures::StreamExt;
 use proto::recommendations::{MoviesChanged, WatchMoviesRequest, catalog_client::CatalogClient};
 use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceChannel};
 use tonic::{Response, Status};
@@ -26,7 +27,7 @@ pub use messages::{
     RestoreFilm, Summary, UpdateFilm,
 };
 
-use super::ServiceClient;
+use super::{ServiceClient, Serving};
 use crate::{
     error::{Error, Service},
     freshness::Freshness,
@@ -63,6 +64,10 @@ pub struct CatalogGateway {
     freshness: Arc<Freshness>,
     /// Between two attempts to watch.
     backoff: Backoff,
+    /// Why the watch was lost, until it tells something again.
+    lost: Option<String>,
+    /// Whether any catalog says that it serves.
+    is_served: bool,
     guard: ChildGuard,
 }
 
@@ -77,6 +82,8 @@ impl CatalogGateway {
             connection,
             freshness,
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
+            lost: None,
+            is_served: true,
             guard,
         }
     }
@@ -103,6 +110,8 @@ impl Actor for CatalogGateway {
             self.guard.starting("connecting to the catalog");
         }
         context.notify(Wake);
+        let serving = self.connection.watch.channel().serving();
+        context.add_stream(serving.map(Serving));
     }
 }
 
@@ -140,7 +149,8 @@ impl StreamHandler<Result<MoviesChanged, Status>> for CatalogGateway {
                 self.freshness.films_changed();
                 self.connection.was_reached.store(true, Ordering::Release);
                 self.connection.watch.reached();
-                self.guard.ready();
+                self.lost = None;
+                self.report();
                 self.guard.reporter().handled(1);
             }
             Err(status) => self.lost(&status),
@@ -152,14 +162,34 @@ impl StreamHandler<Result<MoviesChanged, Status>> for CatalogGateway {
     }
 }
 
+/// A catalog that has no database keeps its watches, and does not serve.
+impl StreamHandler<Serving> for CatalogGateway {
+    fn handle(&mut self, Serving(is_served): Serving, _: &mut Context<Self>) {
+        self.is_served = is_served;
+        self.report();
+    }
+
+    /// The other stream goes on.
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
 impl CatalogGateway {
     /// The watch failed: the catalog cannot be reached.
-    fn lost(&self, status: &Status) {
+    fn lost(&mut self, status: &Status) {
         self.connection.watch.note(status);
-        let reason = format!("the catalog is unavailable: {}", status.message());
-        match self.connection.was_reached.load(Ordering::Acquire) {
-            true => self.guard.blocked(reason),
-            false => self.guard.starting(reason),
+        self.lost = Some(format!("the catalog is unavailable: {}", status.message()));
+        self.report();
+    }
+
+    /// Says how the gateway is. One that cannot serve is not ready; while a catalog stops it still answers, and the pages with it.
+    fn report(&self) {
+        let was_reached = self.connection.was_reached.load(Ordering::Acquire);
+        match &self.lost {
+            Some(reason) if was_reached => self.guard.blocked(reason),
+            Some(reason) => self.guard.starting(reason),
+            None if !was_reached => {}
+            None if !self.is_served => self.guard.hindered("no catalog says that it serves"),
+            None => self.guard.ready(),
         }
     }
 

@@ -7,3 +7,7 @@ pub mod recommendations_gateway;
 mod service_client;
 
 pub(crate) use service_client::ServiceClient;
+
+/// Whether any replica of a service says that it serves.
+#[derive(Debug)]
+struct Serving(bool);

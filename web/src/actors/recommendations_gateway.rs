@@ -8,9 +8,10 @@ mod calls;
 mod messages;
 mod user_watches;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::ready, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use futures::StreamExt;
 use proto::{
     UserId,
     recommendations::{
@@ -25,7 +26,7 @@ pub use messages::{
     GetRecommended, MarkSeen, Recommended, RecommendedFilm, StopFollowing, Totals, Watch,
 };
 
-use super::ServiceClient;
+use super::{ServiceClient, Serving};
 use crate::{error::Service, freshness::Freshness};
 use user_watches::UserWatch;
 
@@ -61,6 +62,10 @@ pub struct RecommendationsGateway {
     freshness: Arc<Freshness>,
     /// Between two attempts to watch all users.
     backoff: Backoff,
+    /// Why the watch of all users could not be begun, until it is.
+    lost: Option<String>,
+    /// Whether any recommendations service says that it serves.
+    is_served: bool,
     watches: HashMap<UserId, UserWatch>,
     guard: ChildGuard,
 }
@@ -79,6 +84,8 @@ impl RecommendationsGateway {
             connection,
             freshness,
             backoff: Backoff::new(FIRST_DELAY, MAX_DELAY),
+            lost: None,
+            is_served: true,
             watches: HashMap::new(),
             guard,
         }
@@ -88,6 +95,24 @@ impl RecommendationsGateway {
         let calls = self.connection.calls.clone();
         let client = RecommendationsClient::new(calls.channel());
         (calls, client)
+    }
+
+    fn set_lost(&mut self, lost: Option<String>) {
+        self.lost = lost;
+        self.report();
+    }
+
+    /// Says how the gateway is: the pages do without recommendations.
+    fn report(&self) {
+        match &self.lost {
+            Some(reason) => self
+                .guard
+                .hindered(format_args!("pages lack their recommendations: {reason}")),
+            None if !self.is_served => self
+                .guard
+                .hindered("no recommendations service says that it serves"),
+            None => self.guard.ready(),
+        }
     }
 
     fn watch_all_later(&mut self, context: &mut Context<Self>) {
@@ -102,6 +127,8 @@ impl Actor for RecommendationsGateway {
 
     fn started(&mut self, context: &mut Context<Self>) {
         context.notify(Wake);
+        let serving = self.connection.watches.channel().serving();
+        context.add_stream(serving.skip_while(|serves| ready(!serves)).map(Serving));
         self.guard.ready();
     }
 }
@@ -121,23 +148,32 @@ impl Handler<Wake> for RecommendationsGateway {
         let begun = begun.into_actor(self);
         context.spawn(begun.map(|begun, gateway, context| match begun {
             Ok(Some(changes)) => {
-                gateway.guard.ready();
+                gateway.set_lost(None);
                 // Whatever changed before this watch began was not told.
                 gateway.freshness.all_users_changed();
                 context.add_stream(changes);
             }
             Ok(None) => {
-                gateway.guard.ready();
+                gateway.set_lost(None);
                 gateway.watch_all_later(context);
             }
             Err(error) => {
-                gateway
-                    .guard
-                    .hindered(format_args!("pages lack their recommendations: {error}"));
+                gateway.set_lost(Some(error.to_string()));
                 gateway.watch_all_later(context);
             }
         }));
     }
+}
+
+/// A service that has no database keeps its watches, and does not serve.
+impl StreamHandler<Serving> for RecommendationsGateway {
+    fn handle(&mut self, Serving(is_served): Serving, _: &mut Context<Self>) {
+        self.is_served = is_served;
+        self.report();
+    }
+
+    /// The other streams go on.
+    fn finished(&mut self, _: &mut Context<Self>) {}
 }
 
 impl StreamHandler<OfAll> for RecommendationsGateway {

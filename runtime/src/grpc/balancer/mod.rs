@@ -19,8 +19,11 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use futures::{Stream, stream};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Code,
@@ -43,6 +46,8 @@ use replicas::{InFlight, Replicas};
 
 /// The metadata by which a server says that it has not begun to execute a call: the call may be made elsewhere.
 pub(super) const NOT_BEGUN_HEADER: &str = "marquee-not-begun";
+/// How long a call that may be repeated waits for the beginning of an answer before another replica, if there is one, is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often one call is made at most.
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -93,6 +98,25 @@ impl ServiceChannel {
         }
     }
 
+    /// Whether any replica says that it serves: now, and whenever that changes. Servers without the health service count as serving.
+    pub fn serving(&self) -> impl Stream<Item = bool> + use<> {
+        let replicas = self.replicas.clone();
+        let known = (replicas.changes(), None);
+        stream::unfold(known, move |(mut changes, before)| {
+            let replicas = replicas.clone();
+            async move {
+                loop {
+                    changes.borrow_and_update();
+                    let now = replicas.are_serving();
+                    if before != Some(now) {
+                        return Some((now, (changes, Some(now))));
+                    }
+                    changes.changed().await.ok()?;
+                }
+            }
+        })
+    }
+
     /// The answer of the replica that gives one, and the place of the call there, for as long as its body is read.
     async fn answer_of_any(
         &self,
@@ -114,7 +138,17 @@ impl ServiceChannel {
             }
             let body = Body::new(OneMessage::new(message.clone()));
             let request = http::Request::from_parts(head.clone(), body);
-            match call(in_flight.connection.channel.clone(), request).await {
+            let answer = call(in_flight.connection.channel.clone(), request);
+            let answer =
+                match is_repeatable && attempts == 1 && self.replicas.have_others(&in_flight) {
+                    true => match timeout(PATIENCE, answer).await {
+                        Ok(answer) => answer,
+                        // Dropped without an answer, it has the replica looked into, and left out meanwhile.
+                        Err(_) => continue,
+                    },
+                    false => answer.await,
+                };
+            match answer {
                 Ok(answer) if answer.headers().contains_key(NOT_BEGUN_HEADER) => {
                     in_flight.refused();
                     if attempts == MAX_ATTEMPTS {

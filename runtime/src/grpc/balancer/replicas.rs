@@ -135,6 +135,28 @@ impl Replicas {
         }
     }
 
+    /// Tells of each change of what is known.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether any replica is connected and says that it serves.
+    pub(super) fn are_serving(&self) -> bool {
+        let table = self.lock();
+        let mut entries = table.entries.iter();
+        entries.any(|entry| matches!(entry.state, ReplicaState::Connected(_, Health::Serving)))
+    }
+
+    /// Whether a replica is connected that the call does not go to.
+    pub(super) fn have_others(&self, call: &InFlight) -> bool {
+        let table = self.lock();
+        let mut others = table
+            .entries
+            .iter()
+            .filter(|entry| entry.replica.id != call.replica.id);
+        others.any(|entry| matches!(entry.state, ReplicaState::Connected(..)))
+    }
+
     /// Has all replicas that are down connect at once, and looks for others.
     fn try_again(&self) {
         let mut table = self.lock();

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt, StreamExt};
 use proto::recommendations::{
     CreateMovieRequest, GetMovieRequest, Movie, catalog_client::CatalogClient,
 };
@@ -33,7 +35,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_prost::ProstCodec;
 
-use super::{Lookup, NOT_BEGUN_HEADER, Pace, ServiceChannel};
+use super::{Lookup, NOT_BEGUN_HEADER, PATIENCE, Pace, ServiceChannel};
 use crate::{
     metrics::Metrics,
     service_address::{Found, Located},
@@ -441,6 +443,48 @@ async fn a_replica_that_hangs_is_left_out_until_it_answers_again() {
     assert!((1..=2).contains(&late), "{late} calls waited in vain");
     drop(go_on);
     until_answered_by(&client, &[0, 1]).await;
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_repeated_does_not_wait_for_a_replica_that_hangs() {
+    let [first, second] = [0, 1].map(Replica::start);
+    let client = Names::of(&[&first, &second]).client();
+    until_answered_by(&client, &[0, 1]).await;
+    let _hanging = first.hang();
+    for _ in 0..3 {
+        assert_eq!(get(&client, "any").await.unwrap(), 1);
+    }
+    // Where no other is there, the caller's deadline is all there is.
+    let alone = Names::of(&[&second]).client();
+    until_answered_by(&alone, &[1]).await;
+    let before = second.calls();
+    let patient = tokio::spawn(async move { get(&alone, "slow").await });
+    tokio::time::sleep(PATIENCE + Duration::from_millis(200)).await;
+    second.films.slow.notify_one();
+    assert_eq!(patient.await.unwrap().unwrap(), 1);
+    assert_eq!(second.calls(), before + 1);
+}
+
+#[tokio::test]
+async fn whether_any_replica_serves_is_told() {
+    let [first, second] = [0, 1].map(Replica::start);
+    let channel = Names::of(&[&first, &second]).channel();
+    let mut serving = pin!(channel.serving());
+    assert_eq!(
+        serving.next().await,
+        Some(false),
+        "nothing is connected yet"
+    );
+    let client = CatalogClient::new(channel.clone());
+    until_answered_by(&client, &[0, 1]).await;
+    assert_eq!(serving.next().await, Some(true));
+    first.say(ServingStatus::NotServing).await;
+    until_answered_by(&client, &[1]).await;
+    assert_eq!(serving.next().now_or_never(), None, "another one does");
+    second.say(ServingStatus::NotServing).await;
+    assert_eq!(serving.next().await, Some(false));
+    first.say(ServingStatus::Serving).await;
+    assert_eq!(serving.next().await, Some(true));
 }
 
 #[tokio::test]
