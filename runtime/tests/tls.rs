@@ -16,7 +16,7 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, middleware::from_fn, web};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use runtime::{
     Place, Process, ServiceAddress, Supervisor,
     grpc::{Calls, GrpcLimits, GrpcServer, GrpcService, ServiceChannel, ServiceClient},
@@ -52,7 +52,13 @@ impl Certificates {
 
     /// Makes an authority and a service's certificate and key anew.
     fn make(&self, name: &str) {
+        self.make_until(name, [4096, 4096]);
+    }
+
+    /// The same; the authority and the certificate end with these years.
+    fn make_until(&self, name: &str, [authority_end, end]: [i32; 2]) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.not_after = date_time_ymd(authority_end, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
@@ -60,7 +66,8 @@ impl Certificates {
         let issuer = Issuer::new(params, key);
         let key = KeyPair::generate().unwrap();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = date_time_ymd(end, 1, 1);
         let signed = params.signed_by(&key, &issuer).unwrap().pem();
         for (file, text) in [
             ("ca", authority),
@@ -211,6 +218,20 @@ async fn who_is_refused_is_told_why() {
     let plain = Served::start(&Process::new());
     let told = refused(plain.client(&ours)).await;
     assert!(told.contains("speaks no TLS"), "{told}");
+}
+
+#[actix::test]
+async fn the_end_of_a_certificate_counts_and_that_of_its_authority_does_not() {
+    let certificates = Certificates::new();
+    certificates.make_until("ours", [2020, 4096]);
+    let process = certificates.process("ours");
+    let served = Served::start(&process);
+    call(served.client(&process)).await.unwrap();
+    certificates.make_until("other", [4096, 2020]);
+    let process = certificates.process("other");
+    let served = Served::start(&process);
+    let told = refused(served.client(&process)).await;
+    assert!(told.contains("certificate expired"), "{told}");
 }
 
 /// What a client says that goes no further: nothing, the beginning of a handshake, and the beginning of HTTP/2 in plain text.

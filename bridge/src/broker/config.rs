@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::BrokerError;
 use super::access::Access;
 use super::store::folder;
+use runtime::tls::CertificateFile;
+
 use super::tls::TlsSettings;
 use super::websocket::WebSocketSettings;
 
@@ -195,6 +197,18 @@ impl BrokerConfig {
     /// Says, before anything starts, whether another broker has the data folder, which is there.
     pub(crate) fn check_data_dir(&self) -> Result<(), BrokerError> {
         folder::lock(&self.data_dir).map(drop)
+    }
+
+    /// The files of certificates that clients are shown and judged by. They are read when the broker starts, and when its security changes.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        let websocket = self.websocket.as_ref();
+        let websocket = websocket.and_then(|websocket| websocket.tls.as_ref());
+        let of = |name, tls: Option<&TlsSettings>| {
+            tls.map_or_else(Vec::new, |tls| tls.certificate_files(name))
+        };
+        let mut files = of("tls", self.tls.as_ref());
+        files.extend(of("websocket.tls", websocket));
+        files
     }
 
     /// What of it may change while the broker serves.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use runtime::tls::Validity;
+use runtime::tls::{CertificateFile, Holds, IsRead, Validity};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -54,6 +54,20 @@ impl TlsSettings {
             allow_non_tls: false,
             timeout: Duration::from_secs(2),
         }
+    }
+
+    /// The files of certificates, in the settings of this name.
+    pub(super) fn certificate_files(&self, name: &str) -> Vec<CertificateFile> {
+        let file = |member: &str, path: &Path, holds| CertificateFile {
+            setting: format!("{name}.{member}"),
+            path: path.to_owned(),
+            holds,
+            is_read: IsRead::Once,
+        };
+        let mut files = vec![file("cert_file", &self.cert_file, Holds::Chain)];
+        let authorities = self.ca_file.as_ref().filter(|_| self.verify || self.map);
+        files.extend(authorities.map(|path| file("ca_file", path, Holds::Authorities)));
+        files
     }
 
     /// Says what is wrong with the settings and the files that they name, before anything uses them.

@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use runtime::process::{self, Service};
 use runtime::settings::listen as listen_on;
 use runtime::telemetry::causes;
+use runtime::tls::Certificates;
 use runtime::{Fault, Process, Shutdown, Supervisor, ops, program, resources};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,6 +24,9 @@ use crate::broker::{
     AccountNames, BrokerConfig, BrokerControl, BrokerStats, SERVER_VERSION, ServingLimits,
 };
 use crate::monitor::{self, Monitor};
+
+/// How often is looked whether a certificate ends.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(60 * 60);
 
 /// How often is looked whether the broker is ready, while it starts.
 const READY_CHECK: Duration = Duration::from_millis(5);
@@ -153,8 +157,11 @@ pub(super) async fn run(settings: Settings, flags: Flags, stop: Shutdown) -> Res
             tracing::info!("TLS required for client connections");
         }
         tracing::info!("Server is ready");
+        let certificates = Certificates::default();
+        certificates.watch(config.certificate_files());
         let running = Running {
             settings,
+            certificates,
             flags,
             log,
             control,
@@ -364,13 +371,14 @@ impl Signals {
 
     /// Does what the signals ask for, without end.
     async fn obey(mut self, mut server: Running) {
+        let mut checks = tokio::time::interval(CERTIFICATE_CHECK);
         loop {
             tokio::select! {
+                _ = checks.tick() => server.certificates.tell(SystemTime::now()),
                 Some(()) = self.reopen.recv() => server.log.reopen(),
                 Some(()) = self.reload.recv() => server.reload(),
                 Some(()) = self.lame_duck.recv() => server.control.enter_lame_duck_mode(),
                 () = server.control.gone(), if !server.stop.is_begun() => server.stop.begin(),
-                else => std::future::pending().await,
             }
         }
     }
@@ -379,6 +387,8 @@ impl Signals {
 /// What signals change of a server that runs.
 struct Running {
     settings: Settings,
+    /// Those in use, of which the log is told when they end.
+    certificates: Certificates,
     flags: Flags,
     log: Log,
     control: BrokerControl,
@@ -419,6 +429,8 @@ impl Running {
                 limits,
             )
             .map_err(|error| Fault::bad_setting("authorization, tls", causes(&error)))?;
+        self.certificates = Certificates::default();
+        self.certificates.watch(config.certificate_files());
         if settings.access != self.settings.access {
             tracing::info!("Reloaded: authorization");
         }

@@ -49,6 +49,16 @@ impl Certificates {
         }
     }
 
+    /// Puts another one in the place of a certificate, which has ended.
+    pub(crate) fn end(&self, name: &str) {
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2024, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(self.cert(name), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(self.key(name), key.serialize_pem()).unwrap();
+    }
+
     pub(crate) fn cert(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.pem"))
     }

@@ -219,12 +219,16 @@ impl Certificates {
                 known.source = Source::File(validity);
             }
         }
-        self.tell(now)
+        self.told(now)
     }
 
-    /// Tells the log what has ended, is not valid yet, ends soon, or is not used because what was there before is better; the same
-    /// once a day. Returns the first that is not merely to end.
-    fn tell(&self, now: SystemTime) -> Option<String> {
+    /// Tells the log what has ended, is not valid yet, or ends soon at `now`; the same once a day.
+    pub fn tell(&self, now: SystemTime) {
+        self.told(now);
+    }
+
+    /// Tells the log that, and what is not used because what was there before is better. Returns the first that is not merely to end.
+    fn told(&self, now: SystemTime) -> Option<String> {
         let mut trouble = None;
         for watched in self.all().iter_mut() {
             let (file, in_use) = (&watched.file, watched.in_use());

@@ -654,6 +654,26 @@ async fn certificates_and_ciphers_are_shown_on_each_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_ended_is_told_at_the_start_and_at_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::new();
+    let text = format!(
+        "listen: \"127.0.0.1:-1\"\ntls {{ cert_file: '{}', key_file: '{}' }}",
+        certificates.cert("client").display(),
+        certificates.key("client").display()
+    );
+    let config = write(folder.path(), "server.conf", &text);
+    const TOLD: &str = "tls.cert_file: the certificate in";
+    certificates.end("client");
+    let mut server = Program::start(&["-c", &config]).await;
+    let told = server.wait_for(TOLD).await;
+    assert!(told.contains("ended 2024-01-01 00:00 UTC"), "{told}");
+    server.signal("reload").await;
+    server.wait_for(TOLD).await;
+    server.end("stop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_slow_counts_once() {
     let folder = tempfile::tempdir().unwrap();
     let text = r#"host: 127.0.0.1, port: -1, http: "127.0.0.1:-1", max_pending: 200000, write_deadline: "1s""#;
