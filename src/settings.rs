@@ -14,6 +14,7 @@ use runtime::{
     settings::{
         BROKER_TOKEN_FILE, Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable,
     },
+    tls::{CertificateFile, Holds, IsRead},
 };
 use storage::DatabaseUrl;
 use web::{PagesConfig, Visitor};
@@ -166,10 +167,13 @@ impl Settings {
         // A relay whose routes are in a file has brokers and credentials of its own there.
         let relayed = self.relayed_kafka(matches!(bus, Ok(Some(BusUrl::Nats(_)))));
         buses.extend(relayed.map(|url| (doctor::RELAY, url)));
+        let chosen = bus.as_ref().ok().and_then(Option::as_ref);
+        let certificates = self.certificate_files(chosen, common);
         let mut faults = common.faults(Self::GRPC_SERVERS);
         faults.extend(self.faults(bus));
         Examined {
             faults: faults.iter().map(ToString::to_string).collect(),
+            certificates,
             common,
             grpc_servers: Self::GRPC_SERVERS,
             buses,
@@ -192,6 +196,35 @@ impl Settings {
             brokers.secure(self.bus.kafka.properties().ok()?);
         }
         Some(url)
+    }
+
+    /// The files of certificates that the program uses, each once.
+    fn certificate_files(
+        &self,
+        bus: Option<&BusUrl>,
+        common: &CommonSettings,
+    ) -> Vec<CertificateFile> {
+        let of_pages = self.pages.http.http_cert_file.as_ref();
+        let of_pages = of_pages.map(|path| CertificateFile {
+            setting: "HTTP_CERT_FILE".to_owned(),
+            path: path.clone(),
+            holds: Holds::Chain,
+            is_read: IsRead::EachTime,
+        });
+        let mut files: Vec<_> = of_pages.into_iter().collect();
+        files.extend(common.certificate_files());
+        let embedded = || format!("nats://{}", self.nats_addr).parse().ok();
+        if let Some(bus) = bus.cloned().or_else(embedded) {
+            files.extend(bus.certificate_files());
+            // What is wrong with its settings is told elsewhere.
+            let relay = self.relay(&bus).ok().flatten().unwrap_or_default();
+            for file in relay.certificate_files() {
+                if !files.contains(&file) {
+                    files.push(file);
+                }
+            }
+        }
+        files
     }
 
     /// All that is wrong with the settings of this program alone, as far as that can be known without starting anything.

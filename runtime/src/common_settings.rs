@@ -9,7 +9,7 @@ use crate::{
     consul::ConsulSettings,
     process::StopSettings,
     telemetry::{self, LogSettings},
-    tls::GrpcTlsSettings,
+    tls::{CertificateFile, GrpcTlsSettings},
     traces::TraceSettings,
 };
 
@@ -38,6 +38,13 @@ impl CommonSettings {
             self.consul.read(grpc_servers).map(drop),
         ];
         checks.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// The files of certificates that they name.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        let mut files = self.grpc_tls.certificate_files();
+        files.extend(self.consul.certificate_file());
+        files
     }
 
     /// A process that calls others as a program with these settings does.

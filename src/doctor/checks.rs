@@ -5,18 +5,19 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bus::BusUrl;
 use runtime::{
     CommonSettings, ServiceAddress,
     settings::{UNFINISHED_RESTORE, reachable},
+    tls::CertificateFile,
 };
 use rustix::process::{Resource, geteuid, getrlimit};
 use storage::{DatabaseUrl, Migrations};
 
-use super::findings::Findings;
+use super::{certificates, findings::Findings};
 
 /// How long another program may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,6 +36,8 @@ const CLOCK_TOLERANCE: i64 = 5;
 pub(crate) struct Examined<'a> {
     /// What is wrong with the settings.
     pub(crate) faults: Vec<String>,
+    /// The files of certificates that the settings name.
+    pub(crate) certificates: Vec<CertificateFile>,
     /// The settings that all programs have.
     pub(crate) common: &'a CommonSettings,
     /// How many gRPC services the program serves.
@@ -59,6 +62,7 @@ pub(super) fn run(examined: &Examined<'_>, findings: &mut Findings) {
     for fault in &examined.faults {
         findings.problem("settings", fault);
     }
+    certificates::run(&examined.certificates, SystemTime::now(), findings);
     check_files(findings);
     check_memory(findings);
     check_folder(&examined.data_dir, findings);

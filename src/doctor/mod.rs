@@ -2,6 +2,7 @@
 
 mod findings;
 
+mod certificates;
 mod checks;
 mod peers;
 

@@ -5,6 +5,7 @@ use std::{
     fs,
     ops::Range,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -28,11 +29,25 @@ impl Certificate {
         made
     }
 
+    /// One that has been valid for long, and ends in so many days and a half.
+    pub(crate) fn ends_in(days: u64) -> Self {
+        let made = Self::new(2020..2090);
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let left = Duration::from_secs(days * 24 * 60 * 60 + 12 * 60 * 60);
+        params.not_after = (SystemTime::now() + left).into();
+        made.put(&params);
+        made
+    }
+
     /// Puts another one in its place.
     fn renew(&self, years: Range<i32>) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(years.start, 1, 1);
         params.not_after = date_time_ymd(years.end, 1, 1);
+        self.put(&params);
+    }
+
+    fn put(&self, params: &CertificateParams) {
         let key = KeyPair::generate().unwrap();
         let signed = params.self_signed(&key).unwrap();
         for (path, text) in [

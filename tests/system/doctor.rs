@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use serde_json::Value;
 use testkit::{FakeCollector, FakeConsul};
 
+use crate::certificates::Certificate;
 use crate::support::{Bus, Layout, PATIENCE, Program, Store, System, eventually, free_address};
 
 type Settings = Vec<(String, String)>;
@@ -102,6 +103,32 @@ async fn each_problem_is_told_with_what_to_do() {
         let files = files.map(|file| format!("{setting}_{file}"));
         let files = files.each_ref().map(|name| (name.as_str(), "/none.pem"));
         is_told(&settings, &files, "settings", "/none.pem").await;
+    }
+    for (certificate, level, words) in [
+        (
+            Certificate::new(2020..2024),
+            "problem",
+            "ended 2024-01-01 00:00 UTC",
+        ),
+        (
+            Certificate::new(2090..2091),
+            "problem",
+            "is not valid before 2090-01-01 00:00 UTC",
+        ),
+        (Certificate::ends_in(9), "warning", ", in 9 days; renew it"),
+        (Certificate::ends_in(99), "ok", ", in 99 days"),
+    ] {
+        let files = certificate.settings();
+        let files = files.each_ref().map(|(name, file)| (*name, &**file));
+        let (code, found) = ask(&settings, &files).await;
+        let told = found.iter().find(|[check, ..]| check == "certificates");
+        let [_, found_level, message] = told.expect("the certificate is looked at");
+        assert_eq!(found_level, level, "{message}");
+        assert!(message.starts_with("HTTP_CERT_FILE: "), "{message}");
+        assert!(message.contains(words), "{message}");
+        let is_problem = level == "problem";
+        assert_eq!(message.contains("the clock"), is_problem, "{message}");
+        assert_eq!(code, Some(i32::from(is_problem)), "{found:#?}");
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -73,6 +73,23 @@ impl GrpcTlsSettings {
         })
     }
 
+    /// The files of certificates among them.
+    pub(crate) fn certificate_files(&self) -> Vec<CertificateFile> {
+        let files = [
+            ("GRPC_CERT_FILE", &self.grpc_cert_file, Holds::Chain),
+            ("GRPC_CA_FILE", &self.grpc_ca_file, Holds::Authorities),
+        ];
+        let files = files.into_iter().filter_map(|(setting, path, holds)| {
+            Some(CertificateFile {
+                setting: setting.to_owned(),
+                path: path.clone()?,
+                holds,
+                is_read: IsRead::EachTime,
+            })
+        });
+        files.collect()
+    }
+
     /// Reads the files; nothing if none is named. The log tells of a private key that others can read.
     ///
     /// # Errors
