@@ -33,6 +33,8 @@ struct Spans(Arc<Mutex<Vec<CollectedSpan>>>);
 pub struct CollectedSpan {
     /// The name of the service that sent it.
     pub service: String,
+    /// What else the process says of itself, each value as text.
+    pub resource: BTreeMap<String, String>,
     /// Its own name.
     pub name: String,
     /// `Server`, `Client`, `Producer`, `Consumer` or `Internal`.
@@ -118,15 +120,16 @@ impl TraceService for Spans {
             let service = facts.remove("service.name").unwrap_or_default();
             let of_scopes = of_service.scope_spans.into_iter();
             let sent = of_scopes.flat_map(|of_scope| of_scope.spans);
-            spans.extend(sent.map(|span| collected(service.clone(), span)));
+            spans.extend(sent.map(|span| collected(service.clone(), facts.clone(), span)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
-fn collected(service: String, span: Span) -> CollectedSpan {
+fn collected(service: String, resource: BTreeMap<String, String>, span: Span) -> CollectedSpan {
     CollectedSpan {
         service,
+        resource,
         kind: match span.kind() {
             SpanKind::Server => "Server",
             SpanKind::Client => "Client",

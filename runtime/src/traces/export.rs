@@ -1,9 +1,9 @@
-//! What goes to the collector, and what does not: spans wait in a queue that has an end, the product never waits for it, and those that
-//! are lost are counted.
+//! What goes to the collector, and what does not: spans wait in a queue that has an end, also while the collector is unavailable. The
+//! product never waits for it, and the spans that are lost are counted.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,17 +11,19 @@ use std::{
 
 use crate::{
     metrics::{Description, Kind, Metrics},
-    supervision::Dependency,
+    supervision::{Backoff, Dependency},
 };
 use opentelemetry::Context;
 use opentelemetry_sdk::{
     Resource,
-    error::OTelSdkResult,
+    error::{OTelSdkError, OTelSdkResult},
     trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor},
 };
 
 /// So many spans wait, those that are being sent included; further ones are dropped.
 const QUEUE: usize = 8_192;
+/// How long the queue waits before it sends again what an unavailable collector did not take, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// The spans that wait, and what became of the others.
 #[derive(Debug, Clone)]
@@ -130,34 +132,48 @@ impl SpanProcessor for Limited {
     }
 }
 
-/// Counts what the collector takes, and tells the log when it is unavailable and when it is back.
+/// Sends spans again while the collector is unavailable, counts what it takes, and tells the log when it is unavailable and when it is
+/// back.
 #[derive(Debug)]
 pub(super) struct Counted<E> {
     exporter: E,
     counts: SpanCounts,
     collector: Arc<Dependency>,
+    ending: Ending,
 }
 
 impl<E> Counted<E> {
-    pub(super) fn new(exporter: E, counts: SpanCounts, collector: Arc<Dependency>) -> Self {
+    pub(super) fn new(
+        exporter: E,
+        counts: SpanCounts,
+        collector: Arc<Dependency>,
+        ending: Ending,
+    ) -> Self {
         Self {
             exporter,
             counts,
             collector,
+            ending,
         }
     }
 }
 
 impl<E: SpanExporter> SpanExporter for Counted<E> {
+    /// Blocks the thread while it waits: the queue has one of its own.
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
-        let sent = self.exporter.export(batch).await;
-        self.counts.leave(spans, sent.is_ok());
-        match &sent {
-            Ok(()) => self.collector.available(),
-            Err(error) => self.collector.unavailable(error),
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        loop {
+            let sent = self.exporter.export(batch.clone()).await;
+            match &sent {
+                Ok(()) => self.collector.available(),
+                Err(error) => self.collector.unavailable(reason(error)),
+            }
+            let is_over = sent.as_ref().err().is_none_or(|error| !is_passing(error));
+            if is_over || self.ending.begins_within(backoff.next_delay()) {
+                self.counts.leave(batch.len(), sent.is_ok());
+                return sent;
+            }
         }
-        sent
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -170,6 +186,51 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
+    }
+}
+
+/// Why spans were not taken, without the names that the library has for itself.
+pub(super) fn reason(error: &OTelSdkError) -> String {
+    let text = error.to_string();
+    match text.split_once("gRPC code: ") {
+        Some((_, reason)) => reason.to_owned(),
+        None => text,
+    }
+}
+
+/// Whether the same spans may be taken later: the codes that OTLP names for it. The library tells the code in its words alone.
+fn is_passing(error: &OTelSdkError) -> bool {
+    const PASSING: [&str; 6] = [
+        "Unavailable",
+        "Cancelled",
+        "DeadlineExceeded",
+        "Aborted",
+        "OutOfRange",
+        "DataLoss",
+    ];
+    let reason = reason(error);
+    let code = reason.split(':').next();
+    code.is_some_and(|code| PASSING.contains(&code))
+}
+
+/// Whether the process ends: the collector is not waited for then.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending(Arc<(Mutex<bool>, Condvar)>);
+
+impl Ending {
+    pub(super) fn begin(&self) {
+        let (has_begun, news) = &*self.0;
+        *has_begun.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        news.notify_all();
+    }
+
+    /// Waits so long for it, in this thread.
+    fn begins_within(&self, time: Duration) -> bool {
+        let (has_begun, news) = &*self.0;
+        let has_begun = has_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = news.wait_timeout_while(has_begun, time, |has_begun| !*has_begun);
+        let (has_begun, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *has_begun
     }
 }
 
@@ -194,5 +255,49 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+    }
+
+    /// A collector that answers so, one word after the other, and then takes everything.
+    #[derive(Debug)]
+    struct Answers(Mutex<Vec<&'static str>>);
+
+    impl SpanExporter for Answers {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            match self.0.lock().unwrap().pop() {
+                Some(code) => Err(OTelSdkError::InternalFailure(failed(code))),
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn failed(code: &str) -> String {
+        format!("TonicTracesClient export failed with gRPC code: {code}: transport error")
+    }
+
+    async fn left_of(answers: &[&'static str], ending: &Ending) -> usize {
+        let answers = Answers(Mutex::new(answers.to_vec()));
+        let counts = SpanCounts::new(&Metrics::default());
+        let collector = Arc::new(Dependency::new("the collector"));
+        let exporter = Counted::new(answers, counts, collector, ending.clone());
+        let _ = exporter.export(Vec::new()).await;
+        exporter.exporter.0.into_inner().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn spans_are_sent_again_only_if_the_collector_may_take_them_later() {
+        let ending = Ending::default();
+        assert_eq!(left_of(&["Cancelled", "Unavailable"], &ending).await, 0);
+        for refused in ["InvalidArgument", "Unauthenticated", "Unimplemented"] {
+            assert_eq!(left_of(&["Unavailable", refused], &ending).await, 1);
+        }
+        assert!(!is_passing(&OTelSdkError::AlreadyShutdown));
+        assert!(!is_passing(&OTelSdkError::InternalFailure("?".into())));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_does_not_wait_for_the_collector() {
+        let ending = Ending::default();
+        ending.begin();
+        assert_eq!(left_of(&["Unavailable", "Unavailable"], &ending).await, 1);
     }
 }

@@ -8,13 +8,13 @@ use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
-    error::OTelSdkError,
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
     trace::{Sampler, SdkTracerProvider, SpanExporter as _},
 };
 
 use super::{
     TRACER,
-    export::{Counted, Limited, SpanCounts},
+    export::{Counted, Ending, Limited, SpanCounts, reason},
 };
 use crate::{Fault, Process, Shutdown, settings};
 
@@ -138,7 +138,9 @@ impl TraceSettings {
         let is_collector = uri.is_some_and(|uri| {
             let authority = uri.authority().map(|authority| authority.as_str());
             let is_address = authority.is_some_and(|address| !address.contains('@'));
-            uri.scheme_str() == Some("http") && is_address && uri.query().is_none()
+            // A path is that of OTLP over HTTP.
+            let is_alone = matches!(uri.path(), "" | "/") && uri.query().is_none();
+            uri.scheme_str() == Some("http") && is_address && is_alone
         });
         match is_collector {
             true => Ok(Some(endpoint.to_owned())),
@@ -193,12 +195,16 @@ impl TraceSettings {
         let exporter = exporter(collector, EXPORT_DEADLINE)?;
         let counts = SpanCounts::new(process.registry.metrics());
         let dependency = process.dependency("the collector of traces");
-        let exporter = Counted::new(exporter, counts.clone(), dependency);
+        let ending = Ending::default();
+        let exporter = Counted::new(exporter, counts.clone(), dependency, ending.clone());
         let name = self.otel_service_name.as_deref().map(str::trim);
         let name = name.filter(|name| !name.is_empty()).unwrap_or(program);
-        let resource = Resource::builder()
+        let resource = Resource::builder_empty()
+            .with_attributes(of_this_process())
+            .with_detector(Box::new(TelemetryResourceDetector))
+            // What `OTEL_RESOURCE_ATTRIBUTES` says is preferred to the above.
+            .with_detector(Box::new(EnvResourceDetector::new()))
             .with_service_name(name.to_owned())
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()
             .with_sampler(
@@ -212,16 +218,7 @@ impl TraceSettings {
         if TRACER.set(tracer).is_err() {
             return Err(Fault::Failed("traces are sent already".into()));
         }
-        Ok(Exporting(Some(Arc::new(provider))))
-    }
-}
-
-/// Why spans were not taken, without the names that the library has for itself.
-fn reason(error: &OTelSdkError) -> String {
-    let text = error.to_string();
-    match text.split_once("gRPC code: ") {
-        Some((_, reason)) => reason.to_owned(),
-        None => text,
+        Ok(Exporting(Some((Arc::new(provider), ending))))
     }
 }
 
@@ -231,22 +228,35 @@ fn exporter(collector: String, deadline: Duration) -> Result<SpanExporter, Fault
         .with_tonic()
         .with_endpoint(collector)
         .with_timeout(deadline)
-        // What could not be sent is counted, and the next spans are tried.
+        // The queue sends again itself, for as long as the collector is unavailable, and says so.
         .with_retry_policy(RetryPolicy::disabled())
         .build()
         .map_err(|error| Fault::bad_setting("OTEL_EXPORTER_OTLP_…", error))
 }
 
+/// What tells the spans of this process from those of another replica. A collector compares the clocks of different hosts, and
+/// needs the name of the host for it.
+fn of_this_process() -> [KeyValue; 3] {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    [
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
+        KeyValue::new("host.name", host),
+    ]
+}
+
 /// The spans that are on their way to the collector, if any are sent.
 #[must_use]
-pub(crate) struct Exporting(Option<Arc<SdkTracerProvider>>);
+pub(crate) struct Exporting(Option<(Arc<SdkTracerProvider>, Ending)>);
 
 impl Exporting {
     /// Sends what is left. What a collector does not take in time is lost.
     pub(crate) async fn finish(self, stop: &Shutdown) {
-        let Some(provider) = self.0 else {
+        let Some((provider, ending)) = self.0 else {
             return;
         };
+        ending.begin();
         let (least, most) = FLUSH;
         let deadline = stop.time_left().clamp(least, most);
         // It waits for the exporter, which needs this thread.
@@ -303,6 +313,7 @@ mod tests {
             "https://collector",
             "http://",
             "http://a:b@c",
+            "http://collector:4318/v1/traces",
             "a b",
         ] {
             let argument = format!("--otel-exporter-otlp-endpoint={address}");
