@@ -189,6 +189,12 @@ pub fn claim_to_restore(path: &Path, part: Claimed) -> Result<FolderClaim, Fault
     }
 }
 
+/// Whether a program has claimed the part of the data folder. Nothing is made.
+pub fn is_claimed(path: &Path, part: Claimed) -> bool {
+    let lock = File::open(path.join(part.lock_file()));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Opens a lock file without changing anything: it may be a link that another user has put there.
 ///
 /// # Errors

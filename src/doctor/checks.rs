@@ -11,7 +11,7 @@ use std::{
 use bus::BusUrl;
 use runtime::{
     CommonSettings, ServiceAddress,
-    settings::{UNFINISHED_RESTORE, reachable},
+    settings::{Claimed, UNFINISHED_RESTORE, is_claimed, reachable},
     tls::CertificateFile,
 };
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -79,7 +79,7 @@ pub(super) fn run(examined: &Examined<'_>, findings: &mut Findings) {
     for (check, url, migrations) in databases {
         check_database(check, url, migrations, findings);
     }
-    let is_running = check_program(examined.health, findings);
+    let is_running = check_program(examined, findings);
     check_ports(&examined.addresses, is_running, findings);
 }
 
@@ -245,7 +245,23 @@ fn check_database(
     findings: &mut Findings,
 ) {
     match storage::examine(url, migrations) {
-        storage::Examined::Nothing => {
+        storage::Examined::Usable {
+            flaw: None,
+            clock_ahead,
+            ..
+        }
+        | storage::Examined::Nothing { clock_ahead }
+            if clock_ahead.abs() > CLOCK_TOLERANCE =>
+        {
+            findings.warning(
+                check,
+                format!(
+                    "the clock of {url} and this machine's differ by {} s: have both set by NTP",
+                    clock_ahead.abs()
+                ),
+            );
+        }
+        storage::Examined::Nothing { .. } => {
             findings.ok(
                 check,
                 format!("{url} is empty or not there yet: a start makes it"),
@@ -255,15 +271,6 @@ fn check_database(
         storage::Examined::Usable {
             flaw: Some(flaw), ..
         } => findings.warning(check, flaw),
-        storage::Examined::Usable { clock_ahead, .. } if clock_ahead.abs() > CLOCK_TOLERANCE => {
-            findings.warning(
-                check,
-                format!(
-                    "the clock of {url} and this machine's differ by {} s: have both set by NTP",
-                    clock_ahead.abs()
-                ),
-            );
-        }
         storage::Examined::Usable { newest_step, .. } => {
             findings.ok(
                 check,
@@ -274,11 +281,22 @@ fn check_database(
 }
 
 /// Whether a program answers at its address.
-fn check_program(health: SocketAddr, findings: &mut Findings) -> bool {
+fn check_program(examined: &Examined<'_>, findings: &mut Findings) -> bool {
     const CHECK: &str = "program";
-    let address = reachable(health);
+    let address = reachable(examined.health);
     let is_running = TcpStream::connect_timeout(&address, PATIENCE).is_ok();
-    match runtime::health_check::ask(health) {
+    let (data, has_file) = (
+        &examined.data_dir,
+        matches!(examined.movies, DatabaseUrl::Sqlite(_)),
+    );
+    match runtime::health_check::ask(examined.health) {
+        _ if is_running && has_file && !is_claimed(data, Claimed::Movies) => findings.problem(
+            CHECK,
+            format!(
+                "one runs at {address}, but not with the data folder `{}`: choose other addresses, or that program's folder",
+                data.display()
+            ),
+        ),
         Ok(()) => findings.ok(CHECK, format!("one runs at {address} and can serve")),
         Err(_) if !is_running => findings.ok(CHECK, format!("none runs at {address}")),
         Err(fault) => findings.problem(

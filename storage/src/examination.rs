@@ -29,7 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Examined {
     /// There is no database yet; the first start makes it.
-    Nothing,
+    Nothing {
+        /// As of one that can be used.
+        clock_ahead: i64,
+    },
     /// It can be used.
     Usable {
         /// The last step that was run on it.
@@ -74,7 +77,7 @@ fn examine_file(
     migrations: &Migrations,
 ) -> Result<Examined, String> {
     if identity::check(file)?.0 == Found::Nothing {
-        return Ok(Examined::Nothing);
+        return Ok(Examined::Nothing { clock_ahead: 0 });
     }
     let flaw = match damage_check::check(file.path(), &AtomicBool::new(false)) {
         Checked::Whole => None,
@@ -121,7 +124,7 @@ fn usable(
     let newest: Option<Step> = match sql_query(newest).get_result(conn).optional() {
         Ok(newest) => newest,
         // A database that no release has begun with.
-        Err(_) => return Ok(Examined::Nothing),
+        Err(_) => return Ok(Examined::Nothing { clock_ahead }),
     };
     if let Some(step) = compatibility::obstacle(conn, migrations)? {
         return Ok(Examined::Unusable(format!(

@@ -64,6 +64,10 @@ async fn each_problem_is_told_with_what_to_do() {
             |[check, _, message]: &[String; 3]| check == "program" && message.contains(says);
         assert!(found.iter().any(is_told), "{found:#?}");
         if is_running {
+            // Another one's addresses are no place for a start.
+            let other = system.folder.path().join("other");
+            let other = [("DATA_DIR", other.to_str().unwrap())];
+            is_found(&settings, &other, "program", "problem", "but not with").await;
             system.stop().await;
         }
     }
