@@ -359,13 +359,12 @@ impl Program for Settings {
         let ops = settings.pages.ops.bind()?;
         let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
         let http_addr = http.local_addr().map_err(failed)?;
-        let ops_addr = ops.local_addr().map_err(failed)?;
         let grpc_addr = grpc.local_addr().map_err(failed)?;
         let catalog_grpc_addr = catalog_grpc.local_addr().map_err(failed)?;
 
-        let mut welcome = vec![
+        let mut welcome = Vec::new();
+        let served = [
             format!("pages: {}://{http_addr}", settings.pages.http.scheme()),
-            format!("for operators: http://{}/system", reachable(ops_addr)),
             format!("gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}"),
         ];
         let (bridge, bus) = match bus {
@@ -438,6 +437,11 @@ impl Program for Settings {
             recommendations_host,
             database_setting: name("movies-database-url"),
         };
+        welcome.push(format!(
+            "databases: movies {}, recommendations {}",
+            catalog.database(),
+            recommendations.database()
+        ));
         let listeners = recommendations::Listeners { grpc, claim: None };
         let catalog_listeners = catalog::Listeners {
             grpc: catalog_grpc,
@@ -468,6 +472,9 @@ impl Program for Settings {
             });
         for line in welcome {
             prepared = prepared.welcome(line);
+        }
+        for line in served {
+            prepared = prepared.served(line);
         }
         for claim in claims {
             prepared = prepared.claim(claim);

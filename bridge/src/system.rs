@@ -53,9 +53,13 @@ impl Program for Config {
     fn prepare(self) -> Result<Prepared, Fault> {
         let listeners = Listeners::bind(&self)?;
         let ops = settings::bind("http-addr", self.http_addr)?;
-        let welcome = format!("NATS clients connect to nats://{}", self.nats_addr);
+        let data = format!("data: {}", self.data_dir.display());
+        let nats = format!("NATS clients connect to nats://{}", self.nats_addr);
         let run = |process| run(self, listeners, process);
-        Ok(Prepared::new(ops).service("bridge", run).welcome(welcome))
+        Ok(Prepared::new(ops)
+            .service("bridge", run)
+            .welcome(data)
+            .served(nats))
     }
 }
 

@@ -89,9 +89,15 @@ impl Program for Config {
     fn prepare(self) -> Result<Prepared, Fault> {
         let listeners = Listeners::bind(&self)?;
         let ops = settings::bind("http-addr", self.http_addr)?;
-        let welcome = format!("gRPC on {}", self.grpc_addr);
+        let database = format!("database: {}", self.database());
+        let bus = format!("event bus: {}", self.bus.url(&self.data_dir)?);
+        let grpc = format!("gRPC: recommendations {}", self.grpc_addr);
         let run = |process| run(self, listeners, process);
-        Ok(Prepared::new(ops).service(SERVICE, run).welcome(welcome))
+        Ok(Prepared::new(ops)
+            .service(SERVICE, run)
+            .welcome(database)
+            .welcome(bus)
+            .served(grpc))
     }
 }
 

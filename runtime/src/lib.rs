@@ -43,3 +43,6 @@ pub use supervision::{
     ActorRegistry, AskError, Backoff, ChildGuard, Dependency, Group, Handle, Place, Reporter,
     RestartPolicy, Supervisor, Wake,
 };
+
+/// The version of the programs, which is one for all.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -102,6 +102,13 @@ impl Default for Metrics {
             ..Description::default()
         };
         metrics.show_gauge(&description, ready);
+        let description = Description {
+            name: "marquee_build_info",
+            help: "1, with the version of the program.",
+            constant: &[("version", crate::VERSION)],
+            ..Description::default()
+        };
+        metrics.gauge(&description).set(1.0);
         let process = metrics
             .registry
             .register(Box::new(ProcessCollector::for_self()));
@@ -353,6 +360,13 @@ mod tests {
                 r#"marquee_pump_strokes{pump="right \"two\""} 4.5"#,
             ]
         );
+    }
+
+    #[test]
+    fn the_version_is_a_label() {
+        let text = Metrics::default().render();
+        let line = format!("\nmarquee_build_info{{version=\"{}\"}} 1\n", crate::VERSION);
+        assert!(text.contains(&line), "{text}");
     }
 
     #[test]

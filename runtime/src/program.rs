@@ -16,7 +16,7 @@ use std::{
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    CommonSettings, Fault, Process, Shutdown,
+    ActorRegistry, CommonSettings, Fault, Process, Shutdown,
     consul::ConsulSettings,
     files, health_check, memory, ops,
     process::{self, Service},
@@ -80,6 +80,7 @@ pub struct Prepared {
     ops: TcpListener,
     services: Vec<Startable>,
     welcome: Vec<String>,
+    served: Vec<String>,
     claims: Vec<FolderClaim>,
 }
 
@@ -90,6 +91,7 @@ impl Prepared {
             ops,
             services: Vec::new(),
             welcome: Vec::new(),
+            served: Vec::new(),
             claims: Vec::new(),
         }
     }
@@ -110,10 +112,17 @@ impl Prepared {
         self
     }
 
-    /// Adds a line for the person who starts the program.
+    /// Adds a line for the person who starts the program: what the program uses.
     #[must_use]
     pub fn welcome(mut self, line: String) -> Self {
         self.welcome.push(line);
+        self
+    }
+
+    /// Adds a line that is true, and logged, once all services have started: where the program serves.
+    #[must_use]
+    pub fn served(mut self, line: String) -> Self {
+        self.served.push(line);
         self
     }
 
@@ -214,7 +223,7 @@ fn command<P: Program>() -> clap::Command {
     };
     ConsulSettings::hidden(command, P::HAS_GRPC, P::GRPC_SERVERS)
         .name(P::NAME)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(crate::VERSION)
         .about(P::ABOUT)
         .long_about(P::ABOUT)
         .subcommands(P::commands())
@@ -242,6 +251,7 @@ async fn run<P: Program>(
         ops,
         services,
         welcome,
+        served,
         claims,
     } = cli.settings.prepare()?;
     let mut process = Process::new();
@@ -254,20 +264,39 @@ async fn run<P: Program>(
     process.certificates.watch(common.consul.certificate_file());
     process.grpc_tls = grpc_tls;
     process.consul = consul;
-    let operators = ops::serve_operators(ops, &process)?;
-    let mut started = vec![operators];
-    started.extend(start(services, &process)?);
+    tracing::info!(
+        version = crate::VERSION,
+        "{} {} starts",
+        P::NAME,
+        crate::VERSION
+    );
     for line in welcome {
         tracing::info!("{line}");
     }
+    let operators = ops::serve_operators(ops, &process)?;
+    if let Some(address) = process.ops_addr.map(settings::reachable) {
+        tracing::info!("for operators: http://{address}/system");
+    }
+    let mut started = vec![operators];
+    started.extend(start(services, &process)?);
+    let telling = tokio::spawn(tell_once_started(process.registry.clone(), served));
     let trimming = tokio::spawn(memory::give_back());
     let pause = Duration::from_secs(common.stopping.drain_seconds);
     let stop = process::drained(stop, &process.registry, pause);
     let outcome = process::run_until_stopped(started, stop.clone()).await;
     traces.finish(&stop).await;
     trimming.abort();
+    telling.abort();
     drop(claims);
     outcome
+}
+
+/// Logs where the program serves, once it does.
+async fn tell_once_started(registry: ActorRegistry, served: Vec<String>) {
+    registry.all_started().await;
+    for line in served {
+        tracing::info!("{line}");
+    }
 }
 
 #[cfg(test)]

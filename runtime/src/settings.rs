@@ -56,6 +56,7 @@ pub(crate) fn parse<C: FromArgMatches>(
     command: clap::Command,
     arguments: Vec<OsString>,
 ) -> Result<(C, Vec<ExposedFile>), ExitCode> {
+    crate::telemetry::choose_format(&arguments);
     let command = command.after_help(FILES);
     let sources = Sources::read(command, arguments, |name| env::var_os(name));
     let Sources {

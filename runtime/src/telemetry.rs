@@ -2,9 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     error::Error,
+    ffi::OsString,
     io::{IsTerminal, Write},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -153,8 +158,47 @@ pub fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// Prints the one line that says why a program does not start or does not go on.
+/// Whether [`say_error`] prints JSON.
+static SAYS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Finds out how the lines of the log are to look, for errors of settings: these cannot be read as long as one of them is wrong.
+pub(crate) fn choose_format(arguments: &[OsString]) {
+    let variable = env::var_os("LOG_FORMAT");
+    let is_json = asked_format(arguments, variable) == Some(LogFormat::Json);
+    SAYS_JSON.store(is_json, Ordering::Relaxed);
+}
+
+/// The format that the flag asks for, or else the variable.
+fn asked_format(arguments: &[OsString], variable: Option<OsString>) -> Option<LogFormat> {
+    const FLAG: &str = "--log-format";
+    let mut flag = None;
+    let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix(FLAG) {
+            Some("") => flag = arguments.next(),
+            Some(value) => flag = value.strip_prefix('=').or(flag),
+            None => {}
+        }
+    }
+    let value = flag.map(str::to_owned);
+    let value = value.or_else(|| variable?.into_string().ok())?;
+    LogFormat::from_str(&value, true).ok()
+}
+
+/// Prints the one line that says why a program does not start or does not go on: as a line of the log if that is JSON.
 pub fn say_error(error: &dyn std::fmt::Display) {
+    if SAYS_JSON.load(Ordering::Relaxed) {
+        // Whatever `LOG` leaves out, and also if the program does not log yet.
+        let subscriber = tracing_subscriber::fmt()
+            .with_target(false)
+            .log_internal_errors(false)
+            .with_writer(std::io::stderr)
+            .json()
+            .finish();
+        return tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(parent: None, "{error}");
+        });
+    }
     // Nothing can be reported when even this cannot be printed.
     let _ = writeln!(std::io::stderr(), "error: {error}");
 }
@@ -184,6 +228,24 @@ mod tests {
             let reason = filter(wanted).unwrap_err();
             assert!(reason.starts_with(wrong), "{wanted}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_flag_says_how_lines_look_and_otherwise_the_variable() {
+        let asked = |arguments: &[&str], variable: Option<&str>| {
+            let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+            asked_format(&arguments, variable.map(OsString::from))
+        };
+        let (text, json) = (Some(LogFormat::Text), Some(LogFormat::Json));
+        assert_eq!(asked(&["marquee"], None), None);
+        assert_eq!(asked(&["marquee"], Some("json")), json);
+        assert_eq!(asked(&["marquee", "--log-format=json"], Some("text")), json);
+        assert_eq!(
+            asked(&["marquee", "--log-format", "text"], Some("json")),
+            text
+        );
+        assert_eq!(asked(&["marquee", "--log-formats"], Some("json")), json);
+        assert_eq!(asked(&["marquee", "--log-format"], Some("xml")), None);
     }
 
     #[test]

@@ -39,8 +39,11 @@ impl Program for Settings {
         };
         let web_listeners = web::Listeners::bind(&web)?;
         let ops = web.pages.ops.bind()?;
-        let welcome = format!(
-            "pages on {}://{}",
+        let database = format!("database: {}", catalog.database());
+        let bus = format!("event bus: {}", catalog.bus.url(&catalog.data_dir)?);
+        let grpc = format!("gRPC: catalog {address}");
+        let pages = format!(
+            "pages: {}://{}",
             web.pages.http.scheme(),
             web.pages.http_addr
         );
@@ -50,7 +53,10 @@ impl Program for Settings {
         Ok(Prepared::new(ops)
             .service(catalog::SERVICE, run)
             .service(web::SERVICE, run_web)
-            .welcome(welcome))
+            .welcome(database)
+            .welcome(bus)
+            .served(grpc)
+            .served(pages))
     }
 }
 

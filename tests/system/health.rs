@@ -29,6 +29,51 @@ async fn each_program_shows_its_health_and_its_actors() {
 }
 
 #[tokio::test]
+async fn each_program_says_which_version_it_is_and_what_it_uses() {
+    let version = env!("CARGO_PKG_VERSION");
+    for layout in [Layout::One, Layout::Three] {
+        if !layout.is_built() {
+            continue;
+        }
+        let mut system = System::start(layout, &Store::Sqlite, &Bus::Embedded).await;
+        for name in layout.programs() {
+            let health = system.health(name);
+            let metrics = health.open("/metrics").await.html;
+            let line = format!("marquee_build_info{{version=\"{version}\"}} 1");
+            assert!(metrics.lines().any(|l| l == line), "{name}: {metrics}");
+            let page = health.open("/system").await;
+            assert!(
+                page.shows(&format!("Version {version}")),
+                "{name}: {page:?}"
+            );
+            let log = system.program(name).stderr();
+            let lines = [
+                format!("{name} {version} starts"),
+                "for operators: http://".into(),
+            ];
+            let used: &[&str] = match *name {
+                "marquee" => &[
+                    "databases: movies sqlite://",
+                    "event bus: ",
+                    "pages: http://",
+                ],
+                "catalog" => &[
+                    "database: sqlite://",
+                    "event bus: nats://",
+                    "pages: http://",
+                ],
+                "recommendations" => &["database: sqlite://", "event bus: nats://"],
+                _ => &["data: "],
+            };
+            for line in lines.iter().map(String::as_str).chain(used.iter().copied()) {
+                assert_eq!(log.matches(line).count(), 1, "{name}: {line} in {log}");
+            }
+        }
+        system.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_is_counted_by_route_and_method() {
     let mut system = System::plain().await;
     let browser = system.browser();

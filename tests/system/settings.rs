@@ -211,6 +211,46 @@ async fn a_taken_port_is_named() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_is_a_line_of_json_if_the_log_is() {
+    for (setting, value) in [
+        ("CLIENT_RATE", "x"),
+        ("SECRET_KEY_FILE", "/no/such/file"),
+        ("NATS_ADDR", "192.0.2.1:4222"),
+        ("LOG", "loud"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut settings = addresses("marquee");
+        settings.retain(|(name, _)| name != setting);
+        settings.push((setting.into(), value.into()));
+        settings.push(("LOG_FORMAT".into(), "json".into()));
+        let Refusal { code, stderr } = refusal("marquee", folder.path(), &settings).await;
+        assert_eq!(code, Some(64), "{setting}: {stderr}");
+        let lines: Vec<serde_json::Value> = stderr
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let last = lines.last().unwrap();
+        assert_eq!(last["level"], "ERROR", "{setting}: {stderr}");
+        assert!(last["timestamp"].is_string(), "{setting}: {stderr}");
+        let message = last["fields"]["message"].as_str().unwrap();
+        assert!(message.contains(setting), "{setting}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_does_not_say_that_it_serves() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("movies.db"), "no database").unwrap();
+    let settings = addresses("marquee");
+    let Refusal { code, stderr } = refusal("marquee", folder.path(), &settings).await;
+    assert!(matches!(code, Some(64 | 70)), "{stderr}");
+    assert!(stderr.contains("databases: "), "{stderr}");
+    assert!(!stderr.contains("pages: "), "{stderr}");
+}
+
+#[tokio::test]
 async fn what_a_process_cannot_have_is_told_before_anything_is_bound() {
     for name in ["marquee", "catalog"] {
         if name == "catalog" && !Layout::Three.is_built() {

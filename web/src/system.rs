@@ -72,9 +72,9 @@ impl Program for Config {
         let listeners = Listeners::bind(&self)?;
         let ops = self.pages.ops.bind()?;
         let scheme = self.pages.http.scheme();
-        let welcome = format!("pages on {scheme}://{}", self.pages.http_addr);
+        let pages = format!("pages: {scheme}://{}", self.pages.http_addr);
         let run = |process| run(self, listeners, Visitor::owner, process);
-        Ok(Prepared::new(ops).service(SERVICE, run).welcome(welcome))
+        Ok(Prepared::new(ops).service(SERVICE, run).served(pages))
     }
 }
 

@@ -148,7 +148,7 @@ impl Program for Settings {
     fn prepare(self) -> Result<Prepared, Fault> {
         let routes = self.routes()?;
         let ops = settings::bind("http-addr", self.http_addr)?;
-        let welcome = routes.summary();
+        let welcome = format!("relay: {}", routes.summary());
         let run = |process| run(routes, process);
         Ok(Prepared::new(ops).service("relay", run).welcome(welcome))
     }

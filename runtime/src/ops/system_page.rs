@@ -88,6 +88,7 @@ pub(super) fn render(
     for service in actors.chunk_by(|a, b| a.service == b.service) {
         let _ = render_service(&mut page, service);
     }
+    let _ = writeln!(page, "<p class=\"soft\">Version {}</p>", crate::VERSION);
     page.push_str(AFTER);
     page
 }

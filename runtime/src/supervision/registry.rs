@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,7 +24,7 @@ const BEGINS: &str = "starting";
 #[derive(Debug, Clone)]
 pub struct ActorRegistry {
     entries: Arc<Mutex<Vec<Arc<Entry>>>>,
-    starting: Arc<Mutex<Vec<String>>>,
+    starting: Arc<watch::Sender<Vec<String>>>,
     sections: Arc<Mutex<Vec<Arc<dyn Section>>>>,
     draining: CancellationToken,
     metrics: Metrics,
@@ -113,7 +114,7 @@ impl ActorRegistry {
 
     /// The services of the process that have not started all their actors yet.
     pub fn starting(&self) -> Vec<String> {
-        lock(&self.starting).clone()
+        self.starting.borrow().clone()
     }
 
     /// Shows `section` to operators, besides the actors.
@@ -161,15 +162,26 @@ impl ActorRegistry {
 
     /// Says that `service` is about to start its actors.
     pub(crate) fn expect(&self, service: &str) {
-        let mut starting = lock(&self.starting);
-        if !starting.iter().any(|expected| expected == service) {
-            starting.push(service.into());
-        }
+        self.starting.send_if_modified(|starting| {
+            let is_new = !starting.iter().any(|expected| expected == service);
+            if is_new {
+                starting.push(service.into());
+            }
+            is_new
+        });
     }
 
     /// Says that `service` has started all its actors.
     pub(crate) fn complete(&self, service: &str) {
-        lock(&self.starting).retain(|expected| expected != service);
+        self.starting
+            .send_modify(|starting| starting.retain(|expected| expected != service));
+    }
+
+    /// Waits until all services of the process have started all their actors.
+    pub(crate) async fn all_started(&self) {
+        let mut starting = self.starting.subscribe();
+        // It does not end: the registry has the other end.
+        let _ = starting.wait_for(Vec::is_empty).await;
     }
 
     /// Makes an actor panic, for tests; false if there is none of this name.

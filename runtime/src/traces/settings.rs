@@ -240,7 +240,7 @@ fn of_this_process() -> [KeyValue; 3] {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy().into_owned();
     [
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.version", crate::VERSION),
         KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
         KeyValue::new("host.name", host),
     ]
