@@ -49,6 +49,12 @@ impl LeaseView {
         }
     }
 
+    /// For how long the lease has been seen as `lease` is, which another holds.
+    pub fn unrenewed_for(&self, lease: &Lease, now: Instant) -> Option<Duration> {
+        let (_, since) = self.seen.as_ref().filter(|(seen, _)| seen == lease)?;
+        Some(now.duration_since(*since))
+    }
+
     /// Whether to take or renew the lease, now that it was read as `lease`.
     pub fn should_take(&mut self, lease: &Lease, now: Instant) -> bool {
         if lease.holder == self.me || lease.holder.is_empty() {
@@ -185,6 +191,9 @@ mod tests {
         );
         assert!(!me.should_take(&lease("third", 2), at(13)));
         assert!(me.should_take(&lease("third", 2), at(14)));
+        let unrenewed = me.unrenewed_for(&lease("third", 2), at(14));
+        assert_eq!(unrenewed, Some(Duration::from_secs(5)));
+        assert_eq!(me.unrenewed_for(&lease("", 3), at(14)), None);
     }
 
     #[test]

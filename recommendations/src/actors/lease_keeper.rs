@@ -3,7 +3,10 @@
 //! Each [`Wake`] is one renewal. It reads the lease and, if the lease is free or its own, writes it.
 //! [`GiveUp`] ends that.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
@@ -70,6 +73,8 @@ impl LeaseKeeper {
             Ok(_) => return self.conclude(begun, Ok(false), context),
             Err(error) => return self.conclude(begun, Err(error), context),
         };
+        let unrenewed = self.view.unrenewed_for(&lease, Instant::now());
+        let former = Some(lease.holder.clone()).filter(|holder| *holder != self.me);
         let (database, me) = (self.database.clone(), self.me.clone());
         let replace = async move {
             let replace = move |conn: &mut _| leases::replace(conn, &lease, &me);
@@ -77,7 +82,12 @@ impl LeaseKeeper {
         };
         let replaced = replace
             .into_actor(self)
-            .map(move |replaced, keeper, context| keeper.conclude(begun, replaced, context));
+            .map(move |replaced, keeper, context| {
+                if let (Ok(true), Some(former)) = (&replaced, former) {
+                    tell_taken(&former, unrenewed);
+                }
+                keeper.conclude(begun, replaced, context);
+            });
         context.spawn(replaced);
     }
 
@@ -105,6 +115,20 @@ impl LeaseKeeper {
         }
         let delay = self.times.renewal.saturating_sub(begun.elapsed());
         context.notify_later(Wake, delay);
+    }
+}
+
+/// Logs that this replica has the lease now, which the replica `former` had, unless it was free.
+fn tell_taken(former: &str, unrenewed: Option<Duration>) {
+    match unrenewed.map(|unrenewed| unrenewed.as_secs()) {
+        Some(seconds) if !former.is_empty() => {
+            tracing::info!(
+                former,
+                seconds,
+                "took the lease of another matcher, which had not renewed it for {seconds} s"
+            );
+        }
+        _ => tracing::info!("took the lease, which was free"),
     }
 }
 

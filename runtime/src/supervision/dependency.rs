@@ -25,6 +25,8 @@ const RESPITE: Duration = Duration::from_secs(20);
 pub struct Dependency {
     gone: String,
     back: String,
+    /// Whether its absence is a warning.
+    is_alarming: bool,
     presence: Mutex<Presence>,
 }
 
@@ -49,7 +51,16 @@ impl Dependency {
         Self {
             gone: gone.into(),
             back: back.into(),
+            is_alarming: true,
             presence: Mutex::new(Presence::at_start(Instant::now())),
+        }
+    }
+
+    /// A dependency whose absence is no warning, for there are others in its place: it is logged as information, in these words.
+    pub(crate) fn one_of_several(gone: impl Into<String>, back: impl Into<String>) -> Self {
+        Self {
+            is_alarming: false,
+            ..Self::in_words(gone, back)
         }
     }
 
@@ -58,7 +69,10 @@ impl Dependency {
         let is_news = lock(&self.presence).unavailable(Instant::now());
         if is_news {
             // Not in the name of the request that happens to notice it.
-            tracing::warn!(parent: None, "{}: {reason}", self.gone);
+            match self.is_alarming {
+                true => tracing::warn!(parent: None, "{}: {reason}", self.gone),
+                false => tracing::info!(parent: None, "{}: {reason}", self.gone),
+            }
         }
     }
 

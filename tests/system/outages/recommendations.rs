@@ -78,7 +78,15 @@ async fn the_log_tells_once_that_recommendations_is_unavailable_and_once_that_it
         "INFO recommendations is available again after",
     ];
     system.program("catalog").assert_alarms_since(mark, &told);
+    // Two clients in the catalog's process lose the same replica.
+    let log = system.program("catalog").stderr();
+    for line in [" INFO lost the replica ", " INFO regained the replica "] {
+        assert_eq!(log.matches(line).count(), 1, "{line} in {log}");
+    }
     system.program("catalog").assert_memory_is_flat(memory);
+    let line = " INFO took the lease of another matcher";
+    let log = system.program("recommendations").stderr();
+    assert_eq!(log.matches(line).count(), 1, "{log}");
     for name in ["recommendations", "bridge"] {
         assert_eq!(
             system.program(name).alarms(),

@@ -4,11 +4,13 @@
 //! service count as healthy.
 
 use std::{
+    collections::HashMap,
     error::Error,
     fmt,
     future::{Ready, ready},
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -19,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 use tokio_rustls::rustls;
@@ -35,7 +37,7 @@ use tonic_health::pb::{
 };
 
 use super::replicas::{Health, ReplicaState, Replicas, Unreachable};
-use crate::{Backoff, grpc::client::reason, service_address::Located, tls::GrpcTls};
+use crate::{Backoff, Dependency, grpc::client::reason, service_address::Located, tls::GrpcTls};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,6 +54,9 @@ const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// After so long a connection was a good one: when it is lost, the next is made at once. Of others in a row only the first is.
 const PROVEN: Duration = Duration::from_secs(1);
 
+/// How often a replica that was lost is looked at, for the log.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A replica of a service.
 #[derive(Debug)]
 pub(super) struct Replica {
@@ -61,6 +66,8 @@ pub(super) struct Replica {
     tls: Option<GrpcTls>,
     /// Told when a call needs it: it connects without delay.
     pub(super) wanted: Notify,
+    /// For the log, once it was connected: whether it serves, and otherwise why not.
+    standing: watch::Sender<Option<Result<(), String>>>,
 }
 
 /// A connection to a replica. It is never made again: the next is another one.
@@ -88,11 +95,16 @@ impl Replica {
             located,
             tls,
             wanted: Notify::new(),
+            standing: watch::Sender::default(),
         }
     }
 
-    /// Keeps a connection, for ever.
+    /// Keeps a connection, and logs when the replica is lost and when it is back, for ever.
     pub(super) async fn keep_connected(self: Arc<Self>, replicas: Arc<Replicas>) {
+        tokio::join!(self.connect_again_and_again(&replicas), self.tell());
+    }
+
+    async fn connect_again_and_again(&self, replicas: &Replicas) {
         let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
         let mut is_first_loss = true;
         loop {
@@ -100,10 +112,12 @@ impl Replica {
             let error = match self.connect().await {
                 Ok((connection, health, reports)) => {
                     tracing::debug!("connected to {}", self.located.socket);
+                    self.note(health);
                     let state = ReplicaState::Connected(connection.clone(), health);
                     replicas.set(self.id, state);
                     let since = Instant::now();
-                    let reason = self.follow(&replicas, &connection, reports).await;
+                    let reason = self.follow(replicas, &connection, reports).await;
+                    self.note_loss(&reason);
                     let is_proven = since.elapsed() >= PROVEN;
                     if is_proven {
                         backoff.reset();
@@ -114,7 +128,10 @@ impl Replica {
                     }
                     reason
                 }
-                Err(error) => error,
+                Err(error) => {
+                    self.note_loss(&error);
+                    error
+                }
             };
             tracing::debug!("{} cannot be reached: {error}", self.located.socket);
             let state = ReplicaState::Down(Unreachable::because(error));
@@ -206,6 +223,7 @@ impl Replica {
                 },
                 () = connection.doubted.notified() => {
                     replicas.set_health(self.id, connection, Health::NotServing);
+                    self.note_loss("it does not answer");
                     tokio::select! {
                         checked = until_answered(&connection.channel) => match checked {
                             Ok(health) => health,
@@ -217,8 +235,65 @@ impl Replica {
                 () = connection.lost.cancelled() => return ConnectionLost.into(),
             };
             replicas.set_health(self.id, connection, health);
+            self.note(health);
         }
     }
+
+    /// It is connected.
+    fn note(&self, health: Health) {
+        self.standing.send_replace(Some(match health {
+            Health::Serving => Ok(()),
+            Health::NotServing => Err("it does not serve".to_owned()),
+        }));
+    }
+
+    /// It is not connected, or does not answer. One that never was connected is no loss.
+    fn note_loss(&self, reason: impl fmt::Display) {
+        self.standing.send_if_modified(|standing| {
+            let was_connected = standing.is_some();
+            if was_connected {
+                *standing = Some(Err(reason.to_string()));
+            }
+            was_connected
+        });
+    }
+
+    /// Logs what becomes of it, for ever.
+    async fn tell(&self) {
+        let presence = presence(&self.located);
+        let mut standing = self.standing.subscribe();
+        loop {
+            match &*standing.borrow_and_update() {
+                Some(Ok(())) => presence.available(),
+                Some(Err(reason)) => presence.unavailable(reason),
+                None => {}
+            }
+            // A loss counts once it has lasted, so that it is looked at again without news.
+            let is_lost = matches!(*standing.borrow(), Some(Err(_)));
+            tokio::select! {
+                _ = standing.changed() => {}
+                () = sleep(LOOK_INTERVAL), if is_lost => {}
+            }
+        }
+    }
+}
+
+/// What the log says of the replica, which is one for all clients of the process.
+fn presence(located: &Located) -> Arc<Dependency> {
+    type Known = Mutex<HashMap<SocketAddr, Weak<Dependency>>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Known::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|_, presence| presence.strong_count() > 0);
+    let (socket, authority) = (located.socket, &located.authority);
+    if let Some(presence) = known.get(&socket).and_then(Weak::upgrade) {
+        return presence;
+    }
+    let presence = Arc::new(Dependency::one_of_several(
+        format!("lost the replica {socket} of {authority}"),
+        format!("regained the replica {socket} of {authority}"),
+    ));
+    known.insert(socket, Arc::downgrade(&presence));
+    presence
 }
 
 impl Reports {
