@@ -73,7 +73,11 @@ pub trait ServiceError: Error {
 /// Logs an error that leaves a service, if it is the service's own fault. Called once, where the
 /// error is turned into a response.
 pub fn log_error(error: &impl ServiceError) {
-    let cause = error.source().map_or("none".into(), telemetry::causes);
+    let cause = error.source().map(telemetry::causes);
+    let in_full = match &cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
     match error.code() {
         ErrorCode::Invalid
         | ErrorCode::PermissionDenied
@@ -82,7 +86,7 @@ pub fn log_error(error: &impl ServiceError) {
         | ErrorCode::AlreadyExists => {}
         // The `Dependency` that is unavailable is logged once; here it would be once a request.
         ErrorCode::Unavailable | ErrorCode::DiskFull => {
-            tracing::debug!(cause, "a request was refused: {error}: {cause}");
+            tracing::debug!(cause, "a request was refused: {in_full}");
         }
         ErrorCode::Overloaded => {
             if let Some(before) = telemetry::seldom(&error.to_string()) {
@@ -91,9 +95,9 @@ pub fn log_error(error: &impl ServiceError) {
             }
         }
         ErrorCode::PeerFailed | ErrorCode::Internal => {
-            if let Some(before) = telemetry::seldom(&format!("{error}: {cause}")) {
+            if let Some(before) = telemetry::seldom(&in_full) {
                 let others = telemetry::like_others(before);
-                tracing::error!(cause, before, "a request failed{others}: {error}: {cause}");
+                tracing::error!(cause, before, "a request failed{others}: {in_full}");
             }
         }
     }

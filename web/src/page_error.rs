@@ -160,10 +160,7 @@ impl ResponseError for PageError {
             Self::Service(error) => error.log(),
             Self::Rendering(error) => {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::error!(
-                    cause = cause.as_deref().unwrap_or("none"),
-                    "a page cannot be rendered: {error}"
-                );
+                tracing::error!(cause, "a page cannot be rendered: {error}");
             }
             _ => {}
         }

@@ -11,11 +11,13 @@ use async_nats::{
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
+use futures::future::join_all;
 use percent_encoding::percent_decode_str;
 use runtime::Backoff;
-use tokio::sync::watch;
+use tokio::{net::TcpStream, sync::watch, time::timeout};
+use url::{Host, Url};
 
-use crate::{BusError, Condition, NatsFiles, NatsServers, Retention};
+use crate::{BusError, BusUrl, Condition, NatsFiles, NatsServers, Retention};
 
 /// How long an answer of the broker may take, be it to a request or to a publication.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -23,6 +25,10 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const EMBEDDED: &str = "marquee";
 /// How long a connection, or an answer, may take where an operator waits for it.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a server may take to take a connection that is made to find out why the client has none.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+/// The port of NATS.
+const DEFAULT_PORT: u16 = 4_222;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Within this time a broker drops events whose id it has already.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -51,7 +57,7 @@ impl Connection {
         condition: &Arc<Condition>,
     ) -> Result<Self, BusError> {
         let options = credentials(servers);
-        let advice = Advice::about(servers);
+        let advice = Arc::new(Advice::about(servers));
         let servers = addresses(servers).map_err(unavailable)?;
         let (link, watched) = watch::channel(Link::default());
         let link = Arc::new(link);
@@ -63,8 +69,9 @@ impl Connection {
             .request_timeout(Some(ANSWER_DEADLINE))
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                notice(&event, &link, &condition, &advice);
-                async {}
+                let (link, condition) = (link.clone(), condition.clone());
+                let advice = advice.clone();
+                async move { notice(&event, &link, &condition, &advice).await }
             })
             .connect(servers)
             .await
@@ -183,10 +190,13 @@ pub(crate) async fn has_topic(servers: &NatsServers, topic: &str) -> Result<bool
         .connection_timeout(CONNECTION_DEADLINE)
         .connect(addresses(servers).map_err(unavailable)?)
         .await;
-    let client = connected.map_err(|error| match error.kind() {
-        ConnectErrorKind::AuthorizationViolation => unavailable(&advice.refused),
-        _ => unavailable(advice.unreachable(error)),
-    })?;
+    let client = match connected {
+        Ok(client) => client,
+        Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => {
+            return Err(unavailable(&advice.refused));
+        }
+        Err(error) => return Err(unavailable(advice.unreachable(error).await)),
+    };
     let mut jetstream = jetstream::new(client);
     jetstream.set_timeout(CONNECTION_DEADLINE);
     match jetstream.stream_by_subject(topic).await {
@@ -272,6 +282,10 @@ struct Advice {
     refused: String,
     /// Follows the client's words for what it could not reach.
     tls: String,
+    /// The servers as an operator knows them, without credentials.
+    named: String,
+    /// Each server's host and port.
+    hosts: Vec<(String, u16)>,
 }
 
 impl Advice {
@@ -301,15 +315,45 @@ impl Advice {
         Self {
             refused: format!("NATS refuses {refused}"),
             tls: tls.unwrap_or_default(),
+            named: BusUrl::Nats(servers.clone()).to_string(),
+            hosts: servers.urls.iter().filter_map(host_and_port).collect(),
         }
     }
 
-    fn unreachable(&self, error: impl std::fmt::Display) -> String {
-        format!("NATS cannot be reached: {error}{}", self.tls)
+    /// What the log says when no server can be reached. The client does not tell why: `error` may be as short as "IO error".
+    async fn unreachable(&self, error: impl std::fmt::Display) -> String {
+        let cause = match self.refusal().await {
+            Some(refusal) => refusal,
+            None => format!("{error}{}", self.tls),
+        };
+        format!("NATS cannot be reached at {}: {cause}", self.named)
+    }
+
+    /// Why the first server that takes no connection takes none.
+    async fn refusal(&self) -> Option<String> {
+        let tries = self.hosts.iter().map(async |(host, port)| {
+            let connect = TcpStream::connect((host.as_str(), *port));
+            match timeout(PROBE_DEADLINE, connect).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("no connection within {PROBE_DEADLINE:?}")),
+            }
+        });
+        let mut refusals = join_all(tries).await.into_iter();
+        refusals.find_map(|refusal| refusal)
     }
 }
 
-fn notice(
+fn host_and_port(url: &Url) -> Option<(String, u16)> {
+    let host = match url.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    Some((host, url.port().unwrap_or(DEFAULT_PORT)))
+}
+
+async fn notice(
     event: &async_nats::Event,
     link: &watch::Sender<Link>,
     condition: &Condition,
@@ -334,7 +378,7 @@ fn notice(
             condition.broker_unavailable(advice.refused.as_str());
         }
         Event::ClientError(error) if !link.borrow().connected => {
-            condition.broker_unavailable(advice.unreachable(error));
+            condition.broker_unavailable(advice.unreachable(error).await);
         }
         other => tracing::debug!(event = %other, "the NATS client says: {other}"),
     }
@@ -357,7 +401,31 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> BusError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BusUrl;
+
+    #[tokio::test]
+    async fn a_server_that_cannot_be_reached_is_named_with_the_cause_and_no_password() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap();
+        let url = format!("nats://me:secret@{address}").parse();
+        let BusUrl::Nats(servers) = url.unwrap() else {
+            panic!("it is no NATS")
+        };
+        let advice = Advice::about(&servers);
+        let error = async_nats::ClientError::Other("IO error".into());
+        let open = advice.unreachable(&error).await;
+        assert_eq!(
+            open,
+            format!("NATS cannot be reached at nats://{address}: nats: IO error")
+        );
+        drop(port);
+        let closed = advice.unreachable(&error).await;
+        assert_eq!(
+            closed,
+            format!(
+                "NATS cannot be reached at nats://{address}: Connection refused (os error 111)"
+            )
+        );
+    }
 
     #[test]
     fn the_client_has_no_credentials_for_its_log() {
