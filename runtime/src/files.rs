@@ -6,7 +6,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -146,6 +146,18 @@ impl Claimed {
 #[derive(Debug)]
 pub struct FolderClaim {
     _lock: File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl FolderClaim {
+    /// Gives the claim up and leaves the folder as it was before: a lock file that was made for the claim is removed, if that can be done.
+    pub fn withdraw(self) {
+        if self.is_new {
+            // While it is locked: a program that comes now makes one of its own.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Makes the data folder unless it is there, and claims a part of it for this program alone.
@@ -177,10 +189,15 @@ pub fn claim_to_restore(path: &Path, part: Claimed) -> Result<FolderClaim, Fault
     writable_folder(path)?;
     let fault = |reason: String| Fault::bad_setting(settings::name(DATA_DIR), reason);
     let file = path.join(part.lock_file());
+    let is_new = fs::symlink_metadata(&file).is_err();
     let lock = open_lock(&file)
         .map_err(|error| fault(format!("cannot write `{}`: {error}", file.display())))?;
     match lock.try_lock() {
-        Ok(()) => Ok(FolderClaim { _lock: lock }),
+        Ok(()) => Ok(FolderClaim {
+            _lock: lock,
+            path: file,
+            is_new,
+        }),
         Err(TryLockError::WouldBlock) => Err(fault(format!(
             "the folder `{}` is in use by another program",
             path.display()

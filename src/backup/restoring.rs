@@ -9,7 +9,7 @@ use std::{
 
 use runtime::{
     Fault,
-    settings::{self, Claimed, UNFINISHED_RESTORE, claim_to_restore},
+    settings::{self, Claimed, FolderClaim, UNFINISHED_RESTORE, claim_to_restore},
 };
 
 use super::{
@@ -23,6 +23,35 @@ const REPLACED: &str = "replaced-";
 
 /// Restores the backup in `folder`. What the data folder holds is moved aside if `replace` says so.
 pub(super) fn restore(kept: &Kept, folder: &Path, replace: bool) -> Result<(), Fault> {
+    let missing = missing(&kept.data_dir);
+    let mut claims = Vec::new();
+    let outcome = restore_claimed(kept, folder, replace, &mut claims);
+    if outcome.is_err() {
+        for claim in claims {
+            claim.withdraw();
+        }
+        for made in missing {
+            // Only if it is empty, and it may not have been made.
+            let _ = fs::remove_dir(made);
+        }
+    }
+    outcome
+}
+
+/// The folder and those above it that are not there, the innermost first.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    let above = folder.ancestors().filter(|path| *path != Path::new(""));
+    let missing = above.take_while(|path| !path.exists());
+    missing.map(Path::to_owned).collect()
+}
+
+/// Restores a backup, with the parts of the data folder that it claims for itself in `claims`.
+fn restore_claimed(
+    kept: &Kept,
+    folder: &Path,
+    replace: bool,
+    claims: &mut Vec<FolderClaim>,
+) -> Result<(), Fault> {
     let data = &kept.data_dir;
     let refused = |reason: String| Fault::bad_setting(settings::name("data-dir"), reason);
     let outside = [
@@ -44,7 +73,6 @@ pub(super) fn restore(kept: &Kept, folder: &Path, replace: bool) -> Result<(), F
     keep_apart(kept, folder)?;
     let manifest = Manifest::read(folder)?;
     let parts = [Claimed::Broker, Claimed::Movies, Claimed::Recommendations];
-    let mut claims = Vec::new();
     for part in parts {
         claims.push(claim_to_restore(data, part)?);
     }
@@ -327,6 +355,29 @@ mod tests {
         assert!(!data.join(MOVIES).exists());
         let half = fs::read(data.join(RECOMMENDATIONS)).unwrap();
         assert_eq!(half, b"half of it");
+    }
+
+    #[test]
+    fn a_restore_that_fails_leaves_nothing_in_a_new_folder() {
+        let folders = folders(&[(MOVIES, "no database")]);
+        let data = &folders.kept.data_dir;
+        restore(&folders.kept, &folders.backup, false).unwrap_err();
+        assert_eq!(fs::read_dir(data).unwrap().count(), 0);
+
+        let data_dir = data.join("deep/deeper");
+        let kept = Kept {
+            movies: data_dir.join(MOVIES),
+            recommendations: data_dir.join(RECOMMENDATIONS),
+            data_dir,
+        };
+        restore(&kept, &folders.backup, false).unwrap_err();
+        assert_eq!(fs::read_dir(data).unwrap().count(), 0);
+
+        let own = data.join("marquee.lock");
+        fs::write(&own, "of before").unwrap();
+        restore(&folders.kept, &folders.backup, false).unwrap_err();
+        assert_eq!(fs::read_dir(data).unwrap().count(), 1);
+        assert_eq!(fs::read(own).unwrap(), b"of before");
     }
 
     #[test]
