@@ -459,6 +459,7 @@ async fn a_call_that_may_be_repeated_does_not_wait_for_a_replica_that_hangs() {
     until_answered_by(&alone, &[1]).await;
     let before = second.calls();
     let patient = tokio::spawn(async move { get(&alone, "slow").await });
+    // Longer than a call waits where there is another replica.
     tokio::time::sleep(PATIENCE + Duration::from_millis(200)).await;
     second.films.slow.notify_one();
     assert_eq!(patient.await.unwrap().unwrap(), 1);
