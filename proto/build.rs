@@ -1,4 +1,4 @@
-//! Compiles the `.proto` files with protox, so that no protoc has to be installed. Lists the calls that there are, and those that may be made twice, too.
+//! Compiles the `.proto` files with protox, so that no protoc has to be installed. Lists the calls that there are, those that may be made twice, and those that change nothing.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -14,6 +14,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("calls.rs"), format!("&{every:?}"))?;
     let repeatable = calls(&descriptors, is_repeatable);
     fs::write(out.join("repeatable_calls.rs"), format!("&{repeatable:?}"))?;
+    let reading = calls(&descriptors, |method| {
+        level(method) == Some(IdempotencyLevel::NoSideEffects)
+    });
+    fs::write(out.join("reading_calls.rs"), format!("&{reading:?}"))?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }
@@ -37,7 +41,10 @@ fn calls(
 
 /// Whether the `idempotency_level` of a call says that it has the same effect when it is made twice.
 fn is_repeatable(method: &MethodDescriptorProto) -> bool {
+    level(method).is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown)
+}
+
+fn level(method: &MethodDescriptorProto) -> Option<IdempotencyLevel> {
     let options = method.options.as_ref();
-    let level = options.map(|options| options.idempotency_level());
-    level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown)
+    options.map(|options| options.idempotency_level())
 }

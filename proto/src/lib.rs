@@ -35,4 +35,7 @@ pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 /// file. A client may repeat one of them when it does not know whether the first was executed.
 pub const REPEATABLE_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeatable_calls.rs"));
 
+/// The paths of the calls that change nothing, so that it does no harm if one is made twice at once.
+pub const READING_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/reading_calls.rs"));
+
 pub use ids::{FilmId, InvalidFilmId, UserId};

@@ -193,6 +193,11 @@ pub fn claim_to_restore(path: &Path, part: Claimed) -> Result<FolderClaim, Fault
     let lock = open_lock(&file)
         .map_err(|error| fault(format!("cannot write `{}`: {error}", file.display())))?;
     match lock.try_lock() {
+        // One that was locked by a claim that is withdrawn is no file of the folder any more.
+        Ok(()) if !is_still_at(&lock, &file) => Err(fault(format!(
+            "the folder `{}` was given up by another program just now: start again",
+            path.display()
+        ))),
         Ok(()) => Ok(FolderClaim {
             _lock: lock,
             path: file,
@@ -206,10 +211,22 @@ pub fn claim_to_restore(path: &Path, part: Claimed) -> Result<FolderClaim, Fault
     }
 }
 
-/// Whether a program has claimed the part of the data folder. Nothing is made.
-pub fn is_claimed(path: &Path, part: Claimed) -> bool {
-    let lock = File::open(path.join(part.lock_file()));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+/// Whether a program has claimed the part of the data folder; `None` if that cannot be told. Nothing is made.
+pub fn is_claimed(path: &Path, part: Claimed) -> Option<bool> {
+    match File::open(path.join(part.lock_file())) {
+        Ok(lock) => match lock.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    }
+}
+
+fn is_still_at(lock: &File, path: &Path) -> bool {
+    let (locked, found) = (lock.metadata(), fs::symlink_metadata(path));
+    matches!((locked, found), (Ok(locked), Ok(found)) if (locked.dev(), locked.ino()) == (found.dev(), found.ino()))
 }
 
 /// Opens a lock file without changing anything: it may be a link that another user has put there.

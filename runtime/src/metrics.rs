@@ -76,7 +76,7 @@ impl Default for Metrics {
                 ),
                 seconds: histogram(
                     "marquee_grpc_call_seconds",
-                    "How long it took until the answer to a call began.",
+                    "How long it took until the answer to a call began, or the call was given up.",
                     "method",
                 ),
             },

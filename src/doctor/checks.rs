@@ -287,10 +287,10 @@ fn check_program(examined: &Examined<'_>, findings: &mut Findings) -> bool {
     let is_running = TcpStream::connect_timeout(&address, PATIENCE).is_ok();
     let (data, has_file) = (
         &examined.data_dir,
-        matches!(examined.movies, DatabaseUrl::Sqlite(_)),
+        matches!(&examined.movies, DatabaseUrl::Sqlite(path) if path.starts_with(&examined.data_dir)),
     );
     match runtime::health_check::ask(examined.health) {
-        _ if is_running && has_file && !is_claimed(data, Claimed::Movies) => findings.problem(
+        _ if is_running && has_file && is_claimed(data, Claimed::Movies) == Some(false) => findings.problem(
             CHECK,
             format!(
                 "one runs at {address}, but not with the data folder `{}`: choose other addresses, or that program's folder",

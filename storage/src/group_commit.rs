@@ -43,7 +43,7 @@ const APART_CONFLICT_RETRIES: usize = 1;
 
 /// How often one is that found a unique key taken: on Galera that may be the row of a transaction of another node, which is about to abort
 /// this one, and the row is seen in time when the same is run again.
-const DUPLICATE_RETRIES: usize = 3;
+const DUPLICATE_RETRIES: usize = 6;
 
 /// For how long it is, which is as long as its callers wait.
 const CONFLICT_DEADLINE: Duration = Duration::from_secs(10);
@@ -295,7 +295,7 @@ fn try_group(
 ) -> (usize, Result<Vec<usize>, Setback>) {
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     let begun = Instant::now();
-    let mut tries = 0;
+    let (mut conflicts, mut duplicates) = (0, 0);
     let retries = match group.first().is_some_and(|write| write.is_apart()) {
         true => APART_CONFLICT_RETRIES,
         false => CONFLICT_RETRIES,
@@ -303,19 +303,24 @@ fn try_group(
     let on_a_server = matches!(session.conn, DbConnection::Mysql(_));
     loop {
         let outcome = try_once(session, group, limit);
-        let allowed = match &outcome.1 {
-            Err(Setback::Conflict(_)) => retries,
+        let (tries, allowed) = match &outcome.1 {
+            Err(Setback::Conflict(_)) => (&mut conflicts, retries),
             Err(Setback::Failed(error)) if on_a_server && is_duplicate(error) => {
-                retries.min(DUPLICATE_RETRIES)
+                (&mut duplicates, DUPLICATE_RETRIES)
             }
-            _ => 0,
+            _ => (&mut conflicts, 0),
         };
         match outcome {
-            (_, Err(Setback::Conflict(error) | Setback::Failed(error)))
-                if tries < allowed && begun.elapsed() < CONFLICT_DEADLINE =>
+            (_, Err(setback @ (Setback::Conflict(_) | Setback::Failed(_))))
+                if *tries < allowed && begun.elapsed() < CONFLICT_DEADLINE =>
             {
-                tries += 1;
-                tracing::debug!(%error, tries, "a transaction is run again after a conflict");
+                *tries += 1;
+                let error = match &setback {
+                    Setback::Conflict(error) => error.to_string(),
+                    // The server's words are those of the row.
+                    _ => "a unique key is taken".to_owned(),
+                };
+                tracing::debug!(%error, tries = *tries, "a transaction is run again after a conflict");
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "the writer has a thread of its own and nothing else to do"

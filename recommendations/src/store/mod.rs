@@ -112,3 +112,17 @@ pub fn migrations() -> Migrations {
         needed_step: "20261130000030",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::migrations;
+    use crate::matching::RULES;
+
+    /// Whoever raises the rules names here the step that came with them.
+    #[test]
+    fn programs_with_older_rules_refuse_the_database() {
+        let (rules, step) = (3, "20261130000010");
+        assert_eq!(RULES, rules);
+        assert!(migrations().needed_step >= step);
+    }
+}

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use proto::recommendations::recommendations_server::Recommendations;
 use recommendations::system::Tuning;
 use storage::{
-    DbConnection,
+    DatabaseUrl, DbConnection,
     testing::{self, TestDatabase},
 };
 use tonic::{Code, Request};
@@ -194,12 +194,16 @@ fn spellings_of_one_keyword_become_one_preference() {
     });
 }
 
-/// In an old deployment's table ids have 32 bits.
+/// In an old deployment's table ids have 32 bits, until an operator gives them 64.
 #[test]
 fn recommendations_may_be_more_than_32_bits_can_count() {
     on_every_database("legacy_ids", async |database| {
         blocking(&database, fill);
         let replica = Replica::start(&database, &Tuning::default()).await;
+        if matches!(database.url(), DatabaseUrl::Mysql(_)) {
+            let widen = "ALTER TABLE recommendations MODIFY id BIGINT NOT NULL AUTO_INCREMENT";
+            replica.execute(widen).await;
+        }
         replica
             .execute(
                 "INSERT INTO recommendations (id, user_id, film_id, created_at) VALUES (2147483647, 9, 'gone', '2026-01-01 00:00:00')",

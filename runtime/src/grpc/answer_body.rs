@@ -38,10 +38,14 @@ impl<G: Unpin> http_body::Body for AnswerBody<G> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let (Some(count), Some(trailers)) = (&mut self.count, frame.trailers_ref())
-        {
-            count.ended(trailers);
+        match (&polled, &mut self.count) {
+            (Poll::Ready(Some(Ok(frame))), Some(count)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    count.ended(trailers);
+                }
+            }
+            (Poll::Ready(Some(Err(status))), Some(count)) => count.failed(status.code()),
+            _ => {}
         }
         polled
     }

@@ -107,7 +107,7 @@ fn bad_text(
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Option<String> {
     let is_bad = |text: &OsStr| text.to_str().is_none();
-    let mut before = "";
+    let mut before = "an argument";
     for argument in arguments {
         if is_bad(argument) {
             let lossy = argument.to_string_lossy();
@@ -115,7 +115,11 @@ fn bad_text(
             let flag = if own.starts_with("--") { own } else { before };
             return Some(format!("{flag}: the value is not UTF-8"));
         }
-        before = argument.to_str().unwrap_or_default();
+        // What is no flag may be a secret.
+        before = argument
+            .to_str()
+            .filter(|text| text.starts_with("--") && !text.contains('='))
+            .unwrap_or("an argument");
     }
     let of_path = TypeId::of::<PathBuf>();
     let texts = settings(command).filter(|setting| setting.get_value_parser().type_id() != of_path);

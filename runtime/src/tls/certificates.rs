@@ -11,10 +11,12 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     GrpcTls, ServerTls,
     files::{ReadFile, Terms},
+    reloading::Reloading,
     validity::{Standing, Validity},
 };
 use crate::metrics::{Description, Kind, Metrics};
@@ -107,8 +109,8 @@ struct Watched {
 }
 
 enum Source {
-    /// What is read again when it has changed.
-    Reloaded(ServerTls),
+    /// What is read again when it has changed, also by clients that have the same files.
+    Reloaded(ServerTls, Option<Arc<Reloading<ClientConfig>>>),
     File(Option<Validity>),
 }
 
@@ -122,7 +124,7 @@ struct Told {
 impl Certificates {
     /// Watches the certificate of the pages.
     pub fn watch_pages(&self, tls: &ServerTls) {
-        self.watch_reloaded(tls, &[(0, "HTTP_CERT_FILE", Holds::Chain)]);
+        self.watch_reloaded(tls, None, &[(0, "HTTP_CERT_FILE", Holds::Chain)]);
     }
 
     /// Watches what services show and trust by gRPC.
@@ -131,7 +133,7 @@ impl Certificates {
             (0, "GRPC_CERT_FILE", Holds::Chain),
             (2, "GRPC_CA_FILE", Holds::Authorities),
         ];
-        self.watch_reloaded(&tls.server, &files);
+        self.watch_reloaded(&tls.server, Some(&tls.client), &files);
     }
 
     /// Watches what other parts of the program read.
@@ -142,7 +144,12 @@ impl Certificates {
         }
     }
 
-    fn watch_reloaded(&self, tls: &ServerTls, files: &[(usize, &str, Holds)]) {
+    fn watch_reloaded(
+        &self,
+        tls: &ServerTls,
+        client: Option<&Arc<Reloading<ClientConfig>>>,
+        files: &[(usize, &str, Holds)],
+    ) {
         for (place, setting, holds) in files {
             let Some(path) = tls.0.path(*place) else {
                 continue;
@@ -153,7 +160,7 @@ impl Certificates {
                 holds: *holds,
                 is_read: IsRead::EachTime,
             };
-            self.add(file, Source::Reloaded(tls.clone()));
+            self.add(file, Source::Reloaded(tls.clone(), client.cloned()));
         }
     }
 
@@ -204,13 +211,17 @@ impl Certificates {
         let (mut reloaded, mut reread) = (Vec::new(), Vec::new());
         for Watched { file, source, .. } in self.all().iter() {
             match source {
-                Source::Reloaded(tls) => reloaded.push(tls.clone()),
+                Source::Reloaded(tls, client) => reloaded.push((tls.clone(), client.clone())),
                 Source::File(_) if file.is_read == IsRead::EachTime => reread.push(file.clone()),
                 Source::File(_) => {}
             }
         }
-        for tls in reloaded {
+        for (tls, client) in reloaded {
             tls.0.look(now);
+            // A client that makes no connection would go on from a certificate that has ended to any other.
+            if let Some(client) = client {
+                client.look(now);
+            }
         }
         for file in reread {
             let validity = file.validity();
@@ -282,7 +293,7 @@ impl Certificates {
 impl Watched {
     fn in_use(&self) -> Option<Validity> {
         match &self.source {
-            Source::Reloaded(tls) => tls.0.terms().of_file(self.file.holds),
+            Source::Reloaded(tls, _) => tls.0.terms().of_file(self.file.holds),
             Source::File(validity) => *validity,
         }
     }
@@ -291,7 +302,7 @@ impl Watched {
 impl Source {
     fn waiting(&self, holds: Holds) -> Option<Validity> {
         match self {
-            Self::Reloaded(tls) => tls.0.waiting()?.of_file(holds),
+            Self::Reloaded(tls, _) => tls.0.waiting()?.of_file(holds),
             Self::File(_) => None,
         }
     }

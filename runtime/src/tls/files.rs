@@ -106,6 +106,12 @@ impl ReadFile {
         Validity::of_chain(all.iter().map(AsRef::as_ref))
     }
 
+    /// What the first certificate in it is valid for, unless that cannot be told.
+    fn leaf(&self) -> Option<Validity> {
+        let all = self.certificates().ok()?;
+        Validity::of_chain(all.first().map(AsRef::as_ref))
+    }
+
     /// What the authorities in it are valid for, unless that cannot be told.
     pub(super) fn bundle(&self) -> Option<Validity> {
         let all = self.certificates().ok()?;
@@ -154,6 +160,8 @@ pub(super) struct Terms {
     pub(super) certificate: Option<Validity>,
     /// The authorities.
     pub(super) authorities: Option<Validity>,
+    /// The certificate alone. Another way to an authority may replace those that lead there.
+    own: Option<Validity>,
 }
 
 impl Terms {
@@ -162,15 +170,14 @@ impl Terms {
         Self {
             certificate: files.first().and_then(ReadFile::chain),
             authorities: files.get(2).and_then(ReadFile::bundle),
+            own: files.first().and_then(ReadFile::leaf),
         }
     }
 
-    /// Whether something is not valid at `now` that is valid in what it would replace.
+    /// Whether the certificate is not valid at `now`, and that which it would replace is.
     pub(super) fn is_worse_than(&self, other: &Self, now: SystemTime) -> bool {
         let is_valid = |validity: Option<Validity>| validity.map(|it| it.is_valid(now));
-        let is_worse = |this, other| (is_valid(this), is_valid(other)) == (Some(false), Some(true));
-        is_worse(self.certificate, other.certificate)
-            || is_worse(self.authorities, other.authorities)
+        (is_valid(self.own), is_valid(other.own)) == (Some(false), Some(true))
     }
 }
 

@@ -26,7 +26,7 @@ use futures::{Stream, stream};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
-    Code,
+    Code, TimeoutExpired,
     body::Body,
     codegen::{BoxFuture, Service, StdError, http},
     transport::Channel,
@@ -46,8 +46,9 @@ use replicas::{InFlight, Replicas};
 
 /// The metadata by which a server says that it has not begun to execute a call: the call may be made elsewhere.
 pub(super) const NOT_BEGUN_HEADER: &str = "marquee-not-begun";
-/// How long a call that may be repeated waits for the beginning of an answer before another replica, if there is one, is asked.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call that changes nothing waits for the beginning of an answer before another replica, if one serves, is asked. Once: if that one
+/// takes as long, it is not the replicas.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often one call is made at most.
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -92,7 +93,10 @@ impl ServiceChannel {
                 Ok(answer.map(|body| Body::new(AnswerBody::new(body, by, Some(count)))))
             }
             Err(error) => {
-                count.failed(Code::Unavailable);
+                count.failed(match error.is::<TimeoutExpired>() {
+                    true => Code::DeadlineExceeded,
+                    false => Code::Unavailable,
+                });
                 Err(error)
             }
         }
@@ -124,6 +128,7 @@ impl ServiceChannel {
     ) -> Result<(Option<InFlight>, http::Response<Body>), StdError> {
         let (head, body) = request.into_parts();
         let message = message::whole(body).await?;
+        let mut may_ask_another = proto::READING_CALLS.contains(&head.uri.path());
         let is_repeatable = proto::REPEATABLE_CALLS.contains(&head.uri.path());
         let mut attempts = 0;
         let mut refused: Option<(InFlight, http::Response<Body>)> = None;
@@ -139,15 +144,17 @@ impl ServiceChannel {
             let body = Body::new(OneMessage::new(message.clone()));
             let request = http::Request::from_parts(head.clone(), body);
             let answer = call(in_flight.connection.channel.clone(), request);
-            let answer =
-                match is_repeatable && attempts == 1 && self.replicas.have_others(&in_flight) {
-                    true => match timeout(PATIENCE, answer).await {
-                        Ok(answer) => answer,
-                        // Dropped without an answer, it has the replica looked into, and left out meanwhile.
-                        Err(_) => continue,
-                    },
-                    false => answer.await,
-                };
+            let answer = match may_ask_another && self.replicas.have_others(&in_flight) {
+                true => match timeout(ATTEMPT_TIMEOUT, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        may_ask_another = false;
+                        in_flight.silent();
+                        continue;
+                    }
+                },
+                false => answer.await,
+            };
             match answer {
                 Ok(answer) if answer.headers().contains_key(NOT_BEGUN_HEADER) => {
                     in_flight.refused();

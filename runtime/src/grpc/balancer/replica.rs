@@ -222,7 +222,7 @@ impl Replica {
                     Err(status) => return reason(&status).into(),
                 },
                 () = connection.doubted.notified() => {
-                    replicas.set_health(self.id, connection, Health::NotServing);
+                    replicas.doubt(self.id, connection);
                     self.note_loss("it does not answer");
                     tokio::select! {
                         checked = until_answered(&connection.channel) => match checked {
@@ -239,22 +239,22 @@ impl Replica {
         }
     }
 
-    /// It is connected.
+    /// It has said how it is.
     fn note(&self, health: Health) {
-        self.standing.send_replace(Some(match health {
-            Health::Serving => Ok(()),
-            Health::NotServing => Err("it does not serve".to_owned()),
-        }));
+        match health {
+            Health::NotServing => self.note_loss("it does not serve"),
+            _ => drop(self.standing.send_replace(Some(Ok(())))),
+        }
     }
 
-    /// It is not connected, or does not answer. One that never was connected is no loss.
+    /// It is not connected, does not answer, or does not serve. One that never served is no loss.
     fn note_loss(&self, reason: impl fmt::Display) {
         self.standing.send_if_modified(|standing| {
-            let was_connected = standing.is_some();
-            if was_connected {
+            let has_served = standing.is_some();
+            if has_served {
                 *standing = Some(Err(reason.to_string()));
             }
-            was_connected
+            has_served
         });
     }
 

@@ -58,7 +58,9 @@ pub(super) enum ReplicaState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Health {
     Serving,
-    /// It does not serve, or left a call without an answer: it is called if no other is connected.
+    /// It left a call without an answer, and is asked whether it is still there: others come first.
+    Silent,
+    /// It does not serve: it is called if no other is connected.
     NotServing,
 }
 
@@ -140,21 +142,24 @@ impl Replicas {
         self.changed.subscribe()
     }
 
-    /// Whether any replica is connected and says that it serves.
+    /// Whether any replica is connected that does not say that it does not serve.
     pub(super) fn are_serving(&self) -> bool {
         let table = self.lock();
         let mut entries = table.entries.iter();
-        entries.any(|entry| matches!(entry.state, ReplicaState::Connected(_, Health::Serving)))
+        entries.any(|entry| match &entry.state {
+            ReplicaState::Connected(_, health) => *health != Health::NotServing,
+            _ => false,
+        })
     }
 
-    /// Whether a replica is connected that the call does not go to.
+    /// Whether a replica serves that the call does not go to.
     pub(super) fn have_others(&self, call: &InFlight) -> bool {
         let table = self.lock();
         let mut others = table
             .entries
             .iter()
             .filter(|entry| entry.replica.id != call.replica.id);
-        others.any(|entry| matches!(entry.state, ReplicaState::Connected(..)))
+        others.any(|entry| matches!(entry.state, ReplicaState::Connected(_, Health::Serving)))
     }
 
     /// Has all replicas that are down connect at once, and looks for others.
@@ -227,6 +232,19 @@ impl Replicas {
         self.set_connected(id, connection, |connection| {
             ReplicaState::Connected(connection, health)
         });
+    }
+
+    /// Notes that a replica left a call without an answer.
+    pub(super) fn doubt(&self, id: u64, connection: &Connection) {
+        let mut table = self.lock();
+        if let Some(entry) = table.entry(id)
+            && let ReplicaState::Connected(known, health @ Health::Serving) = &mut entry.state
+            && known.number == connection.number
+        {
+            *health = Health::Silent;
+        }
+        drop(table);
+        self.changed.send_replace(());
     }
 
     /// Notes what has become of a replica, unless the connection is not its connection any more.
@@ -314,9 +332,18 @@ impl InFlight {
 
     /// The replica executes no calls: the others come first until it says that it serves.
     pub(super) fn refused(&mut self) {
+        self.doubt(Health::NotServing);
+    }
+
+    /// The replica takes too long to answer: the others come first until it says that it is there.
+    pub(super) fn silent(&mut self) {
+        self.doubt(Health::Silent);
+    }
+
+    fn doubt(&mut self, health: Health) {
         self.has_ended = true;
         let (id, connection) = (self.replica.id, &self.connection);
-        self.replicas.set_health(id, connection, Health::NotServing);
+        self.replicas.set_health(id, connection, health);
         connection.doubted.notify_one();
     }
 

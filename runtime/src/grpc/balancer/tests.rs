@@ -35,7 +35,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_prost::ProstCodec;
 
-use super::{Lookup, NOT_BEGUN_HEADER, PATIENCE, Pace, ServiceChannel};
+use super::{ATTEMPT_TIMEOUT, Lookup, NOT_BEGUN_HEADER, Pace, ServiceChannel};
 use crate::{
     metrics::Metrics,
     service_address::{Found, Located},
@@ -446,24 +446,30 @@ async fn a_replica_that_hangs_is_left_out_until_it_answers_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_may_be_repeated_does_not_wait_for_a_replica_that_hangs() {
+async fn a_call_that_changes_nothing_does_not_wait_for_a_replica_that_hangs() {
     let [first, second] = [0, 1].map(Replica::start);
     let client = Names::of(&[&first, &second]).client();
     until_answered_by(&client, &[0, 1]).await;
-    let _hanging = first.hang();
+    let hanging = first.hang();
     for _ in 0..3 {
-        assert_eq!(get(&client, "any").await.unwrap(), 1);
+        // What another call asks meanwhile changes whose turn it is.
+        let [one, other] = [get(&client, "any"), get(&client, "any")];
+        let answers = timeout(2 * ATTEMPT_TIMEOUT, futures::future::join(one, other));
+        let (one, other) = answers.await.unwrap();
+        assert_eq!((one.unwrap(), other.unwrap()), (1, 1));
     }
-    // Where no other is there, the caller's deadline is all there is.
-    let alone = Names::of(&[&second]).client();
-    until_answered_by(&alone, &[1]).await;
-    let before = second.calls();
-    let patient = tokio::spawn(async move { get(&alone, "slow").await });
+    drop(hanging);
+    until_answered_by(&client, &[0, 1]).await;
+    // One that does not serve is no other.
+    first.say(ServingStatus::NotServing).await;
+    until_answered_by(&client, &[1]).await;
+    let (asked, patient) = (first.calls(), client.clone());
+    let patient = tokio::spawn(async move { get(&patient, "slow").await });
     // Longer than a call waits where there is another replica.
-    tokio::time::sleep(PATIENCE + Duration::from_millis(200)).await;
+    tokio::time::sleep(ATTEMPT_TIMEOUT + Duration::from_millis(200)).await;
     second.films.slow.notify_one();
     assert_eq!(patient.await.unwrap().unwrap(), 1);
-    assert_eq!(second.calls(), before + 1);
+    assert_eq!(first.calls(), asked);
 }
 
 #[tokio::test]

@@ -1,2 +1,0 @@
--- Ids have 64 bits here.
-SELECT 1;
