@@ -73,7 +73,9 @@ impl DbConnection {
                 let mut conn = PureMysqlConnection::establish(url.as_str())?;
                 setup(&mut conn, MYSQL_SESSION)?;
                 let mut conn = Self::Mysql(conn);
-                if conn.is_clustered() {
+                // One that cannot tell at the moment is no session: it would not wait for what other nodes have acknowledged.
+                let is_clustered = conn.is_clustered();
+                if is_clustered.map_err(ConnectionError::CouldntSetupConfiguration)? {
                     setup(&mut conn, GALERA_SESSION)?;
                 }
                 Ok(conn)
@@ -82,13 +84,16 @@ impl DbConnection {
     }
 
     /// Whether the server is a node of a Galera cluster.
-    pub(crate) fn is_clustered(&mut self) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// If it does not say so at the moment.
+    pub(crate) fn is_clustered(&mut self) -> QueryResult<bool> {
         let Self::Mysql(conn) = self else {
-            return false;
+            return Ok(false);
         };
-        let setting: QueryResult<Vec<Variable>> =
-            sql_query("SHOW VARIABLES LIKE 'wsrep_on'").load(conn);
-        setting.is_ok_and(|rows| rows.iter().any(|row| row.value == "ON"))
+        let setting: Vec<Variable> = sql_query("SHOW VARIABLES LIKE 'wsrep_on'").load(conn)?;
+        Ok(setting.iter().any(|row| row.value == "ON"))
     }
 
     /// Begins the transaction of a group of writes. SQLite takes its write lock at once: a

@@ -124,7 +124,9 @@ fn migrate_server(
         match migrate_once(setting, url, &mut conn, &migrations, folder) {
             // The lock is that of one node: a replica at another node may have run the same step at this moment. A step that
             // finds its work done is as good as one that does it.
-            Err(Fault::Failed(reason)) if conn.is_clustered() && Instant::now() < until => {
+            Err(Fault::Failed(reason))
+                if Instant::now() < until && conn.is_clustered().unwrap_or_default() =>
+            {
                 tracing::info!(%reason, "migrating the database {url} again, as another replica may do it too: {reason}");
                 #[expect(
                     clippy::disallowed_methods,
@@ -307,6 +309,7 @@ pub(crate) fn refusal(url: &DatabaseUrl, error: &ConnectionError) -> Option<Stri
                 "starting up",
                 // A node of a Galera cluster that is no part of its majority, or is given the data.
                 "WSREP has not yet prepared node",
+                "try restarting transaction",
             ];
             (!passing.iter().any(|p| text.contains(p)))
                 .then(|| format!("the database {url} refuses: {text}"))

@@ -31,7 +31,10 @@ def settle(model, catalogs, recommenders):
                 model.say_wrong(f"user {user} follows a keyword twice: {keywords}")
             for keyword, register in registers.items():
                 if not register.found(keyword in keywords):
-                    model.say_wrong(f"that user {user} follows {keyword} is {keyword in keywords}, and may be {register.possible}")
+                    model.say_wrong(
+                        f"that user {user} follows {keyword} is {keyword in keywords} at replica {recommenders.index(stub)}, and may be "
+                        f"{register.possible}: {register.last}"
+                    )
                     register.acknowledged(keyword in keywords)
             follows[user] = set(keywords)
     return texts, follows

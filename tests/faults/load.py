@@ -149,15 +149,17 @@ class Load:
     def follow(self, recommender, user, keyword, follows):
         if follows[keyword].may_be_written():
             request = stubs.pb.CreatePreferenceRequest(user_id=user, keyword=keyword)
-            self.told(follows[keyword], True, self.call("CreatePreference", recommender, request)[1])
+            self.told(follows[keyword], True, recommender, *self.call("CreatePreference", recommender, request))
 
     def stop_following(self, recommender, user, keyword, follows):
         if follows[keyword].may_be_written():
             request = stubs.pb.DeletePreferenceRequest(user_id=user, keyword=keyword)
-            self.told(follows[keyword], False, self.call("DeletePreference", recommender, request)[1])
+            self.told(follows[keyword], False, recommender, *self.call("DeletePreference", recommender, request))
 
-    def told(self, register, state, code):
+    def told(self, register, state, recommender, answer, code):
         self.model.count(code is None)
+        number = self.recommenders.index(recommender)
+        register.note(f"{state} by replica {number}: {code.name if code else str(answer).split()}")
         if code is None:
             register.acknowledged(state)
         else:

@@ -53,6 +53,11 @@ class Register:
 
     possible: list
     doubt_until: float = 0.0
+    # What was last done, and how that was answered, for whom it may concern that something is wrong.
+    last: list = field(default_factory=list)
+
+    def note(self, what):
+        self.last = [*self.last[-5:], f"{time.strftime('%H:%M:%S')} {what}"]
 
     def acknowledged(self, state):
         self.possible = [state]
