@@ -6,7 +6,7 @@ use diesel::{
     sql_types::Text,
 };
 
-use crate::{DbConnection, Migrations, migrations::BoxedError, schema};
+use crate::{DatabaseUrl, DbConnection, Migrations, migrations::BoxedError, schema};
 
 /// What the release that ran the last step has left.
 #[derive(diesel::QueryableByName)]
@@ -19,10 +19,11 @@ struct Word {
     needed_step: String,
 }
 
-/// Returns the last step that was run on the database if this program does not know it, and its release has not left word that programs
-/// like this one can go on: it must not be used.
+/// Why the database at `url` must not be used, and what to do, if this program does not know the last step that was run on it, and the release
+/// of that step has not left word that programs like this one can go on.
 pub(crate) fn obstacle(
     conn: &mut DbConnection,
+    url: &DatabaseUrl,
     migrations: &Migrations,
 ) -> Result<Option<String>, BoxedError> {
     let (known, last) = schema::steps(conn, migrations)?;
@@ -39,7 +40,9 @@ pub(crate) fn obstacle(
             );
             Ok(None)
         }
-        _ => Ok(Some(last)),
+        _ => Ok(Some(format!(
+            "a newer release has changed the database {url} (step {last}): run that release, or restore a backup from before it"
+        ))),
     }
 }
 

@@ -126,10 +126,8 @@ fn usable(
         // A database that no release has begun with.
         Err(_) => return Ok(Examined::Nothing { clock_ahead }),
     };
-    if let Some(step) = compatibility::obstacle(conn, migrations)? {
-        return Ok(Examined::Unusable(format!(
-            "a newer release has changed the database {url} (step {step}): run that release, or restore a backup from before it"
-        )));
+    if let Some(obstacle) = compatibility::obstacle(conn, url, migrations)? {
+        return Ok(Examined::Unusable(obstacle));
     }
     Ok(Examined::Usable {
         newest_step: newest.map_or_else(|| "none".to_owned(), |step| step.version),

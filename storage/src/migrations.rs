@@ -201,13 +201,8 @@ fn run(
     migrations: &Migrations,
     failed: impl Fn(BoxedError) -> Fault,
 ) -> Result<(), Fault> {
-    if let Some(step) = compatibility::obstacle(conn, migrations).map_err(&failed)? {
-        return Err(Fault::bad_setting(
-            setting,
-            format!(
-                "a newer release has changed the database {url} (step {step}): run that release, or restore a backup from before it"
-            ),
-        ));
+    if let Some(obstacle) = compatibility::obstacle(conn, url, migrations).map_err(&failed)? {
+        return Err(Fault::bad_setting(setting, obstacle));
     }
     let applied = match conn {
         DbConnection::Sqlite(conn) => Steps(&migrations.sqlite).run_on(conn),

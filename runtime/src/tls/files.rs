@@ -1,7 +1,6 @@
 //! What the files for TLS hold, and what is made of them.
 
 use std::{
-    error::Error,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,6 +16,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::validity::Validity;
+use crate::telemetry::causes;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -60,10 +60,7 @@ impl TlsError {
 
     /// The whole of it, in one line.
     pub fn in_full(&self) -> String {
-        match self.source() {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
+        causes(self)
     }
 }
 

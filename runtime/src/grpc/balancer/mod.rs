@@ -144,7 +144,8 @@ impl ServiceChannel {
             let body = Body::new(OneMessage::new(message.clone()));
             let request = http::Request::from_parts(head.clone(), body);
             let answer = call(in_flight.connection.channel.clone(), request);
-            let answer = match may_ask_another && self.replicas.have_others(&in_flight) {
+            let may_leave = may_ask_another && attempts < MAX_ATTEMPTS;
+            let answer = match may_leave && self.replicas.have_others(&in_flight) {
                 true => match timeout(ATTEMPT_TIMEOUT, answer).await {
                     Ok(answer) => answer,
                     Err(_) => {

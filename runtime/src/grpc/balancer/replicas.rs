@@ -229,22 +229,16 @@ impl Replicas {
 
     /// Notes what a replica says of itself through a connection.
     pub(super) fn set_health(&self, id: u64, connection: &Connection, health: Health) {
-        self.set_connected(id, connection, |connection| {
+        self.set_connected(id, connection, |connection, _| {
             ReplicaState::Connected(connection, health)
         });
     }
 
     /// Notes that a replica left a call without an answer.
     pub(super) fn doubt(&self, id: u64, connection: &Connection) {
-        let mut table = self.lock();
-        if let Some(entry) = table.entry(id)
-            && let ReplicaState::Connected(known, health @ Health::Serving) = &mut entry.state
-            && known.number == connection.number
-        {
-            *health = Health::Silent;
-        }
-        drop(table);
-        self.changed.send_replace(());
+        self.set_connected(id, connection, |connection, health| {
+            ReplicaState::Connected(connection, health.max(Health::Silent))
+        });
     }
 
     /// Notes what has become of a replica, unless the connection is not its connection any more.
@@ -252,14 +246,14 @@ impl Replicas {
         &self,
         id: u64,
         connection: &Connection,
-        state: impl FnOnce(Connection) -> ReplicaState,
+        state: impl FnOnce(Connection, Health) -> ReplicaState,
     ) {
         let mut table = self.lock();
         if let Some(entry) = table.entry(id)
-            && let ReplicaState::Connected(known, _) = &entry.state
+            && let ReplicaState::Connected(known, health) = &entry.state
             && known.number == connection.number
         {
-            entry.state = state(known.clone());
+            entry.state = state(known.clone(), *health);
         }
         drop(table);
         self.changed.send_replace(());
@@ -351,7 +345,7 @@ impl InFlight {
     pub(super) fn lost(&mut self) {
         self.has_ended = true;
         let (id, connection) = (self.replica.id, &self.connection);
-        let state = |_| ReplicaState::Connecting;
+        let state = |_, _| ReplicaState::Connecting;
         self.replicas.set_connected(id, connection, state);
         connection.lost.cancel();
     }
