@@ -5,20 +5,28 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, method_options::IdempotencyLevel};
 
+/// The files, each with one package of its name.
+const FILES: [&str; 2] = ["recommendations", "accounts"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(["recommendations.proto"], ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    let every = calls(&descriptors, |_| true);
+    let mut every = vec![];
+    let mut repeatable = vec![];
+    let mut reading = vec![];
+    for name in FILES {
+        let descriptors = protox::compile([format!("{name}.proto")], ["proto"])?;
+        fs::write(out.join(format!("{name}.bin")), descriptors.encode_to_vec())?;
+        every.extend(calls(&descriptors, |_| true));
+        repeatable.extend(calls(&descriptors, is_repeatable));
+        reading.extend(calls(&descriptors, |method| {
+            level(method) == Some(IdempotencyLevel::NoSideEffects)
+        }));
+        tonic_prost_build::configure().compile_fds(descriptors)?;
+    }
     fs::write(out.join("calls.rs"), format!("&{every:?}"))?;
-    let repeatable = calls(&descriptors, is_repeatable);
     fs::write(out.join("repeatable_calls.rs"), format!("&{repeatable:?}"))?;
-    let reading = calls(&descriptors, |method| {
-        level(method) == Some(IdempotencyLevel::NoSideEffects)
-    });
     fs::write(out.join("reading_calls.rs"), format!("&{reading:?}"))?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }
 
