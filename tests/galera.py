@@ -345,17 +345,18 @@ class Trial:
     def judge(self):
         failures = sum(int(node.status("wsrep_local_cert_failures")) for node in self.nodes)
         aborts = sum(int(node.status("wsrep_local_bf_aborts")) for node in self.nodes)
-        again = 0
+        again, silent = 0, 0
         for program in self.programs.values():
             status = program.stop(6)
             if status != 0:
                 self.model.say_wrong(f"{program.name} was told to stop and ended with {status}")
             lines = program.log.read_text(errors="replace").splitlines()
             again += sum("is run again after a conflict" in line for line in lines)
+            silent += sum("rolled the transaction back without a word" in line for line in lines)
             for line in lines:
                 if not LINE.match(line) or any(alarm in line for alarm in ALARMS):
                     self.model.say_wrong(f"{program.name} said: {line[:400]}")
-        self.say(f"since the last starts of the nodes {failures} transactions failed at certification and {aborts} were aborted by others; in all {again} were run again")
+        self.say(f"since the last starts of the nodes {failures} transactions failed at certification and {aborts} were aborted by others; in all {again} were run again, {silent} of them rolled back without a word")
         if again == 0:
             self.model.say_wrong("no transaction met a conflict, so that nothing was tried")
         self.say(f"answers: {dict(sorted(self.load.answers.items()))}; the slowest took {self.load.slowest:.1f} s")

@@ -10,6 +10,7 @@ use std::path::Path;
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
     sql_query,
 };
 
@@ -72,42 +73,80 @@ impl DbConnection {
                 }
                 let mut conn = PureMysqlConnection::establish(url.as_str())?;
                 setup(&mut conn, MYSQL_SESSION)?;
-                let mut conn = Self::Mysql(conn);
                 // One that cannot tell at the moment is no session: it would not wait for what other nodes have acknowledged.
-                let is_clustered = conn.is_clustered();
-                if is_clustered.map_err(ConnectionError::CouldntSetupConfiguration)? {
+                let is_clustered = is_node_of_cluster(&mut conn);
+                conn.is_clustered =
+                    is_clustered.map_err(ConnectionError::CouldntSetupConfiguration)?;
+                if conn.is_clustered {
                     setup(&mut conn, GALERA_SESSION)?;
                 }
-                Ok(conn)
+                Ok(Self::Mysql(conn))
             }
         }
     }
 
     /// Whether the server is a node of a Galera cluster.
-    ///
-    /// # Errors
-    ///
-    /// If it does not say so at the moment.
-    pub(crate) fn is_clustered(&mut self) -> QueryResult<bool> {
-        let Self::Mysql(conn) = self else {
-            return Ok(false);
-        };
-        let setting: Vec<Variable> = sql_query("SHOW VARIABLES LIKE 'wsrep_on'").load(conn)?;
-        Ok(setting.iter().any(|row| row.value == "ON"))
+    pub(crate) fn is_clustered(&self) -> bool {
+        matches!(self, Self::Mysql(conn) if conn.is_clustered)
     }
 
     /// Begins the transaction of a group of writes. SQLite takes its write lock at once: a
-    /// transaction that reads first and writes later could not be given it.
+    /// transaction that reads first and writes later could not be given it. That of MySQL is known again by
+    /// [`is_intact`](Self::is_intact).
     pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
         match self {
             Self::Sqlite(conn) => {
                 AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")
             }
             Self::Mysql(conn) => {
-                AnsiTransactionManager::begin_transaction_sql(conn, "START TRANSACTION")
+                let begin = conn.begin;
+                AnsiTransactionManager::begin_transaction_sql(conn, begin)
             }
         }
     }
+
+    /// Has the server end a transaction in which it is told nothing for four seconds: of a program that was paused, or whose machine is gone.
+    /// Others wait for its locks, the lease among them, which they take over after as long.
+    pub(crate) fn end_idle_transactions(&mut self) -> QueryResult<()> {
+        let Self::Mysql(conn) = self else {
+            return Ok(());
+        };
+        let known: Vec<Variable> =
+            sql_query("SHOW VARIABLES LIKE 'idle_transaction_timeout'").load(conn)?;
+        if known.is_empty() {
+            conn.begin = MYSQL_BEGIN_OF_SHORT_SESSION;
+            return Ok(());
+        }
+        conn.batch_execute("SET SESSION idle_transaction_timeout = 4")
+    }
+
+    /// Whether what was written since [`begin_write`](Self::begin_write) is still there. To be asked once, before the commit and
+    /// outside of nested transactions.
+    ///
+    /// # Errors
+    ///
+    /// A conflict if it is not, or if the server says so now; or that the server does not answer.
+    pub(crate) fn is_intact(&mut self) -> QueryResult<()> {
+        let Self::Mysql(conn) = self else {
+            return Ok(());
+        };
+        match conn.batch_execute("RELEASE SAVEPOINT marquee_write") {
+            Err(DieselError::DatabaseError(_, info))
+                if info.message().starts_with("SAVEPOINT ") =>
+            {
+                let message = "the server rolled the transaction back without a word".to_owned();
+                let kind = DatabaseErrorKind::SerializationFailure;
+                Err(DieselError::DatabaseError(kind, Box::new(message)))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether the server is a node of a Galera cluster.
+fn is_node_of_cluster(conn: &mut PureMysqlConnection) -> QueryResult<bool> {
+    let setting: Vec<Variable> = sql_query("SHOW VARIABLES LIKE 'wsrep_on'").load(conn)?;
+    Ok(setting.iter().any(|row| row.value == "ON"))
 }
 
 impl DbConnection {
@@ -121,14 +160,20 @@ impl DbConnection {
         work: impl FnOnce(&mut Self) -> QueryResult<R>,
     ) -> QueryResult<R> {
         self.begin_write()?;
-        match work(self) {
+        let done = work(self).and_then(|done| self.is_intact().map(|()| done));
+        let outcome = match done {
             Ok(done) => Self::commit_transaction(self).map(|()| done),
             Err(error) => {
                 // The first error says more than a failure to roll back.
                 let _ = Self::rollback_transaction(self);
                 Err(error)
             }
-        }
+        };
+        let restored = match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Mysql(conn) => conn.batch_execute("SET SESSION autocommit = 1"),
+        };
+        outcome.and_then(|done| restored.map(|()| done))
     }
 }
 
@@ -183,6 +228,17 @@ const MYSQL_SESSION: &str = "\
 /// A node of a Galera cluster may be behind the others. Whatever was acknowledged at any of them before a statement or transaction begins
 /// is there for it: what one replica has acknowledged, the others have to meet.
 const GALERA_SESSION: &str = "SET SESSION wsrep_sync_wait = @@SESSION.wsrep_sync_wait | 1";
+
+/// A server may roll a transaction back without telling the session. MariaDB 10.11.19 does, as a node of Galera: when another node has committed a
+/// transaction that conflicts, the next statement is told so, but not always if that statement has no answer, such as the one that closes a prepared
+/// statement. All that follows would then be done by itself, each statement at once, and the commit be acknowledged. Without `autocommit` it is kept back
+/// until the commit, and the savepoint of the begin is not there any more.
+pub(crate) const MYSQL_BEGIN: &str =
+    "SET SESSION autocommit = 0; START TRANSACTION; SAVEPOINT marquee_write";
+
+/// As [`MYSQL_BEGIN`], for a server that ends no idle transactions: it ends idle sessions instead, those that wait in the pool, too.
+const MYSQL_BEGIN_OF_SHORT_SESSION: &str =
+    "SET SESSION autocommit = 0, wait_timeout = 4; START TRANSACTION; SAVEPOINT marquee_write";
 
 /// A variable of a MySQL server, as `SHOW VARIABLES` tells it.
 #[derive(diesel::QueryableByName)]

@@ -391,7 +391,7 @@ fn try_once(
                 }
                 break;
             }
-            Ok(Err(error)) => Setback::of(error, conn),
+            Ok(Err(error)) => Setback::of(error, conn).unless_rolled_back(conn),
             Err(panic) => Setback::Panicked(describe(&*panic)),
         };
         // Any of those that may have been run together can be the faulty one.
@@ -406,7 +406,10 @@ fn try_once(
             return (tried, Err(roll_back(conn, setback)));
         }
     };
-    match DbConnection::commit_transaction(conn) {
+    match conn
+        .is_intact()
+        .and_then(|()| DbConnection::commit_transaction(conn))
+    {
         Ok(()) => {
             if let Some(commit) = commit {
                 session.note(commit);
@@ -455,6 +458,21 @@ impl Setback {
             Self::Lost(error)
         } else {
             Self::Failed(error)
+        }
+    }
+
+    /// The failure of a write, or the conflict that it comes of if the transaction was rolled back under it.
+    fn unless_rolled_back(self, conn: &mut DbConnection) -> Self {
+        let manager = DbConnection::transaction_manager_status_mut(conn);
+        let depth = manager.transaction_depth().ok().flatten();
+        match self {
+            Self::Failed(error) if depth.is_some_and(|depth| depth.get() == 1) => {
+                match conn.is_intact() {
+                    Ok(()) => Self::Failed(error),
+                    Err(error) => Self::of(error, conn),
+                }
+            }
+            other => other,
         }
     }
 

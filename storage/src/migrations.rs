@@ -124,9 +124,7 @@ fn migrate_server(
         match migrate_once(setting, url, &mut conn, &migrations, folder) {
             // The lock is that of one node: a replica at another node may have run the same step at this moment. A step that
             // finds its work done is as good as one that does it.
-            Err(Fault::Failed(reason))
-                if Instant::now() < until && conn.is_clustered().unwrap_or_default() =>
-            {
+            Err(Fault::Failed(reason)) if Instant::now() < until && conn.is_clustered() => {
                 tracing::info!(%reason, "migrating the database {url} again, as another replica may do it too: {reason}");
                 #[expect(
                     clippy::disallowed_methods,

@@ -23,6 +23,8 @@ use diesel_async::{
 use futures::TryStreamExt;
 use tokio::runtime::Runtime;
 
+use crate::connection::MYSQL_BEGIN;
+
 /// How long the server may be silent. More than it waits for a lock, and less than our callers
 /// wait for us, so that one of them learns what happened and the next finds a new connection.
 const SILENCE: Duration = Duration::from_secs(8);
@@ -36,6 +38,10 @@ pub struct PureMysqlConnection {
     /// Taken only when dropped.
     inner: Option<Inner>,
     transactions: AnsiTransactionManager,
+    /// Whether the server is a node of a Galera cluster.
+    pub(crate) is_clustered: bool,
+    /// How a transaction of writes begins.
+    pub(crate) begin: &'static str,
 }
 
 struct Inner {
@@ -123,6 +129,8 @@ impl Connection for PureMysqlConnection {
         Ok(Self {
             inner: Some(Inner { client, line }),
             transactions: AnsiTransactionManager::default(),
+            is_clustered: false,
+            begin: MYSQL_BEGIN,
         })
     }
 

@@ -181,7 +181,9 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Session, ConnectionError> {
         self.target.check()?;
-        let conn = DbConnection::open(&self.target.url)?;
+        let mut conn = DbConnection::open(&self.target.url)?;
+        conn.end_idle_transactions()
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(Session {
             conn,
             broken: false,

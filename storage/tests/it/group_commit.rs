@@ -13,6 +13,7 @@ use std::{
 
 use diesel::{
     QueryResult, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
     result::{DatabaseErrorKind, Error as DieselError},
     sql_query,
     sql_types::{BigInt, Text},
@@ -324,6 +325,66 @@ fn a_key_that_is_taken_for_a_moment_is_no_fault_of_a_write() {
         });
         write.await.unwrap();
         assert_eq!(opened.notes_outside(), 2);
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_transaction_that_the_server_rolled_back_without_a_word_is_run_again() {
+    over_mysql("rolled-back", async |opened| {
+        for (note, and_fails) in [(1, false), (11, true)] {
+            // As a node of Galera does for the transaction of another node.
+            let mut tries = 0;
+            let write = opened.database.write(move |conn| {
+                tries += 1;
+                insert(conn, note)?;
+                if tries == 1 {
+                    conn.batch_execute("ROLLBACK")?;
+                    insert(conn, note + 1)?;
+                    if and_fails {
+                        return Err(DieselError::NotFound);
+                    }
+                }
+                insert(conn, note + 2)?;
+                Ok(tries)
+            });
+            assert_eq!(write.await.unwrap(), 2);
+        }
+        assert_eq!(opened.notes_outside(), 4, "1, 3, 11 and 13");
+        opened.close().await;
+    });
+}
+
+#[test]
+fn a_program_that_is_paused_in_a_transaction_keeps_no_lock_from_others() {
+    over_mysql("paused", async |opened| {
+        let (entered, is_inside) = channel();
+        let (go, going): (Sender<()>, Receiver<()>) = channel();
+        let (database, test) = (opened.database.clone(), opened.test.clone());
+        let paused = tokio::spawn(async move {
+            let write = database.write(move |conn| {
+                insert(conn, 1)?;
+                let _ = entered.send(());
+                let _ = going.recv_timeout(Duration::from_secs(9));
+                insert(conn, 2)
+            });
+            write.await
+        });
+        // A replica elsewhere, which gives up when it has waited for the lock for five seconds.
+        let other = tokio::task::spawn_blocking(move || {
+            is_inside.recv_timeout(Duration::from_secs(9)).unwrap();
+            outside(&test, |conn| insert(conn, 1))
+        });
+        other.await.unwrap().unwrap();
+        go.send(()).unwrap();
+        let outcome = paused.await.unwrap();
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        opened.note(3).await.unwrap();
+        assert_eq!(
+            opened.notes_outside(),
+            2,
+            "that of the other replica, and 3"
+        );
         opened.close().await;
     });
 }
