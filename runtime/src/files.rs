@@ -109,9 +109,10 @@ fn close_own(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
 /// Whether a folder holds what this system keeps, or nothing: a folder with other things in it may
 /// be shared on purpose.
 fn is_data_folder(path: &Path) -> io::Result<bool> {
-    const OURS: [&str; 5] = [
+    const OURS: [&str; 6] = [
         "movies.db",
         "recommendations.db",
+        "accounts.db",
         "broker",
         "secret_key",
         "marquee.lock",
@@ -129,6 +130,8 @@ pub enum Claimed {
     Movies,
     /// The recommendations database.
     Recommendations,
+    /// The accounts database.
+    Accounts,
 }
 
 impl Claimed {
@@ -138,6 +141,7 @@ impl Claimed {
             Self::Broker => "marquee.lock",
             Self::Movies => "catalog-service.lock",
             Self::Recommendations => "recommendations-service.lock",
+            Self::Accounts => "accounts-service.lock",
         }
     }
 }
@@ -293,7 +297,12 @@ mod tests {
     #[test]
     fn each_part_of_a_folder_is_claimed_by_one_program_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let parts = [Claimed::Broker, Claimed::Movies, Claimed::Recommendations];
+        let parts = [
+            Claimed::Broker,
+            Claimed::Movies,
+            Claimed::Recommendations,
+            Claimed::Accounts,
+        ];
         let claims = parts.map(|part| claim_folder(folder.path(), part).unwrap());
         for part in parts {
             let refused = claim_folder(folder.path(), part).unwrap_err();

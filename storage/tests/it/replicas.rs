@@ -14,12 +14,15 @@ const RECOMMENDATIONS_SQLITE: EmbeddedMigrations =
 const RECOMMENDATIONS_MYSQL: EmbeddedMigrations =
     embed_migrations!("../migrations/recommendations/mysql");
 
+const ACCOUNTS_SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/accounts/sqlite");
+const ACCOUNTS_MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/accounts/mysql");
+
 const REPLICAS: usize = 6;
 
 /// A service's database: its name, its steps, and a table that it has then.
 type Service = (&'static str, fn() -> Migrations, &'static str);
 
-pub(crate) const SERVICES: [Service; 2] = [
+pub(crate) const SERVICES: [Service; 3] = [
     (
         "movies",
         || Migrations {
@@ -39,6 +42,16 @@ pub(crate) const SERVICES: [Service; 2] = [
             needed_step: "20261130000030",
         },
         "prefs",
+    ),
+    (
+        "accounts",
+        || Migrations {
+            sqlite: ACCOUNTS_SQLITE,
+            mysql: ACCOUNTS_MYSQL,
+            fill: None,
+            needed_step: "20261201000010",
+        },
+        "users",
     ),
 ];
 

@@ -1,0 +1,1 @@
+//! Access tokens: how they are signed, and what makes one valid.

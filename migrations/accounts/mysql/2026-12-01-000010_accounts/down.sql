@@ -1,0 +1,16 @@
+DROP TABLE secrets;
+DROP TABLE audit;
+DROP TABLE changes;
+DROP TABLE outbox;
+DROP TABLE signing_keys;
+DROP TABLE mails;
+DROP TABLE provider_sign_ins;
+DROP TABLE identities;
+DROP TABLE invitations;
+DROP TABLE recovery_codes;
+DROP TABLE codes;
+DROP TABLE personal_tokens;
+DROP TABLE sessions;
+DROP TABLE pictures;
+DROP TABLE users;
+DROP TABLE sequences;
