@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod accounts;
 mod catalog;
 mod collector;
 mod consul;
@@ -13,6 +14,7 @@ mod proxy;
 mod recommendations;
 mod server;
 
+pub use accounts::{FakeAccounts, SETUP_CODE};
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
 pub use consul::{AskedOfConsul, FakeConsul};

@@ -7,11 +7,42 @@ mod schema;
 
 pub mod sequence;
 
+pub mod changes;
+
+pub mod users;
+
+pub mod sessions;
+
+pub mod personal_tokens;
+
+pub mod codes;
+
+pub mod invitations;
+
+pub mod audit;
+
+pub mod pictures;
+
+pub mod recovery_codes;
+
+pub mod identities;
+
+pub mod signing_keys;
+
+pub mod secrets;
+
+pub mod mails;
+
+pub mod outbox;
+
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use storage::Migrations;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/accounts/sqlite");
 const MYSQL: EmbeddedMigrations = embed_migrations!("../migrations/accounts/mysql");
+
+/// How many rows of a table are cleaned away in one transaction, which others wait for.
+const CLEANED_AT_ONCE: i64 = 500;
 
 /// The migrations of the accounts database.
 pub fn migrations() -> Migrations {

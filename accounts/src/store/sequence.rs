@@ -71,6 +71,10 @@ pub fn trimmed(conn: &mut DbConnection) -> QueryResult<i64> {
     read(conn, TRIMMED)
 }
 
+pub(super) fn set_trimmed(conn: &mut DbConnection, number: i64) -> QueryResult<()> {
+    set(conn, TRIMMED, number)
+}
+
 fn set(conn: &mut DbConnection, which: &str, to: i64) -> QueryResult<()> {
     diesel::update(sequences.filter(name.eq(which)))
         .set(value.eq(to))
