@@ -1,10 +1,11 @@
-//! The data folder: for this user alone, and for one program of a kind at a time.
+//! The data folder, for this user alone and for one program of a kind at a time, and the files that settings name.
 //!
-//! Other users of the machine must not read what people like, nor hold the locks.
+//! Other users of the machine must not read what people like, nor hold the locks. What a setting names may be anything: a pipe nobody
+//! writes to or a device without an end is refused instead of read.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io,
+    io::{self, ErrorKind, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -249,6 +250,71 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens a plain file, or a link to one, to read it. A pipe, a device, a socket or a folder is refused and not waited for.
+///
+/// # Errors
+///
+/// If it cannot be opened, or is no plain file.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    open_if_plain(path, OFlags::empty())
+}
+
+/// Opens a plain file as [`open_plain`] does, but no link: it could lead anywhere.
+///
+/// # Errors
+///
+/// If it cannot be opened, or is no plain file.
+pub fn open_plain_itself(path: &Path) -> io::Result<File> {
+    open_if_plain(path, OFlags::NOFOLLOW)
+}
+
+fn open_if_plain(path: &Path, more: OFlags) -> io::Result<File> {
+    // Without NONBLOCK a pipe is opened when somebody opens its other end. With plain files it changes nothing.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        let reason = "it is no plain file";
+        return Err(io::Error::new(ErrorKind::InvalidInput, reason));
+    }
+    Ok(file)
+}
+
+/// Reads a plain file of at most `most` bytes, see [`open_plain`].
+///
+/// # Errors
+///
+/// If it cannot be read, is no plain file, or is larger.
+pub fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_opened(open_plain(path)?, most)
+}
+
+/// Reads a plain file of text as [`read_plain`] does.
+///
+/// # Errors
+///
+/// As for [`read_plain`], and if it is no UTF-8.
+pub fn read_plain_text(path: &Path, most: u64) -> io::Result<String> {
+    text(read_plain(path, most)?)
+}
+
+/// Reads at most `most` bytes, which is what the file has.
+pub(crate) fn read_opened(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One more, which tells that there are too many; the length that a file claims may be wrong.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let reason = format!("it is larger than {most} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
+
+/// What a file holds, as text.
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    let no_text = |_| io::Error::new(ErrorKind::InvalidData, "it is no text in UTF-8");
+    String::from_utf8(bytes).map_err(no_text)
+}
+
 /// Closes a file that holds a secret to other users, and warns if it was open to them.
 ///
 /// # Errors
@@ -416,6 +482,37 @@ mod tests {
         let _claim = claim_folder(&data, Claimed::Broker).unwrap();
         let kept = fs::read_to_string(data.join("marquee.lock")).unwrap();
         assert_eq!(kept, "an operator's note");
+    }
+
+    /// A test that hangs would be the failure.
+    #[test]
+    fn only_plain_files_are_read_and_only_as_far_as_their_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "five!").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        symlink("/dev/zero", path("endless")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(path("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for name in ["file", "link"] {
+            assert_eq!(read_plain(&path(name), 5).unwrap(), b"five!");
+            assert_eq!(read_plain_text(&path(name), 5).unwrap(), "five!");
+            let refused = read_plain(&path(name), 4).unwrap_err().to_string();
+            assert_eq!(refused, "it is larger than 4 bytes");
+        }
+        for name in ["endless", "pipe", "socket", "."] {
+            assert!(read_plain(&path(name), 5).is_err(), "{name}");
+        }
+        // What is the size of a file is told by reading it: this one says that it has none.
+        let refused = read_plain(Path::new("/proc/self/maps"), 10).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::FileTooLarge);
+        open_plain_itself(&path("file")).unwrap();
+        assert!(open_plain_itself(&path("link")).is_err());
+        fs::write(path("file"), [0xff]).unwrap();
+        assert!(read_plain_text(&path("file"), 5).is_err());
     }
 
     #[test]

@@ -27,7 +27,8 @@ use crate::process::Fault;
 
 pub use crate::files::{
     Claimed, FolderClaim, UNFINISHED_RESTORE, claim_folder, claim_to_restore, close_tree,
-    is_claimed, keep_secret, open_lock, writable_folder,
+    is_claimed, keep_secret, open_lock, open_plain, open_plain_itself, read_plain, read_plain_text,
+    writable_folder,
 };
 
 /// Where operators are answered unless a setting says otherwise.

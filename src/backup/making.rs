@@ -7,11 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use runtime::{Fault, settings};
+use runtime::{
+    Fault,
+    settings::{self, open_plain, open_plain_itself},
+};
 
 use super::{
     BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
-    manifest::{self, Manifest, copy_hashed, new_file, open_plain},
+    manifest::{self, Manifest, copy_hashed, new_file},
     say,
 };
 
@@ -115,7 +118,7 @@ fn copy_secret(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let mut file = new_file(to)?;
-    copy_hashed(File::open(from)?, &mut file)?;
+    copy_hashed(open_plain(from)?, &mut file)?;
     file.sync_all()
 }
 
@@ -177,7 +180,7 @@ fn remove_interrupted(path: &Path, folder: &Path) -> Result<(), Fault> {
     let refused = |reason: String| Err(Fault::bad_setting(FOLDER, reason));
     let in_use = || refused(format!("another backup is being written to `{name}`"));
     let incomplete = path.join(INCOMPLETE);
-    let Ok(lock) = open_plain(&incomplete) else {
+    let Ok(lock) = open_plain_itself(&incomplete) else {
         return match fs::remove_dir(path) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

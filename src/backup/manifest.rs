@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use runtime::Fault;
+use runtime::{Fault, settings::open_plain_itself};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ pub(super) struct Listed {
 impl Listed {
     /// Copies the file from the backup in `folder` into `to`; returns whether it is the one that is listed.
     pub(super) fn copy(&self, folder: &Path, to: &mut impl Write) -> io::Result<bool> {
-        let file = open_plain(&folder.join(&self.path))?;
+        let file = open_plain_itself(&folder.join(&self.path))?;
         if file.metadata()?.len() != self.bytes {
             return Ok(false);
         }
@@ -95,7 +95,8 @@ impl Manifest {
         let refused = |reason: String| Fault::bad_setting(FOLDER, reason);
         let path = folder.join(MANIFEST);
         let mut text = Vec::new();
-        let read = open_plain(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
+        let read =
+            open_plain_itself(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text));
         match read {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => {
@@ -174,17 +175,6 @@ fn is_of_backup(path: &str) -> bool {
     [MOVIES, RECOMMENDATIONS].contains(&database) || SECRETS.contains(&path)
 }
 
-/// Opens a file that is none but a file: a link could lead anywhere, and a pipe or a device has no end.
-pub(super) fn open_plain(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    Ok(file)
-}
-
 /// Copies all that can be read into `to`; returns its length and checksum.
 pub(super) fn copy_hashed(mut from: impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
     let (mut hash, mut bytes) = (Sha256::new(), 0);
@@ -230,7 +220,7 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> io::Result<()> 
         if path == super::making::INCOMPLETE {
             continue;
         }
-        let (bytes, sha256) = copy_hashed(File::open(entry.path())?, &mut io::sink())?;
+        let (bytes, sha256) = copy_hashed(open_plain_itself(&entry.path())?, &mut io::sink())?;
         files.push(Listed {
             path,
             bytes,
@@ -275,7 +265,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
-        assert!(verify(0, MOVIES).contains("it is no file"));
+        assert!(verify(0, MOVIES).contains("it is no plain file"));
     }
 
     #[test]

@@ -43,7 +43,12 @@ use diesel::{
     sql_types::{BigInt, Integer},
 };
 
+use runtime::settings::read_plain_text;
+
 use crate::sqlite_file::create_private;
+
+/// The most bytes of the file.
+const MAX_LEN: u64 = 4_096;
 
 diesel::table! {
     marquee_commits (number) {
@@ -82,7 +87,7 @@ impl CommitsFile {
 
     /// Reads the file, if there is one that can be read.
     pub(crate) fn read(&self) -> Option<Acknowledged> {
-        Acknowledged::parse(&fs::read_to_string(&self.path).ok()?)
+        Acknowledged::parse(&read_plain_text(&self.path, MAX_LEN).ok()?)
     }
 
     /// Lets the file be about the database of this identity, on disk when this returns.

@@ -9,7 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use runtime::settings::read_plain_text;
+
 use crate::sqlite_file::create_private;
+
+/// The most bytes of a marker.
+const MAX_LEN: u64 = 4_096;
 
 /// Where a marker is or will be.
 #[derive(Debug, Clone)]
@@ -33,7 +38,7 @@ impl Marker {
     /// Why it cannot be read, and what to do, in one sentence.
     pub(crate) fn read(&self) -> Result<Option<String>, String> {
         let name = self.path.display();
-        match fs::read_to_string(&self.path) {
+        match read_plain_text(&self.path, MAX_LEN) {
             Ok(text) if text.trim().is_empty() => Err(format!(
                 "the marker `{name}` is empty: restore it together with its database, or delete it if the database is the right one"
             )),

@@ -13,6 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use runtime::settings::open_plain;
+
 use crate::{commits::CommitsFile, marker::Marker, sqlite_log};
 
 /// What every SQLite database begins with.
@@ -162,7 +164,7 @@ impl SqliteFile {
         let name = self.path.display();
         let unreadable = |error| format!("cannot open the file `{name}`: {error}");
         let mut header = [0; HEADER_LEN];
-        let mut file = File::open(&self.path).map_err(unreadable)?;
+        let mut file = open_plain(&self.path).map_err(unreadable)?;
         match file.read_exact(&mut header) {
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
                 return Err(unreadable(error));

@@ -5,10 +5,11 @@
 //! format is described at <https://sqlite.org/fileformat2.html#walformat>.
 
 use std::{
-    fs::File,
     io::{BufReader, ErrorKind, Read},
     path::Path,
 };
+
+use runtime::settings::open_plain;
 
 const HEADER_LEN: usize = 32;
 const FRAME_HEADER_LEN: usize = 24;
@@ -25,7 +26,7 @@ const GENERATIONS: u32 = 1 << 20;
 /// What is wrong with it, as the rest of a sentence about the log.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     let unreadable = |error| format!("cannot be read ({error})");
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_plain(path).map_err(unreadable)?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut header = [0; HEADER_LEN];
     if !fill(&mut reader, &mut header).map_err(unreadable)? {
@@ -59,7 +60,7 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
 
 /// Reads a page as the first transaction in the log that changed it left it. `None` if there is none, or if the log cannot be read.
 pub(crate) fn first_of(path: &Path, number: u32) -> Option<Vec<u8>> {
-    let mut reader = BufReader::new(File::open(path).ok()?);
+    let mut reader = BufReader::new(open_plain(path).ok()?);
     let mut header = [0; HEADER_LEN];
     reader.read_exact(&mut header).ok()?;
     let log = Log::begin(&header)?;

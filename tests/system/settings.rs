@@ -142,6 +142,32 @@ async fn a_secret_may_be_in_a_file() {
     }
 }
 
+/// A pipe that nobody writes to, and a device without an end.
+#[tokio::test]
+async fn a_setting_that_names_no_plain_file_is_refused_at_once() {
+    for setting in ["SECRET_KEY_FILE", "HTTP_CERT_FILE", "RELAY_CONFIG"] {
+        for value in ["pipe", "/dev/zero"] {
+            let folder = TempDir::new().unwrap();
+            let pipe = folder.path().join("pipe");
+            let made = Command::new("mkfifo").arg(pipe).status();
+            assert!(made.unwrap().success());
+            let mut settings = addresses("marquee");
+            settings.push((setting.to_owned(), value.to_owned()));
+            if setting == "HTTP_CERT_FILE" {
+                std::fs::write(folder.path().join("key"), "a key").unwrap();
+                settings.push(("HTTP_KEY_FILE".to_owned(), "key".to_owned()));
+            }
+            let Refusal { code, stderr } = refusal("marquee", folder.path(), &settings).await;
+            assert_eq!(code, Some(64), "{setting}: {stderr}");
+            assert!(
+                stderr.contains("it is no plain file"),
+                "{setting}: {stderr}"
+            );
+            assert!(stderr.contains(setting), "{setting}: {stderr}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_others_can_reach_or_read_is_told_of_once() {
     let mut system = System::plain().await;

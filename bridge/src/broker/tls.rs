@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use runtime::settings::read_plain;
 use runtime::tls::{CertificateFile, Holds, IsRead, Validity};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +17,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+
+/// The largest file with certificates or a key that is read.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// How clients and the broker speak TLS.
 #[derive(Clone, Debug)]
@@ -146,7 +150,8 @@ impl Tls {
     pub(super) fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let certificates = certificates(&settings.cert_file)?;
-        let key = PrivateKeyDer::from_pem_file(&settings.key_file)
+        let key = read(&settings.key_file)
+            .and_then(|bytes| PrivateKeyDer::from_pem_slice(&bytes))
             .map_err(|error| pem_error(&settings.key_file, "private key", error))?;
         let rejected = |source| TlsError::Rejected {
             path: settings.cert_file.clone(),
@@ -203,13 +208,17 @@ fn verifier(
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let what = "certificate";
-    let all: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
+    let all: Vec<_> = read(path)
+        .and_then(|bytes| CertificateDer::pem_slice_iter(&bytes).collect())
         .map_err(|error| pem_error(path, what, error))?;
     if all.is_empty() {
         return Err(pem_error(path, what, pem::Error::NoItemsFound));
     }
     Ok(all)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, pem::Error> {
+    read_plain(path, MAX_BYTES).map_err(pem::Error::Io)
 }
 
 fn pem_error(path: &Path, what: &'static str, error: pem::Error) -> TlsError {

@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use runtime::settings::read_plain_text;
 use rustix::process::{Pid, Signal, kill_process};
+
+/// The most bytes of a file with a process id.
+const MAX_PID_FILE: u64 = 4_096;
 
 /// Sends what `-signal <signal>[=<pid>]` asks for.
 ///
@@ -45,7 +49,7 @@ fn pid_of(target: &str) -> Result<Pid, String> {
     let number = match target.parse::<i32>() {
         Ok(number) => Some(number),
         Err(_) => {
-            let text = fs::read_to_string(target);
+            let text = read_plain_text(Path::new(target), MAX_PID_FILE);
             let text =
                 text.map_err(|error| format!("cannot read the pid file `{target}`: {error}"))?;
             text.trim().parse().ok()

@@ -3,9 +3,9 @@
 //! Everything is bounded: the size of a file, how deep maps and arrays are nested, how deep files and
 //! variables refer to others, and how much all of that comes to.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+
+use runtime::settings::read_plain_text;
 
 use super::cursor::{Cursor, escaped_word};
 use super::scalars;
@@ -52,16 +52,7 @@ enum Problem {
 fn read_and_parse(path: &Path, references: usize, left: &mut usize) -> Result<Map, Problem> {
     let unreadable =
         |error: std::io::Error| Problem::Unreadable(format!("cannot read it: {error}"));
-    let mut text = String::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(Problem::Unreadable(format!(
-            "it is larger than {MAX_FILE} bytes"
-        )));
-    }
+    let text = read_plain_text(path, MAX_FILE).map_err(unreadable)?;
     if !take(left, text.len().max(MIN_FILE)) {
         return Err(Problem::Unreadable(TOO_MUCH.to_owned()));
     }

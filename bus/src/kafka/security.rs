@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use rdkafka::{ClientConfig, consumer::BaseConsumer};
 use runtime::{
     Fault,
-    settings::{self, secret_file, warn_of_exposed_file},
+    settings::{self, open_plain, secret_file, warn_of_exposed_file},
 };
 
 /// Whether librdkafka was built with OpenSSL.
@@ -136,7 +136,7 @@ impl KafkaSecurity {
             given(flag, file.is_some(), is_tls)?;
             let Some(file) = file else { continue };
             let cannot = |e: std::io::Error| format!("cannot read `{}`: {e}", file.display());
-            std::fs::File::open(file).map_err(|e| bad(flag, cannot(e)))?;
+            open_plain(file).map_err(|e| bad(flag, cannot(e)))?;
             set(property, file.display().to_string());
         }
         if let Some(key) = &self.kafka_key_file {

@@ -13,7 +13,7 @@ use async_nats::{
 };
 use futures::future::join_all;
 use percent_encoding::percent_decode_str;
-use runtime::Backoff;
+use runtime::{Backoff, settings::secret_file};
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use url::{Host, Url};
 
@@ -273,7 +273,8 @@ fn token_or_password(servers: &NatsServers) -> ConnectOptions {
 
 /// The token that the broker keeps. Without one the server decides whether the client needs any.
 async fn kept_token(file: PathBuf) -> Option<String> {
-    let text = tokio::fs::read_to_string(file).await.ok()?;
+    let read = tokio::task::spawn_blocking(move || secret_file(&file));
+    let text = read.await.ok()?.ok()?;
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }
 

@@ -17,8 +17,11 @@ use async_nats::{
 };
 use clap::Args;
 use nkeys::KeyPair;
-use runtime::settings::{secret_file, warn_of_exposed_file};
+use runtime::settings::{read_plain, secret_file, warn_of_exposed_file};
 use thiserror::Error;
+
+/// The largest file with certificates or a key that is read.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The files, the same settings for every client of NATS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -103,7 +106,8 @@ impl NatsFiles {
             (None, Some(_)) => Err(bad("key_file", "its certificate is needed too")),
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert).map_err(|reason| bad("cert_file", reason))?;
-                let private = PrivateKeyDer::from_pem_file(key)
+                let private = read(key)
+                    .and_then(|bytes| PrivateKeyDer::from_pem_slice(&bytes))
                     .map_err(|error| bad("key_file", unreadable(key, "private key", &error)))?;
                 warn_of_exposed_file(&called("key_file"), key);
                 let config = ClientConfig::builder().with_root_certificates(roots);
@@ -165,12 +169,17 @@ impl NatsFiles {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let all = read(path)
+        .and_then(|bytes| CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>());
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
         Ok(_) => Err(unreadable(path, "certificate", &pem::Error::NoItemsFound)),
         Err(error) => Err(unreadable(path, "certificate", &error)),
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, pem::Error> {
+    read_plain(path, MAX_BYTES).map_err(pem::Error::Io)
 }
 
 fn unreadable(path: &Path, what: &str, error: &pem::Error) -> String {

@@ -15,6 +15,8 @@ use std::{
 
 /// The fewest bytes of a secret that cannot be guessed.
 pub const MIN_SECRET_LEN: usize = 16;
+/// The most bytes of a kept secret.
+const MAX_SECRET_LEN: u64 = 64 * 1024;
 /// The file in the data folder that holds the token of the embedded broker.
 pub const BROKER_TOKEN_FILE: &str = "broker_token";
 
@@ -27,7 +29,7 @@ pub const BROKER_TOKEN_FILE: &str = "broker_token";
 ///
 /// If the file cannot be read or written.
 pub fn kept_secret(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+    match crate::files::read_plain(path, MAX_SECRET_LEN) {
         Ok(kept) if kept.len() >= MIN_SECRET_LEN => {
             crate::files::keep_secret(path)?;
             return Ok(kept);

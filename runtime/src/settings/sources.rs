@@ -2,8 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
-    io::{self, Read},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -11,7 +10,10 @@ use std::{
 use clap::Command;
 use rustix::fs::StatVfsMountFlags;
 
-use crate::telemetry;
+use crate::{
+    files::{self, open_plain},
+    telemetry,
+};
 
 /// The longest value that a file may hold, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024;
@@ -179,15 +181,9 @@ pub fn secret_file(path: &Path) -> io::Result<String> {
 
 /// The text of a file, without the line end that editors add, and its permissions.
 fn content(path: &Path) -> io::Result<(String, u32)> {
-    let mut text = String::new();
-    let file = File::open(path)?;
+    let file = open_plain(path)?;
     let mode = file.metadata()?.permissions().mode();
-    let read = file.take(MAX_FILE_LEN + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_FILE_LEN {
-        return Err(io::Error::other(format!(
-            "it holds more than {MAX_FILE_LEN} bytes"
-        )));
-    }
+    let mut text = files::text(files::read_opened(file, MAX_FILE_LEN)?)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok((text, mode))
 }
@@ -281,7 +277,7 @@ mod tests {
         std::fs::write(&path, vec![b'x'; 64 * 1024 + 1]).unwrap();
         let refusal = parse(&["test"], &file).unwrap_err();
         assert!(
-            refusal.ends_with("it holds more than 65536 bytes"),
+            refusal.ends_with("it is larger than 65536 bytes"),
             "{refusal}"
         );
         let both = [file[0], ("SOURCES_TEST_KEY", "a secret")];

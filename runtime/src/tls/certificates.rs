@@ -6,7 +6,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +23,10 @@ use crate::metrics::{Description, Kind, Metrics};
 
 /// How seldom the log tells the same.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What hinders the watch while files of a mount that hangs are read.
+pub(super) const UNREAD: &str =
+    "the files of certificates cannot be read in time: see to the mount that they are on";
 
 /// What a file of certificates holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,8 @@ pub struct Certificates(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     all: Mutex<Vec<Watched>>,
+    /// Is held while files are read.
+    reading: Mutex<()>,
     added: Notify,
 }
 
@@ -207,6 +213,11 @@ impl Certificates {
 
     /// Reads again what may have changed, and tells the log what is to be done. Returns what is not valid, if anything is not.
     pub(super) fn look(&self, now: SystemTime) -> Option<String> {
+        let _reading = match self.0.reading.try_lock() {
+            Ok(reading) => reading,
+            Err(TryLockError::Poisoned(reading)) => reading.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(UNREAD.to_owned()),
+        };
         // Not while the list is locked, for which `/metrics` waits.
         let (mut reloaded, mut reread) = (Vec::new(), Vec::new());
         for Watched { file, source, .. } in self.all().iter() {

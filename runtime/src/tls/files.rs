@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::validity::Validity;
-use crate::telemetry::causes;
+use crate::{files::read_plain, telemetry::causes};
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -86,14 +86,9 @@ impl ReadFile {
             path: path.to_owned(),
             source,
         };
-        let length = std::fs::metadata(path).map_err(failed)?.len();
-        if length > MAX_BYTES {
-            let reason = format!("it is larger than {MAX_BYTES} bytes");
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
-        }
         Ok(Self {
             path: path.to_owned(),
-            bytes: std::fs::read(path).map_err(failed)?,
+            bytes: read_plain(path, MAX_BYTES).map_err(failed)?,
         })
     }
 

@@ -1,10 +1,13 @@
 //! What is made of files, and made again when they have changed. They are looked at when a connection is made, at most every two seconds, and by
 //! the `certificate-watch`. What has ended, or is not valid yet, does not replace what is valid: it waits until it is no worse.
+//!
+//! A connection does not wait for files of a mount that hangs: a thread reads them, and what was there before counts meanwhile.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,6 +15,8 @@ use super::files::{ReadFile, Terms, TlsError};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// For how long a connection waits for the files: reading them takes far less, unless their mount hangs.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 type Make<T> = fn(&[ReadFile]) -> Result<T, TlsError>;
 
@@ -19,6 +24,8 @@ type Make<T> = fn(&[ReadFile]) -> Result<T, TlsError>;
 pub(super) struct Reloading<T> {
     paths: Vec<PathBuf>,
     make: Make<T>,
+    /// Is held while the files are read, by one at a time.
+    reading: Mutex<()>,
     state: Mutex<State<T>>,
 }
 
@@ -56,22 +63,59 @@ impl<T> Reloading<T> {
         Ok(Self {
             paths,
             make,
+            reading: Mutex::new(()),
             state: Mutex::new(state),
         })
     }
 
     /// What the files hold now. Files that cannot be used are told in the log, and what they held before goes on to count.
-    pub(super) fn current(&self) -> Arc<T> {
-        let mut state = self.state();
-        if state.looked.elapsed() >= INTERVAL {
-            self.look_into(&mut state, SystemTime::now());
+    pub(super) fn current(self: &Arc<Self>) -> Arc<T>
+    where
+        T: Send + Sync + 'static,
+    {
+        let is_due = {
+            let mut state = self.state();
+            let is_due = state.looked.elapsed() >= INTERVAL;
+            if is_due {
+                state.looked = Instant::now();
+            }
+            is_due
+        };
+        if is_due {
+            self.look_aside();
         }
-        state.current.it.clone()
+        self.state().current.it.clone()
     }
 
-    /// Looks at the files now, at the time `now`.
+    /// Looks at the files in a thread of its own, and waits for it as long as a connection may.
+    fn look_aside(self: &Arc<Self>)
+    where
+        T: Send + Sync + 'static,
+    {
+        let (looked, end) = mpsc::channel();
+        let reloading = self.clone();
+        let thread = thread::Builder::new().name("certificates".to_owned());
+        let begun = thread.spawn(move || {
+            reloading.look(SystemTime::now());
+            // Whoever waited may have given up.
+            let _ = looked.send(());
+        });
+        match begun {
+            Ok(_) => drop(end.recv_timeout(PATIENCE)),
+            // The `certificate-watch` looks, too.
+            Err(error) => tracing::debug!("cannot look at certificates: {error}"),
+        }
+    }
+
+    /// Looks at the files now, at the time `now`. Does nothing while they are being read: that may take long.
     pub(super) fn look(&self, now: SystemTime) {
-        self.look_into(&mut self.state(), now);
+        let _reading = match self.reading.try_lock() {
+            Ok(reading) => reading,
+            Err(TryLockError::Poisoned(reading)) => reading.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let found = read(&self.paths);
+        self.take(&mut self.state(), found, now);
     }
 
     /// How long what is used is valid, as it was when the files were last looked at.
@@ -89,9 +133,9 @@ impl<T> Reloading<T> {
         self.paths.get(place).map(PathBuf::as_path)
     }
 
-    fn look_into(&self, state: &mut State<T>, now: SystemTime) {
+    fn take(&self, state: &mut State<T>, found: Result<Vec<ReadFile>, TlsError>, now: SystemTime) {
         state.looked = Instant::now();
-        match read(&self.paths) {
+        match found {
             Ok(files) if files == state.seen => {}
             Ok(files) => {
                 state.waiting = None;
@@ -201,6 +245,41 @@ mod tests {
         files.put(2027..2035);
         assert_eq!(looked(&reloading, 2026), ("2029".to_owned(), true));
         assert_eq!(looked(&reloading, 2027), ("2035".to_owned(), false));
+    }
+
+    /// A test that hangs would be the failure.
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_told_and_not_waited_for() {
+        let (files, reloading) = Files::new(2025..2027);
+        fs::remove_file(files.path("cert")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(files.path("cert"))
+            .status();
+        assert!(made.unwrap().success());
+        assert_eq!(looked(&reloading, 2026), ("2027".to_owned(), false));
+        let told = reloading.state().told.clone().unwrap();
+        assert!(told.contains("no plain file"), "{told}");
+        fs::remove_file(files.path("cert")).unwrap();
+        files.put(2025..2029);
+        assert_eq!(looked(&reloading, 2026), ("2029".to_owned(), false));
+    }
+
+    #[test]
+    fn a_connection_does_not_wait_for_files_that_are_being_read() {
+        let (files, reloading) = Files::new(2025..2027);
+        let reloading = Arc::new(reloading);
+        let mount = reloading.reading.lock().unwrap();
+        files.put(2025..2029);
+        let ended = |reloading: &Reloading<()>| reloading.terms().certificate.unwrap().end();
+        // As if a mount hung.
+        reloading.state().looked -= INTERVAL;
+        drop(reloading.current());
+        assert!(ended(&reloading).starts_with("2027"));
+        drop(mount);
+        while ended(&reloading).starts_with("2027") {
+            reloading.state().looked -= INTERVAL;
+            drop(reloading.current());
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The actor that looks at certificates as time passes: they end without a file that changes, and a file may change while no connection
 //! is made.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    io, thread,
+    time::{Duration, SystemTime},
+};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use tokio::{sync::oneshot, time::timeout};
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, UNREAD};
 use crate::{
     process::{Fault, Process},
     supervision::{ChildGuard, Place, Supervisor, Wake},
@@ -13,6 +17,8 @@ use crate::{
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// For how long it waits for the files.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches the certificates of a process from the first one on, until the actor cannot be kept alive.
 pub(crate) async fn watch(process: &Process) -> Fault {
@@ -56,19 +62,28 @@ impl Handler<Wake> for CertificateWatch {
     fn handle(&mut self, _: Wake, context: &mut Context<Self>) {
         self.guard.reporter().handled(1);
         let certificates = self.certificates.clone();
-        // It reads files.
-        let looked = tokio::task::spawn_blocking(move || certificates.look(SystemTime::now()));
+        let looked = timeout(PATIENCE, in_a_thread(certificates));
         let looked = looked
             .into_actor(self)
             .map(|trouble, watch, context: &mut Context<Self>| {
                 match trouble {
-                    Ok(None) => watch.guard.ready(),
+                    Ok(Ok(None)) => watch.guard.ready(),
                     // The log has it.
-                    Ok(Some(trouble)) => watch.guard.hindered(trouble),
-                    Err(error) => watch.guard.degraded(error),
+                    Ok(Ok(Some(trouble))) => watch.guard.hindered(trouble),
+                    Ok(Err(error)) => watch.guard.degraded(error),
+                    Err(_) => watch.guard.degraded(UNREAD),
                 }
                 context.notify_later(Wake, INTERVAL);
             });
         context.spawn(looked);
     }
+}
+
+/// Looks at the files, which may be on a mount that hangs: a thread of a runtime would keep the program from ending.
+async fn in_a_thread(certificates: Certificates) -> Result<Option<String>, io::Error> {
+    let (looked, trouble) = oneshot::channel();
+    thread::Builder::new()
+        .name("certificates".to_owned())
+        .spawn(move || drop(looked.send(certificates.look(SystemTime::now()))))?;
+    trouble.await.map_err(io::Error::other)
 }

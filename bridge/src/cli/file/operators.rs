@@ -1,10 +1,14 @@
 //! Operators and the accounts that they vouch for: the settings `operator`, `resolver` and `resolver_preload`.
 
-use std::fs;
+use std::path::Path;
+
+use runtime::settings::read_plain_text;
 
 use crate::broker::access::Operators;
 use crate::nats_config::{ConfigError, Node};
 
+/// The most bytes of a file with a token.
+const MAX_FILE: u64 = 1 << 20;
 /// What every token begins with: `{"`, in base64.
 const TOKEN: &str = "eyJ";
 
@@ -18,7 +22,7 @@ fn token(node: &Node, given: String) -> Result<String, ConfigError> {
     if given.starts_with(TOKEN) {
         return Ok(given);
     }
-    let text = fs::read_to_string(&given).map_err(|error| {
+    let text = read_plain_text(Path::new(&given), MAX_FILE).map_err(|error| {
         node.place
             .error(format!("cannot read the token in `{given}`: {error}"))
     })?;

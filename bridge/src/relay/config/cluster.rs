@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, fs::File, io, path::Path};
 
 use bus::{BusUrl, KafkaBrokers, NatsFiles, NatsServers};
 use rdkafka::{ClientConfig, error::KafkaError};
-use runtime::settings::{secret_file, warn_of_exposed_file};
+use runtime::settings::{open_plain, secret_file, warn_of_exposed_file};
 use sha2::{Digest, Sha256};
 
 use super::{BadSetting, bad, check_name, shown};
@@ -100,8 +100,14 @@ impl KafkaCluster {
             }
             // librdkafka opens them when it connects. It looks for authorities itself if told to.
             if property.ends_with(".location") && value != "probe" {
-                File::open(value).map_err(|error| {
-                    let reason = format!("`{property}`: {}", unreadable(Path::new(value), &error));
+                let path = Path::new(value);
+                // One of them may be a folder with authorities.
+                let opened = match path.is_dir() {
+                    true => File::open(path),
+                    false => open_plain(path),
+                };
+                opened.map_err(|error| {
+                    let reason = format!("`{property}`: {}", unreadable(path, &error));
                     bad("properties", reason)
                 })?;
             }

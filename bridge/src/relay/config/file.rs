@@ -3,14 +3,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::File,
-    io::Read,
     ops::Range,
     path::Path,
 };
 
 use bus::NatsFiles;
-use runtime::settings::{secret_file, size, warn_of_exposed_file};
+use runtime::settings::{read_plain_text, secret_file, size, warn_of_exposed_file};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -111,16 +109,8 @@ pub fn read(path: &Path) -> Result<RelayConfig, BadRelay> {
         setting: String::new(),
         reason: format!("cannot read `{}`: {reason}", path.display()),
     };
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(unreadable(format!(
-            "it has more than {MAX_FILE_BYTES} bytes"
-        )));
-    }
+    let text =
+        read_plain_text(path, MAX_FILE_BYTES).map_err(|error| unreadable(error.to_string()))?;
     parse(&text, path.parent().unwrap_or(Path::new("")))
 }
 
