@@ -1,11 +1,14 @@
 //! Logs: a readable sentence each, the same values as fields.
+//!
+//! What other programs say may be in a line, and must neither end it nor steer a terminal: [`one_line`] shows control characters.
 
 use std::{
     collections::BTreeMap,
     env,
     error::Error,
     ffi::OsString,
-    io::{IsTerminal, Write},
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -54,12 +57,13 @@ pub fn init(settings: &LogSettings) -> Result<(), crate::Fault> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // A line that cannot be written is lost: the library would say so to the same standard error, and panic.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .log_internal_errors(false);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match settings.log_format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
+        LogFormat::Text => subscriber
+            .with_writer(|| Lines(std::io::stderr()))
+            .try_init(),
+        LogFormat::Json => subscriber.with_writer(std::io::stderr).json().try_init(),
     };
     log_panics();
     Ok(())
@@ -158,6 +162,81 @@ pub fn causes(error: &dyn Error) -> String {
     text
 }
 
+/// The most bytes of a line; what is beyond is left out.
+const MAX_LINE: usize = 8 * 1024;
+
+/// A text that may hold words of other programs as one line: control characters, other ends of lines and characters that change the
+/// direction of text are shown as `\n` or `\u{1b}`. Of a long text the first 8 KiB are left, and how many bytes there were more.
+pub fn one_line(text: &str) -> String {
+    shown(text, false)
+}
+
+/// The same, with the colours that the log itself has on a terminal if `has_colours`.
+fn shown(text: &str, has_colours: bool) -> String {
+    let mut line = String::with_capacity(text.len().min(MAX_LINE));
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let colour = match has_colours {
+            true => colour_len(rest),
+            false => 0,
+        };
+        if line.len() >= MAX_LINE {
+            // Writing to a text does not fail.
+            let _ = write!(line, "… ({} bytes more)", rest.len());
+            break;
+        }
+        let len = character.len_utf8().max(colour);
+        match colour == 0 && steers(character) {
+            true => line.extend(character.escape_default()),
+            false => line.push_str(rest.get(..len).unwrap_or_default()),
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    line
+}
+
+/// Whether a character is not shown and changes how others are: the control characters, and those of Unicode that end a line or turn
+/// the direction of text.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// How many bytes a sequence has that begins the text and changes nothing but colours; 0 if there is none.
+fn colour_len(text: &str) -> usize {
+    let Some(sequence) = text.strip_prefix("\u{1b}[") else {
+        return 0;
+    };
+    let numbers = sequence.bytes();
+    let numbers = numbers.take_while(|byte| byte.is_ascii_digit() || *byte == b';');
+    let len = numbers.count();
+    match sequence.as_bytes().get(len) {
+        Some(b'm') => "\u{1b}[".len() + len + 1,
+        _ => 0,
+    }
+}
+
+/// Writes what it is given at once as one line. The library has shown the escape characters in what is logged already: those that are
+/// left are its own, for colours.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let mut text = shown(text.strip_suffix('\n').unwrap_or(&text), true);
+        text.push('\n');
+        self.0.write_all(text.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Whether [`say_error`] prints JSON.
 static SAYS_JSON: AtomicBool = AtomicBool::new(false);
 
@@ -200,12 +279,82 @@ pub fn say_error(error: &dyn std::fmt::Display) {
         });
     }
     // Nothing can be reported when even this cannot be printed.
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    let line = one_line(&error.to_string());
+    let _ = writeln!(std::io::stderr(), "error: {line}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a log has, shared with the test.
+    #[derive(Clone, Default)]
+    struct Written(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_say_begins_no_line_of_the_log() {
+        for has_colours in [false, true] {
+            let written = Written::default();
+            let writer = written.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(has_colours)
+                .with_writer(move || Lines(writer.clone()))
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                let reason = "boo\n2026-12-01T00:00:00Z ERROR injected\u{1b}[2J\u{1b}[31m\u{2028}\u{202e}\u{9b}\r";
+                tracing::error!("{reason}");
+                tracing::error!(%reason, "{}", "é".repeat(MAX_LINE));
+            });
+            let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<_> = log.split_terminator('\n').collect();
+            let [line, long] = lines[..] else {
+                panic!("{log:?}");
+            };
+            let shown = "boo\\n2026-12-01T00:00:00Z ERROR injected";
+            assert!(line.contains(shown), "{line:?}");
+            assert!(
+                !line.contains(['\r', '\u{2028}', '\u{202e}', '\u{9b}']),
+                "{line:?}"
+            );
+            assert!(
+                !line.contains("\u{1b}[2J") && !line.contains("\u{1b}[31m\\u"),
+                "{line:?}"
+            );
+            assert_eq!(line.contains('\u{1b}'), has_colours, "{line:?}");
+            assert!(long.len() < MAX_LINE + 64, "{}", long.len());
+            assert!(long.ends_with(" bytes more)"), "{long}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_shown_in_one_line_and_cut_between_characters() {
+        for text in ["", "plain – “text” 映画 🎬", "a\\nb"] {
+            assert_eq!(one_line(text), text);
+        }
+        assert_eq!(
+            one_line("a\nb\tc\u{7}\u{1b}[31m\u{7f}\u{85}\u{2066}"),
+            r"a\nb\tc\u{7}\u{1b}[31m\u{7f}\u{85}\u{2066}"
+        );
+        let long = format!("x{}", "é".repeat(MAX_LINE));
+        let cut = one_line(&long);
+        let (kept, missing) = cut.split_once('…').unwrap();
+        assert!(long.starts_with(kept) && kept.len() <= MAX_LINE + 4);
+        assert_eq!(
+            missing,
+            format!(" ({} bytes more)", long.len() - kept.len())
+        );
+        assert_eq!(one_line(&"x".repeat(MAX_LINE)).len(), MAX_LINE);
+    }
 
     #[test]
     fn the_log_is_as_loud_as_is_asked_for() {

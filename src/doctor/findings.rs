@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use runtime::Fault;
+use runtime::{Fault, telemetry::one_line};
 use serde::Serialize;
 
 /// How bad it is.
@@ -56,6 +56,7 @@ impl Findings {
     fn add(&mut self, check: &'static str, level: Level, message: String) {
         // One line each, whatever an error says.
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = one_line(&message);
         self.0.push(Finding {
             check,
             level,

@@ -169,6 +169,17 @@ async fn a_setting_that_names_no_plain_file_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_value_holds_begins_no_line_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let mut settings = addresses("marquee");
+    let value = "info,x\n2026-12-01T00:00:00Z ERROR injected\u{1b}[2J";
+    settings.push(("LOG".to_owned(), value.to_owned()));
+    let refusal = refusal("marquee", folder.path(), &settings).await;
+    refusal.is_about_value("LOG").unwrap();
+    assert!(!refusal.stderr.contains('\u{1b}'), "{:?}", refusal.stderr);
+}
+
+#[tokio::test]
 async fn what_others_can_reach_or_read_is_told_of_once() {
     let mut system = System::plain().await;
     let mut settings = system.settings("marquee");

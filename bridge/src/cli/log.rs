@@ -138,7 +138,8 @@ where
         };
         let mut text = Text::default();
         event.record(&mut text);
-        writeln!(writer, "[{level}] {}{}", text.message, text.fields)
+        let line = telemetry::one_line(&format!("{}{}", text.message, text.fields));
+        writeln!(writer, "[{level}] {line}")
     }
 }
 

@@ -190,7 +190,7 @@ impl Settings {
         let mut settings = Settings::default();
         if let Some(config) = flags.value("config") {
             file::read(Path::new(config), &mut settings)
-                .map_err(|errors| Fault::bad_setting("-config", errors.join("\n")))?;
+                .map_err(|errors| Fault::bad_setting("-config", errors.join("; ")))?;
             settings.config_file = Some(PathBuf::from(config));
         }
         settings.apply(flags)?;
