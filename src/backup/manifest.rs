@@ -1,6 +1,7 @@
 //! The list of all files of a backup with their sizes and checksums. A folder without it is no complete backup.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -126,17 +127,41 @@ impl Manifest {
             )));
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
-        match manifest
-            .files
-            .iter()
-            .find(|listed| !is_of_backup(&listed.path))
-        {
-            Some(listed) => Err(damaged(&format!(
-                "it lists `{}`",
-                listed.path.escape_debug()
-            ))),
+        let is_of_none = |listed: &&Listed| !is_of_backup(&listed.path);
+        if let Some(listed) = manifest.files.iter().find(is_of_none) {
+            let path = listed.path.escape_debug();
+            return Err(damaged(&format!("it lists `{path}`")));
+        }
+        match manifest.lacks() {
+            Some(lacks) => Err(damaged(&lacks)),
             None => Ok(manifest),
         }
+    }
+
+    /// What is wrong with the list as a whole: what every backup has is not in it, or something is in it twice.
+    fn lacks(&self) -> Option<String> {
+        let mut paths = BTreeSet::new();
+        for Listed { path, .. } in &self.files {
+            if !paths.insert(path.as_str()) {
+                return Some(format!("it lists `{}` twice", path.escape_debug()));
+            }
+        }
+        for path in &paths {
+            let database = path.strip_suffix(".id").filter(|path| !path.contains('/'));
+            if let Some(database) = database.filter(|database| !paths.contains(database)) {
+                return Some(format!("it lists `{path}`, and no `{database}`"));
+            }
+        }
+        // The folder may have been that of one service.
+        if ![MOVIES, RECOMMENDATIONS]
+            .iter()
+            .any(|name| paths.contains(name))
+        {
+            return Some(format!(
+                "it lists neither `{MOVIES}` nor `{RECOMMENDATIONS}`"
+            ));
+        }
+        None
     }
 
     /// Reads every file of the backup in `folder` and compares it with the list.
@@ -276,11 +301,14 @@ mod tests {
             fs::write(&path, text).unwrap();
             Manifest::read(folder.path()).unwrap_err().to_string()
         };
-        let listing = |path: &str| {
+        let listing_all = |paths: &[&str]| {
+            let file = |path: &&str| format!(r#"{{"path":"{path}","bytes":0,"sha256":""}}"#);
+            let files = paths.iter().map(file).collect::<Vec<_>>().join(",");
             format!(
-                r#"{{"format":1,"version":"0","begun_at":"","completed_at":"","files":[{{"path":"{path}","bytes":0,"sha256":""}}]}}"#
+                r#"{{"format":1,"version":"0","begun_at":"","completed_at":"","files":[{files}]}}"#
             )
         };
+        let listing = |path: &str| listing_all(&["movies.db", path]);
         let strangers = [
             "notes.txt",
             "movies.db-wal",
@@ -296,14 +324,29 @@ mod tests {
         }
         assert!(refusal("{").contains("is damaged"));
         assert!(refusal(r#"{"format":2}"#).contains("another release"));
-        for name in [
-            "movies.db",
-            "recommendations.db.id",
-            "broker/streams/a/1",
-            "secret_key",
+        for wrong in [
+            &[][..],
+            &["secret_key"],
+            &["movies.db.id"],
+            &["movies.db", "recommendations.db.id"],
+            &["movies.db", "movies.db"],
         ] {
-            fs::write(&path, listing(name)).unwrap();
-            assert_eq!(Manifest::read(folder.path()).unwrap().files.len(), 1);
+            let refusal = refusal(&listing_all(wrong));
+            assert!(refusal.contains("is damaged"), "{wrong:?}: {refusal}");
+        }
+        for names in [
+            &["movies.db"][..],
+            &["recommendations.db", "recommendations.db.id"],
+            &[
+                "movies.db",
+                "broker/streams/a/1",
+                "broker/x.id",
+                "secret_key",
+            ],
+        ] {
+            fs::write(&path, listing_all(names)).unwrap();
+            let manifest = Manifest::read(folder.path()).unwrap();
+            assert_eq!(manifest.files.len(), names.len());
         }
     }
 }

@@ -342,6 +342,19 @@ async fn what_would_lose_something_is_refused() {
     }
     succeeds(&fresh, &["restore", name]).await;
 
+    // A list of nothing is no backup of nothing: what is there would be moved aside for it.
+    let manifest = backup.join("manifest.json");
+    let whole = fs::read(&manifest).unwrap();
+    let mut listed: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    listed["files"] = serde_json::json!([]);
+    fs::write(&manifest, listed.to_string()).unwrap();
+    let before = fs::read_dir(folder.path().join("fresh")).unwrap().count();
+    let refusal = fails(&fresh, &["restore", "--replace", name], 64).await;
+    assert!(refusal.contains("is damaged"), "{refusal}");
+    let after = fs::read_dir(folder.path().join("fresh")).unwrap().count();
+    assert_eq!(before, after);
+    fs::write(&manifest, whole).unwrap();
+
     // A restore that was killed is not started from, and may be done again.
     let data = folder.path().join("fresh");
     fs::write(data.join("restore.unfinished"), "").unwrap();
