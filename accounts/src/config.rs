@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use bus::BusSettings;
 use clap::{Args, ValueEnum};
+use proto::accounts::{Provider, Registration as WireRegistration};
 use runtime::settings;
 use storage::DatabaseUrl;
 
@@ -34,6 +35,10 @@ pub struct Config {
     #[command(flatten)]
     pub accounts: AccountsSettings,
 
+    /// Whether the log shows the code for the first account; not needed where the pages are for this machine alone.
+    #[arg(skip = true)]
+    pub shows_setup_code: bool,
+
     /// The name under which the operator knows the database's setting.
     #[arg(skip = settings::name("database-url"))]
     pub database_setting: String,
@@ -47,6 +52,26 @@ pub struct AccountsSettings {
     pub registration: Registration,
 }
 
+impl Default for AccountsSettings {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Invitation,
+        }
+    }
+}
+
+impl AccountsSettings {
+    /// Whether mail can be sent.
+    pub fn has_mail(&self) -> bool {
+        false
+    }
+
+    /// Where people can sign in besides.
+    pub fn providers(&self) -> Vec<Provider> {
+        Vec::new()
+    }
+}
+
 /// Who registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Registration {
@@ -56,6 +81,17 @@ pub enum Registration {
     Invitation,
     /// Nobody; invitations of earlier days do not count.
     Closed,
+}
+
+impl Registration {
+    /// The same on the wire.
+    pub fn on_the_wire(self) -> WireRegistration {
+        match self {
+            Self::Open => WireRegistration::Open,
+            Self::Invitation => WireRegistration::Invitation,
+            Self::Closed => WireRegistration::Closed,
+        }
+    }
 }
 
 impl Config {

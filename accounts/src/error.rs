@@ -159,3 +159,150 @@ impl From<Error> for Status {
         Self::with_error_details(code, message, details)
     }
 }
+
+/// Why a transaction ends: the database failed, or what it was for is refused. What was written before a refusal is kept.
+#[derive(Debug)]
+pub enum Stop {
+    /// The database failed; nothing is kept.
+    Query(diesel::result::Error),
+    /// Refused.
+    Refused(Error),
+}
+
+impl From<diesel::result::Error> for Stop {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// What is refused for a reason that programs know.
+pub mod refusals {
+    use proto::reasons;
+
+    use super::{Error, Refusal};
+
+    /// Whoever asks cannot learn whether the account exists.
+    pub const WRONG_CREDENTIALS: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::WRONG_CREDENTIALS,
+        "name or password is wrong",
+    );
+    /// A credential that is not valid.
+    pub const WRONG_TOKEN: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::WRONG_TOKEN,
+        "the credential is not valid; sign in again",
+    );
+    /// A refresh token that was used.
+    pub const TOKEN_REUSED: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::TOKEN_REUSED,
+        "the refresh token was used before, so that its session is ended; sign in again",
+    );
+    /// A barred account.
+    pub const ACCOUNT_DISABLED: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::ACCOUNT_DISABLED,
+        "an admin has barred this account",
+    );
+    /// An address that is not confirmed.
+    pub const EMAIL_UNCONFIRMED: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::EMAIL_UNCONFIRMED,
+        "confirm the e-mail address first, by the code of the mail",
+    );
+    /// A second factor is needed.
+    pub const SECOND_FACTOR_NEEDED: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::SECOND_FACTOR_NEEDED,
+        "a code of the authenticator is needed",
+    );
+    /// A second factor is wrong.
+    pub const WRONG_SECOND_FACTOR: Error = Error::refused(
+        Refusal::Unauthenticated,
+        reasons::WRONG_SECOND_FACTOR,
+        "the code is not right, or was used before",
+    );
+    /// A code for setting a second factor up is wrong.
+    pub const WRONG_NEW_FACTOR: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::WRONG_SECOND_FACTOR,
+        "the code is not right; scan the picture again and take the next one",
+    );
+    /// Too many tries.
+    pub const TOO_MANY_TRIES: Error = Error::refused(
+        Refusal::TooMany,
+        reasons::TOO_MANY_TRIES,
+        "too many tries; wait a few minutes",
+    );
+    /// Registration is closed.
+    pub const REGISTRATION_CLOSED: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::REGISTRATION_CLOSED,
+        "registering needs an invitation, if it is possible at all",
+    );
+    /// Not the code of the log.
+    pub const WRONG_SETUP_CODE: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::WRONG_SETUP_CODE,
+        "the first account needs the code from the log of the accounts service",
+    );
+    /// An invitation that does not do.
+    pub const WRONG_INVITATION: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::WRONG_INVITATION,
+        "the invitation was used or has ended; ask for another one",
+    );
+    /// A username that somebody has.
+    pub const USERNAME_TAKEN: Error = Error::refused(
+        Refusal::AlreadyExists,
+        reasons::USERNAME_TAKEN,
+        "somebody has this name; choose another one",
+    );
+    /// An address that somebody has.
+    pub const EMAIL_TAKEN: Error = Error::refused(
+        Refusal::AlreadyExists,
+        reasons::EMAIL_TAKEN,
+        "there is an account of this e-mail address; sign in, or set a new password",
+    );
+    /// A code of a mail that does not do.
+    pub const WRONG_CODE: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::WRONG_CODE,
+        "the code was used or has ended; ask for another one",
+    );
+    /// The present password is another one.
+    pub const WRONG_PASSWORD: Error = Error::refused(
+        Refusal::PermissionDenied,
+        reasons::WRONG_PASSWORD,
+        "the present password is another one",
+    );
+    /// The account was edited meanwhile.
+    pub const VERSION_DIFFERS: Error = Error::refused(
+        Refusal::FailedPrecondition,
+        reasons::VERSION_DIFFERS,
+        "the account was edited meanwhile; read it again",
+    );
+    /// It is the owner's account.
+    pub const IS_OWNER: Error = Error::refused(
+        Refusal::FailedPrecondition,
+        reasons::IS_OWNER,
+        "this cannot be done with the owner's account",
+    );
+    /// There is no mail.
+    pub const NO_MAIL: Error = Error::refused(
+        Refusal::FailedPrecondition,
+        reasons::NO_MAIL,
+        "mail is not configured; ask an admin",
+    );
+    /// There is no such account.
+    pub const NO_ACCOUNT: Error = Error::NotFound("there is no such account");
+    /// There is no such profile, or it is not public.
+    pub const NO_PROFILE: Error = Error::NotFound("there is no such profile, or it is not public");
+}

@@ -13,6 +13,22 @@ pub mod grpc;
 
 pub mod actors;
 
+mod calls;
+
+pub mod access;
+
+pub mod keyring;
+
+pub mod watchers;
+
+pub mod outbox;
+
+pub mod fields;
+
+pub mod figures;
+
+mod wire;
+
 pub mod store;
 
 pub mod passwords;

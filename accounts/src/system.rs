@@ -5,19 +5,34 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bus::{OutboxCourier, Outlet, Producer};
+use governor::clock::DefaultClock;
+use proto::events::ACCOUNTS_TOPIC;
 use runtime::{
-    Fault, Place, Prepared, Process, Program, Supervisor,
+    Fault, Group, Handle, Place, Prepared, Process, Program, Supervisor,
     consul::Registration,
     grpc::{Calls, GrpcLimits, GrpcServer},
     ops,
     settings::{self, Claimed, FolderClaim},
 };
-use storage::Database;
+use storage::{Database, DbConnection};
 
 use crate::{
-    config::Config,
+    actors::{
+        account_repository::{AccountRepository, Shared},
+        credential_poller::CredentialPoller,
+        janitor::Janitor,
+        password_hasher::Hasher,
+    },
+    config::{AccountsSettings, Config},
+    figures,
     grpc::{self, AccountsService},
-    store,
+    keyring::Keyring,
+    outbox::AccountOutbox,
+    passwords::Tries,
+    store::{self, secrets, users},
+    watchers::Watchers,
 };
 
 /// The name of the service, as its actors are listed.
@@ -84,6 +99,8 @@ impl Program for Config {
 /// ```text
 /// accounts
 ///   ├ database     the accounts database's readers and writer
+///   ├ people       password-hasher, credential-poller, account-repository, janitor
+///   ├ outgoing     account-producer, account-courier
 ///   ├ answering    accounts-grpc
 ///   └ registration accounts-registrar, if others are to find the service in Consul
 /// ```
@@ -105,13 +122,22 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let Some(database) = process.unless_stopped(open).await else {
         return Ok(());
     };
-    let _database = database?;
+    let database = database?;
+    figures::sample(&group, &database);
+    if config.shows_setup_code {
+        show_setup_code(&database).await;
+    }
+
+    let engine = Engine::start(&supervisor, &database, config.accounts);
+    let outgoing = supervisor.group("outgoing");
+    let producer = Producer::start(&outgoing, "account-producer", &bus, &[ACCOUNTS_TOPIC]);
+    engine.deliver_to(&outgoing, Arc::new(producer));
 
     let registration = Registration::begin(&supervisor, &process, SERVICE, &listeners.grpc)?;
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
     let calls = calls.with_tls(process.grpc_tls.as_ref());
     let answering = supervisor.group("answering");
-    let service = grpc::service(AccountsService::new(), calls.clone());
+    let service = grpc::service(engine.service(&process), calls.clone());
     let (listener, registry) = (Arc::new(listeners.grpc), process.registry.clone());
     answering.supervise("accounts-grpc", Place::Here, move |guard| {
         GrpcServer::new(listener.clone(), service.clone(), registry.clone(), guard)
@@ -122,4 +148,77 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     calls.drain().await;
     supervisor.stop(process.shutdown.time_left()).await;
     outcome
+}
+
+/// Logs the code that the first account needs, while there is none. All replicas have the same one.
+async fn show_setup_code(database: &Database) {
+    let code = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>());
+    let read = move |conn: &mut DbConnection| match users::is_anybody(conn)? {
+        true => Ok(None),
+        false => secrets::get(conn, secrets::SETUP_CODE, &code).map(Some),
+    };
+    match database.write(read).await {
+        Ok(None) => {}
+        Ok(Some(code)) => tracing::info!(
+            "there is no account yet: the first one, which is the owner's, is made on the pages with the code {code}"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "the code for the first account is not known: {error}")
+        }
+    }
+}
+
+/// Everything between the wire and the database.
+pub struct Engine {
+    database: Database,
+    repository: Handle<AccountRepository>,
+    watchers: Watchers,
+}
+
+impl Engine {
+    /// Starts the actors that do what calls ask for.
+    pub fn start(supervisor: &Supervisor, database: &Database, settings: AccountsSettings) -> Self {
+        let people = supervisor.group("people");
+        let hasher = Hasher::start(&people);
+        let watchers = Watchers::default();
+        let (followed, told) = (database.clone(), watchers.clone());
+        let poller = people.supervise("credential-poller", Place::Here, move |guard| {
+            CredentialPoller::new(guard, followed.clone(), told.clone())
+        });
+        let shared = Shared {
+            database: database.clone(),
+            hasher,
+            keyring: Keyring::new(database.clone()),
+            settings: Arc::new(settings),
+            tries: Arc::new(Tries::new(DefaultClock::default())),
+            poller,
+        };
+        let repository = people.supervise("account-repository", Place::Here, move |guard| {
+            AccountRepository::new(shared.clone(), guard)
+        });
+        let cleaned = database.clone();
+        people.supervise("janitor", Place::Here, move |guard| {
+            Janitor::new(guard, cleaned.clone())
+        });
+        Self {
+            database: database.clone(),
+            repository,
+            watchers,
+        }
+    }
+
+    /// Starts the actor that takes the outbox to `outlet`.
+    pub fn deliver_to(&self, group: &Group, outlet: Arc<dyn Outlet>) {
+        let outbox = Arc::new(AccountOutbox::new(self.database.clone()));
+        OutboxCourier::start(group, "account-courier", outbox, outlet);
+    }
+
+    /// The calls of the service.
+    pub fn service(&self, process: &Process) -> AccountsService {
+        AccountsService::new(
+            self.repository.clone(),
+            self.watchers.clone(),
+            process.shutdown.clone(),
+        )
+    }
 }

@@ -1,4 +1,4 @@
-//! What tests of several crates share: a fake of each gRPC service, of Consul, of a mail server and of a collector of traces, and a log, in memory, waiting until a condition holds, and the
+//! What tests of several crates share: a fake of each gRPC service, of Consul and of a collector of traces, and a log, in memory, waiting until a condition holds, and the
 //! servers that the environment names. Nothing of it is in a program.
 #![expect(
     clippy::panic,
@@ -13,7 +13,6 @@ mod log;
 mod proxy;
 mod recommendations;
 mod server;
-mod smtp;
 
 pub use accounts::{FakeAccounts, SETUP_CODE};
 pub use catalog::FakeCatalog;
@@ -22,7 +21,6 @@ pub use consul::{AskedOfConsul, FakeConsul};
 pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
-pub use smtp::{CaughtMail, FakeMailServer, MailFault};
 
 use std::{
     env,

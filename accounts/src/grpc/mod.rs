@@ -6,12 +6,15 @@ use proto::accounts::{
     FILE_DESCRIPTOR_SET,
     accounts_server::{AccountsServer, SERVICE_NAME},
 };
-use runtime::grpc::{Calls, GrpcService, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES};
+use runtime::grpc::{Calls, GrpcService, MAX_RESPONSE_BYTES};
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 pub use service::AccountsService;
 
 use crate::system::SERVICE;
+
+/// The largest request: a picture of a mebibyte, with room to say that a larger one is too large.
+const MAX_REQUEST_BYTES: usize = 2 << 20;
 
 /// The Accounts service, for a gRPC server.
 pub fn service(service: AccountsService, calls: Calls) -> GrpcService {

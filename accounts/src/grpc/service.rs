@@ -1,8 +1,8 @@
-//! The calls of the Accounts service.
+//! The calls of the Accounts service: each is handed to the repository, with who acts.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use proto::accounts::{
     Account, AuthenticateRequest, BeginProviderSignInRequest, BeginProviderSignInResponse,
     BeginSecondFactorRequest, BeginSecondFactorResponse, ConfirmEmailRequest, ConfirmEmailResponse,
@@ -23,37 +23,74 @@ use proto::accounts::{
     SignedIn, SigningKeys, UpdateAccountRequest, WatchCredentialsRequest,
     accounts_server::Accounts,
 };
+use runtime::{Handle, Shutdown};
 use tonic::{Request, Response, Status};
 
+use crate::{
+    access::Acting,
+    actors::account_repository::{AccountRepository, Call, Perform},
+    error::Error,
+    watchers::Watchers,
+};
+
+/// How long the repository may take; longer than the password hasher's own deadline, which says more.
+const DEADLINE: Duration = Duration::from_secs(40);
+
 /// Answers the Accounts service's calls.
-#[derive(Debug, Default)]
-pub struct AccountsService {}
+#[derive(Debug, Clone)]
+pub struct AccountsService {
+    repository: Handle<AccountRepository>,
+    watchers: Watchers,
+    shutdown: Shutdown,
+}
 
 impl AccountsService {
-    /// Makes the service.
-    pub fn new() -> Self {
-        Self::default()
+    /// Makes the service; its streams end when `shutdown` begins.
+    pub fn new(
+        repository: Handle<AccountRepository>,
+        watchers: Watchers,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            repository,
+            watchers,
+            shutdown,
+        }
+    }
+
+    async fn perform<C: Call>(&self, request: Request<C>) -> Result<Response<C::Answer>, Status> {
+        let acting = Acting::of(&request);
+        let call = request.into_inner();
+        let performed = self
+            .repository
+            .ask(Perform { call, acting }, DEADLINE)
+            .await;
+        let performed = performed.map_err(Error::from).and_then(|answer| answer);
+        performed.map(Response::new).map_err(Status::from)
     }
 }
 
 fn not_yet<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("this release does not do that"))
+    Err(Status::unimplemented("this release does not do that yet"))
 }
 
-#[async_trait::async_trait]
+#[tonic::async_trait]
 impl Accounts for AccountsService {
     type WatchCredentialsStream =
         Pin<Box<dyn Stream<Item = Result<CredentialsChanged, Status>> + Send>>;
 
     async fn get_entrance(
         &self,
-        _: Request<GetEntranceRequest>,
+        request: Request<GetEntranceRequest>,
     ) -> Result<Response<Entrance>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
-    async fn register(&self, _: Request<RegisterRequest>) -> Result<Response<Registered>, Status> {
-        not_yet()
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<Registered>, Status> {
+        self.perform(request).await
     }
 
     async fn confirm_email(
@@ -63,12 +100,15 @@ impl Accounts for AccountsService {
         not_yet()
     }
 
-    async fn sign_in(&self, _: Request<SignInRequest>) -> Result<Response<SignedIn>, Status> {
-        not_yet()
+    async fn sign_in(&self, request: Request<SignInRequest>) -> Result<Response<SignedIn>, Status> {
+        self.perform(request).await
     }
 
-    async fn refresh(&self, _: Request<RefreshRequest>) -> Result<Response<SignedIn>, Status> {
-        not_yet()
+    async fn refresh(
+        &self,
+        request: Request<RefreshRequest>,
+    ) -> Result<Response<SignedIn>, Status> {
+        self.perform(request).await
     }
 
     async fn request_password_reset(
@@ -101,44 +141,49 @@ impl Accounts for AccountsService {
 
     async fn authenticate(
         &self,
-        _: Request<AuthenticateRequest>,
+        request: Request<AuthenticateRequest>,
     ) -> Result<Response<Identity>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn watch_credentials(
         &self,
         _: Request<WatchCredentialsRequest>,
     ) -> Result<Response<Self::WatchCredentialsStream>, Status> {
-        not_yet()
+        let Some(changes) = self.watchers.watch() else {
+            return Err(Error::Overloaded.into());
+        };
+        let shutdown = self.shutdown.clone();
+        let ends = async move { shutdown.begun().await };
+        Ok(Response::new(Box::pin(changes.map(Ok).take_until(ends))))
     }
 
     async fn get_signing_keys(
         &self,
-        _: Request<GetSigningKeysRequest>,
+        request: Request<GetSigningKeysRequest>,
     ) -> Result<Response<SigningKeys>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn report_use(
         &self,
-        _: Request<ReportUseRequest>,
+        request: Request<ReportUseRequest>,
     ) -> Result<Response<ReportUseResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn get_account(
         &self,
-        _: Request<GetAccountRequest>,
+        request: Request<GetAccountRequest>,
     ) -> Result<Response<Account>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn update_account(
         &self,
-        _: Request<UpdateAccountRequest>,
+        request: Request<UpdateAccountRequest>,
     ) -> Result<Response<Account>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn resend_confirmation(
@@ -150,9 +195,9 @@ impl Accounts for AccountsService {
 
     async fn delete_account(
         &self,
-        _: Request<DeleteAccountRequest>,
+        request: Request<DeleteAccountRequest>,
     ) -> Result<Response<DeleteAccountResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn set_picture(
@@ -164,127 +209,127 @@ impl Accounts for AccountsService {
 
     async fn export_account(
         &self,
-        _: Request<ExportAccountRequest>,
+        request: Request<ExportAccountRequest>,
     ) -> Result<Response<ExportAccountResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_sessions(
         &self,
-        _: Request<ListSessionsRequest>,
+        request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn end_sessions(
         &self,
-        _: Request<EndSessionsRequest>,
+        request: Request<EndSessionsRequest>,
     ) -> Result<Response<EndSessionsResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn create_personal_token(
         &self,
-        _: Request<CreatePersonalTokenRequest>,
+        request: Request<CreatePersonalTokenRequest>,
     ) -> Result<Response<CreatedPersonalToken>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_personal_tokens(
         &self,
-        _: Request<ListPersonalTokensRequest>,
+        request: Request<ListPersonalTokensRequest>,
     ) -> Result<Response<ListPersonalTokensResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn revoke_personal_token(
         &self,
-        _: Request<RevokePersonalTokenRequest>,
+        request: Request<RevokePersonalTokenRequest>,
     ) -> Result<Response<RevokePersonalTokenResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn begin_second_factor(
         &self,
-        _: Request<BeginSecondFactorRequest>,
+        request: Request<BeginSecondFactorRequest>,
     ) -> Result<Response<BeginSecondFactorResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn confirm_second_factor(
         &self,
-        _: Request<ConfirmSecondFactorRequest>,
+        request: Request<ConfirmSecondFactorRequest>,
     ) -> Result<Response<ConfirmSecondFactorResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn remove_second_factor(
         &self,
-        _: Request<RemoveSecondFactorRequest>,
+        request: Request<RemoveSecondFactorRequest>,
     ) -> Result<Response<RemoveSecondFactorResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn get_profile(
         &self,
-        _: Request<GetProfileRequest>,
+        request: Request<GetProfileRequest>,
     ) -> Result<Response<Profile>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_profiles(
         &self,
-        _: Request<ListProfilesRequest>,
+        request: Request<ListProfilesRequest>,
     ) -> Result<Response<ListProfilesResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn get_picture(
         &self,
-        _: Request<GetPictureRequest>,
+        request: Request<GetPictureRequest>,
     ) -> Result<Response<Picture>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_accounts(
         &self,
-        _: Request<ListAccountsRequest>,
+        request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn manage_account(
         &self,
-        _: Request<ManageAccountRequest>,
+        request: Request<ManageAccountRequest>,
     ) -> Result<Response<Account>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn create_invitation(
         &self,
-        _: Request<CreateInvitationRequest>,
+        request: Request<CreateInvitationRequest>,
     ) -> Result<Response<CreatedInvitation>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_invitations(
         &self,
-        _: Request<ListInvitationsRequest>,
+        request: Request<ListInvitationsRequest>,
     ) -> Result<Response<ListInvitationsResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn revoke_invitation(
         &self,
-        _: Request<RevokeInvitationRequest>,
+        request: Request<RevokeInvitationRequest>,
     ) -> Result<Response<RevokeInvitationResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn list_audit_entries(
         &self,
-        _: Request<ListAuditEntriesRequest>,
+        request: Request<ListAuditEntriesRequest>,
     ) -> Result<Response<ListAuditEntriesResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 }

@@ -8,8 +8,7 @@ use super::schema::recovery_codes;
 
 /// Gives a person new codes, of which these are the hashes; the earlier ones count no more.
 pub fn replace(conn: &mut DbConnection, user: UserId, hashes: &[String]) -> QueryResult<()> {
-    diesel::delete(recovery_codes::table.filter(recovery_codes::user_id.eq(user.0)))
-        .execute(conn)?;
+    forget(conn, user)?;
     let rows: Vec<_> = hashes
         .iter()
         .map(|hash| {
@@ -22,6 +21,13 @@ pub fn replace(conn: &mut DbConnection, user: UserId, hashes: &[String]) -> Quer
     each_backend!(conn, |c| diesel::insert_into(recovery_codes::table)
         .values(&rows)
         .execute(c))?;
+    Ok(())
+}
+
+/// Deletes the codes of a person.
+pub fn forget(conn: &mut DbConnection, user: UserId) -> QueryResult<()> {
+    let earlier = recovery_codes::table.filter(recovery_codes::user_id.eq(user.0));
+    diesel::delete(earlier).execute(conn)?;
     Ok(())
 }
 
