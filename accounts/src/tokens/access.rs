@@ -329,6 +329,8 @@ fn head(token: &str) -> Option<Head> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use ring::hmac;
     use serde_json::Value;
 
@@ -376,7 +378,7 @@ mod tests {
         for scope in [None, Some(vec![])] {
             let claims = Claims { scope, ..claims() };
             let token = sign(&claims, &key).unwrap();
-            assert_eq!(verify(&token, &[key.public.clone()], now()), Ok(claims));
+            assert_eq!(verify(&token, from_ref(&key.public), now()), Ok(claims));
         }
     }
 
@@ -386,7 +388,7 @@ mod tests {
         let token = sign(&claims(), &key).unwrap();
         let at = |seconds: i64| {
             let moment = now() + TimeDelta::seconds(seconds);
-            verify(&token, &[key.public.clone()], moment).map(drop)
+            verify(&token, from_ref(&key.public), moment).map(drop)
         };
         assert_eq!(at(-31), Err(Refused::NotYetValid));
         assert_eq!(at(-30), Ok(()));
@@ -403,7 +405,7 @@ mod tests {
             let token = signed(&header, &claims, &key);
             let (unsigned, _) = token.rsplit_once('.').unwrap();
             for token in [token.clone(), format!("{unsigned}.")] {
-                let refused = verify(&token, &[key.public.clone()], now());
+                let refused = verify(&token, from_ref(&key.public), now());
                 assert_eq!(refused, Err(Refused::WrongAlgorithm), "{alg}");
             }
         }
@@ -418,7 +420,7 @@ mod tests {
             let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             let tag = hmac::sign(&secret, message.as_bytes());
             let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag));
-            let refused = verify(&token, &[key.public.clone()], now());
+            let refused = verify(&token, from_ref(&key.public), now());
             assert_eq!(refused, Err(Refused::WrongAlgorithm));
         }
     }
@@ -530,7 +532,7 @@ mod tests {
         assert_eq!(read.kid(), key.kid());
         assert_eq!(read.to_pem(), pem);
         let token = sign(&claims(), &read).unwrap();
-        assert!(verify(&token, &[key.public.clone()], now()).is_ok());
+        assert!(verify(&token, from_ref(&key.public), now()).is_ok());
         assert_eq!(format!("{key:?}"), format!("SigningKey({})", key.kid()));
         for broken in [
             "",
