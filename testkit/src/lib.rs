@@ -1,4 +1,4 @@
-//! What tests of several crates share: a fake of each gRPC service, of Consul, of a mail server and of a collector of traces, and a log, in memory, waiting until a condition holds, and the
+//! What tests of several crates share: a fake of each gRPC service, of Consul, of a mail server, of an identity provider and of a collector of traces, and a log, in memory, waiting until a condition holds, and the
 //! servers that the environment names. Nothing of it is in a program.
 #![expect(
     clippy::panic,
@@ -9,6 +9,7 @@ mod accounts;
 mod catalog;
 mod collector;
 mod consul;
+mod identity_provider;
 mod log;
 mod proxy;
 mod recommendations;
@@ -19,6 +20,7 @@ pub use accounts::{FakeAccounts, SETUP_CODE};
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
 pub use consul::{AskedOfConsul, FakeConsul};
+pub use identity_provider::{FakeIdentityProvider, FakePerson, IdentityFault};
 pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};

@@ -82,7 +82,8 @@ impl CaughtMail {
                 .strip_prefix("=?utf-8?b?")
                 .and_then(|word| word.strip_suffix("?="));
             // RFC 2047: what is between two encoded words is no space.
-            if !(was_encoded && encoded.is_some()) && !decoded.is_empty() {
+            let is_joined = was_encoded && encoded.is_some();
+            if !is_joined && !decoded.is_empty() {
                 decoded.push(' ');
             }
             match encoded {

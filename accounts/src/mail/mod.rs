@@ -10,6 +10,8 @@ pub use self::{
     settings::{BadMailSetting, MailSettings, PublicUrl, Sender, SmtpUrl, TlsUse},
 };
 
+pub(crate) use self::settings::is_loopback;
+
 /// A mail that is to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
