@@ -136,6 +136,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let registration = Registration::begin(&supervisor, &process, SERVICE, &listeners.grpc)?;
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());
     let calls = calls.with_tls(process.grpc_tls.as_ref());
+    let calls = calls.with_key(process.service_key.as_ref());
     let answering = supervisor.group("answering");
     let service = grpc::service(engine.service(&process), calls.clone());
     let (listener, registry) = (Arc::new(listeners.grpc), process.registry.clone());

@@ -147,6 +147,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let shutdown = process.shutdown.clone();
     let calls = Calls::new(GrpcLimits::default(), shutdown.clone());
     let calls = calls.with_tls(process.grpc_tls.as_ref());
+    let calls = calls.with_key(process.service_key.as_ref());
     let service = grpc::service(films, changes, shutdown, calls.clone());
     let _grpc = answering.supervise("catalog-grpc", Place::Here, move |guard| {
         GrpcServer::new(grpc.clone(), service.clone(), registry.clone(), guard)

@@ -39,6 +39,7 @@ pub mod accounts {
         include_bytes!(concat!(env!("OUT_DIR"), "/accounts.bin"));
 }
 
+pub mod access;
 pub mod events;
 pub mod genres;
 pub mod ids;
@@ -55,4 +56,5 @@ pub const REPEATABLE_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeat
 /// The paths of the calls that change nothing, so that it does no harm if one is made twice at once.
 pub const READING_CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/reading_calls.rs"));
 
+pub use access::{Access, Role, Scope, Scopes};
 pub use ids::{FilmId, InvalidFilmId, UserId};

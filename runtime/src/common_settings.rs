@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     Fault, Process,
     consul::ConsulSettings,
+    grpc::ServiceKey,
     process::StopSettings,
     telemetry::{self, LogSettings},
     tls::{CertificateFile, GrpcTlsSettings},
@@ -24,6 +25,10 @@ pub struct CommonSettings {
     pub(crate) stopping: StopSettings,
     #[command(flatten)]
     pub(crate) grpc_tls: GrpcTlsSettings,
+    /// What the services of one site sign their calls with, at least 16 bytes: a service that has it takes no call without a token, and
+    /// people act through it as far as they may
+    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
+    pub(crate) service_key: Option<ServiceKey>,
     #[command(flatten)]
     pub(crate) consul: ConsulSettings,
 }
@@ -55,6 +60,7 @@ impl CommonSettings {
     pub fn process(&self, grpc_servers: usize) -> Result<Process, Fault> {
         let mut process = Process::new();
         process.grpc_tls = self.grpc_tls.read()?;
+        process.service_key = self.service_key.clone();
         process.consul = self.consul.read(grpc_servers)?;
         Ok(process)
     }

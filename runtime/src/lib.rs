@@ -19,6 +19,7 @@ mod files;
 pub mod grpc;
 pub mod health_check;
 pub mod http;
+pub mod jwt;
 mod memory;
 pub mod metrics;
 pub mod ops;

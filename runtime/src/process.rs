@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     consul::Consul,
+    grpc::ServiceKey,
     supervision::{ActorRegistry, Dependency},
     tls::{Certificates, GrpcTls},
 };
@@ -38,6 +39,8 @@ pub struct Process {
     pub ops_addr: Option<SocketAddr>,
     /// How its services speak TLS with others by gRPC, if they do.
     pub grpc_tls: Option<GrpcTls>,
+    /// What the services sign their calls with and take calls by, if they do.
+    pub service_key: Option<ServiceKey>,
     /// The files of certificates that its services use.
     pub certificates: Certificates,
     /// Where its services look others up, and are registered, if they are.
@@ -61,6 +64,7 @@ impl Process {
             registry: self.registry.clone(),
             ops_addr: self.ops_addr,
             grpc_tls: self.grpc_tls.clone(),
+            service_key: self.service_key.clone(),
             certificates: self.certificates.clone(),
             consul: self.consul.clone(),
             dependencies: self.dependencies.clone(),

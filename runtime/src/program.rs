@@ -219,7 +219,9 @@ fn command<P: Program>() -> clap::Command {
     let command = Cli::<P>::command();
     let command = match P::HAS_GRPC {
         true => command,
-        false => GrpcTlsSettings::hidden(command),
+        false => {
+            GrpcTlsSettings::hidden(command).mut_arg("service_key", |argument| argument.hide(true))
+        }
     };
     ConsulSettings::hidden(command, P::HAS_GRPC, P::GRPC_SERVERS)
         .name(P::NAME)
@@ -245,7 +247,7 @@ async fn run<P: Program>(
     let collector = common.traces.collector()?;
     resources::raise_descriptors()?;
     let grpc_tls = common.grpc_tls.read()?;
-    settings::set_calls_secured(grpc_tls.is_some());
+    settings::set_calls_secured(grpc_tls.is_some() || common.service_key.is_some());
     let consul = common.consul.read(P::GRPC_SERVERS)?;
     let Prepared {
         ops,
@@ -263,6 +265,7 @@ async fn run<P: Program>(
     }
     process.certificates.watch(common.consul.certificate_file());
     process.grpc_tls = grpc_tls;
+    process.service_key = common.service_key;
     process.consul = consul;
     tracing::info!(
         version = crate::VERSION,

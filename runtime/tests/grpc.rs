@@ -17,7 +17,7 @@ use std::{
 
 use futures::{FutureExt, stream};
 use proto::{
-    UserId,
+    Role, UserId,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
         GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListMoviesRequest,
@@ -31,7 +31,8 @@ use proto::{
 use runtime::{
     Place, Process, RequestId, ServiceAddress, Supervisor,
     grpc::{
-        self, Calls, GrpcLimits, GrpcServer, GrpcService, ServiceClient, acting_as, acting_user,
+        self, Calls, GrpcLimits, GrpcServer, GrpcService, Person, ServiceClient, ServiceKey,
+        acting_as, acting_user,
     },
 };
 use testkit::eventually;
@@ -143,9 +144,13 @@ struct Served {
 
 impl Served {
     fn start(limits: GrpcLimits) -> Self {
+        Self::with_key(limits, None)
+    }
+
+    fn with_key(limits: GrpcLimits, key: Option<&ServiceKey>) -> Self {
         let process = Process::new();
         let supervisor = Supervisor::new("test", &process);
-        let calls = Calls::new(limits, process.shutdown.clone());
+        let calls = Calls::new(limits, process.shutdown.clone()).with_key(key);
         let films = Films {
             permits: Arc::new(Semaphore::new(0)),
             begun: Arc::new(Semaphore::new(0)),
@@ -435,7 +440,10 @@ async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id(
     let mut client = served.client().await;
     let id = RequestId::parse("a-request").unwrap();
     let call = async {
-        let request = acting_as(grpc::request(CreateMovieRequest::default()), UserId::OWNER);
+        let request = acting_as(
+            grpc::request(CreateMovieRequest::default()),
+            Person::unlimited(UserId::OWNER),
+        );
         client.create_movie(request).await.unwrap()
     };
     let answer = id.scope(call).await;
@@ -444,7 +452,10 @@ async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id(
 
     assert_eq!(quick(&client).await.unwrap().id.len(), 32, "an id is made");
 
-    let other = acting_as(Request::new(CreateMovieRequest::default()), UserId(7));
+    let other = acting_as(
+        Request::new(CreateMovieRequest::default()),
+        Person::unlimited(UserId(7)),
+    );
     let refused = client.create_movie(other).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     let mut malformed = Request::new(CreateMovieRequest::default());
@@ -453,6 +464,62 @@ async fn a_call_is_made_on_behalf_of_one_user_and_its_request_is_told_by_its_id(
         .insert("marquee-user", "me".parse().unwrap());
     let refused = client.create_movie(malformed).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
+    served.stop().await;
+}
+
+#[actix::test]
+async fn services_that_share_a_key_take_calls_of_each_other_alone() {
+    let key: ServiceKey = "a key of sixteen bytes".parse().unwrap();
+    let served = Served::with_key(GrpcLimits::default(), Some(&key));
+    let stranger = served.client().await;
+    let refused = quick(&stranger).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+
+    let address = ServiceAddress::from(served.address);
+    let code_of = async |key: Option<ServiceKey>, role: Option<Role>| {
+        let mut process = Process::new();
+        process.service_key = key;
+        let service = ServiceClient::new(&process, "the service", &address);
+        let mut client = CatalogClient::new(service.channel());
+        let request = grpc::request(CreateMovieRequest::default());
+        let request = match role {
+            Some(role) => acting_as(
+                request,
+                Person {
+                    role,
+                    ..Person::unlimited(UserId::OWNER)
+                },
+            ),
+            None => request,
+        };
+        client
+            .create_movie(request)
+            .await
+            .map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    let other: ServiceKey = "another key of sixteen".parse().unwrap();
+    assert_eq!(
+        code_of(Some(key.clone()), Some(Role::Editor)).await,
+        Code::Ok
+    );
+    assert_eq!(code_of(Some(key.clone()), None).await, Code::Ok);
+    assert_eq!(
+        code_of(Some(key), Some(Role::Member)).await,
+        Code::PermissionDenied
+    );
+    assert_eq!(
+        code_of(Some(other), Some(Role::Admin)).await,
+        Code::Unauthenticated
+    );
+    assert_eq!(
+        code_of(None, Some(Role::Admin)).await,
+        Code::Unauthenticated
+    );
+
+    // Health answers everybody.
+    let channel = Endpoint::new(format!("http://{}", served.address)).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    health.check(HealthCheckRequest::default()).await.unwrap();
     served.stop().await;
 }
 

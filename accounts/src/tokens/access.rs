@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 
-use super::signatures;
+use runtime::jwt;
 
 /// How long an access token is valid.
 pub const VALIDITY: TimeDelta = TimeDelta::minutes(60);
@@ -236,7 +236,7 @@ impl fmt::Debug for PublicKey {
 ///
 /// [`KeyError::Unsigned`].
 pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, KeyError> {
-    signatures::install();
+    jwt::prepare();
     let mut header = Header::new(Algorithm::EdDSA);
     header.typ = Some(TYPE.to_owned());
     header.kid = Some(key.kid().to_owned());
@@ -249,7 +249,7 @@ pub fn sign(claims: &Claims, key: &SigningKey) -> Result<String, KeyError> {
 ///
 /// Why it is not accepted.
 pub fn verify(token: &str, keys: &[PublicKey], now: DateTime<Utc>) -> Result<Claims, Refused> {
-    signatures::install();
+    jwt::prepare();
     if !has_shape(token) {
         return Err(Refused::Malformed);
     }

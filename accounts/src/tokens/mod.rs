@@ -3,7 +3,6 @@
 
 pub mod access;
 pub mod secrets;
-mod signatures;
 
 pub use self::{
     access::{Claims, PublicKey, Refused, SigningKey, jwks, sign, verify},

@@ -12,7 +12,10 @@ use proto::{
     },
 };
 use recommendations::{Config, Listeners};
-use runtime::{Process, grpc::acting_as};
+use runtime::{
+    Process,
+    grpc::{Person, acting_as},
+};
 use storage::testing::TestDatabase;
 use tonic::{
     Code, Request,
@@ -156,7 +159,7 @@ fn a_call_on_behalf_of_a_user_is_about_that_user_alone() {
                 ($call:ident, $message:expr) => {{
                     let request = Request::new($message);
                     let request = match acting {
-                        Some(user) => acting_as(request, user),
+                        Some(user) => acting_as(request, Person::unlimited(user)),
                         None => request,
                     };
                     let answer = client.$call(request).await;

@@ -20,7 +20,9 @@ use tonic::{
 use tower_layer::Layer;
 use tracing::Instrument;
 
-use super::{GrpcLimits, acting, answer_body::AnswerBody, balancer::NOT_BEGUN_HEADER};
+use super::{
+    GrpcLimits, acting, answer_body::AnswerBody, balancer::NOT_BEGUN_HEADER, call_token::ServiceKey,
+};
 use crate::{
     connection_limit::Activity,
     metrics::{Metrics, known_call},
@@ -37,6 +39,8 @@ pub struct Calls {
     pub(super) limits: GrpcLimits,
     /// The certificate of their server, if it has one.
     pub(super) tls: Option<ServerTls>,
+    /// What the tokens of calls are checked with, if they need one.
+    key: Option<ServiceKey>,
     places: Arc<Semaphore>,
     shutdown: Shutdown,
 }
@@ -47,6 +51,7 @@ impl Calls {
         Self {
             limits,
             tls: None,
+            key: None,
             places: Arc::new(Semaphore::new(limits.calls as usize)),
             shutdown,
         }
@@ -56,6 +61,13 @@ impl Calls {
     #[must_use]
     pub fn with_tls(mut self, tls: Option<&GrpcTls>) -> Self {
         self.tls = tls.map(GrpcTls::server);
+        self
+    }
+
+    /// The same calls, each with a token if there is a key.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<&ServiceKey>) -> Self {
+        self.key = key.cloned();
         self
     }
 
@@ -150,6 +162,7 @@ where
         let id = RequestId::of_headers(request.headers());
         let under_way = request.extensions().get().map(Activity::begin);
         let path = request.uri().path();
+        let is_of_server = is_of_the_server(path);
         let known = known_call(path);
         let counters = (!is_of_the_server(path)).then(|| {
             let count = self.metrics.grpc_served().begin(known);
@@ -172,7 +185,9 @@ where
             trace_id = trace_id.map(tracing::field::display)
         );
         let admitted = self.calls.place(path).and_then(|place| {
-            acting::read_user(&mut request)?;
+            if !is_of_server {
+                acting::admit(&mut request, self.calls.key.as_ref())?;
+            }
             request.extensions_mut().insert(id.clone());
             // What a service does before it gives its future away belongs to the call, too.
             Ok((place, spans.around_sync(|| self.inner.call(request))))

@@ -8,7 +8,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{Lookup, ServiceChannel, balancer::Pace};
+use super::{Lookup, ServiceChannel, balancer::Pace, call_token::ServiceKey};
 use crate::{
     Process, ServiceAddress,
     consul::{ConsulAgent, ConsulLookup},
@@ -25,6 +25,7 @@ use crate::{
 pub struct ServiceClient {
     address: ServiceAddress,
     tls: Option<GrpcTls>,
+    key: Option<ServiceKey>,
     consul: ConsulAgent,
     channel: ServiceChannel,
     figures: GrpcFigures,
@@ -39,6 +40,7 @@ impl ServiceClient {
             process.dependency(name),
             address,
             tls,
+            process.service_key.clone(),
             process.consul.agent(),
             process.registry.metrics().grpc_made(),
         )
@@ -48,6 +50,7 @@ impl ServiceClient {
         dependency: Arc<Dependency>,
         address: &ServiceAddress,
         tls: Option<GrpcTls>,
+        key: Option<ServiceKey>,
         consul: &ConsulAgent,
         figures: &GrpcFigures,
     ) -> Self {
@@ -56,10 +59,12 @@ impl ServiceClient {
             Source::Consul(service) => Arc::new(ConsulLookup::new(consul, service)),
         };
         Self {
-            channel: ServiceChannel::new(lookup, Pace::default(), tls.clone(), figures.clone()),
+            channel: ServiceChannel::new(lookup, Pace::default(), tls.clone(), figures.clone())
+                .signing(key.clone()),
             figures: figures.clone(),
             address: address.clone(),
             tls,
+            key,
             consul: consul.clone(),
             dependency,
         }
@@ -72,6 +77,7 @@ impl ServiceClient {
             self.dependency.clone(),
             &self.address,
             self.tls.clone(),
+            self.key.clone(),
             &self.consul,
             &self.figures,
         )

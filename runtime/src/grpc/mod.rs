@@ -7,6 +7,7 @@
 mod acting;
 mod answer_body;
 mod balancer;
+mod call_token;
 mod calls;
 mod client;
 mod connection;
@@ -15,6 +16,7 @@ mod server;
 pub use acting::{acting_as, acting_user};
 pub(crate) use balancer::Lookup;
 pub use balancer::ServiceChannel;
+pub use call_token::{Caller, Person, ServiceKey};
 pub use calls::Calls;
 pub use client::{ServiceClient, is_timeout, is_unavailable, request};
 pub use server::{GrpcServer, GrpcService};

@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 use proto::{FilmId, UserId, reasons};
 use runtime::{
     Process, ServiceAddress,
-    grpc::{self, ServiceChannel, acting_as, is_timeout, is_unavailable},
+    grpc::{self, Person, ServiceChannel, acting_as, is_timeout, is_unavailable},
 };
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
@@ -52,7 +52,7 @@ impl ServiceClient {
     pub(crate) fn unbounded_request<T>(message: T, user: Option<UserId>) -> Request<T> {
         let request = grpc::request(message);
         match user {
-            Some(user) => acting_as(request, user),
+            Some(user) => acting_as(request, Person::unlimited(user)),
             None => request,
         }
     }

@@ -35,7 +35,9 @@ use tonic::{
 pub(crate) use lookup::Lookup;
 pub(super) use lookup::Pace;
 
+use super::acting;
 use super::answer_body::AnswerBody;
+use super::call_token::ServiceKey;
 use super::calls;
 use crate::metrics::{CallCount, GrpcFigures, known_call};
 use crate::tls::GrpcTls;
@@ -58,6 +60,7 @@ const MAX_ATTEMPTS: u32 = 3;
 pub struct ServiceChannel {
     replicas: Arc<Replicas>,
     figures: GrpcFigures,
+    key: Option<ServiceKey>,
     _running: Arc<DropGuard>,
 }
 
@@ -77,8 +80,15 @@ impl ServiceChannel {
         Self {
             replicas,
             figures,
+            key: None,
             _running: Arc::new(stop.drop_guard()),
         }
+    }
+
+    /// The same channel, whose calls say who makes them if there is a key.
+    pub(super) fn signing(mut self, key: Option<ServiceKey>) -> Self {
+        self.key = key;
+        self
     }
 
     async fn answer(
@@ -223,6 +233,9 @@ impl Service<http::Request<Body>> for ServiceChannel {
     /// The call is a span in the trace of the work that makes it, of which the other side learns.
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let channel = self.clone();
+        if let Some(key) = &self.key {
+            acting::sign(&mut request, key);
+        }
         let count = self.figures.begin(known_call(request.uri().path()));
         let mut spans = Spans::begin(SpanKind::Client, "gRPC");
         if spans.are_recorded() {
