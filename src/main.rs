@@ -1,4 +1,4 @@
-//! Marquee in one program: the pages, the catalog, the recommendations service and the broker, each in
+//! Marquee in one program: the pages, the catalog, the recommendations service, the accounts service and the broker, each in
 //! an actix system of its own.
 
 mod backup;

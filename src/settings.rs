@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use accounts::config::AccountsSettings;
 use bridge::relay::config::{self, RelayConfig};
 use bus::{BusSettings, BusUrl};
 use clap::{ArgMatches, Args};
@@ -38,6 +39,10 @@ pub(crate) struct Settings {
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50052")]
     catalog_grpc_addr: SocketAddr,
 
+    /// Where the Accounts gRPC service is served
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50053")]
+    accounts_grpc_addr: SocketAddr,
+
     /// Where the embedded NATS-compatible broker listens
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     nats_addr: SocketAddr,
@@ -69,6 +74,13 @@ pub(crate) struct Settings {
     /// The recommendations' database, as above [default: recommendations.db in the data folder]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     recommendations_database_url: Option<DatabaseUrl>,
+
+    /// The accounts' database, as above [default: accounts.db in the data folder]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
+    accounts_database_url: Option<DatabaseUrl>,
+
+    #[command(flatten)]
+    accounts: AccountsSettings,
 
     /// Another recommendations service for the catalog to ask, or consul://SERVICE [default: the one in this program]
     #[arg(
@@ -121,7 +133,7 @@ impl Settings {
             Some(DatabaseUrl::Sqlite(path)) => Ok(in_folder(path, &self.data_dir, usual)),
             Some(url @ DatabaseUrl::Mysql(_)) => {
                 let reason = format!(
-                    "{url} is a MySQL database: back it up and restore it with MySQL's own tools, both databases from one time \
+                    "{url} is a MySQL database: back it up and restore it with MySQL's own tools, all databases from one time \
                      (docs/OPERATIONS.md, \"Back up and restore\")"
                 );
                 Err(Fault::bad_setting(name(flag), reason))
@@ -138,6 +150,11 @@ impl Settings {
                 &self.recommendations_database_url,
                 backup::RECOMMENDATIONS,
             )?,
+            accounts: file(
+                "accounts-database-url",
+                &self.accounts_database_url,
+                backup::ACCOUNTS,
+            )?,
             data_dir: self.data_dir.clone(),
         })
     }
@@ -152,6 +169,7 @@ impl Settings {
             ("http-addr", self.pages.http_addr),
             ("grpc-addr", self.grpc_addr),
             ("catalog-grpc-addr", self.catalog_grpc_addr),
+            ("accounts-grpc-addr", self.accounts_grpc_addr),
         ];
         addresses.extend(self.pages.ops.ops_addr.map(|address| ("ops-addr", address)));
         let mut buses = Vec::new();
@@ -181,6 +199,7 @@ impl Settings {
             data_dir: self.data_dir.clone(),
             movies: file(&self.movies_database_url, backup::MOVIES),
             recommendations: file(&self.recommendations_database_url, backup::RECOMMENDATIONS),
+            accounts: file(&self.accounts_database_url, backup::ACCOUNTS),
             addresses,
             health: self.health_addr(),
         }
@@ -272,30 +291,45 @@ impl Settings {
     }
 
     fn check_databases_differ(&self) -> Result<(), Fault> {
-        if self.movies_database_url.is_none()
-            || self.movies_database_url != self.recommendations_database_url
-        {
-            return Ok(());
+        let databases = [
+            ("movies-database-url", &self.movies_database_url),
+            (
+                "recommendations-database-url",
+                &self.recommendations_database_url,
+            ),
+            ("accounts-database-url", &self.accounts_database_url),
+        ];
+        for (place, (flag, url)) in databases.iter().enumerate() {
+            let mut others = databases.iter().skip(place + 1);
+            let same = others.find(|(_, other)| url.is_some() && url == other);
+            if let Some((other, _)) = same {
+                let other = name(other);
+                let reason = format!("is the same database as {other}; each needs its own");
+                return Err(Fault::bad_setting(name(flag), reason));
+            }
         }
-        let recommendations = name("recommendations-database-url");
-        let reason = format!("is the same database as {recommendations}; each needs its own");
-        Err(Fault::bad_setting(name("movies-database-url"), reason))
+        Ok(())
     }
 
     /// Finds out now what would otherwise end the program after it has begun.
     fn check_databases(&self) -> Result<(), Fault> {
-        let movies = name("movies-database-url");
-        let recommendations = name("recommendations-database-url");
         self.check_databases_differ()?;
-        if let Some(url) = &self.movies_database_url {
-            storage::probe(&movies, url)?;
-        }
-        if let Some(url) = &self.recommendations_database_url {
-            storage::probe(&recommendations, url)?;
+        let databases = [
+            ("movies-database-url", &self.movies_database_url),
+            (
+                "recommendations-database-url",
+                &self.recommendations_database_url,
+            ),
+            ("accounts-database-url", &self.accounts_database_url),
+        ];
+        for (flag, url) in databases {
+            if let Some(url) = url {
+                storage::probe(&name(flag), url)?;
+            }
         }
         if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
             tracing::warn!(
-                "DATABASE_URL is not used here: MOVIES_DATABASE_URL and RECOMMENDATIONS_DATABASE_URL are"
+                "DATABASE_URL is not used here: MOVIES_DATABASE_URL, RECOMMENDATIONS_DATABASE_URL and ACCOUNTS_DATABASE_URL are"
             );
         }
         Ok(())
@@ -317,7 +351,7 @@ impl Program for Settings {
     const ABOUT: &'static str = "A film catalog with live keyword recommendations, whole in one program\n\n\
         Every setting is a flag and an environment variable. Without any, the pages are at \
         http://127.0.0.1:5000 and everything that is kept is in the folder ./data.";
-    const GRPC_SERVERS: usize = 2;
+    const GRPC_SERVERS: usize = 3;
 
     fn health_addr(&self) -> SocketAddr {
         self.pages.health_addr()
@@ -348,7 +382,12 @@ impl Program for Settings {
         settings.pages.warn_of_limits();
         settings.pages.http.check()?;
         let mut claims = Vec::new();
-        for part in [Claimed::Broker, Claimed::Movies, Claimed::Recommendations] {
+        for part in [
+            Claimed::Broker,
+            Claimed::Movies,
+            Claimed::Recommendations,
+            Claimed::Accounts,
+        ] {
             claims.push(claim_folder(&settings.data_dir, part)?);
         }
         settings.check_databases()?;
@@ -356,16 +395,24 @@ impl Program for Settings {
         let http = bind_open("http-addr", settings.pages.http_addr, Open::Pages)?;
         let grpc = bind_open("grpc-addr", settings.grpc_addr, Open::Calls)?;
         let catalog_grpc = bind_open("catalog-grpc-addr", settings.catalog_grpc_addr, Open::Calls)?;
+        let accounts_grpc = bind_open(
+            "accounts-grpc-addr",
+            settings.accounts_grpc_addr,
+            Open::Calls,
+        )?;
         let ops = settings.pages.ops.bind()?;
         let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
         let http_addr = http.local_addr().map_err(failed)?;
         let grpc_addr = grpc.local_addr().map_err(failed)?;
         let catalog_grpc_addr = catalog_grpc.local_addr().map_err(failed)?;
+        let accounts_grpc_addr = accounts_grpc.local_addr().map_err(failed)?;
 
         let mut welcome = Vec::new();
         let served = [
             format!("pages: {}://{http_addr}", settings.pages.http.scheme()),
-            format!("gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}"),
+            format!(
+                "gRPC: recommendations {grpc_addr}, catalog {catalog_grpc_addr}, accounts {accounts_grpc_addr}"
+            ),
         ];
         let (bridge, bus) = match bus {
             Some(bus) => {
@@ -423,6 +470,17 @@ impl Program for Settings {
             database_setting: name("recommendations-database-url"),
             sole_replica,
         };
+        let accounts = accounts::Config {
+            accounts_grpc_addr,
+            http_addr,
+            data_dir: settings.data_dir.clone(),
+            database_url: settings.accounts_database_url,
+            bus: with_retention(bus.clone()),
+            accounts: settings.accounts,
+            // Who is at this machine needs none.
+            shows_setup_code: !http_addr.ip().is_loopback(),
+            database_setting: name("accounts-database-url"),
+        };
         let web = web::Config {
             pages: settings.pages,
             data_dir: settings.data_dir.clone(),
@@ -438,11 +496,16 @@ impl Program for Settings {
             database_setting: name("movies-database-url"),
         };
         welcome.push(format!(
-            "databases: movies {}, recommendations {}",
+            "databases: movies {}, recommendations {}, accounts {}",
             catalog.database(),
-            recommendations.database()
+            recommendations.database(),
+            accounts.database()
         ));
         let listeners = recommendations::Listeners { grpc, claim: None };
+        let accounts_listeners = accounts::Listeners {
+            grpc: accounts_grpc,
+            claim: None,
+        };
         let catalog_listeners = catalog::Listeners {
             grpc: catalog_grpc,
             claim: None,
@@ -463,6 +526,9 @@ impl Program for Settings {
         prepared = prepared
             .service(recommendations::system::SERVICE, |process| {
                 recommendations::run(recommendations, listeners, process)
+            })
+            .service(accounts::SERVICE, |process| {
+                accounts::run(accounts, accounts_listeners, process)
             })
             .service(catalog::SERVICE, |process| {
                 catalog::run(catalog, catalog_listeners, process)

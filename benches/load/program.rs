@@ -40,7 +40,8 @@ impl Program {
 
     /// Like [`Self::start`], with further settings.
     pub(crate) async fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let [http, grpc, catalog_grpc, nats] = std::array::from_fn(|_| free_address());
+        let [http, grpc, catalog_grpc, accounts_grpc, nats] =
+            std::array::from_fn(|_| free_address());
         let begun = Instant::now();
         let built = || env!("CARGO_BIN_EXE_marquee").into();
         let child = Command::new(std::env::var_os("LOAD_PROGRAM").unwrap_or_else(built))
@@ -48,6 +49,7 @@ impl Program {
             .env("HTTP_ADDR", http.to_string())
             .env("GRPC_ADDR", grpc.to_string())
             .env("CATALOG_GRPC_ADDR", catalog_grpc.to_string())
+            .env("ACCOUNTS_GRPC_ADDR", accounts_grpc.to_string())
             .env("NATS_ADDR", nats.to_string())
             .env("DATA_DIR", folder)
             .env("LOG", "warn")

@@ -13,7 +13,7 @@ use runtime::{
 };
 
 use super::{
-    BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
+    ACCOUNTS, BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
     manifest::{self, Manifest, copy_hashed, new_file},
     say,
 };
@@ -69,6 +69,7 @@ fn absent_databases(kept: &Kept) -> Result<String, Fault> {
             RECOMMENDATIONS,
             "recommendations-database-url",
         ),
+        (&kept.accounts, ACCOUNTS, "accounts-database-url"),
     ];
     let mut absent = String::new();
     for (path, name, setting) in databases {
@@ -78,6 +79,10 @@ fn absent_databases(kept: &Kept) -> Result<String, Fault> {
         if *path != kept.data_dir.join(name) {
             let reason = format!("`{}` is not there", path.display());
             return Err(Fault::bad_setting(settings::name(setting), reason));
+        }
+        // Data folders of releases without accounts have none.
+        if name == ACCOUNTS {
+            continue;
         }
         absent = format!(", without `{name}`, which is not there");
     }
@@ -104,6 +109,8 @@ fn fill(kept: &Kept, to: &Path, begun_at: String) -> Result<Manifest, Fault> {
     }
     let setting = settings::name("movies-database-url");
     storage::copy_database(&setting, &kept.movies, &to.join(MOVIES))?;
+    let setting = settings::name("accounts-database-url");
+    storage::copy_database(&setting, &kept.accounts, &to.join(ACCOUNTS))?;
     for secret in SECRETS {
         copy_secret(&kept.data_dir.join(secret), &to.join(secret)).map_err(failed)?;
     }
@@ -226,6 +233,7 @@ mod tests {
             data_dir: data.path().to_owned(),
             movies: path(MOVIES),
             recommendations: path(RECOMMENDATIONS),
+            accounts: path(ACCOUNTS),
         };
         let absent = absent_databases(&kept).unwrap();
         assert_eq!(absent, ", without `movies.db`, which is not there");

@@ -12,7 +12,7 @@ use runtime::{Fault, settings::open_plain_itself};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BROKER, FOLDER, MOVIES, RECOMMENDATIONS, SECRETS};
+use super::{ACCOUNTS, BROKER, FOLDER, MOVIES, RECOMMENDATIONS, SECRETS};
 
 /// The name of its file.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -153,12 +153,12 @@ impl Manifest {
             }
         }
         // The folder may have been that of one service.
-        if ![MOVIES, RECOMMENDATIONS]
+        if ![MOVIES, RECOMMENDATIONS, ACCOUNTS]
             .iter()
             .any(|name| paths.contains(name))
         {
             return Some(format!(
-                "it lists neither `{MOVIES}` nor `{RECOMMENDATIONS}`"
+                "it lists none of `{MOVIES}`, `{RECOMMENDATIONS}` and `{ACCOUNTS}`"
             ));
         }
         None
@@ -197,7 +197,7 @@ fn is_of_backup(path: &str) -> bool {
         return parts.all(|part| !matches!(part, "" | "." | ".."));
     }
     let database = path.strip_suffix(".id").unwrap_or(path);
-    [MOVIES, RECOMMENDATIONS].contains(&database) || SECRETS.contains(&path)
+    [MOVIES, RECOMMENDATIONS, ACCOUNTS].contains(&database) || SECRETS.contains(&path)
 }
 
 /// Copies all that can be read into `to`; returns its length and checksum.

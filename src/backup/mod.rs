@@ -1,9 +1,10 @@
 //! `marquee backup` and `marquee restore`: everything that is kept in the data folder, as it is at one moment.
 //!
 //! The parts are copied one after the other while programs use them: recommendations first, then the broker's streams, then the
-//! movies. What a later copy has and an earlier one lacks can then be made up for: the broker has every event that the recommendations
+//! movies, then the accounts. What a later copy has and an earlier one lacks can then be made up for: the broker has every event that the recommendations
 //! have given it, the movies have every film of the recommendations, and a restore queues all films for the recommendations once more.
-//! The other way round, films would stay recommended that the catalog does not have.
+//! The other way round, films would stay recommended that the catalog does not have. Accounts come last: what was deleted for a person
+//! stays deleted, and who registers meanwhile is no more than a stranger to the others.
 
 mod manifest;
 
@@ -24,6 +25,7 @@ const BROKER: &str = "broker";
 /// The names of the databases in a backup, and in a data folder.
 pub(crate) const MOVIES: &str = "movies.db";
 pub(crate) const RECOMMENDATIONS: &str = "recommendations.db";
+pub(crate) const ACCOUNTS: &str = "accounts.db";
 /// Secrets that programs generate.
 const SECRETS: [&str; 2] = ["secret_key", runtime::settings::BROKER_TOKEN_FILE];
 
@@ -36,6 +38,8 @@ pub(crate) struct Kept {
     pub(crate) movies: PathBuf,
     /// The SQLite file of the recommendations database.
     pub(crate) recommendations: PathBuf,
+    /// The SQLite file of the accounts database.
+    pub(crate) accounts: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -66,7 +70,7 @@ pub(crate) fn commands() -> Vec<clap::Command> {
     let backup = clap::Command::new("backup")
         .about("Back up all that is kept, while programs use it, into a new folder")
         .long_about(
-            "Back up all that is kept, while programs use it, into a new folder: both SQLite databases, the streams of the embedded \
+            "Back up all that is kept, while programs use it, into a new folder: the SQLite databases, the streams of the embedded \
              broker and the generated secrets, from the data folder of DATA_DIR. The folder appears when it is complete. It holds \
              secrets: keep it where only you can read it.\n\nDatabases of MySQL and brokers elsewhere have backups of their own.",
         );

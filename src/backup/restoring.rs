@@ -13,7 +13,7 @@ use runtime::{
 };
 
 use super::{
-    BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
+    ACCOUNTS, BROKER, FOLDER, Kept, MOVIES, RECOMMENDATIONS, SECRETS, keep_apart,
     manifest::{Listed, Manifest, new_file},
     say,
 };
@@ -61,6 +61,7 @@ fn restore_claimed(
             &kept.recommendations,
             RECOMMENDATIONS,
         ),
+        ("accounts-database-url", &kept.accounts, ACCOUNTS),
     ];
     for (flag, path, name) in outside {
         if *path != data.join(name) {
@@ -72,7 +73,12 @@ fn restore_claimed(
     }
     keep_apart(kept, folder)?;
     let manifest = Manifest::read(folder)?;
-    let parts = [Claimed::Broker, Claimed::Movies, Claimed::Recommendations];
+    let parts = [
+        Claimed::Broker,
+        Claimed::Movies,
+        Claimed::Recommendations,
+        Claimed::Accounts,
+    ];
     for part in parts {
         claims.push(claim_to_restore(data, part)?);
     }
@@ -153,7 +159,7 @@ fn present(data: &Path) -> io::Result<Vec<PathBuf>> {
 fn is_replaced(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let databases =
-        [MOVIES, RECOMMENDATIONS].map(|database| storage::files_of(Path::new(database)));
+        [MOVIES, RECOMMENDATIONS, ACCOUNTS].map(|database| storage::files_of(Path::new(database)));
     let is_of_database = databases
         .iter()
         .flatten()
@@ -331,6 +337,7 @@ mod tests {
         let kept = Kept {
             movies: data_dir.join(MOVIES),
             recommendations: data_dir.join(RECOMMENDATIONS),
+            accounts: data_dir.join(ACCOUNTS),
             data_dir,
         };
         Folders {
@@ -368,6 +375,7 @@ mod tests {
         let kept = Kept {
             movies: data_dir.join(MOVIES),
             recommendations: data_dir.join(RECOMMENDATIONS),
+            accounts: data_dir.join(ACCOUNTS),
             data_dir,
         };
         restore(&kept, &folders.backup, false).unwrap_err();

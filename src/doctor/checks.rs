@@ -45,6 +45,8 @@ pub(crate) struct Examined<'a> {
     pub(crate) data_dir: PathBuf,
     pub(crate) movies: DatabaseUrl,
     pub(crate) recommendations: DatabaseUrl,
+    /// The accounts database.
+    pub(crate) accounts: DatabaseUrl,
     /// The addresses at which the program listens, with the flags of their settings.
     pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the program says whether it can serve.
@@ -74,6 +76,11 @@ pub(super) fn run(examined: &Examined<'_>, findings: &mut Findings) {
             "recommendations",
             &examined.recommendations,
             recommendations::store::migrations(),
+        ),
+        (
+            "accounts",
+            &examined.accounts,
+            accounts::store::migrations(),
         ),
     ];
     for (check, url, migrations) in databases {

@@ -183,6 +183,7 @@ async fn what_is_elsewhere_is_asked_as_the_programs_ask_it() {
                 "OPS_ADDR",
                 "GRPC_ADDR",
                 "CATALOG_GRPC_ADDR",
+                "ACCOUNTS_GRPC_ADDR",
                 "NATS_ADDR",
             ]
             .map(|name| (name.to_owned(), free_address().to_string())),

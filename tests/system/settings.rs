@@ -25,6 +25,9 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("marquee", "HTTP_KEEP_ALIVE", "0"),
     ("marquee", "GRPC_ADDR", "127.0.0.1"),
     ("marquee", "CATALOG_GRPC_ADDR", ":"),
+    ("marquee", "ACCOUNTS_GRPC_ADDR", "50053"),
+    ("marquee", "ACCOUNTS_DATABASE_URL", "accounts.db"),
+    ("marquee", "REGISTRATION", "everybody"),
     ("marquee", "NATS_ADDR", "localhost:"),
     ("marquee", "EVENT_BUS", "amqp://127.0.0.1:5672"),
     ("marquee", "EVENT_BUS", "127.0.0.1:4222"),
@@ -235,6 +238,7 @@ async fn a_taken_port_is_named() {
         "OPS_ADDR",
         "GRPC_ADDR",
         "CATALOG_GRPC_ADDR",
+        "ACCOUNTS_GRPC_ADDR",
         "NATS_ADDR",
     ] {
         let folder = TempDir::new().unwrap();
@@ -427,8 +431,8 @@ async fn help_lists_every_setting_as_flag_and_variable() {
     let settings = [
         (
             "marquee",
-            "HTTP_ADDR OPS_ADDR HTTP_KEEP_ALIVE HTTP_CERT_FILE HTTP_KEY_FILE GRPC_CERT_FILE GRPC_KEY_FILE GRPC_CA_FILE GRPC_SERVER_NAME GRPC_ADDR CATALOG_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN NATS_CREDS_FILE NATS_NKEY_FILE NATS_CA_FILE NATS_CERT_FILE NATS_KEY_FILE EVENT_MAX_AGE EVENT_MAX_BYTES MOVIES_DATABASE_URL \
-                     RECOMMENDATIONS_DATABASE_URL SECRET_KEY BROKER_MAX_AGE BROKER_MAX_BYTES BROKER_KEEP_ACKNOWLEDGED",
+            "HTTP_ADDR OPS_ADDR HTTP_KEEP_ALIVE HTTP_CERT_FILE HTTP_KEY_FILE GRPC_CERT_FILE GRPC_KEY_FILE GRPC_CA_FILE GRPC_SERVER_NAME GRPC_ADDR CATALOG_GRPC_ADDR ACCOUNTS_GRPC_ADDR NATS_ADDR DATA_DIR EVENT_BUS KAFKA_BROKER NATS_TOKEN NATS_CREDS_FILE NATS_NKEY_FILE NATS_CA_FILE NATS_CERT_FILE NATS_KEY_FILE EVENT_MAX_AGE EVENT_MAX_BYTES MOVIES_DATABASE_URL \
+                     RECOMMENDATIONS_DATABASE_URL ACCOUNTS_DATABASE_URL REGISTRATION SECRET_KEY BROKER_MAX_AGE BROKER_MAX_BYTES BROKER_KEEP_ACKNOWLEDGED",
         ),
         (
             "catalog",
@@ -632,6 +636,7 @@ fn addresses(name: &str) -> Vec<(String, String)> {
             "OPS_ADDR",
             "GRPC_ADDR",
             "CATALOG_GRPC_ADDR",
+            "ACCOUNTS_GRPC_ADDR",
             "NATS_ADDR",
         ],
         "catalog" => &["HTTP_ADDR", "OPS_ADDR", "CATALOG_GRPC_ADDR"],

@@ -36,6 +36,7 @@ pub(crate) struct System {
     pub(crate) http: SocketAddr,
     grpc: SocketAddr,
     catalog_grpc: SocketAddr,
+    accounts_grpc: SocketAddr,
     nats: SocketAddr,
     pub(crate) folder: TempDir,
     /// Where programs `web` have the pages; none if the catalog has them.
@@ -84,7 +85,7 @@ impl System {
     ) -> Self {
         let turn = bus.turn().await;
         let mut databases = BTreeMap::new();
-        for service in ["movies", "recommendations"] {
+        for service in ["movies", "recommendations", "accounts"] {
             if let Some(url) = store.database(service).await {
                 databases.insert(service, url);
             }
@@ -100,6 +101,7 @@ impl System {
             http,
             grpc: free_address(),
             catalog_grpc: free_address(),
+            accounts_grpc: free_address(),
             nats: free_address(),
             folder: TempDir::new().unwrap(),
             webs: Vec::new(),
@@ -142,6 +144,9 @@ impl System {
         }
         if matches!(name, "marquee" | "catalog") {
             settings.push(text("CATALOG_GRPC_ADDR", self.catalog_grpc.to_string()));
+        }
+        if name == "marquee" {
+            settings.push(text("ACCOUNTS_GRPC_ADDR", self.accounts_grpc.to_string()));
         }
         if matches!(name, "marquee" | "bridge") {
             settings.push(text("NATS_ADDR", self.nats.to_string()));
