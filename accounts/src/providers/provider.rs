@@ -735,6 +735,8 @@ mod tests {
             let Err(ProviderError::Unavailable(reason)) = begun else {
                 panic!("{what}: {begun:?}");
             };
+            let is_too_long = reason.contains("more than");
+            assert_eq!(is_too_long, what == "AnswersHugely", "{what}: {reason}");
             assert!(
                 reason.len() <= 400 && !reason.contains('\n'),
                 "{what}: {reason}"
