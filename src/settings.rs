@@ -252,6 +252,7 @@ impl Settings {
             self.pages.http.tls().map(drop),
             self.check_bus(bus),
             self.check_databases_differ(),
+            self.accounts.outside().map(drop),
         ];
         checks.into_iter().filter_map(Result::err).collect()
     }
@@ -381,6 +382,7 @@ impl Program for Settings {
         settings.check_bus(Ok(bus.clone()))?;
         settings.pages.warn_of_limits();
         settings.pages.http.check()?;
+        settings.accounts.outside()?;
         let mut claims = Vec::new();
         for part in [
             Claimed::Broker,

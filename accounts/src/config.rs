@@ -1,12 +1,17 @@
 //! The service's settings.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bus::BusSettings;
 use clap::{Args, ValueEnum};
-use proto::accounts::{Provider, Registration as WireRegistration};
-use runtime::settings;
+use proto::accounts::Registration as WireRegistration;
+use runtime::{Fault, settings};
 use storage::DatabaseUrl;
+
+use crate::{
+    mail::{MailSettings, Mailer, PublicUrl},
+    providers::{Provider as IdentityProvider, ProviderSettings},
+};
 
 /// The settings of the program `accounts`, each a flag and an environment variable.
 #[derive(Debug, Clone, Args)]
@@ -50,12 +55,34 @@ pub struct AccountsSettings {
     /// Who may register: anybody, those who have an invitation, or nobody
     #[arg(long, env, value_name = "WHO", default_value = "invitation")]
     pub registration: Registration,
+
+    /// Mail.
+    #[command(flatten)]
+    pub mail: MailSettings,
+
+    /// The identity provider.
+    #[command(flatten)]
+    pub provider: ProviderSettings,
+}
+
+/// What the address of the provider's pages has.
+pub const PROVIDER_ID: &str = "oidc";
+
+/// The ways out: to a mail server and to an identity provider, each if the settings name one.
+#[derive(Clone)]
+pub struct Outside {
+    /// The mail server.
+    pub mailer: Option<Mailer>,
+    /// The identity provider.
+    pub provider: Option<Arc<IdentityProvider>>,
 }
 
 impl Default for AccountsSettings {
     fn default() -> Self {
         Self {
             registration: Registration::Invitation,
+            mail: MailSettings::default(),
+            provider: ProviderSettings::default(),
         }
     }
 }
@@ -63,12 +90,30 @@ impl Default for AccountsSettings {
 impl AccountsSettings {
     /// Whether mail can be sent.
     pub fn has_mail(&self) -> bool {
-        false
+        self.mail_site().is_some()
     }
 
-    /// Where people can sign in besides.
-    pub fn providers(&self) -> Vec<Provider> {
-        Vec::new()
+    /// Where links in mail lead, if mail can be sent.
+    pub fn mail_site(&self) -> Option<&PublicUrl> {
+        let server = self.mail.smtp_url.as_ref();
+        server.and(self.mail.public_url.as_ref())
+    }
+
+    /// The ways out that the settings name. Nothing is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] for a setting that is missing or wrong.
+    pub fn outside(&self) -> Result<Outside, Fault> {
+        let mailer = Mailer::new(&self.mail);
+        let provider = IdentityProvider::new(&self.provider);
+        let bad = |flag, reason: String| Fault::bad_setting(settings::name(flag), reason);
+        Ok(Outside {
+            mailer: mailer.map_err(|error| bad(error.flag, error.reason))?,
+            provider: provider
+                .map_err(|error| bad(error.flag, error.reason))?
+                .map(Arc::new),
+        })
     }
 }
 

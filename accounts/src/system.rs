@@ -23,9 +23,10 @@ use crate::{
         account_repository::{AccountRepository, Shared},
         credential_poller::CredentialPoller,
         janitor::Janitor,
+        mail_courier::MailCourier,
         password_hasher::Hasher,
     },
-    config::{AccountsSettings, Config},
+    config::{AccountsSettings, Config, Outside},
     figures,
     grpc::{self, AccountsService},
     keyring::Keyring,
@@ -58,6 +59,7 @@ impl Listeners {
             None => Some(settings::claim_folder(&config.data_dir, Claimed::Accounts)?),
             Some(_) => None,
         };
+        config.accounts.outside()?;
         storage::probe(&config.database_setting, &config.database())?;
         Ok(Self {
             grpc: settings::bind_open(
@@ -100,7 +102,7 @@ impl Program for Config {
 /// accounts
 ///   ├ database     the accounts database's readers and writer
 ///   ├ people       password-hasher, credential-poller, account-repository, janitor
-///   ├ outgoing     account-producer, account-courier
+///   ├ outgoing     account-producer, account-courier, and mail-courier if there is a mail server
 ///   ├ answering    accounts-grpc
 ///   └ registration accounts-registrar, if others are to find the service in Consul
 /// ```
@@ -128,8 +130,16 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
         show_setup_code(&database).await;
     }
 
-    let engine = Engine::start(&supervisor, &database, config.accounts);
+    let outside = config.accounts.outside()?;
+    let mailer = outside.mailer.clone();
+    let engine = Engine::start(&supervisor, &database, config.accounts, outside);
     let outgoing = supervisor.group("outgoing");
+    if let Some(mailer) = mailer {
+        let known = database.clone();
+        outgoing.supervise("mail-courier", Place::Here, move |guard| {
+            MailCourier::new(guard, known.clone(), mailer.clone())
+        });
+    }
     let producer = Producer::start(&outgoing, "account-producer", &bus, &[ACCOUNTS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(producer));
 
@@ -178,7 +188,12 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the actors that do what calls ask for.
-    pub fn start(supervisor: &Supervisor, database: &Database, settings: AccountsSettings) -> Self {
+    pub fn start(
+        supervisor: &Supervisor,
+        database: &Database,
+        settings: AccountsSettings,
+        outside: Outside,
+    ) -> Self {
         let people = supervisor.group("people");
         let hasher = Hasher::start(&people);
         let watchers = Watchers::default();
@@ -192,6 +207,7 @@ impl Engine {
             keyring: Keyring::new(database.clone()),
             settings: Arc::new(settings),
             tries: Arc::new(Tries::new(DefaultClock::default())),
+            provider: outside.provider,
             poller,
         };
         let repository = people.supervise("account-repository", Place::Here, move |guard| {

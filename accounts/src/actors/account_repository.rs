@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Stop},
     keyring::Keyring,
     passwords::Tries,
+    providers::Provider,
 };
 
 /// A call of the service, as a message to the repository.
@@ -51,6 +52,8 @@ pub struct Shared {
     pub settings: Arc<AccountsSettings>,
     /// How often passwords were tried.
     pub tries: Arc<Tries>,
+    /// Where people can sign in besides.
+    pub provider: Option<Arc<Provider>>,
     /// Tells those who watch.
     pub poller: Handle<CredentialPoller>,
 }

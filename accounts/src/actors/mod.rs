@@ -7,3 +7,5 @@ pub mod password_hasher;
 pub mod credential_poller;
 
 pub mod janitor;
+
+pub mod mail_courier;

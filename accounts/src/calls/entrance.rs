@@ -2,7 +2,9 @@
 
 use proto::{
     UserId,
-    accounts::{Entrance, GetEntranceRequest, RegisterRequest, Registered, Role},
+    accounts::{
+        Entrance, GetEntranceRequest, Provider as WireProvider, RegisterRequest, Registered, Role,
+    },
 };
 use serde_json::json;
 use storage::DbConnection;
@@ -11,9 +13,10 @@ use subtle::ConstantTimeEq;
 use crate::{
     access::{Acting, Actor},
     actors::account_repository::{Call, Shared},
-    config::{AccountsSettings, Registration},
+    config::{AccountsSettings, PROVIDER_ID, Registration},
     error::{Error, Stop, refusals},
     fields::{self, Findings},
+    providers::Provider,
     store::{
         audit::{self, Entry},
         invitations::{self, Invitation},
@@ -36,8 +39,19 @@ impl Call for GetEntranceRequest {
             needs_owner: !is_anybody,
             registration: shared.settings.registration.on_the_wire().into(),
             has_mail: shared.settings.has_mail(),
-            providers: shared.settings.providers(),
+            providers: shared
+                .provider
+                .iter()
+                .map(|provider| on_the_wire(provider))
+                .collect(),
         })
+    }
+}
+
+fn on_the_wire(provider: &Provider) -> WireProvider {
+    WireProvider {
+        id: PROVIDER_ID.to_owned(),
+        name: provider.name().to_owned(),
     }
 }
 
@@ -171,6 +185,9 @@ impl Call for RegisterRequest {
             // An owner who could not sign in, because mail does not work, could not repair it.
             user.is_email_confirmed = !settings.has_mail() || admitted.is_owner || was_mailed;
             let user = add(conn, &admitted, user)?;
+            if let Some(site) = settings.mail_site().filter(|_| !user.is_email_confirmed) {
+                super::email::ask_to_confirm(conn, site, &user, &user.email, now)?;
+            }
             let actor = Actor::from(&user);
             let details = json!({
                 "role": user.role().as_str_name(),

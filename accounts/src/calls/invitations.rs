@@ -16,6 +16,7 @@ use crate::{
     actors::account_repository::{Call, Shared},
     error::Error,
     fields::{self, Findings},
+    mail::templates,
     store::{
         audit::{self, Entry},
         invitations::{self, Invitation},
@@ -64,6 +65,8 @@ impl Call for CreateInvitationRequest {
             expires_at: now + TimeDelta::days(days.into()),
             used_by: None,
         };
+        let site = shared.settings.mail_site().cloned();
+        let (sent, days) = (code.clone(), days.unsigned_abs());
         let create = move |conn: &mut DbConnection| {
             let number = sequence::take(conn, now)?;
             let actor = admit(conn, acting, For::Admins)?;
@@ -80,6 +83,11 @@ impl Call for CreateInvitationRequest {
                 ..invitation.clone()
             };
             invitations::insert(conn, &invitation)?;
+            if let Some(site) = site.as_ref().filter(|_| !invitation.email.is_empty()) {
+                let (to, by) = (&invitation.email, &actor.name);
+                let mail = templates::invitation(to, by, &sent, days, site);
+                super::email::post(conn, &mail, now)?;
+            }
             let details = json!({ "invitation": invitation.id, "role": role.as_str_name() });
             let who = (actor.id, actor.name.as_str());
             let entry = Entry::new(number, now, "invitation.created", who);

@@ -8,6 +8,7 @@ mod entrance;
 mod invitations;
 mod personal_tokens;
 mod profiles;
+mod provider_sign_in;
 mod second_factor;
 mod sessions;
 mod sign_in;

@@ -95,9 +95,9 @@ impl Accounts for AccountsService {
 
     async fn confirm_email(
         &self,
-        _: Request<ConfirmEmailRequest>,
+        request: Request<ConfirmEmailRequest>,
     ) -> Result<Response<ConfirmEmailResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn sign_in(&self, request: Request<SignInRequest>) -> Result<Response<SignedIn>, Status> {
@@ -113,30 +113,30 @@ impl Accounts for AccountsService {
 
     async fn request_password_reset(
         &self,
-        _: Request<RequestPasswordResetRequest>,
+        request: Request<RequestPasswordResetRequest>,
     ) -> Result<Response<RequestPasswordResetResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn reset_password(
         &self,
-        _: Request<ResetPasswordRequest>,
+        request: Request<ResetPasswordRequest>,
     ) -> Result<Response<ResetPasswordResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn begin_provider_sign_in(
         &self,
-        _: Request<BeginProviderSignInRequest>,
+        request: Request<BeginProviderSignInRequest>,
     ) -> Result<Response<BeginProviderSignInResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn end_provider_sign_in(
         &self,
-        _: Request<EndProviderSignInRequest>,
+        request: Request<EndProviderSignInRequest>,
     ) -> Result<Response<SignedIn>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn authenticate(
@@ -188,9 +188,9 @@ impl Accounts for AccountsService {
 
     async fn resend_confirmation(
         &self,
-        _: Request<ResendConfirmationRequest>,
+        request: Request<ResendConfirmationRequest>,
     ) -> Result<Response<ResendConfirmationResponse>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn delete_account(

@@ -57,6 +57,16 @@ pub fn put(
     Ok(())
 }
 
+/// Whether a mail is due.
+pub fn is_any_due(conn: &mut DbConnection, now: NaiveDateTime) -> QueryResult<bool> {
+    let due: Option<i64> = mails::table
+        .filter(mails::next_try.le(now))
+        .select(mails::seq)
+        .first(conn)
+        .optional()?;
+    Ok(due.is_some())
+}
+
 /// Takes the oldest mail that is due, so that no other replica sends it before `until`.
 pub fn claim(
     conn: &mut DbConnection,

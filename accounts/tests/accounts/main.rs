@@ -17,6 +17,9 @@ mod sessions;
 mod account;
 
 #[cfg(test)]
+mod email;
+
+#[cfg(test)]
 mod second_factor;
 
 #[cfg(test)]

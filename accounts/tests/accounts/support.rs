@@ -59,6 +59,14 @@ impl Replica {
     }
 
     pub(crate) async fn start_with(database: &TestDatabase, registration: Registration) -> Self {
+        let settings = AccountsSettings {
+            registration,
+            ..AccountsSettings::default()
+        };
+        Self::start_as(database, settings).await
+    }
+
+    pub(crate) async fn start_as(database: &TestDatabase, settings: AccountsSettings) -> Self {
         let process = Process::new();
         let supervisor = Supervisor::new("accounts", &process);
         let group = supervisor.group("database");
@@ -66,11 +74,8 @@ impl Replica {
         let database = Database::open(&group, "accounts", "test", database.url(), steps)
             .await
             .unwrap();
-        let settings = AccountsSettings {
-            registration,
-            ..AccountsSettings::default()
-        };
-        let engine = Engine::start(&supervisor, &database, settings);
+        let outside = settings.outside().unwrap();
+        let engine = Engine::start(&supervisor, &database, settings, outside);
         Self {
             service: engine.service(&process),
             engine,

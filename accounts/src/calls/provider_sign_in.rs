@@ -1,0 +1,231 @@
+//! Signing in at an identity provider, and linking who somebody is there to an account. An account is never found by an e-mail address alone:
+//! whoever runs the provider could be anybody then.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use proto::{
+    UserId,
+    accounts::{
+        BeginProviderSignInRequest, BeginProviderSignInResponse, EndProviderSignInRequest, SignedIn,
+    },
+};
+use serde_json::json;
+use storage::DbConnection;
+use subtle::ConstantTimeEq;
+
+use super::{
+    entrance::{Ticket, add},
+    person,
+    sign_in::{begin_session, signed_in},
+};
+use crate::{
+    access::{Acting, Actor, For, admit},
+    actors::account_repository::{Call, Shared},
+    config::PROVIDER_ID,
+    error::{Error, Refusal, Stop, refusals},
+    fields,
+    providers::{Provider, ProviderError, ProviderIdentity},
+    store::{
+        audit::{self, Entry},
+        identities::{self, Begun},
+        sequence,
+        users::{self, User},
+    },
+    tokens::secrets::hash,
+};
+
+/// How long a person may take at the provider.
+const LASTS: TimeDelta = TimeDelta::minutes(10);
+
+/// The most bytes of a path, an address and a state.
+const MAX_PATH: usize = 2_048;
+const MAX_STATE: usize = 256;
+
+/// How many names are tried for a person whose name is taken.
+const NAMES: u32 = 50;
+
+fn provider(shared: &Shared, id: &str) -> Result<Arc<Provider>, Error> {
+    let provider = shared.provider.clone().filter(|_| id == PROVIDER_ID);
+    provider.ok_or(Error::NotFound("there is no such identity provider"))
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            ProviderError::Refused(reason) => {
+                tracing::info!("a sign-in at the identity provider is refused: {reason}");
+                refusals::WRONG_CREDENTIALS
+            }
+            ProviderError::BadRequest(reason) => Self::Invalid(reason.to_owned()),
+        }
+    }
+}
+
+/// A path of ours: a browser that is sent there stays here.
+fn own_path(path: &str) -> Result<String, Error> {
+    let is_own = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && !path.contains(char::is_control);
+    match path.len() <= MAX_PATH && (path.is_empty() || is_own) {
+        true => Ok(path.to_owned()),
+        false => Err(Error::field(
+            "return_to",
+            "use a path that begins with one `/`",
+        )),
+    }
+}
+
+impl Call for BeginProviderSignInRequest {
+    type Answer = BeginProviderSignInResponse;
+
+    async fn perform(
+        self,
+        acting: Acting,
+        shared: Shared,
+    ) -> Result<BeginProviderSignInResponse, Error> {
+        let now = sequence::now();
+        let provider = provider(&shared, &self.provider)?;
+        let return_to = own_path(&self.return_to)?;
+        if self.redirect_uri.len() > MAX_PATH || self.invitation.len() > MAX_STATE / 2 {
+            return Err(Error::Invalid(
+                "the address or the invitation is too long".to_owned(),
+            ));
+        }
+        if let Some(user) = self.link_to {
+            let may = move |conn: &mut DbConnection| admit(conn, acting, For::Person(UserId(user)));
+            shared.read(may).await?;
+        }
+        let begun = provider.begin(&self.redirect_uri).await?;
+        let row = Begun {
+            state: hash(&begun.state),
+            provider: PROVIDER_ID.to_owned(),
+            nonce: begun.nonce,
+            verifier: begun.pkce_verifier,
+            return_to,
+            link_to: self.link_to,
+            invitation: self.invitation,
+            redirect_uri: self.redirect_uri,
+            expires_at: now + LASTS,
+        };
+        let store = move |conn: &mut DbConnection| Ok(identities::begin(conn, &row)?);
+        shared.write(store).await?;
+        Ok(BeginProviderSignInResponse {
+            url: begun.url,
+            state: begun.state,
+        })
+    }
+}
+
+impl Call for EndProviderSignInRequest {
+    type Answer = SignedIn;
+
+    async fn perform(self, _: Acting, shared: Shared) -> Result<SignedIn, Error> {
+        let now = sequence::now();
+        let provider = provider(&shared, &self.provider)?;
+        let (state, expected) = (self.state.as_bytes(), self.expected_state.as_bytes());
+        // Another browser, or none, has begun this one.
+        if state.is_empty() || state.len() > MAX_STATE || !bool::from(state.ct_eq(expected)) {
+            return Err(refusals::WRONG_CODE);
+        }
+        let state = hash(&self.state);
+        let take = move |conn: &mut DbConnection| Ok(identities::take(conn, &state, now)?);
+        let begun = shared.write(take).await?.ok_or(refusals::WRONG_CODE)?;
+        let (nonce, verifier) = (&begun.nonce, &begun.verifier);
+        let ended = provider.end(&self.code, nonce, verifier, &begun.redirect_uri);
+        let identity = ended.await?;
+        let origin = fields::origin(self.client);
+        let (settings, return_to) = (shared.settings.clone(), begun.return_to.clone());
+        let sign_in = move |conn: &mut DbConnection| {
+            let number = sequence::take(conn, now)?;
+            let subject = hash(&format!("{} {}", identity.issuer, identity.subject));
+            let known = identities::find(conn, PROVIDER_ID, &subject)?;
+            let mut user = match (known, begun.link_to) {
+                (Some(user), Some(other)) if user.0 != other => return Err(linked_already().into()),
+                (Some(user), _) => person(conn, user)?,
+                (None, Some(user)) => {
+                    let user = person(conn, UserId(user))?;
+                    identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
+                    record(conn, (number, now), "provider.linked", &user)?;
+                    user
+                }
+                (None, None) => {
+                    let ticket = Ticket {
+                        invitation: begun.invitation.clone(),
+                        setup_code: String::new(),
+                        is_loopback: origin.is_loopback,
+                    };
+                    let admitted = ticket.check(conn, &settings, now)?;
+                    let user = newcomer(conn, &identity, now)?;
+                    let user = add(conn, &admitted, user)?;
+                    identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
+                    record(conn, (number, now), "account.registered", &user)?;
+                    user
+                }
+            };
+            if user.is_disabled {
+                return Err(refusals::ACCOUNT_DISABLED.into());
+            }
+            Ok(begin_session(conn, &mut user, &origin, true, false, now)?)
+        };
+        let begun = shared.write(sign_in).await?;
+        Ok(SignedIn {
+            return_to,
+            ..signed_in(&shared, begun, now).await?
+        })
+    }
+}
+
+fn linked_already() -> Error {
+    Error::refused(
+        Refusal::AlreadyExists,
+        proto::reasons::USERNAME_TAKEN,
+        "another account is linked to this identity",
+    )
+}
+
+fn record(
+    conn: &mut DbConnection,
+    at: (i64, chrono::NaiveDateTime),
+    action: &str,
+    user: &User,
+) -> Result<(), Stop> {
+    let entry = Entry::of(&Actor::from(user), at, action, user);
+    Ok(audit::record(
+        conn,
+        &entry.with(&json!({ "provider": PROVIDER_ID })),
+    )?)
+}
+
+/// A person as the provider describes the person, under a name that is free.
+fn newcomer(
+    conn: &mut DbConnection,
+    identity: &ProviderIdentity,
+    now: chrono::NaiveDateTime,
+) -> Result<User, Stop> {
+    let told = identity.email.as_deref().map(fields::email);
+    let Some(Ok(email)) = told else {
+        let reason = "the identity provider tells no e-mail address; register with a password";
+        return Err(Error::Invalid(reason.to_owned()).into());
+    };
+    let is_fine = |c: &char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let local = email.split('@').next().unwrap_or_default();
+    let told = identity.name.as_deref().unwrap_or(local).replace(' ', ".");
+    let wanted: String = told.chars().filter(is_fine).take(70).collect();
+    let wanted = fields::username(&wanted).unwrap_or_else(|_| "person".to_owned());
+    for number in 1..=NAMES {
+        let name = match number {
+            1 => wanted.clone(),
+            number => format!("{wanted}-{number}"),
+        };
+        if users::by_username(conn, &name)?.is_none() {
+            let role = proto::accounts::Role::Reader;
+            let mut user = User::new(UserId(0), &name, &email, role, now);
+            user.is_email_confirmed = identity.email_verified;
+            return Ok(user);
+        }
+    }
+    Err(refusals::USERNAME_TAKEN.into())
+}
