@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
  && cargo build --release --locked --workspace --bins --features bus/kafka-tls \
  && install -D --strip --target-directory=/out/bin \
-      target/release/catalog target/release/web target/release/recommendations target/release/bridge target/release/marquee \
+      target/release/catalog target/release/web target/release/recommendations target/release/accounts target/release/bridge target/release/marquee \
  && install -d --mode=700 /out/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
@@ -46,6 +46,13 @@ EXPOSE 8051 50051
 HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/recommendations", "health"]
 ENTRYPOINT ["/usr/local/bin/recommendations"]
 
+FROM base AS accounts
+COPY --from=build /out/bin/accounts /usr/local/bin/accounts
+ENV HTTP_ADDR=0.0.0.0:8053 ACCOUNTS_GRPC_ADDR=0.0.0.0:50053
+EXPOSE 8053 50053
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/accounts", "health"]
+ENTRYPOINT ["/usr/local/bin/accounts"]
+
 FROM base AS bridge
 COPY --from=build /out/bin/bridge /usr/local/bin/bridge
 VOLUME /data
@@ -57,7 +64,7 @@ ENTRYPOINT ["/usr/local/bin/bridge"]
 FROM base AS marquee
 COPY --from=build /out/bin/marquee /usr/local/bin/marquee
 VOLUME /data
-ENV HTTP_ADDR=0.0.0.0:5000 GRPC_ADDR=0.0.0.0:50051 CATALOG_GRPC_ADDR=0.0.0.0:50052
-EXPOSE 5000 50051 50052
+ENV HTTP_ADDR=0.0.0.0:5000 GRPC_ADDR=0.0.0.0:50051 CATALOG_GRPC_ADDR=0.0.0.0:50052 ACCOUNTS_GRPC_ADDR=0.0.0.0:50053
+EXPOSE 5000 50051 50052 50053
 HEALTHCHECK --interval=5s --timeout=10s --start-period=30s CMD ["/usr/local/bin/marquee", "health"]
 ENTRYPOINT ["/usr/local/bin/marquee"]

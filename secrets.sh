@@ -49,6 +49,16 @@ make secret_key "${SECRET_KEY:-$(random)}"
 make nats_token "${NATS_TOKEN:-$(random)}"
 make grafana_password "$(random)"
 
+# The password of the accounts' database is in two places, too. The statements come first: without the URL they are made again.
+if ! is_there accounts_database_url; then
+    accounts=${ACCOUNTS_DB_PASSWORD:-$(random)}
+    write accounts.sql "CREATE DATABASE IF NOT EXISTS accounts CHARACTER SET utf8mb4;
+CREATE USER IF NOT EXISTS 'accounts'@'%' IDENTIFIED BY '$(in_sql "$accounts")';
+GRANT ALL ON accounts.* TO 'accounts'@'%';
+"
+    make accounts_database_url "mysql://accounts:$(in_url "$accounts")@mysql:3306/accounts"
+fi
+
 # The passwords are in two places, the statements that make the users and the URLs that use them, so these files are made together or
 # not at all: they get their names when all of them are in the folder `.made`, which an interrupted run leaves to the next one.
 databases=(catalog_database_url recommendations_database_url databases.sql)

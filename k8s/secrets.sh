@@ -33,6 +33,16 @@ kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "
 make marquee-pages "SECRET_KEY=$(random)"
 make marquee-bus "NATS_TOKEN=$(random)"
 
+# A cluster of an older release has the other databases already: this one is made by hand there, with these statements.
+if ! is_there marquee-accounts; then
+    accounts=$(random)
+    make marquee-accounts "DATABASE_URL=mysql://accounts:$accounts@mysql:3306/accounts" "accounts.sql=
+CREATE DATABASE IF NOT EXISTS accounts CHARACTER SET utf8mb4;
+CREATE USER IF NOT EXISTS 'accounts'@'%' IDENTIFIED BY '$accounts';
+GRANT ALL ON accounts.* TO 'accounts'@'%';
+"
+fi
+
 # The passwords are in two places, the statements that make the users and the URLs that use them, so these are made together or not
 # at all: who has URLs of a server elsewhere made them by hand.
 any_is_there() { local name; for name; do is_there "$name" && return; done; return 1; }

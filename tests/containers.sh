@@ -19,7 +19,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly site=http://127.0.0.1:5000
 readonly further=http://127.0.0.1:5002
-readonly services='catalog web recommendations bridge'
+readonly services='catalog web recommendations accounts bridge'
 work=$(mktemp -d)
 readonly work
 export COMPOSE_PROJECT_NAME=marquee-trial

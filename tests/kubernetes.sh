@@ -65,7 +65,7 @@ make_overlay() {
         printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n'
         printf 'resources: [%s]\n' "$(realpath --relative-to="$work/overlay" tests/kubernetes/trial)"
         printf 'images:\n'
-        for target in web catalog recommendations bridge; do
+        for target in web catalog recommendations accounts bridge; do
             printf '  - { name: marquee-%s, newName: %smarquee-%s, newTag: "%s" }\n' "$target" "${REGISTRY:-}" "$target" "${TAG:-latest}"
         done
         [ -z "${MYSQL_IMAGE:-}" ] || image mysql "$MYSQL_IMAGE"

@@ -783,7 +783,7 @@ def main():
     arguments.add_argument("overlays", nargs="*", help="only these [default: all]")
     given = arguments.parse_args()
     repository, programs = Repository(), Programs(given.programs.resolve())
-    absent = [name for name in ("web", "catalog", "recommendations", "bridge", "marquee") if not (programs.folder / name).exists()]
+    absent = [name for name in ("web", "catalog", "recommendations", "accounts", "bridge", "marquee") if not (programs.folder / name).exists()]
     if absent:
         sys.exit(f"{programs.folder} has no {', '.join(absent)}: cargo build --workspace --bins")
     folders = [*sorted(OVERLAYS.iterdir()), TRIAL]
