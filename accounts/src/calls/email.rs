@@ -242,7 +242,7 @@ impl Call for ResetPasswordRequest {
             changes::record(conn, number, user.id(), now)?;
             let actor = Actor::from(&user);
             let entry = Entry::of(&actor, (number, now), "password.reset", &user);
-            audit::record(conn, &entry.from_address(&origin.address))?;
+            audit::record(conn, &entry.at_address(&origin.address))?;
             if let Some(site) = &site {
                 let (to, name) = (&user.email, &user.username);
                 let mail = templates::password_changed(to, name, now.and_utc(), site);

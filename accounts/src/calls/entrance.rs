@@ -194,7 +194,7 @@ impl Call for RegisterRequest {
                 "invitation": admitted.invitation.map(|invitation| invitation.id),
             });
             let entry = Entry::of(&actor, (number, now), "account.registered", &user);
-            audit::record(conn, &entry.with(&details).from_address(&address))?;
+            audit::record(conn, &entry.with(&details).at_address(&address))?;
             Ok(user)
         };
         let user = shared.write(register).await?;

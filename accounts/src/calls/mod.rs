@@ -52,7 +52,7 @@ impl Entry {
         }
     }
 
-    fn from_address(self, address: &str) -> Self {
+    fn at_address(self, address: &str) -> Self {
         Self {
             address: address.to_owned(),
             ..self

@@ -208,7 +208,7 @@ pub fn page(
         let visible = users::is_disabled
             .eq(false)
             .and(users::shows_profile.eq(true).or(users::id.eq(own)));
-        total = total.filter(visible.clone());
+        total = total.filter(visible);
         rows = rows.filter(visible);
     }
     let total: i64 = total.first(conn)?;
