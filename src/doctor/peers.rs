@@ -20,7 +20,7 @@ const BUS_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a call of another service may take: it looks names up, connects and asks, each with a deadline of its own.
 const CALL_PATIENCE: Duration = Duration::from_secs(8);
 /// The names by which the services of a program are registered with Consul.
-const REGISTERED: [&str; 2] = ["catalog", "recommendations"];
+const REGISTERED: [&str; 3] = ["catalog", "recommendations", "accounts"];
 /// The check of the brokers with which a relay exchanges records.
 pub(crate) const RELAY: &str = "relay";
 /// What to do about something that cannot be reached.

@@ -20,6 +20,9 @@ mod account;
 mod email;
 
 #[cfg(test)]
+mod provider;
+
+#[cfg(test)]
 mod second_factor;
 
 #[cfg(test)]
