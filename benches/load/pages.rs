@@ -158,6 +158,7 @@ pub(crate) fn serve_web() {
             secret_key: Some("only a benchmark's key".parse().unwrap()),
             live_pages: 1,
             path_prefix: ::web::PathPrefix::default(),
+            cors_origins: ::web::CorsOrigins::default(),
             http: runtime::http::HttpSettings::default(),
             client_rate: ::web::ClientRateSettings::default(),
             ops: runtime::settings::OpsSettings::default(),

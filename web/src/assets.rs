@@ -53,7 +53,8 @@ static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     })
 });
 
-fn version(content: &str) -> String {
+/// The version of what is served as it is.
+pub(super) fn version(content: &str) -> String {
     Sha256::digest(content.as_bytes())
         .iter()
         .take(6)

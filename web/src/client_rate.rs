@@ -13,7 +13,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, ResponseError,
+    Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, HeaderName},
@@ -25,7 +25,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use ipnet::IpNet;
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::page_error::PageError;
+use super::{api, page_error::PageError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -200,7 +200,8 @@ pub(crate) async fn limit(
     };
     if let Err(wait) = counted {
         // A response and no error: `runtime::http` adds its headers to responses only.
-        return Ok(request.into_response(PageError::TooFast(wait).error_response()));
+        let refused = api::refusal(request.request(), PageError::TooFast(wait));
+        return Ok(request.into_response(refused));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }

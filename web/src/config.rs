@@ -12,7 +12,7 @@ use runtime::{
 };
 use sha2::{Digest, Sha512};
 
-use crate::{client_rate::ClientRateSettings, prefix::PathPrefix};
+use crate::{CorsOrigins, client_rate::ClientRateSettings, prefix::PathPrefix};
 
 /// The name of the file in the data folder that keeps a generated secret key.
 const SECRET_KEY_FILE: &str = "secret_key";
@@ -69,6 +69,16 @@ pub struct PagesConfig {
         hide_default_value = true
     )]
     pub path_prefix: PathPrefix,
+    /// The origins of other sites whose pages may call the API, as in https://films.example, with commas
+    /// between them [default: none].
+    #[arg(
+        long,
+        env,
+        value_name = "ORIGINS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub cors_origins: CorsOrigins,
     /// How the connections of the pages are kept.
     #[command(flatten)]
     pub http: HttpSettings,

@@ -22,7 +22,7 @@ use actix_web::{
     cookie::{Cookie, CookieJar, Key, SameSite},
     http::{
         Uri,
-        header::{COOKIE, HeaderName, ORIGIN, REFERER},
+        header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN, REFERER},
         uri::Authority,
     },
 };
@@ -33,6 +33,8 @@ use super::url;
 
 const NAME: &str = "marquee_csrf";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The header in which a script of our own pages may send the token of a form.
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Why a form is not trusted.
@@ -104,6 +106,42 @@ pub(super) fn check(request: &HttpRequest, key: &Key, token: Option<&str>) -> Re
     }
     match (unsigned(request, key, NAME), token) {
         (Some(expected), Some(token)) if equal(expected.as_bytes(), token.as_bytes()) => Ok(()),
+        _ => Err(Refusal::NoToken),
+    }
+}
+
+/// Decides whether a request to the API may be answered. `is_named` tells the origins that the settings let in.
+///
+/// A program that sends no cookie passes. A request from another site's page is refused, and so is one that changes something
+/// and has cookies, unless it is proven to come from a page of ours: the browser attached the cookies by itself. Credentials in
+/// `Authorization` are attached by no browser.
+pub(super) fn check_call(
+    request: &HttpRequest,
+    key: &Key,
+    is_named: impl Fn(&str) -> bool,
+) -> Result<(), Refusal> {
+    let header = |name: HeaderName| request.headers().get(name).map(|value| value.as_bytes());
+    let site = header(SEC_FETCH_SITE);
+    let origin = header(ORIGIN);
+    let is_named = origin.is_some_and(|origin| str::from_utf8(origin).is_ok_and(is_named));
+    if !is_named && origin.is_some_and(|origin| !is_own(request, origin)) {
+        return Err(Refusal::CrossSite);
+    }
+    // A link from another site may lead to what is only read.
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    if !is_named && site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return Err(Refusal::CrossSite);
+    }
+    if header(COOKIE).is_none() || header(AUTHORIZATION).is_some() {
+        return Ok(());
+    }
+    let is_of_our_page = !is_named && (origin.is_some() || site == Some(b"same-origin"));
+    let token = (unsigned(request, key, NAME), header(TOKEN_HEADER));
+    match token {
+        _ if is_of_our_page => Ok(()),
+        (Some(expected), Some(token)) if equal(expected.as_bytes(), token) => Ok(()),
         _ => Err(Refusal::NoToken),
     }
 }

@@ -44,9 +44,7 @@ impl FromRequest for Form {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let body = tokio::time::timeout(DEADLINE, read(&request, payload))
-                .await
-                .map_err(|_| PageError::SlowForm)??;
+            let body = read(&request, payload).await?;
             let form = parse(&request, &body)?;
             let site = request
                 .app_data::<web::Data<Site>>()
@@ -57,7 +55,18 @@ impl FromRequest for Form {
     }
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
+/// Reads all that was sent, up to [`LIMIT_BYTES`].
+///
+/// # Errors
+///
+/// If it is larger, does not arrive in time or breaks off.
+pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, PageError> {
+    let read = read_in_time(request, payload);
+    let in_time = tokio::time::timeout(DEADLINE, read).await;
+    in_time.map_err(|_| PageError::SlowForm)?
+}
+
+async fn read_in_time(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)

@@ -7,12 +7,17 @@
 //! gateways, fills a typed view and renders the view's template. What goes wrong is a
 //! [`PageError`](page_error::PageError) and becomes a page of its own.
 //!
+//! Programs have the REST API, [`api`], over the same gateways.
+//!
 //! [`run`] starts it all; [`system`] shows the supervision tree. Start reading there.
 
 pub mod config;
 pub mod system;
 
 pub mod actors;
+
+// The API for programs.
+mod api;
 
 // The pages themselves.
 mod film;
@@ -47,6 +52,7 @@ mod views;
 
 mod error;
 
+pub use api::CorsOrigins;
 pub use client_rate::ClientRateSettings;
 pub use config::{Config, PagesConfig, SecretKey};
 pub use error::{Error, FieldError, FieldErrors, Service};
@@ -78,7 +84,7 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
         key: Key::from(state.secret.bytes()),
         app: state,
     });
-    cfg.app_data(site).service(
+    cfg.app_data(site).configure(api::configure).service(
         web::scope("")
             .configure(routes)
             .default_service(web::to(without_slash))

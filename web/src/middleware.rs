@@ -13,7 +13,7 @@ use actix_web::{
 use futures::FutureExt;
 
 use super::{
-    csrf,
+    api, csrf,
     page_error::PageError,
     prefix::{PathPrefix, prefixed},
 };
@@ -26,7 +26,8 @@ pub(super) async fn check_host(
     let local = runtime::http::bound_to(request.request());
     if let Err(refusal) = csrf::check_host(request.request(), local) {
         // A response and no error: `runtime::http` adds its headers to responses only.
-        return Ok(request.into_response(PageError::Refused(refusal).error_response()));
+        let refused = api::refusal(request.request(), PageError::Refused(refusal));
+        return Ok(request.into_response(refused));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }

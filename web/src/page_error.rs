@@ -55,7 +55,8 @@ pub(super) enum PageError {
 }
 
 impl PageError {
-    fn status(&self) -> StatusCode {
+    /// The status of the answer. The API has the same table.
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Service(error) => error.status(),
             Self::Shared(error) => error.status(),
@@ -70,6 +71,32 @@ impl PageError {
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Self::Other(status) => *status,
+        }
+    }
+
+    /// After how many seconds it makes sense to try again, if that is known.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyStreams => Some(15),
+            Self::TooFast(wait) => Some(wait.as_secs() + 1),
+            _ => None,
+        }
+    }
+
+    /// Whether the rest of what was sent may still be on its way, so that the connection ends.
+    pub(super) fn leaves_a_rest(&self) -> bool {
+        matches!(self, Self::LargeForm | Self::SlowForm)
+    }
+
+    /// Writes the error to the log if something failed. Called once, where the error becomes an answer.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Service(error) => error.log(),
+            Self::Rendering(error) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::error!(cause, "a page cannot be rendered: {error}");
+            }
+            _ => {}
         }
     }
 
@@ -155,15 +182,10 @@ impl ResponseError for PageError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        match self {
-            Self::Shared(error) => return error.error_response(),
-            Self::Service(error) => error.log(),
-            Self::Rendering(error) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::error!(cause, "a page cannot be rendered: {error}");
-            }
-            _ => {}
+        if let Self::Shared(error) = self {
+            return error.error_response();
         }
+        self.log();
         let status = self.status();
         let (heading, text) = self.words();
         let view = ErrorView {
@@ -181,16 +203,10 @@ impl ResponseError for PageError {
         response
             .content_type(ContentType::html())
             .insert_header((CACHE_CONTROL, "no-store"));
-        let retry_after = match self {
-            Self::TooManyStreams => Some(15),
-            Self::TooFast(wait) => Some(wait.as_secs() + 1),
-            _ => None,
-        };
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = self.retry_after() {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
-        if matches!(self, Self::LargeForm | Self::SlowForm) {
-            // The rest of the form may still be on its way.
+        if self.leaves_a_rest() {
             response.insert_header((CONNECTION, "close"));
         }
         let mut response = response.body(html);

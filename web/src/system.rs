@@ -17,6 +17,7 @@ use runtime::{
 };
 
 use crate::{
+    CorsOrigins,
     actors::{
         catalog_gateway::{CatalogConnection, CatalogGateway},
         recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
@@ -93,6 +94,8 @@ pub struct AppState {
     pub registry: ActorRegistry,
     /// Tells who looks.
     pub visitor: VisitorSource,
+    /// Which pages of other sites may call the API.
+    pub(crate) cors_origins: Arc<CorsOrigins>,
     /// What is shown at `/`.
     pub(crate) page_cache: Arc<PageCache>,
     /// Up to which change that holds.
@@ -144,6 +147,7 @@ pub async fn run(
         shutdown: process.shutdown.clone(),
         registry: process.registry.clone(),
         visitor,
+        cors_origins: Arc::new(config.pages.cors_origins.clone()),
         page_cache: Arc::default(),
         freshness,
         live_pages: Arc::new(LivePages::new(config.pages.most_live_pages())),

@@ -1,11 +1,13 @@
 //! The pages as a browser sees them, over a catalog and recommendations that a test has in its hand.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod api;
 mod bad_requests;
 mod film_forms;
 mod films;

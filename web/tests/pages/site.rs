@@ -7,7 +7,10 @@ use proto::UserId;
 use runtime::{Process, http::HttpSettings, process::Service, settings::OpsSettings};
 use tempfile::TempDir;
 use testkit::{FakeCatalog, FakeRecommendations};
-use web::{ClientRateSettings, Config, Listeners, PagesConfig, PathPrefix, Visitor, VisitorSource};
+use web::{
+    ClientRateSettings, Config, CorsOrigins, Listeners, PagesConfig, PathPrefix, Visitor,
+    VisitorSource,
+};
 
 use crate::browser::Browser;
 
@@ -39,6 +42,7 @@ pub(crate) struct Setup {
     pub(crate) live_pages: usize,
     pub(crate) path_prefix: PathPrefix,
     pub(crate) client_rate: ClientRateSettings,
+    pub(crate) cors_origins: CorsOrigins,
 }
 
 impl Default for Setup {
@@ -49,6 +53,7 @@ impl Default for Setup {
             live_pages: 1_000,
             path_prefix: PathPrefix::default(),
             client_rate: ClientRateSettings::default(),
+            cors_origins: CorsOrigins::default(),
         }
     }
 }
@@ -75,6 +80,7 @@ impl Site {
             live_pages,
             path_prefix,
             client_rate,
+            cors_origins,
         } = setup;
         let catalog = FakeCatalog::start(Some(recommendations.clone()));
         let folder = tempfile::tempdir().unwrap();
@@ -89,6 +95,7 @@ impl Site {
                 secret_key: None,
                 live_pages,
                 path_prefix,
+                cors_origins,
                 http: HttpSettings::default(),
                 client_rate,
                 ops: OpsSettings::default(),

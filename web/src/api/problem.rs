@@ -1,0 +1,318 @@
+//! What can go wrong with a call of the API, as RFC 9457 has it: `application/problem+json`.
+//!
+//! The statuses are those of the pages ([`PageError`] and `runtime::ErrorCode`); what a program reads besides, the `code` and the
+//! fields at fault, is added here.
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER},
+    },
+};
+use runtime::RequestId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::body::TYPES_TAKEN;
+use crate::{
+    Error, FieldError,
+    csrf::Refusal,
+    form::LIMIT_BYTES,
+    page_error::{PageError, as_sentence},
+};
+
+/// The media type of a problem.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// Why a call is not answered as it was meant.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// As it can happen to a page.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error("there is no such address in the API")]
+    NoSuchAddress,
+    #[error("the address does not take this method")]
+    NoSuchMethod,
+    #[error("the client takes no JSON")]
+    NotAcceptable,
+    #[error("the body is not of a type that is read")]
+    StrangeType,
+    /// What the parser says.
+    #[error("the body is no JSON: {0}")]
+    Malformed(String),
+    #[error("parameters or fields are refused")]
+    Fields(Vec<FieldError>),
+    #[error("the user is not the one that acts")]
+    NotYours,
+    #[error("the user does not follow the keyword")]
+    NotFollowed,
+    #[error("the film is not as `If-Match` has it")]
+    PreconditionFailed,
+    #[error("`If-Match` is no list of entity tags")]
+    StrangeCondition,
+    #[error("`Idempotency-Key` is no key")]
+    StrangeKey,
+    #[error("`Idempotency-Key` came before with another body")]
+    KeyReused,
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self::Page(error.into())
+    }
+}
+
+impl ApiError {
+    /// One field or parameter that is refused, and what is accepted.
+    pub(super) fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::Fields(vec![FieldError {
+            field: field.to_owned(),
+            message: message.into(),
+        }])
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Page(error) => error.status(),
+            Self::NoSuchAddress | Self::NotFollowed => StatusCode::NOT_FOUND,
+            Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::StrangeType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Malformed(_) | Self::StrangeCondition | Self::StrangeKey => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Fields(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotYours => StatusCode::FORBIDDEN,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        }
+    }
+
+    /// The code by which a program tells errors apart, and what a person can do.
+    fn words(&self) -> (&'static str, String) {
+        let said = |code, text: &str| (code, text.to_owned());
+        match self {
+            Self::NoSuchAddress => said(
+                "no_such_address",
+                "There is no such address in the API; /api/openapi.json lists all of them.",
+            ),
+            Self::NoSuchMethod => said(
+                "no_such_method",
+                "This address does not take this method; the header Allow names those that it takes.",
+            ),
+            Self::NotAcceptable => said(
+                "not_acceptable",
+                "The API answers in application/json, which the header Accept of this request leaves out.",
+            ),
+            Self::StrangeType => (
+                "unsupported_media_type",
+                format!("Nothing was changed. Bodies are sent as {TYPES_TAKEN}."),
+            ),
+            Self::Malformed(reason) => (
+                "malformed",
+                format!("Nothing was changed. The body is not read: {reason}."),
+            ),
+            Self::Fields(_) => said(
+                "invalid",
+                "Nothing was changed. `errors` says of each field or parameter what is accepted.",
+            ),
+            Self::NotYours => said("not_yours", "`user_id` has to be your own."),
+            Self::NotFollowed => said("not_followed", "You do not follow this keyword."),
+            Self::PreconditionFailed => said(
+                "precondition_failed",
+                "Nothing was changed. The film was edited since you read it: read it again, and send your change with its new ETag.",
+            ),
+            Self::StrangeCondition => said(
+                "malformed",
+                "Nothing was changed. `If-Match` is `*` or the ETag of a film, in quotation marks.",
+            ),
+            Self::StrangeKey => said(
+                "malformed",
+                "Nothing was changed. `Idempotency-Key` is 1 to 255 printable ASCII characters, in quotation marks or without.",
+            ),
+            Self::KeyReused => said(
+                "idempotency_key_reused",
+                "Nothing was changed. This `Idempotency-Key` has added a film that says something else, was edited since, or was deleted.",
+            ),
+            Self::Page(error) => words_of_page(error),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldProblem> {
+        let errors = match self {
+            Self::Fields(errors) => errors,
+            Self::Page(PageError::Service(Error::Fields(errors))) => &errors.0,
+            _ => return Vec::new(),
+        };
+        let problem = |error: &FieldError| FieldProblem {
+            field: error.field.clone(),
+            message: error.message.clone(),
+        };
+        errors.iter().map(problem).collect()
+    }
+}
+
+fn words_of_page(error: &PageError) -> (&'static str, String) {
+    let said = |code, text: &str| (code, text.to_owned());
+    match error {
+        PageError::Shared(error) => words_of_page(error),
+        PageError::Service(Error::Invalid(sentence)) => ("invalid", as_sentence(sentence)),
+        PageError::Service(Error::Fields(_)) => said(
+            "invalid",
+            "Nothing was changed. `errors` says of each field what is accepted.",
+        ),
+        PageError::Service(Error::SameTitleAndYear(_)) => said(
+            "same_title_and_year",
+            "Nothing was changed. There is a film of this title and year, `movie_id`; to have a second one, add `allow_duplicate=true` to the address.",
+        ),
+        PageError::Service(error) => (code_of(error), as_sentence(&error.to_string())),
+        PageError::NotSignedIn => said(
+            "not_signed_in",
+            "This belongs to a user, and the request says of none that it is theirs.",
+        ),
+        PageError::Refused(Refusal::CrossSite) => said(
+            "cross_site",
+            "Nothing was changed. The request comes from a page of another site, whose origin CORS_ORIGINS does not name.",
+        ),
+        PageError::Refused(Refusal::StrangeHost) => said(
+            "strange_host",
+            "Nothing was changed. Marquee serves only the machine it runs on: ask for it by its address or as localhost.",
+        ),
+        PageError::Refused(Refusal::NoToken) => said(
+            "no_proof_of_origin",
+            "Nothing was changed. A request that has cookies must come from a page of this site, or have its token in X-CSRF-Token; programs send no cookies.",
+        ),
+        PageError::TooFast(_) => said(
+            "too_many_requests",
+            "Nothing was changed. More was asked for than one client may ask for; the header Retry-After says when to try again.",
+        ),
+        PageError::LargeForm => (
+            "too_large",
+            format!(
+                "Nothing was changed. A body has up to {} KiB.",
+                LIMIT_BYTES / 1024
+            ),
+        ),
+        PageError::SlowForm => said(
+            "too_slow",
+            "Nothing was changed. The body did not arrive in time.",
+        ),
+        PageError::BrokenForm => said(
+            "malformed",
+            "Nothing was changed. The body or the query was not understood.",
+        ),
+        _ => match error.status() {
+            StatusCode::NOT_FOUND => said("not_found", "This is not there."),
+            status if status.is_client_error() => said(
+                "bad_request",
+                "Nothing was changed. The request was not understood.",
+            ),
+            _ => said(
+                "internal",
+                "Something went wrong on our side, and it has been noted. Look first whether what you sent was kept.",
+            ),
+        },
+    }
+}
+
+fn code_of(error: &Error) -> &'static str {
+    match error {
+        Error::NotFound => "not_found",
+        Error::VersionDiffers => "version_differs",
+        Error::FormUsed => "idempotency_key_reused",
+        Error::ServiceUnavailable(_) => "service_unavailable",
+        Error::ServiceFailed(..) => "service_failed",
+        Error::Overloaded => "overloaded",
+        Error::Full => "disk_full",
+        _ => "unavailable",
+    }
+}
+
+/// Why a call was not done, as RFC 9457 has it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "Nothing was changed. `errors` says of each field what is accepted.",
+    "code": "invalid",
+    "errors": [{"field": "rating", "message": "A rating is a number from 0 to 10, such as 7.5, or nothing."}],
+    "request_id": "0f5c7c1e9d3b4a6f8a1b2c3d4e5f6071"
+}))]
+pub(super) struct Problem {
+    /// `about:blank`: the title is that of the HTTP status, and `code` says more.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What the HTTP status is called.
+    title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// A sentence for a person, which may be worded otherwise tomorrow.
+    detail: String,
+    /// What went wrong, for a program: it stays as it is.
+    code: &'static str,
+    /// The fields or parameters at fault; absent if it is not about any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldProblem>,
+    /// The film that has this title and year already; absent if it is not about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    movie_id: Option<String>,
+    /// By which the log of the services tells of this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+}
+
+/// A field or parameter that is refused.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct FieldProblem {
+    /// Its name, with dots where it is inside another.
+    field: String,
+    /// What is accepted.
+    message: String,
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (status, (code, detail)) = (self.status(), self.words());
+        let mut response = HttpResponse::build(status);
+        response
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .content_type(PROBLEM);
+        let mut movie_id = None;
+        if let Self::Page(error) = self {
+            error.log();
+            if let Some(seconds) = error.retry_after() {
+                response.insert_header((RETRY_AFTER, seconds.to_string()));
+            }
+            if error.leaves_a_rest() {
+                response.insert_header((CONNECTION, "close"));
+            }
+            if let PageError::Service(Error::SameTitleAndYear(id)) = error {
+                movie_id = Some(id.to_string());
+            }
+        }
+        let problem = Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail,
+            code,
+            errors: self.errors(),
+            movie_id,
+            request_id: RequestId::current().map(|id| id.to_string()),
+        };
+        // Texts and numbers always become JSON.
+        let mut response = response.body(serde_json::to_string(&problem).unwrap_or_default());
+        runtime::http::secure(response.headers_mut());
+        response
+    }
+}
