@@ -87,7 +87,7 @@ fn takes(accept: &str, types: &[&str]) -> bool {
                 let main = kind.split('/').next().unwrap_or_default();
                 name == *kind || name == "*/*" || name == "*" || name == format!("{main}/*")
             };
-            !is_refused && types.iter().any(|kind| fits(kind))
+            !is_refused && types.iter().any(fits)
         })
 }
 
