@@ -85,6 +85,9 @@ async fn a_panic_in_any_actor_is_contained_counted_and_shown() {
         eventually(
             &format!("{victim:?} to be counted as restarted"),
             async || {
+                if victim.service == "accounts" {
+                    system.knock().await;
+                }
                 let restarts = victim.restarts(&operator).await?;
                 (restarts == before + 1)
                     .then_some(())

@@ -1,7 +1,14 @@
 //! A whole system: the programs it is made of, their addresses and their data.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
+use proto::accounts::{
+    Client, EndSessionsRequest, SignInRequest, accounts_client::AccountsClient,
+    end_sessions_request::Which,
+};
 use proto::recommendations::{
     CreatePreferenceRequest, MovieRecommendation, RecommendationsRequest,
     catalog_client::CatalogClient, recommendations_client::RecommendationsClient,
@@ -331,6 +338,30 @@ impl System {
         CatalogClient::connect(self.grpc_addresses().catalog)
             .await
             .unwrap()
+    }
+
+    /// Has the accounts service compare a password and write, both in vain: pages do not ask it to.
+    pub(crate) async fn knock(&self) {
+        let accounts = format!("http://{}", self.accounts_grpc);
+        // It may be down at the moment.
+        let Ok(mut accounts) = AccountsClient::connect(accounts).await else {
+            return;
+        };
+        let sign_in = SignInRequest {
+            login: "nobody".to_owned(),
+            password: "nothing".to_owned(),
+            client: Some(Client {
+                address: Ipv4Addr::from_bits(rand::random()).to_string(),
+                ..Client::default()
+            }),
+            ..SignInRequest::default()
+        };
+        let _ = accounts.sign_in(sign_in).await;
+        let end = EndSessionsRequest {
+            user_id: 1,
+            which: Some(Which::AllBut(String::new())),
+        };
+        let _ = accounts.end_sessions(end).await;
     }
 
     /// Lets a user follow a keyword.
