@@ -27,6 +27,8 @@ pub mod fields;
 
 pub mod figures;
 
+pub mod picture;
+
 mod wire;
 
 pub mod store;

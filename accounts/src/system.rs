@@ -32,6 +32,7 @@ use crate::{
     keyring::Keyring,
     outbox::AccountOutbox,
     passwords::Tries,
+    picture::Pictures,
     store::{self, secrets, users},
     watchers::Watchers,
 };
@@ -208,6 +209,7 @@ impl Engine {
             settings: Arc::new(settings),
             tries: Arc::new(Tries::new(DefaultClock::default())),
             provider: outside.provider,
+            pictures: Pictures::default(),
             poller,
         };
         let repository = people.supervise("account-repository", Place::Here, move |guard| {

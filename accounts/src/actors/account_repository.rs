@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Stop},
     keyring::Keyring,
     passwords::Tries,
+    picture::Pictures,
     providers::Provider,
 };
 
@@ -54,6 +55,8 @@ pub struct Shared {
     pub tries: Arc<Tries>,
     /// Where people can sign in besides.
     pub provider: Option<Arc<Provider>>,
+    /// For what people look like.
+    pub pictures: Pictures,
     /// Tells those who watch.
     pub poller: Handle<CredentialPoller>,
 }

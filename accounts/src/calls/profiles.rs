@@ -3,19 +3,20 @@
 use proto::{
     UserId,
     accounts::{
-        GetPictureRequest, GetProfileRequest, ListProfilesRequest, ListProfilesResponse, Picture,
-        Profile, get_profile_request::Who,
+        Account, GetPictureRequest, GetProfileRequest, ListProfilesRequest, ListProfilesResponse,
+        Picture, Profile, SetPictureRequest, get_profile_request::Who,
     },
 };
 use storage::DbConnection;
 
+use super::{account::whole, person};
 use crate::{
     access::{Acting, For, admit},
     actors::account_repository::{Call, Shared},
     error::{Error, Stop, refusals},
     fields,
     store::{
-        pictures,
+        changes, pictures, sequence,
         users::{self, Filter, User},
     },
     wire,
@@ -99,5 +100,39 @@ impl Call for GetPictureRequest {
             Ok(Picture { image, version })
         };
         shared.read(read).await
+    }
+}
+
+impl Call for SetPictureRequest {
+    type Answer = Account;
+
+    async fn perform(self, acting: Acting, shared: Shared) -> Result<Account, Error> {
+        let (now, id) = (sequence::now(), UserId(self.user_id));
+        let may = move |conn: &mut DbConnection| admit(conn, acting, For::Person(id));
+        shared.read(may).await?;
+        let picture = match self.image.is_empty() {
+            true => None,
+            false => Some(shared.pictures.prepare(self.image).await?),
+        };
+        let set = move |conn: &mut DbConnection| {
+            let number = sequence::take(conn, now)?;
+            admit(conn, acting, For::Person(id))?;
+            let mut user = person(conn, id)?;
+            match &picture {
+                Some(picture) => {
+                    user.picture_version = number;
+                    pictures::replace(conn, id, picture, number)?;
+                }
+                None => {
+                    user.picture_version = 0;
+                    pictures::remove(conn, id)?;
+                }
+            }
+            user.version += 1;
+            users::save(conn, &user)?;
+            changes::record(conn, number, id, now)?;
+            whole(conn, &user)
+        };
+        shared.write(set).await
     }
 }

@@ -70,10 +70,6 @@ impl AccountsService {
     }
 }
 
-fn not_yet<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("this release does not do that yet"))
-}
-
 #[tonic::async_trait]
 impl Accounts for AccountsService {
     type WatchCredentialsStream =
@@ -202,9 +198,9 @@ impl Accounts for AccountsService {
 
     async fn set_picture(
         &self,
-        _: Request<SetPictureRequest>,
+        request: Request<SetPictureRequest>,
     ) -> Result<Response<Account>, Status> {
-        not_yet()
+        self.perform(request).await
     }
 
     async fn export_account(

@@ -1,9 +1,9 @@
 //! A person's own account and profile.
 
 use proto::accounts::{
-    DeleteAccountRequest, ExportAccountRequest, Genres, GetAccountRequest, GetProfileRequest,
-    ListProfilesRequest, Role, SignInRequest, UpdateAccountRequest, Visibility,
-    accounts_server::Accounts, get_profile_request::Who,
+    DeleteAccountRequest, ExportAccountRequest, Genres, GetAccountRequest, GetPictureRequest,
+    GetProfileRequest, ListProfilesRequest, Role, SetPictureRequest, SignInRequest,
+    UpdateAccountRequest, Visibility, accounts_server::Accounts, get_profile_request::Who,
 };
 use tonic::{Code, Request};
 
@@ -203,6 +203,50 @@ fn others_see_of_a_profile_what_the_person_lets_them() {
             seen_by(as_user(1, missing)).await.unwrap_err().code(),
             Code::NotFound
         );
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_picture_is_seen_by_those_who_see_the_profile() {
+    on_every_database("pictures", async |database| {
+        let replica = Replica::start(&database).await;
+        replica.owner().await;
+        let ann = replica.register("ann").await.unwrap();
+        let bob = replica.register("bob").await.unwrap();
+        let set = |by: i32, image: &[u8]| {
+            let request = SetPictureRequest {
+                user_id: ann.id,
+                image: image.to_vec(),
+            };
+            replica.service.set_picture(as_user(by, request))
+        };
+        let get = |by: i32| {
+            let request = GetPictureRequest { user_id: ann.id };
+            replica.service.get_picture(as_user(by, request))
+        };
+        assert_eq!(bad_fields(set(ann.id, b"<svg/>").await), ["image"]);
+        assert_eq!(
+            set(bob.id, b"").await.unwrap_err().code(),
+            Code::PermissionDenied
+        );
+        assert_eq!(get(ann.id).await.unwrap_err().code(), Code::NotFound);
+        // A GIF of one pixel.
+        let pixel =
+            b"GIF89a\x01\0\x01\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+        let account = set(ann.id, pixel).await.unwrap().into_inner();
+        assert!(account.picture_version > 0);
+        let picture = get(ann.id).await.unwrap().into_inner();
+        assert_eq!(picture.version, account.picture_version);
+        assert!(picture.image.starts_with(b"\x89PNG"));
+        assert_eq!(
+            get(bob.id).await.unwrap_err().code(),
+            Code::NotFound,
+            "not public"
+        );
+        let account = set(ann.id, b"").await.unwrap().into_inner();
+        assert_eq!(account.picture_version, 0);
+        assert_eq!(get(ann.id).await.unwrap_err().code(), Code::NotFound);
         replica.stop().await;
     });
 }
