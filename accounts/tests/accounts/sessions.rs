@@ -227,7 +227,7 @@ fn a_use_that_is_reported_keeps_a_session_for_longer() {
             .list_sessions(as_user(1, ListSessionsRequest { user_id: 1 }));
         let list = list.await.unwrap().into_inner().sessions;
         assert!(list[0].last_used_at.as_str() < "2100");
-        assert!(list[0].expires_at < "2099".to_owned() && list[0].address == "192.0.2.7");
+        assert!(list[0].expires_at.as_str() < "2099" && list[0].address == "192.0.2.7");
         // One that comes late changes nothing.
         report("2020-01-02T00:00:00Z").await.unwrap();
         let again = replica

@@ -36,7 +36,7 @@ async fn every_address_takes_the_methods_that_the_document_says() {
             documented.insert("head".into());
         }
         documented.insert("options".into());
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let answer = program.send(Method::OPTIONS, &path, &[], Value::Null).await;
         assert_eq!(answer.status, 204, "{path}");
         let allowed = answer.header("allow").to_lowercase();
