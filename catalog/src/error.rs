@@ -33,6 +33,15 @@ pub enum Error {
     /// The id for a new film is that of a film which says something else, or which was deleted.
     #[error("the id is that of another film; use a new one")]
     IdInUse,
+    /// A change of a film cannot be undone, because the film is no longer as the change left it.
+    #[error("the film was changed since; undo its last change, or edit the film")]
+    ChangedSince,
+    /// The deletion of a film cannot be undone any more.
+    #[error("the film was deleted too long ago; add it again")]
+    DeletedTooLongAgo,
+    /// There is no change of that number.
+    #[error("there is no such change; it may be too old")]
+    NoSuchChange,
     /// More is asked of the catalog than it can do; nothing was done.
     #[error("too much is going on at the moment; try again in a little while")]
     Overloaded,
@@ -78,9 +87,11 @@ impl From<InvalidFilmId> for Error {
 impl ServiceError for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::NoSuchChange => ErrorCode::NotFound,
             Self::Invalid(_) | Self::Fields(_) => ErrorCode::Invalid,
-            Self::VersionDiffers => ErrorCode::FailedPrecondition,
+            Self::VersionDiffers | Self::ChangedSince | Self::DeletedTooLongAgo => {
+                ErrorCode::FailedPrecondition
+            }
             Self::SameTitleAndYear(_) | Self::IdInUse => ErrorCode::AlreadyExists,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Full => ErrorCode::DiskFull,
@@ -108,6 +119,8 @@ impl Error {
                 ErrorDetails::with_bad_request(errors.iter().map(violation).collect::<Vec<_>>())
             }
             Self::VersionDiffers => info(reasons::VERSION_DIFFERS),
+            Self::ChangedSince => info(reasons::FILM_CHANGED_SINCE),
+            Self::DeletedTooLongAgo => info(reasons::DELETED_TOO_LONG_AGO),
             Self::IdInUse => info(reasons::ID_IN_USE),
             Self::SameTitleAndYear(id) => {
                 let id = (reasons::FILM_ID.to_owned(), id.to_string());

@@ -17,6 +17,7 @@ use crate::{
         film_courier::{FilmCourier, Pace},
         flag_reconciler::{FlagReconciler, Rate},
         genre_lister::{self, GenreLister},
+        history_trimmer::{self, HistoryTrimmer},
         movie_repository::MovieRepository,
         status_consumer,
     },
@@ -70,7 +71,7 @@ impl Listeners {
 /// catalog
 ///   ├ database     the movies database's readers and writer
 ///   ├ outgoing     film-courier
-///   ├ incoming     status-consumer, flag-reconciler, genre-lister
+///   ├ incoming     status-consumer, flag-reconciler, genre-lister, history-trimmer
 ///   ├ answering    movie-repository, catalog-grpc
 ///   └ registration catalog-registrar, if others are to find the service in Consul
 /// ```
@@ -130,6 +131,12 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
                 genre_lister::PAUSE,
                 guard,
             )
+        });
+    }
+    {
+        let database = database.clone();
+        incoming.supervise("history-trimmer", Place::Here, move |guard| {
+            HistoryTrimmer::new(database.clone(), history_trimmer::PAUSE, guard)
         });
     }
     let reconciler = {

@@ -12,6 +12,12 @@ pub const SAME_TITLE_AND_YEAR: &str = "SAME_TITLE_AND_YEAR";
 /// ALREADY_EXISTS: the id for a new movie is that of one which says something else, or which was deleted.
 pub const ID_IN_USE: &str = "ID_IN_USE";
 
+/// FAILED_PRECONDITION: a change of a movie cannot be undone, because the movie has changed since.
+pub const FILM_CHANGED_SINCE: &str = "FILM_CHANGED_SINCE";
+
+/// FAILED_PRECONDITION: the deletion of a movie cannot be undone, because the movie is not kept any more.
+pub const DELETED_TOO_LONG_AGO: &str = "DELETED_TOO_LONG_AGO";
+
 /// UNAVAILABLE: the disk is full, and nothing was saved.
 pub const DISK_FULL: &str = "DISK_FULL";
 

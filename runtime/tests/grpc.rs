@@ -20,9 +20,10 @@ use proto::{
     Role, UserId,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
-        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListMoviesRequest,
-        ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged,
-        RestoreMovieRequest, Summary, UpdateMovieRequest, WatchMoviesRequest,
+        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListFilmChangesRequest,
+        ListFilmChangesResponse, ListMoviesRequest, ListMoviesResponse, LoadSampleRequest,
+        LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
+        UndoFilmChangeRequest, UndoFilmChangeResponse, UpdateMovieRequest, WatchMoviesRequest,
         catalog_client::CatalogClient,
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
         recommendations_client::RecommendationsClient,
@@ -121,6 +122,20 @@ impl Catalog for Films {
         &self,
         _: Request<LoadSampleRequest>,
     ) -> Result<Response<LoadSampleResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_film_changes(
+        &self,
+        _: Request<ListFilmChangesRequest>,
+    ) -> Result<Response<ListFilmChangesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn undo_film_change(
+        &self,
+        _: Request<UndoFilmChangeRequest>,
+    ) -> Result<Response<UndoFilmChangeResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

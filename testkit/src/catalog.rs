@@ -3,6 +3,7 @@
 
 mod calls;
 mod films;
+mod history;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -9,3 +9,5 @@ pub mod status_consumer;
 pub mod flag_reconciler;
 
 pub mod genre_lister;
+
+pub mod history_trimmer;

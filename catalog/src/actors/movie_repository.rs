@@ -3,6 +3,7 @@
 
 mod edits;
 mod flags;
+mod history;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -13,6 +14,7 @@ use storage::{Database, DbConnection};
 pub use self::{
     edits::{CreateFilm, DeleteFilm, LoadSample, RestoreFilm, UpdateFilm},
     flags::{ApplyFlags, RepairFlags},
+    history::{ChangePage, ListChanges, UndoChange},
 };
 use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{

@@ -3,6 +3,8 @@
 //! A kept film also says which version its deletion had, so that a film that comes back under
 //! the same id is newer than that, even when the clock has gone back.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use storage::DbConnection;
@@ -62,6 +64,15 @@ pub fn title_and_year(
         .first(conn)
         .optional()?;
     Ok(kept.map(|(title, year)| (title, year.unwrap_or_default())))
+}
+
+/// Those of the films that are kept, with the versions of their deletions.
+pub(super) fn kept(conn: &mut DbConnection, ids: &[String]) -> QueryResult<HashMap<String, i64>> {
+    let kept: Vec<(String, i64)> = dsl::deleted_movies
+        .filter(dsl::id.eq_any(ids))
+        .select((dsl::id, dsl::version))
+        .load(conn)?;
+    Ok(kept.into_iter().collect())
 }
 
 /// Keeps a film, in the transaction that deletes it, and forgets some that were kept for long

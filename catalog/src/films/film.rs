@@ -33,7 +33,11 @@ impl Film {
     /// The rating as the decimal that was given: 8.1, and not the 8.100000381 that widening the
     /// stored number would yield.
     pub fn rating_decimal(&self) -> Option<f64> {
-        self.rating
-            .and_then(|rating| rating.to_string().parse().ok())
+        self.rating.and_then(decimal)
     }
+}
+
+/// A rating as the decimal that was given.
+pub fn decimal(rating: f32) -> Option<f64> {
+    rating.to_string().parse().ok()
 }

@@ -1,7 +1,7 @@
 //! Films: plain data, the rules that it keeps, and the queries that read and write it.
 //!
 //! Queries are functions over a connection; only the storage crate's executors call them. Every
-//! write puts what recommendations must learn into the outbox, in the same transaction.
+//! write puts what recommendations must learn into the outbox, and what was changed into the history, in the same transaction.
 
 mod film;
 
@@ -18,6 +18,8 @@ pub mod writing;
 
 pub mod deleted;
 
+pub mod history;
+
 pub mod outbox;
 
 pub mod flags;
@@ -27,8 +29,9 @@ mod text;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, FilmDraft, FilmFields, MAX_GENRE_CHARS};
-pub use film::Film;
+pub use film::{Film, decimal};
 pub use genres::GenreFilter;
+pub use history::Stamp;
 pub use page::{FilmPage, MAX_PAGE_SIZE, Summary};
 pub use proto::{FilmId, InvalidFilmId};
 

@@ -62,4 +62,22 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// One row for each write of a film.
+    film_changes (number) {
+        number -> BigInt,
+        film_id -> Text,
+        title -> Text,
+        kind -> Text,
+        user_id -> Integer,
+        changed_at -> Timestamp,
+        version -> BigInt,
+        request_id -> Nullable<Text>,
+        /// JSON, as the history writes it.
+        state_before -> Nullable<Text>,
+        state_after -> Nullable<Text>,
+        undoes -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(movies, movie_genres);

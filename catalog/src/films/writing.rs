@@ -1,4 +1,4 @@
-//! Queries that write films. Each puts what recommendations must learn into the outbox.
+//! Queries that write films. Each puts what recommendations must learn into the outbox, and what was changed into the history.
 //!
 //! A film's version is the time of its last write in microseconds, unless the clock went back: it
 //! only ever grows, also from a deletion to the film's return.
@@ -7,7 +7,12 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use storage::{DbConnection, each_backend};
 
-use super::{Film, FilmDraft, FilmId, Moment, deleted, genres, outbox, reading, schema::movies};
+use super::{
+    Film, FilmDraft, FilmId, Moment, Stamp, deleted, genres,
+    history::{self, Entry, FilmState, Kind},
+    outbox, reading,
+    schema::movies,
+};
 
 /// A row of the table as it is added.
 #[derive(Insertable)]
@@ -36,9 +41,10 @@ pub fn create(
     id: &FilmId,
     draft: &FilmDraft,
     created_at: Moment,
-    now: Moment,
+    stamp: impl Into<Stamp>,
 ) -> QueryResult<Film> {
-    create_all(conn, &[(id, draft, created_at)], now)?;
+    let stamp = stamp.into();
+    create_all(conn, &[(id, draft, created_at)], stamp)?;
     Ok(Film {
         id: id.clone(),
         title: draft.title.clone(),
@@ -49,7 +55,7 @@ pub fn create(
         created_at: created_at.date_time(),
         updated_at: created_at.date_time(),
         is_recommended: false,
-        version: now.micros(),
+        version: stamp.now.micros(),
     })
 }
 
@@ -61,9 +67,10 @@ pub fn create(
 pub fn create_all(
     conn: &mut DbConnection,
     drafts: &[(&FilmId, &FilmDraft, Moment)],
-    now: Moment,
+    stamp: impl Into<Stamp>,
 ) -> QueryResult<()> {
-    let version = now.micros();
+    let stamp = stamp.into();
+    let version = stamp.now.micros();
     let rows: Vec<NewFilm<'_>> = drafts
         .iter()
         .map(|(id, draft, created_at)| NewFilm {
@@ -88,6 +95,17 @@ pub fn create_all(
         .map(|row| (row.id, row.created_at, row.genre))
         .collect();
     genres::insert(conn, &listed)?;
+    let entries: Vec<Entry<'_>> = drafts
+        .iter()
+        .map(|(film_id, draft, _)| Entry {
+            film_id,
+            kind: Kind::Created,
+            version,
+            before: None,
+            after: Some(FilmState::of_draft(draft)),
+        })
+        .collect();
+    history::record(conn, &entries, stamp)?;
     outbox::push_all(conn, drafts.iter().map(|(id, ..)| *id), version)
 }
 
@@ -113,8 +131,10 @@ pub fn update(
     id: &FilmId,
     draft: &FilmDraft,
     expected_version: Option<i64>,
-    now: Moment,
+    stamp: impl Into<Stamp>,
 ) -> QueryResult<Edit> {
+    let stamp = stamp.into();
+    let now = stamp.now;
     let Some(current) = lock(conn, id)? else {
         return Ok(Edit::NotFound);
     };
@@ -141,6 +161,17 @@ pub fn update(
             movies::listed_genre.eq(&draft.genre),
         ))
         .execute(conn)?;
+    let (before, after) = (current.state(), FilmState::of_draft(draft));
+    if before != after {
+        let entry = Entry {
+            film_id: id,
+            kind: Kind::Edited,
+            version,
+            before: Some(before),
+            after: Some(after),
+        };
+        history::record(conn, &[entry], stamp)?;
+    }
     outbox::push(conn, id, version, false)?;
     Ok(reading::get(conn, id)?.map_or(Edit::NotFound, Edit::Saved))
 }
@@ -150,13 +181,23 @@ pub fn update(
 /// # Errors
 ///
 /// If the database fails.
-pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<bool> {
+pub fn delete(conn: &mut DbConnection, id: &FilmId, stamp: impl Into<Stamp>) -> QueryResult<bool> {
+    let stamp = stamp.into();
+    let now = stamp.now;
     let Some(current) = lock(conn, id)? else {
         return Ok(false);
     };
     let version = version_after(current.version, now);
     deleted::keep(conn, id, version, now)?;
     diesel::delete(movies::table.find(id.as_str())).execute(conn)?;
+    let entry = Entry {
+        film_id: id,
+        kind: Kind::Deleted,
+        version,
+        before: Some(current.state()),
+        after: None,
+    };
+    history::record(conn, &[entry], stamp)?;
     outbox::push(conn, id, version, true)?;
     Ok(true)
 }
@@ -167,11 +208,16 @@ pub fn delete(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<
 /// # Errors
 ///
 /// If the database fails.
-pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult<Option<Film>> {
+pub fn restore(
+    conn: &mut DbConnection,
+    id: &FilmId,
+    stamp: impl Into<Stamp>,
+) -> QueryResult<Option<Film>> {
+    let stamp = stamp.into();
     if let Some(deletion) = deleted::take(conn, id)?
         && lock(conn, id)?.is_none()
     {
-        let version = version_after(deletion.version, now);
+        let version = version_after(deletion.version, stamp.now);
         let genre = deletion.genre.unwrap_or_default();
         diesel::insert_into(movies::table)
             .values((
@@ -189,9 +235,76 @@ pub fn restore(conn: &mut DbConnection, id: &FilmId, now: Moment) -> QueryResult
             ))
             .execute(conn)?;
         genres::insert(conn, &[(id.as_str(), deletion.created_at, &genre)])?;
+        let film = reading::get(conn, id)?;
+        let entry = Entry {
+            film_id: id,
+            kind: Kind::Restored,
+            version,
+            before: None,
+            after: film.clone().map(FilmState::from),
+        };
+        history::record(conn, &[entry], stamp)?;
         outbox::push(conn, id, version, false)?;
+        return Ok(film);
     }
     reading::get(conn, id)
+}
+
+/// The outcome of undoing a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Undo {
+    /// The film as it is now; none if it is deleted.
+    Done(Option<Film>),
+    /// The film is no longer as the change left it. Nothing is written.
+    ChangedSince,
+    /// The change is a deletion, and the film is not kept any more.
+    TooLate,
+    /// The change is not kept any more, or never was.
+    NotFound,
+}
+
+/// Undoes a change by a further one, which is kept in the history, too. Of a change that was undone just before it says so again.
+///
+/// # Errors
+///
+/// If the database fails.
+pub fn undo(conn: &mut DbConnection, number: i64, stamp: Stamp) -> QueryResult<Undo> {
+    let Some(change) = history::get(conn, number)? else {
+        return Ok(Undo::NotFound);
+    };
+    let id = &change.film_id;
+    let present = lock(conn, id)?.map(|current| current.state());
+    if present == change.before && history::is_undone_last(conn, &change)? {
+        return Ok(Undo::Done(reading::get(conn, id)?));
+    }
+    if present != change.after {
+        return Ok(Undo::ChangedSince);
+    }
+    let stamp = Stamp {
+        undoes: Some(number),
+        ..stamp
+    };
+    match (change.draft_before(), present) {
+        (Some(before), Some(_)) => match update(conn, id, &before, None, stamp)? {
+            Edit::Saved(film) => Ok(Undo::Done(Some(film))),
+            Edit::Conflict(_) | Edit::NotFound => Ok(Undo::ChangedSince),
+        },
+        (None, Some(_)) => {
+            delete(conn, id, stamp)?;
+            Ok(Undo::Done(None))
+        }
+        (_, None) => {
+            let kept = deleted::kept(conn, &[id.to_string()])?;
+            match kept.get(id.as_str()) {
+                None => Ok(Undo::TooLate),
+                Some(deletion) if *deletion != change.version => Ok(Undo::ChangedSince),
+                Some(_) => {
+                    Ok(restore(conn, id, stamp)?
+                        .map_or(Undo::TooLate, |film| Undo::Done(Some(film))))
+                }
+            }
+        }
+    }
 }
 
 /// The version of the next write: the time, unless the clock is behind the film's last write.
@@ -203,9 +316,26 @@ fn version_after(last: i64, now: Moment) -> i64 {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = movies)]
 struct Locked {
+    title: String,
+    description: Option<String>,
+    genre: Option<String>,
+    rating: Option<f32>,
+    release_year: Option<String>,
     version: i64,
     created_at: Option<NaiveDateTime>,
     listed_genre: Option<String>,
+}
+
+impl Locked {
+    fn state(&self) -> FilmState {
+        FilmState {
+            title: self.title.clone(),
+            description: self.description.clone().unwrap_or_default(),
+            genre: self.genre.clone().unwrap_or_default(),
+            rating: self.rating.filter(|rating| rating.is_finite()),
+            release_year: self.release_year.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Reads a film and keeps other writes of the film waiting until the transaction ends. On SQLite

@@ -7,21 +7,26 @@ use std::{pin::Pin, time::Duration};
 
 use chrono::{NaiveDateTime, SecondsFormat};
 use futures::{Stream, StreamExt};
-use proto::recommendations::{
-    CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GenreCount, GetMovieRequest,
-    GetSummaryRequest, ListMoviesRequest, ListMoviesResponse, LoadSampleRequest,
-    LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary, UpdateMovieRequest,
-    WatchMoviesRequest, catalog_server::Catalog,
+use proto::{
+    UserId,
+    recommendations::{
+        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GenreCount, GetMovieRequest,
+        GetSummaryRequest, ListFilmChangesRequest, ListFilmChangesResponse, ListMoviesRequest,
+        ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged,
+        RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
+        UpdateMovieRequest, WatchMoviesRequest, catalog_server::Catalog,
+    },
 };
 use runtime::{Handle, Shutdown};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::film_changes;
 use crate::{
     Error,
     actors::movie_repository::{
         CatalogSummary, CreateFilm, DeleteFilm, GetFilm, ListFilms, LoadSample, MovieRepository,
-        RestoreFilm, UpdateFilm,
+        RestoreFilm, UndoChange, UpdateFilm,
     },
     changes::Changes,
     films::{Film, FilmDraft, FilmFields, FilmId, MAX_PAGE_SIZE},
@@ -35,7 +40,7 @@ const SAMPLE_DEADLINE: Duration = Duration::from_secs(19);
 /// How many movies a page has if the caller does not say.
 const DEFAULT_PAGE_SIZE: i32 = 20;
 /// How many bytes of descriptions a list holds; the rest of 100 movies takes less than another MiB.
-const MAX_LIST_BYTES: usize = 3 << 20;
+pub(super) const MAX_LIST_BYTES: usize = 3 << 20;
 
 /// Answers the Catalog service's calls from the movie repository.
 #[derive(Debug)]
@@ -55,7 +60,11 @@ impl CatalogService {
         }
     }
 
-    async fn create(&self, request: CreateMovieRequest) -> Result<Movie, Error> {
+    async fn create(
+        &self,
+        by: Option<UserId>,
+        request: CreateMovieRequest,
+    ) -> Result<Movie, Error> {
         let draft = FilmDraft::parse(&FilmFields {
             title: request.title,
             description: request.description,
@@ -67,6 +76,7 @@ impl CatalogService {
             draft,
             id: request.id.as_deref().map(new_id).transpose()?,
             refuse_same: request.refuse_same_title_and_year,
+            by,
         };
         Ok(self.films.ask(create, DEADLINE).await??.into())
     }
@@ -76,7 +86,11 @@ impl CatalogService {
         Ok(self.films.ask(GetFilm(id), DEADLINE).await??.into())
     }
 
-    async fn update(&self, request: UpdateMovieRequest) -> Result<Movie, Error> {
+    async fn update(
+        &self,
+        by: Option<UserId>,
+        request: UpdateMovieRequest,
+    ) -> Result<Movie, Error> {
         let id: FilmId = request.id.parse()?;
         let draft = FilmDraft::parse(&FilmFields {
             title: request.title,
@@ -90,13 +104,18 @@ impl CatalogService {
             draft,
             expected_version: request.expected_version,
             refuse_same: request.refuse_same_title_and_year,
+            by,
         };
         Ok(self.films.ask(update, DEADLINE).await??.into())
     }
 
-    async fn delete(&self, request: DeleteMovieRequest) -> Result<DeleteMovieResponse, Error> {
+    async fn delete(
+        &self,
+        by: Option<UserId>,
+        request: DeleteMovieRequest,
+    ) -> Result<DeleteMovieResponse, Error> {
         let id: FilmId = request.id.parse()?;
-        self.films.ask(DeleteFilm(id), DEADLINE).await??;
+        self.films.ask(DeleteFilm { id, by }, DEADLINE).await??;
         Ok(DeleteMovieResponse { success: true })
     }
 
@@ -137,10 +156,15 @@ impl CatalogService {
         })
     }
 
-    async fn restore(&self, request: RestoreMovieRequest) -> Result<Movie, Error> {
+    async fn restore(
+        &self,
+        by: Option<UserId>,
+        request: RestoreMovieRequest,
+    ) -> Result<Movie, Error> {
         let restore = RestoreFilm {
             id: request.id.parse()?,
             refuse_same: request.refuse_same_title_and_year,
+            by,
         };
         Ok(self.films.ask(restore, DEADLINE).await??.into())
     }
@@ -158,10 +182,34 @@ impl CatalogService {
         })
     }
 
-    async fn load_sample(&self) -> Result<LoadSampleResponse, Error> {
-        let added = self.films.ask(LoadSample, SAMPLE_DEADLINE).await??;
+    async fn sample(&self, by: Option<UserId>) -> Result<LoadSampleResponse, Error> {
+        let added = self.films.ask(LoadSample { by }, SAMPLE_DEADLINE).await??;
         Ok(LoadSampleResponse {
             added: i32::try_from(added).unwrap_or(i32::MAX),
+        })
+    }
+
+    async fn changes(
+        &self,
+        request: ListFilmChangesRequest,
+    ) -> Result<ListFilmChangesResponse, Error> {
+        let list = film_changes::read(request)?;
+        let page = self.films.ask(list, DEADLINE).await??;
+        Ok(film_changes::answer(page))
+    }
+
+    async fn undo(
+        &self,
+        by: Option<UserId>,
+        request: UndoFilmChangeRequest,
+    ) -> Result<UndoFilmChangeResponse, Error> {
+        let number = request.number;
+        let film = self
+            .films
+            .ask(UndoChange { number, by }, DEADLINE)
+            .await??;
+        Ok(UndoFilmChangeResponse {
+            movie: film.map(Movie::from),
         })
     }
 }
@@ -172,7 +220,8 @@ impl Catalog for CatalogService {
         &self,
         request: Request<CreateMovieRequest>,
     ) -> Result<Response<Movie>, Status> {
-        answer(self.create(request.into_inner()).await)
+        let by = author(&request);
+        answer(self.create(by, request.into_inner()).await)
     }
 
     async fn get_movie(
@@ -186,14 +235,16 @@ impl Catalog for CatalogService {
         &self,
         request: Request<UpdateMovieRequest>,
     ) -> Result<Response<Movie>, Status> {
-        answer(self.update(request.into_inner()).await)
+        let by = author(&request);
+        answer(self.update(by, request.into_inner()).await)
     }
 
     async fn delete_movie(
         &self,
         request: Request<DeleteMovieRequest>,
     ) -> Result<Response<DeleteMovieResponse>, Status> {
-        answer(self.delete(request.into_inner()).await)
+        let by = author(&request);
+        answer(self.delete(by, request.into_inner()).await)
     }
 
     async fn list_movies(
@@ -207,7 +258,8 @@ impl Catalog for CatalogService {
         &self,
         request: Request<RestoreMovieRequest>,
     ) -> Result<Response<Movie>, Status> {
-        answer(self.restore(request.into_inner()).await)
+        let by = author(&request);
+        answer(self.restore(by, request.into_inner()).await)
     }
 
     async fn get_summary(
@@ -219,9 +271,24 @@ impl Catalog for CatalogService {
 
     async fn load_sample(
         &self,
-        _: Request<LoadSampleRequest>,
+        request: Request<LoadSampleRequest>,
     ) -> Result<Response<LoadSampleResponse>, Status> {
-        answer(self.load_sample().await)
+        answer(self.sample(author(&request)).await)
+    }
+
+    async fn list_film_changes(
+        &self,
+        request: Request<ListFilmChangesRequest>,
+    ) -> Result<Response<ListFilmChangesResponse>, Status> {
+        answer(self.changes(request.into_inner()).await)
+    }
+
+    async fn undo_film_change(
+        &self,
+        request: Request<UndoFilmChangeRequest>,
+    ) -> Result<Response<UndoFilmChangeResponse>, Status> {
+        let by = author(&request);
+        answer(self.undo(by, request.into_inner()).await)
     }
 
     type WatchMoviesStream = Pin<Box<dyn Stream<Item = Result<MoviesChanged, Status>> + Send>>;
@@ -244,6 +311,12 @@ fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
     result.map(Response::new).map_err(Error::into_status)
 }
 
+/// The user on whose behalf a call is made, as `runtime` has read it; none for a program, or an old peer.
+fn author<T>(request: &Request<T>) -> Option<UserId> {
+    let user = request.extensions().get::<Option<UserId>>();
+    user.copied().flatten()
+}
+
 /// The rating as a form would have it. In the contract's own field 0 stands for no rating.
 fn rating_text(rating: f64, exact: Option<f64>) -> String {
     match exact {
@@ -263,12 +336,25 @@ fn new_id(text: &str) -> Result<FilmId, Error> {
 
 /// Cuts the longest descriptions short until all of them together take no more than `limit` bytes.
 fn cut_descriptions(movies: &mut [Movie], limit: usize) {
-    let mut lengths: Vec<usize> = movies.iter().map(|movie| movie.description.len()).collect();
-    if lengths.iter().sum::<usize>() <= limit {
+    let lengths = movies.iter().map(|movie| movie.description.len());
+    let Some(longest) = longest_of(lengths, limit) else {
         return;
+    };
+    for movie in movies {
+        if cut(&mut movie.description, longest) {
+            movie.description_is_cut = Some(true);
+        }
+    }
+}
+
+/// The longest length that all texts may have so that together they take no more than `limit` bytes; none if no text has to be cut.
+pub(super) fn longest_of(lengths: impl Iterator<Item = usize>, limit: usize) -> Option<usize> {
+    let mut lengths: Vec<usize> = lengths.collect();
+    if lengths.iter().sum::<usize>() <= limit {
+        return None;
     }
     lengths.sort_unstable();
-    // The longest length that all may have: the short ones leave their room to the others.
+    // The short ones leave their room to the others.
     let (mut room, mut left) = (limit, lengths.len());
     let mut longest = 0;
     for length in lengths {
@@ -279,13 +365,16 @@ fn cut_descriptions(movies: &mut [Movie], limit: usize) {
         room -= length;
         left -= 1;
     }
-    for movie in movies {
-        if movie.description.len() > longest {
-            let end = movie.description.floor_char_boundary(longest);
-            movie.description.truncate(end);
-            movie.description_is_cut = Some(true);
-        }
+    Some(longest)
+}
+
+/// Cuts a text short, and returns whether it had to.
+pub(super) fn cut(text: &mut String, longest: usize) -> bool {
+    let is_longer = text.len() > longest;
+    if is_longer {
+        text.truncate(text.floor_char_boundary(longest));
     }
+    is_longer
 }
 
 fn sample_size() -> i32 {
@@ -297,7 +386,7 @@ fn saturating(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn rfc3339(time: NaiveDateTime) -> String {
+pub(super) fn rfc3339(time: NaiveDateTime) -> String {
     time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 

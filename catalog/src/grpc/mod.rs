@@ -1,6 +1,7 @@
 //! The Catalog service on gRPC.
 
 mod catalog_service;
+mod film_changes;
 
 use proto::recommendations::{
     FILE_DESCRIPTOR_SET,

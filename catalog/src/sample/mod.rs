@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use storage::DbConnection;
 
-use crate::films::{FilmDraft, FilmFields, FilmId, Moment, deleted, reading, writing};
+use crate::films::{FilmDraft, FilmFields, FilmId, Stamp, deleted, reading, writing};
 
 /// Facts and descriptions, in the order in which the pages list them.
 const FILMS: &str = include_str!("films.json");
@@ -34,19 +34,20 @@ pub fn count() -> usize {
 /// # Errors
 ///
 /// If the database fails.
-pub fn load(conn: &mut DbConnection, now: Moment) -> QueryResult<usize> {
+pub fn load(conn: &mut DbConnection, stamp: impl Into<Stamp>) -> QueryResult<usize> {
+    let stamp = stamp.into();
     if !reading::is_empty(conn)? {
         return Ok(0);
     }
     let films = films();
-    let now = deleted::after_deletions(conn, now)?;
+    let now = deleted::after_deletions(conn, stamp.now)?;
     let mut created_at = now;
     let mut drafts = Vec::with_capacity(films.len());
     for (id, draft) in &films {
         drafts.push((id, draft, created_at));
         created_at = created_at.minus_seconds(1);
     }
-    match writing::create_all(conn, &drafts, now) {
+    match writing::create_all(conn, &drafts, Stamp { now, ..stamp }) {
         // Another catalog was quicker by a moment: it has all of them.
         Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => return Ok(0),
         outcome => outcome?,

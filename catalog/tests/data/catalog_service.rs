@@ -7,9 +7,10 @@ use prost::Message;
 use proto::{
     reasons,
     recommendations::{
-        CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest,
-        ListMoviesRequest, LoadSampleRequest, Movie, RestoreMovieRequest, UpdateMovieRequest,
-        WatchMoviesRequest, catalog_client::CatalogClient,
+        CreateMovieRequest, DeleteMovieRequest, FilmChangeKind, GetMovieRequest, GetSummaryRequest,
+        ListFilmChangesRequest, ListMoviesRequest, LoadSampleRequest, Movie, RestoreMovieRequest,
+        UndoFilmChangeRequest, UpdateMovieRequest, WatchMoviesRequest,
+        catalog_client::CatalogClient,
     },
 };
 use runtime::{
@@ -605,6 +606,112 @@ async fn a_list_is_never_larger_than_clients_take() {
 }
 
 #[actix_web::test]
+async fn who_changed_a_movie_is_told_and_a_change_is_undone() {
+    for db in databases("grpc-history") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let mut create = tonic::Request::new(request("A"));
+        let user = create.metadata_mut();
+        user.insert("marquee-user", "7".parse().unwrap());
+        let created = client.create_movie(create).await.unwrap();
+        let id = created.into_inner().id;
+        // An old peer names no user.
+        let update = UpdateMovieRequest {
+            id: id.clone(),
+            title: "B".into(),
+            ..UpdateMovieRequest::default()
+        };
+        client.update_movie(update).await.unwrap();
+        let list = ListFilmChangesRequest {
+            film_id: Some(id.clone()),
+            ..ListFilmChangesRequest::default()
+        };
+        let listed = client.list_film_changes(list.clone()).await.unwrap();
+        let [edit, creation] = listed.into_inner().changes.try_into().unwrap();
+        assert_eq!((edit.kind(), edit.user_id), (FilmChangeKind::Edited, 0));
+        assert_eq!(creation.kind(), FilmChangeKind::Created);
+        assert_eq!((creation.user_id, creation.title.as_str()), (7, "A"));
+        assert!(creation.request_id.is_some() && creation.before.is_none());
+        assert!(edit.can_be_undone && !creation.can_be_undone);
+        assert_eq!(edit.before, creation.after);
+        let before = edit.before.unwrap();
+        assert_eq!((before.rating, before.genre.as_str()), (Some(8.1), "Drama"));
+        assert_eq!(edit.after.unwrap().rating, None);
+
+        let undo = |number| UndoFilmChangeRequest { number };
+        let refused = client.undo_film_change(undo(creation.number)).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!(info.reason, reasons::FILM_CHANGED_SINCE);
+        let undone = client.undo_film_change(undo(edit.number)).await.unwrap();
+        assert_eq!(undone.into_inner().movie.unwrap().title, "A");
+        let deleted = client
+            .undo_film_change(undo(creation.number))
+            .await
+            .unwrap();
+        assert_eq!(deleted.into_inner().movie, None);
+        let unknown = client.undo_film_change(undo(i64::MAX)).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+
+        for bad in [
+            ListFilmChangesRequest {
+                limit: 101,
+                ..list.clone()
+            },
+            ListFilmChangesRequest {
+                limit: -1,
+                ..list.clone()
+            },
+            ListFilmChangesRequest {
+                before: -1,
+                ..list.clone()
+            },
+            ListFilmChangesRequest {
+                film_id: Some(String::new()),
+                ..list.clone()
+            },
+        ] {
+            let refused = client.list_film_changes(bad).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+        }
+        let page = ListFilmChangesRequest { limit: 1, ..list };
+        let page = client.list_film_changes(page).await.unwrap().into_inner();
+        assert!(page.has_more && page.changes[0].kind() == FilmChangeKind::Undone);
+    }
+}
+
+#[actix_web::test]
+async fn a_page_of_the_history_is_never_larger_than_clients_take() {
+    let db = storage::testing::TestDatabase::sqlite("grpc-history-large");
+    let world = World::start(&db, nowhere()).await;
+    let mut client = serve(&world).await;
+    let created = client.create_movie(request("A")).await.unwrap();
+    let id = created.into_inner().id;
+    for edit in 0..60 {
+        let update = UpdateMovieRequest {
+            id: id.clone(),
+            title: edit.to_string(),
+            description: "é".repeat(30_000),
+            ..UpdateMovieRequest::default()
+        };
+        client.update_movie(update).await.unwrap();
+    }
+    let list = ListFilmChangesRequest {
+        limit: 100,
+        ..ListFilmChangesRequest::default()
+    };
+    // A client refuses more than 4 MiB by default.
+    let list = client.list_film_changes(list).await.unwrap().into_inner();
+    assert_eq!(list.changes.len(), 61);
+    assert!(list.encoded_len() > 2 << 20, "{}", list.encoded_len());
+    let newest = list.changes[0].after.as_ref().unwrap();
+    assert!(newest.description_is_cut && newest.description.len() < 60_000);
+    let oldest = list.changes[60].after.as_ref().unwrap();
+    assert!(!oldest.description_is_cut && oldest.description == "A description.");
+}
+
+#[actix_web::test]
 async fn figures_are_told_the_sample_is_loaded_once_and_changes_are_announced() {
     let db = storage::testing::TestDatabase::sqlite("grpc-figures");
     let world = World::start(&db, nowhere()).await;
@@ -663,7 +770,7 @@ async fn what_goes_wrong_inside_is_not_shown() {
     assert!(
         world
             .films
-            .ask(DeleteFilm(id), DEADLINE)
+            .ask(DeleteFilm::new(id), DEADLINE)
             .await
             .unwrap()
             .is_err()

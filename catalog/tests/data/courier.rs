@@ -36,7 +36,7 @@ async fn edit(world: &World, id: &FilmId, title: &str) -> i64 {
 async fn delete(world: &World, id: &FilmId) {
     world
         .films
-        .ask(DeleteFilm(id.clone()), DEADLINE)
+        .ask(DeleteFilm::new(id.clone()), DEADLINE)
         .await
         .unwrap()
         .unwrap();
@@ -238,7 +238,7 @@ async fn many_films_are_on_their_way_at_once_but_not_too_many() {
         let world = World::start(&db, recommender.address()).await;
         let added = world
             .films
-            .ask(LoadSample, DEADLINE)
+            .ask(LoadSample::default(), DEADLINE)
             .await
             .unwrap()
             .unwrap();

@@ -205,7 +205,7 @@ async fn genres_follow_every_change_of_a_film() {
         for (genre, count) in [("noir", 0), ("crime", 1), ("war", 1)] {
             assert_eq!(of_genre(&world, genre).await.len(), count, "{genre}");
         }
-        let delete = DeleteFilm(film.id.clone());
+        let delete = DeleteFilm::new(film.id.clone());
         world.films.ask(delete, DEADLINE).await.unwrap().unwrap();
         let rows = "SELECT COUNT(*) AS count FROM movie_genres";
         assert_eq!(world.count(rows).await, 0);
@@ -325,7 +325,7 @@ async fn far_pages_hold_what_counting_from_the_top_would_find() {
         let deleted = list(&world, 1_500, 1, None).await.films.remove(0);
         world
             .films
-            .ask(DeleteFilm(deleted.id), DEADLINE)
+            .ask(DeleteFilm::new(deleted.id), DEADLINE)
             .await
             .unwrap()
             .unwrap();
@@ -361,7 +361,7 @@ async fn figures_follow_every_write() {
         assert_eq!(list(&world, 1, 5, Some("noir")).await.total, 1);
         world
             .films
-            .ask(DeleteFilm(film.id), DEADLINE)
+            .ask(DeleteFilm::new(film.id), DEADLINE)
             .await
             .unwrap()
             .unwrap();
@@ -389,7 +389,7 @@ async fn what_another_catalog_wrote_is_listed_at_once() {
         other.create("Ronin").await;
         let page = list(&one, 1, 20, None).await;
         assert_eq!((titles(&page), page.total), (vec!["Ronin", "Heat"], 2));
-        let delete = DeleteFilm(film.id);
+        let delete = DeleteFilm::new(film.id);
         other.films.ask(delete, DEADLINE).await.unwrap().unwrap();
         let page = list(&one, 1, 20, Some("crime")).await;
         assert_eq!((titles(&page), page.total), (vec![], 0));

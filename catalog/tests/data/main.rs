@@ -12,6 +12,9 @@ mod repository;
 mod lists;
 
 #[cfg(test)]
+mod history;
+
+#[cfg(test)]
 mod courier;
 
 #[cfg(test)]

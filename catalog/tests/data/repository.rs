@@ -61,7 +61,11 @@ async fn a_film_is_kept_as_it_was_given() {
         assert!(updated.updated_at > created.updated_at && updated.version > created.version);
         assert_eq!(get(&world, &created.id).await.unwrap(), updated);
 
-        let delete = || world.films.ask(DeleteFilm(created.id.clone()), DEADLINE);
+        let delete = || {
+            world
+                .films
+                .ask(DeleteFilm::new(created.id.clone()), DEADLINE)
+        };
         delete().await.unwrap().unwrap();
         assert!(matches!(delete().await.unwrap(), Err(Error::NotFound)));
         assert!(matches!(
@@ -309,7 +313,7 @@ async fn the_sample_is_loaded_once_and_in_its_order() {
         let load = || async {
             world
                 .films
-                .ask(LoadSample, DEADLINE)
+                .ask(LoadSample::default(), DEADLINE)
                 .await
                 .unwrap()
                 .unwrap()

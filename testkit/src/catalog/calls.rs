@@ -5,16 +5,20 @@ use proto::{
     genres::genres,
     reasons,
     recommendations::{
-        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GenreCount, GetMovieRequest,
-        GetSummaryRequest, ListMoviesRequest, ListMoviesResponse, LoadSampleRequest,
-        LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary, UpdateMovieRequest,
-        WatchMoviesRequest, catalog_server::Catalog,
+        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FilmChangeKind, GenreCount,
+        GetMovieRequest, GetSummaryRequest, ListFilmChangesRequest, ListFilmChangesResponse,
+        ListMoviesRequest, ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie,
+        MoviesChanged, RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
+        UpdateMovieRequest, WatchMoviesRequest, catalog_server::Catalog,
     },
 };
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Request, Response, Status};
 
-use super::films::{Calls, check, refusal};
+use super::{
+    films::{Calls, check, refusal},
+    history::{Entry, author},
+};
 
 /// How many films the sample has.
 const SAMPLE: i32 = 223;
@@ -27,6 +31,7 @@ impl Catalog for Calls {
     ) -> Result<Response<Movie>, Status> {
         self.speak().await?;
         self.wrote(&request);
+        let user_id = author(&request);
         let request = request.into_inner();
         check(&request.title, &request.release_year, request.exact_rating)?;
         let used = || refusal(Code::AlreadyExists, reasons::ID_IN_USE, &[]);
@@ -50,6 +55,13 @@ impl Catalog for Calls {
             self.refuse_same("", &request.title, &request.release_year)?;
         }
         let movie = self.insert(request);
+        self.record(Entry {
+            user_id,
+            kind: FilmChangeKind::Created,
+            before: None,
+            after: Some(&movie),
+            undoes: None,
+        });
         self.changed(&movie);
         Ok(Response::new(movie))
     }
@@ -72,6 +84,7 @@ impl Catalog for Calls {
     ) -> Result<Response<Movie>, Status> {
         self.speak().await?;
         self.wrote(&request);
+        let user_id = author(&request);
         let request = request.into_inner();
         let before = self
             .movies()
@@ -106,6 +119,13 @@ impl Catalog for Calls {
             .into_iter()
             .find(|movie| movie.id == request.id)
             .ok_or_else(|| Status::not_found("no such movie"))?;
+        self.record(Entry {
+            user_id,
+            kind: FilmChangeKind::Edited,
+            before: Some(&before),
+            after: Some(&movie),
+            undoes: None,
+        });
         self.changed(&movie);
         Ok(Response::new(movie))
     }
@@ -116,12 +136,20 @@ impl Catalog for Calls {
     ) -> Result<Response<DeleteMovieResponse>, Status> {
         self.speak().await?;
         self.wrote(&request);
+        let user_id = author(&request);
         let id = request.into_inner().id;
         if !self.movies().iter().any(|movie| movie.id == id) {
             return Err(Status::not_found("no such movie"));
         }
         let mut deleted = self.movies();
         deleted.retain(|movie| movie.id == id);
+        self.record(Entry {
+            user_id,
+            kind: FilmChangeKind::Deleted,
+            before: deleted.first(),
+            after: None,
+            undoes: None,
+        });
         self.held().deleted.extend(deleted);
         self.remove(&id);
         if let Some(recommendations) = &self.recommendations {
@@ -166,6 +194,7 @@ impl Catalog for Calls {
     ) -> Result<Response<Movie>, Status> {
         self.speak().await?;
         self.wrote(&request);
+        let user_id = author(&request);
         let RestoreMovieRequest {
             id,
             refuse_same_title_and_year,
@@ -176,19 +205,19 @@ impl Catalog for Calls {
         {
             self.refuse_same(&id, &movie.title, &movie.release_year)?;
         }
-        let mut held = self.held();
-        let known = held.movies.iter().find(|movie| movie.id == id).cloned();
-        if let Some(movie) = known {
+        let find = |movies: Vec<Movie>| movies.into_iter().find(|movie| movie.id == id);
+        if let Some(movie) = find(self.movies()) {
             return Ok(Response::new(movie));
         }
-        let deleted = held.deleted.iter().position(|movie| movie.id == id);
-        let place = deleted.ok_or_else(|| Status::not_found("no such movie"))?;
-        let mut movie = held.deleted.remove(place);
-        held.version += 1;
-        movie.version = Some(held.version);
-        held.movies.push(movie.clone());
-        held.movies.sort_by(|a, b| a.created_at.cmp(&b.created_at));
-        drop(held);
+        self.bring_back(&id)?;
+        let movie = find(self.movies()).ok_or_else(|| Status::not_found("no such movie"))?;
+        self.record(Entry {
+            user_id,
+            kind: FilmChangeKind::Restored,
+            before: None,
+            after: Some(&movie),
+            undoes: None,
+        });
         self.changed(&movie);
         Ok(Response::new(movie))
     }
@@ -232,6 +261,24 @@ impl Catalog for Calls {
             self.add(&format!("Sample film {number}"), "Drama");
         }
         Ok(Response::new(LoadSampleResponse { added: SAMPLE }))
+    }
+
+    async fn list_film_changes(
+        &self,
+        request: Request<ListFilmChangesRequest>,
+    ) -> Result<Response<ListFilmChangesResponse>, Status> {
+        self.speak().await?;
+        self.changes(request.get_ref()).map(Response::new)
+    }
+
+    async fn undo_film_change(
+        &self,
+        request: Request<UndoFilmChangeRequest>,
+    ) -> Result<Response<UndoFilmChangeResponse>, Status> {
+        self.speak().await?;
+        self.wrote(&request);
+        let number = request.get_ref().number;
+        self.undo(number, author(&request)).map(Response::new)
     }
 
     type WatchMoviesStream = BoxStream<'static, Result<MoviesChanged, Status>>;

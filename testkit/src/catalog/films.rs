@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use proto::{
     reasons,
-    recommendations::{CreateMovieRequest, FilmUpdate, Movie},
+    recommendations::{CreateMovieRequest, FilmChange, FilmUpdate, Movie},
     text::title_key,
 };
 use tokio::sync::watch;
@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub(super) movies: Vec<Movie>,
     pub(super) deleted: Vec<Movie>,
     pub(super) version: i64,
+    /// The oldest first.
+    pub(super) changes: Vec<FilmChange>,
     /// What each call says instead of an answer.
     pub(super) failure: Option<(Code, String)>,
     pub(super) is_silent: bool,

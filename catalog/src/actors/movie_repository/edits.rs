@@ -1,6 +1,7 @@
 //! Films are added, edited, deleted and brought back. A film may be refused whose title and year another one has.
 
 use actix::{Context, Handler, Message, ResponseFuture};
+use proto::UserId;
 use runtime::supervision::in_request;
 use storage::DbConnection;
 
@@ -8,7 +9,7 @@ use super::{MovieRepository, Shared};
 use crate::{
     Error,
     films::{
-        self, Film, FilmDraft, FilmId, deleted, reading,
+        self, Film, FilmDraft, FilmId, Stamp, deleted, reading,
         writing::{self, Edit},
     },
     sample,
@@ -24,6 +25,8 @@ pub struct CreateFilm {
     pub id: Option<FilmId>,
     /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
+    /// On whose behalf.
+    pub by: Option<UserId>,
 }
 
 impl CreateFilm {
@@ -33,6 +36,7 @@ impl CreateFilm {
             draft,
             id: None,
             refuse_same: false,
+            by: None,
         }
     }
 }
@@ -49,6 +53,8 @@ pub struct UpdateFilm {
     pub expected_version: Option<i64>,
     /// Whether to refuse a title and year that it does not have yet, and another film has.
     pub refuse_same: bool,
+    /// On whose behalf.
+    pub by: Option<UserId>,
 }
 
 impl UpdateFilm {
@@ -59,6 +65,7 @@ impl UpdateFilm {
             draft,
             expected_version: None,
             refuse_same: false,
+            by: None,
         }
     }
 }
@@ -66,7 +73,19 @@ impl UpdateFilm {
 /// Asks to delete a film; answered when that is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), Error>")]
-pub struct DeleteFilm(pub FilmId);
+pub struct DeleteFilm {
+    /// Which film.
+    pub id: FilmId,
+    /// On whose behalf.
+    pub by: Option<UserId>,
+}
+
+impl DeleteFilm {
+    /// Asks to delete a film on behalf of no user.
+    pub fn new(id: FilmId) -> Self {
+        Self { id, by: None }
+    }
+}
 
 /// Asks to bring back a film that was deleted a short while ago; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
@@ -76,13 +95,18 @@ pub struct RestoreFilm {
     pub id: FilmId,
     /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
+    /// On whose behalf.
+    pub by: Option<UserId>,
 }
 
 /// Asks to add the sample films, all of them or, if there is any film already, none. Answers how
 /// many were added.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "Result<usize, Error>")]
-pub struct LoadSample;
+pub struct LoadSample {
+    /// On whose behalf.
+    pub by: Option<UserId>,
+}
 
 impl Handler<CreateFilm> for MovieRepository {
     type Result = ResponseFuture<Result<Film, Error>>;
@@ -93,8 +117,10 @@ impl Handler<CreateFilm> for MovieRepository {
             draft,
             id,
             refuse_same,
+            by,
         } = message;
         let now = films::now();
+        let stamp = Stamp::new(now, by);
         let id = id.unwrap_or_else(|| FilmId::new(rand::random()));
         in_request(async move {
             let wanted = match refuse_same {
@@ -114,7 +140,7 @@ impl Handler<CreateFilm> for MovieRepository {
                 {
                     return Ok(Err(Error::SameTitleAndYear(same)));
                 }
-                writing::create(conn, &id, &draft, now, now).map(Ok)
+                writing::create(conn, &id, &draft, now, stamp).map(Ok)
             };
             shared.write(create).await?
         })
@@ -131,8 +157,9 @@ impl Handler<UpdateFilm> for MovieRepository {
             draft,
             expected_version,
             refuse_same,
+            by,
         } = message;
-        let now = films::now();
+        let stamp = Stamp::new(films::now(), by);
         in_request(async move {
             let wanted = match refuse_same {
                 true => Some(shared.unique_draft(&draft, &id).await?),
@@ -147,7 +174,7 @@ impl Handler<UpdateFilm> for MovieRepository {
                 {
                     return Ok(Err(Error::SameTitleAndYear(same)));
                 }
-                let edit = writing::update(conn, &id, &draft, expected_version, now)?;
+                let edit = writing::update(conn, &id, &draft, expected_version, stamp)?;
                 Ok(match edit {
                     Edit::Saved(film) => Ok(film),
                     Edit::Conflict(_) => Err(Error::VersionDiffers),
@@ -162,12 +189,12 @@ impl Handler<UpdateFilm> for MovieRepository {
 impl Handler<DeleteFilm> for MovieRepository {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, DeleteFilm(id): DeleteFilm, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, DeleteFilm { id, by }: DeleteFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let now = films::now();
+        let stamp = Stamp::new(films::now(), by);
         in_request(async move {
             let was_there = shared
-                .write(move |conn| writing::delete(conn, &id, now))
+                .write(move |conn| writing::delete(conn, &id, stamp))
                 .await?;
             if was_there {
                 Ok(())
@@ -183,8 +210,12 @@ impl Handler<RestoreFilm> for MovieRepository {
 
     fn handle(&mut self, message: RestoreFilm, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let RestoreFilm { id, refuse_same } = message;
-        let now = films::now();
+        let RestoreFilm {
+            id,
+            refuse_same,
+            by,
+        } = message;
+        let stamp = Stamp::new(films::now(), by);
         in_request(async move {
             let mut wanted = None;
             if refuse_same {
@@ -200,7 +231,7 @@ impl Handler<RestoreFilm> for MovieRepository {
                 {
                     return Ok(Err(Error::SameTitleAndYear(same)));
                 }
-                Ok(writing::restore(conn, &id, now)?.ok_or(Error::NotFound))
+                Ok(writing::restore(conn, &id, stamp)?.ok_or(Error::NotFound))
             };
             shared.write(restore).await?
         })
@@ -210,10 +241,10 @@ impl Handler<RestoreFilm> for MovieRepository {
 impl Handler<LoadSample> for MovieRepository {
     type Result = ResponseFuture<Result<usize, Error>>;
 
-    fn handle(&mut self, _: LoadSample, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, LoadSample { by }: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let shared = self.shared.clone();
-        let now = films::now();
-        in_request(async move { shared.write(move |conn| sample::load(conn, now)).await })
+        let stamp = Stamp::new(films::now(), by);
+        in_request(async move { shared.write(move |conn| sample::load(conn, stamp)).await })
     }
 }
 
