@@ -10,7 +10,7 @@ use runtime::{AskError, ErrorCode, ServiceError};
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::films::{FieldErrors, FilmId, InvalidFilmId};
+use crate::films::{ExternalId, FieldErrors, FilmId, InvalidFilmId};
 
 /// Why the catalog did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum Error {
     /// Another film has the same title and year.
     #[error("there is a film of this title and year: `{0}`")]
     SameTitleAndYear(FilmId),
+    /// Another film has one of the ids elsewhere.
+    #[error("another film has the id {0}: `{1}`")]
+    ExternalIdInUse(ExternalId, FilmId),
     /// The id for a new film is that of a film which says something else, or which was deleted.
     #[error("the id is that of another film; use a new one")]
     IdInUse,
@@ -92,7 +95,9 @@ impl ServiceError for Error {
             Self::VersionDiffers | Self::ChangedSince | Self::DeletedTooLongAgo => {
                 ErrorCode::FailedPrecondition
             }
-            Self::SameTitleAndYear(_) | Self::IdInUse => ErrorCode::AlreadyExists,
+            Self::SameTitleAndYear(_) | Self::ExternalIdInUse(..) | Self::IdInUse => {
+                ErrorCode::AlreadyExists
+            }
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Full => ErrorCode::DiskFull,
             Self::Unavailable(_) => ErrorCode::Unavailable,
@@ -111,6 +116,10 @@ impl Error {
             let none = HashMap::new();
             ErrorDetails::with_error_info(reason, reasons::DOMAIN, none)
         };
+        let of_film = |reason: &str, id: &FilmId| {
+            let id = (reasons::FILM_ID.to_owned(), id.to_string());
+            ErrorDetails::with_error_info(reason, reasons::DOMAIN, HashMap::from([id]))
+        };
         let details = match &self {
             Self::Fields(FieldErrors(errors)) => {
                 let violation = |error: &crate::films::FieldError| {
@@ -122,14 +131,8 @@ impl Error {
             Self::ChangedSince => info(reasons::FILM_CHANGED_SINCE),
             Self::DeletedTooLongAgo => info(reasons::DELETED_TOO_LONG_AGO),
             Self::IdInUse => info(reasons::ID_IN_USE),
-            Self::SameTitleAndYear(id) => {
-                let id = (reasons::FILM_ID.to_owned(), id.to_string());
-                ErrorDetails::with_error_info(
-                    reasons::SAME_TITLE_AND_YEAR,
-                    reasons::DOMAIN,
-                    HashMap::from([id]),
-                )
-            }
+            Self::SameTitleAndYear(id) => of_film(reasons::SAME_TITLE_AND_YEAR, id),
+            Self::ExternalIdInUse(_, id) => of_film(reasons::EXTERNAL_ID_IN_USE, id),
             Self::Full => info(reasons::DISK_FULL),
             _ => return Status::new(code, message),
         };

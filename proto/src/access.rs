@@ -137,6 +137,13 @@ const ROWS: &[(&str, Access)] = &[
     ("/recommendations.Catalog/GetSummary", READ),
     ("/recommendations.Catalog/LoadSample", EDIT),
     ("/recommendations.Catalog/WatchMovies", Access::Service),
+    (
+        "/recommendations.Catalog/ListFilmChanges",
+        Access::Person(Role::Editor, Scope::Read),
+    ),
+    ("/recommendations.Catalog/UndoFilmChange", EDIT),
+    ("/recommendations.Catalog/FindMovie", READ),
+    ("/recommendations.Catalog/ImportMovies", EDIT),
     ("/accounts.Accounts/GetEntrance", Access::Service),
     ("/accounts.Accounts/Register", Access::Service),
     ("/accounts.Accounts/ConfirmEmail", Access::Service),

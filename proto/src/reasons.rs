@@ -12,6 +12,9 @@ pub const SAME_TITLE_AND_YEAR: &str = "SAME_TITLE_AND_YEAR";
 /// ALREADY_EXISTS: the id for a new movie is that of one which says something else, or which was deleted.
 pub const ID_IN_USE: &str = "ID_IN_USE";
 
+/// ALREADY_EXISTS: another movie has one of the external ids; its id is under [`FILM_ID`].
+pub const EXTERNAL_ID_IN_USE: &str = "EXTERNAL_ID_IN_USE";
+
 /// FAILED_PRECONDITION: a change of a movie cannot be undone, because the movie has changed since.
 pub const FILM_CHANGED_SINCE: &str = "FILM_CHANGED_SINCE";
 

@@ -20,10 +20,11 @@ use proto::{
     Role, UserId,
     recommendations::{
         CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FILE_DESCRIPTOR_SET,
-        GetMovieRequest, GetPreferencesRequest, GetSummaryRequest, ListFilmChangesRequest,
-        ListFilmChangesResponse, ListMoviesRequest, ListMoviesResponse, LoadSampleRequest,
-        LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
-        UndoFilmChangeRequest, UndoFilmChangeResponse, UpdateMovieRequest, WatchMoviesRequest,
+        FindMovieRequest, GetMovieRequest, GetPreferencesRequest, GetSummaryRequest,
+        ImportMoviesRequest, ImportMoviesResponse, ListFilmChangesRequest, ListFilmChangesResponse,
+        ListMoviesRequest, ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie,
+        MoviesChanged, RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
+        UpdateMovieRequest, WatchMoviesRequest,
         catalog_client::CatalogClient,
         catalog_server::{Catalog, CatalogServer, SERVICE_NAME},
         recommendations_client::RecommendationsClient,
@@ -136,6 +137,17 @@ impl Catalog for Films {
         &self,
         _: Request<UndoFilmChangeRequest>,
     ) -> Result<Response<UndoFilmChangeResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn find_movie(&self, _: Request<FindMovieRequest>) -> Result<Response<Movie>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn import_movies(
+        &self,
+        _: Request<ImportMoviesRequest>,
+    ) -> Result<Response<ImportMoviesResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

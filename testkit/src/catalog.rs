@@ -4,6 +4,7 @@
 mod calls;
 mod films;
 mod history;
+mod imports;
 
 use std::{net::SocketAddr, sync::Arc};
 

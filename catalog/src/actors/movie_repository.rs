@@ -4,6 +4,7 @@
 mod edits;
 mod flags;
 mod history;
+mod imports;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -15,6 +16,7 @@ pub use self::{
     edits::{CreateFilm, DeleteFilm, LoadSample, RestoreFilm, UpdateFilm},
     flags::{ApplyFlags, RepairFlags},
     history::{ChangePage, ListChanges, UndoChange},
+    imports::{FindFilm, ImportFilms},
 };
 use super::film_courier::{FilmCourier, FilmsSaved};
 use crate::{

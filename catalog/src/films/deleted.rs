@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use storage::DbConnection;
 
 use super::{
-    FilmId, Moment, reading,
+    ExternalId, FilmId, Moment, external_ids, reading,
     schema::deleted_movies::{self, dsl},
 };
 
@@ -34,6 +34,17 @@ pub(super) struct DeletedFilm {
     /// The version of the deletion.
     pub(super) version: i64,
     deleted_at: NaiveDateTime,
+    /// JSON.
+    pub(super) external_ids: Option<String>,
+}
+
+impl DeletedFilm {
+    /// The ids elsewhere that the film had.
+    pub(super) fn external_ids(&self) -> Vec<ExternalId> {
+        let ids = self.external_ids.as_deref();
+        let ids = ids.and_then(|ids| serde_json::from_str(ids).ok());
+        ids.unwrap_or_default()
+    }
 }
 
 /// The first moment from `now` on that is after every deletion that is kept: the time at which films
@@ -95,6 +106,10 @@ pub(super) fn keep(
     let Some(film) = reading::row(conn, id)? else {
         return Ok(());
     };
+    let ids = external_ids::of_film(conn, id.as_str())?;
+    let refused =
+        |error: serde_json::Error| diesel::result::Error::SerializationError(Box::new(error));
+    let ids = serde_json::to_string(&ids).map_err(refused)?;
     // A film of the sample may have been deleted, added again, and be deleted again.
     diesel::delete(dsl::deleted_movies.find(id.as_str())).execute(conn)?;
     let kept = DeletedFilm {
@@ -108,6 +123,7 @@ pub(super) fn keep(
         updated_at: film.updated_at,
         version,
         deleted_at: now.date_time(),
+        external_ids: Some(ids),
     };
     diesel::insert_into(dsl::deleted_movies)
         .values(kept)

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Film, text::shows};
+use super::{ExternalId, Film, external_ids, text::shows};
 
 /// The longest title, in characters.
 pub(super) const MAX_TITLE_CHARS: usize = 255;
@@ -25,6 +25,8 @@ pub struct FilmFields {
     pub genre: String,
     pub rating: String,
     pub release_year: String,
+    /// Source and value of each id elsewhere; none leaves those that the film has.
+    pub external_ids: Option<Vec<(String, String)>>,
 }
 
 /// The facts of a film, checked.
@@ -35,6 +37,8 @@ pub struct FilmDraft {
     pub(super) genre: String,
     pub(super) rating: Option<f32>,
     pub(super) release_year: String,
+    /// None if the film keeps those that it has.
+    pub(super) external_ids: Option<Vec<ExternalId>>,
 }
 
 /// Why a field is refused.
@@ -92,6 +96,12 @@ impl FilmDraft {
         check("rating", rating.as_ref().map(|_| ()).map_err(Clone::clone));
         let release_year = line(&fields.release_year);
         check("release_year", year_fits(&release_year));
+        let ids = fields.external_ids.as_deref().map(external_ids::parse_all);
+        let ids = ids.transpose();
+        check(
+            "external_ids",
+            ids.as_ref().map(|_| ()).map_err(Clone::clone),
+        );
         if !errors.is_empty() {
             return Err(FieldErrors(errors));
         }
@@ -102,6 +112,7 @@ impl FilmDraft {
             genre,
             rating,
             release_year,
+            external_ids: ids.unwrap_or_default(),
         })
     }
 
@@ -115,6 +126,11 @@ impl FilmDraft {
         &self.release_year
     }
 
+    /// The ids elsewhere that the film is to have, if it is not to keep its own.
+    pub fn external_ids(&self) -> Option<&[ExternalId]> {
+        self.external_ids.as_deref()
+    }
+
     /// Whether the film has these facts already.
     pub fn describes(&self, film: &Film) -> bool {
         self.title == film.title
@@ -122,6 +138,10 @@ impl FilmDraft {
             && self.genre == film.genre
             && self.rating == film.rating
             && self.release_year == film.release_year
+            && self
+                .external_ids
+                .as_ref()
+                .is_none_or(|ids| *ids == film.external_ids)
     }
 }
 
@@ -223,6 +243,7 @@ mod tests {
             genre: " Horror,  Mystery ".into(),
             rating: " 8,2 ".into(),
             release_year: " 1982 ".into(),
+            external_ids: None,
         })
         .unwrap();
         assert_eq!(draft.title, "The Thing");

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 
-use super::FilmId;
+use super::{ExternalId, FilmId};
 
 /// A film. Texts that were never given are empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Film {
     pub is_recommended: bool,
     /// Grows with every write of its facts, and not with `is_recommended`.
     pub version: i64,
+    /// Its ids elsewhere, one of each source at most, sorted.
+    pub external_ids: Vec<ExternalId>,
 }
 
 impl Film {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use storage::{DbConnection, MultiBackend, each_backend};
 
 use super::{
-    Film, FilmDraft, FilmId, Moment, deleted, reading,
+    ExternalId, Film, FilmDraft, FilmId, Moment, deleted, reading,
     schema::film_changes::{self, dsl},
 };
 
@@ -98,27 +98,34 @@ pub struct FilmState {
     pub genre: String,
     pub rating: Option<f32>,
     pub release_year: String,
+    pub external_ids: Vec<ExternalId>,
 }
 
 impl FilmState {
-    pub(super) fn of_draft(draft: &FilmDraft) -> Self {
+    /// What a film says after a write; `known` are the ids elsewhere that it has before.
+    pub(super) fn of_draft(draft: &FilmDraft, known: &[ExternalId]) -> Self {
         Self {
             title: draft.title.clone(),
             description: draft.description.clone(),
             genre: draft.genre.clone(),
             rating: draft.rating,
             release_year: draft.release_year.clone(),
+            external_ids: match &draft.external_ids {
+                Some(ids) => ids.clone(),
+                None => known.to_vec(),
+            },
         }
     }
 
     /// The same as what an edit says. It may break the rules of drafts if an older program wrote it.
-    fn into_draft(self) -> FilmDraft {
+    pub(super) fn into_draft(self) -> FilmDraft {
         FilmDraft {
             title: self.title,
             description: self.description,
             genre: self.genre,
             rating: self.rating,
             release_year: self.release_year,
+            external_ids: Some(self.external_ids),
         }
     }
 }
@@ -131,6 +138,7 @@ impl From<Film> for FilmState {
             genre: film.genre,
             rating: film.rating,
             release_year: film.release_year,
+            external_ids: film.external_ids,
         }
     }
 }
@@ -237,7 +245,8 @@ impl<'a> NewRow<'a> {
 }
 
 fn json(state: &FilmState) -> QueryResult<String> {
-    let refused = |error| diesel::result::Error::SerializationError(Box::new(error));
+    let refused =
+        |error: serde_json::Error| diesel::result::Error::SerializationError(Box::new(error));
     serde_json::to_string(state).map_err(refused)
 }
 

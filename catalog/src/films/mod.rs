@@ -16,6 +16,10 @@ pub mod genres;
 
 pub mod writing;
 
+pub mod external_ids;
+
+pub mod importing;
+
 pub mod deleted;
 
 pub mod history;
@@ -29,6 +33,7 @@ mod text;
 
 pub use clock::{Moment, now};
 pub use draft::{FieldError, FieldErrors, FilmDraft, FilmFields, MAX_GENRE_CHARS};
+pub use external_ids::ExternalId;
 pub use film::{Film, decimal};
 pub use genres::GenreFilter;
 pub use history::Stamp;

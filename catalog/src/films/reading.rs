@@ -8,7 +8,7 @@ use proto::text::title_key;
 use storage::{DbConnection, MultiBackend};
 
 use super::{
-    Film, FilmId, GenreFilter,
+    Film, FilmId, GenreFilter, external_ids,
     schema::{
         movie_genres,
         movies::dsl::{created_at, genre, id, movies, release_year, title},
@@ -50,6 +50,7 @@ impl TryFrom<Row> for Film {
             updated_at: row.updated_at.or(row.created_at).unwrap_or_default(),
             is_recommended: row.is_recommended,
             version: row.version,
+            external_ids: Vec::new(),
         })
     }
 }
@@ -60,7 +61,12 @@ impl TryFrom<Row> for Film {
 ///
 /// If the database fails.
 pub fn get(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Option<Film>> {
-    row(conn, film_id)?.map(Film::try_from).transpose()
+    let Some(row) = row(conn, film_id)? else {
+        return Ok(None);
+    };
+    let mut film = Film::try_from(row)?;
+    film.external_ids = external_ids::of_film(conn, film_id.as_str())?;
+    Ok(Some(film))
 }
 
 pub(super) fn row(conn: &mut DbConnection, film_id: &FilmId) -> QueryResult<Option<Row>> {
@@ -135,7 +141,33 @@ pub fn get_all(conn: &mut DbConnection, ids: &[String]) -> QueryResult<Vec<Film>
         .filter(id.eq_any(ids))
         .select(Row::as_select())
         .load(conn)?;
-    rows.into_iter().map(Film::try_from).collect()
+    let mut known = external_ids::of_films(conn, ids)?;
+    let with_ids = |row: Row| {
+        let mut film = Film::try_from(row)?;
+        film.external_ids = known.remove(film.id.as_str()).unwrap_or_default();
+        Ok(film)
+    };
+    rows.into_iter().map(with_ids).collect()
+}
+
+/// The titles of the films of a year; of those without one if it is empty.
+pub(super) fn titles_of_year(
+    conn: &mut DbConnection,
+    year: &str,
+) -> QueryResult<Vec<(FilmId, String)>> {
+    let listed = movies.select((id, title));
+    let listed: Vec<(String, String)> = match year {
+        "" => listed
+            .filter(release_year.is_null().or(release_year.eq("")))
+            .load(conn)?,
+        year => listed.filter(release_year.eq(year)).load(conn)?,
+    };
+    let read = |(film, listed): (String, String)| {
+        let film = film.parse();
+        let film = film.map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))?;
+        Ok((film, listed))
+    };
+    listed.into_iter().map(read).collect()
 }
 
 /// Those of the films that there are, in the order of the ids.

@@ -59,6 +59,8 @@ diesel::table! {
         updated_at -> Nullable<Timestamp>,
         version -> BigInt,
         deleted_at -> Timestamp,
+        /// JSON.
+        external_ids -> Nullable<Text>,
     }
 }
 
@@ -77,6 +79,15 @@ diesel::table! {
         state_before -> Nullable<Text>,
         state_after -> Nullable<Text>,
         undoes -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    /// One row for each id that a film has elsewhere.
+    film_external_ids (film_id, source) {
+        film_id -> Text,
+        source -> Text,
+        value -> Text,
     }
 }
 

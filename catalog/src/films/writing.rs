@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use storage::{DbConnection, each_backend};
 
 use super::{
-    Film, FilmDraft, FilmId, Moment, Stamp, deleted, genres,
+    ExternalId, Film, FilmDraft, FilmId, Moment, Stamp, deleted, external_ids, genres,
     history::{self, Entry, FilmState, Kind},
     outbox, reading,
     schema::movies,
@@ -56,6 +56,7 @@ pub fn create(
         updated_at: created_at.date_time(),
         is_recommended: false,
         version: stamp.now.micros(),
+        external_ids: draft.external_ids.clone().unwrap_or_default(),
     })
 }
 
@@ -95,6 +96,11 @@ pub fn create_all(
         .map(|row| (row.id, row.created_at, row.genre))
         .collect();
     genres::insert(conn, &listed)?;
+    let with_ids = drafts.iter().filter_map(|(id, draft, _)| {
+        let ids = draft.external_ids.as_deref()?;
+        Some((id.as_str(), ids))
+    });
+    external_ids::insert(conn, with_ids)?;
     let entries: Vec<Entry<'_>> = drafts
         .iter()
         .map(|(film_id, draft, _)| Entry {
@@ -102,7 +108,7 @@ pub fn create_all(
             kind: Kind::Created,
             version,
             before: None,
-            after: Some(FilmState::of_draft(draft)),
+            after: Some(FilmState::of_draft(draft, &[])),
         })
         .collect();
     history::record(conn, &entries, stamp)?;
@@ -161,7 +167,11 @@ pub fn update(
             movies::listed_genre.eq(&draft.genre),
         ))
         .execute(conn)?;
-    let (before, after) = (current.state(), FilmState::of_draft(draft));
+    let before = current.state(external_ids::of_film(conn, id.as_str())?);
+    let after = FilmState::of_draft(draft, &before.external_ids);
+    if before.external_ids != after.external_ids {
+        external_ids::replace(conn, id.as_str(), &after.external_ids)?;
+    }
     if before != after {
         let entry = Entry {
             film_id: id,
@@ -188,13 +198,14 @@ pub fn delete(conn: &mut DbConnection, id: &FilmId, stamp: impl Into<Stamp>) -> 
         return Ok(false);
     };
     let version = version_after(current.version, now);
+    let before = current.state(external_ids::of_film(conn, id.as_str())?);
     deleted::keep(conn, id, version, now)?;
     diesel::delete(movies::table.find(id.as_str())).execute(conn)?;
     let entry = Entry {
         film_id: id,
         kind: Kind::Deleted,
         version,
-        before: Some(current.state()),
+        before: Some(before),
         after: None,
     };
     history::record(conn, &[entry], stamp)?;
@@ -218,6 +229,10 @@ pub fn restore(
         && lock(conn, id)?.is_none()
     {
         let version = version_after(deletion.version, stamp.now);
+        // Another film may have got one of them meanwhile.
+        let mut ids = deletion.external_ids();
+        let taken = external_ids::find(conn, &ids)?;
+        ids.retain(|external| !taken.contains_key(external));
         let genre = deletion.genre.unwrap_or_default();
         diesel::insert_into(movies::table)
             .values((
@@ -235,6 +250,7 @@ pub fn restore(
             ))
             .execute(conn)?;
         genres::insert(conn, &[(id.as_str(), deletion.created_at, &genre)])?;
+        external_ids::replace(conn, id.as_str(), &ids)?;
         let film = reading::get(conn, id)?;
         let entry = Entry {
             film_id: id,
@@ -261,6 +277,8 @@ pub enum Undo {
     TooLate,
     /// The change is not kept any more, or never was.
     NotFound,
+    /// Another film has got one of the ids elsewhere that the film had.
+    IdTaken(ExternalId, FilmId),
 }
 
 /// Undoes a change by a further one, which is kept in the history, too. Of a change that was undone just before it says so again.
@@ -273,7 +291,10 @@ pub fn undo(conn: &mut DbConnection, number: i64, stamp: Stamp) -> QueryResult<U
         return Ok(Undo::NotFound);
     };
     let id = &change.film_id;
-    let present = lock(conn, id)?.map(|current| current.state());
+    let present = match lock(conn, id)? {
+        Some(current) => Some(current.state(external_ids::of_film(conn, id.as_str())?)),
+        None => None,
+    };
     if present == change.before && history::is_undone_last(conn, &change)? {
         return Ok(Undo::Done(reading::get(conn, id)?));
     }
@@ -285,10 +306,16 @@ pub fn undo(conn: &mut DbConnection, number: i64, stamp: Stamp) -> QueryResult<U
         ..stamp
     };
     match (change.draft_before(), present) {
-        (Some(before), Some(_)) => match update(conn, id, &before, None, stamp)? {
-            Edit::Saved(film) => Ok(Undo::Done(Some(film))),
-            Edit::Conflict(_) | Edit::NotFound => Ok(Undo::ChangedSince),
-        },
+        (Some(before), Some(_)) => {
+            let ids = before.external_ids.as_deref().unwrap_or_default();
+            if let Some((external, other)) = external_ids::taken(conn, ids, id)? {
+                return Ok(Undo::IdTaken(external, other));
+            }
+            match update(conn, id, &before, None, stamp)? {
+                Edit::Saved(film) => Ok(Undo::Done(Some(film))),
+                Edit::Conflict(_) | Edit::NotFound => Ok(Undo::ChangedSince),
+            }
+        }
         (None, Some(_)) => {
             delete(conn, id, stamp)?;
             Ok(Undo::Done(None))
@@ -327,13 +354,14 @@ struct Locked {
 }
 
 impl Locked {
-    fn state(&self) -> FilmState {
+    fn state(&self, external_ids: Vec<ExternalId>) -> FilmState {
         FilmState {
             title: self.title.clone(),
             description: self.description.clone().unwrap_or_default(),
             genre: self.genre.clone().unwrap_or_default(),
             rating: self.rating.filter(|rating| rating.is_finite()),
             release_year: self.release_year.clone().unwrap_or_default(),
+            external_ids,
         }
     }
 }

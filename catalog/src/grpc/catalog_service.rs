@@ -10,23 +10,24 @@ use futures::{Stream, StreamExt};
 use proto::{
     UserId,
     recommendations::{
-        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, GenreCount, GetMovieRequest,
-        GetSummaryRequest, ListFilmChangesRequest, ListFilmChangesResponse, ListMoviesRequest,
-        ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged,
-        RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
-        UpdateMovieRequest, WatchMoviesRequest, catalog_server::Catalog,
+        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FindMovieRequest, GenreCount,
+        GetMovieRequest, GetSummaryRequest, ImportMoviesRequest, ImportMoviesResponse,
+        ListFilmChangesRequest, ListFilmChangesResponse, ListMoviesRequest, ListMoviesResponse,
+        LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged, RestoreMovieRequest, Summary,
+        UndoFilmChangeRequest, UndoFilmChangeResponse, UpdateMovieRequest, WatchMoviesRequest,
+        catalog_server::Catalog,
     },
 };
 use runtime::{Handle, Shutdown};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::film_changes;
+use super::{film_changes, imports};
 use crate::{
     Error,
     actors::movie_repository::{
-        CatalogSummary, CreateFilm, DeleteFilm, GetFilm, ListFilms, LoadSample, MovieRepository,
-        RestoreFilm, UndoChange, UpdateFilm,
+        CatalogSummary, CreateFilm, DeleteFilm, FindFilm, GetFilm, ListFilms, LoadSample,
+        MovieRepository, RestoreFilm, UndoChange, UpdateFilm,
     },
     changes::Changes,
     films::{Film, FilmDraft, FilmFields, FilmId, MAX_PAGE_SIZE},
@@ -71,6 +72,9 @@ impl CatalogService {
             genre: request.genre,
             rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
+            // An old client sends none, and means nothing by it.
+            external_ids: (!request.external_ids.is_empty())
+                .then(|| imports::external_ids(request.external_ids)),
         })?;
         let create = CreateFilm {
             draft,
@@ -98,6 +102,9 @@ impl CatalogService {
             genre: request.genre,
             rating: rating_text(request.rating, request.exact_rating),
             release_year: request.release_year,
+            external_ids: request
+                .external_ids
+                .map(|ids| imports::external_ids(ids.ids)),
         })?;
         let update = UpdateFilm {
             id,
@@ -198,6 +205,21 @@ impl CatalogService {
         Ok(film_changes::answer(page))
     }
 
+    async fn find(&self, request: FindMovieRequest) -> Result<Movie, Error> {
+        let find = FindFilm(imports::wanted(request.external_id)?);
+        Ok(self.films.ask(find, DEADLINE).await??.into())
+    }
+
+    async fn import(
+        &self,
+        by: Option<UserId>,
+        request: ImportMoviesRequest,
+    ) -> Result<ImportMoviesResponse, Error> {
+        let (films, refused) = imports::read(request, by)?.split();
+        let outcomes = self.films.ask(films, SAMPLE_DEADLINE).await??;
+        Ok(imports::answer(refused, outcomes))
+    }
+
     async fn undo(
         &self,
         by: Option<UserId>,
@@ -291,6 +313,21 @@ impl Catalog for CatalogService {
         answer(self.undo(by, request.into_inner()).await)
     }
 
+    async fn find_movie(
+        &self,
+        request: Request<FindMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        answer(self.find(request.into_inner()).await)
+    }
+
+    async fn import_movies(
+        &self,
+        request: Request<ImportMoviesRequest>,
+    ) -> Result<Response<ImportMoviesResponse>, Status> {
+        let by = author(&request);
+        answer(self.import(by, request.into_inner()).await)
+    }
+
     type WatchMoviesStream = Pin<Box<dyn Stream<Item = Result<MoviesChanged, Status>> + Send>>;
 
     async fn watch_movies(
@@ -315,6 +352,11 @@ fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
 fn author<T>(request: &Request<T>) -> Option<UserId> {
     let user = request.extensions().get::<Option<UserId>>();
     user.copied().flatten()
+}
+
+/// A rating as a form would have it.
+pub(super) fn exact_text(rating: Option<f64>) -> String {
+    rating.map(|rating| rating.to_string()).unwrap_or_default()
 }
 
 /// The rating as a form would have it. In the contract's own field 0 stands for no rating.
@@ -406,6 +448,7 @@ impl From<Film> for Movie {
             is_recommended: Some(film.is_recommended),
             version: Some(film.version),
             description_is_cut: None,
+            external_ids: imports::told_ids(film.external_ids),
         }
     }
 }

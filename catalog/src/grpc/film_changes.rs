@@ -5,7 +5,10 @@ use proto::recommendations::{
     FilmChange, FilmChangeKind, FilmState, ListFilmChangesRequest, ListFilmChangesResponse,
 };
 
-use super::catalog_service::{MAX_LIST_BYTES, cut, longest_of, rfc3339};
+use super::{
+    catalog_service::{MAX_LIST_BYTES, cut, longest_of, rfc3339},
+    imports::told_ids,
+};
 use crate::{
     Error,
     actors::movie_repository::{ChangePage, ListChanges},
@@ -92,5 +95,6 @@ fn state(state: history::FilmState) -> FilmState {
         rating: state.rating.and_then(decimal),
         release_year: state.release_year,
         description_is_cut: false,
+        external_ids: told_ids(state.external_ids),
     }
 }

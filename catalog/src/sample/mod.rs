@@ -76,6 +76,7 @@ impl SampleFilm {
             genre: self.genre,
             rating: self.rating,
             release_year: self.year,
+            external_ids: None,
         };
         (
             id,

@@ -7,9 +7,10 @@ use prost::Message;
 use proto::{
     reasons,
     recommendations::{
-        CreateMovieRequest, DeleteMovieRequest, FilmChangeKind, GetMovieRequest, GetSummaryRequest,
-        ListFilmChangesRequest, ListMoviesRequest, LoadSampleRequest, Movie, RestoreMovieRequest,
-        UndoFilmChangeRequest, UpdateMovieRequest, WatchMoviesRequest,
+        CreateMovieRequest, DeleteMovieRequest, ExternalId, ExternalIds, FilmChangeKind,
+        FindMovieRequest, GetMovieRequest, GetSummaryRequest, ImportMoviesRequest, ImportResult,
+        ImportedMovie, ListFilmChangesRequest, ListMoviesRequest, LoadSampleRequest, Movie,
+        RestoreMovieRequest, UndoFilmChangeRequest, UpdateMovieRequest, WatchMoviesRequest,
         catalog_client::CatalogClient,
     },
 };
@@ -266,7 +267,7 @@ async fn bad_requests_are_told_what_is_accepted() {
         Code::NotFound
     );
     let huge = CreateMovieRequest {
-        description: "x".repeat(1 << 20),
+        description: "x".repeat(3 << 20),
         ..request("A")
     };
     assert_eq!(
@@ -709,6 +710,110 @@ async fn a_page_of_the_history_is_never_larger_than_clients_take() {
     assert!(newest.description_is_cut && newest.description.len() < 60_000);
     let oldest = list.changes[60].after.as_ref().unwrap();
     assert!(!oldest.description_is_cut && oldest.description == "A description.");
+}
+
+#[actix_web::test]
+async fn movies_are_imported_and_found_by_their_ids() {
+    for db in databases("grpc-import") {
+        let world = World::start(&db, nowhere()).await;
+        let mut client = serve(&world).await;
+        let id = |source: &str, value: &str| ExternalId {
+            source: source.into(),
+            value: value.into(),
+        };
+        let movie = |title: &str, ids: &[ExternalId]| ImportedMovie {
+            title: title.into(),
+            rating: Some(0.0),
+            external_ids: ids.to_vec(),
+            ..ImportedMovie::default()
+        };
+        let import = ImportMoviesRequest {
+            movies: vec![
+                movie("A", &[id("tmdb", "1")]),
+                movie("", &[id("tmdb", "x")]),
+                movie("A", &[id("TMDB", " 1 ")]),
+            ],
+            match_title_and_year: false,
+        };
+        let imported = client.import_movies(import).await.unwrap().into_inner();
+        let results: Vec<_> = imported.outcomes.iter().map(|o| o.result()).collect();
+        assert_eq!(
+            results,
+            [
+                ImportResult::Created,
+                ImportResult::Refused,
+                ImportResult::Unchanged
+            ]
+        );
+        let fields: Vec<_> = imported.outcomes[1]
+            .errors
+            .iter()
+            .map(|e| e.field.as_str())
+            .collect();
+        assert_eq!(fields, ["title", "external_ids"]);
+        let find = |id: ExternalId| FindMovieRequest {
+            external_id: Some(id),
+        };
+        let found = client
+            .find_movie(find(id("tmdb", "1")))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(
+            (found.id.as_str(), found.exact_rating),
+            (imported.outcomes[0].id.as_str(), Some(0.0))
+        );
+        assert_eq!(found.external_ids, [id("tmdb", "1")]);
+        let unknown = client.find_movie(find(id("imdb", "1"))).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+        for bad in [
+            find(id("netflix", "1")),
+            find(id("imdb", "x")),
+            FindMovieRequest::default(),
+        ] {
+            let refused = client.find_movie(bad).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+        }
+        let too_many = ImportMoviesRequest {
+            movies: vec![ImportedMovie::default(); 501],
+            match_title_and_year: false,
+        };
+        let refused = client.import_movies(too_many).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+
+        // An old client does not send ids, and its edit leaves them.
+        let update = UpdateMovieRequest {
+            id: found.id.clone(),
+            title: "B".into(),
+            ..UpdateMovieRequest::default()
+        };
+        let edited = client
+            .update_movie(update.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(edited.external_ids, found.external_ids);
+        let cleared = UpdateMovieRequest {
+            external_ids: Some(ExternalIds::default()),
+            ..update
+        };
+        let cleared = client.update_movie(cleared).await.unwrap().into_inner();
+        assert_eq!(cleared.external_ids, []);
+        let other = CreateMovieRequest {
+            external_ids: vec![id("imdb", "tt0000001")],
+            ..request("C")
+        };
+        let created = client
+            .create_movie(other.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        let refused = client.create_movie(other).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists);
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!(info.reason, reasons::EXTERNAL_ID_IN_USE);
+        assert_eq!(info.metadata[reasons::FILM_ID], created.id);
+    }
 }
 
 #[actix_web::test]

@@ -107,6 +107,7 @@ async fn a_film_is_told_as_old_catalogs_tell_it() {
             genre: "Horror".into(),
             rating: "8.2".into(),
             release_year: "1982".into(),
+            external_ids: None,
         };
         let draft = catalog::films::FilmDraft::parse(&fields).unwrap();
         let message = catalog::actors::movie_repository::CreateFilm::new(draft);

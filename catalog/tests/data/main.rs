@@ -15,6 +15,12 @@ mod lists;
 mod history;
 
 #[cfg(test)]
+mod external_ids;
+
+#[cfg(test)]
+mod imports;
+
+#[cfg(test)]
 mod courier;
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ async fn a_film_is_kept_as_it_was_given() {
             genre: "Drama, Biography".into(),
             rating: "8.1".into(),
             release_year: "1928".into(),
+            external_ids: None,
         };
         let message = CreateFilm::new(FilmDraft::parse(&given).unwrap());
         let created = world.films.ask(message, DEADLINE).await.unwrap().unwrap();

@@ -5,10 +5,11 @@ use proto::{
     genres::genres,
     reasons,
     recommendations::{
-        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FilmChangeKind, GenreCount,
-        GetMovieRequest, GetSummaryRequest, ListFilmChangesRequest, ListFilmChangesResponse,
-        ListMoviesRequest, ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie,
-        MoviesChanged, RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
+        CreateMovieRequest, DeleteMovieRequest, DeleteMovieResponse, FilmChangeKind,
+        FindMovieRequest, GenreCount, GetMovieRequest, GetSummaryRequest, ImportMoviesRequest,
+        ImportMoviesResponse, ListFilmChangesRequest, ListFilmChangesResponse, ListMoviesRequest,
+        ListMoviesResponse, LoadSampleRequest, LoadSampleResponse, Movie, MoviesChanged,
+        RestoreMovieRequest, Summary, UndoFilmChangeRequest, UndoFilmChangeResponse,
         UpdateMovieRequest, WatchMoviesRequest, catalog_server::Catalog,
     },
 };
@@ -16,7 +17,7 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    films::{Calls, check, refusal},
+    films::{Calls, check, refusal, sorted},
     history::{Entry, author},
 };
 
@@ -54,6 +55,7 @@ impl Catalog for Calls {
         if request.refuse_same_title_and_year {
             self.refuse_same("", &request.title, &request.release_year)?;
         }
+        self.refuse_taken("", &request.external_ids)?;
         let movie = self.insert(request);
         self.record(Entry {
             user_id,
@@ -106,7 +108,12 @@ impl Catalog for Calls {
         {
             self.refuse_same(&request.id, &request.title, &request.release_year)?;
         }
+        let ids = request.external_ids.map(|ids| ids.ids);
+        self.refuse_taken(&request.id, ids.as_deref().unwrap_or_default())?;
         self.edit(&request.id, |movie| {
+            if let Some(ids) = ids {
+                movie.external_ids = sorted(ids);
+            }
             movie.title = request.title.trim().into();
             movie.description = request.description.replace("\r\n", "\n").trim().into();
             movie.genre = request.genre.trim().into();
@@ -279,6 +286,30 @@ impl Catalog for Calls {
         self.wrote(&request);
         let number = request.get_ref().number;
         self.undo(number, author(&request)).map(Response::new)
+    }
+
+    async fn find_movie(
+        &self,
+        request: Request<FindMovieRequest>,
+    ) -> Result<Response<Movie>, Status> {
+        self.speak().await?;
+        let wanted = request.into_inner().external_id.unwrap_or_default();
+        let mut movies = self.movies().into_iter();
+        let movie = movies.find(|movie| movie.external_ids.contains(&wanted));
+        movie
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("no such movie"))
+    }
+
+    async fn import_movies(
+        &self,
+        request: Request<ImportMoviesRequest>,
+    ) -> Result<Response<ImportMoviesResponse>, Status> {
+        self.speak().await?;
+        self.wrote(&request);
+        let user_id = author(&request);
+        self.import(request.into_inner(), user_id)
+            .map(Response::new)
     }
 
     type WatchMoviesStream = BoxStream<'static, Result<MoviesChanged, Status>>;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use proto::{
     reasons,
-    recommendations::{CreateMovieRequest, FilmChange, FilmUpdate, Movie},
+    recommendations::{CreateMovieRequest, ExternalId, FilmChange, FilmUpdate, Movie},
     text::title_key,
 };
 use tokio::sync::watch;
@@ -102,6 +102,22 @@ impl Calls {
         held.users.push(user);
     }
 
+    /// Refuses an id elsewhere that another movie than `id` has.
+    pub(super) fn refuse_taken(&self, id: &str, ids: &[ExternalId]) -> Result<(), Status> {
+        let movies = self.movies();
+        let other = movies.iter().find(|movie| {
+            movie.id != id && movie.external_ids.iter().any(|taken| ids.contains(taken))
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => {
+                let id = (reasons::FILM_ID, other.id.as_str());
+                let reason = reasons::EXTERNAL_ID_IN_USE;
+                Err(refusal(Code::AlreadyExists, reason, &[id]))
+            }
+        }
+    }
+
     /// Refuses a title and year that another movie than `id` has.
     pub(super) fn refuse_same(&self, id: &str, title: &str, year: &str) -> Result<(), Status> {
         let is_year = |other: &str| other == year || other.is_empty() || year.is_empty();
@@ -141,6 +157,7 @@ impl Calls {
             is_recommended: Some(false),
             version: Some(held.version),
             description_is_cut: None,
+            external_ids: sorted(request.external_ids),
         };
         held.movies.push(movie.clone());
         held.movies.sort_by(|a, b| a.created_at.cmp(&b.created_at));
@@ -167,6 +184,12 @@ impl Calls {
         }
         self.changes.send_replace(());
     }
+}
+
+/// The ids in the order in which a catalog answers them.
+pub(super) fn sorted(mut ids: Vec<ExternalId>) -> Vec<ExternalId> {
+    ids.sort_by(|a, b| (&a.source, &a.value).cmp(&(&b.source, &b.value)));
+    ids
 }
 
 /// Checks what the pages' tests get wrong.

@@ -105,6 +105,7 @@ impl Calls {
                 movie.rating = before.rating.unwrap_or_default();
                 movie.exact_rating = before.rating;
                 movie.release_year = before.release_year.clone();
+                movie.external_ids = before.external_ids.clone();
             }),
             (Some(_), None) => self.bring_back(id)?,
             (None, _) => {
@@ -159,5 +160,6 @@ fn state(movie: &Movie) -> FilmState {
         rating: movie.exact_rating,
         release_year: movie.release_year.clone(),
         description_is_cut: false,
+        external_ids: movie.external_ids.clone(),
     }
 }

@@ -9,7 +9,7 @@ use super::{MovieRepository, Shared};
 use crate::{
     Error,
     films::{
-        self, Film, FilmDraft, FilmId, Stamp, deleted, reading,
+        self, Film, FilmDraft, FilmId, Stamp, deleted, external_ids, reading,
         writing::{self, Edit},
     },
     sample,
@@ -132,6 +132,11 @@ impl Handler<CreateFilm> for MovieRepository {
                     let is_sent_again = draft.describes(&film);
                     return Ok(is_sent_again.then_some(film).ok_or(Error::IdInUse));
                 }
+                if let Some(ids) = draft.external_ids()
+                    && let Some((external, film)) = external_ids::taken(conn, ids, &id)?
+                {
+                    return Ok(Err(Error::ExternalIdInUse(external, film)));
+                }
                 if deleted::title_and_year(conn, &id)?.is_some() {
                     return Ok(Err(Error::IdInUse));
                 }
@@ -173,6 +178,11 @@ impl Handler<UpdateFilm> for MovieRepository {
                     && let Some(same) = wanted.find_same(conn)?
                 {
                     return Ok(Err(Error::SameTitleAndYear(same)));
+                }
+                if let Some(ids) = draft.external_ids()
+                    && let Some((external, film)) = external_ids::taken(conn, ids, &id)?
+                {
+                    return Ok(Err(Error::ExternalIdInUse(external, film)));
                 }
                 let edit = writing::update(conn, &id, &draft, expected_version, stamp)?;
                 Ok(match edit {

@@ -78,6 +78,7 @@ impl Handler<UndoChange> for MovieRepository {
                 Undo::Done(film) => Ok(film),
                 Undo::ChangedSince => Err(Error::ChangedSince),
                 Undo::TooLate => Err(Error::DeletedTooLongAgo),
+                Undo::IdTaken(external, film) => Err(Error::ExternalIdInUse(external, film)),
                 Undo::NotFound => Err(Error::NoSuchChange),
             }
         })

@@ -98,6 +98,7 @@ impl Handler<CreateFilm> for CatalogGateway {
                 release_year: fields.release_year,
                 id: id.map(|id| id.to_string()),
                 refuse_same_title_and_year: refuse_same,
+                external_ids: Vec::new(),
             };
             let request = ServiceClient::request(request, user, DEADLINE);
             let movie = written(
@@ -135,6 +136,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 release_year: fields.release_year,
                 expected_version,
                 refuse_same_title_and_year: refuse_same,
+                external_ids: None,
             };
             let request = ServiceClient::request(request, user, DEADLINE);
             let movie = written(

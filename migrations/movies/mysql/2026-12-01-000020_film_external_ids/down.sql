@@ -1,0 +1,2 @@
+ALTER TABLE deleted_movies DROP COLUMN external_ids;
+DROP TABLE film_external_ids;

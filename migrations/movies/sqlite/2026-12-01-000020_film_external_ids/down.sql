@@ -1,0 +1,3 @@
+ALTER TABLE deleted_movies DROP COLUMN external_ids;
+DROP TRIGGER film_external_ids_follow;
+DROP TABLE film_external_ids;
