@@ -1,6 +1,7 @@
 //! What the service does, apart from how it is reached.
 
 mod changes;
+mod forgetting;
 mod pages;
 mod rest;
 

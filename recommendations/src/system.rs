@@ -19,6 +19,7 @@ use storage::Database;
 
 use crate::{
     actors::{
+        account_consumer,
         backlog_worker::BacklogWorker,
         lease_keeper::{GiveUp, LeaseKeeper},
         matcher::{CountFilms, Matcher},
@@ -108,6 +109,7 @@ impl Program for Config {
 ///   ├ database     the recommendations database's readers and writer
 ///   ├ matching     matcher, lease-keeper, backlog-worker
 ///   ├ outgoing     status-producer, outbox-courier
+///   ├ incoming     account-consumer
 ///   ├ answering    watch-poller, recommendations-grpc
 ///   └ registration recommendations-registrar, if others are to find the service in Consul
 /// ```
@@ -136,6 +138,8 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let outgoing = supervisor.group("outgoing");
     let producer = Producer::start(&outgoing, "status-producer", &bus, &[STATUS_TOPIC]);
     engine.deliver_to(&outgoing, Arc::new(producer));
+    let incoming = supervisor.group("incoming");
+    let _accounts = account_consumer::start(&incoming, &bus, engine.recommender.clone());
 
     let registration = Registration::begin(&supervisor, &process, SERVICE, &listeners.grpc)?;
     let calls = Calls::new(GrpcLimits::default(), process.shutdown.clone());

@@ -7,3 +7,5 @@ pub mod lease_keeper;
 pub mod backlog_worker;
 
 pub mod watch_poller;
+
+pub mod account_consumer;

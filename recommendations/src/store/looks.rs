@@ -29,6 +29,12 @@ pub fn count_new(conn: &mut DbConnection, user: UserId) -> QueryResult<i64> {
     Ok(newest.len() as i64)
 }
 
+/// Forgets when `user` looked.
+pub fn forget(conn: &mut DbConnection, user: UserId) -> QueryResult<()> {
+    diesel::delete(looks::table.find(user.0)).execute(conn)?;
+    Ok(())
+}
+
 /// Stores that `user` looked at `now`.
 pub fn look(conn: &mut DbConnection, user: UserId, now: NaiveDateTime) -> QueryResult<()> {
     let look = (looks::user_id.eq(user.0), looks::looked_at.eq(now));

@@ -98,6 +98,20 @@ pub fn of_films(conn: &mut DbConnection, films: &[FilmId]) -> QueryResult<Vec<St
     Ok(typed.collect())
 }
 
+/// Some of the films that are recommended to `user`, at most `limit`.
+pub fn some_of_user(
+    conn: &mut DbConnection,
+    user: UserId,
+    limit: usize,
+) -> QueryResult<Vec<FilmId>> {
+    let films: Vec<String> = recommendations::table
+        .filter(recommendations::user_id.eq(user.0))
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select(recommendations::film_id)
+        .load(conn)?;
+    Ok(films.iter().map(|film| FilmId::stored(film)).collect())
+}
+
 /// Those of `films` that are recommended to `user`.
 pub fn films_of_user(
     conn: &mut DbConnection,

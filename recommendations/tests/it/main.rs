@@ -45,6 +45,9 @@ mod groups;
 mod legacy;
 
 #[cfg(test)]
+mod accounts;
+
+#[cfg(test)]
 mod marks;
 
 #[cfg(test)]

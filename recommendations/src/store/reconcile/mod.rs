@@ -22,7 +22,9 @@ use proto::UserId;
 use film::LAST_USER;
 pub use film::remove_film;
 pub use film_batch::{FilmToSave, Saved, save_films};
-pub use preference::{add_preference, changed_films, continue_preference, delete_preference};
+pub use preference::{
+    add_preference, changed_films, continue_preference, delete_preference, forget_recommendations,
+};
 pub use shard::{MatchedFilm, last_user, settle_shard, take_shards};
 
 /// How many numbers of the order of changes a film takes: one for its change, the next for its event.

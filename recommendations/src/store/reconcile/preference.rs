@@ -87,6 +87,32 @@ pub fn continue_preference(
     settle(conn, user, &keyword, &after, seen, &changed, terms)
 }
 
+/// Takes from a user who follows nothing what is recommended nevertheless: films of a keyword in the backlog, and rows that an older program
+/// left. As far as the limits go; `Unchanged` when nothing is left, or the user follows something again.
+pub fn forget_recommendations(
+    conn: &mut DbConnection,
+    user: UserId,
+    terms: &Terms,
+) -> QueryResult<Outcome> {
+    sequence::take(conn, 1)?;
+    if preferences::count(conn, user)? > 0 {
+        return Ok(Outcome::Unchanged);
+    }
+    let ids = recommendations::some_of_user(conn, user, terms.limits.films)?;
+    if ids.is_empty() {
+        return Ok(Outcome::Unchanged);
+    }
+    let films = films::find_all(conn, &ids)?;
+    let superfluous: Vec<&Film> = films.iter().collect();
+    let effects = apply(conn, user, &[], &superfluous, terms)?;
+    // Those of films that are not known: nothing counts them.
+    recommendations::delete_films(conn, user, &ids)?;
+    Ok(Outcome::Changed(Effects {
+        users: vec![user],
+        ..effects
+    }))
+}
+
 /// The films that changed after the number `watermark`, or `None` if they are more than `lag`, or cannot be told.
 pub fn changed_films(
     conn: &mut DbConnection,
