@@ -92,7 +92,7 @@ impl DbConnection {
 
     /// Begins the transaction of a group of writes. SQLite takes its write lock at once: a
     /// transaction that reads first and writes later could not be given it. That of MySQL is known again by
-    /// [`is_intact`](Self::is_intact).
+    /// [`check_intact`](Self::check_intact).
     pub(crate) fn begin_write(&mut self) -> QueryResult<()> {
         match self {
             Self::Sqlite(conn) => {
@@ -120,13 +120,13 @@ impl DbConnection {
         conn.batch_execute("SET SESSION idle_transaction_timeout = 4")
     }
 
-    /// Whether what was written since [`begin_write`](Self::begin_write) is still there. To be asked once, before the commit and
+    /// Makes sure that what was written since [`begin_write`](Self::begin_write) is still there. To be called once, before the commit and
     /// outside of nested transactions.
     ///
     /// # Errors
     ///
     /// A conflict if it is not, or if the server says so now; or that the server does not answer.
-    pub(crate) fn is_intact(&mut self) -> QueryResult<()> {
+    pub(crate) fn check_intact(&mut self) -> QueryResult<()> {
         let Self::Mysql(conn) = self else {
             return Ok(());
         };
@@ -160,7 +160,7 @@ impl DbConnection {
         work: impl FnOnce(&mut Self) -> QueryResult<R>,
     ) -> QueryResult<R> {
         self.begin_write()?;
-        let done = work(self).and_then(|done| self.is_intact().map(|()| done));
+        let done = work(self).and_then(|done| self.check_intact().map(|()| done));
         let outcome = match done {
             Ok(done) => Self::commit_transaction(self).map(|()| done),
             Err(error) => {

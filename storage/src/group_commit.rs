@@ -407,7 +407,7 @@ fn try_once(
         }
     };
     match conn
-        .is_intact()
+        .check_intact()
         .and_then(|()| DbConnection::commit_transaction(conn))
     {
         Ok(()) => {
@@ -467,7 +467,7 @@ impl Setback {
         let depth = manager.transaction_depth().ok().flatten();
         match self {
             Self::Failed(error) if depth.is_some_and(|depth| depth.get() == 1) => {
-                match conn.is_intact() {
+                match conn.check_intact() {
                     Ok(()) => Self::Failed(error),
                     Err(error) => Self::of(error, conn),
                 }
