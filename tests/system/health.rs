@@ -121,11 +121,16 @@ async fn every_actor_counts_what_it_does() {
         if !layout.is_built() {
             continue;
         }
-        let mut system = System::start(layout, &Store::Sqlite, &Bus::Embedded).await;
+        let settings = [("REGISTRATION", "open")];
+        let mut system =
+            System::start_with(layout, &Store::Sqlite, &Bus::Embedded, &settings).await;
         let browser = system.browser();
         browser.follow("heist").await;
         browser.add(film).await;
         marked(&browser, film.title, true).await;
+        if layout == Layout::One {
+            system.come_and_go().await;
+        }
         for name in layout.programs() {
             let health = system.health(name);
             // Some do their work now and then.

@@ -147,15 +147,14 @@ impl Provider {
             reason: reason.to_owned(),
         };
         let Some(issuer) = &settings.oidc_issuer else {
-            let is_any_given = settings.oidc_client_id.is_some()
-                || settings.oidc_client_secret.is_some()
-                || settings.oidc_name.is_some();
-            return match is_any_given {
-                true => Err(bad(
-                    "oidc-issuer",
-                    "is needed too, because others of its kind are given",
-                )),
-                false => Ok(None),
+            let others = [
+                ("oidc-client-id", settings.oidc_client_id.is_some()),
+                ("oidc-client-secret", settings.oidc_client_secret.is_some()),
+                ("oidc-name", settings.oidc_name.is_some()),
+            ];
+            return match others.into_iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => Err(bad(flag, "is of use only with OIDC_ISSUER")),
+                None => Ok(None),
             };
         };
         let client_id = settings.oidc_client_id.clone().filter(|id| !id.is_empty());
@@ -822,7 +821,7 @@ mod tests {
                 oidc_issuer: None,
                 ..whole.clone()
             }),
-            Err("oidc-issuer")
+            Err("oidc-client-id")
         );
         assert_eq!(
             read(ProviderSettings {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use proto::accounts::{
-    Client, EndSessionsRequest, SignInRequest, accounts_client::AccountsClient,
-    end_sessions_request::Which,
+    Client, DeleteAccountRequest, EndSessionsRequest, RegisterRequest, SignInRequest,
+    accounts_client::AccountsClient, end_sessions_request::Which,
 };
 use proto::recommendations::{
     CreatePreferenceRequest, MovieRecommendation, RecommendationsRequest,
@@ -18,6 +18,9 @@ use tokio::sync::MutexGuard;
 use tonic::transport::Channel;
 
 use super::{Browser, Bus, PATIENCE, Program, Store, eventually, free_address};
+
+/// Of the people who register.
+const PASSWORD: &str = "a crew of thieves";
 
 /// Which programs a system is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -362,6 +365,33 @@ impl System {
             which: Some(Which::AllBut(String::new())),
         };
         let _ = accounts.end_sessions(end).await;
+    }
+
+    /// Two people register, of whom the one that is not the owner deletes the account.
+    pub(crate) async fn come_and_go(&self) {
+        let accounts = format!("http://{}", self.accounts_grpc);
+        let mut accounts = AccountsClient::connect(accounts).await.unwrap();
+        let mut last = 0;
+        for name in ["owner", "guest"] {
+            let register = RegisterRequest {
+                email: format!("{name}@films.example"),
+                username: name.to_owned(),
+                password: PASSWORD.to_owned(),
+                client: Some(Client {
+                    address: Ipv4Addr::LOCALHOST.to_string(),
+                    is_loopback: true,
+                    ..Client::default()
+                }),
+                ..RegisterRequest::default()
+            };
+            let registered = accounts.register(register).await.unwrap().into_inner();
+            last = registered.account.unwrap().id;
+        }
+        let delete = DeleteAccountRequest {
+            user_id: last,
+            password: PASSWORD.to_owned(),
+        };
+        accounts.delete_account(delete).await.unwrap();
     }
 
     /// Lets a user follow a keyword.
