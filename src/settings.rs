@@ -11,14 +11,14 @@ use bridge::relay::config::{self, RelayConfig};
 use bus::{BusSettings, BusUrl};
 use clap::{ArgMatches, Args};
 use runtime::{
-    CommonSettings, Fault, Prepared, Program, ServiceAddress,
+    CommonSettings, Fault, KeyNeed, Prepared, Program, ServiceAddress,
     settings::{
         BROKER_TOKEN_FILE, Claimed, Open, Token, bind, bind_open, claim_folder, name, reachable,
     },
     tls::{CertificateFile, Holds, IsRead},
 };
 use storage::DatabaseUrl;
-use web::{PagesConfig, Visitor};
+use web::{PagesConfig, VisitorSource};
 
 use crate::{
     backup::{self, Kept},
@@ -394,14 +394,21 @@ impl Program for Settings {
         }
         settings.check_databases()?;
 
-        let http = bind_open("http-addr", settings.pages.http_addr, Open::Pages)?;
-        let grpc = bind_open("grpc-addr", settings.grpc_addr, Open::Calls)?;
-        let catalog_grpc = bind_open("catalog-grpc-addr", settings.catalog_grpc_addr, Open::Calls)?;
-        let accounts_grpc = bind_open(
-            "accounts-grpc-addr",
-            settings.accounts_grpc_addr,
-            Open::Calls,
-        )?;
+        let visitors = settings.pages.visitors()?;
+        // A service elsewhere has to know the key, too.
+        let key = match (visitors, &settings.recommendations_host) {
+            (VisitorSource::Accounts { .. }, None) => KeyNeed::Own,
+            _ => visitors.key(),
+        };
+        let calls = match key {
+            KeyNeed::None => Open::Calls,
+            _ => Open::Nothing,
+        };
+        let http_addr = settings.pages.http_addr;
+        let http = bind_open("http-addr", http_addr, settings.pages.exposure())?;
+        let grpc = bind_open("grpc-addr", settings.grpc_addr, calls)?;
+        let catalog_grpc = bind_open("catalog-grpc-addr", settings.catalog_grpc_addr, calls)?;
+        let accounts_grpc = bind_open("accounts-grpc-addr", settings.accounts_grpc_addr, calls)?;
         let ops = settings.pages.ops.bind()?;
         let failed = |e: std::io::Error| Fault::Failed(format!("a socket has no address: {e}"));
         let http_addr = http.local_addr().map_err(failed)?;
@@ -488,6 +495,7 @@ impl Program for Settings {
             data_dir: settings.data_dir.clone(),
             catalog_host: reachable(catalog_grpc_addr).into(),
             recommendations_host: recommendations_host.clone(),
+            accounts_host: reachable(accounts_grpc_addr).into(),
         };
         let catalog = catalog::Config {
             catalog_grpc_addr,
@@ -516,7 +524,7 @@ impl Program for Settings {
 
         // The last service started is the first one stopped, so that the broker is there for as long as
         // anything is to be published.
-        let mut prepared = Prepared::new(ops);
+        let mut prepared = Prepared::new(ops).with_key(key);
         if let Some((config, listeners)) = bridge {
             let run = |process| bridge::run(config, listeners, process);
             prepared = prepared.service("bridge", run);
@@ -536,7 +544,7 @@ impl Program for Settings {
                 catalog::run(catalog, catalog_listeners, process)
             })
             .service(web::SERVICE, |process| {
-                web::run(web, web_listeners, Visitor::owner, process)
+                web::run(web, web_listeners, visitors, process)
             });
         for line in welcome {
             prepared = prepared.welcome(line);

@@ -37,7 +37,7 @@ pub mod traces;
 pub use common_settings::CommonSettings;
 pub use error_code::{ErrorCode, ServiceError, log_error, status_of};
 pub use process::{Fault, Process, Shutdown};
-pub use program::{Prepared, Program};
+pub use program::{KeyNeed, Prepared, Program};
 pub use request_id::RequestId;
 pub use service_address::ServiceAddress;
 pub use supervision::{

@@ -18,7 +18,9 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use crate::{
     ActorRegistry, CommonSettings, Fault, Process, Shutdown,
     consul::ConsulSettings,
-    files, health_check, memory, ops,
+    files,
+    grpc::ServiceKey,
+    health_check, memory, ops,
     process::{self, Service},
     resources,
     settings::{self, Command, ExposedFile, FolderClaim},
@@ -82,6 +84,19 @@ pub struct Prepared {
     welcome: Vec<String>,
     served: Vec<String>,
     claims: Vec<FolderClaim>,
+    key: KeyNeed,
+}
+
+/// What a program needs a key of the services for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyNeed {
+    /// Nothing: it does without.
+    #[default]
+    None,
+    /// It calls services of other programs, which are to know who acts: the setting `SERVICE_KEY` has to be given.
+    Setting,
+    /// All services that have to know who acts are its own: it makes a key for itself unless the setting is given.
+    Own,
 }
 
 impl Prepared {
@@ -93,7 +108,15 @@ impl Prepared {
             welcome: Vec::new(),
             served: Vec::new(),
             claims: Vec::new(),
+            key: KeyNeed::None,
         }
+    }
+
+    /// Says whether the program needs a key of the services.
+    #[must_use]
+    pub fn with_key(mut self, key: KeyNeed) -> Self {
+        self.key = key;
+        self
     }
 
     /// Adds a service. The last one added is the first one stopped.
@@ -255,6 +278,7 @@ async fn run<P: Program>(
         welcome,
         served,
         claims,
+        key,
     } = cli.settings.prepare()?;
     let mut process = Process::new();
     process.ops_addr = ops.local_addr().ok();
@@ -265,7 +289,14 @@ async fn run<P: Program>(
     }
     process.certificates.watch(common.consul.certificate_file());
     process.grpc_tls = grpc_tls;
-    process.service_key = common.service_key;
+    process.service_key = match (common.service_key, key) {
+        (None, KeyNeed::Setting) => {
+            let reason = "is needed where people sign in (ACCOUNTS): the same one for all services";
+            return Err(Fault::bad_setting(settings::name("service-key"), reason));
+        }
+        (None, KeyNeed::Own) => Some(ServiceKey::random()),
+        (key, _) => key,
+    };
     process.consul = consul;
     tracing::info!(
         version = crate::VERSION,

@@ -133,6 +133,8 @@ pub enum Open {
     Pages,
     /// Call a gRPC service.
     Calls,
+    /// Nothing: people sign in.
+    Nothing,
 }
 
 /// Whether gRPC asks for certificates.
@@ -146,7 +148,11 @@ pub(crate) fn set_calls_secured(are_secured: bool) {
 impl Open {
     /// Whether something asks for credentials there after all.
     fn is_secured(self) -> bool {
-        self == Self::Calls && CALLS_SECURED.load(Ordering::Relaxed)
+        match self {
+            Self::Pages => false,
+            Self::Calls => CALLS_SECURED.load(Ordering::Relaxed),
+            Self::Nothing => true,
+        }
     }
 
     /// What the log says of `address`, the value of the setting `flag`, if it can be reached from elsewhere.
@@ -155,9 +161,9 @@ impl Open {
             return None;
         }
         let (risk, remedy) = match self {
-            Self::Pages => (
-                "edit the films and preferences, for there are no accounts",
-                "let only a proxy that authenticates its users reach it",
+            Self::Pages | Self::Nothing => (
+                "edit the films and preferences, for nobody has to sign in",
+                "let people sign in (ACCOUNTS=required), or only a proxy that authenticates its users reach it",
             ),
             Self::Calls => (
                 "read and change everything by gRPC, which asks for no credentials",

@@ -4,8 +4,8 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Args;
-use runtime::{Fault, Prepared, Program, settings::reachable};
-use web::{PagesConfig, Visitor};
+use runtime::{Fault, Prepared, Program, ServiceAddress, settings::reachable};
+use web::PagesConfig;
 
 #[derive(Debug, Args)]
 struct Settings {
@@ -13,6 +13,15 @@ struct Settings {
     catalog: catalog::Config,
     #[command(flatten)]
     pages: PagesConfig,
+    /// Where the accounts service is, or consul://SERVICE; the port is 50053 unless given. Needed where people sign in.
+    #[arg(
+        long,
+        env,
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:50053",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_053)
+    )]
+    accounts_host: ServiceAddress,
 }
 
 impl Program for Settings {
@@ -25,7 +34,12 @@ impl Program for Settings {
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {
-        let Self { catalog, pages } = self;
+        let Self {
+            catalog,
+            pages,
+            accounts_host,
+        } = self;
+        let visitors = pages.visitors()?;
         let listeners = catalog::Listeners::bind(&catalog)?;
         let address = listeners
             .grpc
@@ -36,6 +50,7 @@ impl Program for Settings {
             data_dir: catalog.data_dir.clone(),
             catalog_host: reachable(address).into(),
             recommendations_host: catalog.recommendations_host.clone(),
+            accounts_host,
         };
         let web_listeners = web::Listeners::bind(&web)?;
         let ops = web.pages.ops.bind()?;
@@ -48,7 +63,7 @@ impl Program for Settings {
             web.pages.http_addr
         );
         let run = |process| catalog::run(catalog, listeners, process);
-        let run_web = |process| web::run(web, web_listeners, Visitor::owner, process);
+        let run_web = |process| web::run(web, web_listeners, visitors, process);
         // The last service started is the first one stopped: no page is cut off from its films.
         Ok(Prepared::new(ops)
             .service(catalog::SERVICE, run)
@@ -56,7 +71,8 @@ impl Program for Settings {
             .welcome(database)
             .welcome(bus)
             .served(grpc)
-            .served(pages))
+            .served(pages)
+            .with_key(visitors.key()))
     }
 }
 

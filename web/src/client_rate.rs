@@ -129,7 +129,7 @@ impl ClientRates {
     }
 
     /// The nearest address on the way of a request that is no trusted proxy, from the connection backwards.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let named: Vec<&str> = headers
             .get_all(FORWARDED_FOR)
             .filter_map(|value| value.to_str().ok())

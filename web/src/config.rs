@@ -3,7 +3,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{ArgAction, Args, ValueEnum};
 use runtime::{
     Fault, ServiceAddress,
     http::HttpSettings,
@@ -12,7 +12,9 @@ use runtime::{
 };
 use sha2::{Digest, Sha512};
 
-use crate::{CorsOrigins, client_rate::ClientRateSettings, prefix::PathPrefix};
+use crate::{
+    CorsOrigins, Visitor, VisitorSource, client_rate::ClientRateSettings, prefix::PathPrefix,
+};
 
 /// The name of the file in the data folder that keeps a generated secret key.
 const SECRET_KEY_FILE: &str = "secret_key";
@@ -44,6 +46,15 @@ pub struct Config {
         value_parser = |text: &str| ServiceAddress::parse(text, 50_051)
     )]
     pub recommendations_host: ServiceAddress,
+    /// Where the accounts service is, or consul://SERVICE; the port is 50053 unless given. Needed where people sign in.
+    #[arg(
+        long,
+        env,
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:50053",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_053)
+    )]
+    pub accounts_host: ServiceAddress,
 }
 
 /// The settings of the pages in every program that has pages.
@@ -52,6 +63,16 @@ pub struct PagesConfig {
     /// Where the pages are served.
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:5000")]
     pub http_addr: SocketAddr,
+    /// Whether people sign in: open for everybody, who is the owner then, or required [default: open if the pages are at a
+    /// loopback address, else required].
+    #[arg(long, env, value_name = "MODE", hide_possible_values = true)]
+    pub accounts: Option<AccountsMode>,
+    /// Shows films also to those who have not signed in: true or false.
+    #[arg(long, env, value_name = "YES", default_value_t = false, action = ArgAction::Set)]
+    pub public_catalog: bool,
+    /// Lets ACCOUNTS be open although the pages are at no loopback address, because something else keeps others out: true or false.
+    #[arg(long, env, value_name = "YES", default_value_t = false, action = ArgAction::Set)]
+    pub allow_open_network: bool,
     /// Signs the cookies, at least 16 bytes; all web services of one site share it [default: generated,
     /// and kept in the data folder].
     #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
@@ -90,7 +111,51 @@ pub struct PagesConfig {
     pub ops: OpsSettings,
 }
 
+/// Whether people sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccountsMode {
+    /// Nobody does: everybody is the owner.
+    Open,
+    /// Everybody does.
+    Required,
+}
+
 impl PagesConfig {
+    /// How it is found out who looks.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BadSetting`] if nobody signs in, and others than this machine can reach the pages.
+    pub fn visitors(&self) -> Result<VisitorSource, Fault> {
+        let is_loopback = self.http_addr.ip().to_canonical().is_loopback();
+        let usual = match is_loopback {
+            true => AccountsMode::Open,
+            false => AccountsMode::Required,
+        };
+        match self.accounts.unwrap_or(usual) {
+            AccountsMode::Open if !is_loopback && !self.allow_open_network => {
+                let reason = format!(
+                    "is open, and {} is no loopback address: everybody who reaches it would be the owner. Let people sign in \
+                     (ACCOUNTS=required), or say that something else keeps others out (ALLOW_OPEN_NETWORK=true)",
+                    self.http_addr
+                );
+                Err(Fault::bad_setting(settings::name("accounts"), reason))
+            }
+            AccountsMode::Open => Ok(VisitorSource::Open(Visitor::owner)),
+            AccountsMode::Required => Ok(VisitorSource::Accounts {
+                is_catalog_public: self.public_catalog,
+            }),
+        }
+    }
+
+    /// What everybody can do who reaches the pages.
+    pub fn exposure(&self) -> settings::Open {
+        match self.visitors() {
+            Ok(VisitorSource::Accounts { .. }) => settings::Open::Nothing,
+            _ => settings::Open::Pages,
+        }
+    }
+
     /// The address at which `health` asks: that for operators where the pages have TLS.
     pub fn health_addr(&self) -> SocketAddr {
         match self.http.http_cert_file {

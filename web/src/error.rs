@@ -1,6 +1,6 @@
 //! What can go wrong behind a page: the answers of the services that it calls.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use actix_web::http::StatusCode;
 use proto::FilmId;
@@ -14,6 +14,8 @@ pub enum Service {
     Catalog,
     /// The recommendations service.
     Recommendations,
+    /// The accounts service.
+    Accounts,
 }
 
 impl Service {
@@ -22,6 +24,7 @@ impl Service {
         match self {
             Self::Catalog => "the catalog",
             Self::Recommendations => "recommendations",
+            Self::Accounts => "the accounts service",
         }
     }
 }
@@ -65,6 +68,18 @@ pub enum Error {
     /// An actor is down or did not answer in time. A write may have been done.
     #[error("a part of the pages is unavailable at the moment; try again in a little while")]
     Unavailable(#[source] AskError),
+    /// A service refuses it to who asks, or as things are.
+    #[error("{message}")]
+    Denied {
+        /// How it is answered.
+        code: tonic::Code,
+        /// For programs: one of [`proto::reasons`], or nothing.
+        reason: String,
+        /// What the user can do.
+        message: String,
+        /// What else the service says, by name.
+        metadata: HashMap<String, String>,
+    },
     /// There is no room on the disk; nothing was done.
     #[error("there is no room on the disk; nothing was saved")]
     Full,
@@ -109,6 +124,11 @@ impl ServiceError for Error {
             Self::SameTitleAndYear(_) | Self::FormUsed => ErrorCode::AlreadyExists,
             Self::ServiceFailed(..) => ErrorCode::PeerFailed,
             Self::ServiceUnavailable(_) | Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::Denied { code, .. } => match code {
+                tonic::Code::AlreadyExists => ErrorCode::AlreadyExists,
+                tonic::Code::FailedPrecondition => ErrorCode::FailedPrecondition,
+                _ => ErrorCode::PermissionDenied,
+            },
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Full => ErrorCode::DiskFull,
         }
@@ -118,7 +138,17 @@ impl ServiceError for Error {
 impl Error {
     /// The status by which a browser learns of the error.
     pub fn status(&self) -> StatusCode {
-        self.code().http_status()
+        match self {
+            Self::Denied {
+                code: tonic::Code::Unauthenticated,
+                ..
+            } => StatusCode::UNAUTHORIZED,
+            Self::Denied {
+                code: tonic::Code::ResourceExhausted,
+                ..
+            } => StatusCode::TOO_MANY_REQUESTS,
+            _ => self.code().http_status(),
+        }
     }
 
     /// Writes the error to the log if something failed. Called once, where the error becomes a page.

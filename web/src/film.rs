@@ -82,7 +82,7 @@ pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpRe
     let id = id_of(&form);
     let is_typed = id.is_some();
     let create = CreateFilm {
-        user: context.visitor.user(),
+        person: context.visitor.person(),
         fields: fields.clone(),
         // Scripts of old deployments add what they are told to, each time.
         refuse_same: id.is_some() && !is_meant_twice(&form),
@@ -129,7 +129,7 @@ pub(super) async fn update(
 ) -> Result<HttpResponse, PageError> {
     let fields = fields(&form);
     let update = UpdateFilm {
-        user: context.visitor.user(),
+        person: context.visitor.person(),
         id: id.clone(),
         fields: fields.clone(),
         expected_version: version(&form),
@@ -172,12 +172,12 @@ pub(super) async fn delete(
     _: Form,
 ) -> Result<HttpResponse, PageError> {
     let film = get(&context, &id).await?;
-    let user = context.visitor.user();
+    let person = context.visitor.person();
     let deleted = context
         .site
         .app
         .catalog
-        .ask(DeleteFilm { user, id }, DEADLINE);
+        .ask(DeleteFilm { person, id }, DEADLINE);
     deleted.await.map_err(Error::from)??;
     let done = Flash::Deleted {
         id: film.id.to_string(),
@@ -193,7 +193,7 @@ pub(super) async fn restore(
     form: Form,
 ) -> Result<HttpResponse, PageError> {
     let restore = RestoreFilm {
-        user: context.visitor.user(),
+        person: context.visitor.person(),
         id: id.clone(),
         refuse_same: form.get("another").is_none(),
     };

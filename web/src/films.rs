@@ -40,7 +40,7 @@ pub(super) async fn list(context: RequestContext) -> Result<HttpResponse, PageEr
         filter,
         ignored,
         page: context.page(),
-        operations: context.reaches_operations(),
+        audience: context.audience(),
     };
     let (app, cache) = (&context.site.app, &context.site.app.page_cache);
     let making = make(app, &key);
@@ -213,7 +213,7 @@ pub(super) async fn load_sample(
         .catalog
         .ask(
             LoadSample {
-                user: context.visitor.user(),
+                person: context.visitor.person(),
             },
             SAMPLE_DEADLINE,
         )

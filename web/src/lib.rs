@@ -28,11 +28,14 @@ mod live;
 mod recommended;
 
 // What a handler is given.
+mod access;
 mod client_rate;
+mod credentials;
 mod csrf;
 mod flash;
 mod form;
 mod request_context;
+mod session;
 mod visitor;
 
 // What it answers with.
@@ -54,20 +57,21 @@ mod error;
 
 pub use api::CorsOrigins;
 pub use client_rate::ClientRateSettings;
-pub use config::{Config, PagesConfig, SecretKey};
+pub use config::{AccountsMode, Config, PagesConfig, SecretKey};
 pub use error::{Error, FieldError, FieldErrors, Service};
 pub use prefix::PathPrefix;
 pub use system::{AppState, Listeners, SERVICE, run};
-pub use visitor::{Visitor, VisitorSource};
+pub use visitor::{Credential, SignedIn, Visitor, VisitorSource};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::Key,
-    http::header::LOCATION,
+    http::{Method, header::LOCATION},
     middleware::{Compress, from_fn},
     web::{self, ServiceConfig},
 };
 
+use access::{ANYONE, EDIT, LOOK, READ, Row, WRITE};
 use page_error::PageError;
 
 /// What the handlers share.
@@ -88,6 +92,7 @@ pub fn configure(cfg: &mut ServiceConfig, state: AppState) {
         web::scope("")
             .configure(routes)
             .default_service(web::to(without_slash))
+            .wrap(from_fn(access::admit))
             .wrap(from_fn(prefix::apply))
             .wrap(Compress::default())
             .wrap(from_fn(middleware::edge)),
@@ -114,45 +119,54 @@ async fn without_slash(request: HttpRequest) -> Result<HttpResponse, PageError> 
         .finish())
 }
 
-fn routes(cfg: &mut ServiceConfig) {
-    /// Adds a resource that is read, and perhaps posted to. Other methods are answered 405. A form that is posted with
-    /// slashes at the end of the path is taken, too, because programs that post follow no redirect, or follow it with a
-    /// `Referer` and are then asked for a token.
-    macro_rules! resource {
-        ($path:literal, get: $get:path $(, post: $post:path)?) => {
-            cfg.service(
-                web::resource($path)
-                    .route(web::get().to($get))
-                    .route(web::head().to($get))
-                    $(.route(web::post().to($post)))?,
-            );
-            $(resource!(slashes $path, $post);)?
-        };
-        ($path:literal, post: $post:path) => {
-            cfg.service(web::resource($path).route(web::post().to($post)));
-            resource!(slashes $path, $post);
-        };
-        (slashes $path:literal, $post:path) => {
-            cfg.service(
-                web::resource(concat!($path, "{slashes:/+}"))
-                    .route(web::post().to($post))
-                    .default_service(web::to(without_slash)),
-            )
-        };
-    }
-    resource!("/", get: films::list);
-    resource!("/sample", post: films::load_sample);
-    resource!("/movie/new", get: film::new_form, post: film::create);
-    resource!("/movie/{id}", get: film::show);
-    resource!("/movie/{id}/edit", get: film::edit_form, post: film::update);
-    resource!("/movie/{id}/delete", post: film::delete);
-    resource!("/movie/{id}/restore", post: film::restore);
-    resource!("/movie/{id}/cover.svg", get: film::cover);
-    resource!("/preferences", get: following::list);
-    resource!("/preferences/add", post: following::follow);
-    resource!("/preferences/delete/{keyword:.*}", post: following::stop);
-    resource!("/recommendations", get: recommended::list);
-    resource!("/recommendations/events", get: live::events);
-    resource!("/assets/{name}", get: assets::asset);
-    resource!("/favicon.ico", get: assets::icon);
+/// Lists the routes of the pages once, each with whom it is for, for the application and for the check of who may.
+macro_rules! routes {
+    ($($path:literal: $($method:ident($access:expr) $handler:path),+;)+) => {
+        /// Whom each route is for.
+        fn page_routes() -> Vec<Row> {
+            vec![$($(($path, routes!(name $method), $access)),+),+]
+        }
+
+        fn routes(cfg: &mut ServiceConfig) {
+            $(
+                let resource = web::resource($path)$(.route(web::$method().to($handler)))+;
+                $(let resource = routes!(head $method resource, $handler);)+
+                cfg.service(resource);
+                $(routes!(slashes $method cfg, $path, $handler);)+
+            )+
+        }
+    };
+    (head get $resource:ident, $handler:path) => { $resource.route(web::head().to($handler)) };
+    (head post $resource:ident, $handler:path) => { $resource };
+    // A form that is posted with slashes at the end of the path is taken, too, because programs that post follow no redirect, or
+    // follow it with a `Referer` and are then asked for a token.
+    (slashes post $cfg:ident, $path:literal, $handler:path) => {
+        $cfg.service(
+            web::resource(concat!($path, "{slashes:/+}"))
+                .route(web::post().to($handler))
+                .default_service(web::to(without_slash)),
+        );
+    };
+    (slashes get $cfg:ident, $path:literal, $handler:path) => {};
+    (name get) => { Method::GET };
+    (name post) => { Method::POST };
+}
+
+// Other methods are answered 405.
+routes! {
+    "/": get(LOOK) films::list;
+    "/sample": post(EDIT) films::load_sample;
+    "/movie/new": get(EDIT) film::new_form, post(EDIT) film::create;
+    "/movie/{id}": get(LOOK) film::show;
+    "/movie/{id}/edit": get(EDIT) film::edit_form, post(EDIT) film::update;
+    "/movie/{id}/delete": post(EDIT) film::delete;
+    "/movie/{id}/restore": post(EDIT) film::restore;
+    "/movie/{id}/cover.svg": get(LOOK) film::cover;
+    "/preferences": get(READ) following::list;
+    "/preferences/add": post(WRITE) following::follow;
+    "/preferences/delete/{keyword:.*}": post(WRITE) following::stop;
+    "/recommendations": get(READ) recommended::list;
+    "/recommendations/events": get(READ) live::events;
+    "/assets/{name}": get(ANYONE) assets::asset;
+    "/favicon.ico": get(ANYONE) assets::icon;
 }

@@ -24,7 +24,7 @@ use crate::{
     page_error::PageError,
     slots::{LayoutSlots, Pieces},
     templates::{Part, templates},
-    views::{FilmsView, Filter, Layout, Place},
+    views::{Audience, FilmsView, Filter, Layout, Place},
 };
 
 /// How long a list holds when no change is told.
@@ -47,8 +47,8 @@ pub(crate) struct ListKey {
     /// What the address asks for besides; the list is not limited to these.
     pub(crate) ignored: Vec<Filter>,
     pub(crate) page: i64,
-    /// Whether it is for visitors who can reach the pages for operators.
-    pub(crate) operations: bool,
+    /// For whom it is.
+    pub(crate) audience: Audience,
 }
 
 /// A list as it is for all users.
@@ -56,7 +56,7 @@ pub(crate) struct ListKey {
 pub(crate) struct SharedList {
     /// Differs from that of every other list, also of the same one when films have changed.
     number: u64,
-    operations: bool,
+    audience: Audience,
     pub(crate) view: FilmsView,
     /// The films that are shown, and whether each is recommended to at least one user.
     pub(crate) films: Vec<(FilmId, bool)>,
@@ -137,7 +137,7 @@ impl PageCache {
         }
         let list = Arc::new(SharedList {
             number: self.number.fetch_add(1, Ordering::Relaxed),
-            operations: key.operations,
+            audience: key.audience,
             view,
             films,
             page: OnceLock::new(),
@@ -173,8 +173,8 @@ impl SharedList {
         let pieces = match rendered.get() {
             Some(pieces) => pieces,
             None => {
-                let layout = Layout::with_slots(Place::Films, LayoutSlots::new())
-                    .leading_to_operations(self.operations);
+                let layout =
+                    Layout::with_slots(Place::Films, LayoutSlots::new()).made_for(self.audience);
                 let html = templates().films(&layout, &self.view, part)?;
                 rendered.get_or_init(|| Pieces::cut(&html))
             }
@@ -211,7 +211,7 @@ mod tests {
             filter: Filter::default(),
             ignored: Vec::new(),
             page,
-            operations: false,
+            audience: Audience::default(),
         }
     }
 

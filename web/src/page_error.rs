@@ -31,6 +31,10 @@ pub(super) enum PageError {
     NoSuchPage,
     #[error("the page is for users")]
     NotSignedIn,
+    #[error("the role of the user is too low")]
+    RoleTooLow,
+    #[error("the token of the user is not meant for it")]
+    ScopeMissing,
     #[error("the form is not trusted")]
     Refused(Refusal),
     #[error("the form is no form")]
@@ -63,7 +67,7 @@ impl PageError {
             Self::Rendering(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::NotSignedIn => StatusCode::UNAUTHORIZED,
-            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::RoleTooLow | Self::ScopeMissing => StatusCode::FORBIDDEN,
             Self::BrokenForm => StatusCode::BAD_REQUEST,
             Self::StrangeForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::LargeForm => StatusCode::PAYLOAD_TOO_LARGE,
@@ -119,7 +123,11 @@ impl PageError {
             ),
             Self::NotSignedIn => said(
                 "This page is for users",
-                "Recommendations and keywords belong to a user, and you are not signed in.",
+                "What is here belongs to a user, and you are not signed in.",
+            ),
+            Self::RoleTooLow => said(
+                "This is not for your role",
+                "Nothing was changed. Ask an admin of this Marquee if you need to do this.",
             ),
             Self::TooFast(_) => said(
                 "One at a time, please",

@@ -18,7 +18,7 @@ use actix_web::{
     },
     web,
 };
-use proto::UserId;
+use proto::{Role, Scope, UserId};
 use runtime::ops;
 
 use super::{
@@ -29,10 +29,10 @@ use super::{
     page_error::PageError,
     prefix::PathPrefix,
     templates::{self, Part},
-    views::{Layout, Place},
+    views::{Audience, Layout, Place, Who},
 };
 use crate::{
-    Visitor,
+    Visitor, VisitorSource,
     actors::recommendations_gateway::Counts,
     marks::{self, Marks},
 };
@@ -59,7 +59,7 @@ impl FromRequest for RequestContext {
             .expect("`configure` adds the site beside every handler")
             .clone();
         ready(Ok(Self {
-            visitor: (site.app.visitor)(request),
+            visitor: Visitor::of(request),
             token: Token::of(request, &site.key),
             flash: flash::carried(request, &site.key),
             request: request.clone(),
@@ -125,7 +125,7 @@ impl RequestContext {
         let list_only = self.wants_list_only();
         let flash = if list_only { None } else { self.flash.clone() };
         let layout = Layout::new(place, recommended, flash, self.token.value.clone())
-            .leading_to_operations(self.reaches_operations());
+            .made_for(self.audience());
         let html = render(templates::templates(), &layout)?;
         let mut response = self.answer(status);
         if layout.flash.is_some() {
@@ -154,9 +154,19 @@ impl RequestContext {
         Ok(response.body(list.html(part, marks)?))
     }
 
-    /// Whether the visitor can reach the pages for operators.
-    pub(super) fn reaches_operations(&self) -> bool {
-        ops::is_reachable(&self.request)
+    /// For whom the page is made.
+    pub(super) fn audience(&self) -> Audience {
+        let who = match (&self.visitor, &self.site.app.visitors) {
+            (Visitor::Anonymous, _) => Who::Anonymous,
+            (_, VisitorSource::Open(_)) => Who::Open,
+            _ => Who::User,
+        };
+        Audience {
+            who,
+            edits: self.visitor.may(Role::Editor, Scope::Edit),
+            manages: who == Who::User && self.visitor.may(Role::Admin, Scope::Manage),
+            operations: ops::is_reachable(&self.request),
+        }
     }
 
     /// Whether this page is to tell the visitor what was just done.

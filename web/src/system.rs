@@ -19,17 +19,19 @@ use runtime::{
 use crate::{
     CorsOrigins,
     actors::{
+        accounts_gateway::{AccountsConnection, AccountsGateway},
         catalog_gateway::{CatalogConnection, CatalogGateway},
         recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
     },
     client_rate::{self, ClientRates},
     config::{Config, SecretKey},
+    credentials::Credentials,
     freshness::Freshness,
     live::LivePages,
     middleware,
     page_cache::PageCache,
     prefix::{self, PathPrefix},
-    visitor::{Visitor, VisitorSource},
+    visitor::VisitorSource,
 };
 
 /// The name of the service, as its actors are listed.
@@ -55,7 +57,11 @@ impl Listeners {
             settings::writable_folder(&config.data_dir)?;
         }
         Ok(Self {
-            http: settings::bind_open("http-addr", config.pages.http_addr, settings::Open::Pages)?,
+            http: settings::bind_open(
+                "http-addr",
+                config.pages.http_addr,
+                config.pages.exposure(),
+            )?,
         })
     }
 }
@@ -70,12 +76,16 @@ impl Program for Config {
     }
 
     fn prepare(self) -> Result<Prepared, Fault> {
+        let visitors = self.pages.visitors()?;
         let listeners = Listeners::bind(&self)?;
         let ops = self.pages.ops.bind()?;
         let scheme = self.pages.http.scheme();
         let pages = format!("pages: {scheme}://{}", self.pages.http_addr);
-        let run = |process| run(self, listeners, Visitor::owner, process);
-        Ok(Prepared::new(ops).service(SERVICE, run).served(pages))
+        let run = move |process| run(self, listeners, visitors, process);
+        Ok(Prepared::new(ops)
+            .service(SERVICE, run)
+            .served(pages)
+            .with_key(visitors.key()))
     }
 }
 
@@ -92,8 +102,12 @@ pub struct AppState {
     pub shutdown: Shutdown,
     /// How the actors are.
     pub registry: ActorRegistry,
-    /// Tells who looks.
-    pub visitor: VisitorSource,
+    /// The accounts service.
+    pub accounts: Handle<AccountsGateway>,
+    /// How it is found out who looks.
+    pub visitors: VisitorSource,
+    /// What is known of credentials.
+    pub(crate) credentials: Arc<Credentials>,
     /// Which pages of other sites may call the API.
     pub(crate) cors_origins: Arc<CorsOrigins>,
     /// What is shown at `/`.
@@ -108,7 +122,7 @@ pub struct AppState {
 ///
 /// ```text
 /// web
-///   └ gateways     catalog-gateway, recommendations-gateway; beside them the workers of the pages
+///   └ gateways     catalog-gateway, recommendations-gateway, accounts-gateway; beside them the workers of the pages
 /// ```
 ///
 /// # Errors
@@ -117,7 +131,7 @@ pub struct AppState {
 pub async fn run(
     config: Config,
     listeners: Listeners,
-    visitor: VisitorSource,
+    visitors: VisitorSource,
     process: Process,
 ) -> Result<(), Fault> {
     let secret = config.secret()?;
@@ -140,13 +154,25 @@ pub async fn run(
         })
     };
 
+    let connection = AccountsConnection::new(&config.accounts_host, &process);
+    let credentials = Arc::<Credentials>::default();
+    let accounts = {
+        let credentials = credentials.clone();
+        let is_watching = matches!(visitors, VisitorSource::Accounts { .. });
+        gateways.supervise("accounts-gateway", Place::Here, move |guard| {
+            AccountsGateway::new(connection.clone(), credentials.clone(), is_watching, guard)
+        })
+    };
+
     let state = AppState {
         catalog,
         recommendations,
         secret,
         shutdown: process.shutdown.clone(),
         registry: process.registry.clone(),
-        visitor,
+        accounts,
+        visitors,
+        credentials,
         cors_origins: Arc::new(config.pages.cors_origins.clone()),
         page_cache: Arc::default(),
         freshness,

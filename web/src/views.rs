@@ -40,7 +40,46 @@ pub(super) enum Place {
     ForYou,
     Following,
     New,
+    SignIn,
+    Me,
+    Admin,
     Elsewhere,
+}
+
+/// For whom a page is made, as far as the page shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Audience {
+    pub(super) who: Who,
+    /// Whether the visitor may change films.
+    pub(super) edits: bool,
+    /// Whether the visitor may manage people.
+    pub(super) manages: bool,
+    /// Whether the visitor can reach the pages for operators.
+    pub(super) operations: bool,
+}
+
+/// Who looks, as far as the layout shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Who {
+    /// The owner, where nobody signs in.
+    Open,
+    /// Nobody who has signed in.
+    Anonymous,
+    /// A user.
+    User,
+}
+
+impl Default for Audience {
+    /// Of a page that is made without looking at who asks for it.
+    fn default() -> Self {
+        Self {
+            who: Who::User,
+            edits: false,
+            manages: false,
+            operations: false,
+        }
+    }
 }
 
 /// What stands around every page.
@@ -56,8 +95,7 @@ pub(super) struct Layout {
     /// How that is undone.
     undo: Option<Undo>,
     csrf: String,
-    /// Whether the visitor can reach the pages for operators.
-    operations: bool,
+    audience: Audience,
     /// Where the page differs from user to user, if it is rendered for all.
     slots: Option<LayoutSlots>,
 }
@@ -81,14 +119,14 @@ impl Layout {
             undo: flash.as_ref().and_then(Flash::undo),
             flash: flash.map(|flash| flash.text()),
             csrf,
-            operations: false,
+            audience: Audience::default(),
             slots: None,
         }
     }
 
-    /// Leads to the pages for operators, if the visitor can reach them.
-    pub(super) fn leading_to_operations(self, operations: bool) -> Self {
-        Self { operations, ..self }
+    /// The same for these.
+    pub(super) fn made_for(self, audience: Audience) -> Self {
+        Self { audience, ..self }
     }
 
     /// The layout of a page that is rendered for all users.

@@ -1,5 +1,7 @@
 //! The gateways to the services that the pages call, one actor for each.
 
+pub mod accounts_gateway;
+
 pub mod catalog_gateway;
 
 pub mod recommendations_gateway;

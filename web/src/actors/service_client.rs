@@ -3,7 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
-use proto::{FilmId, UserId, reasons};
+use proto::{FilmId, reasons};
 use runtime::{
     Process, ServiceAddress,
     grpc::{self, Person, ServiceChannel, acting_as, is_timeout, is_unavailable},
@@ -41,18 +41,18 @@ impl ServiceClient {
         self.client.channel()
     }
 
-    /// Makes a request on behalf of a user, with a deadline.
-    pub(crate) fn request<T>(message: T, user: Option<UserId>, deadline: Duration) -> Request<T> {
-        let mut request = Self::unbounded_request(message, user);
+    /// Makes a request on behalf of a person, with a deadline.
+    pub(crate) fn request<T>(message: T, person: Option<Person>, deadline: Duration) -> Request<T> {
+        let mut request = Self::unbounded_request(message, person);
         request.set_timeout(deadline);
         request
     }
 
-    /// Makes a request on behalf of a user, for a call that goes on.
-    pub(crate) fn unbounded_request<T>(message: T, user: Option<UserId>) -> Request<T> {
+    /// Makes a request on behalf of a person, for a call that goes on.
+    pub(crate) fn unbounded_request<T>(message: T, person: Option<Person>) -> Request<T> {
         let request = grpc::request(message);
-        match user {
-            Some(user) => acting_as(request, Person::unlimited(user)),
+        match person {
+            Some(person) => acting_as(request, person),
             None => request,
         }
     }
@@ -124,7 +124,9 @@ impl ServiceClient {
                 Error::VersionDiffers
             }
             // As things are it cannot be done: the user has to do something first.
-            Code::FailedPrecondition => Error::Invalid(status.message().to_owned()),
+            Code::FailedPrecondition if self.service != Service::Accounts => {
+                Error::Invalid(status.message().to_owned())
+            }
             Code::AlreadyExists if reason == Some(reasons::SAME_TITLE_AND_YEAR) => {
                 let info = details.error_info();
                 let id = info.and_then(|info| info.metadata.get(reasons::FILM_ID));
@@ -133,6 +135,15 @@ impl ServiceClient {
             }
             Code::AlreadyExists if reason == Some(reasons::ID_IN_USE) => Error::FormUsed,
             _ if reason == Some(reasons::DISK_FULL) => Error::Full,
+            code if is_denied(code) && (reason.is_some() || code == Code::PermissionDenied) => {
+                let info = details.error_info();
+                Error::Denied {
+                    code,
+                    reason: reason.unwrap_or_default().to_owned(),
+                    message: status.message().to_owned(),
+                    metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
+                }
+            }
             // Older services do not know our additions; for the caller that is the same.
             code if code == Code::Unimplemented || is_unavailable(&status) => {
                 tracing::debug!(call, %status, "{call} was not answered: {status}");
@@ -155,6 +166,18 @@ impl ServiceClient {
             self.client.available();
         }
     }
+}
+
+/// Whether an answer refuses something for a reason that the user is told.
+fn is_denied(code: Code) -> bool {
+    [
+        Code::Unauthenticated,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::AlreadyExists,
+        Code::FailedPrecondition,
+    ]
+    .contains(&code)
 }
 
 /// Whether the service was not reached: its own answers have no cause. One that takes too long was.

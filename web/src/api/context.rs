@@ -9,6 +9,7 @@ use actix_web::{
     web,
 };
 use proto::{FilmId, UserId};
+use runtime::grpc::Person;
 use serde::Serialize;
 
 use super::problem::ApiError;
@@ -34,7 +35,7 @@ impl FromRequest for ApiContext {
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
         let query = query.map_err(|_| ApiError::Page(PageError::BrokenForm));
         ready(query.map(|query| Self {
-            visitor: (site.app.visitor)(request),
+            visitor: Visitor::of(request),
             request: request.clone(),
             site,
             query: query.into_inner(),
@@ -48,9 +49,9 @@ impl ApiContext {
         &self.site.app
     }
 
-    /// The user who calls, if it is one: for what anybody may do.
-    pub(super) fn visitor(&self) -> Option<UserId> {
-        self.visitor.user()
+    /// On whose behalf the catalog is called, if it is anybody's.
+    pub(super) fn person(&self) -> Option<Person> {
+        self.visitor.person()
     }
 
     /// The user who calls.

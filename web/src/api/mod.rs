@@ -27,12 +27,16 @@ pub use cors::CorsOrigins;
 
 use actix_web::{
     HttpRequest, HttpResponse, Resource, ResponseError,
-    http::{Method, header::ALLOW},
+    http::{
+        Method,
+        header::{ALLOW, HeaderValue, WWW_AUTHENTICATE},
+    },
     middleware::{Compress, from_fn},
     web::{self, ServiceConfig},
 };
 
 use crate::{
+    access::{self, ANYONE, EDIT, LOOK, READ, Row, WRITE},
     page_error::PageError,
     prefix::{self, PathPrefix},
 };
@@ -40,10 +44,15 @@ use problem::ApiError;
 
 /// Lists the routes once, for the application and for the test that compares them with the document.
 macro_rules! routes {
-    ($($path:literal: $($method:ident $handler:path),+;)+) => {
+    ($($path:literal: $($method:ident($access:expr) $handler:path),+;)+) => {
         /// Each address with the methods that it takes, besides HEAD where there is GET, and OPTIONS.
         #[cfg(test)]
         const ROUTES: &[(&str, &[&str])] = &[$((concat!("/api", $path), &[$(stringify!($method)),+])),+];
+
+        /// Whom each route is for.
+        pub(crate) fn routes_listed() -> Vec<Row> {
+            vec![$($((concat!("/api", $path), routes!(name $method), $access)),+),+]
+        }
 
         fn routes(cfg: &mut ServiceConfig) {
             $(
@@ -55,20 +64,25 @@ macro_rules! routes {
     };
     (head get $resource:ident, $handler:path) => { $resource.route(web::head().to($handler)) };
     (head $method:ident $resource:ident, $handler:path) => { $resource };
+    (name get) => { Method::GET };
+    (name post) => { Method::POST };
+    (name put) => { Method::PUT };
+    (name patch) => { Method::PATCH };
+    (name delete) => { Method::DELETE };
 }
 
 routes! {
-    "/v1/health": get health::health;
-    "/v1/movies": get movies::list, post movies::create;
-    "/v1/movies/{id}": get movies::get, put movies::replace, patch movies::patch, delete movies::delete;
-    "/v1/movies/{id}/cover": get movies::cover;
-    "/v1/genres": get genres::list;
-    "/v1/preferences": get preferences::list, post preferences::follow;
-    "/v1/preferences/{keyword:.+}": delete preferences::stop;
-    "/v1/recommendations": get recommendations::list, post recommendations::find;
-    "/openapi.json": get document::openapi;
-    "/docs": get document::page;
-    "/docs/{file}": get document::file;
+    "/v1/health": get(ANYONE) health::health;
+    "/v1/movies": get(LOOK) movies::list, post(EDIT) movies::create;
+    "/v1/movies/{id}": get(LOOK) movies::get, put(EDIT) movies::replace, patch(EDIT) movies::patch, delete(EDIT) movies::delete;
+    "/v1/movies/{id}/cover": get(LOOK) movies::cover;
+    "/v1/genres": get(LOOK) genres::list;
+    "/v1/preferences": get(READ) preferences::list, post(WRITE) preferences::follow;
+    "/v1/preferences/{keyword:.+}": delete(WRITE) preferences::stop;
+    "/v1/recommendations": get(READ) recommendations::list, post(READ) recommendations::find;
+    "/openapi.json": get(ANYONE) document::openapi;
+    "/docs": get(ANYONE) document::page;
+    "/docs/{file}": get(ANYONE) document::file;
 }
 
 /// Adds the API to an application, before the pages, which answer every path that is left.
@@ -77,6 +91,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         web::scope("/api")
             .configure(routes)
             .default_service(web::to(|| async { no_such_address() }))
+            .wrap(from_fn(access::admit))
             .wrap(from_fn(prefix::apply))
             .wrap(Compress::default())
             .wrap(from_fn(guard::check))
@@ -131,8 +146,16 @@ pub(super) fn refusal(request: &HttpRequest, error: PageError) -> HttpResponse {
     }
 }
 
+/// The answer to a request whose token is not valid.
+pub(crate) fn wrong_token() -> HttpResponse {
+    let mut response = ApiError::WrongToken.error_response();
+    let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
 /// Whether a request is for the API. The prefix of the settings may still be in front of its path.
-fn is_asked(request: &HttpRequest) -> bool {
+pub(crate) fn is_asked(request: &HttpRequest) -> bool {
     let path = request.path();
     let prefix = request.app_data::<web::Data<PathPrefix>>();
     let bare = prefix.and_then(|prefix| path.strip_prefix(&prefix.to_string()));

@@ -322,11 +322,11 @@ pub(super) async fn create(
     context: ApiContext,
     Json(body): Json<MovieBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let user = context.visitor();
+    let person = context.person();
     let create = CreateFilm {
-        user,
+        person,
         fields: body.fields(),
-        id: id_of_key(&context, user)?,
+        id: id_of_key(&context, person.map(|person| person.id))?,
         refuse_same: !context.flag("allow_duplicate")?,
     };
     let created = context.app().catalog.ask(create, DEADLINE).await;
@@ -485,8 +485,10 @@ pub(super) async fn delete(
     if matches!(condition, Condition::Versions(_)) {
         condition.check(&read(&context, &id).await?)?;
     }
-    let user = context.visitor();
-    let delete = DeleteFilm { user, id };
+    let delete = DeleteFilm {
+        person: context.person(),
+        id,
+    };
     let deleted = context.app().catalog.ask(delete, DEADLINE).await;
     deleted.map_err(Error::from)??;
     Ok(context.answer(StatusCode::NO_CONTENT).finish())
@@ -533,7 +535,7 @@ async fn edit(
     refuse_same: bool,
 ) -> Result<Film, Error> {
     let update = UpdateFilm {
-        user: context.visitor(),
+        person: context.person(),
         id,
         fields,
         expected_version,

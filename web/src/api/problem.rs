@@ -46,6 +46,9 @@ pub(crate) enum ApiError {
     Fields(Vec<FieldError>),
     #[error("the user is not the one that acts")]
     NotYours,
+    /// The token that was shown is not valid.
+    #[error("the token is not valid")]
+    WrongToken,
     #[error("the user does not follow the keyword")]
     NotFollowed,
     #[error("the film is not as `If-Match` has it")]
@@ -85,6 +88,7 @@ impl ApiError {
             }
             Self::Fields(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotYours => StatusCode::FORBIDDEN,
+            Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         }
     }
@@ -116,6 +120,10 @@ impl ApiError {
             Self::Fields(_) => said(
                 "invalid",
                 "Nothing was changed. `errors` says of each field or parameter what is accepted.",
+            ),
+            Self::WrongToken => said(
+                "wrong_token",
+                "The token of `Authorization` is not valid, or not any more. Sign in again, refresh it, or make another one.",
             ),
             Self::NotYours => said("not_yours", "`user_id` has to be your own."),
             Self::NotFollowed => said("not_followed", "You do not follow this keyword."),
@@ -169,7 +177,15 @@ fn words_of_page(error: &PageError) -> (&'static str, String) {
         PageError::Service(error) => (code_of(error), as_sentence(&error.to_string())),
         PageError::NotSignedIn => said(
             "not_signed_in",
-            "This belongs to a user, and the request says of none that it is theirs.",
+            "This is for users: send a token as `Authorization: Bearer …`.",
+        ),
+        PageError::RoleTooLow => said(
+            "role_too_low",
+            "Nothing was changed. Your role in this house does not allow this; ask an admin for another one.",
+        ),
+        PageError::ScopeMissing => said(
+            "scope_missing",
+            "Nothing was changed. The token has no scope that allows this; make one that has.",
         ),
         PageError::Refused(Refusal::CrossSite) => said(
             "cross_site",
@@ -225,6 +241,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::ServiceFailed(..) => "service_failed",
         Error::Overloaded => "overloaded",
         Error::Full => "disk_full",
+        Error::Denied { reason, .. } if !reason.is_empty() => "denied",
         _ => "unavailable",
     }
 }

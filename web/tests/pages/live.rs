@@ -1,7 +1,7 @@
 //! What open pages are told while they are open.
 
 use reqwest::Response;
-use web::ClientRateSettings;
+use web::{ClientRateSettings, VisitorSource};
 
 use crate::site::{LIMIT, Setup, Site, by_header, eventually};
 
@@ -79,7 +79,7 @@ async fn streams_end_when_the_catalog_stops() {
 #[tokio::test]
 async fn all_live_pages_of_a_user_share_one_watch_that_ends_with_the_last_of_them() {
     let site = Site::start_with(Setup {
-        visitor: by_header,
+        visitors: VisitorSource::Open(by_header),
         ..Setup::default()
     })
     .await;

@@ -1,12 +1,11 @@
-//! The pages, running for one test, over a catalog and a recommendations service that the test has in
-//! its hand.
+//! The pages, running for one test, over services that the test has in its hand.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use proto::UserId;
 use runtime::{Process, http::HttpSettings, process::Service, settings::OpsSettings};
 use tempfile::TempDir;
-use testkit::{FakeCatalog, FakeRecommendations};
+use testkit::{FakeAccounts, FakeCatalog, FakeRecommendations};
 use web::{
     ClientRateSettings, Config, CorsOrigins, Listeners, PagesConfig, PathPrefix, Visitor,
     VisitorSource,
@@ -21,6 +20,7 @@ pub(crate) struct Site {
     pub(crate) url: String,
     pub(crate) catalog: FakeCatalog,
     pub(crate) recommendations: FakeRecommendations,
+    pub(crate) accounts: FakeAccounts,
     pub(crate) process: Process,
     _service: Service,
     _folder: TempDir,
@@ -30,7 +30,7 @@ pub(crate) struct Site {
 pub(crate) fn by_header(request: &actix_web::HttpRequest) -> Visitor {
     let user = request.headers().get("x-user");
     match user.and_then(|user| user.to_str().ok()?.parse().ok()) {
-        Some(user) => Visitor::User(UserId(user)),
+        Some(user) => Visitor::unlimited(UserId(user)),
         None => Visitor::Anonymous,
     }
 }
@@ -38,7 +38,8 @@ pub(crate) fn by_header(request: &actix_web::HttpRequest) -> Visitor {
 /// How a site is set up.
 pub(crate) struct Setup {
     pub(crate) recommendations: FakeRecommendations,
-    pub(crate) visitor: VisitorSource,
+    pub(crate) visitors: VisitorSource,
+    pub(crate) accounts: FakeAccounts,
     pub(crate) live_pages: usize,
     pub(crate) path_prefix: PathPrefix,
     pub(crate) client_rate: ClientRateSettings,
@@ -49,7 +50,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             recommendations: FakeRecommendations::start(),
-            visitor: Visitor::owner,
+            visitors: VisitorSource::Open(Visitor::owner),
+            accounts: FakeAccounts::absent(),
             live_pages: 1_000,
             path_prefix: PathPrefix::default(),
             client_rate: ClientRateSettings::default(),
@@ -76,7 +78,8 @@ impl Site {
     pub(crate) async fn start_with(setup: Setup) -> Self {
         let Setup {
             recommendations,
-            visitor,
+            visitors,
+            accounts,
             live_pages,
             path_prefix,
             client_rate,
@@ -92,6 +95,9 @@ impl Site {
         let config = Config {
             pages: PagesConfig {
                 http_addr: any,
+                accounts: None,
+                public_catalog: false,
+                allow_open_network: false,
                 secret_key: None,
                 live_pages,
                 path_prefix,
@@ -103,17 +109,19 @@ impl Site {
             data_dir: folder.path().to_owned(),
             catalog_host: catalog.address().into(),
             recommendations_host: recommendations.address().into(),
+            accounts_host: accounts.address().into(),
         };
         let mut process = Process::new();
         process.ops_addr = Some(any);
         let service = Service::start(web::SERVICE, &process, move |process| {
-            web::run(config, listeners, visitor, process)
+            web::run(config, listeners, visitors, process)
         })
         .unwrap();
         let site = Self {
             url,
             catalog,
             recommendations,
+            accounts,
             process,
             _service: service,
             _folder: folder,

@@ -1,5 +1,7 @@
 //! Pages that several users look at: what they share, and what is each user's own.
 
+use web::VisitorSource;
+
 use crate::{
     browser::{Browser, Page},
     site::{Setup, Site, by_header, eventually},
@@ -7,7 +9,7 @@ use crate::{
 
 async fn start() -> Site {
     Site::start_with(Setup {
-        visitor: by_header,
+        visitors: VisitorSource::Open(by_header),
         ..Setup::default()
     })
     .await

@@ -84,7 +84,7 @@ impl Handler<CreateFilm> for CatalogGateway {
         in_request(async move {
             let (calls, mut client) = client?;
             let CreateFilm {
-                user,
+                person,
                 fields,
                 id,
                 refuse_same,
@@ -100,7 +100,7 @@ impl Handler<CreateFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
                 external_ids: Vec::new(),
             };
-            let request = ServiceClient::request(request, user, DEADLINE);
+            let request = ServiceClient::request(request, person, DEADLINE);
             let movie = written(
                 &freshness,
                 calls.call("CreateMovie", DEADLINE, client.create_movie(request)),
@@ -120,7 +120,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
         in_request(async move {
             let (calls, mut client) = client?;
             let UpdateFilm {
-                user,
+                person,
                 id,
                 fields,
                 expected_version,
@@ -138,7 +138,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 refuse_same_title_and_year: refuse_same,
                 external_ids: None,
             };
-            let request = ServiceClient::request(request, user, DEADLINE);
+            let request = ServiceClient::request(request, person, DEADLINE);
             let movie = written(
                 &freshness,
                 calls.call("UpdateMovie", DEADLINE, client.update_movie(request)),
@@ -154,7 +154,7 @@ impl Handler<DeleteFilm> for CatalogGateway {
 
     fn handle(
         &mut self,
-        DeleteFilm { user, id }: DeleteFilm,
+        DeleteFilm { person, id }: DeleteFilm,
         _: &mut Context<Self>,
     ) -> Self::Result {
         let client = self.client();
@@ -162,7 +162,7 @@ impl Handler<DeleteFilm> for CatalogGateway {
         in_request(async move {
             let (calls, mut client) = client?;
             let request = DeleteMovieRequest { id: id.to_string() };
-            let request = ServiceClient::request(request, user, DEADLINE);
+            let request = ServiceClient::request(request, person, DEADLINE);
             written(
                 &freshness,
                 calls.call("DeleteMovie", DEADLINE, client.delete_movie(request)),
@@ -182,7 +182,7 @@ impl Handler<RestoreFilm> for CatalogGateway {
         in_request(async move {
             let (calls, mut client) = client?;
             let RestoreFilm {
-                user,
+                person,
                 id,
                 refuse_same,
             } = message;
@@ -190,7 +190,7 @@ impl Handler<RestoreFilm> for CatalogGateway {
                 id: id.to_string(),
                 refuse_same_title_and_year: refuse_same,
             };
-            let request = ServiceClient::request(request, user, DEADLINE);
+            let request = ServiceClient::request(request, person, DEADLINE);
             let movie = written(
                 &freshness,
                 calls.call("RestoreMovie", DEADLINE, client.restore_movie(request)),
@@ -225,12 +225,12 @@ impl Handler<GetSummary> for CatalogGateway {
 impl Handler<LoadSample> for CatalogGateway {
     type Result = ResponseFuture<Result<i32, Error>>;
 
-    fn handle(&mut self, LoadSample { user }: LoadSample, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, LoadSample { person }: LoadSample, _: &mut Context<Self>) -> Self::Result {
         let client = self.client();
         let freshness = self.freshness.clone();
         in_request(async move {
             let (calls, mut client) = client?;
-            let request = ServiceClient::request(LoadSampleRequest {}, user, SAMPLE_DEADLINE);
+            let request = ServiceClient::request(LoadSampleRequest {}, person, SAMPLE_DEADLINE);
             let loaded = written(
                 &freshness,
                 calls.call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request)),

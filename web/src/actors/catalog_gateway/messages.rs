@@ -2,7 +2,8 @@
 
 use actix::Message;
 use chrono::NaiveDateTime;
-use proto::{FilmId, UserId};
+use proto::FilmId;
+use runtime::grpc::Person;
 
 use crate::error::Error;
 
@@ -96,7 +97,7 @@ pub struct GetFilm(pub FilmId);
 #[rtype(result = "Result<Film, Error>")]
 pub struct CreateFilm {
     /// Who adds it.
-    pub user: Option<UserId>,
+    pub person: Option<Person>,
     /// What is said about it.
     pub fields: FilmFields,
     /// Its id. If a film of that id exists and says the same, the answer is that film.
@@ -110,7 +111,7 @@ pub struct CreateFilm {
 #[rtype(result = "Result<Film, Error>")]
 pub struct UpdateFilm {
     /// Who edits it.
-    pub user: Option<UserId>,
+    pub person: Option<Person>,
     /// Which film.
     pub id: FilmId,
     /// What is said about it now.
@@ -126,7 +127,7 @@ pub struct UpdateFilm {
 #[rtype(result = "Result<(), Error>")]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct DeleteFilm {
-    pub user: Option<UserId>,
+    pub person: Option<Person>,
     pub id: FilmId,
 }
 
@@ -135,7 +136,7 @@ pub struct DeleteFilm {
 #[rtype(result = "Result<Film, Error>")]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RestoreFilm {
-    pub user: Option<UserId>,
+    pub person: Option<Person>,
     pub id: FilmId,
     pub refuse_same: bool,
 }
@@ -150,5 +151,5 @@ pub struct GetSummary;
 #[rtype(result = "Result<i32, Error>")]
 pub struct LoadSample {
     /// Who loads it.
-    pub user: Option<UserId>,
+    pub person: Option<Person>,
 }

@@ -3,14 +3,17 @@
 
 use actix::{Context, Handler, ResponseFuture};
 use proto::{
-    FilmId, UserId,
+    FilmId, Role, Scope, Scopes, UserId,
     recommendations::{
         CreatePreferenceRequest, DeletePreferenceRequest, FindFilmsRequest, GetPreferencesRequest,
         MarkFilmsRequest, MarkSeenRequest, MovieRecommendation, RecommendationsRequest,
         recommendations_client::RecommendationsClient,
     },
 };
-use runtime::{grpc::ServiceChannel, supervision::in_request};
+use runtime::{
+    grpc::{Person, ServiceChannel},
+    supervision::in_request,
+};
 
 use super::{
     Counts, DEADLINE, FilmMarks, FindFilms, Follow, FollowedKeyword, Found, GetKeywords, GetMarks,
@@ -21,6 +24,15 @@ use crate::{actors::ServiceClient, error::Error};
 /// How many recommendations of a service that cannot mark films are looked through.
 const LOOKED_THROUGH: i32 = 1_000;
 
+/// The user, who acts with no more than these calls ask for. Whether they may at all was decided before.
+pub(super) fn as_reader(user: UserId) -> Person {
+    Person {
+        id: user,
+        role: Role::Reader,
+        scopes: Scopes::from_iter([Scope::Read, Scope::Write]),
+    }
+}
+
 impl Handler<GetKeywords> for RecommendationsGateway {
     type Result = ResponseFuture<Result<Vec<FollowedKeyword>, Error>>;
 
@@ -28,7 +40,7 @@ impl Handler<GetKeywords> for RecommendationsGateway {
         let (calls, mut client) = self.client();
         in_request(async move {
             let request = GetPreferencesRequest { user_id: user.0 };
-            let request = ServiceClient::request(request, Some(user), DEADLINE);
+            let request = ServiceClient::request(request, Some(as_reader(user)), DEADLINE);
             let response = calls
                 .call("GetPreferences", DEADLINE, client.get_preferences(request))
                 .await?;
@@ -80,7 +92,7 @@ impl Handler<Follow> for RecommendationsGateway {
                 user_id: user.0,
                 keyword,
             };
-            let request = ServiceClient::request(request, Some(user), DEADLINE);
+            let request = ServiceClient::request(request, Some(as_reader(user)), DEADLINE);
             let followed = calls
                 .call(
                     "CreatePreference",
@@ -107,7 +119,7 @@ impl Handler<StopFollowing> for RecommendationsGateway {
                 user_id: user.0,
                 keyword,
             };
-            let request = ServiceClient::request(request, Some(user), DEADLINE);
+            let request = ServiceClient::request(request, Some(as_reader(user)), DEADLINE);
             let stopped = calls
                 .call(
                     "DeletePreference",
@@ -163,7 +175,7 @@ impl Handler<MarkSeen> for RecommendationsGateway {
         let told = self.watches.get(&user).map(|watch| watch.told.clone());
         in_request(async move {
             let request = MarkSeenRequest { user_id: user.0 };
-            let request = ServiceClient::request(request, Some(user), DEADLINE);
+            let request = ServiceClient::request(request, Some(as_reader(user)), DEADLINE);
             let call = client.mark_seen(request);
             calls
                 .call_or_unimplemented("MarkSeen", DEADLINE, call)
@@ -191,7 +203,7 @@ async fn recommended(
         max_results: asked.max,
         offset: asked.offset,
     };
-    let request = ServiceClient::request(request, Some(asked.user), DEADLINE);
+    let request = ServiceClient::request(request, Some(as_reader(asked.user)), DEADLINE);
     let response = calls
         .call(
             "GetRecommendations",
@@ -217,7 +229,7 @@ pub(super) async fn marks(
         film_ids: films.iter().map(FilmId::to_string).collect(),
         keyword,
     };
-    let request = ServiceClient::request(request, Some(user), DEADLINE);
+    let request = ServiceClient::request(request, Some(as_reader(user)), DEADLINE);
     let call = client.mark_films(request);
     let marked = calls
         .call_or_unimplemented("MarkFilms", DEADLINE, call)

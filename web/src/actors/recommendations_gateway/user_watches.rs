@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     Counts, DEADLINE, FIRST_DELAY, GetMarks, MAX_DELAY, RecommendationsGateway, Totals, Watch,
-    calls::marks,
+    calls::{as_reader, marks},
 };
 use crate::{actors::ServiceClient, error::Error};
 
@@ -104,7 +104,7 @@ impl RecommendationsGateway {
         let follow = async move {
             let mut client = RecommendationsClient::new(watches.channel());
             let request = WatchRecommendationsRequest { user_id: user.0 };
-            let request = ServiceClient::unbounded_request(request, Some(user));
+            let request = ServiceClient::unbounded_request(request, Some(as_reader(user)));
             let call = client.watch_recommendations(request);
             if let Ok(changes) = watches.call("WatchRecommendations", DEADLINE, call).await {
                 let changes = changes.filter_map(async |change| change.ok());

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Program;
 use crate::site::{Setup, Site, by_header};
+use web::VisitorSource;
 
 #[tokio::test]
 async fn a_film_is_added_read_edited_and_deleted() {
@@ -259,7 +260,7 @@ async fn of_two_who_edit_the_same_version_one_wins() {
 #[tokio::test]
 async fn a_request_that_is_sent_again_with_its_key_adds_one_film() {
     let site = Site::start_with(Setup {
-        visitor: by_header,
+        visitors: VisitorSource::Open(by_header),
         ..Setup::default()
     })
     .await;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Program;
 use crate::site::{Setup, Site, by_header};
+use web::VisitorSource;
 
 const PREFERENCES: &str = "/api/v1/preferences";
 const RECOMMENDATIONS: &str = "/api/v1/recommendations";
@@ -115,7 +116,7 @@ async fn films_are_recommended_with_reasons() {
 #[tokio::test]
 async fn each_user_has_their_own_and_nobody_anothers() {
     let site = Site::start_with(Setup {
-        visitor: by_header,
+        visitors: VisitorSource::Open(by_header),
         ..Setup::default()
     })
     .await;

@@ -1,0 +1,234 @@
+//! What each route asks of who requests it, and the one place where that is checked: [`admit`], before any handler.
+//!
+//! [`crate::routes`] and the API's list say it of each address and method; an address that is not there is answered by no handler.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{ACCEPT, AUTHORIZATION, LOCATION, WWW_AUTHENTICATE},
+    },
+    middleware::Next,
+    web,
+};
+use proto::{Role, Scope, accounts::CredentialKind};
+
+use crate::{
+    AppState, Site, Visitor, VisitorSource, api,
+    credentials::{Unidentified, identify},
+    page_error::PageError,
+    session, url,
+};
+
+/// Whom a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody.
+    Anyone,
+    /// Those who read films: users, and everybody where the catalogue is public.
+    Reader,
+    /// Users of at least this role, and programs of theirs with this scope.
+    User(Role, Scope),
+}
+
+/// What is only read, and anybody may see where the catalogue is public.
+pub(crate) const LOOK: Access = Access::Reader;
+/// What is read of the user's own.
+pub(crate) const READ: Access = Access::User(Role::Reader, Scope::Read);
+/// What changes the user's own.
+pub(crate) const WRITE: Access = Access::User(Role::Reader, Scope::Write);
+/// What changes films.
+pub(crate) const EDIT: Access = Access::User(Role::Editor, Scope::Edit);
+/// What changes how the user signs in, which no program may that cannot do everything.
+pub(crate) const OWN: Access = Access::User(Role::Reader, Scope::Manage);
+/// What is for those who manage people.
+pub(crate) const MANAGE: Access = Access::User(Role::Admin, Scope::Manage);
+/// What is for everybody.
+pub(crate) const ANYONE: Access = Access::Anyone;
+
+/// A route: the pattern of its address, its method, and whom it is for. HEAD is as GET.
+pub(crate) type Row = (&'static str, Method, Access);
+
+static ROWS: LazyLock<HashMap<(&'static str, Method), Access>> = LazyLock::new(|| {
+    let rows = rows();
+    let known: HashMap<_, _> = rows
+        .iter()
+        .map(|(pattern, method, access)| ((*pattern, method.clone()), *access))
+        .collect();
+    assert_eq!(known.len(), rows.len(), "a route is listed twice");
+    known
+});
+
+/// All routes of the pages and of the API.
+pub(crate) fn rows() -> Vec<Row> {
+    [crate::page_routes(), api::routes_listed()].concat()
+}
+
+/// Whom the route of a request is for; nothing if there is no such route.
+fn access(request: &HttpRequest) -> Option<Access> {
+    let pattern = request.match_pattern()?;
+    // A form that is posted with slashes at the end is the one without them.
+    let pattern = pattern.trim_end_matches("{slashes:/+}");
+    let method = match request.method() {
+        &Method::HEAD => Method::GET,
+        method => method.clone(),
+    };
+    // The keys of the map live as long as the program, and this one does not.
+    let rows: &HashMap<(&str, Method), Access> = &ROWS;
+    rows.get(&(pattern, method)).copied()
+}
+
+/// Finds out who makes a request, lets those in whom its route is for, and tells the handler who it is.
+pub(crate) async fn admit(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    // What there is not is told to be missing whoever asks.
+    let Some(access) = access(request.request()) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let site = request
+        .app_data::<web::Data<Site>>()
+        .expect("`configure` adds the site to the application")
+        .clone();
+    let visitor = match visitor(&site, request.request()).await {
+        Ok(visitor) => visitor,
+        Err(refusal) => return Ok(request.into_response(refusal)),
+    };
+    if let Err(denied) = check(&visitor, access, &site.app.visitors) {
+        let refusal = refusal(request.request(), &site, denied);
+        return Ok(request.into_response(refusal));
+    }
+    request.extensions_mut().insert(visitor);
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    /// It is not known who it is.
+    NotSignedIn,
+    /// The role is not enough.
+    Role,
+    /// The token is not meant for it.
+    Scope,
+}
+
+fn check(visitor: &Visitor, access: Access, source: &VisitorSource) -> Result<(), Denied> {
+    let is_public = match source {
+        VisitorSource::Open(_) => true,
+        VisitorSource::Accounts { is_catalog_public } => *is_catalog_public,
+    };
+    let (role, scope) = match access {
+        Access::Anyone => return Ok(()),
+        Access::Reader if is_public && *visitor == Visitor::Anonymous => return Ok(()),
+        Access::Reader => (Role::Reader, Scope::Read),
+        Access::User(role, scope) => (role, scope),
+    };
+    let person = visitor.person().ok_or(Denied::NotSignedIn)?;
+    match person {
+        person if person.role < role => Err(Denied::Role),
+        person if !person.scopes.contains(scope) => Err(Denied::Scope),
+        _ => Ok(()),
+    }
+}
+
+/// Who makes a request: whose token the API is shown, or else whose session the browser has.
+async fn visitor(site: &Site, request: &HttpRequest) -> Result<Visitor, HttpResponse> {
+    let app = &site.app;
+    if api::is_asked(request)
+        && let Some(header) = request.headers().get(AUTHORIZATION)
+    {
+        let token = header.to_str().ok().and_then(bearer);
+        let found = match token {
+            Some(token) => identify(app, token, &address(request)).await,
+            None => Err(Unidentified::Wrong),
+        };
+        return match found {
+            // A session is the browser's alone: no program is to have it.
+            Ok(user) if !is_session(&user) => Ok(Visitor::User(user)),
+            Ok(_) | Err(Unidentified::Wrong) => Err(api::wrong_token()),
+            Err(Unidentified::Unknown(error)) => Err(api::refusal(request, error.into())),
+        };
+    }
+    match app.visitors {
+        VisitorSource::Open(tell) => Ok(tell(request)),
+        VisitorSource::Accounts { .. } => of_session(app, request).await,
+    }
+}
+
+async fn of_session(app: &AppState, request: &HttpRequest) -> Result<Visitor, HttpResponse> {
+    let Some(secret) = session::of(request) else {
+        return Ok(Visitor::Anonymous);
+    };
+    match identify(app, &secret, &address(request)).await {
+        Ok(user) if is_session(&user) => Ok(Visitor::User(user)),
+        Ok(_) | Err(Unidentified::Wrong) => Ok(Visitor::Anonymous),
+        Err(Unidentified::Unknown(error)) => Err(api::refusal(request, error.into())),
+    }
+}
+
+fn is_session(user: &crate::visitor::SignedIn) -> bool {
+    let kind = user.credential.as_ref().map(|credential| credential.kind);
+    kind == Some(CredentialKind::Session)
+}
+
+/// The token of a header `Authorization: Bearer …`.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+/// The address of the client, as far as proxies are trusted.
+pub(crate) fn address(request: &HttpRequest) -> String {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let rates = request.app_data::<web::Data<crate::client_rate::ClientRates>>();
+    let client = peer.zip(rates).map(|(peer, rates)| {
+        rates
+            .client(peer, request.headers())
+            .to_canonical()
+            .to_string()
+    });
+    client.unwrap_or_default()
+}
+
+/// The answer to somebody who is not let in: the page that asks who they are, where that helps.
+fn refusal(request: &HttpRequest, site: &Site, denied: Denied) -> HttpResponse {
+    let is_api = api::is_asked(request);
+    match denied {
+        Denied::Role => api::refusal(request, PageError::RoleTooLow),
+        Denied::Scope => api::refusal(request, PageError::ScopeMissing),
+        Denied::NotSignedIn if is_api => {
+            let mut response = api::refusal(request, PageError::NotSignedIn);
+            let challenge = actix_web::http::header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response
+        }
+        Denied::NotSignedIn
+            if matches!(site.app.visitors, VisitorSource::Accounts { .. }) && is_page(request) =>
+        {
+            let asked = request
+                .uri()
+                .path_and_query()
+                .map_or("/", |path| path.as_str());
+            let to = format!("/sign-in?next={}", url::encode(asked));
+            HttpResponse::SeeOther()
+                .insert_header((LOCATION, to))
+                .finish()
+        }
+        Denied::NotSignedIn => PageError::NotSignedIn.error_response(),
+    }
+}
+
+/// Whether a request is a browser's for a page, and not a script's or an image's.
+fn is_page(request: &HttpRequest) -> bool {
+    let accepts = request.headers().get(ACCEPT);
+    let accepts = accepts.and_then(|accept| accept.to_str().ok());
+    request.method().is_safe() && accepts.is_some_and(|accept| accept.contains("text/html"))
+}
