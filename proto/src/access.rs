@@ -176,6 +176,7 @@ const ROWS: &[(&str, Access)] = &[
     ("/accounts.Accounts/GetPicture", READ),
     ("/accounts.Accounts/ListAccounts", MANAGE),
     ("/accounts.Accounts/ManageAccount", MANAGE),
+    ("/accounts.Accounts/CreatePasswordReset", MANAGE),
     ("/accounts.Accounts/CreateInvitation", MANAGE),
     ("/accounts.Accounts/ListInvitations", MANAGE),
     ("/accounts.Accounts/RevokeInvitation", MANAGE),

@@ -1,13 +1,15 @@
-//! E-mail addresses and the codes that are sent to them: to confirm an address, and to set a new password.
+//! E-mail addresses and the codes that are sent to them: to confirm an address, and to set a new password. An admin makes a code of the latter
+//! kind for who has no mail; it proves no address.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{NaiveDateTime, TimeDelta};
 use proto::{
     UserId,
     accounts::{
-        ConfirmEmailRequest, ConfirmEmailResponse, RequestPasswordResetRequest,
-        RequestPasswordResetResponse, ResendConfirmationRequest, ResendConfirmationResponse,
-        ResetPasswordRequest, ResetPasswordResponse,
+        ConfirmEmailRequest, ConfirmEmailResponse, CreatePasswordResetRequest,
+        CreatedPasswordReset, RequestPasswordResetRequest, RequestPasswordResetResponse,
+        ResendConfirmationRequest, ResendConfirmationResponse, ResetPasswordRequest,
+        ResetPasswordResponse,
     },
     text::fold,
 };
@@ -15,7 +17,7 @@ use storage::DbConnection;
 
 use super::{account::whole, person, sign_in::count_try};
 use crate::{
-    access::{Acting, Actor},
+    access::{Acting, Actor, For, admit},
     actors::account_repository::{Call, Shared},
     config::AccountsSettings,
     error::{Error, Stop, refusals},
@@ -29,11 +31,15 @@ use crate::{
         users::{self, User},
     },
     tokens::secrets::hash,
+    wire,
 };
 
 /// For how many hours the code of a mail is valid.
 const CONFIRM_HOURS: u32 = 48;
 const RESET_HOURS: u32 = 2;
+
+/// How long a code is valid that an admin passes on.
+const PASSED_ON: TimeDelta = TimeDelta::days(1);
 
 /// How soon another mail of the same kind goes to the same person.
 const BETWEEN_MAILS: TimeDelta = TimeDelta::minutes(1);
@@ -202,6 +208,34 @@ impl Call for RequestPasswordResetRequest {
             Ok(RequestPasswordResetResponse {})
         };
         shared.write(send).await
+    }
+}
+
+impl Call for CreatePasswordResetRequest {
+    type Answer = CreatedPasswordReset;
+
+    async fn perform(self, acting: Acting, shared: Shared) -> Result<CreatedPasswordReset, Error> {
+        let (now, code) = (sequence::now(), new_code());
+        let (id, ends, hashed) = (UserId(self.user_id), now + PASSED_ON, hash(&code));
+        let create = move |conn: &mut DbConnection| {
+            let number = sequence::take(conn, now)?;
+            let actor = admit(conn, acting, For::Admins)?;
+            let user = person(conn, id)?;
+            if user.is_owner() && actor.id != user.id {
+                return Err(refusals::IS_OWNER.into());
+            }
+            // Whoever uses it shows nothing about an address.
+            let purpose = Purpose::ResetPassword;
+            let row = Code::new(purpose, hashed.clone(), id, "", now, ends);
+            codes::replace(conn, purpose, &row)?;
+            let entry = Entry::of(&actor, (number, now), "password.reset_created", &user);
+            Ok(audit::record(conn, &entry)?)
+        };
+        shared.write(create).await?;
+        Ok(CreatedPasswordReset {
+            code,
+            expires_at: wire::time(ends),
+        })
     }
 }
 

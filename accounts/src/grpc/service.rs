@@ -7,11 +7,12 @@ use proto::accounts::{
     Account, AuthenticateRequest, BeginProviderSignInRequest, BeginProviderSignInResponse,
     BeginSecondFactorRequest, BeginSecondFactorResponse, ConfirmEmailRequest, ConfirmEmailResponse,
     ConfirmSecondFactorRequest, ConfirmSecondFactorResponse, CreateInvitationRequest,
-    CreatePersonalTokenRequest, CreatedInvitation, CreatedPersonalToken, CredentialsChanged,
-    DeleteAccountRequest, DeleteAccountResponse, EndProviderSignInRequest, EndSessionsRequest,
-    EndSessionsResponse, Entrance, ExportAccountRequest, ExportAccountResponse, GetAccountRequest,
-    GetEntranceRequest, GetPictureRequest, GetProfileRequest, GetSigningKeysRequest, Identity,
-    ListAccountsRequest, ListAccountsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse,
+    CreatePasswordResetRequest, CreatePersonalTokenRequest, CreatedInvitation,
+    CreatedPasswordReset, CreatedPersonalToken, CredentialsChanged, DeleteAccountRequest,
+    DeleteAccountResponse, EndProviderSignInRequest, EndSessionsRequest, EndSessionsResponse,
+    Entrance, ExportAccountRequest, ExportAccountResponse, GetAccountRequest, GetEntranceRequest,
+    GetPictureRequest, GetProfileRequest, GetSigningKeysRequest, Identity, ListAccountsRequest,
+    ListAccountsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse,
     ListInvitationsRequest, ListInvitationsResponse, ListPersonalTokensRequest,
     ListPersonalTokensResponse, ListProfilesRequest, ListProfilesResponse, ListSessionsRequest,
     ListSessionsResponse, ManageAccountRequest, Picture, Profile, RefreshRequest, RegisterRequest,
@@ -298,6 +299,13 @@ impl Accounts for AccountsService {
         &self,
         request: Request<ManageAccountRequest>,
     ) -> Result<Response<Account>, Status> {
+        self.perform(request).await
+    }
+
+    async fn create_password_reset(
+        &self,
+        request: Request<CreatePasswordResetRequest>,
+    ) -> Result<Response<CreatedPasswordReset>, Status> {
         self.perform(request).await
     }
 

@@ -1,12 +1,17 @@
 //! What admins do, and that nobody else does it.
 
 use proto::accounts::{
-    CreateInvitationRequest, ListAccountsRequest, ListAuditEntriesRequest, ListInvitationsRequest,
-    ManageAccountRequest, RevokeInvitationRequest, Role, accounts_server::Accounts,
+    CreateInvitationRequest, CreatePasswordResetRequest, ListAccountsRequest,
+    ListAuditEntriesRequest, ListInvitationsRequest, ManageAccountRequest, ResetPasswordRequest,
+    RevokeInvitationRequest, Role, SignInRequest, accounts_server::Accounts,
 };
 use tonic::{Code, Request};
 
-use crate::support::{Replica, as_user, on_every_database, refusal};
+use crate::support::{Replica, as_user, on_every_database, refusal, sign_in};
+
+fn reset_of(user_id: i32) -> CreatePasswordResetRequest {
+    CreatePasswordResetRequest { user_id }
+}
 
 #[test]
 fn what_is_for_admins_is_for_nobody_else() {
@@ -66,10 +71,14 @@ fn what_is_for_admins_is_for_nobody_else() {
                     .manage_account(as_user(user, manage(reader.id, Role::Member, None)))
                     .await
                     .err(),
+                service
+                    .create_password_reset(as_user(user, reset_of(reader.id)))
+                    .await
+                    .err(),
             ];
             let codes = outcomes.map(|status| status.map(|status| status.code()));
             let expected = (!may).then_some(Code::PermissionDenied);
-            assert_eq!(codes, [expected; 6], "{user}");
+            assert_eq!(codes, [expected; 7], "{user}");
         }
         let owner = (Code::FailedPrecondition, "IS_OWNER".to_owned());
         let demote = manage(1, Role::Reader, None);
@@ -88,6 +97,63 @@ fn what_is_for_admins_is_for_nobody_else() {
         };
         let wrong = service.manage_account(as_user(1, wrong)).await;
         assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_code_of_an_admin_sets_a_new_password_once() {
+    on_every_database("reset_code", async |database| {
+        let replica = Replica::start(&database).await;
+        replica.owner().await;
+        let service = &replica.service;
+        let ann = replica.person("ann", Role::Reader).await;
+        let admin = replica.person("admin", Role::Admin).await;
+        let session = replica.sign_in("ann").await.session;
+        let create = async |user, of| {
+            let created = service.create_password_reset(as_user(user, reset_of(of)));
+            created.await.map(|created| created.into_inner())
+        };
+        let reset = async |code: &str| {
+            let request = ResetPasswordRequest {
+                code: code.to_owned(),
+                new_password: "seven lamps for a walrus".to_owned(),
+                client: None,
+            };
+            service.reset_password(Request::new(request)).await
+        };
+        let older = create(admin.id, ann.id).await.unwrap();
+        let created = create(admin.id, ann.id).await.unwrap();
+        assert_eq!(replica.count("codes WHERE email = ''").await, 1);
+        let code = format!("codes WHERE code = '{}'", created.code);
+        assert_eq!(replica.count(&code).await, 0, "the hash alone is stored");
+        let ends = chrono::DateTime::parse_from_rfc3339(&created.expires_at).unwrap();
+        assert!(ends > chrono::Utc::now());
+        assert_eq!(refusal(reset(&older.code).await).1, "WRONG_CODE");
+        replica.authenticate(&session).await.unwrap();
+        replica
+            .execute("UPDATE users SET is_email_confirmed = FALSE WHERE id = 2")
+            .await;
+        let account = reset(&created.code).await.unwrap().into_inner().account;
+        assert!(!account.unwrap().is_email_confirmed, "it came by no mail");
+        assert_eq!(refusal(reset(&created.code).await).1, "WRONG_CODE", "used");
+        assert!(replica.authenticate(&session).await.is_err());
+        let request = SignInRequest {
+            password: "seven lamps for a walrus".to_owned(),
+            ..sign_in("ann")
+        };
+        service.sign_in(Request::new(request)).await.unwrap();
+
+        let owner = (Code::FailedPrecondition, "IS_OWNER".to_owned());
+        assert_eq!(refusal(create(admin.id, 1).await), owner);
+        let created = service.create_password_reset(Request::new(reset_of(1)));
+        assert_eq!(refusal(created.await), owner, "a service is not the owner");
+        create(1, 1).await.unwrap();
+        assert_eq!(create(1, 77).await.unwrap_err().code(), Code::NotFound);
+        let entries = "audit WHERE action = 'password.reset_created'";
+        let by_admin = format!("{entries} AND actor_id = {}", admin.id);
+        assert_eq!(replica.count(&by_admin).await, 2);
+        assert_eq!(replica.count(entries).await, 3);
         replica.stop().await;
     });
 }

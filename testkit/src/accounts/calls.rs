@@ -6,17 +6,18 @@ use proto::{
         Account, AuditEntry, AuthenticateRequest, BeginProviderSignInRequest,
         BeginProviderSignInResponse, BeginSecondFactorRequest, BeginSecondFactorResponse,
         ConfirmEmailRequest, ConfirmEmailResponse, ConfirmSecondFactorRequest,
-        ConfirmSecondFactorResponse, CreateInvitationRequest, CreatePersonalTokenRequest,
-        CreatedInvitation, CreatedPersonalToken, CredentialsChanged, DeleteAccountRequest,
-        DeleteAccountResponse, EndProviderSignInRequest, EndSessionsRequest, EndSessionsResponse,
-        Entrance, ExportAccountRequest, ExportAccountResponse, GetAccountRequest,
-        GetEntranceRequest, GetPictureRequest, GetProfileRequest, GetSigningKeysRequest, Identity,
-        Invitation, ListAccountsRequest, ListAccountsResponse, ListAuditEntriesRequest,
-        ListAuditEntriesResponse, ListInvitationsRequest, ListInvitationsResponse,
-        ListPersonalTokensRequest, ListPersonalTokensResponse, ListProfilesRequest,
-        ListProfilesResponse, ListSessionsRequest, ListSessionsResponse, ManageAccountRequest,
-        PersonalToken, Picture, Profile, RefreshRequest, RegisterRequest, Registered, Registration,
-        RemoveSecondFactorRequest, RemoveSecondFactorResponse, ReportUseRequest, ReportUseResponse,
+        ConfirmSecondFactorResponse, CreateInvitationRequest, CreatePasswordResetRequest,
+        CreatePersonalTokenRequest, CreatedInvitation, CreatedPasswordReset, CreatedPersonalToken,
+        CredentialsChanged, DeleteAccountRequest, DeleteAccountResponse, EndProviderSignInRequest,
+        EndSessionsRequest, EndSessionsResponse, Entrance, ExportAccountRequest,
+        ExportAccountResponse, GetAccountRequest, GetEntranceRequest, GetPictureRequest,
+        GetProfileRequest, GetSigningKeysRequest, Identity, Invitation, ListAccountsRequest,
+        ListAccountsResponse, ListAuditEntriesRequest, ListAuditEntriesResponse,
+        ListInvitationsRequest, ListInvitationsResponse, ListPersonalTokensRequest,
+        ListPersonalTokensResponse, ListProfilesRequest, ListProfilesResponse, ListSessionsRequest,
+        ListSessionsResponse, ManageAccountRequest, PersonalToken, Picture, Profile,
+        RefreshRequest, RegisterRequest, Registered, Registration, RemoveSecondFactorRequest,
+        RemoveSecondFactorResponse, ReportUseRequest, ReportUseResponse,
         RequestPasswordResetRequest, RequestPasswordResetResponse, ResendConfirmationRequest,
         ResendConfirmationResponse, ResetPasswordRequest, ResetPasswordResponse,
         RevokeInvitationRequest, RevokeInvitationResponse, RevokePersonalTokenRequest,
@@ -271,7 +272,8 @@ impl Accounts for Calls {
             .by_login(&request.email)
             .map(|person| person.account.id);
         if let Some(user_id) = user_id {
-            held.mail_code(user_id, &request.email);
+            let code = held.reset_code(user_id);
+            held.mailed.insert(request.email, code);
         }
         Ok(Response::new(RequestPasswordResetResponse {}))
     }
@@ -285,7 +287,8 @@ impl Accounts for Calls {
             return Err(bad_fields(&[("new_password", "use at least 8 characters")]));
         }
         let mut held = self.held();
-        let (user_id, _) = held.codes.remove(&request.code).ok_or_else(wrong_code)?;
+        let code = held.reset_codes.remove(&request.code);
+        let user_id = code.ok_or_else(wrong_code)?;
         held.person(user_id)?.password = request.new_password;
         held.sessions
             .retain(|_, session| session.user_id != user_id);
@@ -820,6 +823,28 @@ impl Accounts for Calls {
         drop(held);
         self.tell(request.user_id);
         Ok(Response::new(account))
+    }
+
+    async fn create_password_reset(
+        &self,
+        request: Request<CreatePasswordResetRequest>,
+    ) -> Result<Response<CreatedPasswordReset>, Status> {
+        let acting = people::acting(&request);
+        let request = self.begin(request).await?;
+        let mut held = self.held();
+        let account = held.person(request.user_id)?.account.clone();
+        if account.is_owner && acting != Some(account.id.to_string()) {
+            let message = "the owner's account has one by the owner alone";
+            return Err(refused(
+                Code::FailedPrecondition,
+                reasons::IS_OWNER,
+                message,
+            ));
+        }
+        Ok(Response::new(CreatedPasswordReset {
+            code: held.reset_code(account.id),
+            expires_at: "2100-01-01T00:00:00Z".to_owned(),
+        }))
     }
 
     async fn create_invitation(

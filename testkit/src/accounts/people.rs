@@ -39,6 +39,8 @@ pub(super) struct Held {
     pub(super) invitations: BTreeMap<String, Invitation>,
     /// By the code: for which user and which address.
     pub(super) codes: HashMap<String, (i32, String)>,
+    /// By the code for a new password: for which user.
+    pub(super) reset_codes: HashMap<String, i32>,
     /// The last code that was sent to an address.
     pub(super) mailed: HashMap<String, String>,
     pub(super) audit: Vec<AuditEntry>,
@@ -84,6 +86,12 @@ pub(super) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
+/// On whose behalf a call is made, as it says in its metadata.
+pub(super) fn acting<M>(request: &Request<M>) -> Option<String> {
+    let user = request.metadata().get("marquee-user");
+    user.and_then(|user| user.to_str().ok()).map(str::to_owned)
+}
+
 /// A status with a reason.
 pub(super) fn refused(code: Code, reason: &str, message: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, reasons::DOMAIN, HashMap::new());
@@ -117,9 +125,7 @@ impl Calls {
     pub(super) async fn begin<M>(&self, request: Request<M>) -> Result<M, Status> {
         let failure = {
             let mut held = self.held();
-            let user = request.metadata().get("marquee-user");
-            let user = user.and_then(|user| user.to_str().ok()).map(str::to_owned);
-            held.users.push(user);
+            held.users.push(acting(&request));
             match held.is_silent {
                 true => None,
                 false => Some(held.failure.clone()),
@@ -171,6 +177,14 @@ impl Held {
         let code = Uuid::new_v4().to_string();
         self.codes.insert(code.clone(), (user_id, email.to_owned()));
         self.mailed.insert(email.to_owned(), code);
+    }
+
+    /// Makes a code for a new password; earlier ones of that person count no more.
+    pub(super) fn reset_code(&mut self, user_id: i32) -> String {
+        self.reset_codes.retain(|_, user| *user != user_id);
+        let code = Uuid::new_v4().to_string();
+        self.reset_codes.insert(code.clone(), user_id);
+        code
     }
 
     pub(super) fn by_login(&self, login: &str) -> Option<&Person> {
