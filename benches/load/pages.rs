@@ -161,6 +161,7 @@ pub(crate) fn serve_web() {
             cors_origins: ::web::CorsOrigins::default(),
             http: runtime::http::HttpSettings::default(),
             client_rate: ::web::ClientRateSettings::default(),
+            rate_limits: ::web::RateLimitSettings::default(),
             ops: runtime::settings::OpsSettings::default(),
         },
         data_dir: std::env::temp_dir(),

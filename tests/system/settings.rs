@@ -255,6 +255,7 @@ async fn a_taken_port_is_named() {
 async fn a_start_that_fails_is_a_line_of_json_if_the_log_is() {
     for (setting, value) in [
         ("CLIENT_RATE", "x"),
+        ("WEB_REPLICAS", "0"),
         ("SECRET_KEY_FILE", "/no/such/file"),
         ("NATS_ADDR", "192.0.2.1:4222"),
         ("LOG", "loud"),

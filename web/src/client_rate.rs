@@ -36,7 +36,7 @@ const CLIENTS: u64 = 65_536;
 const BURST: u32 = 10;
 
 /// How many times the rate of a client all clients of an IPv6 network of 48 bits have together.
-const NETWORK: NonZeroU32 = NonZeroU32::MIN.saturating_add(15);
+pub(crate) const NETWORK: NonZeroU32 = NonZeroU32::MIN.saturating_add(15);
 
 /// What is asked by those who watch over the program, however often.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
@@ -120,12 +120,16 @@ impl ClientRates {
 
     /// Which client a request of the connection from `peer` is of: an address that stands for it. None if it has no limit.
     pub(crate) fn limited_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        self.rate?;
+        let address = self.address(peer, headers)?;
+        Some(network_of(address, SITE_BITS).network())
+    }
+
+    /// The address of the client of a request of the connection from `peer`; none for the machine itself.
+    pub(crate) fn address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let is_this_machine =
             peer.to_canonical().is_loopback() && !headers.contains_key(FORWARDED_FOR);
-        if self.rate.is_none() || is_this_machine {
-            return None;
-        }
-        Some(network_of(self.client(peer, headers), SITE_BITS).network())
+        (!is_this_machine).then(|| self.client(peer, headers))
     }
 
     /// The nearest address on the way of a request that is no trusted proxy, from the connection backwards.
@@ -168,12 +172,12 @@ const BURST_OF: NonZeroU32 = match NonZeroU32::new(BURST) {
 };
 
 /// What of an IPv6 address is a site's, which counts as one client.
-const SITE_BITS: u8 = 64;
+pub(crate) const SITE_BITS: u8 = 64;
 /// What of it may be one customer's, with 65,536 sites.
-const NETWORK_BITS: u8 = 48;
+pub(crate) const NETWORK_BITS: u8 = 48;
 
 /// The network of so many bits that an IPv6 address is in; an IPv4 address is alone.
-fn network_of(client: IpAddr, bits: u8) -> IpNet {
+pub(crate) fn network_of(client: IpAddr, bits: u8) -> IpNet {
     match client {
         IpAddr::V4(_) => client.into(),
         IpAddr::V6(_) => IpNet::new_assert(client, bits).trunc(),

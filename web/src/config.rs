@@ -14,6 +14,7 @@ use sha2::{Digest, Sha512};
 
 use crate::{
     CorsOrigins, Visitor, VisitorSource, client_rate::ClientRateSettings, prefix::PathPrefix,
+    rate_limits::RateLimitSettings,
 };
 
 /// The name of the file in the data folder that keeps a generated secret key.
@@ -106,6 +107,9 @@ pub struct PagesConfig {
     /// What a client may ask for.
     #[command(flatten)]
     pub client_rate: ClientRateSettings,
+    /// What a person, a token or an address may ask for.
+    #[command(flatten)]
+    pub rate_limits: RateLimitSettings,
     /// Where operators are answered.
     #[command(flatten)]
     pub ops: OpsSettings,

@@ -34,6 +34,7 @@ mod credentials;
 mod csrf;
 mod flash;
 mod form;
+mod rate_limits;
 mod request_context;
 mod session;
 mod visitor;
@@ -60,6 +61,9 @@ pub use client_rate::ClientRateSettings;
 pub use config::{AccountsMode, Config, PagesConfig, SecretKey};
 pub use error::{Error, FieldError, FieldErrors, Service};
 pub use prefix::PathPrefix;
+pub use rate_limits::{
+    Principal, RateExceeded, RateLimitSettings, RateLimits, Remaining, RouteClass,
+};
 pub use system::{AppState, Listeners, SERVICE, run};
 pub use visitor::{Credential, SignedIn, Visitor, VisitorSource};
 

@@ -131,7 +131,7 @@ impl PageError {
             ),
             Self::TooFast(_) => said(
                 "One at a time, please",
-                "More was asked for from your address than one visitor may ask for, and nothing was changed. Wait a moment, and try again.",
+                "More was asked for than one visitor may ask for in so short a time, and nothing was changed. Wait a moment, and try again.",
             ),
             Self::StrangeForm => said(
                 "This kind of form is not read here",

@@ -31,6 +31,7 @@ use crate::{
     middleware,
     page_cache::PageCache,
     prefix::{self, PathPrefix},
+    rate_limits::RateLimits,
     visitor::VisitorSource,
 };
 
@@ -108,6 +109,8 @@ pub struct AppState {
     pub visitors: VisitorSource,
     /// What is known of credentials.
     pub(crate) credentials: Arc<Credentials>,
+    /// What persons, tokens and addresses have asked for.
+    pub rate_limits: Arc<RateLimits>,
     /// Which pages of other sites may call the API.
     pub(crate) cors_origins: Arc<CorsOrigins>,
     /// What is shown at `/`.
@@ -164,6 +167,8 @@ pub async fn run(
         })
     };
 
+    let rate_limits = Arc::new(RateLimits::new(&config.pages.rate_limits));
+    rate_limits.show(process.registry.metrics());
     let state = AppState {
         catalog,
         recommendations,
@@ -173,6 +178,7 @@ pub async fn run(
         accounts,
         visitors,
         credentials,
+        rate_limits,
         cors_origins: Arc::new(config.pages.cors_origins.clone()),
         page_cache: Arc::default(),
         freshness,

@@ -28,7 +28,7 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const HEADERS: &str =
     "authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id";
 /// The headers of answers that a page may read besides those that any page may.
-const EXPOSED: &str = "etag, location, retry-after, x-request-id";
+const EXPOSED: &str = "etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id";
 /// For how many seconds a browser remembers it.
 const MAX_AGE: &str = "600";
 

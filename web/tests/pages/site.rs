@@ -7,8 +7,8 @@ use runtime::{Process, http::HttpSettings, process::Service, settings::OpsSettin
 use tempfile::TempDir;
 use testkit::{FakeAccounts, FakeCatalog, FakeRecommendations};
 use web::{
-    ClientRateSettings, Config, CorsOrigins, Listeners, PagesConfig, PathPrefix, Visitor,
-    VisitorSource,
+    ClientRateSettings, Config, CorsOrigins, Listeners, PagesConfig, PathPrefix, RateLimitSettings,
+    Visitor, VisitorSource,
 };
 
 use crate::browser::Browser;
@@ -43,6 +43,7 @@ pub(crate) struct Setup {
     pub(crate) live_pages: usize,
     pub(crate) path_prefix: PathPrefix,
     pub(crate) client_rate: ClientRateSettings,
+    pub(crate) rate_limits: RateLimitSettings,
     pub(crate) cors_origins: CorsOrigins,
 }
 
@@ -55,6 +56,7 @@ impl Default for Setup {
             live_pages: 1_000,
             path_prefix: PathPrefix::default(),
             client_rate: ClientRateSettings::default(),
+            rate_limits: RateLimitSettings::default(),
             cors_origins: CorsOrigins::default(),
         }
     }
@@ -83,6 +85,7 @@ impl Site {
             live_pages,
             path_prefix,
             client_rate,
+            rate_limits,
             cors_origins,
         } = setup;
         let catalog = FakeCatalog::start(Some(recommendations.clone()));
@@ -104,6 +107,7 @@ impl Site {
                 cors_origins,
                 http: HttpSettings::default(),
                 client_rate,
+                rate_limits,
                 ops: OpsSettings::default(),
             },
             data_dir: folder.path().to_owned(),
