@@ -1,6 +1,6 @@
 //! Why calls fail. The message of an error is for callers, and its reason for programs; what caused it is for the log alone.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use proto::reasons;
 use runtime::{AskError, ErrorCode, ServiceError};
@@ -27,6 +27,16 @@ pub enum Error {
         /// For people.
         message: &'static str,
     },
+    /// A sign-in goes on with a code of the second factor.
+    #[error("{message}")]
+    GoesOn {
+        /// One of [`reasons`].
+        reason: &'static str,
+        /// For people.
+        message: &'static str,
+        /// By what it goes on.
+        continuation: Continuation,
+    },
     /// What the call is about does not exist.
     #[error("{0}")]
     NotFound(&'static str),
@@ -45,6 +55,16 @@ pub enum Error {
     /// Something failed that never should.
     #[error("the service failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The secret by which a sign-in goes on. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Continuation(pub String);
+
+impl fmt::Debug for Continuation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Continuation(…)")
+    }
 }
 
 /// A field of a request, and what is accepted in it.
@@ -122,7 +142,7 @@ impl ServiceError for Error {
                 Refusal::FailedPrecondition => ErrorCode::FailedPrecondition,
             },
             Self::NotFound(_) => ErrorCode::NotFound,
-            Self::Forbidden => ErrorCode::PermissionDenied,
+            Self::GoesOn { .. } | Self::Forbidden => ErrorCode::PermissionDenied,
             Self::Overloaded => ErrorCode::Overloaded,
             Self::Unavailable(_) => ErrorCode::Unavailable,
             Self::Storage(storage::Error::Full(_)) => ErrorCode::DiskFull,
@@ -141,11 +161,14 @@ impl From<Error> for Status {
                 Refusal::TooMany => Code::ResourceExhausted,
                 _ => error.code().grpc_code(),
             },
+            Error::GoesOn { .. } => Code::Unauthenticated,
             _ => error.code().grpc_code(),
         };
         let message = error.to_string();
-        let info =
-            |reason: &str| ErrorDetails::with_error_info(reason, reasons::DOMAIN, HashMap::new());
+        let told = |reason: &str, metadata: HashMap<String, String>| {
+            ErrorDetails::with_error_info(reason, reasons::DOMAIN, metadata)
+        };
+        let info = |reason: &str| told(reason, HashMap::new());
         let details = match &error {
             Error::Fields(fields) => {
                 let violation =
@@ -153,6 +176,14 @@ impl From<Error> for Status {
                 ErrorDetails::with_bad_request(fields.iter().map(violation).collect::<Vec<_>>())
             }
             Error::Refused { reason, .. } => info(reason),
+            Error::GoesOn {
+                reason,
+                continuation,
+                ..
+            } => {
+                let key = reasons::CONTINUATION.to_owned();
+                told(reason, HashMap::from([(key, continuation.0.clone())]))
+            }
             Error::Storage(storage::Error::Full(_)) => info(reasons::DISK_FULL),
             _ => return Self::new(code, message),
         };

@@ -27,6 +27,9 @@ pub const DISK_FULL: &str = "DISK_FULL";
 /// The key of a film's id in the metadata of an `ErrorInfo`.
 pub const FILM_ID: &str = "film_id";
 
+/// The key, in the metadata of an `ErrorInfo`, of the secret with which a sign-in at an identity provider goes on.
+pub const CONTINUATION: &str = "continuation";
+
 /// ALREADY_EXISTS: somebody has the username.
 pub const USERNAME_TAKEN: &str = "USERNAME_TAKEN";
 

@@ -1,14 +1,16 @@
 //! Signing in at an identity provider, and linking who somebody is there to an account. An account is never found by an e-mail address alone:
-//! whoever runs the provider could be anybody then.
+//! whoever runs the provider could be anybody then. A person who has a second factor is asked for it after the provider, too.
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use proto::{
     UserId,
     accounts::{
         BeginProviderSignInRequest, BeginProviderSignInResponse, EndProviderSignInRequest, SignedIn,
     },
+    reasons::{SECOND_FACTOR_NEEDED, WRONG_SECOND_FACTOR},
 };
 use serde_json::json;
 use storage::DbConnection;
@@ -17,18 +19,19 @@ use subtle::ConstantTimeEq;
 use super::{
     entrance::{Ticket, add},
     person,
-    sign_in::{begin_session, signed_in},
+    second_factor::check,
+    sign_in::{Begun as BegunSession, begin_session, count_try, signed_in},
 };
 use crate::{
     access::{Acting, Actor, For, admit},
     actors::account_repository::{Call, Shared},
     config::PROVIDER_ID,
-    error::{Error, Refusal, Stop, refusals},
-    fields,
+    error::{Continuation, Error, Refusal, Stop, refusals},
+    fields::{self, Origin},
     providers::{Provider, ProviderError, ProviderIdentity},
     store::{
         audit::{self, Entry},
-        identities::{self, Begun},
+        identities::{self, Begun, Unfinished},
         sequence,
         users::{self, User},
     },
@@ -37,6 +40,9 @@ use crate::{
 
 /// How long a person may take at the provider.
 const LASTS: TimeDelta = TimeDelta::minutes(10);
+
+/// How long a person may take after that to find a code of the second factor.
+const GOES_ON_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// The most bytes of a path, an address and a state.
 const MAX_PATH: usize = 2_048;
@@ -119,63 +125,159 @@ impl Call for BeginProviderSignInRequest {
     }
 }
 
+/// What comes of signing in at the provider.
+enum Ended {
+    /// A session.
+    Session(Box<BegunSession>),
+    /// It goes on by this secret.
+    GoesOn(String),
+}
+
 impl Call for EndProviderSignInRequest {
     type Answer = SignedIn;
 
-    async fn perform(self, _: Acting, shared: Shared) -> Result<SignedIn, Error> {
+    async fn perform(mut self, _: Acting, shared: Shared) -> Result<SignedIn, Error> {
         let now = sequence::now();
         let provider = provider(&shared, &self.provider)?;
-        let (state, expected) = (self.state.as_bytes(), self.expected_state.as_bytes());
-        // Another browser, or none, has begun this one.
-        if state.is_empty() || state.len() > MAX_STATE || !bool::from(state.ct_eq(expected)) {
-            return Err(refusals::WRONG_CODE);
-        }
-        let state = hash(&self.state);
-        let take = move |conn: &mut DbConnection| Ok(identities::take(conn, &state, now)?);
-        let begun = shared.write(take).await?.ok_or(refusals::WRONG_CODE)?;
-        let (nonce, verifier) = (&begun.nonce, &begun.verifier);
-        let ended = provider.end(&self.code, nonce, verifier, &begun.redirect_uri);
-        let identity = ended.await?;
-        let origin = fields::origin(self.client);
-        let (settings, return_to) = (shared.settings.clone(), begun.return_to.clone());
-        let sign_in = move |conn: &mut DbConnection| {
-            let number = sequence::take(conn, now)?;
-            let subject = hash(&format!("{} {}", identity.issuer, identity.subject));
-            let known = identities::find(conn, PROVIDER_ID, &subject)?;
-            let mut user = match (known, begun.link_to) {
-                (Some(user), Some(other)) if user.0 != other => return Err(linked_already().into()),
-                (Some(user), _) => person(conn, user)?,
-                (None, Some(user)) => {
-                    let user = person(conn, UserId(user))?;
-                    identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
-                    record(conn, (number, now), "provider.linked", &user)?;
-                    user
+        let origin = fields::origin(self.client.take());
+        let entered = self.second_factor.trim().to_owned();
+        let continuation = match self.continuation.len() {
+            0 => {
+                let (ended, return_to) =
+                    exchange(&self, &provider, &shared, origin.clone()).await?;
+                match ended {
+                    Ended::Session(begun) => {
+                        let signed_in = signed_in(&shared, *begun, now).await?;
+                        return Ok(SignedIn {
+                            return_to,
+                            ..signed_in
+                        });
+                    }
+                    Ended::GoesOn(continuation) => continuation,
                 }
-                (None, None) => {
-                    let ticket = Ticket {
-                        invitation: begun.invitation.clone(),
-                        setup_code: String::new(),
-                        is_loopback: origin.is_loopback,
-                    };
-                    let admitted = ticket.check(conn, &settings, now)?;
-                    let user = newcomer(conn, &identity, now)?;
-                    let user = add(conn, &admitted, user)?;
-                    identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
-                    record(conn, (number, now), "account.registered", &user)?;
-                    user
-                }
-            };
-            if user.is_disabled {
-                return Err(refusals::ACCOUNT_DISABLED.into());
             }
-            Ok(begin_session(conn, &mut user, &origin, true, false, now)?)
+            1..=MAX_STATE => self.continuation,
+            _ => return Err(refusals::WRONG_CODE),
         };
-        let begun = shared.write(sign_in).await?;
-        Ok(SignedIn {
-            return_to,
-            ..signed_in(&shared, begun, now).await?
+        let ended = go_on(&shared, &continuation, entered, origin).await;
+        ended.map_err(|error| match error {
+            Error::Refused {
+                reason: reason @ (SECOND_FACTOR_NEEDED | WRONG_SECOND_FACTOR),
+                message,
+                ..
+            } => Error::GoesOn {
+                reason,
+                message,
+                continuation: Continuation(continuation),
+            },
+            error => error,
         })
     }
+}
+
+/// Goes on with a sign-in that waits for a code of the second factor. A wrong code leaves it as it is: tries are counted as those of passwords are.
+async fn go_on(
+    shared: &Shared,
+    continuation: &str,
+    entered: String,
+    origin: Origin,
+) -> Result<SignedIn, Error> {
+    let (now, continuation) = (sequence::now(), hash(continuation));
+    let asked = continuation.clone();
+    let read = move |conn: &mut DbConnection| {
+        let unfinished = identities::unfinished(conn, &asked, now)?;
+        Ok(unfinished.ok_or(refusals::WRONG_CODE)?.user_id)
+    };
+    let user = shared.read(read).await?;
+    if !entered.is_empty() {
+        let is_known_device = origin.known_user == Some(user);
+        count_try(shared, &user.to_string(), &origin, is_known_device).await?;
+    }
+    let finish = move |conn: &mut DbConnection| {
+        sequence::take(conn, now)?;
+        let unfinished = identities::unfinished(conn, &continuation, now)?;
+        let unfinished = unfinished.ok_or(refusals::WRONG_CODE)?;
+        let mut user = person(conn, UserId(unfinished.user_id))?;
+        if user.is_disabled {
+            return Err(refusals::ACCOUNT_DISABLED.into());
+        }
+        check(conn, &mut user, &entered, now)?;
+        identities::finish(conn, &continuation)?;
+        let begun = begin_session(conn, &mut user, &origin, true, false, now)?;
+        Ok((begun, unfinished.return_to))
+    };
+    let (begun, return_to) = shared.write(finish).await?;
+    Ok(SignedIn {
+        return_to,
+        ..signed_in(shared, begun, now).await?
+    })
+}
+
+/// Exchanges the provider's code for who the person is. Returns what comes of it, and where the visitor wanted to go.
+async fn exchange(
+    request: &EndProviderSignInRequest,
+    provider: &Provider,
+    shared: &Shared,
+    origin: Origin,
+) -> Result<(Ended, String), Error> {
+    let now = sequence::now();
+    let (state, expected) = (request.state.as_bytes(), request.expected_state.as_bytes());
+    // Another browser, or none, has begun this one.
+    if state.is_empty() || state.len() > MAX_STATE || !bool::from(state.ct_eq(expected)) {
+        return Err(refusals::WRONG_CODE);
+    }
+    let state = hash(&request.state);
+    let take = move |conn: &mut DbConnection| Ok(identities::take(conn, &state, now)?);
+    let begun = shared.write(take).await?.ok_or(refusals::WRONG_CODE)?;
+    let (nonce, verifier) = (&begun.nonce, &begun.verifier);
+    let ended = provider.end(&request.code, nonce, verifier, &begun.redirect_uri);
+    let identity = ended.await?;
+    let (settings, return_to) = (shared.settings.clone(), begun.return_to.clone());
+    let continuation = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 24]>());
+    let sign_in = move |conn: &mut DbConnection| {
+        let number = sequence::take(conn, now)?;
+        let subject = hash(&format!("{} {}", identity.issuer, identity.subject));
+        let known = identities::find(conn, PROVIDER_ID, &subject)?;
+        let mut user = match (known, begun.link_to) {
+            (Some(user), Some(other)) if user.0 != other => return Err(linked_already().into()),
+            (Some(user), _) => person(conn, user)?,
+            (None, Some(user)) => {
+                let user = person(conn, UserId(user))?;
+                identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
+                record(conn, (number, now), "provider.linked", &user)?;
+                user
+            }
+            (None, None) => {
+                let ticket = Ticket {
+                    invitation: begun.invitation.clone(),
+                    setup_code: String::new(),
+                    is_loopback: origin.is_loopback,
+                };
+                let admitted = ticket.check(conn, &settings, now)?;
+                let user = newcomer(conn, &identity, now)?;
+                let user = add(conn, &admitted, user)?;
+                identities::link(conn, PROVIDER_ID, &subject, user.id(), now)?;
+                record(conn, (number, now), "account.registered", &user)?;
+                user
+            }
+        };
+        if user.is_disabled {
+            return Err(refusals::ACCOUNT_DISABLED.into());
+        }
+        if user.second_factor.is_some() {
+            let unfinished = Unfinished {
+                continuation: hash(&continuation),
+                user_id: user.id,
+                return_to: begun.return_to.clone(),
+                expires_at: now + GOES_ON_FOR,
+            };
+            identities::put_off(conn, &unfinished)?;
+            return Ok(Ended::GoesOn(continuation.clone()));
+        }
+        let begun = begin_session(conn, &mut user, &origin, true, false, now)?;
+        Ok(Ended::Session(Box::new(begun)))
+    };
+    Ok((shared.write(sign_in).await?, return_to))
 }
 
 fn linked_already() -> Error {

@@ -127,6 +127,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    unfinished_sign_ins (continuation) {
+        continuation -> Text,
+        user_id -> Integer,
+        return_to -> Text,
+        expires_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     mails (seq) {
         seq -> BigInt,
         recipient -> Text,

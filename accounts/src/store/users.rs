@@ -6,7 +6,8 @@ use proto::{UserId, accounts::Role, text::fold};
 use storage::DbConnection;
 
 use super::schema::{
-    audit, codes, identities, mails, personal_tokens, pictures, recovery_codes, sessions, users,
+    audit, codes, identities, mails, personal_tokens, pictures, recovery_codes, sessions,
+    unfinished_sign_ins, users,
 };
 
 /// A person, as the database has the person.
@@ -157,6 +158,8 @@ pub fn delete(conn: &mut DbConnection, user: &User) -> QueryResult<()> {
     diesel::delete(codes::table.filter(codes::user_id.eq(id))).execute(conn)?;
     diesel::delete(recovery_codes::table.filter(recovery_codes::user_id.eq(id))).execute(conn)?;
     diesel::delete(identities::table.filter(identities::user_id.eq(id))).execute(conn)?;
+    let unfinished = unfinished_sign_ins::user_id.eq(id);
+    diesel::delete(unfinished_sign_ins::table.filter(unfinished)).execute(conn)?;
     diesel::delete(pictures::table.filter(pictures::user_id.eq(id))).execute(conn)?;
     diesel::delete(mails::table.filter(mails::recipient.eq(&user.email))).execute(conn)?;
     diesel::update(audit::table.filter(audit::actor_id.eq(id)))

@@ -10,13 +10,31 @@ use totp_rs::{Builder, Secret};
 use crate::support::{PASSWORD, Replica, as_user, on_every_database, refusal, sign_in};
 
 /// The code that an authenticator shows, some steps of half a minute from now.
-fn shown(secret: &str, steps: i64) -> String {
+pub(crate) fn shown(secret: &str, steps: i64) -> String {
     let secret = Secret::try_from_base32(secret).unwrap();
     let now = chrono::Utc::now().timestamp() + 30 * steps;
     let authenticator = Builder::new().with_secret(secret).build().unwrap();
     authenticator
         .generate(u64::try_from(now).unwrap())
         .to_string()
+}
+
+/// Gives a person a second factor, whose code of half a minute ago is used up; returns its secret and the recovery codes.
+pub(crate) async fn add_to(replica: &Replica, user_id: i32) -> (String, Vec<String>) {
+    let begin = BeginSecondFactorRequest {
+        user_id,
+        password: PASSWORD.to_owned(),
+    };
+    let begun = replica.service.begin_second_factor(as_user(user_id, begin));
+    let secret = begun.await.unwrap().into_inner().secret;
+    let confirm = ConfirmSecondFactorRequest {
+        user_id,
+        code: shown(&secret, -1),
+    };
+    let confirmed = replica
+        .service
+        .confirm_second_factor(as_user(user_id, confirm));
+    (secret, confirmed.await.unwrap().into_inner().recovery_codes)
 }
 
 #[test]

@@ -47,11 +47,15 @@ fn what_has_ended_does_not_count_and_goes() {
         let list = replica.service.list_sessions(as_user(1, list)).await;
         assert!(list.unwrap().into_inner().sessions.is_empty());
 
+        replica
+            .execute("INSERT INTO unfinished_sign_ins VALUES ('a', 1, '/', '2020-01-01 00:00:00')")
+            .await;
         let now = sequence::now();
         let clean = move |conn: &mut _| janitor::clean(conn, now);
         replica.database.write(clean).await.unwrap();
         assert_eq!(replica.count("sessions").await, 0);
         assert_eq!(replica.count("personal_tokens").await, 0);
+        assert_eq!(replica.count("unfinished_sign_ins").await, 0);
         assert_eq!(replica.count("users").await, 1);
         replica.stop().await;
     });
