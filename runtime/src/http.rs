@@ -24,6 +24,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{AppConfig, Response, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         Method, StatusCode,
         header::{FORWARDED, HeaderMap, HeaderName, HeaderValue},
@@ -306,7 +307,7 @@ pub fn secure(headers: &mut HeaderMap) {
 ///
 /// # Errors
 ///
-/// What the application returns instead of a response.
+/// What the application returns instead of a response, with the response that it stands for.
 pub async fn edge(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -354,18 +355,31 @@ pub async fn edge(
         let metrics = registry.metrics();
         metrics.http_answered(&method, route.as_deref(), code.as_u16(), begun.elapsed());
     }
-    let mut response = answer?.map_into_boxed_body();
-    let headers = response.headers_mut();
-    secure(headers);
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), value);
+    let complete = |headers: &mut HeaderMap| {
+        secure(headers);
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), value);
+        }
+        if let Some(trace_id) = trace_id
+            && let Ok(value) = HeaderValue::from_str(&trace_id.to_string())
+        {
+            headers.insert(HeaderName::from_static(TRACE_ID_HEADER), value);
+        }
+    };
+    match answer {
+        Ok(response) => {
+            let mut response = response.map_into_boxed_body();
+            complete(response.headers_mut());
+            Ok(response)
+        }
+        Err(error) => {
+            // What becomes a response outside of the span, as after a panic, would have neither the id nor the headers.
+            let respond = || error.as_response_error().error_response();
+            let mut response = span.in_scope(|| id.clone().sync_scope(respond));
+            complete(response.headers_mut());
+            Err(InternalError::from_response(error, response).into())
+        }
     }
-    if let Some(trace_id) = trace_id
-        && let Ok(value) = HeaderValue::from_str(&trace_id.to_string())
-    {
-        headers.insert(HeaderName::from_static(TRACE_ID_HEADER), value);
-    }
-    Ok(response)
 }
 
 /// Whether a path is one of those that are asked for again and again, by probes and collectors, and for nobody's sake.

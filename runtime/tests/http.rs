@@ -16,9 +16,19 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpResponse, middleware::from_fn, web};
+use actix_web::{
+    App, Error, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::StatusCode,
+    middleware::{Next, from_fn},
+    web,
+};
 use futures::{StreamExt, stream};
-use runtime::http::{self, HttpLimits};
+use runtime::{
+    RequestId,
+    http::{self, HttpLimits},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -63,6 +73,7 @@ impl Served {
                 .route("/work", web::to(work))
                 .route("/live", web::to(live))
                 .route("/large", web::to(|| async { "x".repeat(LARGE) }))
+                .service(web::resource("/refused").wrap(from_fn(refuse)).to(answer))
                 .route("/film", web::to(|film: web::Bytes| async { film }))
         };
         let limits = HttpLimits {
@@ -118,6 +129,30 @@ async fn answer(given: web::Data<AtomicUsize>) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header(("location", format!("/{number}")))
         .finish()
+}
+
+/// Fails before there is a handler, as what contains a panic does.
+async fn refuse(
+    _: ServiceRequest,
+    _: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    Err(Refused.into())
+}
+
+/// An error whose answer tells by which id the log knows the request.
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+struct Refused;
+
+impl ResponseError for Refused {
+    fn error_response(&self) -> HttpResponse {
+        let id = RequestId::current().map(|id| id.to_string());
+        HttpResponse::ImATeapot().body(id.unwrap_or_default())
+    }
+
+    fn status_code(&self) -> StatusCode {
+        StatusCode::IM_A_TEAPOT
+    }
 }
 
 /// Never answers.
@@ -256,6 +291,23 @@ async fn a_client_that_reads_nothing_for_long_is_cut_off() {
 }
 
 #[actix_web::test]
+async fn an_error_that_no_handler_answered_carries_them_and_the_id_too() {
+    let served = Served::start(PATIENCE);
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    let request =
+        b"GET /refused HTTP/1.1\r\nhost: films\r\nx-request-id: an-id\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 418 "), "{answer}");
+    for header in ["x-request-id: an-id\r\n", "x-frame-options: DENY\r\n"] {
+        assert_eq!(answer.matches(header).count(), 1, "{answer}");
+    }
+    // What makes the answer knows the id.
+    assert!(answer.ends_with("\r\n\r\nan-id"), "{answer}");
+    served.stop().await;
+}
+
+#[actix_web::test]
 async fn the_parsers_own_answers_carry_the_headers_of_all_others() {
     let served = Served::start(PATIENCE);
     let long = format!(
@@ -289,6 +341,7 @@ async fn the_parsers_own_answers_carry_the_headers_of_all_others() {
                 "content-security-policy: default-src 'none'; ",
                 "x-content-type-options: nosniff\r\n",
                 "x-frame-options: DENY\r\n",
+                "x-request-id: ",
             ] {
                 assert_eq!(answer.matches(header).count(), 1, "{answers}");
             }

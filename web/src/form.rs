@@ -61,12 +61,20 @@ impl FromRequest for Form {
 ///
 /// If it is larger, does not arrive in time or breaks off.
 pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, PageError> {
-    let read = read_in_time(request, payload);
-    let in_time = tokio::time::timeout(DEADLINE, read).await;
+    read_within(DEADLINE, request, payload).await
+}
+
+async fn read_within(
+    deadline: Duration,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Vec<u8>, PageError> {
+    let read = read_all(request, payload);
+    let in_time = tokio::time::timeout(deadline, read).await;
     in_time.map_err(|_| PageError::SlowForm)?
 }
 
-async fn read_in_time(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
+async fn read_all(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)
@@ -106,4 +114,43 @@ fn parse(request: &HttpRequest, body: &[u8]) -> Result<Form, PageError> {
     let text = std::str::from_utf8(body).map_err(|_| PageError::BrokenForm)?;
     let Query(fields) = Query::from_query(text).map_err(|_| PageError::BrokenForm)?;
     Ok(Form(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        HttpResponse, ResponseError,
+        error::PayloadError,
+        http::{StatusCode, header},
+        test::TestRequest,
+    };
+    use futures::stream;
+
+    use super::*;
+    use crate::api;
+
+    #[actix_web::test]
+    async fn a_body_that_does_not_arrive_in_time_is_refused() {
+        let begun = stream::iter([Ok::<_, PayloadError>(web::Bytes::from_static(b"title="))]);
+        let body = begun.chain(stream::pending()).boxed_local();
+        let request = TestRequest::default().to_http_request();
+        let deadline = Duration::from_millis(1);
+        let refused = read_within(deadline, &request, Payload::Stream { payload: body })
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, PageError::SlowForm), "{refused}");
+        let is_complete = |response: &HttpResponse| {
+            let header = |name| response.headers().get(name).map(|value| value.as_bytes());
+            assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+            // What is left of the body is not taken for the next request.
+            assert_eq!(header(header::CONNECTION), Some(&b"close"[..]));
+            assert_eq!(
+                header(header::X_CONTENT_TYPE_OPTIONS),
+                Some(&b"nosniff"[..])
+            );
+        };
+        is_complete(&refused.error_response());
+        let call = TestRequest::with_uri("/api/v1/movies").to_http_request();
+        is_complete(&api::refusal(&call, refused));
+    }
 }

@@ -1,9 +1,10 @@
 //! The answers that actix-http's parser gives by itself, to what is no request or comes too late.
 //!
 //! No middleware sees them. They are recognised among the bytes that are about to be sent, and sent
-//! with the headers that every response carries.
+//! with the headers that every response carries, and an id by which the log tells of them.
 
 use super::HEADERS;
+use crate::request_id::{REQUEST_ID_HEADER, RequestId};
 
 /// What such an answer is shorter than: a status line, a length, a date and sometimes `connection`.
 /// A response of an application is longer, because it has the headers already.
@@ -30,13 +31,13 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
     (is_head && has(b"\r\ncontent-length: 0\r\n")).then_some(tail + at)
 }
 
-/// The bare answer `answer` with the headers that every response carries.
-pub(super) fn secured(answer: &[u8]) -> Vec<u8> {
+/// The bare answer `answer` with the headers that every response carries, and `id`.
+pub(super) fn secured(answer: &[u8], id: &RequestId) -> Vec<u8> {
     let mut secured = answer.strip_suffix(b"\r\n").unwrap_or(answer).to_vec();
     for (name, value) in HEADERS {
         secured.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
-    secured.extend_from_slice(b"\r\n");
+    secured.extend_from_slice(format!("{REQUEST_ID_HEADER}: {id}\r\n\r\n").as_bytes());
     secured
 }
 
@@ -51,15 +52,17 @@ mod tests {
     fn a_bare_answer_is_found_after_other_answers_and_gets_headers() {
         assert_eq!(find(BARE), Some(0));
         assert_eq!(find(&[b"earlier", BARE].concat()), Some(7));
-        let secured = String::from_utf8(secured(BARE)).unwrap();
+        let id = RequestId::parse("an-id").unwrap();
+        let secured = String::from_utf8(secured(BARE, &id)).unwrap();
         assert!(secured.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n"));
         assert!(secured.contains("\r\nx-content-type-options: nosniff\r\n"));
+        assert!(secured.contains("\r\nx-request-id: an-id\r\n"));
         assert!(secured.ends_with("\r\n\r\n") && secured.matches("\r\n\r\n").count() == 1);
     }
 
     #[test]
     fn nothing_else_is_taken_for_one() {
-        let secured = secured(BARE);
+        let secured = secured(BARE, &RequestId::random());
         let text = str::from_utf8(BARE).unwrap();
         for other in [
             &secured[..],

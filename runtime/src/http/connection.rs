@@ -22,7 +22,10 @@ use tokio::{
 };
 
 use super::{bare_answer, request_framing::RequestFraming};
-use crate::connection_limit::{ActivityGuard, ConnectionPermit};
+use crate::{
+    connection_limit::{ActivityGuard, ConnectionPermit},
+    request_id::RequestId,
+};
 
 /// How many requests of a connection wait, parsed, for the one that is worked on.
 const REQUESTS_AHEAD: u64 = 8;
@@ -186,7 +189,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if this.bare.is_none() && !this.is_settled() {
             match bare_answer::find(bytes) {
                 Some(0) => {
-                    let secured = bare_answer::secured(bytes);
+                    let id = RequestId::random();
+                    let secured = bare_answer::secured(bytes, &id);
+                    let status = bytes.get(9..12).unwrap_or_default();
+                    let status = String::from_utf8_lossy(status);
+                    tracing::debug!(
+                        request_id = %id,
+                        "answered with {status} what is no request, is too large or came too slowly"
+                    );
                     this.bare = Some((BytesMut::from(secured.as_slice()), bytes.len()));
                 }
                 Some(at) => {

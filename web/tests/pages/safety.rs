@@ -1,6 +1,12 @@
 //! What protects visitors: from other sites, from texts that are markup, from stale caches.
 
-use crate::{browser::Page, site::Site};
+use reqwest::Method;
+use web::{Visitor, VisitorSource};
+
+use crate::{
+    browser::Page,
+    site::{Setup, Site},
+};
 
 #[tokio::test]
 async fn a_form_of_another_site_changes_nothing() {
@@ -195,6 +201,121 @@ async fn every_answer_carries_the_headers_that_protect() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(page.header("x-content-type-options"), "nosniff");
         assert_eq!(page.header("referrer-policy"), "same-origin");
+    }
+}
+
+/// A source of visitors that panics if a header says so.
+fn fragile(request: &actix_web::HttpRequest) -> Visitor {
+    assert!(
+        !request.headers().contains_key("x-panic"),
+        "made to panic by a test"
+    );
+    Visitor::owner(request)
+}
+
+#[tokio::test]
+async fn answers_of_every_status_have_the_id_of_the_request_and_the_headers_that_protect() {
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const PANIC: (&str, &str) = ("x-panic", "1");
+    let site = Site::start_with(Setup {
+        visitors: VisitorSource::Open(fragile),
+        ..Setup::default()
+    })
+    .await;
+    let browser = site.browser();
+    let film = browser.add_film("Heat", "1995", "Crime", "").await;
+    let call = format!("/api/v1/movies/{}", film.trim_start_matches("/movie/"));
+    let large = "x".repeat(300_000);
+    let large_form = format!("title={large}");
+    let large_json = format!("{{\"title\": \"{large}\"}}");
+    let foreign = ("host", "evil.example:5000");
+    type Case<'a> = (u16, Method, &'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 23] = [
+        (200, Method::GET, "/", &[], ""),
+        (
+            303,
+            Method::POST,
+            "/preferences/add",
+            &[FORM],
+            "keyword=heat",
+        ),
+        (308, Method::GET, "/preferences/", &[], ""),
+        (403, Method::GET, "/", &[foreign], ""),
+        (404, Method::GET, "/nothing", &[], ""),
+        (405, Method::PUT, "/", &[], ""),
+        (413, Method::POST, "/movie/new", &[FORM], &large_form),
+        (415, Method::POST, "/movie/new", &[JSON], "{}"),
+        (422, Method::POST, "/movie/new", &[FORM], "title="),
+        (500, Method::GET, "/preferences", &[PANIC], ""),
+        (200, Method::GET, "/api/v1/movies", &[], ""),
+        (304, Method::GET, &call, &[("if-none-match", "\"1\"")], ""),
+        (400, Method::POST, "/api/v1/movies", &[JSON], "{"),
+        (403, Method::GET, "/api/v1/movies", &[foreign], ""),
+        (404, Method::GET, "/api/v1/nothing", &[], ""),
+        (405, Method::PUT, "/api/v1/movies", &[], ""),
+        (
+            406,
+            Method::GET,
+            "/api/v1/movies",
+            &[("accept", "text/css")],
+            "",
+        ),
+        (412, Method::DELETE, &call, &[("if-match", "\"7\"")], ""),
+        (413, Method::POST, "/api/v1/movies", &[JSON], &large_json),
+        (415, Method::POST, "/api/v1/movies", &[FORM], "title=Heat"),
+        (
+            422,
+            Method::POST,
+            "/api/v1/movies",
+            &[JSON],
+            "{\"title\": \"\"}",
+        ),
+        (500, Method::GET, "/api/v1/movies", &[PANIC], ""),
+        (404, Method::GET, "/metrics", &[], ""),
+    ];
+    let check = async |case: &Case<'_>, number: usize| {
+        let (status, method, path, headers, body) = case;
+        let id = format!("request-{number}");
+        // Without cookies, as a program: a form without a token is taken then.
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
+        let mut request = client
+            .request(method.clone(), format!("{}{path}", site.url))
+            .header("x-request-id", &id)
+            .body((*body).to_owned());
+        for (name, value) in *headers {
+            request = request.header(*name, *value);
+        }
+        let page = Page::of(request.send().await.unwrap()).await;
+        let what = format!("{method} {path}: {}", page.body);
+        assert_eq!(page.status, *status, "{what}");
+        for (name, value) in [
+            ("x-request-id", id.as_str()),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+            ("x-frame-options", "DENY"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            let sent: Vec<_> = page.headers.get_all(name).iter().collect();
+            assert_eq!(sent, [value], "{name} of {what}");
+        }
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'"), "{what}");
+        if page.header("content-type") == "application/problem+json" {
+            let problem: serde_json::Value = serde_json::from_str(&page.body).unwrap();
+            assert_eq!(problem["request_id"], id, "{what}");
+        }
+    };
+    for (number, case) in cases.iter().enumerate() {
+        check(case, number).await;
+    }
+    site.catalog.leave();
+    for path in ["/movie/new-film", "/api/v1/movies?q=crime"] {
+        check(&(503, Method::GET, path, &[], ""), 99).await;
     }
 }
 
