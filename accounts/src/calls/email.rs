@@ -21,7 +21,7 @@ use crate::{
     actors::account_repository::{Call, Shared},
     config::AccountsSettings,
     error::{Error, Stop, refusals},
-    fields::{self, Findings},
+    fields::{self, Findings, Origin},
     mail::{Mail, PublicUrl, templates},
     store::{
         audit::{self, Entry},
@@ -43,6 +43,9 @@ const PASSED_ON: TimeDelta = TimeDelta::days(1);
 
 /// How soon another mail of the same kind goes to the same person.
 const BETWEEN_MAILS: TimeDelta = TimeDelta::minutes(1);
+
+/// How soon a person is told of another new device.
+const BETWEEN_DEVICES: TimeDelta = TimeDelta::hours(1);
 
 /// The most bytes of a code that are looked at.
 const MAX_CODE: usize = 128;
@@ -90,6 +93,26 @@ pub(super) fn change(
     user.email_key = fold(email);
     user.pending_email = String::new();
     Ok(())
+}
+
+/// Tells a person of a sign-in on a device that is not known, if there is mail and the address is known to be the person's.
+pub(super) fn tell_of_device(
+    conn: &mut DbConnection,
+    settings: &AccountsSettings,
+    user: &User,
+    origin: &Origin,
+    now: NaiveDateTime,
+) -> Result<(), Stop> {
+    let is_known = origin.known_user == Some(user.id);
+    let site = settings.mail_site();
+    let site = site.filter(|_| !is_known && user.is_email_confirmed);
+    let Some(site) = site else { return Ok(()) };
+    if !users::tell_of_device(conn, user.id(), now - BETWEEN_DEVICES, now)? {
+        return Ok(());
+    }
+    let (to, name, at) = (&user.email, &user.username, now.and_utc());
+    let mail = templates::new_device(to, name, &origin.agent, &origin.address, at, site);
+    post(conn, &mail, now)
 }
 
 impl Call for ConfirmEmailRequest {

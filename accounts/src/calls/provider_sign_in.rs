@@ -17,6 +17,7 @@ use storage::DbConnection;
 use subtle::ConstantTimeEq;
 
 use super::{
+    email::tell_of_device,
     entrance::{Ticket, add},
     person,
     second_factor::check,
@@ -193,6 +194,7 @@ async fn go_on(
         let is_known_device = origin.known_user == Some(user);
         count_try(shared, &user.to_string(), &origin, is_known_device).await?;
     }
+    let settings = shared.settings.clone();
     let finish = move |conn: &mut DbConnection| {
         sequence::take(conn, now)?;
         let unfinished = identities::unfinished(conn, &continuation, now)?;
@@ -203,6 +205,7 @@ async fn go_on(
         }
         check(conn, &mut user, &entered, now)?;
         identities::finish(conn, &continuation)?;
+        tell_of_device(conn, &settings, &user, &origin, now)?;
         let begun = begin_session(conn, &mut user, &origin, true, false, now)?;
         Ok((begun, unfinished.return_to))
     };
@@ -238,6 +241,7 @@ async fn exchange(
         let number = sequence::take(conn, now)?;
         let subject = hash(&format!("{} {}", identity.issuer, identity.subject));
         let known = identities::find(conn, PROVIDER_ID, &subject)?;
+        let is_newcomer = known.is_none() && begun.link_to.is_none();
         let mut user = match (known, begun.link_to) {
             (Some(user), Some(other)) if user.0 != other => return Err(linked_already().into()),
             (Some(user), _) => person(conn, user)?,
@@ -273,6 +277,9 @@ async fn exchange(
             };
             identities::put_off(conn, &unfinished)?;
             return Ok(Ended::GoesOn(continuation.clone()));
+        }
+        if !is_newcomer {
+            tell_of_device(conn, &settings, &user, &origin, now)?;
         }
         let begun = begin_session(conn, &mut user, &origin, true, false, now)?;
         Ok(Ended::Session(Box::new(begun)))

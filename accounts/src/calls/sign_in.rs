@@ -11,6 +11,7 @@ use proto::{
 use storage::DbConnection;
 use uuid::Uuid;
 
+use super::email::tell_of_device;
 use crate::{
     access::Acting,
     actors::account_repository::{Call, Shared},
@@ -208,6 +209,7 @@ impl Call for SignInRequest {
             if let Some(hash) = &compared.new_hash {
                 user.password_hash = Some(hash.clone());
             }
+            tell_of_device(conn, &settings, &user, &origin, now)?;
             Ok(begin_session(
                 conn, &mut user, &origin, for_pages, remember, now,
             )?)

@@ -136,6 +136,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    new_devices (user_id) {
+        user_id -> Integer,
+        told_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     mails (seq) {
         seq -> BigInt,
         recipient -> Text,

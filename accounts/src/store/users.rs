@@ -6,8 +6,8 @@ use proto::{UserId, accounts::Role, text::fold};
 use storage::DbConnection;
 
 use super::schema::{
-    audit, codes, identities, mails, personal_tokens, pictures, recovery_codes, sessions,
-    unfinished_sign_ins, users,
+    audit, codes, identities, mails, new_devices, personal_tokens, pictures, recovery_codes,
+    sessions, unfinished_sign_ins, users,
 };
 
 /// A person, as the database has the person.
@@ -161,6 +161,7 @@ pub fn delete(conn: &mut DbConnection, user: &User) -> QueryResult<()> {
     let unfinished = unfinished_sign_ins::user_id.eq(id);
     diesel::delete(unfinished_sign_ins::table.filter(unfinished)).execute(conn)?;
     diesel::delete(pictures::table.filter(pictures::user_id.eq(id))).execute(conn)?;
+    diesel::delete(new_devices::table.find(id)).execute(conn)?;
     diesel::delete(mails::table.filter(mails::recipient.eq(&user.email))).execute(conn)?;
     diesel::update(audit::table.filter(audit::actor_id.eq(id)))
         .set((audit::actor.eq(""), audit::address.eq("")))
@@ -241,4 +242,30 @@ pub fn touch(conn: &mut DbConnection, users: &[i32], at: NaiveDateTime) -> Query
         .set(users::last_used_at.eq(at))
         .execute(conn)?;
     Ok(())
+}
+
+/// Notes that a person is told of a new device, unless that was done after `since` already. Returns whether it is noted.
+pub fn tell_of_device(
+    conn: &mut DbConnection,
+    user: UserId,
+    since: NaiveDateTime,
+    now: NaiveDateTime,
+) -> QueryResult<bool> {
+    let told: Option<NaiveDateTime> = new_devices::table
+        .find(user.0)
+        .select(new_devices::told_at)
+        .first(conn)
+        .optional()?;
+    if told.is_some_and(|told| told > since) {
+        return Ok(false);
+    }
+    let row = (
+        new_devices::user_id.eq(user.0),
+        new_devices::told_at.eq(now),
+    );
+    diesel::delete(new_devices::table.find(user.0)).execute(conn)?;
+    diesel::insert_into(new_devices::table)
+        .values(row)
+        .execute(conn)?;
+    Ok(true)
 }

@@ -6,8 +6,8 @@ use accounts::{
     mail::MailSettings,
 };
 use proto::accounts::{
-    ConfirmEmailRequest, GetEntranceRequest, RequestPasswordResetRequest,
-    ResendConfirmationRequest, ResetPasswordRequest, UpdateAccountRequest,
+    Client, ConfirmEmailRequest, GetEntranceRequest, RequestPasswordResetRequest,
+    ResendConfirmationRequest, ResetPasswordRequest, SignInRequest, SignedIn, UpdateAccountRequest,
     accounts_server::Accounts,
 };
 use runtime::Place;
@@ -43,11 +43,28 @@ async fn start(database: &TestDatabase, server: &FakeMailServer) -> Replica {
     replica
 }
 
+/// Signs the owner in on a device that is known as that of a user.
+async fn sign_in_on_known(replica: &Replica, user_id: i32) -> SignedIn {
+    let request = sign_in("owner");
+    let client = Client {
+        known_user_id: Some(user_id),
+        agent: "Browser 7".to_owned(),
+        ..request.client.clone().unwrap_or_default()
+    };
+    let request = SignInRequest {
+        client: Some(client),
+        ..request
+    };
+    let signed_in = replica.service.sign_in(Request::new(request)).await;
+    signed_in.unwrap().into_inner()
+}
+
 /// The code of the newest mail to that address, once there are `count` of them.
 async fn mailed_code(server: &FakeMailServer, to: &str, count: usize) -> String {
     let of_address = || {
         let caught = server.caught().into_iter();
         let caught = caught.filter(|mail| mail.to == [to.to_owned()]);
+        let caught = caught.filter(|mail| mail.body().contains("code="));
         caught.collect::<Vec<_>>()
     };
     testkit::eventually("the mail is there", async || of_address().len() >= count).await;
@@ -132,7 +149,7 @@ fn a_forgotten_password_is_reset_by_mail_and_nobody_learns_who_is_there() {
         let server = FakeMailServer::new();
         let replica = start(&database, &server).await;
         replica.owner().await;
-        let session = replica.sign_in("owner").await.session;
+        let session = sign_in_on_known(&replica, 1).await.session;
         let forgotten = |email: &str| {
             replica
                 .service
@@ -201,6 +218,43 @@ fn without_mail_nothing_is_promised() {
             refusal(refused),
             (Code::FailedPrecondition, "NO_MAIL".to_owned())
         );
+        replica.stop().await;
+    });
+}
+
+#[test]
+fn a_sign_in_on_a_device_that_is_not_known_is_told_of_once_an_hour() {
+    on_every_database("new_device", async |database| {
+        let server = FakeMailServer::new();
+        let replica = start(&database, &server).await;
+        replica.owner().await;
+        let waiting = async || replica.count("mails").await + server.caught().len() as i64;
+        sign_in_on_known(&replica, 1).await;
+        assert_eq!(waiting().await, 0);
+        let wrong = SignInRequest {
+            password: "wrong password of mine".to_owned(),
+            ..sign_in("owner")
+        };
+        let refused = replica.service.sign_in(Request::new(wrong)).await;
+        assert_eq!(refusal(refused).1, "WRONG_CREDENTIALS");
+        assert_eq!(waiting().await, 0);
+        // A device that is known as another person's is not known.
+        sign_in_on_known(&replica, 77).await;
+        let mail = server.mail_to("owner@example.org").await;
+        assert_eq!(mail.subject(), "A new sign-in at films.example.org");
+        assert!(mail.body().contains("Browser 7"), "{}", mail.body());
+        let is_empty = async || replica.count("mails").await == 0;
+        testkit::eventually("mails are deleted once they are sent", is_empty).await;
+        replica.sign_in("owner").await;
+        replica.sign_in_program("owner").await;
+        assert_eq!(waiting().await, 1);
+        replica
+            .execute("UPDATE new_devices SET told_at = '2020-01-01 00:00:00'")
+            .await;
+        replica.sign_in_program("owner").await;
+        replica.sign_in("owner").await;
+        testkit::eventually("mails are deleted once they are sent", is_empty).await;
+        assert_eq!(server.caught().len(), 2, "a program may be a stranger, too");
         replica.stop().await;
     });
 }
