@@ -57,6 +57,16 @@ impl Served {
 
     /// A server with so many connections.
     fn with_places(connections: usize, write_deadline: Duration) -> Self {
+        Self::start_with(HttpLimits {
+            workers: 1,
+            connections,
+            // Longer than any test waits.
+            keep_alive: Duration::from_secs(80),
+            write_deadline,
+        })
+    }
+
+    fn start_with(limits: HttpLimits) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
         socket.set_recv_buffer_size(SOCKET_BUFFER).unwrap();
@@ -75,12 +85,6 @@ impl Served {
                 .route("/large", web::to(|| async { "x".repeat(LARGE) }))
                 .service(web::resource("/refused").wrap(from_fn(refuse)).to(answer))
                 .route("/film", web::to(|film: web::Bytes| async { film }))
-        };
-        let limits = HttpLimits {
-            workers: 1,
-            connections,
-            keep_alive: Duration::from_secs(80),
-            write_deadline,
         };
         let server = http::server(None, application, listener, limits).unwrap();
         let handle = server.handle();
@@ -304,6 +308,33 @@ async fn an_error_that_no_handler_answered_carries_them_and_the_id_too() {
     }
     // What makes the answer knows the id.
     assert!(answer.ends_with("\r\n\r\nan-id"), "{answer}");
+    served.stop().await;
+}
+
+#[actix_web::test]
+async fn a_connection_that_stays_idle_is_closed() {
+    let served = Served::start_with(HttpLimits {
+        workers: 1,
+        connections: 64,
+        keep_alive: Duration::from_secs(1),
+        write_deadline: PATIENCE,
+    });
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(GET).await.unwrap();
+    let answer = read_all(&mut client).await;
+    assert_eq!(answer.matches("HTTP/1.1 303 ").count(), 1, "{answer}");
+    served.stop().await;
+}
+
+/// A handler that does not read the body waits for none.
+#[actix_web::test]
+async fn a_client_that_goes_on_with_no_body_after_its_answer_is_cut_off() {
+    let served = Served::start(PATIENCE);
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: films\r\ncontent-length: 1000\r\n\r\nbegun";
+    client.write_all(head).await.unwrap();
+    let answer = read_all(&mut client).await;
+    assert_eq!(answer.matches("HTTP/1.1 303 ").count(), 1, "{answer}");
     served.stop().await;
 }
 
