@@ -46,6 +46,7 @@ in_url() {
 in_sql() { printf %s "$1" | sed -e 's/\\/\\\\/g' -e "s/'/''/g"; }
 
 make secret_key "${SECRET_KEY:-$(random)}"
+make service_key "${SERVICE_KEY:-$(random)}"
 make nats_token "${NATS_TOKEN:-$(random)}"
 make grafana_password "$(random)"
 

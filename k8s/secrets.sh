@@ -31,6 +31,7 @@ make() {
 kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace" --save-config
 
 make marquee-pages "SECRET_KEY=$(random)"
+make marquee-calls "SERVICE_KEY=$(random)"
 make marquee-bus "NATS_TOKEN=$(random)"
 
 # A cluster of an older release has the other databases already: this one is made by hand there, with these statements.

@@ -250,6 +250,7 @@ impl Settings {
     fn faults(&self, bus: Result<Option<BusUrl>, Fault>) -> Vec<Fault> {
         let checks = [
             self.pages.http.tls().map(drop),
+            self.pages.visitors().map(drop),
             self.check_bus(bus),
             self.check_databases_differ(),
             self.accounts.outside().map(drop),
