@@ -21,12 +21,21 @@ use crate::{
     AppState, Site, Visitor, VisitorSource, api,
     credentials::{Unidentified, identify},
     page_error::PageError,
+    rate_limits::{Principal, RouteClass},
     session, url,
 };
 
+/// Whom a route is for, and how often it may be requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    to: To,
+    /// What follows from the method, unless it is given.
+    class: Option<RouteClass>,
+}
+
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+enum To {
     /// Everybody.
     Anyone,
     /// Those who read films: users, and everybody where the catalogue is public.
@@ -35,20 +44,45 @@ pub(crate) enum Access {
     User(Role, Scope),
 }
 
-/// What is only read, and anybody may see where the catalogue is public.
-pub(crate) const LOOK: Access = Access::Reader;
-/// What is read of the user's own.
-pub(crate) const READ: Access = Access::User(Role::Reader, Scope::Read);
-/// What changes the user's own.
-pub(crate) const WRITE: Access = Access::User(Role::Reader, Scope::Write);
-/// What changes films.
-pub(crate) const EDIT: Access = Access::User(Role::Editor, Scope::Edit);
-/// What changes how the user signs in, which no program may that cannot do everything.
-pub(crate) const OWN: Access = Access::User(Role::Reader, Scope::Manage);
-/// What is for those who manage people.
-pub(crate) const MANAGE: Access = Access::User(Role::Admin, Scope::Manage);
 /// What is for everybody.
-pub(crate) const ANYONE: Access = Access::Anyone;
+pub(crate) const ANYONE: Access = Access::to(To::Anyone);
+/// What is only read, and anybody may see where the catalogue is public.
+pub(crate) const LOOK: Access = Access::to(To::Reader);
+/// What is read of the user's own.
+pub(crate) const READ: Access = Access::to(To::User(Role::Reader, Scope::Read));
+/// What changes the user's own.
+pub(crate) const WRITE: Access = Access::to(To::User(Role::Reader, Scope::Write));
+/// What changes films.
+pub(crate) const EDIT: Access = Access::to(To::User(Role::Editor, Scope::Edit));
+/// What changes how the user signs in, which no program may that cannot do everything.
+pub(crate) const OWN: Access = Access::to(To::User(Role::Reader, Scope::Manage));
+/// What is for those who manage people.
+pub(crate) const MANAGE: Access = Access::to(To::User(Role::Admin, Scope::Manage));
+
+impl Access {
+    const fn to(to: To) -> Self {
+        Self { to, class: None }
+    }
+
+    /// The same for a route that takes a password or a code, which somebody may guess.
+    pub(crate) const fn guessable(self) -> Self {
+        let class = Some(RouteClass::SignIn);
+        Self { class, ..self }
+    }
+
+    /// The same for a route that takes much work.
+    pub(crate) const fn costly(self) -> Self {
+        let class = Some(RouteClass::Export);
+        Self { class, ..self }
+    }
+
+    fn class(self, method: &Method) -> RouteClass {
+        self.class.unwrap_or(match method.is_safe() {
+            true => RouteClass::Read,
+            false => RouteClass::Write,
+        })
+    }
+}
 
 /// A route: the pattern of its address, its method, and whom it is for. HEAD is as GET.
 pub(crate) type Row = (&'static str, Method, Access);
@@ -103,8 +137,21 @@ pub(crate) async fn admit(
         let refusal = refusal(request.request(), &site, denied);
         return Ok(request.into_response(refusal));
     }
+    let class = access.class(request.method());
+    let principals = Principal::of(&visitor, request.request());
+    let remaining = match site.app.rate_limits.count(class, &principals) {
+        Ok(remaining) => remaining,
+        Err(exceeded) => {
+            let refusal = exceeded.response(request.request());
+            return Ok(request.into_response(refusal));
+        }
+    };
     request.extensions_mut().insert(visitor);
-    Ok(next.call(request).await?.map_into_boxed_body())
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    if let Some(remaining) = remaining {
+        remaining.tell(&mut response);
+    }
+    Ok(response)
 }
 
 /// Why somebody is not let in.
@@ -123,11 +170,11 @@ fn check(visitor: &Visitor, access: Access, source: &VisitorSource) -> Result<()
         VisitorSource::Open(_) => true,
         VisitorSource::Accounts { is_catalog_public } => *is_catalog_public,
     };
-    let (role, scope) = match access {
-        Access::Anyone => return Ok(()),
-        Access::Reader if is_public && *visitor == Visitor::Anonymous => return Ok(()),
-        Access::Reader => (Role::Reader, Scope::Read),
-        Access::User(role, scope) => (role, scope),
+    let (role, scope) = match access.to {
+        To::Anyone => return Ok(()),
+        To::Reader if is_public && *visitor == Visitor::Anonymous => return Ok(()),
+        To::Reader => (Role::Reader, Scope::Read),
+        To::User(role, scope) => (role, scope),
     };
     let person = visitor.person().ok_or(Denied::NotSignedIn)?;
     match person {

@@ -79,7 +79,7 @@ routes! {
     "/v1/genres": get(LOOK) genres::list;
     "/v1/preferences": get(READ) preferences::list, post(WRITE) preferences::follow;
     "/v1/preferences/{keyword:.+}": delete(WRITE) preferences::stop;
-    "/v1/recommendations": get(READ) recommendations::list, post(READ) recommendations::find;
+    "/v1/recommendations": get(READ) recommendations::list, post(READ.costly()) recommendations::find;
     "/openapi.json": get(ANYONE) document::openapi;
     "/docs": get(ANYONE) document::page;
     "/docs/{file}": get(ANYONE) document::file;
