@@ -544,7 +544,7 @@ impl Program for Settings {
             .service(catalog::SERVICE, |process| {
                 catalog::run(catalog, catalog_listeners, process)
             })
-            .service(web::SERVICE, |process| {
+            .service(web::SERVICE, move |process| {
                 web::run(web, web_listeners, visitors, process)
             });
         for line in welcome {

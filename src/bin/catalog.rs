@@ -63,7 +63,7 @@ impl Program for Settings {
             web.pages.http_addr
         );
         let run = |process| catalog::run(catalog, listeners, process);
-        let run_web = |process| web::run(web, web_listeners, visitors, process);
+        let run_web = move |process| web::run(web, web_listeners, visitors, process);
         // The last service started is the first one stopped: no page is cut off from its films.
         Ok(Prepared::new(ops)
             .service(catalog::SERVICE, run)
