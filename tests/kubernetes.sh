@@ -21,7 +21,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly namespace=marquee-trial
 readonly tools=marquee-trial-tools
-readonly -a deployments=(web catalog recommendations relay)
+readonly -a deployments=(web catalog recommendations accounts relay)
 work=$(mktemp -d)
 readonly work
 site=
@@ -144,6 +144,9 @@ ready() {
         [ "$(pods_of "$1" | wc -l)" = "$2" ]
 }
 matchers() { in_namespace get deployment recommendations --output jsonpath='{.spec.replicas}'; }
+# all_ready PROGRAM : as many of its pods as are wanted at the moment, which an autoscaler may change
+all_ready() { ready "$1" "$(in_namespace get deployment "$1" --output jsonpath='{.spec.replicas}')"; }
+several_matchers() { (($(matchers) >= 2)) && all_ready recommendations; }
 there_are_matchers() { [ "$(matchers)" = "$1" ] && ready recommendations "$1"; }
 at_least() { in_namespace patch horizontalpodautoscaler recommendations --patch "{\"spec\":{\"minReplicas\":$1}}" >>"$work/log"; }
 
@@ -170,7 +173,7 @@ kill_a_matcher() {
     local pod
     pod=$(pods_of recommendations | head -n 1)
     in_namespace delete "$pod" --grace-period=0 --force --wait=false >>"$work/log" 2>&1
-    eventually 90 'a matcher in its place' ready recommendations "$(matchers)"
+    eventually 90 'a matcher in its place' all_ready recommendations
 }
 
 roll() {
@@ -189,12 +192,11 @@ evict() {
 EVICTION
 }
 drain() {
-    local program pod count
+    local program pod
     for program in "${deployments[@]}"; do
-        count=$(in_namespace get deployment "$program" --output jsonpath='{.spec.replicas}')
         for pod in $(pods_of "$program"); do
             eventually 60 "the eviction of $pod to be allowed" evict "$pod"
-            eventually 120 "a pod in place of $pod" ready "$program" "$count"
+            eventually 120 "a pod in place of $pod" all_ready "$program"
         done
     done
 }
@@ -267,7 +269,7 @@ lose_the_lease() {
             return
         fi
         say "kill -9 of a matcher without the lease: the next film was flagged after $(seconds "$took")"
-        eventually 90 'the matcher to be back' ready recommendations 2
+        eventually 90 'the matcher to be back' all_ready recommendations
     done
     wrong 'no matcher with the lease could be killed'
 }
@@ -290,13 +292,13 @@ scale() {
 bring_up
 main_flow kubernetes
 at_least 2
-eventually 120 'two matchers' there_are_matchers 2
+eventually 120 'several matchers' several_matchers
 prepare_to_kill
 start_adding 2
 start_reading 1
 during 'a matcher deleted at once' kill_a_matcher
 during 'the matcher with the lease killed' lose_the_lease
-eventually 90 'both matchers' ready recommendations 2
+eventually 90 'all matchers' all_ready recommendations
 during 'all Deployments rolled' roll
 during 'all pods drained' drain
 stop_load
