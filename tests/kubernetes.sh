@@ -6,7 +6,7 @@
 #   tests/kubernetes.sh
 #
 # Needs kubectl, curl, and a cluster as kubectl's current context, into which the images marquee-web, marquee-catalog,
-# marquee-recommendations and marquee-bridge were loaded. The cluster has a default StorageClass, the metrics that autoscalers need, and
+# marquee-recommendations, marquee-accounts and marquee-bridge were loaded. The cluster has a default StorageClass, the metrics that autoscalers need, and
 # lets pods in namespaces of the trial kill processes. Works in the namespaces marquee-trial and marquee-trial-tools, which are deleted before
 # and afterwards.
 #
@@ -128,7 +128,7 @@ bring_up() {
     say "up at $site: $(in_namespace get pods --no-headers | wc -l) pods"
 }
 
-shows_pages() { page / >/dev/null; }
+shows_pages() { page /sign-in >/dev/null; }
 
 address_of_service() {
     local node port
@@ -153,6 +153,15 @@ at_least() { in_namespace patch horizontalpodautoscaler recommendations --patch 
 # sql STATEMENT : what the database says
 # shellcheck disable=SC2016 # the password is in the container
 sql() { in_namespace exec mysql-0 -- sh -c 'MYSQL_PWD="$MYSQL_ROOT_PASSWORD" exec mysql --batch --skip-column-names --user=root --execute "$0"' "$1"; }
+
+# The first account, which needs the code that the log of the accounts service shows.
+sign_up() {
+    local code
+    code=$(in_namespace logs --selector app.kubernetes.io/name=accounts --tail=-1 | grep -o 'with the code [A-Za-z0-9_-]*' | head -n 1)
+    post /sign-up /sign-up username=owner email=owner@films.example "password=$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')" "setup_code=${code##* }" ||
+        die 'nobody can sign up'
+    page /recommendations >/dev/null || die 'who has signed up is not signed in'
+}
 
 # -- what happens to them --------------------------------------------------------------------------------------------------------
 now_ms() { date +%s%3N; }
@@ -290,6 +299,7 @@ scale() {
 
 # -- the trial -------------------------------------------------------------------------------------------------------------------
 bring_up
+sign_up
 main_flow kubernetes
 at_least 2
 eventually 120 'several matchers' several_matchers

@@ -155,6 +155,9 @@ pub(crate) fn serve_web() {
     let config = ::web::Config {
         pages: ::web::PagesConfig {
             http_addr,
+            accounts: None,
+            public_catalog: false,
+            allow_open_network: false,
             secret_key: Some("only a benchmark's key".parse().unwrap()),
             live_pages: 1,
             path_prefix: ::web::PathPrefix::default(),
@@ -167,16 +170,18 @@ pub(crate) fn serve_web() {
         data_dir: std::env::temp_dir(),
         catalog_host: address(CATALOG),
         recommendations_host: address(RECOMMENDATIONS),
+        accounts_host: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
     };
     let listeners = ::web::Listeners::bind(&config).unwrap();
     let visitor = |request: &actix_web::HttpRequest| {
         let user = request.headers().get(USER_HEADER);
         let user = user.and_then(|user| user.to_str().ok()?.parse().ok());
-        PageVisitor::User(UserId(user.unwrap_or(1)))
+        PageVisitor::unlimited(UserId(user.unwrap_or(1)))
     };
     let process = runtime::Process::new();
     let serving = runtime::process::Service::start(::web::SERVICE, &process, move |process| {
-        ::web::run(config, listeners, visitor, process)
+        let visitors = ::web::VisitorSource::Open(visitor);
+        ::web::run(config, listeners, visitors, process)
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -42,9 +42,13 @@ submit() {
 add_film() { submit /movie/new /movie/new "title=$1" genre=Crime && echo "$1" >>"$work/acknowledged"; }
 follow() { submit /preferences/add /preferences "keyword=$1"; }
 
+# A browser of its own, in which the owner has signed in, too.
+own_cookies() { cp "$cookies" "$1" && cookies=$1; }
+
 # adds, reads, asks NAME : without end; each is a visitor with cookies of its own
 adds() {
-    local number=0 cookies=$work/cookies.$1
+    local number=0 cookies=$cookies
+    own_cookies "$work/cookies.$1"
     trap 'exit 0' TERM
     while :; do
         number=$((number + 1))
@@ -54,7 +58,8 @@ adds() {
     done
 }
 reads() {
-    local body=/dev/null cookies=$work/cookies.$1
+    local body=/dev/null cookies=$cookies
+    own_cookies "$work/cookies.$1"
     trap 'exit 0' TERM
     while :; do
         insist 200 "$site/" || true
@@ -68,7 +73,7 @@ asks() {
     trap 'exit 0' TERM
     while :; do
         number=$((number + 1))
-        curl --silent --max-time 60 --output /dev/null --parallel --parallel-max 4 "$site/?keyword=heist$1x${number}x[1-200]" 2>/dev/null || true
+        curl --silent --cookie "$cookies" --max-time 60 --output /dev/null --parallel --parallel-max 4 "$site/?keyword=heist$1x${number}x[1-200]" 2>/dev/null || true
     done
 }
 

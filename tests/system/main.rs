@@ -14,6 +14,9 @@ mod support;
 mod main_flow;
 
 #[cfg(test)]
+mod accounts;
+
+#[cfg(test)]
 mod health;
 
 #[cfg(test)]

@@ -198,10 +198,24 @@ async fn what_others_can_reach_or_read_is_told_of_once() {
     }
     let key = key.to_str().unwrap().to_owned();
     settings.push(("SECRET_KEY_FILE".to_owned(), key));
-    system.launch_with("marquee", &settings);
-    system.ready("marquee").await;
-    let log = system.program("marquee").stderr();
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    let mut started = async |settings: &[(String, String)]| {
+        system.launch_with("marquee", settings);
+        system.ready("marquee").await;
+        let log = system.program("marquee").stderr();
+        system.stop().await;
+        let warnings = log.lines().filter(|line| line.contains(" WARN "));
+        let warnings: Vec<_> = warnings.map(str::to_owned).collect();
+        (log, warnings)
+    };
+    // People sign in, and only programs that know the key call the services.
+    let (log, warnings) = started(&settings).await;
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("(SECRET_KEY_FILE)"), "{log}");
+    // Nobody does.
+    for setting in [("ACCOUNTS", "open"), ("ALLOW_OPEN_NETWORK", "true")] {
+        settings.push((setting.0.to_owned(), setting.1.to_owned()));
+    }
+    let (log, warnings) = started(&settings).await;
     assert_eq!(warnings.len(), 3, "{log}");
     for setting in [
         "(SECRET_KEY_FILE)",
@@ -212,7 +226,18 @@ async fn what_others_can_reach_or_read_is_told_of_once() {
         assert_eq!(told.count(), 1, "{setting}: {log}");
     }
     assert!(!log.contains("a key that"), "{log}");
-    system.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_from_elsewhere_by_mistake() {
+    let folder = TempDir::new().unwrap();
+    let mut settings = addresses("marquee");
+    let is_of_pages = |setting: &&mut (String, String)| setting.0 == "HTTP_ADDR";
+    let (_, address) = settings.iter_mut().find(is_of_pages).unwrap();
+    *address = address.replace("127.0.0.1", "0.0.0.0");
+    settings.push(("ACCOUNTS".into(), "open".into()));
+    let refusal = refusal("marquee", folder.path(), &settings).await;
+    refusal.is_about_value("ACCOUNTS").unwrap();
 }
 
 #[tokio::test]

@@ -258,6 +258,12 @@ impl System {
         self.ready(name).await;
     }
 
+    /// From the next start on, programs have these settings, too.
+    pub(crate) fn set(&mut self, settings: &[(&str, &str)]) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.extra.extend(settings.iter().map(owned));
+    }
+
     /// Starts one of the programs, again if it ran before, without waiting for it.
     pub(crate) fn launch(&mut self, name: &'static str) {
         self.launch_with(name, &self.settings(name));
