@@ -167,3 +167,52 @@ async fn switching_between_open_and_accounts_loses_nothing() {
     assert_eq!(owner.keywords().await.len(), 2);
     system.stop().await;
 }
+
+#[tokio::test]
+async fn no_line_of_the_log_has_a_secret_of_a_person() {
+    let mut settings = OPEN_HOUSE.to_vec();
+    settings.push(("LOG", "trace"));
+    let mut system =
+        System::start_with(Layout::One, &Store::Sqlite, &Bus::Embedded, &settings).await;
+    let nobody = Program::new(&system);
+    nobody.register("owner").await;
+    let login = json!({ "email": "owner@films.example", "password": PASSWORD });
+    let (_, tokens) = nobody.post("auth/login", login).await;
+    let secret = |tokens: &Value, name: &str| tokens[name].as_str().unwrap().to_owned();
+    let mut secrets = vec![PASSWORD.to_owned()];
+    secrets.extend(["access_token", "refresh_token"].map(|name| secret(&tokens, name)));
+    let refresh = json!({ "refresh_token": tokens["refresh_token"] });
+    let (_, tokens) = nobody.post("auth/refresh", refresh.clone()).await;
+    secrets.extend(["access_token", "refresh_token"].map(|name| secret(&tokens, name)));
+    // Used twice, and wrong ones.
+    assert_eq!(nobody.post("auth/refresh", refresh).await.0, 401);
+    let wrong = "a password that is another one";
+    let login = json!({ "email": "owner@films.example", "password": wrong });
+    assert_eq!(nobody.post("auth/login", login).await.0, 401);
+    secrets.push(wrong.to_owned());
+    let mut guesser = Program::new(&system);
+    let made_up = "mqp_a-token-that-somebody-made-up-and-that-has-this-length";
+    guesser.token = Some(made_up.to_owned());
+    assert_eq!(guesser.get("movies").await.0, 401);
+    secrets.push(made_up.to_owned());
+    let form = [("login", "owner"), ("password", PASSWORD)];
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let url = format!("http://{}/sign-in", system.http);
+    let signed_in = client.build().unwrap().post(url).form(&form).send().await;
+    let signed_in = signed_in.unwrap();
+    assert_eq!(signed_in.status(), 303);
+    let cookies = signed_in.headers().get_all("set-cookie").iter();
+    let cookies: Vec<_> = cookies.map(|cookie| cookie.to_str().unwrap()).collect();
+    let session = cookies
+        .iter()
+        .find_map(|cookie| cookie.strip_prefix("marquee_session="));
+    secrets.push(session.unwrap().split(';').next().unwrap().to_owned());
+
+    let program = system.program("marquee");
+    let log = program.stdout() + &program.stderr();
+    assert!(log.contains("/sign-in"), "requests are not logged at all");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log");
+    }
+    system.stop().await;
+}
