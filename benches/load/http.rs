@@ -67,8 +67,13 @@ impl Visitor {
 
     /// The same visitor with a browser that takes compressed pages.
     pub(crate) fn taking_gzip(&self) -> Self {
+        self.with_header("accept-encoding: gzip\r\n")
+    }
+
+    /// The same visitor, who sends one line more.
+    pub(crate) fn with_header(&self, line: &str) -> Self {
         Self {
-            headers: format!("{}accept-encoding: gzip\r\n", self.headers),
+            headers: format!("{}{line}", self.headers),
             ..self.clone()
         }
     }

@@ -1,7 +1,7 @@
 //! How fast the whole program is, measured from outside over HTTP and gRPC.
 //!
 //! `cargo bench -p marquee --bench load` runs everything, with names behind `--` only these: `updates`, `flags`, `pages`,
-//! `start`, `follow`, `traces`. Each starts the release build of `marquee` in a folder of its own under `target/tmp`, and prints
+//! `start`, `follow`, `traces`, `accounts`. Each starts the release build of `marquee` in a folder of its own under `target/tmp`, and prints
 //! rows of a Markdown table. Films are made up, always the same ones; `LOAD_FILMS=folder` takes real ones, from files of
 //! `[{"title", "year", "genres", "extract"}]`. A catalog that was filled once is kept there for the next run.
 //! `LOAD_PROGRAM=path` measures another build of the program, to compare it with, `LOAD_DIR=folder` another disk.
@@ -22,6 +22,7 @@ mod program;
 mod report;
 mod served;
 
+mod accounts;
 mod flags;
 mod follow;
 mod pages;
@@ -32,7 +33,9 @@ mod updates;
 #[path = "../../tests/system/support/ports.rs"]
 mod ports;
 
-const ALL: [&str; 6] = ["updates", "flags", "pages", "start", "follow", "traces"];
+const ALL: [&str; 7] = [
+    "updates", "flags", "pages", "start", "follow", "traces", "accounts",
+];
 
 fn main() {
     // What cargo itself says begins with dashes.
@@ -69,6 +72,7 @@ fn main() {
             "flags" => runtime.block_on(flags::run()),
             "pages" => runtime.block_on(pages::run()),
             "start" => runtime.block_on(start::run()),
+            "accounts" => runtime.block_on(accounts::run()),
             "traces" => runtime.block_on(traces::run()),
             _ => runtime.block_on(follow::run()),
         }

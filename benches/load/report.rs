@@ -34,6 +34,19 @@ pub(crate) fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
+/// The median of figures in microseconds of processor time, and how it compares with the other's of the same round.
+pub(crate) fn compared(figures: &[f64], base: &[f64]) -> String {
+    let mut ratios: Vec<f64> = figures.iter().zip(base).map(|(a, b)| a / b).collect();
+    ratios.sort_by(f64::total_cmp);
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    let (middle, last) = (figures.len() / 2, figures.len() - 1);
+    format!(
+        "{:.1} µs of processor time, {:.3} times ({:.3} to {:.3})",
+        figures[middle], ratios[middle], ratios[0], ratios[last]
+    )
+}
+
 /// One row of a table of two columns.
 pub(crate) fn row(what: &str, figure: &str) {
     println!("| {what} | {figure} |");

@@ -87,9 +87,9 @@ pub(crate) async fn run() {
             Some("1") => "all traces",
             Some(_) => "one trace of 100",
         };
-        let films = compared(&measured.films, &all[0].films);
+        let films = report::compared(&measured.films, &all[0].films);
         report::row(&format!("{share}: a {name} film added and flagged"), &films);
-        let pages = compared(&measured.pages, &all[0].pages);
+        let pages = report::compared(&measured.pages, &all[0].pages);
         report::row(&format!("{share}: `GET /`"), &pages);
     }
     for measured in all {
@@ -132,17 +132,4 @@ async fn fetch(measured: &Measured) -> f64 {
 
 fn micros_each(program: &Program, before: Duration, count: usize) -> f64 {
     (program.processor_time() - before).as_secs_f64() * 1e6 / count as f64
-}
-
-/// The median, and how it compares with the other's of the same round.
-fn compared(figures: &[f64], base: &[f64]) -> String {
-    let mut ratios: Vec<f64> = figures.iter().zip(base).map(|(a, b)| a / b).collect();
-    ratios.sort_by(f64::total_cmp);
-    let mut figures = figures.to_vec();
-    figures.sort_by(f64::total_cmp);
-    let (middle, last) = (figures.len() / 2, figures.len() - 1);
-    format!(
-        "{:.1} µs of processor time, {:.3} times ({:.3} to {:.3})",
-        figures[middle], ratios[middle], ratios[0], ratios[last]
-    )
 }
