@@ -138,7 +138,7 @@ pub(crate) async fn admit(
         return Ok(request.into_response(refusal));
     }
     let class = access.class(request.method());
-    let principals = Principal::of(&visitor, request.request());
+    let principals = Principal::of(class, &visitor, request.request());
     let remaining = match site.app.rate_limits.count(class, &principals) {
         Ok(remaining) => remaining,
         Err(exceeded) => {

@@ -119,8 +119,9 @@ pub enum Principal {
 
 impl Principal {
     /// Whose request it is: a person's, and before that a token's if a program makes it. Where nobody has signed in it is that of the
-    /// client's address, or nobody's if it comes from the machine itself, which has no limit.
-    pub fn of(visitor: &Visitor, request: &HttpRequest) -> Vec<Self> {
+    /// client's address, or nobody's if it comes from the machine itself, which has no limit. Guesses count for the address in any case: those who
+    /// sign in as somebody else are still signed in as themselves.
+    pub fn of(class: RouteClass, visitor: &Visitor, request: &HttpRequest) -> Vec<Self> {
         let user = visitor.signed_in();
         let Some((user, credential)) =
             user.and_then(|user| user.credential.as_ref().map(|by| (user, by)))
@@ -128,12 +129,16 @@ impl Principal {
             return Self::anonymous(request).into_iter().collect();
         };
         let person = Self::User(user.person.id);
-        match credential.kind {
+        let mut all = match credential.kind {
             CredentialKind::Session | CredentialKind::Unspecified => vec![person],
             CredentialKind::AccessToken | CredentialKind::PersonalToken => {
                 vec![Self::Token(credential.id.clone()), person]
             }
+        };
+        if class == RouteClass::SignIn {
+            all.extend(Self::anonymous(request));
         }
+        all
     }
 
     fn anonymous(request: &HttpRequest) -> Option<Self> {
@@ -656,18 +661,26 @@ mod tests {
 
     #[test]
     fn a_request_is_of_a_person_and_perhaps_a_token_or_else_of_an_address() {
-        let request = TestRequest::default().to_http_request();
-        let signed_in = |kind| {
+        let clients = web::Data::new(ClientRates::new(&ClientRateSettings::default()));
+        let request = TestRequest::default()
+            .app_data(clients)
+            .peer_addr("203.0.113.9:7".parse().unwrap())
+            .to_http_request();
+        let signed_in = |class, kind| {
             let mut visitor = Visitor::unlimited(UserId(7));
             if let Visitor::User(user) = &mut visitor {
                 let id = "a".to_owned();
                 user.credential = Some(Credential { id, kind });
             }
-            Principal::of(&visitor, &request)
+            Principal::of(class, &visitor, &request)
         };
-        assert_eq!(signed_in(CredentialKind::Session), [user(7)]);
+        assert_eq!(signed_in(Write, CredentialKind::Session), [user(7)]);
+        assert_eq!(
+            signed_in(SignIn, CredentialKind::Session),
+            [user(7), address("203.0.113.9")]
+        );
         for kind in [CredentialKind::AccessToken, CredentialKind::PersonalToken] {
-            assert_eq!(signed_in(kind), [token("a"), user(7)]);
+            assert_eq!(signed_in(Write, kind), [token("a"), user(7)]);
         }
     }
 
@@ -685,9 +698,12 @@ mod tests {
                 request = request.insert_header(("x-forwarded-for", forwarded));
             }
             let request = request.to_http_request();
-            let found = Principal::of(&Visitor::Anonymous, &request);
+            let found = Principal::of(Write, &Visitor::Anonymous, &request);
             // Where there are no accounts everybody is user 1, and yet not one person.
-            assert_eq!(Principal::of(&Visitor::owner(&request), &request), found);
+            assert_eq!(
+                Principal::of(Write, &Visitor::owner(&request), &request),
+                found
+            );
             found
         };
         assert_eq!(anonymous("127.0.0.1", None), []);

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use web::ClientRateSettings;
+use web::{ClientRateSettings, RateLimitSettings};
 
 use super::{Answer, Program};
 use crate::{
@@ -310,6 +310,72 @@ async fn too_many_requests_are_a_problem() {
         }
     }
     panic!("forty requests are more than ten, and one for each second");
+}
+
+#[tokio::test]
+async fn requests_of_one_class_are_limited_and_answers_tell_what_is_left() {
+    let site = Site::start_with(Setup {
+        client_rate: ClientRateSettings {
+            client_rate: 0,
+            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+        },
+        rate_limits: RateLimitSettings {
+            // So few that none become due while the test runs.
+            writes_per_minute: 1,
+            reads_per_minute: 1_000,
+            ..RateLimitSettings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let program = Program::of(&site);
+    let client = [("x-forwarded-for", "203.0.113.9")];
+    let add = async |title: &str, headers: &[(&str, &str)]| {
+        let film = json!({"title": title});
+        program.send(Method::POST, MOVIES, headers, film).await
+    };
+    let first = add("Heat", &client).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    let policy = r#""write-address";q=1;w=60"#;
+    assert_eq!(first.header("ratelimit-policy"), policy);
+    assert_eq!(first.header("ratelimit"), r#""write-address";r=0;t=60"#);
+    let refused = add("Ronin", &client).await;
+    refused.is_problem(429, "too_many_requests");
+    assert_eq!(refused.header("ratelimit-policy"), policy);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=61).contains(&wait), "{wait}");
+    assert_eq!(site.catalog.films().len(), 1);
+
+    // Forms are counted with calls; their answers tell it only if they are refused.
+    let post = program.client.post(format!("{}/preferences/add", site.url));
+    let post = post.header("x-forwarded-for", "203.0.113.9");
+    let refused = post.form(&[("keyword", "heat")]).send().await.unwrap();
+    let refused = Page::of(refused).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("ratelimit-policy"), policy);
+    assert!(
+        refused.text().contains("One at a time"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(site.browser().get("/").await.header("ratelimit"), "");
+
+    // Reading is another class, others are other clients, and the machine itself has no limit.
+    let read = program
+        .send(Method::GET, MOVIES, &client, Value::Null)
+        .await;
+    assert_eq!(read.status, 200, "{}", read.text);
+    assert_eq!(
+        read.header("ratelimit-policy"),
+        r#""read-address";q=1000;w=60"#
+    );
+    let other = add("Ronin", &[("x-forwarded-for", "203.0.113.10")]).await;
+    assert_eq!(other.status, 201, "{}", other.text);
+    for title in ["Thief", "Drive"] {
+        let own = add(title, &[]).await;
+        assert_eq!(own.status, 201, "{}", own.text);
+        assert_eq!(own.header("ratelimit"), "");
+    }
 }
 
 #[tokio::test]
