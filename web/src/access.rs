@@ -10,12 +10,15 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{ACCEPT, AUTHORIZATION, LOCATION, WWW_AUTHENTICATE},
+        header::{ACCEPT, AUTHORIZATION, LOCATION, USER_AGENT, WWW_AUTHENTICATE},
     },
     middleware::Next,
     web,
 };
-use proto::{Role, Scope, accounts::CredentialKind};
+use proto::{
+    Role, Scope,
+    accounts::{Client, CredentialKind},
+};
 
 use crate::{
     AppState, Site, Visitor, VisitorSource, api,
@@ -24,6 +27,18 @@ use crate::{
     rate_limits::{Principal, RouteClass},
     session, url,
 };
+
+/// What proxies add to a request.
+const FORWARDING: [&str; 5] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+    "forwarded",
+    "via",
+];
+
+/// The most characters of a User-Agent that are told of.
+const LONGEST_AGENT: usize = 255;
 
 /// Whom a route is for, and how often it may be requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +89,16 @@ impl Access {
     pub(crate) const fn costly(self) -> Self {
         let class = Some(RouteClass::Export);
         Self { class, ..self }
+    }
+
+    /// Whether the route is for everybody.
+    pub(crate) fn is_for_anyone(self) -> bool {
+        self.to == To::Anyone
+    }
+
+    /// Whether the route is for everybody where the catalogue is public, and else for users.
+    pub(crate) fn is_for_those_who_look(self) -> bool {
+        self.to == To::Reader
     }
 
     fn class(self, method: &Method) -> RouteClass {
@@ -187,6 +212,10 @@ fn check(visitor: &Visitor, access: Access, source: &VisitorSource) -> Result<()
 /// Who makes a request: whose token the API is shown, or else whose session the browser has.
 async fn visitor(site: &Site, request: &HttpRequest) -> Result<Visitor, HttpResponse> {
     let app = &site.app;
+    // Where nobody signs in, no token can say more.
+    if let VisitorSource::Open(tell) = app.visitors {
+        return Ok(tell(request));
+    }
     if api::is_asked(request)
         && let Some(header) = request.headers().get(AUTHORIZATION)
     {
@@ -202,10 +231,7 @@ async fn visitor(site: &Site, request: &HttpRequest) -> Result<Visitor, HttpResp
             Err(Unidentified::Unknown(error)) => Err(api::refusal(request, error.into())),
         };
     }
-    match app.visitors {
-        VisitorSource::Open(tell) => Ok(tell(request)),
-        VisitorSource::Accounts { .. } => of_session(app, request).await,
-    }
+    of_session(app, request).await
 }
 
 async fn of_session(app: &AppState, request: &HttpRequest) -> Result<Visitor, HttpResponse> {
@@ -243,6 +269,28 @@ pub(crate) fn address(request: &HttpRequest) -> String {
             .to_string()
     });
     client.unwrap_or_default()
+}
+
+/// Where a request comes from, as the accounts service is told.
+pub(crate) fn client(request: &HttpRequest) -> Client {
+    let is_forwarded = FORWARDING
+        .iter()
+        .any(|header| request.headers().contains_key(*header));
+    let peer = request.peer_addr();
+    let is_local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    Client {
+        address: address(request),
+        agent: agent
+            .unwrap_or_default()
+            .chars()
+            .take(LONGEST_AGENT)
+            .collect(),
+        // What comes by way of a proxy of this machine may come from anywhere.
+        is_loopback: is_local && !is_forwarded,
+        known_user_id: None,
+    }
 }
 
 /// The answer to somebody who is not let in: the page that asks who they are, where that helps.

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     Error,
     actors::catalog_gateway::{
-        CreateFilm, DeleteFilm, Film, FilmFields, GetFilm, GetSummary, RestoreFilm, UpdateFilm,
+        CreateFilm, DeleteFilm, ExternalIds, Film, FilmFields, GetFilm, GetSummary, RestoreFilm,
+        UpdateFilm,
     },
 };
 
@@ -87,6 +88,7 @@ pub(super) async fn create(context: RequestContext, form: Form) -> Result<HttpRe
         // Scripts of old deployments add what they are told to, each time.
         refuse_same: id.is_some() && !is_meant_twice(&form),
         id,
+        external_ids: ExternalIds::new(),
     };
     let created = context.site.app.catalog.ask(create, DEADLINE).await;
     match created.unwrap_or_else(|e| Err(e.into())) {
@@ -132,6 +134,7 @@ pub(super) async fn update(
         person: context.visitor.person(),
         id: id.clone(),
         fields: fields.clone(),
+        external_ids: None,
         expected_version: version(&form),
         // Scripts of old deployments do what they are told to.
         refuse_same: form.get("csrf").is_some() && !is_meant_twice(&form),
@@ -303,6 +306,7 @@ fn unknown(id: FilmId, fields: &FilmFields) -> Film {
         updated_at: NaiveDateTime::default(),
         is_recommended: false,
         version: None,
+        external_ids: ExternalIds::new(),
     }
 }
 

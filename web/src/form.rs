@@ -14,8 +14,8 @@ use super::{Site, csrf, page_error::PageError};
 
 /// The largest form that is read.
 pub(super) const LIMIT_BYTES: usize = 256 * 1024;
-/// How much of a larger one is taken and dropped, so that its sender gets to see why it is refused.
-const DRAIN_BYTES: usize = 1024 * 1024;
+/// How many times as much of a larger one is taken and dropped, so that its sender gets to see why it is refused.
+const DRAINED: usize = 4;
 /// How long a form may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -61,39 +61,58 @@ impl FromRequest for Form {
 ///
 /// If it is larger, does not arrive in time or breaks off.
 pub(super) async fn read(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, PageError> {
-    read_within(DEADLINE, request, payload).await
+    read_up_to(request, payload, LIMIT_BYTES).await
+}
+
+/// As [`read`], up to `limit` bytes.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(super) async fn read_up_to(
+    request: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<Vec<u8>, PageError> {
+    read_within(DEADLINE, request, payload, limit).await
 }
 
 async fn read_within(
     deadline: Duration,
     request: &HttpRequest,
     payload: Payload,
+    limit: usize,
 ) -> Result<Vec<u8>, PageError> {
-    let read = read_all(request, payload);
+    let read = read_all(request, payload, limit);
     let in_time = tokio::time::timeout(deadline, read).await;
     in_time.map_err(|_| PageError::SlowForm)?
 }
 
-async fn read_all(request: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, PageError> {
+async fn read_all(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+) -> Result<Vec<u8>, PageError> {
+    let drained = limit.saturating_mul(DRAINED);
     let announced = request
         .headers()
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > DRAIN_BYTES as u64) {
+    if announced.is_some_and(|length: u64| length > drained as u64) {
         return Err(PageError::LargeForm);
     }
     let (mut body, mut size) = (Vec::new(), 0);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| PageError::BrokenForm)?;
         size += chunk.len();
-        if size > DRAIN_BYTES {
+        if size > drained {
             break;
         }
-        if size <= LIMIT_BYTES {
+        if size <= limit {
             body.extend_from_slice(&chunk);
         }
     }
-    if size > LIMIT_BYTES {
+    if size > limit {
         Err(PageError::LargeForm)
     } else {
         Ok(body)
@@ -135,7 +154,8 @@ mod tests {
         let body = begun.chain(stream::pending()).boxed_local();
         let request = TestRequest::default().to_http_request();
         let deadline = Duration::from_millis(1);
-        let refused = read_within(deadline, &request, Payload::Stream { payload: body })
+        let payload = Payload::Stream { payload: body };
+        let refused = read_within(deadline, &request, payload, LIMIT_BYTES)
             .await
             .unwrap_err();
         assert!(matches!(refused, PageError::SlowForm), "{refused}");

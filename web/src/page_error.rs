@@ -18,6 +18,9 @@ use super::{
 };
 use crate::{Error, Service};
 
+/// After how many seconds the accounts service takes one more try.
+const SECONDS_BETWEEN_TRIES: u64 = 60;
+
 /// Why a page cannot be shown, or a form is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
@@ -83,6 +86,10 @@ impl PageError {
         match self {
             Self::TooManyStreams => Some(15),
             Self::TooFast(wait) => Some(wait.as_secs() + 1),
+            Self::Service(Error::Denied {
+                code: tonic::Code::ResourceExhausted,
+                ..
+            }) => Some(SECONDS_BETWEEN_TRIES),
             _ => None,
         }
     }

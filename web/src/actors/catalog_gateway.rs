@@ -22,9 +22,11 @@ use proto::recommendations::{MoviesChanged, WatchMoviesRequest, catalog_client::
 use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceChannel};
 use tonic::{Response, Status};
 
+pub(crate) use calls::MANY_FILMS_DEADLINE;
 pub use messages::{
-    CreateFilm, DeleteFilm, Film, FilmFields, FilmPage, GetFilm, GetSummary, ListFilms, LoadSample,
-    RestoreFilm, Summary, UpdateFilm,
+    CreateFilm, DeleteFilm, ExternalIds, Film, FilmFields, FilmPage, FindFilm, GetFilm, GetSummary,
+    ImportFilms, ImportOutcome, ImportedFilm, ListFilms, LoadSample, RestoreFilm, Summary,
+    UpdateFilm,
 };
 
 use super::{ServiceClient, Serving};

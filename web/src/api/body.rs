@@ -5,10 +5,10 @@ use futures::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
-use crate::form;
+use crate::{form, page_error::PageError};
 
-/// The media types of bodies, as they are told to who sends another.
-pub(super) const TYPES_TAKEN: &str = "application/json";
+/// The largest body of an import, or a picture, in bytes.
+pub(super) const LARGE_BYTES: usize = 1 << 20;
 
 /// The body of a call.
 pub(super) struct Json<T>(pub(super) T);
@@ -23,10 +23,29 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             // All of it is taken first: whoever sends it gets to see the answer.
             let body = form::read(&request, payload).await?;
             if !is_json(request.content_type()) {
-                return Err(ApiError::StrangeType);
+                return Err(ApiError::OtherType("application/json"));
             }
             parse(&body).map(Self)
         })
+    }
+}
+
+/// The bytes of a body of one of these media types, up to [`LARGE_BYTES`].
+pub(super) async fn large(
+    request: &HttpRequest,
+    payload: Payload,
+    types: &[&str],
+    told: &'static str,
+) -> Result<Vec<u8>, ApiError> {
+    let body = form::read_up_to(request, payload, LARGE_BYTES).await;
+    let body = body.map_err(|error| match error {
+        PageError::LargeForm => ApiError::TooLarge(LARGE_BYTES),
+        error => error.into(),
+    })?;
+    let kind = request.content_type().trim().to_ascii_lowercase();
+    match types.contains(&kind.as_str()) {
+        true => Ok(body),
+        false => Err(ApiError::OtherType(told)),
     }
 }
 
@@ -42,6 +61,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::field("body", "A JSON object."));
     }
+    read(body)
+}
+
+/// Reads JSON.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut parser = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut parser);
     let parsed = parsed.map_err(|error| {

@@ -1,6 +1,9 @@
 //! Who calls, and what with: what every handler of the API is given.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    ops::Deref,
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -8,12 +11,18 @@ use actix_web::{
     http::{StatusCode, header::CACHE_CONTROL},
     web,
 };
-use proto::{FilmId, UserId};
+use proto::{FilmId, UserId, accounts::Client};
 use runtime::grpc::Person;
 use serde::Serialize;
 
 use super::problem::ApiError;
-use crate::{AppState, Error, Site, Visitor, page_error::PageError, prefix::PathPrefix, url};
+use crate::{
+    AppState, Error, SignedIn, Site, Visitor, VisitorSource, access,
+    actors::accounts_gateway::{AccountsCall, Call, DEADLINE},
+    page_error::PageError,
+    prefix::PathPrefix,
+    url,
+};
 
 /// One call.
 pub(super) struct ApiContext {
@@ -61,6 +70,16 @@ impl ApiContext {
     /// If it is none.
     pub(super) fn user(&self) -> Result<UserId, ApiError> {
         let user = self.visitor.user();
+        user.ok_or(ApiError::Page(PageError::NotSignedIn))
+    }
+
+    /// Who calls, and by what credential.
+    ///
+    /// # Errors
+    ///
+    /// If it is nobody.
+    pub(super) fn signed_in(&self) -> Result<&SignedIn, ApiError> {
+        let user = self.visitor.signed_in();
         user.ok_or(ApiError::Page(PageError::NotSignedIn))
     }
 
@@ -140,6 +159,75 @@ impl ApiContext {
     /// Answers with JSON.
     pub(super) fn json(&self, value: impl Serialize) -> HttpResponse {
         self.answer(StatusCode::OK).json(value)
+    }
+}
+
+/// One call about accounts, which there are.
+pub(super) struct AccountsContext(ApiContext);
+
+impl FromRequest for AccountsContext {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let context = ApiContext::from_request(request, payload).into_inner();
+        ready(context.and_then(|context| match context.app().visitors {
+            VisitorSource::Open(_) => Err(ApiError::AccountsOff),
+            VisitorSource::Accounts { .. } => Ok(Self(context)),
+        }))
+    }
+}
+
+impl Deref for AccountsContext {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.0
+    }
+}
+
+impl AccountsContext {
+    /// Where the call comes from.
+    pub(super) fn client(&self) -> Client {
+        access::client(&self.request)
+    }
+
+    /// Asks the accounts service for somebody who has not signed in.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses or fails.
+    pub(super) async fn ask_for_anyone<T: AccountsCall>(
+        &self,
+        request: T,
+    ) -> Result<T::Answer, Error> {
+        let accounts = &self.app().accounts;
+        accounts.ask(Call::of_service(request), DEADLINE).await?
+    }
+
+    /// Asks the accounts service on behalf of the user who calls.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or the service refuses or fails.
+    pub(super) async fn ask<T: AccountsCall>(&self, request: T) -> Result<T::Answer, ApiError> {
+        let person = self.signed_in()?.person;
+        let answer = self.app().accounts.ask(Call::of(person, request), DEADLINE);
+        Ok(answer.await.map_err(Error::from)??)
+    }
+
+    /// Forgets what is known of the credentials of the user who calls: one of them is not what it was. The accounts service tells of it,
+    /// too, and perhaps a moment later.
+    pub(super) fn forget_credentials(&self) {
+        let user = self.signed_in().map(|user| user.person.id);
+        self.app().credentials.users_changed(user);
+    }
+
+    /// Begins an answer that has a secret, which nobody is to keep for the client.
+    pub(super) fn secret_answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(status);
+        response.insert_header((CACHE_CONTROL, "no-store"));
+        response
     }
 }
 

@@ -58,17 +58,18 @@ fn checked(request: &HttpRequest) -> Result<(), ApiError> {
         .map_err(|refusal| ApiError::Page(PageError::Refused(refusal)))?;
     let accept = request.headers().get_all(ACCEPT);
     let accepted: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
-    if accepted.is_empty() || takes(&accepted.join(","), types(request.path())) {
+    if accepted.is_empty() || takes(&accepted.join(","), types(request)) {
         return Ok(());
     }
     Err(ApiError::NotAcceptable)
 }
 
 /// The media types by which an address answers; none where any may be asked for.
-fn types(path: &str) -> &'static [&'static str] {
-    match path {
+fn types(request: &HttpRequest) -> &'static [&'static str] {
+    match request.path() {
         path if path.starts_with("/api/docs") => &[],
         path if path.ends_with("/cover") => &["image/svg+xml"],
+        path if path.ends_with("/picture") && request.method().is_safe() => &["image/png"],
         _ => &["application/json", "application/problem+json"],
     }
 }
@@ -93,10 +94,13 @@ fn takes(accept: &str, types: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     #[test]
     fn what_a_client_takes_is_told_from_what_it_does_not() {
+        let types = |path| types(&TestRequest::with_uri(path).to_http_request());
         let json = types("/api/v1/movies");
         for accept in [
             "*/*",

@@ -6,13 +6,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{context::ApiContext, problem::ApiError};
-use crate::SERVICE;
+use crate::{SERVICE, VisitorSource};
 
 /// The gateways to the services, and what the API calls those.
-const SERVICES: [(&str, &str); 2] = [
+const SERVICES: [(&str, &str); 3] = [
     ("catalog-gateway", "catalog"),
     ("recommendations-gateway", "recommendations"),
+    (ACCOUNTS, "accounts"),
 ];
+/// The gateway that is needed only where people sign in.
+const ACCOUNTS: &str = "accounts-gateway";
 
 /// How all services are.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -71,14 +74,20 @@ pub(super) async fn health(context: ApiContext) -> Result<HttpResponse, ApiError
             (_, Health::Ready) => Status::Up,
         }
     };
-    let services = SERVICES.map(|(gateway, service)| ServiceHealth {
-        service,
-        status: state(gateway),
-    });
+    let has_accounts = matches!(context.app().visitors, VisitorSource::Accounts { .. });
+    let needed = SERVICES
+        .iter()
+        .filter(|(gateway, _)| has_accounts || *gateway != ACCOUNTS);
+    let services: Vec<ServiceHealth> = needed
+        .map(|(gateway, service)| ServiceHealth {
+            service,
+            status: state(gateway),
+        })
+        .collect();
     let worst = services.iter().map(|service| service.status).max();
     let report = HealthReport {
         status: worst.unwrap_or(Status::Down),
-        services: services.to_vec(),
+        services,
     };
     let status = match report.status {
         Status::Down => StatusCode::SERVICE_UNAVAILABLE,

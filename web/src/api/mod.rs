@@ -5,11 +5,16 @@
 //! [`ApiError`](problem::ApiError) and becomes a problem of RFC 9457, also where actix-web itself refuses something.
 
 // The resources.
+mod auth;
 mod genres;
 mod health;
+mod imports;
 mod movies;
+mod personal_tokens;
 mod preferences;
+mod profiles;
 mod recommendations;
+mod sessions;
 
 // What a handler is given, and what it answers with.
 mod body;
@@ -36,7 +41,7 @@ use actix_web::{
 };
 
 use crate::{
-    access::{self, ANYONE, EDIT, LOOK, READ, Row, WRITE},
+    access::{self, ANYONE, EDIT, LOOK, OWN, READ, Row, WRITE},
     page_error::PageError,
     prefix::{self, PathPrefix},
 };
@@ -73,7 +78,25 @@ macro_rules! routes {
 
 routes! {
     "/v1/health": get(ANYONE) health::health;
+    "/v1/auth/register": post(ANYONE.guessable()) auth::register;
+    "/v1/auth/login": post(ANYONE.guessable()) auth::login;
+    "/v1/auth/refresh": post(ANYONE.guessable()) auth::refresh;
+    "/v1/auth/logout": post(OWN) auth::logout;
+    "/v1/auth/confirm-email": post(ANYONE.guessable()) auth::confirm_email;
+    "/v1/auth/resend-confirmation": post(ANYONE.guessable()) auth::resend_confirmation;
+    "/v1/auth/request-password-reset": post(ANYONE.guessable()) auth::request_password_reset;
+    "/v1/auth/reset-password": post(ANYONE.guessable()) auth::reset_password;
+    "/v1/profiles": get(READ) profiles::list;
+    "/v1/profiles/me": get(READ) profiles::own, patch(OWN) profiles::patch;
+    "/v1/profiles/me/picture": get(READ) profiles::own_picture, put(WRITE) profiles::replace_picture, delete(WRITE) profiles::delete_picture;
+    "/v1/profiles/me/tokens": get(OWN) personal_tokens::list, post(OWN) personal_tokens::create;
+    "/v1/profiles/me/tokens/{id}": delete(OWN) personal_tokens::delete;
+    "/v1/profiles/me/sessions": get(OWN) sessions::list, delete(OWN) sessions::delete_all;
+    "/v1/profiles/me/sessions/{id}": delete(OWN) sessions::delete;
+    "/v1/profiles/{user_id}": get(READ) profiles::get;
+    "/v1/profiles/{user_id}/picture": get(READ) profiles::picture;
     "/v1/movies": get(LOOK) movies::list, post(EDIT) movies::create;
+    "/v1/movies/import": post(EDIT.costly()) imports::import;
     "/v1/movies/{id}": get(LOOK) movies::get, put(EDIT) movies::replace, patch(EDIT) movies::patch, delete(EDIT) movies::delete;
     "/v1/movies/{id}/cover": get(LOOK) movies::cover;
     "/v1/genres": get(LOOK) genres::list;

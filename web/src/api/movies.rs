@@ -1,5 +1,7 @@
 //! Films: listed, added, looked at, edited, deleted.
 
+use std::collections::BTreeMap;
+
 use actix_web::{
     HttpResponse,
     http::{
@@ -23,7 +25,8 @@ use super::{
 use crate::{
     Error,
     actors::catalog_gateway::{
-        CreateFilm, DeleteFilm, Film, FilmFields, GetFilm, ListFilms, UpdateFilm,
+        CreateFilm, DeleteFilm, ExternalIds, Film, FilmFields, FindFilm, GetFilm, ListFilms,
+        UpdateFilm,
     },
     assets, covers,
     request_context::DEADLINE,
@@ -51,6 +54,7 @@ const LONGEST_KEY: usize = 255;
     "updated_at": "2026-11-30T20:15:00Z",
     "version": 7,
     "is_recommended": false,
+    "external_ids": {"imdb": "tt0113277", "tmdb": "949"},
     "links": {
         "self": "/api/v1/movies/6f9619ff-8b86-4011-b42d-00c04fc964ff",
         "cover": "/api/v1/movies/6f9619ff-8b86-4011-b42d-00c04fc964ff/cover"
@@ -79,6 +83,8 @@ pub(super) struct Movie {
     version: Option<i64>,
     /// Whether it is recommended to at least one user.
     is_recommended: bool,
+    /// Its ids elsewhere, by source: imdb, letterboxd, movielens, tmdb or wikidata.
+    external_ids: ExternalIds,
     links: MovieLinks,
 }
 
@@ -109,6 +115,7 @@ impl Movie {
             updated_at: film.updated_at.and_utc(),
             version: film.version,
             is_recommended: film.is_recommended,
+            external_ids: film.external_ids,
         }
     }
 
@@ -132,7 +139,8 @@ pub(super) fn path(id: &FilmId) -> String {
     "description": "A detective and a thief, and Los Angeles at night.",
     "genre": "Crime, Drama",
     "rating": 8.3,
-    "release_year": "1995"
+    "release_year": "1995",
+    "external_ids": {"imdb": "tt0113277"}
 }))]
 pub(super) struct MovieBody {
     /// 1 to 255 characters.
@@ -154,17 +162,22 @@ pub(super) struct MovieBody {
     #[serde(default)]
     #[schema(nullable, pattern = r"^(187[89]|18[89]\d|19\d\d|20\d\d|2100)?$")]
     release_year: Option<String>,
+    /// Its ids elsewhere, by source: imdb, letterboxd, movielens, tmdb or wikidata. No other film may have one of them.
+    #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    external_ids: Option<ExternalIds>,
 }
 
 impl MovieBody {
-    fn fields(self) -> FilmFields {
-        FilmFields {
+    fn fields(self) -> (FilmFields, ExternalIds) {
+        let fields = FilmFields {
             title: self.title,
             description: self.description.unwrap_or_default(),
             genre: self.genre.unwrap_or_default(),
             rating: rating_text(self.rating),
             release_year: self.release_year.unwrap_or_default(),
-        }
+        };
+        (fields, self.external_ids.unwrap_or_default())
     }
 }
 
@@ -192,10 +205,14 @@ pub(super) struct MoviePatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, pattern = r"^(187[89]|18[89]\d|19\d\d|20\d\d|2100)?$")]
     release_year: Option<Option<String>>,
+    /// Those that are absent stay, and `null` removes one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    external_ids: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// Tells a field that is `null` from one that is absent.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -204,6 +221,22 @@ where
 }
 
 impl MoviePatch {
+    /// The film's ids elsewhere with this patch, if it has any of them.
+    fn ids_applied_to(&self, film: &Film) -> Option<ExternalIds> {
+        let patch = self.external_ids.as_ref()?;
+        let mut ids = film.external_ids.clone();
+        let Some(patch) = patch else {
+            return Some(ExternalIds::new());
+        };
+        for (source, value) in patch {
+            match value {
+                Some(value) => ids.insert(source.clone(), value.clone()),
+                None => ids.remove(source),
+            };
+        }
+        Some(ids)
+    }
+
     /// What is said of the film with this patch.
     fn applied_to(&self, film: &Film) -> FilmFields {
         let text = |patch: &Option<Option<String>>, now: &String| match patch {
@@ -246,6 +279,7 @@ fn rating_text(rating: Option<f64>) -> String {
         ("genre" = Option<String>, Query, description = "Only films of this genre, in whatever case; of all of them, if several have commas between them", max_length = 100, example = "Crime"),
         ("year" = Option<String>, Query, description = "Only films of this year", pattern = r"^\d{4}$", example = "1995"),
         ("sort" = Option<Sort>, Query, description = "The order", example = "-created_at"),
+        ("external_id" = Option<String>, Query, description = "Only the film that has this id elsewhere: a source and an id with a colon between. `genre` and `year` are not looked at then", pattern = "^(imdb|letterboxd|movielens|tmdb|wikidata):.+$", example = "imdb:tt0113277"),
     ),
     responses((status = 200, description = "A page of the films", body = Page<Movie>))
 )]
@@ -268,6 +302,13 @@ pub(super) async fn list(context: ApiContext) -> Result<HttpResponse, ApiError> 
         let accepted = format!("`{NEWEST_FIRST}`: the newest first.");
         return Err(ApiError::field("sort", accepted));
     }
+    if let Some(id) = context.parameter("external_id") {
+        let found: Vec<Film> = find(&context, id).await?.into_iter().collect();
+        let total = i64::try_from(found.len()).unwrap_or_default();
+        let found = asked.part_of(found).into_iter();
+        let movies = found.map(|film| Movie::in_list(&context, film)).collect();
+        return Ok(context.json(Page::new(&context, asked, movies, total)));
+    }
     let list = ListFilms {
         page: asked.page.into(),
         page_size: asked.size.into(),
@@ -279,6 +320,27 @@ pub(super) async fn list(context: ApiContext) -> Result<HttpResponse, ApiError> 
     let movies = listed.films.into_iter();
     let movies = movies.map(|film| Movie::in_list(&context, film)).collect();
     Ok(context.json(Page::new(&context, asked, movies, listed.total)))
+}
+
+/// The film that has an id elsewhere, which is the source and the id with a colon between.
+async fn find(context: &ApiContext, id: &str) -> Result<Option<Film>, ApiError> {
+    const FIELD: &str = "external_id";
+    let (source, value) = id.split_once(':').ok_or_else(|| {
+        ApiError::field(
+            FIELD,
+            "A source and an id with a colon between, such as imdb:tt0113277.",
+        )
+    })?;
+    let find = FindFilm {
+        source: source.to_owned(),
+        value: value.to_owned(),
+    };
+    let found = context.app().catalog.ask(find, DEADLINE).await;
+    match found.map_err(Error::from)? {
+        Err(Error::NotFound) => Ok(None),
+        Err(Error::Invalid(accepted)) => Err(ApiError::field(FIELD, accepted)),
+        found => Ok(Some(found?)),
+    }
 }
 
 /// The one order that the catalog has.
@@ -315,7 +377,7 @@ pub(super) enum Sort {
             ("Location" = String, description = "Where the film is"),
             ("ETag" = String, description = "The version of the film"),
         )),
-        (status = 409, description = "There is a film of this title and year: `same_title_and_year`", body = super::problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is a film of this title and year, `same_title_and_year`, or of an external id, `external_id_in_use`", body = super::problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create(
@@ -323,9 +385,11 @@ pub(super) async fn create(
     Json(body): Json<MovieBody>,
 ) -> Result<HttpResponse, ApiError> {
     let person = context.person();
+    let (fields, external_ids) = body.fields();
     let create = CreateFilm {
         person,
-        fields: body.fields(),
+        fields,
+        external_ids,
         id: id_of_key(&context, person.map(|person| person.id))?,
         refuse_same: !context.flag("allow_duplicate")?,
     };
@@ -416,13 +480,15 @@ pub(super) async fn replace(
             [version] => Some(*version),
             _ => {
                 let film = read(&context, &id).await?;
-                Condition::Versions(versions).check(&film)?;
+                Condition::Versions(versions).check(film.version)?;
                 film.version
             }
         },
     };
     let refuse_same = !context.flag("allow_duplicate")?;
-    let edited = edit(&context, id, body.fields(), expected, refuse_same).await;
+    let (fields, ids) = body.fields();
+    let said = (fields, Some(ids));
+    let edited = edit(&context, id, said, expected, refuse_same).await;
     shown_if(&context, edited)
 }
 
@@ -453,9 +519,9 @@ pub(super) async fn patch(
     let mut tries = 1;
     loop {
         let film = read(&context, &id).await?;
-        condition.check(&film)?;
-        let fields = patch.applied_to(&film);
-        let edited = edit(&context, id.clone(), fields, film.version, refuse_same).await;
+        condition.check(film.version)?;
+        let said = (patch.applied_to(&film), patch.ids_applied_to(&film));
+        let edited = edit(&context, id.clone(), said, film.version, refuse_same).await;
         // Of two patches at the same time, the later one is applied to what the earlier one made.
         let is_tried_again = matches!(edited, Err(Error::VersionDiffers)) && tries < MOST_PATCHES;
         if !is_tried_again {
@@ -483,7 +549,7 @@ pub(super) async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let condition = Condition::of(&context.request)?;
     if matches!(condition, Condition::Versions(_)) {
-        condition.check(&read(&context, &id).await?)?;
+        condition.check(read(&context, &id).await?.version)?;
     }
     let delete = DeleteFilm {
         person: context.person(),
@@ -530,7 +596,7 @@ async fn read(context: &ApiContext, id: &FilmId) -> Result<Film, Error> {
 async fn edit(
     context: &ApiContext,
     id: FilmId,
-    fields: FilmFields,
+    (fields, external_ids): (FilmFields, Option<ExternalIds>),
     expected_version: Option<i64>,
     refuse_same: bool,
 ) -> Result<Film, Error> {
@@ -538,6 +604,7 @@ async fn edit(
         person: context.person(),
         id,
         fields,
+        external_ids,
         expected_version,
         refuse_same,
     };

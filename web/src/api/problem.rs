@@ -3,18 +3,20 @@
 //! The statuses are those of the pages ([`PageError`] and `runtime::ErrorCode`); what a program reads besides, the `code` and the
 //! fields at fault, is added here.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER},
+        header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
+use proto::reasons;
 use runtime::RequestId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::TYPES_TAKEN;
 use crate::{
     Error, FieldError,
     csrf::Refusal,
@@ -37,8 +39,6 @@ pub(crate) enum ApiError {
     NoSuchMethod,
     #[error("the client takes no JSON")]
     NotAcceptable,
-    #[error("the body is not of a type that is read")]
-    StrangeType,
     /// What the parser says.
     #[error("the body is no JSON: {0}")]
     Malformed(String),
@@ -49,9 +49,22 @@ pub(crate) enum ApiError {
     /// The token that was shown is not valid.
     #[error("the token is not valid")]
     WrongToken,
+    #[error("there are no accounts")]
+    AccountsOff,
+    #[error("the token belongs to no session")]
+    NoSession,
+    /// What is missing, in a sentence.
+    #[error("{0}")]
+    NotThere(&'static str),
+    /// How many bytes are taken.
+    #[error("the body is too large")]
+    TooLarge(usize),
+    /// Which types are taken.
+    #[error("the body is not of a type that is read")]
+    OtherType(&'static str),
     #[error("the user does not follow the keyword")]
     NotFollowed,
-    #[error("the film is not as `If-Match` has it")]
+    #[error("it is not as `If-Match` has it")]
     PreconditionFailed,
     #[error("`If-Match` is no list of entity tags")]
     StrangeCondition,
@@ -76,13 +89,34 @@ impl ApiError {
         }])
     }
 
+    /// The same of a part of the body that is at `place`.
+    pub(super) fn at(self, place: &str) -> Self {
+        match self {
+            Self::Fields(errors) => {
+                let moved = errors.into_iter().map(|error| FieldError {
+                    field: match error.field.as_str() {
+                        "body" => place.to_owned(),
+                        field => format!("{place}.{field}"),
+                    },
+                    ..error
+                });
+                Self::Fields(moved.collect())
+            }
+            other => other,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Page(error) => error.status(),
-            Self::NoSuchAddress | Self::NotFollowed => StatusCode::NOT_FOUND,
+            Self::NoSuchAddress | Self::NotFollowed | Self::AccountsOff | Self::NotThere(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NoSession => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::StrangeType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::OtherType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_) | Self::StrangeCondition | Self::StrangeKey => {
                 StatusCode::BAD_REQUEST
             }
@@ -94,8 +128,8 @@ impl ApiError {
     }
 
     /// The code by which a program tells errors apart, and what a person can do.
-    fn words(&self) -> (&'static str, String) {
-        let said = |code, text: &str| (code, text.to_owned());
+    fn words(&self) -> (Code, String) {
+        let said = |code, text: &str| (Code::Borrowed(code), text.to_owned());
         match self {
             Self::NoSuchAddress => said(
                 "no_such_address",
@@ -109,14 +143,24 @@ impl ApiError {
                 "not_acceptable",
                 "The API answers in application/json, which the header Accept of this request leaves out.",
             ),
-            Self::StrangeType => (
-                "unsupported_media_type",
-                format!("Nothing was changed. Bodies are sent as {TYPES_TAKEN}."),
+            Self::OtherType(taken) => (
+                "unsupported_media_type".into(),
+                format!("Nothing was changed. The body is sent as {taken}."),
             ),
+            Self::TooLarge(limit) => too_large(*limit),
             Self::Malformed(reason) => (
-                "malformed",
+                "malformed".into(),
                 format!("Nothing was changed. The body is not read: {reason}."),
             ),
+            Self::AccountsOff => said(
+                "accounts_off",
+                "This Marquee has no accounts: everybody who reaches it is user 1, and no credentials are needed.",
+            ),
+            Self::NoSession => said(
+                "no_session",
+                "Nothing was changed. A personal token belongs to no session: delete it at /api/v1/profiles/me/tokens.",
+            ),
+            Self::NotThere(what) => said("not_found", what),
             Self::Fields(_) => said(
                 "invalid",
                 "Nothing was changed. `errors` says of each field or parameter what is accepted.",
@@ -129,11 +173,11 @@ impl ApiError {
             Self::NotFollowed => said("not_followed", "You do not follow this keyword."),
             Self::PreconditionFailed => said(
                 "precondition_failed",
-                "Nothing was changed. The film was edited since you read it: read it again, and send your change with its new ETag.",
+                "Nothing was changed. It was edited since you read it: read it again, and send your change with its new ETag.",
             ),
             Self::StrangeCondition => said(
                 "malformed",
-                "Nothing was changed. `If-Match` is `*` or the ETag of a film, in quotation marks.",
+                "Nothing was changed. `If-Match` is `*` or the ETag of what you read, in quotation marks.",
             ),
             Self::StrangeKey => said(
                 "malformed",
@@ -153,19 +197,24 @@ impl ApiError {
             Self::Page(PageError::Service(Error::Fields(errors))) => &errors.0,
             _ => return Vec::new(),
         };
-        let problem = |error: &FieldError| FieldProblem {
-            field: error.field.clone(),
-            message: error.message.clone(),
-        };
-        errors.iter().map(problem).collect()
+        errors.iter().map(FieldProblem::from).collect()
     }
 }
 
-fn words_of_page(error: &PageError) -> (&'static str, String) {
-    let said = |code, text: &str| (code, text.to_owned());
+/// What tells problems apart.
+type Code = Cow<'static, str>;
+
+fn too_large(limit: usize) -> (Code, String) {
+    let most = limit / 1024;
+    let detail = format!("Nothing was changed. The body has up to {most} KiB.");
+    ("too_large".into(), detail)
+}
+
+fn words_of_page(error: &PageError) -> (Code, String) {
+    let said = |code, text: &str| (Code::Borrowed(code), text.to_owned());
     match error {
         PageError::Shared(error) => words_of_page(error),
-        PageError::Service(Error::Invalid(sentence)) => ("invalid", as_sentence(sentence)),
+        PageError::Service(Error::Invalid(sentence)) => ("invalid".into(), as_sentence(sentence)),
         PageError::Service(Error::Fields(_)) => said(
             "invalid",
             "Nothing was changed. `errors` says of each field what is accepted.",
@@ -203,13 +252,7 @@ fn words_of_page(error: &PageError) -> (&'static str, String) {
             "too_many_requests",
             "Nothing was changed. More was asked for than one client may ask for; the header Retry-After says when to try again.",
         ),
-        PageError::LargeForm => (
-            "too_large",
-            format!(
-                "Nothing was changed. A body has up to {} KiB.",
-                LIMIT_BYTES / 1024
-            ),
-        ),
+        PageError::LargeForm => too_large(LIMIT_BYTES),
         PageError::SlowForm => said(
             "too_slow",
             "Nothing was changed. The body did not arrive in time.",
@@ -232,8 +275,13 @@ fn words_of_page(error: &PageError) -> (&'static str, String) {
     }
 }
 
-fn code_of(error: &Error) -> &'static str {
-    match error {
+fn code_of(error: &Error) -> Code {
+    if let Error::Denied { reason, .. } = error
+        && !reason.is_empty()
+    {
+        return reason.to_ascii_lowercase().into();
+    }
+    let code = match error {
         Error::NotFound => "not_found",
         Error::VersionDiffers => "version_differs",
         Error::FormUsed => "idempotency_key_reused",
@@ -241,9 +289,10 @@ fn code_of(error: &Error) -> &'static str {
         Error::ServiceFailed(..) => "service_failed",
         Error::Overloaded => "overloaded",
         Error::Full => "disk_full",
-        Error::Denied { reason, .. } if !reason.is_empty() => "denied",
+        Error::Denied { .. } => "not_allowed",
         _ => "unavailable",
-    }
+    };
+    code.into()
 }
 
 /// Why a call was not done, as RFC 9457 has it.
@@ -269,12 +318,13 @@ pub(super) struct Problem {
     /// A sentence for a person, which may be worded otherwise tomorrow.
     detail: String,
     /// What went wrong, for a program: it stays as it is.
-    code: &'static str,
+    #[schema(value_type = String)]
+    code: Code,
     /// The fields or parameters at fault; absent if it is not about any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldProblem>,
-    /// The film that has this title and year already; absent if it is not about that.
+    /// The film that has this title and year, or the external id, already; absent if it is not about that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     movie_id: Option<String>,
@@ -291,6 +341,15 @@ pub(super) struct FieldProblem {
     field: String,
     /// What is accepted.
     message: String,
+}
+
+impl From<&FieldError> for FieldProblem {
+    fn from(error: &FieldError) -> Self {
+        Self {
+            field: error.field.clone(),
+            message: as_sentence(&error.message),
+        }
+    }
 }
 
 impl ResponseError for ApiError {
@@ -313,9 +372,19 @@ impl ResponseError for ApiError {
             if error.leaves_a_rest() {
                 response.insert_header((CONNECTION, "close"));
             }
-            if let PageError::Service(Error::SameTitleAndYear(id)) = error {
-                movie_id = Some(id.to_string());
-            }
+            movie_id = match error {
+                PageError::Service(Error::SameTitleAndYear(id)) => Some(id.to_string()),
+                PageError::Service(Error::Denied { metadata, .. }) => {
+                    metadata.get(reasons::FILM_ID).cloned()
+                }
+                _ => None,
+            };
+        }
+        if matches!(self, Self::TooLarge(_)) {
+            response.insert_header((CONNECTION, "close"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
         let problem = Problem {
             kind: "about:blank",

@@ -1,6 +1,6 @@
-//! Versions of a film as entity tags: `ETag`, `If-None-Match` and `If-Match` (RFC 9110).
+//! Versions as entity tags: `ETag`, `If-None-Match` and `If-Match` (RFC 9110).
 //!
-//! A tag is the film's version, with an `r` while the film is recommended to anybody: that is shown, too, and changes without an
+//! The tag of an account is its version. That of a film is its version, with an `r` while the film is recommended to anybody: that is shown, too, and changes without an
 //! edit. `If-Match` compares the version alone, because only edits overwrite each other. A tag may come back as a weak one: proxies
 //! that compress an answer weaken its tag.
 
@@ -28,7 +28,7 @@ pub(super) fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
     }
 }
 
-/// What an edit demands of the film that it edits.
+/// What an edit demands of what it edits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition {
     /// Nothing.
@@ -52,7 +52,7 @@ impl Condition {
         match IfMatch::parse(request) {
             Ok(IfMatch::Any) => Ok(Self::Exists),
             Ok(IfMatch::Items(tags)) if !tags.is_empty() => {
-                // A tag that is none of ours fits no film.
+                // A tag that is none of ours fits nothing.
                 let versions = tags.iter().filter_map(|tag| {
                     let tag = tag.tag();
                     tag.strip_suffix('r').unwrap_or(tag).parse().ok()
@@ -63,15 +63,15 @@ impl Condition {
         }
     }
 
-    /// Whether a film may be edited.
+    /// Whether what has this version may be edited.
     ///
     /// # Errors
     ///
-    /// If it has another version.
-    pub(super) fn check(&self, film: &Film) -> Result<(), ApiError> {
+    /// If another version is asked for.
+    pub(super) fn check(&self, version: Option<i64>) -> Result<(), ApiError> {
         let is_met = match self {
             Self::None | Self::Exists => true,
-            Self::Versions(versions) => film.version.is_some_and(|v| versions.contains(&v)),
+            Self::Versions(versions) => version.is_some_and(|v| versions.contains(&v)),
         };
         is_met.then_some(()).ok_or(ApiError::PreconditionFailed)
     }

@@ -48,6 +48,7 @@ fn film(title: &str) -> Film {
         updated_at: time + chrono::Duration::days(3),
         is_recommended: true,
         version: Some(1),
+        external_ids: std::collections::BTreeMap::new(),
     }
 }
 

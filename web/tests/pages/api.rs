@@ -1,14 +1,39 @@
 //! The REST API as a program sees it.
 
+mod auth;
 mod document;
 mod guarding;
+mod imports;
 mod movies;
 mod own;
+mod profiles;
 
 use reqwest::{Client, Method, Response, header::HeaderMap};
 use serde_json::{Value, json};
 
-use crate::site::Site;
+use proto::accounts::Role;
+use testkit::FakeAccounts;
+use web::VisitorSource;
+
+use crate::site::{Setup, Site};
+
+/// The password of everybody.
+const PASSWORD: &str = "a long sentence of mine";
+
+/// Pages where people sign in: `olga`, who is user 1 and the owner, and `mia`, user 2, a member.
+async fn site_with_accounts() -> Site {
+    let accounts = FakeAccounts::start();
+    accounts.add("olga", PASSWORD, Role::Admin);
+    accounts.add("mia", PASSWORD, Role::Member);
+    Site::start_with(Setup {
+        visitors: VisitorSource::Accounts {
+            is_catalog_public: false,
+        },
+        accounts,
+        ..Setup::default()
+    })
+    .await
+}
 
 /// A program that calls the API: it has no cookies.
 struct Program {
@@ -52,6 +77,13 @@ impl Program {
             request = request.body(body.to_string());
         }
         Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Sends a request with a token.
+    async fn send_as(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+        let header = format!("Bearer {token}");
+        let headers = [("authorization", header.as_str())];
+        self.send(method, path, &headers, body).await
     }
 
     async fn get(&self, path: &str) -> Answer {

@@ -135,7 +135,8 @@ impl Site {
             browser
                 .try_get("/")
                 .await
-                .is_some_and(|page| page.status == 200)
+                // Who has not signed in may not be let in.
+                .is_some_and(|page| [200, 401].contains(&page.status))
         })
         .await;
         site

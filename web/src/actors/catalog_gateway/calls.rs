@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use actix::{Context, Handler, ResponseFuture};
 use proto::recommendations::{
-    CreateMovieRequest, DeleteMovieRequest, GetMovieRequest, GetSummaryRequest, ListMoviesRequest,
-    LoadSampleRequest, RestoreMovieRequest, UpdateMovieRequest,
+    CreateMovieRequest, DeleteMovieRequest, ExternalId, ExternalIds, FindMovieRequest,
+    GetMovieRequest, GetSummaryRequest, ImportMoviesRequest, ListMoviesRequest, LoadSampleRequest,
+    RestoreMovieRequest, UpdateMovieRequest,
 };
 use runtime::supervision::in_request;
 
 use super::{
-    CatalogGateway, CreateFilm, DEADLINE, DeleteFilm, Film, FilmPage, GetFilm, GetSummary,
-    ListFilms, LoadSample, RestoreFilm, Summary, UpdateFilm,
-    wire::{film, rating},
+    CatalogGateway, CreateFilm, DEADLINE, DeleteFilm, Film, FilmPage, FindFilm, GetFilm,
+    GetSummary, ImportFilms, ImportOutcome, ListFilms, LoadSample, RestoreFilm, Summary,
+    UpdateFilm,
+    wire::{external_ids, film, imported, outcome, rating},
 };
-use crate::{actors::ServiceClient, error::Error, freshness::Freshness};
+use crate::{
+    actors::ServiceClient,
+    error::{Error, Service},
+    freshness::Freshness,
+};
 
-/// How long the catalog may take to load the sample.
-const SAMPLE_DEADLINE: Duration = Duration::from_secs(20);
+/// How long the catalog may take to load the sample, or an import.
+pub(crate) const MANY_FILMS_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a write is answered with. What was kept of films is old then, also after an error: a write that was not answered in time may
 /// still have been done.
@@ -75,6 +81,53 @@ impl Handler<GetFilm> for CatalogGateway {
     }
 }
 
+impl Handler<FindFilm> for CatalogGateway {
+    type Result = ResponseFuture<Result<Film, Error>>;
+
+    fn handle(
+        &mut self,
+        FindFilm { source, value }: FindFilm,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let client = self.client();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let request = FindMovieRequest {
+                external_id: Some(ExternalId { source, value }),
+            };
+            let request = ServiceClient::request(request, None, DEADLINE);
+            let movie = calls
+                .call("FindMovie", DEADLINE, client.find_movie(request))
+                .await?;
+            film(movie).ok_or(Error::NotFound)
+        })
+    }
+}
+
+impl Handler<ImportFilms> for CatalogGateway {
+    type Result = ResponseFuture<Result<Vec<ImportOutcome>, Error>>;
+
+    fn handle(&mut self, message: ImportFilms, _: &mut Context<Self>) -> Self::Result {
+        let client = self.client();
+        let freshness = self.freshness.clone();
+        in_request(async move {
+            let (calls, mut client) = client?;
+            let sent = message.films.len();
+            let request = ImportMoviesRequest {
+                movies: message.films.into_iter().map(imported).collect(),
+                match_title_and_year: message.match_title_and_year,
+            };
+            let request = ServiceClient::request(request, message.person, MANY_FILMS_DEADLINE);
+            let call = client.import_movies(request);
+            let call = calls.call("ImportMovies", MANY_FILMS_DEADLINE, call);
+            let outcomes = written(&freshness, call).await?.outcomes.into_iter();
+            let outcomes: Option<Vec<_>> = outcomes.map(outcome).collect();
+            let outcomes = outcomes.filter(|outcomes| outcomes.len() == sent);
+            outcomes.ok_or(Error::ServiceUnavailable(Service::Catalog))
+        })
+    }
+}
+
 impl Handler<CreateFilm> for CatalogGateway {
     type Result = ResponseFuture<Result<Film, Error>>;
 
@@ -87,6 +140,7 @@ impl Handler<CreateFilm> for CatalogGateway {
                 person,
                 fields,
                 id,
+                external_ids: ids,
                 refuse_same,
             } = message;
             let request = CreateMovieRequest {
@@ -98,7 +152,7 @@ impl Handler<CreateFilm> for CatalogGateway {
                 release_year: fields.release_year,
                 id: id.map(|id| id.to_string()),
                 refuse_same_title_and_year: refuse_same,
-                external_ids: Vec::new(),
+                external_ids: external_ids(ids),
             };
             let request = ServiceClient::request(request, person, DEADLINE);
             let movie = written(
@@ -123,6 +177,7 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 person,
                 id,
                 fields,
+                external_ids: ids,
                 expected_version,
                 refuse_same,
             } = message;
@@ -136,7 +191,9 @@ impl Handler<UpdateFilm> for CatalogGateway {
                 release_year: fields.release_year,
                 expected_version,
                 refuse_same_title_and_year: refuse_same,
-                external_ids: None,
+                external_ids: ids.map(|ids| ExternalIds {
+                    ids: external_ids(ids),
+                }),
             };
             let request = ServiceClient::request(request, person, DEADLINE);
             let movie = written(
@@ -230,10 +287,14 @@ impl Handler<LoadSample> for CatalogGateway {
         let freshness = self.freshness.clone();
         in_request(async move {
             let (calls, mut client) = client?;
-            let request = ServiceClient::request(LoadSampleRequest {}, person, SAMPLE_DEADLINE);
+            let request = ServiceClient::request(LoadSampleRequest {}, person, MANY_FILMS_DEADLINE);
             let loaded = written(
                 &freshness,
-                calls.call("LoadSample", SAMPLE_DEADLINE, client.load_sample(request)),
+                calls.call(
+                    "LoadSample",
+                    MANY_FILMS_DEADLINE,
+                    client.load_sample(request),
+                ),
             )
             .await?;
             Ok(loaded.added)

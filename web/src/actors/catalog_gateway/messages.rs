@@ -1,11 +1,13 @@
 //! What the pages ask of the catalog, and what it answers.
 
+use std::collections::BTreeMap;
+
 use actix::Message;
 use chrono::NaiveDateTime;
 use proto::FilmId;
 use runtime::grpc::Person;
 
-use crate::error::Error;
+use crate::error::{Error, FieldError};
 
 /// A film. Texts that were never given are empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,12 @@ pub struct Film {
     pub is_recommended: bool,
     /// Grows with each edit; older catalogs do not tell it.
     pub version: Option<i64>,
+    /// The film's ids elsewhere, at most one of each source.
+    pub external_ids: ExternalIds,
 }
+
+/// Ids that a film has elsewhere, by their sources.
+pub type ExternalIds = BTreeMap<String, String>;
 
 /// What a person typed into the form of a film.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,6 +99,53 @@ pub struct ListFilms {
 #[rtype(result = "Result<Film, Error>")]
 pub struct GetFilm(pub FilmId);
 
+/// Asks for the film that has an id elsewhere.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Film, Error>")]
+pub struct FindFilm {
+    /// Where it has the id.
+    pub source: String,
+    /// The id there.
+    pub value: String,
+}
+
+/// A film to import: what is empty or absent leaves a film that is known as it is.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in Film")]
+pub struct ImportedFilm {
+    pub title: String,
+    pub description: String,
+    pub genre: String,
+    pub rating: Option<f64>,
+    pub release_year: String,
+    pub external_ids: ExternalIds,
+}
+
+/// Asks to add films, or to bring those up to date that are known by an id elsewhere; answered when it is on disk, with an outcome for each.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<ImportOutcome>, Error>")]
+pub struct ImportFilms {
+    /// Who imports them.
+    pub person: Option<Person>,
+    /// At most 500.
+    pub films: Vec<ImportedFilm>,
+    /// Whether films are also found by title and year.
+    pub match_title_and_year: bool,
+}
+
+/// What became of an imported film.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImportOutcome {
+    /// It was added.
+    Created(FilmId),
+    /// It says something else now.
+    Updated(FilmId),
+    /// It said the same before.
+    Unchanged(FilmId),
+    /// Nothing was done for it, because of these fields.
+    Refused(Vec<FieldError>),
+}
+
 /// Asks to add a film; answered when it is on disk.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Film, Error>")]
@@ -102,6 +156,8 @@ pub struct CreateFilm {
     pub fields: FilmFields,
     /// Its id. If a film of that id exists and says the same, the answer is that film.
     pub id: Option<FilmId>,
+    /// Its ids elsewhere.
+    pub external_ids: ExternalIds,
     /// Whether to refuse it if another film has the same title and year.
     pub refuse_same: bool,
 }
@@ -116,6 +172,8 @@ pub struct UpdateFilm {
     pub id: FilmId,
     /// What is said about it now.
     pub fields: FilmFields,
+    /// Its ids elsewhere from now on, if they change.
+    pub external_ids: Option<ExternalIds>,
     /// The version that the editor saw.
     pub expected_version: Option<i64>,
     /// Whether to refuse a title and year that it does not have yet, and another film has.

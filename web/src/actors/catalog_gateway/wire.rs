@@ -3,7 +3,8 @@
 use chrono::{DateTime, NaiveDateTime};
 use proto::recommendations as wire;
 
-use super::Film;
+use super::{ExternalIds, Film, ImportOutcome, ImportedFilm};
+use crate::error::FieldError;
 
 /// The film that a message tells of; nothing if its id is none.
 pub(super) fn film(movie: wire::Movie) -> Option<Film> {
@@ -21,6 +22,49 @@ pub(super) fn film(movie: wire::Movie) -> Option<Film> {
         updated_at: time(&movie.updated_at),
         is_recommended: movie.is_recommended.unwrap_or_default(),
         version: movie.version,
+        external_ids: movie
+            .external_ids
+            .into_iter()
+            .map(|id| (id.source, id.value))
+            .collect(),
+    })
+}
+
+/// Ids elsewhere as they are on the wire.
+pub(super) fn external_ids(ids: ExternalIds) -> Vec<wire::ExternalId> {
+    let ids = ids.into_iter();
+    ids.map(|(source, value)| wire::ExternalId { source, value })
+        .collect()
+}
+
+/// A film to import as it is on the wire.
+pub(super) fn imported(film: ImportedFilm) -> wire::ImportedMovie {
+    wire::ImportedMovie {
+        title: film.title,
+        description: film.description,
+        genre: film.genre,
+        rating: film.rating,
+        release_year: film.release_year,
+        external_ids: external_ids(film.external_ids),
+    }
+}
+
+/// What became of a film; nothing if the message says nothing that is known.
+pub(super) fn outcome(outcome: wire::ImportOutcome) -> Option<ImportOutcome> {
+    let result = outcome.result();
+    let id = || outcome.id.parse().ok();
+    Some(match result {
+        wire::ImportResult::Created => ImportOutcome::Created(id()?),
+        wire::ImportResult::Updated => ImportOutcome::Updated(id()?),
+        wire::ImportResult::Unchanged => ImportOutcome::Unchanged(id()?),
+        wire::ImportResult::Refused => {
+            let errors = outcome.errors.into_iter().map(|error| FieldError {
+                field: error.field,
+                message: error.message,
+            });
+            ImportOutcome::Refused(errors.collect())
+        }
+        wire::ImportResult::Unspecified => return None,
     })
 }
 
