@@ -6,7 +6,7 @@ mod people;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use proto::accounts::{Registration, Role, accounts_server::AccountsServer};
+use proto::accounts::{Client, Provider, Registration, Role, accounts_server::AccountsServer};
 use tokio::sync::broadcast;
 use tonic::{Code, transport::Server};
 
@@ -88,6 +88,14 @@ impl FakeAccounts {
         self.calls.held().has_mail = true;
     }
 
+    /// From now on people can sign in at this identity provider. It sends them back with their user id as code.
+    pub fn configure_provider(&self, id: &str, name: &str) {
+        self.calls.held().providers = vec![Provider {
+            id: id.to_owned(),
+            name: name.to_owned(),
+        }];
+    }
+
     /// The code that a mail to this address would have had last.
     pub fn mailed_code(&self, email: &str) -> Option<String> {
         self.calls.held().mailed.get(email).cloned()
@@ -138,6 +146,16 @@ impl FakeAccounts {
             person.second_factor = Some(code.to_owned());
             person.account.has_second_factor = true;
         }
+    }
+
+    /// From now on every password is one try too many.
+    pub fn refuse_tries(&self) {
+        self.calls.held().refuses_tries = true;
+    }
+
+    /// Where the sign-ins came from, as each of them said.
+    pub fn clients(&self) -> Vec<Client> {
+        self.calls.held().clients.clone()
     }
 
     /// How many credentials were shown to it.

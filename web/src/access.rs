@@ -23,8 +23,9 @@ use proto::{
 use crate::{
     AppState, Site, Visitor, VisitorSource, api,
     credentials::{Unidentified, identify},
+    entrance::draft,
     page_error::PageError,
-    rate_limits::{Principal, RouteClass},
+    rate_limits::{Principal, Remaining, RouteClass},
     session, url,
 };
 
@@ -158,18 +159,39 @@ pub(crate) async fn admit(
         Ok(visitor) => visitor,
         Err(refusal) => return Ok(request.into_response(refusal)),
     };
+    let has_ended = visitor == Visitor::Anonymous
+        && has_accounts(&site)
+        && session::of(request.request()).is_some();
+    let mut response = answer(request, next, &site, access, visitor).await?;
+    if has_ended {
+        session::forget(&mut response);
+    }
+    Ok(response)
+}
+
+/// Answers a visitor: by the handler, if the route is for the visitor.
+async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    site: &Site,
+    access: Access,
+    visitor: Visitor,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Err(denied) = check(&visitor, access, &site.app.visitors) {
-        let refusal = refusal(request.request(), &site, denied);
+        if denied == Denied::NotSignedIn && is_draft(request.request(), site) {
+            if let Err(refusal) = count(&request, site, access, &visitor) {
+                return Ok(request.into_response(refusal));
+            }
+            let (request, mut payload) = request.into_parts();
+            let page = draft::keep(&request, &mut payload).await;
+            return Ok(ServiceResponse::new(request, page));
+        }
+        let refusal = refusal(request.request(), site, denied);
         return Ok(request.into_response(refusal));
     }
-    let class = access.class(request.method());
-    let principals = Principal::of(class, &visitor, request.request());
-    let remaining = match site.app.rate_limits.count(class, &principals) {
+    let remaining = match count(&request, site, access, &visitor) {
         Ok(remaining) => remaining,
-        Err(exceeded) => {
-            let refusal = exceeded.response(request.request());
-            return Ok(request.into_response(refusal));
-        }
+        Err(refusal) => return Ok(request.into_response(refusal)),
     };
     request.extensions_mut().insert(visitor);
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -177,6 +199,19 @@ pub(crate) async fn admit(
         remaining.tell(&mut response);
     }
     Ok(response)
+}
+
+/// Counts a request against the limits of its class; answers it if it is too many.
+fn count(
+    request: &ServiceRequest,
+    site: &Site,
+    access: Access,
+    visitor: &Visitor,
+) -> Result<Option<Remaining>, HttpResponse> {
+    let class = access.class(request.method());
+    let principals = Principal::of(class, visitor, request.request());
+    let counted = site.app.rate_limits.count(class, &principals);
+    counted.map_err(|exceeded| exceeded.response(request.request()))
 }
 
 /// Why somebody is not let in.
@@ -306,13 +341,9 @@ fn refusal(request: &HttpRequest, site: &Site, denied: Denied) -> HttpResponse {
             response
         }
         Denied::NotSignedIn
-            if matches!(site.app.visitors, VisitorSource::Accounts { .. }) && is_page(request) =>
+            if has_accounts(site) && request.method().is_safe() && shows_pages(request) =>
         {
-            let asked = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |path| path.as_str());
-            let to = format!("/sign-in?next={}", url::encode(asked));
+            let to = format!("/sign-in?next={}", url::encode(&asked(request)));
             HttpResponse::SeeOther()
                 .insert_header((LOCATION, to))
                 .finish()
@@ -321,9 +352,27 @@ fn refusal(request: &HttpRequest, site: &Site, denied: Denied) -> HttpResponse {
     }
 }
 
+/// The path and the query of a request.
+pub(crate) fn asked(request: &HttpRequest) -> String {
+    let asked = request.uri().path_and_query();
+    asked.map_or("/", |path| path.as_str()).to_owned()
+}
+
 /// Whether a request is a browser's for a page, and not a script's or an image's.
-fn is_page(request: &HttpRequest) -> bool {
+fn shows_pages(request: &HttpRequest) -> bool {
     let accepts = request.headers().get(ACCEPT);
     let accepts = accepts.and_then(|accept| accept.to_str().ok());
-    request.method().is_safe() && accepts.is_some_and(|accept| accept.contains("text/html"))
+    accepts.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Whether a request is a form that somebody has filled in, which is kept until it is known who it is.
+fn is_draft(request: &HttpRequest, site: &Site) -> bool {
+    has_accounts(site)
+        && request.method() == Method::POST
+        && shows_pages(request)
+        && !api::is_asked(request)
+}
+
+fn has_accounts(site: &Site) -> bool {
+    matches!(site.app.visitors, VisitorSource::Accounts { .. })
 }

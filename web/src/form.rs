@@ -31,6 +31,12 @@ impl Form {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All fields, in order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.0.iter();
+        fields.map(|(field, value)| (field.as_str(), value.as_str()))
+    }
+
     /// What was typed into a field, empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> String {
         self.get(name).unwrap_or_default().to_owned()
@@ -53,6 +59,17 @@ impl FromRequest for Form {
             Ok(form)
         })
     }
+}
+
+/// A form with these fields.
+#[cfg(test)]
+pub(super) fn of(fields: &[(&str, &str)]) -> Form {
+    let fields = fields.iter();
+    Form(
+        fields
+            .map(|(field, value)| ((*field).to_owned(), (*value).to_owned()))
+            .collect(),
+    )
 }
 
 /// Reads all that was sent, up to [`LIMIT_BYTES`].

@@ -20,6 +20,7 @@ pub mod actors;
 mod api;
 
 // The pages themselves.
+mod entrance;
 mod film;
 mod films;
 mod following;
@@ -171,6 +172,16 @@ routes! {
     "/preferences/delete/{keyword:.*}": post(WRITE) following::stop;
     "/recommendations": get(READ) recommended::list;
     "/recommendations/events": get(READ) live::events;
+    "/sign-in": get(ANYONE) entrance::sign_in::form, post(ANYONE.guessable()) entrance::sign_in::sign_in;
+    "/sign-in/{provider}": post(ANYONE.guessable()) entrance::provider::begin;
+    "/sign-in/{provider}/back": get(ANYONE.guessable()) entrance::provider::back;
+    "/sign-in/{provider}/code": post(ANYONE.guessable()) entrance::provider::code;
+    "/sign-out": post(ANYONE) entrance::sign_in::sign_out;
+    "/sign-up": get(ANYONE) entrance::sign_up::form, post(ANYONE.guessable()) entrance::sign_up::sign_up;
+    "/confirm-email": get(ANYONE) entrance::mailed::confirm_form, post(ANYONE.guessable()) entrance::mailed::confirm;
+    "/confirm-email/resend": post(ANYONE.guessable()) entrance::mailed::resend;
+    "/forgot-password": get(ANYONE) entrance::mailed::forgot_form, post(ANYONE.guessable()) entrance::mailed::forgot;
+    "/reset-password": get(ANYONE) entrance::mailed::reset_form, post(ANYONE.guessable()) entrance::mailed::reset;
     "/assets/{name}": get(ANYONE) assets::asset;
     "/favicon.ico": get(ANYONE) assets::icon;
 }

@@ -2,7 +2,7 @@
 //!
 //! All pages of a user share one watch of the recommendations service. A stream stays open while that
 //! service is unavailable, and goes on when it is back. It ends when the visitor leaves, which is noticed
-//! by the comments that are sent every two seconds, or when the service stops.
+//! by the comments that are sent every two seconds, when the session of the page ends, or when the service stops.
 
 use std::{
     collections::HashMap,
@@ -28,8 +28,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{client_rate::ClientRates, page_error::PageError, request_context::RequestContext};
 use crate::{
-    AppState,
+    AppState, VisitorSource, access,
     actors::recommendations_gateway::{Counts, Totals, Watch},
+    credentials::{Unidentified, identify},
+    session,
 };
 
 /// How often something is sent. A connection that the visitor has left fails at the second write.
@@ -37,6 +39,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long a visitor may take no event before the stream is given up.
 const STALLED: Duration = Duration::from_secs(10);
 const WATCH_DEADLINE: Duration = Duration::from_secs(5);
+/// How soon it is asked again whether a session is valid when the accounts service does not say.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How soon a browser comes back to a stream that ended.
 const PREAMBLE: &str = "retry: 3000\n\n";
 const COMMENT: &str = ":\n\n";
@@ -54,7 +58,16 @@ pub(super) async fn events(
     let place = app.live_pages.open(client);
     let place = place.ok_or(PageError::TooManyStreams)?;
     let (page, events) = mpsc::channel(4);
-    rt::spawn(feed(app, user, page, place));
+    let session = match app.visitors {
+        VisitorSource::Open(_) => None,
+        VisitorSource::Accounts { .. } => session::of(&request),
+    };
+    let listener = Listener {
+        user,
+        session,
+        address: access::address(&request),
+    };
+    rt::spawn(feed(app, listener, page, place));
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -133,13 +146,46 @@ type Page = mpsc::Sender<Result<Bytes, Infallible>>;
 /// The visitor has left, or takes nothing any more.
 struct Gone;
 
-/// Feeds one page until its visitor is gone or the service stops.
-async fn feed(app: AppState, user: UserId, page: Page, _place: LivePage) {
+/// Who listens.
+struct Listener {
+    user: UserId,
+    /// The secret of the session that the page belongs to; nothing where nobody signs in.
+    session: Option<String>,
+    /// The address of the client.
+    address: String,
+}
+
+/// Feeds one page until its visitor is gone, the session of the page has ended or the service stops.
+async fn feed(app: AppState, listener: Listener, page: Page, _place: LivePage) {
     let shutdown: Shutdown = app.shutdown.clone();
     tokio::select! {
-        _ = tell_for_ever(&app, user, &page) => {}
+        _ = tell_for_ever(&app, listener.user, &page) => {}
+        () = session_ended(&app, &listener) => {}
         () = shutdown.begun() => {}
         () = page.closed() => {}
+    }
+}
+
+/// Waits until the session of a page is not valid any more, or another user's.
+async fn session_ended(app: &AppState, listener: &Listener) {
+    let Some(session) = &listener.session else {
+        return std::future::pending().await;
+    };
+    // Before the first question: no change is missed.
+    let mut changes = app.credentials.changes();
+    loop {
+        match identify(app, session, &listener.address).await {
+            Ok(found) if found.person.id == listener.user => {}
+            Ok(_) | Err(Unidentified::Wrong) => return,
+            Err(Unidentified::Unknown(_)) => {
+                // It is asked once more although nothing changes: what has changed is not known.
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }
 

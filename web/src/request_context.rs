@@ -78,6 +78,11 @@ impl RequestContext {
         self.visitor.user().ok_or(PageError::NotSignedIn)
     }
 
+    /// The request itself.
+    pub(super) fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
     /// A parameter of the address, empty if there is none. The first counts where it is given twice.
     pub(super) fn parameter(&self, name: &str) -> String {
         self.parameters(name).next().unwrap_or_default()

@@ -4,6 +4,8 @@
 use actix_web::{
     HttpRequest,
     cookie::{Cookie, SameSite, time::Duration},
+    dev::ServiceResponse,
+    http::header::ACCEPT,
 };
 
 use crate::prefix::PathPrefix;
@@ -44,6 +46,22 @@ pub(crate) fn begun(request: &HttpRequest, secret: String, is_remembered: bool) 
         cookie = cookie.max_age(REMEMBERED);
     }
     cookie.finish()
+}
+
+/// Asks the browser to forget a session that is not valid any more, unless the answer begins another one.
+pub(crate) fn forget<B>(response: &mut ServiceResponse<B>) {
+    // A stream that is begun again while somebody signs in must not take the new session away.
+    let accepts = response.request().headers().get(ACCEPT);
+    let is_stream = accepts.is_some_and(|accept| accept == "text/event-stream");
+    let cookie = ended(response.request());
+    let is_begun = response
+        .response()
+        .cookies()
+        .any(|given| given.name() == cookie.name());
+    if !is_begun && !is_stream {
+        // The name and the value are ours, and plain.
+        let _ = response.response_mut().add_cookie(&cookie);
+    }
 }
 
 /// Asks the browser to forget the session.

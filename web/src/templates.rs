@@ -8,8 +8,8 @@ use tera::{Context, Kwargs, State, Tera};
 use super::{
     assets, hyphens,
     views::{
-        ErrorView, FilmFormView, FilmView, FilmsView, FollowMark, FollowingView, Layout, MarkView,
-        RecommendedView,
+        EntranceView, ErrorView, FilmFormView, FilmView, FilmsView, FollowMark, FollowingView,
+        Layout, MarkView, RecommendedView,
     },
 };
 
@@ -65,6 +65,7 @@ impl Templates {
             "film_form.html",
             "following.html",
             "recommendations.html",
+            "entrance.html",
             "error.html",
             "mark.html",
             "badge.html",
@@ -97,6 +98,10 @@ impl Templates {
         part: Part,
     ) -> Rendered {
         self.render("recommendations.html", layout, view, part)
+    }
+
+    pub(super) fn entrance(&self, layout: &Layout, view: &EntranceView) -> Rendered {
+        self.render("entrance.html", layout, view, Part::Page)
     }
 
     pub(super) fn error(&self, layout: &Layout, view: &ErrorView) -> Rendered {

@@ -1,5 +1,6 @@
 //! What the templates are filled with: a typed view for each page, in plain words and numbers.
 
+mod entrance;
 mod film;
 mod film_form;
 mod filter;
@@ -15,6 +16,7 @@ use super::{
     slots::LayoutSlots,
 };
 
+pub(super) use entrance::{EntranceView, SignInFields, SignUpFields, WRONG_SECOND_FACTOR};
 pub(super) use film::{FilmCard, FilmView, Link, MarkView, Why};
 pub(super) use film_form::{FilmFormView, title_and_year};
 pub(super) use filter::Filter;

@@ -58,7 +58,8 @@ fn is_local(context: &guard::GuardContext<'_>) -> bool {
     has_come_directly(context.head())
 }
 
-fn has_come_directly(head: &RequestHead) -> bool {
+/// Whether a request comes from this machine, without a proxy that tells of itself, and asks for it by a loopback name.
+pub fn has_come_directly(head: &RequestHead) -> bool {
     let is_forwarded = head
         .headers()
         .keys()

@@ -29,6 +29,7 @@ use proto::{
 };
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use super::people::{self, Calls, HeldToken, NewPerson, bad_fields, now, refused};
@@ -70,7 +71,7 @@ impl Accounts for Calls {
             needs_owner: held.people.is_empty(),
             registration: held.registration().into(),
             has_mail: held.has_mail,
-            providers: Vec::new(),
+            providers: held.providers.clone(),
         }))
     }
 
@@ -186,6 +187,13 @@ impl Accounts for Calls {
         let mut held = self.held();
         let denied =
             |reason: &str, message: &str| Err(refused(Code::Unauthenticated, reason, message));
+        held.clients
+            .push(request.client.clone().unwrap_or_default());
+        if held.refuses_tries {
+            let reason = reasons::TOO_MANY_TRIES;
+            let message = "too many tries; wait a few minutes";
+            return Err(refused(Code::ResourceExhausted, reason, message));
+        }
         let has_mail = held.has_mail;
         let user_id = match held.by_login(&request.login) {
             Some(person) if person.password == request.password => {
@@ -303,8 +311,21 @@ impl Accounts for Calls {
         request: Request<BeginProviderSignInRequest>,
     ) -> Result<Response<BeginProviderSignInResponse>, Status> {
         let request = self.begin(request).await?;
-        let _ = request;
-        Err(Status::unimplemented("the fake does not do that"))
+        let mut held = self.held();
+        if !held
+            .providers
+            .iter()
+            .any(|known| known.id == request.provider)
+        {
+            return Err(Status::not_found("there is no such identity provider"));
+        }
+        let state = Uuid::new_v4().simple().to_string();
+        held.begun.insert(state.clone(), request.return_to);
+        let url = format!(
+            "https://id.example/authorize?state={state}&redirect_uri={}",
+            request.redirect_uri
+        );
+        Ok(Response::new(BeginProviderSignInResponse { url, state }))
     }
 
     async fn end_provider_sign_in(
@@ -312,8 +333,41 @@ impl Accounts for Calls {
         request: Request<EndProviderSignInRequest>,
     ) -> Result<Response<SignedIn>, Status> {
         let request = self.begin(request).await?;
-        let _ = request;
-        Err(Status::unimplemented("the fake does not do that"))
+        let mut held = self.held();
+        let (continuation, user_id, return_to) = if request.continuation.is_empty() {
+            if request.state != request.expected_state {
+                return Err(wrong_code());
+            }
+            let return_to = held.begun.remove(&request.state).ok_or_else(wrong_code)?;
+            let user_id = request.code.parse().map_err(|_| wrong_code())?;
+            (Uuid::new_v4().to_string(), user_id, return_to)
+        } else {
+            let unfinished = held.unfinished.get(&request.continuation).cloned();
+            let (user_id, return_to) = unfinished.ok_or_else(wrong_code)?;
+            (request.continuation, user_id, return_to)
+        };
+        let reason = match &held.person(user_id)?.second_factor {
+            Some(_) if request.second_factor.is_empty() => Some(reasons::SECOND_FACTOR_NEEDED),
+            Some(code) if *code != request.second_factor => Some(reasons::WRONG_SECOND_FACTOR),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let metadata = [(reasons::CONTINUATION.to_owned(), continuation.clone())];
+            held.unfinished.insert(continuation, (user_id, return_to));
+            let details = ErrorDetails::with_error_info(reason, reasons::DOMAIN, metadata);
+            let message = "a code of the authenticator is needed";
+            return Err(Status::with_error_details(
+                Code::Unauthenticated,
+                message,
+                details,
+            ));
+        }
+        held.unfinished.remove(&continuation);
+        let signed_in = held.begin_session(user_id, true);
+        Ok(Response::new(SignedIn {
+            return_to,
+            ..signed_in
+        }))
     }
 
     async fn authenticate(

@@ -9,8 +9,8 @@ use chrono::{SecondsFormat, Utc};
 use proto::{
     UserId,
     accounts::{
-        Account, AuditEntry, CredentialKind, CredentialsChanged, Identity, Invitation,
-        PersonalToken, Registration, Role, Session, SignedIn, Visibility,
+        Account, AuditEntry, Client, CredentialKind, CredentialsChanged, Identity, Invitation,
+        PersonalToken, Provider, Registration, Role, Session, SignedIn, Visibility,
     },
     reasons,
 };
@@ -46,8 +46,16 @@ pub(super) struct Held {
     pub(super) audit: Vec<AuditEntry>,
     pub(super) registration: Option<Registration>,
     pub(super) has_mail: bool,
+    pub(super) providers: Vec<Provider>,
+    /// Sign-ins at the provider that have begun: the state, and where the visitor goes then.
+    pub(super) begun: HashMap<String, String>,
+    /// Those that wait for a code of the second factor: the continuation, the user, and where the visitor goes then.
+    pub(super) unfinished: HashMap<String, (i32, String)>,
     pub(super) failure: Option<(Code, String)>,
     pub(super) is_silent: bool,
+    pub(super) refuses_tries: bool,
+    /// Where sign-ins came from.
+    pub(super) clients: Vec<Client>,
     pub(super) authentications: usize,
     pub(super) reported_uses: usize,
     pub(super) users: Vec<Option<String>>,

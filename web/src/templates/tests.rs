@@ -1,8 +1,12 @@
 //! Every template is rendered with views that leave nothing out and with views that leave all out.
 
-use super::super::views::{FilmCard, Filter, FollowMark, Place, Preview, Why};
-use super::super::{flash::Flash, marks::Marks};
+use super::super::views::{
+    EntranceView, FilmCard, Filter, FollowMark, Place, Preview, SignInFields, SignUpFields, Why,
+};
+use super::super::{entrance::draft::Draft, flash::Flash, marks::Marks};
 use super::*;
+use proto::accounts::{Entrance, Provider, Registration};
+
 use crate::{
     Error, FieldError, FieldErrors,
     actors::{
@@ -259,11 +263,125 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
         ("error", templates.error(&bare, &error)),
     ]
     .into_iter()
+    .chain(entrance(text))
     .map(|(name, rendered)| match rendered {
         Ok(html) => (name, html),
         Err(error) => panic!("{name}: {error:?}"),
     })
     .collect()
+}
+
+/// The pages of the entrance.
+fn entrance(text: &str) -> Vec<(&'static str, Rendered)> {
+    let (templates, layout) = (templates(), bare_layout());
+    let open = Entrance {
+        registration: Registration::Open.into(),
+        has_mail: true,
+        providers: vec![Provider {
+            id: "oidc".into(),
+            name: text.into(),
+        }],
+        ..Entrance::default()
+    };
+    let invited = Entrance {
+        registration: Registration::Invitation.into(),
+        ..Entrance::default()
+    };
+    let closed = Entrance {
+        registration: Registration::Closed.into(),
+        ..Entrance::default()
+    };
+    let new = Entrance {
+        needs_owner: true,
+        ..Entrance::default()
+    };
+    let sign_in = SignInFields {
+        login: text.into(),
+        remember: true,
+        next: text.into(),
+        login_error: Some("Type it."),
+        password_error: Some("Type it."),
+        code_error: Some("Type it."),
+        failure: Some("It failed."),
+        asks_for_code: true,
+        is_unconfirmed: true,
+        is_interrupted: true,
+        is_lost: true,
+    };
+    let sign_up = SignUpFields {
+        email: text.into(),
+        username: text.into(),
+        invitation: text.into(),
+        next: text.into(),
+        asks_for_setup_code: true,
+        errors: FieldErrors(
+            ["email", "username", "password", "invitation", "setup_code"]
+                .map(|field| FieldError {
+                    field: field.into(),
+                    message: format!("No {text}."),
+                })
+                .into(),
+        ),
+        failure: Some("It failed."),
+    };
+    let form = crate::form::of(&[("draft_to", "/movie/new"), ("draft-title", text)]);
+    let draft = Draft::carried(&form).unwrap();
+    let code = || text.to_owned();
+    let bare = SignInFields::default;
+    let views = vec![
+        ("open", EntranceView::open()),
+        ("leaving", EntranceView::leaving(code())),
+        ("a code", EntranceView::code("/sign-in/oidc/code", true)),
+        ("sign in", EntranceView::sign_in(bare(), None, None)),
+        (
+            "sign in again",
+            EntranceView::sign_in(sign_in, Some(&open), None),
+        ),
+        (
+            "a draft",
+            EntranceView::sign_in(bare(), Some(&open), Some(&draft)),
+        ),
+        (
+            "signed in again",
+            EntranceView::offering("/movie/new", &[(code(), code())]),
+        ),
+        (
+            "sign up",
+            EntranceView::sign_up(&SignUpFields::default(), &open),
+        ),
+        ("sign up again", EntranceView::sign_up(&sign_up, &invited)),
+        ("the owner", EntranceView::sign_up(&sign_up, &new)),
+        ("closed", EntranceView::sign_up(&sign_up, &closed)),
+        ("a mail was sent", EntranceView::mail_was_sent(text)),
+        ("confirm", EntranceView::confirm_email(code(), None)),
+        (
+            "confirm by hand",
+            EntranceView::confirm_email(String::new(), Some("No."))
+                .with_email(code(), Some(code())),
+        ),
+        (
+            "confirmation was sent",
+            EntranceView::confirmation_was_sent(text),
+        ),
+        (
+            "forgot",
+            EntranceView::forgot_password(code(), Some(code()), Some("No.")),
+        ),
+        ("no mail", EntranceView::no_mail()),
+        ("reset was sent", EntranceView::reset_was_sent(text)),
+        (
+            "reset",
+            EntranceView::reset_password(code(), Some(code()), None),
+        ),
+        (
+            "reset by hand",
+            EntranceView::reset_password(String::new(), None, Some("No.")),
+        ),
+    ];
+    views
+        .into_iter()
+        .map(|(name, view)| (name, templates.entrance(&layout, &view)))
+        .collect()
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 mod api;
 mod bad_requests;
+mod entrance;
 mod film_forms;
 mod films;
 mod following;
