@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use bus::BusSettings;
 use clap::{Args, ValueEnum};
 use proto::accounts::Registration as WireRegistration;
-use runtime::{Fault, settings};
+use runtime::{
+    Fault, settings,
+    tls::{CertificateFile, Holds, IsRead},
+};
 use storage::DatabaseUrl;
 
 use crate::{
@@ -97,6 +100,23 @@ impl AccountsSettings {
     pub fn mail_site(&self) -> Option<&PublicUrl> {
         let server = self.mail.smtp_url.as_ref();
         server.and(self.mail.public_url.as_ref())
+    }
+
+    /// The files of authorities that others are judged by.
+    pub fn certificate_files(&self) -> Vec<CertificateFile> {
+        let files = [
+            ("SMTP_CA_FILE", &self.mail.smtp_ca_file),
+            ("OIDC_CA_FILE", &self.provider.oidc_ca_file),
+        ];
+        let files = files.into_iter().filter_map(|(setting, path)| {
+            Some(CertificateFile {
+                setting: setting.to_owned(),
+                path: path.clone()?,
+                holds: Holds::Authorities,
+                is_read: IsRead::Once,
+            })
+        });
+        files.collect()
     }
 
     /// The ways out that the settings name. Nothing is asked yet.

@@ -39,6 +39,8 @@ pub mod tokens;
 
 pub mod second_factor;
 
+mod authorities;
+
 pub mod mail;
 
 pub mod providers;

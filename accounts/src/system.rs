@@ -114,6 +114,8 @@ impl Program for Config {
 pub async fn run(config: Config, listeners: Listeners, process: Process) -> Result<(), Fault> {
     let (bus, url) = (config.bus.bus(&config.data_dir)?, config.database());
     process.certificates.watch(bus.url.certificate_files());
+    let files = config.accounts.certificate_files();
+    process.certificates.watch(files);
     let supervisor = Supervisor::new(SERVICE, &process);
 
     let group = supervisor.group("database");
@@ -137,7 +139,7 @@ pub async fn run(config: Config, listeners: Listeners, process: Process) -> Resu
     let outgoing = supervisor.group("outgoing");
     if let Some(mailer) = mailer {
         let known = database.clone();
-        outgoing.supervise("mail-courier", Place::Here, move |guard| {
+        outgoing.supervise("mail-courier", Place::OwnArbiter, move |guard| {
             MailCourier::new(guard, known.clone(), mailer.clone())
         });
     }

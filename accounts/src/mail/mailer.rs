@@ -3,18 +3,13 @@
 use std::{fmt, time::Duration};
 
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Address, Message,
     message::{Mailbox, header::ContentType},
-    transport::smtp::{
-        self,
-        authentication::Credentials,
-        client::{Tls, TlsParameters},
-        extension::ClientId,
-    },
+    transport::smtp::extension::ClientId,
 };
 use tokio::time::timeout;
 
-use super::{BadMailSetting, Mail, MailSettings, PublicUrl, TlsUse};
+use super::{BadMailSetting, Mail, MailSettings, PublicUrl, connection::MailServer};
 
 /// How long sending one mail may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -22,12 +17,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest subject and body, in bytes.
 const MAX_SUBJECT: usize = 255;
 const MAX_BODY: usize = 64 * 1_024;
-
-/// How much of a server's own words is told, in characters.
-const MAX_REASON: usize = 200;
-
-/// Answers of a server that are about us, not about the mail: it wants another name, password or more of TLS.
-const ABOUT_US: [u16; 5] = [530, 534, 535, 538, 554];
 
 /// Why a mail was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +32,7 @@ pub enum SendError {
 /// The mail server and who mail comes from. Clones are the same.
 #[derive(Clone)]
 pub struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: MailServer,
     from: Mailbox,
     site: PublicUrl,
     deadline: Duration,
@@ -58,12 +47,11 @@ impl Mailer {
     pub fn new(settings: &MailSettings) -> Result<Option<Self>, BadMailSetting> {
         let bad = |flag, reason: String| BadMailSetting { flag, reason };
         let Some(url) = &settings.smtp_url else {
-            return match &settings.mail_from {
-                Some(_) => Err(bad(
-                    "smtp-url",
-                    "is needed too, because a sender is given".to_owned(),
-                )),
-                None => Ok(None),
+            let is_given = settings.mail_from.is_some() || settings.smtp_ca_file.is_some();
+            let needed = "is needed too, because a sender or an authority is given";
+            return match is_given {
+                true => Err(bad("smtp-url", needed.to_owned())),
+                false => Ok(None),
             };
         };
         let needed = || "is needed too, because a mail server is given".to_owned();
@@ -71,27 +59,9 @@ impl Mailer {
         let from = from.ok_or_else(|| bad("mail-from", needed()))?.0;
         let site = settings.public_url.clone();
         let site = site.ok_or_else(|| bad("public-url", needed()))?;
-        let tls = || {
-            let host = url.host.trim_start_matches('[').trim_end_matches(']');
-            let parameters = TlsParameters::new(host.to_owned());
-            parameters
-                .map_err(|error| bad("smtp-url", format!("cannot be spoken to by TLS: {error}")))
-        };
-        let host = url.host.trim_start_matches('[').trim_end_matches(']');
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(url.port)
-            .timeout(Some(DEADLINE))
-            .hello_name(ClientId::Domain(from.email.domain().to_owned()))
-            .tls(match url.tls {
-                TlsUse::FromTheBeginning => Tls::Wrapper(tls()?),
-                TlsUse::AfterStartTls => Tls::Required(tls()?),
-                TlsUse::Never => Tls::None,
-            });
-        if let Some((name, password)) = url.credentials.clone() {
-            builder = builder.credentials(Credentials::new(name, password));
-        }
+        let hello = ClientId::Domain(from.email.domain().to_owned());
         Ok(Some(Self {
-            transport: builder.build(),
+            server: MailServer::new(url, settings.smtp_ca_file.as_deref(), hello)?,
             from,
             site,
             deadline: DEADLINE,
@@ -115,14 +85,11 @@ impl Mailer {
     /// [`SendError`]; what it says has neither the recipient's words nor ours in it but those of the server.
     pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
         let message = self.message(mail)?;
-        match timeout(self.deadline, self.transport.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(failed(&error)),
-            Err(_) => Err(SendError::Transient(format!(
-                "no answer within {:?}",
-                self.deadline
-            ))),
-        }
+        let taken = timeout(self.deadline, self.server.take(&message)).await;
+        taken.unwrap_or_else(|_| {
+            let reason = format!("no answer within {:?}", self.deadline);
+            Err(SendError::Transient(reason))
+        })
     }
 
     fn message(&self, mail: &Mail) -> Result<Message, SendError> {
@@ -180,28 +147,12 @@ impl lettre::message::header::Header for AutoSubmitted {
     }
 }
 
-fn failed(error: &smtp::Error) -> SendError {
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        reason = format!("{reason}: {error}");
-        cause = error.source();
-    }
-    let visible = reason.chars().filter(|letter| !letter.is_control());
-    let reason: String = visible.take(MAX_REASON).collect();
-    let is_about_us = error.status().is_some_and(|code| {
-        let code = u16::from(code);
-        ABOUT_US.contains(&code)
-    });
-    match error.is_permanent() && !is_about_us {
-        true => SendError::Permanent(reason),
-        false => SendError::Transient(reason),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use testkit::{FakeMailServer, MailFault};
+    use std::{fs, path::PathBuf};
+
+    use tempfile::TempDir;
+    use testkit::{FakeAuthority, FakeMailServer, MailFault, MailTls};
 
     use super::*;
 
@@ -210,6 +161,7 @@ mod tests {
             smtp_url: Some(url.parse().unwrap()),
             mail_from: Some("Films at home <films@example.org>".parse().unwrap()),
             public_url: Some("https://films.example.org".parse().unwrap()),
+            smtp_ca_file: None,
         }
     }
 
@@ -364,12 +316,110 @@ mod tests {
         let hasty = mailer.clone().with_deadline(Duration::from_millis(200));
         server.set_fault(Some(MailFault::Hangs));
         transient("slow", &hasty).await;
-        for fault in [MailFault::Babbles, MailFault::TakesInSilence] {
+        server.set_fault(Some(MailFault::Dribbles));
+        transient("dribbles", &hasty).await;
+        for fault in [
+            MailFault::Babbles,
+            MailFault::GreetsWithoutEnd,
+            MailFault::GreetsLineByLine,
+            MailFault::TakesInSilence,
+        ] {
             server.set_fault(Some(fault.clone()));
             transient(&format!("{fault:?}"), &mailer).await;
         }
         // It was taken, and nobody can know.
         assert_eq!(server.caught().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_has_an_end_long_before_the_deadline() {
+        let server = FakeMailServer::new();
+        server.set_fault(Some(MailFault::GreetsWithoutEnd));
+        let sent = mailer(&server).send(&mail("r@example.org")).await;
+        let Err(SendError::Transient(reason)) = sent else {
+            panic!("{sent:?}");
+        };
+        assert!(reason.contains("it says too much"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_was_taken_is_sent_though_the_server_keeps_the_line() {
+        let server = FakeMailServer::new();
+        server.set_fault(Some(MailFault::KeepsTheLine));
+        assert_eq!(mailer(&server).send(&mail("r@example.org")).await, Ok(()));
+        assert_eq!(server.caught().len(), 1);
+    }
+
+    /// A file with the certificate of an authority.
+    fn file(folder: &TempDir, name: &str, authority: &FakeAuthority) -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, authority.pem()).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_server_has_its_certificate_of_an_authority_that_is_trusted() {
+        let folder = TempDir::new().unwrap();
+        let [ours, others] = [FakeAuthority::new(), FakeAuthority::new()];
+        let trusted = file(&folder, "ours.pem", &ours);
+        let other = file(&folder, "others.pem", &others);
+        for (tls, scheme, query) in [
+            (MailTls::FromTheBeginning, "smtps", ""),
+            (MailTls::AfterStartTls, "smtp", "?tls=required"),
+        ] {
+            let server = FakeMailServer::new();
+            server.require_tls(tls, &ours);
+            server.require_password("me", "secret");
+            let port = server.address().port();
+            let send = async |host: &str, smtp_ca_file: Option<&PathBuf>| {
+                let url = format!("{scheme}://me:secret@{host}:{port}{query}");
+                let settings = MailSettings {
+                    smtp_ca_file: smtp_ca_file.cloned(),
+                    ..settings(&url)
+                };
+                let mailer = Mailer::new(&settings).unwrap().unwrap();
+                mailer.send(&mail("r@example.org")).await
+            };
+            for (what, host, file) in [
+                ("the machine's own", "127.0.0.1", None),
+                ("others", "127.0.0.1", Some(&other)),
+                ("another name", "[::ffff:127.0.0.1]", Some(&trusted)),
+            ] {
+                let Err(SendError::Transient(reason)) = send(host, file).await else {
+                    panic!("{tls:?} {what}");
+                };
+                assert!(reason.contains("certificate"), "{tls:?} {what}: {reason}");
+            }
+            assert_eq!(server.caught(), []);
+            for host in ["127.0.0.1", "localhost"] {
+                assert_eq!(send(host, Some(&trusted)).await, Ok(()), "{tls:?}");
+            }
+            assert_eq!(server.caught().len(), 2);
+        }
+    }
+
+    #[test]
+    fn the_file_of_authorities_is_looked_at_first() {
+        let folder = TempDir::new().unwrap();
+        let nothing = folder.path().join("nothing.pem");
+        fs::write(&nothing, "nothing").unwrap();
+        let trusted = file(&folder, "ours.pem", &FakeAuthority::new());
+        for (url, path, flag) in [
+            (
+                "smtps://mail.example.org",
+                folder.path().join("none"),
+                "smtp-ca-file",
+            ),
+            ("smtps://mail.example.org", nothing.clone(), "smtp-ca-file"),
+            ("smtp://mail.example.org", nothing, "smtp-ca-file"),
+            ("smtp://127.0.0.1", trusted, "smtp-ca-file"),
+        ] {
+            let settings = MailSettings {
+                smtp_ca_file: Some(path),
+                ..settings(url)
+            };
+            assert_eq!(Mailer::new(&settings).unwrap_err().flag, flag, "{url}");
+        }
     }
 
     // Whether it took the mail cannot be known from such a server: its answers are to earlier questions.

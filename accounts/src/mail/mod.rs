@@ -1,6 +1,7 @@
 //! Mail: who it comes from and by which server ([`MailSettings`]), what it says ([`templates`]), and sending it ([`Mailer`]). What is sent is
 //! plain text; nothing that a person chose can become a header, another recipient or a link.
 
+mod connection;
 mod mailer;
 mod settings;
 pub mod templates;

@@ -1,6 +1,6 @@
 //! The settings of mail. What would send passwords or codes over a network that others can read has to be asked for by name.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use lettre::message::Mailbox;
@@ -13,6 +13,10 @@ pub struct MailSettings {
     /// [default: no mail is sent: addresses are not confirmed, and forgotten passwords are reset by admins]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     pub smtp_url: Option<SmtpUrl>,
+
+    /// TLS with this server: its authorities, in PEM [default: those of the system]
+    #[arg(long, env, value_name = "FILE")]
+    pub smtp_ca_file: Option<PathBuf>,
 
     /// Who mail comes from: films@example.org, or "Films <films@example.org>"
     #[arg(long, env, value_name = "ADDRESS")]

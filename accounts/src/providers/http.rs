@@ -1,7 +1,7 @@
 //! The requests to an identity provider: each on a connection of its own, by TLS unless it is on this machine, with a deadline and a limit
 //! for the answer. Redirections are not followed: a provider could send us anywhere in our own network by them.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,10 +18,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
-};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -63,18 +60,10 @@ pub(super) struct HttpClient {
 }
 
 impl HttpClient {
-    /// Trusts the authorities that the machine trusts.
-    pub(super) fn new() -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the cipher suites of both versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    /// Connects by TLS with `tls`.
+    pub(super) fn new(tls: TlsConnector) -> Self {
         Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls,
             deadline: DEADLINE,
         }
     }

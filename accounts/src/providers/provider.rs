@@ -23,6 +23,7 @@ use super::{
     http::{HttpClient, HttpError},
     settings::{BadProviderSetting, ProviderSettings, is_safe},
 };
+use crate::authorities;
 
 /// What the addresses of the pages call the provider by; there is one.
 pub const PROVIDER_ID: &str = "oidc";
@@ -146,10 +147,12 @@ impl Provider {
             flag,
             reason: reason.to_owned(),
         };
+        let ca_file = settings.oidc_ca_file.as_deref();
         let Some(issuer) = &settings.oidc_issuer else {
             let others = [
                 ("oidc-client-id", settings.oidc_client_id.is_some()),
                 ("oidc-client-secret", settings.oidc_client_secret.is_some()),
+                ("oidc-ca-file", ca_file.is_some()),
                 ("oidc-name", settings.oidc_name.is_some()),
             ];
             return match others.into_iter().find(|(_, is_given)| *is_given) {
@@ -174,12 +177,14 @@ impl Provider {
         }
         let secret = settings.oidc_client_secret.clone();
         let issuer = IssuerUrl::new(issuer.text.clone());
+        let tls = authorities::connector(ca_file);
+        let tls = tls.map_err(|reason| bad("oidc-ca-file", &reason))?;
         Ok(Some(Self {
             issuer: issuer.map_err(|_| bad("oidc-issuer", "is no URL"))?,
             client_id: ClientId::new(client_id),
             client_secret: secret.map(|secret| ClientSecret::new(secret.0)),
             name,
-            http: HttpClient::new(),
+            http: HttpClient::new(tls),
             known: Mutex::new(None),
             kept: KEPT,
             asked_again_after: ASKED_AGAIN_AFTER,
@@ -488,7 +493,10 @@ async fn within_deadline<T>(
 
 #[cfg(test)]
 mod tests {
-    use testkit::{FakeIdentityProvider, FakePerson, IdentityFault};
+    use std::fs;
+
+    use tempfile::TempDir;
+    use testkit::{FakeAuthority, FakeIdentityProvider, FakePerson, IdentityFault};
 
     use super::*;
 
@@ -500,6 +508,7 @@ mod tests {
             oidc_client_id: Some(FakeIdentityProvider::CLIENT_ID.to_owned()),
             oidc_client_secret: Some(FakeIdentityProvider::CLIENT_SECRET.parse().unwrap()),
             oidc_name: None,
+            oidc_ca_file: None,
         }
     }
 
@@ -779,6 +788,44 @@ mod tests {
                 "{fault:?}: {ended:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_provider_has_its_certificate_of_an_authority_that_is_trusted() {
+        let folder = TempDir::new().unwrap();
+        let [ours, others] = [FakeAuthority::new(), FakeAuthority::new()];
+        let file = |name: &str, authority: &FakeAuthority| {
+            let path = folder.path().join(name);
+            fs::write(&path, authority.pem()).unwrap();
+            path
+        };
+        let fake = FakeIdentityProvider::with_tls(&ours);
+        let begin = async |oidc_ca_file| {
+            let settings = ProviderSettings {
+                oidc_ca_file,
+                ..settings(&fake.issuer())
+            };
+            let provider = Provider::new(&settings).unwrap().unwrap();
+            let begun = provider.begin(BACK).await?;
+            let (code, _) = visited(&fake, &begun);
+            let (nonce, verifier) = (&begun.nonce, &begun.pkce_verifier);
+            provider.end(&code, nonce, verifier, BACK).await
+        };
+        for file in [None, Some(file("others.pem", &others))] {
+            let refused = begin(file).await;
+            let Err(ProviderError::Unavailable(reason)) = refused else {
+                panic!("{refused:?}");
+            };
+            assert!(reason.contains("certificate"), "{reason}");
+        }
+        assert_eq!(fake.asked(), [""; 0]);
+        let identity = begin(Some(file("ours.pem", &ours))).await.unwrap();
+        assert_eq!(identity.subject, fake.person().subject);
+        let settings = ProviderSettings {
+            oidc_ca_file: Some(folder.path().join("none.pem")),
+            ..settings(&fake.issuer())
+        };
+        assert_eq!(Provider::new(&settings).unwrap_err().flag, "oidc-ca-file");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The settings of the identity provider.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use url::Url;
@@ -21,6 +21,10 @@ pub struct ProviderSettings {
     /// The secret that the identity provider gave this site
     #[arg(long, env, value_name = "SECRET", hide_env_values = true)]
     pub oidc_client_secret: Option<ClientSecretSetting>,
+
+    /// TLS with the identity provider: its authorities, in PEM [default: those of the system]
+    #[arg(long, env, value_name = "FILE")]
+    pub oidc_ca_file: Option<PathBuf>,
 
     /// What the button says [default: the host of the issuer]
     #[arg(long, env, value_name = "NAME")]

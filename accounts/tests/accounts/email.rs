@@ -28,6 +28,7 @@ async fn start(database: &TestDatabase, server: &FakeMailServer) -> Replica {
             smtp_url: Some(format!("smtp://{}", server.address()).parse().unwrap()),
             mail_from: Some("films@example.org".parse().unwrap()),
             public_url: Some("https://films.example.org".parse().unwrap()),
+            smtp_ca_file: None,
         },
         ..AccountsSettings::default()
     };

@@ -28,6 +28,7 @@ async fn start(database: &TestDatabase, provider: &FakeIdentityProvider) -> Repl
             oidc_client_id: Some(FakeIdentityProvider::CLIENT_ID.to_owned()),
             oidc_client_secret: Some(FakeIdentityProvider::CLIENT_SECRET.parse().unwrap()),
             oidc_name: Some("Our house".to_owned()),
+            oidc_ca_file: None,
         },
         ..AccountsSettings::default()
     };

@@ -237,6 +237,17 @@ pub(super) fn client_without_certificate(
     Ok(config)
 }
 
+/// The authorities in a file, in PEM: clients of other protocols trust them.
+///
+/// # Errors
+///
+/// If the file cannot be read, or holds none.
+pub fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let file = ReadFile::read(path)?;
+    file.authorities()?;
+    file.certificates()
+}
+
 fn named(files: &[ReadFile]) -> Result<(&ReadFile, &ReadFile, Option<&ReadFile>), TlsError> {
     match files {
         [cert, key] => Ok((cert, key, None)),

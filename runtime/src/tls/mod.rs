@@ -24,7 +24,7 @@ use tokio_rustls::{
 use crate::{process::Fault, settings};
 pub use certificates::{CertificateFile, Certificates, Holds, IsRead, advice};
 use files::Kind;
-pub use files::TlsError;
+pub use files::{TlsError, read_authorities};
 use reloading::Reloading;
 pub(crate) use stream::{Plaintext, ServerStream};
 pub use validity::{Standing, Validity};
