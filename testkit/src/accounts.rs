@@ -132,6 +132,15 @@ impl FakeAccounts {
         self.calls.tell(user_id);
     }
 
+    /// Lets the time of all sessions of that person run out.
+    pub fn expire_sessions(&self, user_id: i32) {
+        for session in self.calls.held().sessions.values_mut() {
+            if session.user_id == user_id {
+                session.session.expires_at = "2000-01-01T00:00:00Z".to_owned();
+            }
+        }
+    }
+
     /// Changes the role of a person, as an admin would.
     pub fn set_role(&self, user_id: i32, role: Role) {
         if let Some(person) = self.calls.held().people.get_mut(&user_id) {

@@ -6,7 +6,6 @@
 )]
 
 mod accounts;
-mod authority;
 mod catalog;
 mod collector;
 mod consul;
@@ -18,7 +17,6 @@ mod server;
 mod smtp;
 
 pub use accounts::{FakeAccounts, SETUP_CODE};
-pub use authority::FakeAuthority;
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
 pub use consul::{AskedOfConsul, FakeConsul};
@@ -26,7 +24,7 @@ pub use identity_provider::{FakeIdentityProvider, FakePerson, IdentityFault};
 pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
-pub use smtp::{CaughtMail, FakeMailServer, MailFault, MailTls};
+pub use smtp::{CaughtMail, FakeMailServer, MailFault};
 
 use std::{
     env,

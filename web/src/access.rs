@@ -128,6 +128,14 @@ pub(crate) fn rows() -> Vec<Row> {
     [crate::page_routes(), api::routes_listed()].concat()
 }
 
+/// The method and the pattern of each route, for the test that says of all of them who is let in.
+#[doc(hidden)]
+pub fn all_routes() -> Vec<(String, &'static str)> {
+    let rows = rows().into_iter();
+    rows.map(|(pattern, method, _)| (method.to_string(), pattern))
+        .collect()
+}
+
 /// Whom the route of a request is for; nothing if there is no such route.
 fn access(request: &HttpRequest) -> Option<Access> {
     let pattern = request.match_pattern()?;

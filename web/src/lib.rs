@@ -57,6 +57,8 @@ mod views;
 
 mod error;
 
+#[doc(hidden)]
+pub use access::all_routes;
 pub use api::CorsOrigins;
 pub use client_rate::ClientRateSettings;
 pub use config::{AccountsMode, Config, PagesConfig, SecretKey};

@@ -278,7 +278,8 @@ impl Held {
             (None, None) => return None,
         };
         let person = self.people.get(&identity.user_id)?;
-        if person.account.is_disabled {
+        let has_ended = !identity.expires_at.is_empty() && identity.expires_at < now();
+        if person.account.is_disabled || has_ended {
             return None;
         }
         Some(Identity {

@@ -2,7 +2,10 @@
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use futures::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error},
+};
 
 use super::problem::ApiError;
 use crate::{form, page_error::PageError};
@@ -27,6 +30,21 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             }
             parse(&body).map(Self)
         })
+    }
+}
+
+/// A whole number of a body. It may be written with a point, as in `5.0`, which JSON Schema takes for one, too.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole(pub(super) i32);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        let whole = (number.fract() == 0.0).then(|| format!("{number:.0}"));
+        let whole = whole.and_then(|whole| whole.parse().ok());
+        whole
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("a whole number is needed"))
     }
 }
 
@@ -106,6 +124,17 @@ fn sentence(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        for (text, number) in [("5", 5), ("5.0", 5), ("-0.0", 0), ("2147483647", i32::MAX)] {
+            let whole: Whole = serde_json::from_str(text).unwrap();
+            assert_eq!(whole.0, number, "{text}");
+        }
+        for refused in ["5.5", "2147483648", "1e300", "\"5\"", "null"] {
+            assert!(serde_json::from_str::<Whole>(refused).is_err(), "{refused}");
+        }
+    }
 
     #[test]
     fn json_is_told_from_what_forms_send() {

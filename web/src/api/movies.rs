@@ -1,7 +1,5 @@
 //! Films: listed, added, looked at, edited, deleted.
 
-use std::collections::BTreeMap;
-
 use actix_web::{
     HttpResponse,
     http::{
@@ -132,6 +130,55 @@ pub(super) fn path(id: &FilmId) -> String {
     format!("/api/v1/movies/{}", crate::url::encode(id.as_str()))
 }
 
+/// The ids that a film has elsewhere; `null` is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MovieIds {
+    /// As in `tt0113277`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, pattern = "^(tt|TT)?[0-9]{1,10}$")]
+    imdb: Option<Option<String>>,
+    /// The name of the film in its address, as in `heat-1995`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{1,100}$")]
+    letterboxd: Option<Option<String>>,
+    /// A number.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,9}$")]
+    movielens: Option<Option<String>>,
+    /// A number.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,9}$")]
+    tmdb: Option<Option<String>>,
+    /// As in `Q42198`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, pattern = "^[Qq][1-9][0-9]{0,9}$")]
+    wikidata: Option<Option<String>>,
+}
+
+impl MovieIds {
+    /// Puts the given ids in, and takes those out that are `null`.
+    fn apply_to(&self, ids: &mut ExternalIds) {
+        for (source, given) in [
+            ("imdb", &self.imdb),
+            ("letterboxd", &self.letterboxd),
+            ("movielens", &self.movielens),
+            ("tmdb", &self.tmdb),
+            ("wikidata", &self.wikidata),
+        ] {
+            match given {
+                None => {}
+                Some(None) => {
+                    ids.remove(source);
+                }
+                Some(Some(value)) => {
+                    ids.insert(source.to_owned(), value.clone());
+                }
+            }
+        }
+    }
+}
+
 /// What is said about a film. Fields that are not known are ignored, so that a film can be sent back as it was read.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[schema(example = json!({
@@ -160,12 +207,15 @@ pub(super) struct MovieBody {
     rating: Option<f64>,
     /// Four digits, from 1878 to 2100; or empty.
     #[serde(default)]
-    #[schema(nullable, pattern = r"^(187[89]|18[89]\d|19\d\d|20\d\d|2100)?$")]
+    #[schema(
+        nullable,
+        pattern = "^(187[89]|18[89][0-9]|19[0-9]{2}|20[0-9]{2}|2100)?$"
+    )]
     release_year: Option<String>,
-    /// Its ids elsewhere, by source: imdb, letterboxd, movielens, tmdb or wikidata. No other film may have one of them.
+    /// Its ids elsewhere. No other film may have one of them.
     #[serde(default)]
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
-    external_ids: Option<ExternalIds>,
+    #[schema(nullable)]
+    external_ids: Option<MovieIds>,
 }
 
 impl MovieBody {
@@ -177,7 +227,11 @@ impl MovieBody {
             rating: rating_text(self.rating),
             release_year: self.release_year.unwrap_or_default(),
         };
-        (fields, self.external_ids.unwrap_or_default())
+        let mut ids = ExternalIds::new();
+        if let Some(given) = self.external_ids {
+            given.apply_to(&mut ids);
+        }
+        (fields, ids)
     }
 }
 
@@ -203,12 +257,12 @@ pub(super) struct MoviePatch {
     rating: Option<Option<f64>>,
     /// Four digits, from 1878 to 2100; or empty.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, pattern = r"^(187[89]|18[89]\d|19\d\d|20\d\d|2100)?$")]
+    #[schema(value_type = Option<String>, pattern = "^(187[89]|18[89][0-9]|19[0-9]{2}|20[0-9]{2}|2100)?$")]
     release_year: Option<Option<String>>,
     /// Those that are absent stay, and `null` removes one.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
-    external_ids: Option<Option<BTreeMap<String, Option<String>>>>,
+    #[schema(value_type = Option<MovieIds>)]
+    external_ids: Option<Option<MovieIds>>,
 }
 
 /// Tells a field that is `null` from one that is absent.
@@ -228,12 +282,7 @@ impl MoviePatch {
         let Some(patch) = patch else {
             return Some(ExternalIds::new());
         };
-        for (source, value) in patch {
-            match value {
-                Some(value) => ids.insert(source.clone(), value.clone()),
-                None => ids.remove(source),
-            };
-        }
+        patch.apply_to(&mut ids);
         Some(ids)
     }
 
@@ -277,9 +326,9 @@ fn rating_text(rating: Option<f64>) -> String {
         ("page" = Option<i32>, Query, description = "The page, from 1", minimum = 1, example = 1),
         ("page_size" = Option<i32>, Query, description = "How many films a page has", minimum = 1, maximum = 100, example = 20),
         ("genre" = Option<String>, Query, description = "Only films of this genre, in whatever case; of all of them, if several have commas between them", max_length = 100, example = "Crime"),
-        ("year" = Option<String>, Query, description = "Only films of this year", pattern = r"^\d{4}$", example = "1995"),
+        ("year" = Option<String>, Query, description = "Only films of this year, if it is not empty", pattern = "^([0-9]{4})?$", example = "1995"),
         ("sort" = Option<Sort>, Query, description = "The order", example = "-created_at"),
-        ("external_id" = Option<String>, Query, description = "Only the film that has this id elsewhere: a source and an id with a colon between. `genre` and `year` are not looked at then", pattern = "^(imdb|letterboxd|movielens|tmdb|wikidata):.+$", example = "imdb:tt0113277"),
+        ("external_id" = Option<String>, Query, description = "Only the film that has this id elsewhere: a source and an id with a colon between. `genre` and `year` are not looked at then", pattern = "^(imdb:(tt|TT)?[0-9]{1,10}|letterboxd:[A-Za-z0-9_-]{1,100}|(movielens|tmdb):[1-9][0-9]{0,9}|wikidata:[Qq][1-9][0-9]{0,9})$", example = "imdb:tt0113277"),
     ),
     responses((status = 200, description = "A page of the films", body = Page<Movie>))
 )]
@@ -462,7 +511,7 @@ pub(super) async fn get(
     operation_id = "replace_movie",
     params(
         ("id" = String, Path, description = "The film", example = "6f9619ff-8b86-4011-b42d-00c04fc964ff"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read: if it was edited since, nothing is changed", example = "*"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read: if it was edited since, nothing is changed", pattern = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#, example = "*"),
         ("allow_duplicate" = Option<bool>, Query, description = "Also if another film has this title and year", example = false),
     ),
     request_body = MovieBody,
@@ -500,7 +549,7 @@ pub(super) async fn replace(
     operation_id = "patch_movie",
     params(
         ("id" = String, Path, description = "The film", example = "6f9619ff-8b86-4011-b42d-00c04fc964ff"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read: if it was edited since, nothing is changed", example = "*"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read: if it was edited since, nothing is changed", pattern = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#, example = "*"),
         ("allow_duplicate" = Option<bool>, Query, description = "Also if another film has this title and year", example = false),
     ),
     request_body(content(
@@ -539,7 +588,7 @@ pub(super) async fn patch(
     operation_id = "delete_movie",
     params(
         ("id" = String, Path, description = "The film", example = "6f9619ff-8b86-4011-b42d-00c04fc964ff"),
-        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read, which is compared before the film is deleted", example = "*"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the film that you read, which is compared before the film is deleted", pattern = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#, example = "*"),
     ),
     responses((status = 204, description = "It is deleted"))
 )]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body::Json,
+    body::{Json, Whole},
     context::AccountsContext,
     page::{Page, PageAsked},
     problem::ApiError,
@@ -108,8 +108,8 @@ pub(super) struct TokenBody {
     scopes: Vec<ScopeName>,
     /// For how many days it is valid; for ever, if it is absent.
     #[serde(default)]
-    #[schema(nullable, minimum = 1, maximum = 366)]
-    valid_days: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 366)]
+    valid_days: Option<Whole>,
 }
 
 /// A personal token that was made.
@@ -168,12 +168,13 @@ pub(super) async fn create(
     context: AccountsContext,
     Json(body): Json<TokenBody>,
 ) -> Result<HttpResponse, ApiError> {
-    if body
-        .valid_days
-        .is_some_and(|days| !(1..=MOST_DAYS).contains(&days))
-    {
+    let days = body.valid_days.map(|Whole(days)| days);
+    if days.is_some_and(|days| !(1..=MOST_DAYS).contains(&days)) {
         let accepted = format!("A whole number from 1 to {MOST_DAYS}, or nothing.");
         return Err(ApiError::field("valid_days", accepted));
+    }
+    if body.scopes.len() > ScopeName::ALL.len() {
+        return Err(ApiError::field("scopes", "Each scope once."));
     }
     let mut scopes: Vec<i32> = body.scopes.iter().map(|scope| scope.number()).collect();
     scopes.sort_unstable();
@@ -182,7 +183,7 @@ pub(super) async fn create(
         user_id: context.user()?.0,
         name: body.name,
         scopes,
-        valid_days: body.valid_days.unwrap_or_default(),
+        valid_days: days.unwrap_or_default(),
     };
     let created = context.ask(request).await?;
     let token = created.token;

@@ -214,9 +214,9 @@ impl OwnProfile {
 #[schema(example = json!({"about": "Mostly heists.", "visibility": {"profile": true}}))]
 pub(super) struct ProfilePatch {
     /// 3 to 80 letters, digits, `.`, `_` and `-`, with at least one letter.
-    #[serde(default)]
-    #[schema(nullable = false, min_length = 3, max_length = 80)]
-    username: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 80)]
+    username: Option<Option<String>>,
     /// Up to 1,000 characters.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 1000)]
@@ -262,7 +262,8 @@ impl ProfilePatch {
         UpdateAccountRequest {
             user_id: account.id,
             expected_version: Some(account.version),
-            username: self.username,
+            // None is no name, as the service says.
+            username: self.username.map(Option::unwrap_or_default),
             about: self.about.map(Option::unwrap_or_default),
             favourite_genres: genres,
             visibility,
@@ -379,7 +380,7 @@ async fn read(context: &AccountsContext) -> Result<Account, ApiError> {
     path = "/api/v1/profiles/me",
     tag = "profiles",
     operation_id = "patch_own_profile",
-    params(("If-Match" = Option<String>, Header, description = "The ETag of the account that you read: if it was edited since, nothing is changed", example = "*")),
+    params(("If-Match" = Option<String>, Header, description = "The ETag of the account that you read: if it was edited since, nothing is changed", pattern = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#, example = "*")),
     request_body(content(
         (ProfilePatch = "application/merge-patch+json"),
         (ProfilePatch = "application/json"),
@@ -415,6 +416,11 @@ pub(super) async fn patch(
     }
 }
 
+/// The bytes of an image.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(super) struct Image(#[expect(dead_code, reason = "the document alone tells of it")] Vec<u8>);
+
 /// A picture that was sent.
 pub(super) struct SentPicture(Vec<u8>);
 
@@ -442,10 +448,10 @@ impl FromRequest for SentPicture {
     tag = "profiles",
     operation_id = "replace_picture",
     request_body(description = "At most 1 MiB", content(
-        (Vec<u8> = "image/png"),
-        (Vec<u8> = "image/jpeg"),
-        (Vec<u8> = "image/gif"),
-        (Vec<u8> = "image/webp"),
+        (Image = "image/png"),
+        (Image = "image/jpeg"),
+        (Image = "image/gif"),
+        (Image = "image/webp"),
     )),
     responses((status = 204, description = "You have it"))
 )]
@@ -482,7 +488,7 @@ async fn set_picture(context: &AccountsContext, image: Vec<u8>) -> Result<HttpRe
     tag = "profiles",
     operation_id = "get_own_picture",
     responses(
-        (status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png", headers(("ETag" = String, description = "The version of the picture"))),
+        (status = 200, description = "The picture", body = Image, content_type = "image/png", headers(("ETag" = String, description = "The version of the picture"))),
         (status = 304, description = "You have it"),
         (status = 404, description = "You have none", body = super::problem::Problem, content_type = "application/problem+json"),
     )
@@ -500,7 +506,7 @@ pub(super) async fn own_picture(context: AccountsContext) -> Result<HttpResponse
     operation_id = "get_picture",
     params(("user_id" = i32, Path, description = "The user", minimum = 1, example = 2)),
     responses(
-        (status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png", headers(("ETag" = String, description = "The version of the picture"))),
+        (status = 200, description = "The picture", body = Image, content_type = "image/png", headers(("ETag" = String, description = "The version of the picture"))),
         (status = 304, description = "You have it"),
     )
 )]

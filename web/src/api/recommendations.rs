@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    body::Json,
+    body::{Json, Whole},
     context::ApiContext,
     movies::path,
     page::{MAX_SIZE, Page, PageAsked},
@@ -78,14 +78,15 @@ impl Recommendation {
 #[schema(example = json!({"user_id": 1, "limit": 10, "filter_genres": ["Crime"]}))]
 pub(super) struct RecommendationsBody {
     /// Your own id.
-    user_id: i32,
+    #[schema(value_type = i32)]
+    user_id: Whole,
     /// How many films at most; 20 if absent.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 100)]
-    limit: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 100)]
+    limit: Option<Whole>,
     /// Only films that have one of these genres, in whatever case; any, if there is none.
     #[serde(default)]
-    #[schema(nullable = false, max_items = 20)]
+    #[schema(nullable, max_items = 20)]
     filter_genres: Option<Vec<String>>,
 }
 
@@ -137,10 +138,10 @@ pub(super) async fn find(
     Json(body): Json<RecommendationsBody>,
 ) -> Result<HttpResponse, ApiError> {
     let user = context.user()?;
-    if body.user_id != user.0 {
+    if body.user_id.0 != user.0 {
         return Err(ApiError::NotYours);
     }
-    let limit = body.limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = body.limit.map_or(DEFAULT_LIMIT, |Whole(limit)| limit);
     if !(1..=MAX_SIZE).contains(&limit) {
         let accepted = format!("A whole number from 1 to {MAX_SIZE}.");
         return Err(ApiError::field("limit", accepted));

@@ -18,7 +18,7 @@ use web::VisitorSource;
 use crate::site::{Setup, Site};
 
 /// The password of everybody.
-const PASSWORD: &str = "a long sentence of mine";
+pub(crate) const PASSWORD: &str = "a long sentence of mine";
 
 /// Pages where people sign in: `olga`, who is user 1 and the owner, and `mia`, user 2, a member.
 async fn site_with_accounts() -> Site {
@@ -36,22 +36,22 @@ async fn site_with_accounts() -> Site {
 }
 
 /// A program that calls the API: it has no cookies.
-struct Program {
-    url: String,
-    client: Client,
+pub(crate) struct Program {
+    pub(crate) url: String,
+    pub(crate) client: Client,
 }
 
 /// What was answered.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
     /// Null where the answer is no JSON.
-    json: Value,
-    text: String,
+    pub(crate) json: Value,
+    pub(crate) text: String,
 }
 
 impl Program {
-    fn of(site: &Site) -> Self {
+    pub(crate) fn of(site: &Site) -> Self {
         let client = Client::builder().no_proxy();
         let client = client.redirect(reqwest::redirect::Policy::none());
         Self {
@@ -80,7 +80,13 @@ impl Program {
     }
 
     /// Sends a request with a token.
-    async fn send_as(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+    pub(crate) async fn send_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> Answer {
         let header = format!("Bearer {token}");
         let headers = [("authorization", header.as_str())];
         self.send(method, path, &headers, body).await
@@ -103,7 +109,7 @@ impl Program {
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
+    pub(crate) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let json = serde_json::from_str(&text).unwrap_or_default();

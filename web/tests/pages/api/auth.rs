@@ -134,6 +134,10 @@ async fn each_reason_of_a_refusal_has_a_code() {
     let wrong = json!({"code": "x"});
     let wrong = program.post("/api/v1/auth/confirm-email", wrong).await;
     wrong.is_problem(403, "wrong_code");
+    site.accounts.refuse_tries();
+    let refused = login(&program, "mia").await;
+    refused.is_problem(429, "too_many_tries");
+    assert_eq!(refused.header("retry-after"), "60");
 }
 
 #[tokio::test]
