@@ -28,9 +28,10 @@ use ring::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use serde_json::{Map, Value, json};
+use tokio_rustls::TlsAcceptor;
 use url::form_urlencoded;
 
-use crate::{UNPOISONED, server::FakeServer};
+use crate::{FakeAuthority, UNPOISONED, server::FakeServer};
 
 /// How many bytes it sends when it answers without an end that makes sense.
 const HUGE: usize = 8 << 20;
@@ -55,6 +56,7 @@ struct State {
     codes: HashMap<String, Granted>,
     asked: Vec<String>,
     keys_made: usize,
+    tls: Option<TlsAcceptor>,
 }
 
 /// Who is signed in at the provider.
@@ -185,6 +187,7 @@ impl FakeIdentityProvider {
             codes: HashMap::new(),
             asked: vec![],
             keys_made: 1,
+            tls: None,
         };
         let provider = Provider {
             state: Arc::new(Mutex::new(state)),
@@ -193,19 +196,32 @@ impl FakeIdentityProvider {
         Self { provider, server }
     }
 
+    /// A provider that answers by TLS alone, by the certificate that the authority has signed.
+    pub fn with_tls(authority: &FakeAuthority) -> Self {
+        let mut fake = Self::absent();
+        fake.lock().tls = Some(authority.acceptor.clone());
+        fake.provider.issuer = format!("https://{}", fake.address());
+        fake.serve();
+        fake
+    }
+
     /// Begins to answer.
     pub fn serve(&self) {
-        let provider = self.provider.clone();
+        let (provider, tls) = (self.provider.clone(), self.lock().tls.clone());
         self.server.serve_on(async move |listener| {
             while let Ok((stream, _)) = listener.accept().await {
                 let provider = provider.clone();
                 let answering = service_fn(move |request| provider.clone().answer(request));
                 let server = hyper::server::conn::http1::Builder::new();
+                let tls = tls.clone();
                 // A client may leave.
                 tokio::spawn(async move {
-                    let _ = server
-                        .serve_connection(TokioIo::new(stream), answering)
-                        .await;
+                    let Some(tls) = tls else {
+                        let stream = TokioIo::new(stream);
+                        return server.serve_connection(stream, answering).await.ok();
+                    };
+                    let stream = TokioIo::new(tls.accept(stream).await.ok()?);
+                    server.serve_connection(stream, answering).await.ok()
                 });
             }
         });

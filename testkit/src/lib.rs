@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod authority;
 mod catalog;
 mod collector;
 mod consul;
@@ -17,6 +18,7 @@ mod server;
 mod smtp;
 
 pub use accounts::{FakeAccounts, SETUP_CODE};
+pub use authority::FakeAuthority;
 pub use catalog::FakeCatalog;
 pub use collector::{CollectedSpan, FakeCollector};
 pub use consul::{AskedOfConsul, FakeConsul};
@@ -24,7 +26,7 @@ pub use identity_provider::{FakeIdentityProvider, FakePerson, IdentityFault};
 pub use log::Log;
 pub use proxy::Proxy;
 pub use recommendations::{FakeRecommendations, Told};
-pub use smtp::{CaughtMail, FakeMailServer, MailFault};
+pub use smtp::{CaughtMail, FakeMailServer, MailFault, MailTls};
 
 use std::{
     env,

@@ -1,19 +1,20 @@
-//! A mail server, in memory: enough of SMTP (RFC 5321) to take mail, without TLS. It keeps what it was given, and can leave, hang, refuse,
-//! answer twice, and end a connection instead of confirming.
+//! A mail server, in memory: enough of SMTP (RFC 5321) to take mail, with TLS if it is to have it. It keeps what it was given, and can leave, hang,
+//! refuse, answer twice, greet without an end, and end a connection instead of confirming.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    time::timeout,
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    time::{interval, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::{LIMIT, UNPOISONED, eventually, server::FakeServer};
+use crate::{FakeAuthority, LIMIT, UNPOISONED, eventually, server::FakeServer};
 
 /// The longest line and the longest mail that it takes, in bytes.
 const MAX_MAIL: usize = 1 << 20;
@@ -30,8 +31,21 @@ struct State {
     caught: Vec<CaughtMail>,
     fault: Option<MailFault>,
     password: Option<(String, String)>,
+    tls: Option<(MailTls, TlsAcceptor)>,
     connections: usize,
 }
+
+/// When a mail server speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailTls {
+    /// From the beginning.
+    FromTheBeginning,
+    /// After STARTTLS; it takes no mail before.
+    AfterStartTls,
+}
+
+/// How often a byte comes that dribbles.
+const DRIBBLE: Duration = Duration::from_millis(20);
 
 /// What a mail server does instead of taking a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +62,14 @@ pub enum MailFault {
     TakesInSilence,
     /// It says something that is no SMTP.
     Babbles,
+    /// Its greeting is one line that does not end.
+    GreetsWithoutEnd,
+    /// Its greeting has line after line.
+    GreetsLineByLine,
+    /// Its greeting comes byte by byte, and does not end.
+    Dribbles,
+    /// It takes the mail, and does not answer to a goodbye.
+    KeepsTheLine,
 }
 
 /// A mail that was taken.
@@ -141,11 +163,21 @@ impl FakeMailServer {
         self.server.serve_on(async move |listener| {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = state.clone();
-                state.lock().expect(UNPOISONED).connections += 1;
+                let tls = {
+                    let mut state = state.lock().expect(UNPOISONED);
+                    state.connections += 1;
+                    state.tls.clone()
+                };
                 // A client may leave.
-                tokio::spawn(async move {
-                    let _ = timeout(LIMIT, Conversation::new(stream, state).hold()).await;
-                });
+                tokio::spawn(timeout(LIMIT, async move {
+                    let stream: Box<dyn Stream> = match tls {
+                        Some((MailTls::FromTheBeginning, acceptor)) => {
+                            Box::new(acceptor.accept(stream).await.map_err(|_| Ended)?)
+                        }
+                        _ => Box::new(stream),
+                    };
+                    Conversation::new(stream, state).hold().await
+                }));
             }
         });
     }
@@ -168,6 +200,11 @@ impl FakeMailServer {
     /// Takes mail only from who signs in with this name and password, from now on.
     pub fn require_password(&self, name: &str, password: &str) {
         self.lock().password = Some((name.into(), password.into()));
+    }
+
+    /// Speaks TLS from now on, by the certificate that the authority has signed.
+    pub fn require_tls(&self, tls: MailTls, authority: &FakeAuthority) {
+        self.lock().tls = Some((tls, authority.acceptor.clone()));
     }
 
     /// Does this from now on, or takes mail again.
@@ -214,9 +251,14 @@ impl Default for FakeMailServer {
     }
 }
 
+/// What a connection is read from and written to.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One connection.
 struct Conversation {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -224,7 +266,7 @@ struct Conversation {
 struct Ended;
 
 impl Conversation {
-    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
+    fn new(stream: Box<dyn Stream>, state: Arc<Mutex<State>>) -> Self {
         let stream = BufReader::new(stream);
         Self { stream, state }
     }
@@ -241,6 +283,18 @@ impl Conversation {
                 written.map_err(|_| Ended)?;
                 return self.read_line().await.map(drop);
             }
+            Some(MailFault::GreetsWithoutEnd) => return self.write_for_ever(&[b'a'; 4_096]).await,
+            Some(MailFault::GreetsLineByLine) => {
+                let line = format!("220-{}\r\n", "welcome ".repeat(60));
+                return self.write_for_ever(line.as_bytes()).await;
+            }
+            Some(MailFault::Dribbles) => {
+                let mut next = interval(DRIBBLE);
+                loop {
+                    next.tick().await;
+                    self.write(b"2").await?;
+                }
+            }
             _ => self.say("220 caught.test ESMTP").await?,
         }
         let mut mail = CaughtMail {
@@ -249,10 +303,22 @@ impl Conversation {
             raw: String::new(),
         };
         let mut is_trusted = self.state.lock().expect(UNPOISONED).password.is_none();
+        let mut awaited = self.state.lock().expect(UNPOISONED).tls.clone();
+        let is_asked = |tls: &(MailTls, TlsAcceptor)| tls.0 == MailTls::AfterStartTls;
+        awaited = awaited.filter(is_asked);
         loop {
             let line = self.read_line().await?;
             let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
             match command.to_ascii_uppercase().as_str() {
+                "EHLO" if awaited.is_some() => self.say("250-caught.test\r\n250 STARTTLS").await?,
+                "STARTTLS" => {
+                    let Some((_, acceptor)) = awaited.take() else {
+                        return self.say("502 what").await;
+                    };
+                    self.say("220 go on").await?;
+                    self = self.secure(&acceptor).await?;
+                }
+                "MAIL" | "AUTH" if awaited.is_some() => self.say("530 by TLS alone").await?,
                 "EHLO" if is_trusted => self.say("250-caught.test\r\n250 8BITMIME").await?,
                 "EHLO" => {
                     self.say("250-caught.test\r\n250-8BITMIME\r\n250 AUTH PLAIN")
@@ -312,6 +378,9 @@ impl Conversation {
                     mail.to.clear();
                     self.say("250 fine").await?;
                 }
+                "QUIT" if self.fault() == Some(MailFault::KeepsTheLine) => {
+                    std::future::pending().await
+                }
                 "QUIT" => {
                     self.say("221 bye").await?;
                     return Ok(());
@@ -321,16 +390,32 @@ impl Conversation {
         }
     }
 
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        let written = self.stream.write_all(bytes).await;
+        written.map_err(|_| Ended)?;
+        self.stream.flush().await.map_err(|_| Ended)
+    }
+
+    async fn write_for_ever(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        loop {
+            self.write(bytes).await?;
+        }
+    }
+
+    /// Goes on by TLS.
+    async fn secure(self, acceptor: &TlsAcceptor) -> Result<Self, Ended> {
+        let stream = acceptor.accept(self.stream.into_inner()).await;
+        let stream = stream.map_err(|_| Ended)?;
+        Ok(Self::new(Box::new(stream), self.state))
+    }
+
     async fn say(&mut self, answer: &str) -> Result<(), Ended> {
         let once = format!("{answer}\r\n");
         let said = match self.fault() {
             Some(MailFault::AnswersTwice) => once.repeat(2),
             _ => once,
         };
-        self.stream
-            .write_all(said.as_bytes())
-            .await
-            .map_err(|_| Ended)
+        self.write(said.as_bytes()).await
     }
 
     async fn read_line(&mut self) -> Result<String, Ended> {
