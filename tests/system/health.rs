@@ -141,7 +141,10 @@ async fn every_actor_counts_what_it_does() {
                     .filter(|line| line.starts_with("marquee_actor_handled_total{"))
                     .peekable();
                 assert!(handled.peek().is_some(), "{metrics}");
-                let idle: Vec<_> = handled.filter(|line| line.ends_with(" 0")).collect();
+                // Where nobody signs in, nothing is asked of the accounts service.
+                let works = |line: &&str| !line.contains("actor=\"accounts-gateway\"");
+                let idle = handled.filter(|line| line.ends_with(" 0")).filter(works);
+                let idle: Vec<_> = idle.collect();
                 idle.is_empty().then_some(()).ok_or(idle.join("\n"))
             })
             .await;

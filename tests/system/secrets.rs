@@ -38,7 +38,7 @@ fn what_is_there_stays_and_what_belongs_together_is_refused_in_part() {
     let made = make(folder, &path, r"it's 5@\%");
     assert!(made.status.success(), "{made:?}");
     let first = files(folder);
-    assert_eq!(first.len(), 9, "{first:?}");
+    assert_eq!(first.len(), 10, "{first:?}");
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let url = text("catalog_database_url");
     assert_eq!(url, "mysql://catalog:it%27s%205%40%5C%25@mysql:3306/movies");
@@ -84,7 +84,7 @@ fn an_interrupted_run_is_completed_by_the_next_one() {
         let again = make(folder.path(), &path, "second");
         assert!(again.status.success(), "{last}: {again:?}");
         let files = files(folder.path());
-        assert_eq!(files.len(), 9, "{last}: {files:?}");
+        assert_eq!(files.len(), 10, "{last}: {files:?}");
         let of = |password: &str| {
             let users = files.iter().filter(|(_, text)| text.contains(password));
             users.count()

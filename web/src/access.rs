@@ -165,7 +165,10 @@ pub(crate) async fn admit(
         .clone();
     let visitor = match visitor(&site, request.request()).await {
         Ok(visitor) => visitor,
-        Err(refusal) => return Ok(request.into_response(refusal)),
+        Err(refusal) => {
+            let counted = count(&request, &site, access, &Visitor::Anonymous);
+            return Ok(request.into_response(counted.err().unwrap_or(refusal)));
+        }
     };
     let has_ended = visitor == Visitor::Anonymous
         && has_accounts(&site)
@@ -185,11 +188,13 @@ async fn answer(
     access: Access,
     visitor: Visitor,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    // Those who are refused have asked, too.
+    let remaining = match count(&request, site, access, &visitor) {
+        Ok(remaining) => remaining,
+        Err(refusal) => return Ok(request.into_response(refusal)),
+    };
     if let Err(denied) = check(&visitor, access, &site.app.visitors) {
         if denied == Denied::NotSignedIn && is_draft(request.request(), site) {
-            if let Err(refusal) = count(&request, site, access, &visitor) {
-                return Ok(request.into_response(refusal));
-            }
             let (request, mut payload) = request.into_parts();
             let page = draft::keep(&request, &mut payload).await;
             return Ok(ServiceResponse::new(request, page));
@@ -197,10 +202,6 @@ async fn answer(
         let refusal = refusal(request.request(), site, denied);
         return Ok(request.into_response(refusal));
     }
-    let remaining = match count(&request, site, access, &visitor) {
-        Ok(remaining) => remaining,
-        Err(refusal) => return Ok(request.into_response(refusal)),
-    };
     request.extensions_mut().insert(visitor);
     let mut response = next.call(request).await?.map_into_boxed_body();
     if let Some(remaining) = remaining {
