@@ -26,6 +26,8 @@ mod films;
 mod following;
 mod keywords;
 mod live;
+mod me;
+mod profile;
 mod recommended;
 
 // What a handler is given.
@@ -78,7 +80,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use access::{ANYONE, EDIT, LOOK, READ, Row, WRITE};
+use access::{ANYONE, EDIT, LOOK, OWN, READ, Row, WRITE};
 use page_error::PageError;
 
 /// What the handlers share.
@@ -184,6 +186,24 @@ routes! {
     "/confirm-email/resend": post(ANYONE.guessable()) entrance::mailed::resend;
     "/forgot-password": get(ANYONE) entrance::mailed::forgot_form, post(ANYONE.guessable()) entrance::mailed::forgot;
     "/reset-password": get(ANYONE) entrance::mailed::reset_form, post(ANYONE.guessable()) entrance::mailed::reset;
+    "/me": get(READ) me::show, post(OWN) me::profile::save;
+    "/me/picture": post(WRITE) me::picture::set;
+    "/me/picture/remove": post(WRITE) me::picture::remove;
+    "/me/sign-in": get(READ) me::sign_in::show;
+    "/me/sign-in/email": post(OWN) me::sign_in::set_email;
+    "/me/sign-in/password": post(OWN) me::sign_in::set_password;
+    "/me/second-factor": post(OWN) me::second_factor::begin;
+    "/me/second-factor/confirm": post(OWN) me::second_factor::confirm;
+    "/me/second-factor/remove": post(OWN) me::second_factor::remove;
+    "/me/tokens": get(OWN) me::tokens::list, post(OWN) me::tokens::create;
+    "/me/tokens/revoke": post(OWN) me::tokens::revoke;
+    "/me/sessions": get(OWN) me::sessions::list;
+    "/me/sessions/end": post(OWN) me::sessions::end;
+    "/me/export": get(OWN) me::export::download;
+    "/me/delete": get(OWN) me::delete::ask, post(OWN) me::delete::delete;
+    "/u/{name}": get(READ) profile::show;
+    "/u/{name}/picture.png": get(READ) profile::picture;
+    "/u/{name}/picture.svg": get(READ) profile::portrait;
     "/assets/{name}": get(ANYONE) assets::asset;
     "/favicon.ico": get(ANYONE) assets::icon;
 }

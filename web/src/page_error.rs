@@ -46,6 +46,8 @@ pub(super) enum PageError {
     StrangeForm,
     #[error("the form is too large")]
     LargeForm,
+    #[error("the picture is too large")]
+    LargePicture,
     #[error("the form did not arrive in time")]
     SlowForm,
     /// The client may ask again after so long.
@@ -73,7 +75,7 @@ impl PageError {
             Self::Refused(_) | Self::RoleTooLow | Self::ScopeMissing => StatusCode::FORBIDDEN,
             Self::BrokenForm => StatusCode::BAD_REQUEST,
             Self::StrangeForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::LargeForm => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LargeForm | Self::LargePicture => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowForm => StatusCode::REQUEST_TIMEOUT,
             Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -96,7 +98,7 @@ impl PageError {
 
     /// Whether the rest of what was sent may still be on its way, so that the connection ends.
     pub(super) fn leaves_a_rest(&self) -> bool {
-        matches!(self, Self::LargeForm | Self::SlowForm)
+        matches!(self, Self::LargeForm | Self::LargePicture | Self::SlowForm)
     }
 
     /// Writes the error to the log if something failed. Called once, where the error becomes an answer.
@@ -150,6 +152,10 @@ impl PageError {
                     "Nothing was changed. A form holds up to {} KiB; go back, shorten the text, and send it again.",
                     LIMIT_BYTES / 1024
                 ),
+            ),
+            Self::LargePicture => said(
+                "That picture is too large",
+                "Nothing was changed. A picture has at most 1 MiB; go back, and choose a smaller one.",
             ),
             Self::Service(
                 Error::ServiceUnavailable(Service::Recommendations)

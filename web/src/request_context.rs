@@ -13,7 +13,7 @@ use actix_web::{
         Method, StatusCode,
         header::{
             ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, ContentType,
-            Encoding, Header, LOCATION, VARY,
+            Encoding, Header, HeaderValue, LOCATION, VARY,
         },
     },
     web,
@@ -28,7 +28,7 @@ use super::{
     page_cache::SharedList,
     page_error::PageError,
     prefix::PathPrefix,
-    templates::{self, Part},
+    templates::{self, PageView, Part},
     views::{Audience, Layout, Place, Who},
 };
 use crate::{
@@ -137,6 +137,38 @@ impl RequestContext {
             response.cookie(flash::shown());
         }
         Ok(response.body(html))
+    }
+
+    /// Answers with a page that is this visitor's alone and always shown whole.
+    pub(super) async fn show_page(
+        &self,
+        status: StatusCode,
+        place: Place,
+        view: &impl PageView,
+    ) -> Result<HttpResponse, PageError> {
+        let recommended = self.recommended_count().await;
+        self.show(status, place, recommended, |templates, layout| {
+            templates.page(layout, view)
+        })
+    }
+
+    /// The same for a page with a secret on it, which nobody is to keep.
+    pub(super) async fn show_secret(
+        &self,
+        place: Place,
+        view: &impl PageView,
+    ) -> Result<HttpResponse, PageError> {
+        let mut response = self.show_page(StatusCode::OK, place, view).await?;
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// Where the pages are for the visitor, without a slash at the end: `https://example.org/films`.
+    pub(super) fn base(&self) -> String {
+        let connection = self.request.connection_info();
+        let prefix = PathPrefix::of(&self.request);
+        format!("{}://{}{prefix}", connection.scheme(), connection.host())
     }
 
     /// Answers with a list that is shared by all users, and this user's marks in it.

@@ -47,6 +47,12 @@ pub(super) fn templates() -> &'static Templates {
     &TEMPLATES
 }
 
+/// A view of a page that is always shown whole, and the template that it fills.
+pub(super) trait PageView: Serialize {
+    /// The name of the template.
+    const TEMPLATE: &'static str;
+}
+
 type Rendered = Result<String, tera::Error>;
 
 impl Templates {
@@ -71,6 +77,16 @@ impl Templates {
             "badge.html",
             "note.html",
             "follow.html",
+            "parts.html",
+            "settings.html",
+            "me.html",
+            "me_sign_in.html",
+            "me_second_factor.html",
+            "me_recovery_codes.html",
+            "me_tokens.html",
+            "me_sessions.html",
+            "me_delete.html",
+            "profile.html",
         ])?;
         Ok(Self(tera))
     }
@@ -102,6 +118,10 @@ impl Templates {
 
     pub(super) fn entrance(&self, layout: &Layout, view: &EntranceView) -> Rendered {
         self.render("entrance.html", layout, view, Part::Page)
+    }
+
+    pub(super) fn page<V: PageView>(&self, layout: &Layout, view: &V) -> Rendered {
+        self.render(V::TEMPLATE, layout, view, Part::Page)
     }
 
     pub(super) fn error(&self, layout: &Layout, view: &ErrorView) -> Rendered {

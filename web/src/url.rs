@@ -31,6 +31,11 @@ pub(super) fn film(id: impl Display) -> String {
     format!("/movie/{}", encode(&id.to_string()))
 }
 
+/// The page of a person.
+pub(super) fn person(username: &str) -> String {
+    format!("/u/{}", encode(username))
+}
+
 /// The cover of a film, an address for what these three texts look like and no other.
 pub(super) fn cover(id: impl Display, title: &str, year: &str, genre: &str) -> String {
     format!(

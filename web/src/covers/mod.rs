@@ -12,10 +12,13 @@ mod genre;
 mod lettering;
 mod motif;
 mod palette;
+mod portrait;
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
+
+pub(super) use portrait::{portrait, portrait_version};
 
 use dice::Dice;
 use genre::Family;

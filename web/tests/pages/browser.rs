@@ -1,11 +1,14 @@
 //! A browser, as far as tests need one: it keeps cookies and sends forms from the pages it shows.
 
-use reqwest::{Client, RequestBuilder, Response, header::HeaderMap, redirect::Policy};
+use std::sync::Arc;
+
+use reqwest::{Client, RequestBuilder, Response, cookie::Jar, header::HeaderMap, redirect::Policy};
 
 /// A visitor's browser.
 pub(crate) struct Browser {
     url: String,
     client: Client,
+    cookies: Arc<Jar>,
 }
 
 /// What was answered.
@@ -18,8 +21,9 @@ pub(crate) struct Page {
 impl Browser {
     pub(crate) fn new(url: &str) -> Self {
         // Redirects are what tests look at.
+        let cookies = Arc::new(Jar::default());
         let client = Client::builder()
-            .cookie_store(true)
+            .cookie_provider(cookies.clone())
             .redirect(Policy::none())
             .no_proxy()
             .build()
@@ -27,7 +31,15 @@ impl Browser {
         Self {
             url: url.to_owned(),
             client,
+            cookies,
         }
+    }
+
+    /// Gives the browser the cookie of a session that has begun elsewhere.
+    pub(crate) fn sign_in(&self, session: &str) {
+        let cookie = format!("marquee_session={session}; Path=/");
+        self.cookies
+            .add_cookie_str(&cookie, &self.url.parse().unwrap());
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {

@@ -15,6 +15,7 @@ mod film_forms;
 mod films;
 mod following;
 mod live;
+mod me;
 mod proxy;
 mod recommended;
 mod safety;

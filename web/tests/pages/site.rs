@@ -68,6 +68,25 @@ impl Site {
         Self::start_with(Setup::default()).await
     }
 
+    /// Starts pages where people sign in, and where films are shown to everybody. Nobody has an account yet.
+    pub(crate) async fn start_with_accounts() -> Self {
+        Self::start_with(Setup {
+            visitors: VisitorSource::Accounts {
+                is_catalog_public: true,
+            },
+            accounts: FakeAccounts::start(),
+            ..Setup::default()
+        })
+        .await
+    }
+
+    /// A new browser in which this person has signed in.
+    pub(crate) fn browser_of(&self, user_id: i32) -> Browser {
+        let browser = self.browser();
+        browser.sign_in(&self.accounts.sign_in(user_id));
+        browser
+    }
+
     /// Starts pages whose recommendations are unavailable.
     pub(crate) async fn start_alone() -> Self {
         Self::start_with(Setup {
