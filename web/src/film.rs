@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The id in the address of a film.
-pub(super) struct InPath(FilmId);
+pub(super) struct InPath(pub(super) FilmId);
 
 impl FromRequest for InPath {
     type Error = PageError;

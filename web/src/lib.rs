@@ -20,6 +20,7 @@ pub mod actors;
 mod api;
 
 // The pages themselves.
+mod admin;
 mod entrance;
 mod film;
 mod films;
@@ -80,7 +81,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use access::{ANYONE, EDIT, LOOK, OWN, READ, Row, WRITE};
+use access::{ANYONE, EDIT, LOOK, MANAGE, OWN, READ, Row, WRITE};
 use page_error::PageError;
 
 /// What the handlers share.
@@ -170,6 +171,8 @@ routes! {
     "/movie/{id}/edit": get(EDIT) film::edit_form, post(EDIT) film::update;
     "/movie/{id}/delete": post(EDIT) film::delete;
     "/movie/{id}/restore": post(EDIT) film::restore;
+    "/movie/{id}/history": get(EDIT) admin::changes::of_film;
+    "/movie/{id}/history/undo": post(EDIT) admin::changes::undo_of_film;
     "/movie/{id}/cover.svg": get(LOOK) film::cover;
     "/preferences": get(READ) following::list;
     "/preferences/add": post(WRITE) following::follow;
@@ -190,17 +193,30 @@ routes! {
     "/me/picture": post(WRITE) me::picture::set;
     "/me/picture/remove": post(WRITE) me::picture::remove;
     "/me/sign-in": get(READ) me::sign_in::show;
-    "/me/sign-in/email": post(OWN) me::sign_in::set_email;
-    "/me/sign-in/password": post(OWN) me::sign_in::set_password;
-    "/me/second-factor": post(OWN) me::second_factor::begin;
-    "/me/second-factor/confirm": post(OWN) me::second_factor::confirm;
-    "/me/second-factor/remove": post(OWN) me::second_factor::remove;
+    "/me/sign-in/email": post(OWN.guessable()) me::sign_in::set_email;
+    "/me/sign-in/password": post(OWN.guessable()) me::sign_in::set_password;
+    "/me/providers/{provider}": post(OWN.guessable()) entrance::provider::link;
+    "/me/second-factor": post(OWN.guessable()) me::second_factor::begin;
+    "/me/second-factor/confirm": post(OWN.guessable()) me::second_factor::confirm;
+    "/me/second-factor/remove": post(OWN.guessable()) me::second_factor::remove;
     "/me/tokens": get(OWN) me::tokens::list, post(OWN) me::tokens::create;
     "/me/tokens/revoke": post(OWN) me::tokens::revoke;
     "/me/sessions": get(OWN) me::sessions::list;
     "/me/sessions/end": post(OWN) me::sessions::end;
-    "/me/export": get(OWN) me::export::download;
-    "/me/delete": get(OWN) me::delete::ask, post(OWN) me::delete::delete;
+    "/me/export": get(OWN.costly()) me::export::download;
+    "/me/delete": get(OWN) me::delete::ask, post(OWN.guessable()) me::delete::delete;
+    "/admin": get(MANAGE) admin::people::list;
+    "/admin/people/{id}": get(MANAGE) admin::person::show;
+    "/admin/people/{id}/role": post(MANAGE) admin::person::set_role;
+    "/admin/people/{id}/disable": post(MANAGE) admin::person::disable;
+    "/admin/people/{id}/enable": post(MANAGE) admin::person::enable;
+    "/admin/people/{id}/end-sessions": post(MANAGE) admin::person::end_sessions;
+    "/admin/people/{id}/reset": post(MANAGE) admin::person::reset;
+    "/admin/invitations": get(MANAGE) admin::invitations::list, post(MANAGE) admin::invitations::create;
+    "/admin/invitations/revoke": post(MANAGE) admin::invitations::revoke;
+    "/admin/audit": get(MANAGE) admin::audit::list;
+    "/admin/changes": get(MANAGE) admin::changes::list;
+    "/admin/changes/undo": post(MANAGE) admin::changes::undo;
     "/u/{name}": get(READ) profile::show;
     "/u/{name}/picture.png": get(READ) profile::picture;
     "/u/{name}/picture.svg": get(READ) profile::portrait;

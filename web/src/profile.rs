@@ -173,3 +173,22 @@ pub(crate) async fn portrait(
     let draw = || covers::portrait(&username);
     Ok(assets::versioned(&request, &version, "image/svg+xml", draw))
 }
+
+/// The page with everything on it, and with nothing.
+#[cfg(test)]
+pub(crate) fn samples(text: &str) -> Vec<ProfileView> {
+    let page = |is_own, genres: &[&str]| ProfileView {
+        username: text.to_owned(),
+        portrait: Portrait::of(text, i64::from(is_own)),
+        about: text.to_owned(),
+        genres: genres
+            .iter()
+            .map(|genre| Link::to_films((*genre).to_owned(), &Filter::of_genre(genre)))
+            .collect(),
+        role: "member",
+        since: day("2026-12-01T00:00:00Z"),
+        is_own,
+        is_public: false,
+    };
+    vec![page(true, &[text]), page(false, &[])]
+}

@@ -87,6 +87,11 @@ impl Templates {
             "me_sessions.html",
             "me_delete.html",
             "profile.html",
+            "admin_people.html",
+            "admin_person.html",
+            "admin_invitations.html",
+            "admin_audit.html",
+            "changes.html",
         ])?;
         Ok(Self(tera))
     }

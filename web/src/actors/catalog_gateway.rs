@@ -5,6 +5,7 @@
 //! [`Wake`] begins it again after it has ended.
 
 mod calls;
+mod history;
 mod messages;
 mod wire;
 
@@ -23,6 +24,7 @@ use runtime::{Backoff, ChildGuard, Process, ServiceAddress, Wake, grpc::ServiceC
 use tonic::{Response, Status};
 
 pub(crate) use calls::MANY_FILMS_DEADLINE;
+pub use history::{ListFilmChanges, UndoFilmChange};
 pub use messages::{
     CreateFilm, DeleteFilm, ExternalIds, Film, FilmFields, FilmPage, FindFilm, GetFilm, GetSummary,
     ImportFilms, ImportOutcome, ImportedFilm, ListFilms, LoadSample, RestoreFilm, Summary,

@@ -81,13 +81,38 @@ pub(crate) async fn begin(
         return_to: own_path(form.get("next").unwrap_or_default()),
         invitation: form.text("invitation").trim().to_owned(),
         redirect_uri: context.way_back(&provider),
-        provider: provider.clone(),
+        provider,
         link_to: None,
     };
+    leave(&context, request).await
+}
+
+/// POST `/me/providers/<provider>`: the same for who has signed in, to sign in there, too, from then on.
+pub(crate) async fn link(
+    context: EntranceContext,
+    provider: Path<String>,
+    _: Form,
+) -> Result<HttpResponse, PageError> {
+    let provider = id(provider)?;
+    let request = BeginProviderSignInRequest {
+        return_to: "/me/sign-in".to_owned(),
+        invitation: String::new(),
+        redirect_uri: context.way_back(&provider),
+        provider,
+        link_to: Some(context.0.user()?.0),
+    };
+    leave(&context, request).await
+}
+
+async fn leave(
+    context: &EntranceContext,
+    request: BeginProviderSignInRequest,
+) -> Result<HttpResponse, PageError> {
+    let provider = request.provider.clone();
     let begun = match context.ask(request).await {
         Ok(begun) => begun,
         Err(Error::NotFound) => return Err(PageError::NoSuchPage),
-        Err(error) => return refused(&context, &error).await,
+        Err(error) => return refused(context, &error).await,
     };
     let is_address = ["https://", "http://"]
         .iter()

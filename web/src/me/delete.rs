@@ -84,3 +84,18 @@ pub(crate) async fn delete(context: RequestContext, form: Form) -> Result<HttpRe
     let view = DeleteView::new(account, &refusal);
     context.show_page(status, Place::Me, &view).await
 }
+
+/// The page with everything on it, and the owner's.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> Vec<DeleteView> {
+    let refusal = super::samples::refusal(text, &["password", "sure"]);
+    let owner = Account {
+        is_owner: true,
+        ..Account::default()
+    };
+    vec![
+        DeleteView::new(super::samples::account(text), &refusal),
+        DeleteView::new(Account::default(), &Refusal::failure(text)),
+        DeleteView::new(owner, &Refusal::default()),
+    ]
+}

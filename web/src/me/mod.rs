@@ -54,3 +54,7 @@ pub(crate) async fn show(context: RequestContext) -> Result<HttpResponse, PageEr
     }
     profile::show(&context).await
 }
+
+/// Texts and accounts with which the pages are tried.
+#[cfg(test)]
+pub(crate) mod samples;

@@ -199,3 +199,16 @@ pub(crate) async fn save(context: RequestContext, form: Form) -> Result<HttpResp
     };
     context.show_page(status, Place::Me, &view).await
 }
+
+/// The page with everything on it, and with nothing.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> Vec<ProfileFormView> {
+    let account = super::samples::account(text);
+    let typed = Typed::of_account(&account);
+    let refusal = super::samples::refusal(text, FIELDS);
+    let other = super::samples::account("other");
+    vec![
+        ProfileFormView::new(&account, typed.clone(), &refusal).conflicting(&other),
+        ProfileFormView::new(&Account::default(), typed, &Refusal::failure(text)),
+    ]
+}

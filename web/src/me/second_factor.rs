@@ -159,6 +159,25 @@ pub(crate) async fn remove(context: RequestContext, form: Form) -> Result<HttpRe
     }
 }
 
+/// The page with a secret, and with a refused code.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> (Vec<SecondFactorView>, RecoveryCodesView) {
+    let secret = Secret {
+        text: text.to_owned(),
+        url: "otpauth://totp/Marquee".to_owned(),
+        // The namespace is an address that nobody asks for.
+        picture: picture(text).map(|svg| svg.replace("http://www.w3.org/2000/svg", "")),
+    };
+    let refusal = super::samples::refusal(text, &["code"]);
+    let pages = vec![
+        SecondFactorView::new(Some(secret), &Refusal::default()),
+        SecondFactorView::new(None, &refusal),
+        SecondFactorView::new(None, &Refusal::failure(text)),
+    ];
+    let codes = vec![text.to_owned()];
+    (pages, RecoveryCodesView { codes })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

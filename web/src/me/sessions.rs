@@ -99,3 +99,18 @@ pub(crate) async fn end(context: RequestContext, form: Form) -> Result<HttpRespo
     };
     Ok(context.go_to("/me/sessions", done))
 }
+
+/// The page with everything on it, and with one session.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> Vec<SessionsView> {
+    let session = |id: &str| Session {
+        id: id.to_owned(),
+        agent: text.to_owned(),
+        address: text.to_owned(),
+        ..Session::default()
+    };
+    vec![
+        SessionsView::new(vec![session("a"), session(text)], text),
+        SessionsView::new(vec![session("a")], "a"),
+    ]
+}

@@ -1,12 +1,17 @@
 //! How the person signs in: e-mail address, password, second factor and providers. What changes one of them asks for the present password.
 
 use actix_web::{HttpResponse, http::StatusCode};
-use proto::accounts::{Account, UpdateAccountRequest};
+use proto::accounts::{Account, GetEntranceRequest, Provider, UpdateAccountRequest};
 use serde::Serialize;
 
 use super::{Input, Own, Refusal, profile::account};
 use crate::{
-    form::Form, page_error::PageError, request_context::RequestContext, templates::PageView,
+    actors::accounts_gateway::Call,
+    form::Form,
+    page_error::PageError,
+    request_context::{DEADLINE, RequestContext},
+    templates::PageView,
+    url,
     views::Place,
 };
 
@@ -28,7 +33,7 @@ pub(crate) struct SignInView {
     pending_email: String,
     has_password: bool,
     has_second_factor: bool,
-    providers: Vec<String>,
+    providers: Vec<ProviderRow>,
     email: Input,
     email_password: Input,
     new_password: Input,
@@ -39,12 +44,46 @@ pub(crate) struct SignInView {
     has_problems: bool,
 }
 
+/// A provider at which the person signs in, or could.
+#[derive(Debug, Serialize)]
+struct ProviderRow {
+    name: String,
+    /// What links it; nothing if it is linked.
+    link: Option<String>,
+}
+
+/// The providers that are linked, and those that there are.
+fn providers(linked: Vec<String>, known: Vec<Provider>) -> Vec<ProviderRow> {
+    let name = |id: &String| {
+        let provider = known.iter().find(|provider| provider.id == *id);
+        provider.map_or_else(|| id.clone(), |provider| provider.name.clone())
+    };
+    let here = linked.iter().map(|id| ProviderRow {
+        name: name(id),
+        link: None,
+    });
+    let others = known
+        .iter()
+        .filter(|provider| !linked.contains(&provider.id));
+    let others = others.map(|provider| ProviderRow {
+        name: provider.name.clone(),
+        link: Some(format!("/me/providers/{}", url::encode(&provider.id))),
+    });
+    here.chain(others).collect()
+}
+
 impl PageView for SignInView {
     const TEMPLATE: &'static str = "me_sign_in.html";
 }
 
 impl SignInView {
-    fn new(account: Account, part: Part, typed_email: &str, refusal: &Refusal) -> Self {
+    fn new(
+        account: Account,
+        known: Vec<Provider>,
+        part: Part,
+        typed_email: &str,
+        refusal: &Refusal,
+    ) -> Self {
         let none = Refusal::default();
         let of = |wanted| if part == wanted { refusal } else { &none };
         let fields: &[&str] = match part {
@@ -64,7 +103,7 @@ impl SignInView {
             pending_email: account.pending_email,
             has_password: account.has_password,
             has_second_factor: account.has_second_factor,
-            providers: account.linked_providers,
+            providers: providers(account.linked_providers, known),
             email: Input::text("email", "New e-mail address")
                 .kind("email", "email")
                 .value(typed_email)
@@ -85,11 +124,20 @@ impl SignInView {
     }
 }
 
+/// The providers that there are; none if the accounts service does not say.
+async fn known_providers(context: &RequestContext) -> Vec<Provider> {
+    let call = Call::of_service(GetEntranceRequest {});
+    let asked = context.site.app.accounts.ask(call, DEADLINE).await;
+    match asked {
+        Ok(Ok(entrance)) => entrance.providers,
+        _ => Vec::new(),
+    }
+}
+
 /// GET `/me/sign-in`.
 pub(crate) async fn show(context: RequestContext) -> Result<HttpResponse, PageError> {
-    let account = account(&Own::of(&context)?).await?;
-    let view = SignInView::new(account, Part::None, "", &Refusal::default());
-    context.show_page(StatusCode::OK, Place::Me, &view).await
+    let nothing = (StatusCode::OK, Refusal::default());
+    show_refused(&context, Part::None, "", nothing).await
 }
 
 /// The page again with why a form was refused.
@@ -99,8 +147,9 @@ pub(super) async fn show_refused(
     typed_email: &str,
     (status, refusal): (StatusCode, Refusal),
 ) -> Result<HttpResponse, PageError> {
-    let account = account(&Own::of(context)?).await?;
-    let view = SignInView::new(account, part, typed_email, &refusal);
+    let own = Own::of(context)?;
+    let (account, known) = futures::join!(account(&own), known_providers(context));
+    let view = SignInView::new(account?, known, part, typed_email, &refusal);
     context.show_page(status, Place::Me, &view).await
 }
 
@@ -157,4 +206,37 @@ pub(crate) async fn set_password(
             show_refused(&context, Part::Password, "", refused).await
         }
     }
+}
+
+/// The page with everything on it, and with nothing.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> Vec<SignInView> {
+    let fields = ["email", "new_password", "password"];
+    let refusal = super::samples::refusal(text, &fields);
+    let page = |part| {
+        let known = Provider {
+            id: text.to_owned(),
+            name: text.to_owned(),
+        };
+        let other = Provider {
+            id: "another".to_owned(),
+            name: text.to_owned(),
+        };
+        let known = vec![known, other];
+        SignInView::new(super::samples::account(text), known, part, text, &refusal)
+    };
+    let parts = [
+        Part::Email,
+        Part::Password,
+        Part::SecondFactor,
+        Part::RemoveSecondFactor,
+    ];
+    let bare = SignInView::new(
+        Account::default(),
+        Vec::new(),
+        Part::None,
+        "",
+        &Refusal::default(),
+    );
+    parts.map(page).into_iter().chain([bare]).collect()
 }

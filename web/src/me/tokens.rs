@@ -241,3 +241,28 @@ pub(crate) async fn revoke(context: RequestContext, form: Form) -> Result<HttpRe
     };
     Ok(context.go_to("/me/tokens", done.to_owned()))
 }
+
+/// The page with everything on it, and with nothing.
+#[cfg(test)]
+pub(super) fn samples(text: &str) -> Vec<TokensView> {
+    let token = |expires_at: &str| PersonalToken {
+        name: text.to_owned(),
+        scopes: vec![Scope::Read as i32, Scope::Manage as i32],
+        expires_at: expires_at.to_owned(),
+        ..PersonalToken::default()
+    };
+    let tokens = vec![
+        token(""),
+        token("1999-12-31T23:59:59Z"),
+        token("2999-12-31T23:59:59Z"),
+    ];
+    let refusal = super::samples::refusal(text, FIELDS);
+    let mut full = TokensView::new(tokens, &Typed::default(), &refusal);
+    full.created = Some(Created {
+        name: text.to_owned(),
+        secret: text.to_owned(),
+        command: text.to_owned(),
+    });
+    let failed = TokensView::new(Vec::new(), &Typed::default(), &Refusal::failure(text));
+    vec![full, failed]
+}

@@ -13,6 +13,7 @@ use crate::{
         catalog_gateway::{Film, FilmFields, Summary},
         recommendations_gateway::{Counts, FollowedKeyword, Found, RecommendedFilm},
     },
+    me::samples,
 };
 
 const EVIL: &str = r#"<script>alert("1")</script>'&"#;
@@ -108,6 +109,15 @@ fn summary(genre: &str) -> Summary {
         total: 36_273,
         genres: vec![("Drama".into(), 7), (genre.into(), 2)],
         sample_size: 223,
+    }
+}
+
+/// Renders pages that are always shown whole.
+struct Whole<'a>(&'a Layout);
+
+impl samples::Render<(&'static str, Rendered)> for Whole<'_> {
+    fn page<V: PageView>(&mut self, view: &V) -> (&'static str, Rendered) {
+        (V::TEMPLATE, templates().page(self.0, view))
     }
 }
 
@@ -264,6 +274,7 @@ fn all(text: &str) -> Vec<(&'static str, String)> {
     ]
     .into_iter()
     .chain(entrance(text))
+    .chain(samples::render(text, Whole(&full)))
     .map(|(name, rendered)| match rendered {
         Ok(html) => (name, html),
         Err(error) => panic!("{name}: {error:?}"),

@@ -153,6 +153,7 @@ const PAGES: &[(&str, For, &str)] = &[
     ("GET /me/sign-in", Users, "/me/sign-in"),
     ("POST /me/sign-in/email", Users, "/me/sign-in/email"),
     ("POST /me/sign-in/password", Users, "/me/sign-in/password"),
+    ("POST /me/providers/{provider}", Users, "/me/providers/provider"),
     ("POST /me/second-factor", Users, "/me/second-factor"),
     ("POST /me/second-factor/confirm", Users, "/me/second-factor/confirm"),
     ("POST /me/second-factor/remove", Users, "/me/second-factor/remove"),

@@ -157,6 +157,7 @@ async fn a_film_has_a_page_of_its_own() {
     A heist.
     A chase.
     Edit
+    History
     Delete
     Delete Heat? You can undo it right after.
     Delete this film

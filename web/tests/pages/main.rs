@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod admin;
 mod api;
 mod bad_requests;
 mod entrance;

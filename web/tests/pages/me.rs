@@ -485,6 +485,25 @@ async fn a_second_factor_is_set_up_and_removed() {
     );
 }
 
+#[tokio::test]
+async fn a_provider_is_linked_to_the_account_of_who_asks() {
+    let site = start().await;
+    let ann = site.browser_of(2);
+    assert!(!ann.get("/me/sign-in").await.text().contains("Providers"));
+    site.accounts.configure_provider("oidc", "Our club");
+    let page = ann.get("/me/sign-in").await;
+    assert!(page.text().contains("Our club"), "{}", page.text());
+    let left = ann.submit("/me/sign-in", "/me/providers/oidc", &[]).await;
+    assert_eq!(left.status, 200);
+    assert!(
+        left.body.contains("https://id.example/authorize"),
+        "{}",
+        left.body
+    );
+    let none = ann.submit("/me/sign-in", "/me/providers/other", &[]).await;
+    assert_eq!(none.status, 404);
+}
+
 /// The files of an export by name.
 async fn export(browser: &Browser) -> Vec<(String, String)> {
     let request = browser.request(|client, url| client.get(url), "/me/export");

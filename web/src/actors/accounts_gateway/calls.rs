@@ -5,9 +5,10 @@ use proto::accounts::{
     Account, AuthenticateRequest, BeginProviderSignInRequest, BeginProviderSignInResponse,
     BeginSecondFactorRequest, BeginSecondFactorResponse, ConfirmEmailRequest, ConfirmEmailResponse,
     ConfirmSecondFactorRequest, ConfirmSecondFactorResponse, CreateInvitationRequest,
-    CreatePersonalTokenRequest, CreatedInvitation, CreatedPersonalToken, DeleteAccountRequest,
-    DeleteAccountResponse, EndProviderSignInRequest, EndSessionsRequest, EndSessionsResponse,
-    Entrance, ExportAccountRequest, ExportAccountResponse, GetAccountRequest, GetEntranceRequest,
+    CreatePasswordResetRequest, CreatePersonalTokenRequest, CreatedInvitation,
+    CreatedPasswordReset, CreatedPersonalToken, DeleteAccountRequest, DeleteAccountResponse,
+    EndProviderSignInRequest, EndSessionsRequest, EndSessionsResponse, Entrance,
+    ExportAccountRequest, ExportAccountResponse, GetAccountRequest, GetEntranceRequest,
     GetPictureRequest, GetProfileRequest, Identity, ListAccountsRequest, ListAccountsResponse,
     ListAuditEntriesRequest, ListAuditEntriesResponse, ListInvitationsRequest,
     ListInvitationsResponse, ListPersonalTokensRequest, ListPersonalTokensResponse,
@@ -134,6 +135,7 @@ calls! {
     GetPictureRequest: "GetPicture" get_picture -> Picture;
     ListAccountsRequest: "ListAccounts" list_accounts -> ListAccountsResponse;
     ManageAccountRequest: "ManageAccount" manage_account -> Account;
+    CreatePasswordResetRequest: "CreatePasswordReset" create_password_reset -> CreatedPasswordReset;
     CreateInvitationRequest: "CreateInvitation" create_invitation -> CreatedInvitation;
     ListInvitationsRequest: "ListInvitations" list_invitations -> ListInvitationsResponse;
     RevokeInvitationRequest: "RevokeInvitation" revoke_invitation -> RevokeInvitationResponse;
