@@ -258,6 +258,7 @@ fn an_account_is_deleted_with_all_that_is_the_persons() {
         replica.owner().await;
         let ann = replica.person("ann", Role::Editor).await;
         let session = replica.sign_in("ann").await.session;
+        replica.personal_token(ann.id).await;
         let export = ExportAccountRequest { user_id: ann.id };
         let export = replica
             .service

@@ -198,6 +198,7 @@ fn who_is_barred_is_out_at_once() {
         replica.owner().await;
         let ann = replica.register("ann").await.unwrap();
         let session = replica.sign_in("ann").await.session;
+        let token = replica.personal_token(ann.id).await;
         let manage = |is_disabled| {
             let request = ManageAccountRequest {
                 user_id: ann.id,
@@ -207,10 +208,10 @@ fn who_is_barred_is_out_at_once() {
             replica.service.manage_account(as_user(1, request))
         };
         assert!(manage(true).await.unwrap().into_inner().is_disabled);
-        assert_eq!(
-            refusal(replica.authenticate(&session).await).1,
-            "WRONG_TOKEN"
-        );
+        for credential in [&session, &token] {
+            let refused = replica.authenticate(credential).await;
+            assert_eq!(refusal(refused).1, "WRONG_TOKEN");
+        }
         let refused = replica.service.sign_in(Request::new(sign_in("ann"))).await;
         assert_eq!(refusal(refused).1, "ACCOUNT_DISABLED");
         // Only with the password.

@@ -12,8 +12,8 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use proto::{
     UserId,
     accounts::{
-        Account, Client, Identity, ManageAccountRequest, RegisterRequest, Role, SignInRequest,
-        SignedIn, accounts_server::Accounts,
+        Account, Client, CreatePersonalTokenRequest, Identity, ManageAccountRequest,
+        RegisterRequest, Role, Scope, SignInRequest, SignedIn, accounts_server::Accounts,
     },
 };
 use runtime::{Process, Supervisor};
@@ -133,6 +133,20 @@ impl Replica {
         };
         let identity = self.service.authenticate(Request::new(request)).await;
         identity.map(tonic::Response::into_inner)
+    }
+
+    /// A personal token of that user, as a program shows it.
+    pub(crate) async fn personal_token(&self, user_id: i32) -> String {
+        let request = CreatePersonalTokenRequest {
+            user_id,
+            name: "script".to_owned(),
+            scopes: vec![Scope::Read.into()],
+            valid_days: 1,
+        };
+        let created = self
+            .service
+            .create_personal_token(as_user(user_id, request));
+        created.await.unwrap().into_inner().secret
     }
 
     /// How many rows there are of a table, which is written as after FROM.

@@ -1,9 +1,7 @@
 //! What has ended does not count, and is deleted some time later.
 
 use accounts::{actors::janitor, store::sequence};
-use proto::accounts::{
-    CreatePersonalTokenRequest, ListSessionsRequest, Scope, accounts_server::Accounts,
-};
+use proto::accounts::{ListSessionsRequest, accounts_server::Accounts};
 
 use crate::support::{Replica, as_user, on_every_database, refusal};
 
@@ -14,17 +12,7 @@ fn what_has_ended_does_not_count_and_goes() {
         replica.owner().await;
         let session = replica.sign_in("owner").await.session;
         let program = replica.sign_in_program("owner").await;
-        let token = CreatePersonalTokenRequest {
-            user_id: 1,
-            name: "script".to_owned(),
-            scopes: vec![Scope::Read.into()],
-            valid_days: 1,
-        };
-        let token = replica
-            .service
-            .create_personal_token(as_user(1, token))
-            .await;
-        let token = token.unwrap().into_inner().secret;
+        let token = replica.personal_token(1).await;
         let credentials = [&session, &program.access_token, &token];
         for credential in credentials {
             assert!(replica.authenticate(credential).await.is_ok());

@@ -34,12 +34,24 @@ use uuid::Uuid;
 
 use super::people::{self, Calls, HeldToken, NewPerson, bad_fields, now, refused};
 
+fn forbidden(reason: &str, message: &str) -> Status {
+    refused(Code::PermissionDenied, reason, message)
+}
+
+fn unauthenticated(reason: &str, message: &str) -> Status {
+    refused(Code::Unauthenticated, reason, message)
+}
+
+fn wrong_password() -> Status {
+    forbidden(reasons::WRONG_PASSWORD, "the password is another one")
+}
+
+fn of_owner(message: &str) -> Status {
+    refused(Code::FailedPrecondition, reasons::IS_OWNER, message)
+}
+
 fn wrong_code() -> Status {
-    refused(
-        Code::PermissionDenied,
-        reasons::WRONG_CODE,
-        "the code cannot be used",
-    )
+    forbidden(reasons::WRONG_CODE, "the code cannot be used")
 }
 
 fn profile(account: &Account) -> Profile {
@@ -64,8 +76,7 @@ impl Accounts for Calls {
         &self,
         request: Request<GetEntranceRequest>,
     ) -> Result<Response<Entrance>, Status> {
-        let request = self.begin(request).await?;
-        let _ = request;
+        self.begin(request).await?;
         let held = self.held();
         Ok(Response::new(Entrance {
             needs_owner: held.people.is_empty(),
@@ -104,46 +115,25 @@ impl Accounts for Calls {
             .cloned();
         if held.people.is_empty() {
             if !is_local && request.setup_code != super::SETUP_CODE {
-                let reason = reasons::WRONG_SETUP_CODE;
-                return Err(refused(
-                    Code::PermissionDenied,
-                    reason,
+                return Err(forbidden(
+                    reasons::WRONG_SETUP_CODE,
                     "the code of the log is another one",
                 ));
             }
         } else if let Some(invitation) = &invitation {
             role = invitation.role();
         } else if !request.invitation.is_empty() {
-            let reason = reasons::WRONG_INVITATION;
-            return Err(refused(
-                Code::PermissionDenied,
-                reason,
+            return Err(forbidden(
+                reasons::WRONG_INVITATION,
                 "the invitation cannot be used",
             ));
         } else if held.registration() != Registration::Open {
-            let reason = reasons::REGISTRATION_CLOSED;
-            return Err(refused(
-                Code::PermissionDenied,
-                reason,
+            return Err(forbidden(
+                reasons::REGISTRATION_CLOSED,
                 "registration is closed",
             ));
         }
-        for (login, reason, message) in [
-            (
-                &request.username,
-                reasons::USERNAME_TAKEN,
-                "this name is taken",
-            ),
-            (
-                &request.email,
-                reasons::EMAIL_TAKEN,
-                "this address is taken",
-            ),
-        ] {
-            if held.by_login(login).is_some() {
-                return Err(refused(Code::AlreadyExists, reason, message));
-            }
-        }
+        held.refuse_taken(Some(&request.username), Some(&request.email), 0)?;
         let is_first = held.people.is_empty();
         let email = request.email.clone();
         let user_id = held.add(NewPerson {
@@ -239,8 +229,7 @@ impl Accounts for Calls {
         let found =
             found.map(|(credential, session)| (credential.clone(), session.refresh_token == token));
         let Some((credential, is_good)) = found else {
-            return Err(refused(
-                Code::Unauthenticated,
+            return Err(unauthenticated(
                 reasons::WRONG_TOKEN,
                 "the refresh token is not valid",
             ));
@@ -251,8 +240,7 @@ impl Accounts for Calls {
         if !is_good {
             drop(held);
             self.tell(session.user_id);
-            return Err(refused(
-                Code::Unauthenticated,
+            return Err(unauthenticated(
                 reasons::TOKEN_REUSED,
                 "the refresh token was used before",
             ));
@@ -276,10 +264,7 @@ impl Accounts for Calls {
     ) -> Result<Response<RequestPasswordResetResponse>, Status> {
         let request = self.begin(request).await?;
         let mut held = self.held();
-        let user_id = held
-            .by_login(&request.email)
-            .map(|person| person.account.id);
-        if let Some(user_id) = user_id {
+        if let Some(user_id) = held.id_of(&request.email) {
             let code = held.reset_code(user_id);
             held.mailed.insert(request.email, code);
         }
@@ -378,13 +363,8 @@ impl Accounts for Calls {
         let mut held = self.held();
         held.authentications += 1;
         let identity = held.identity(&request.credential);
-        let identity = identity.ok_or_else(|| {
-            refused(
-                Code::Unauthenticated,
-                reasons::WRONG_TOKEN,
-                "the credential is not valid",
-            )
-        })?;
+        let identity = identity
+            .ok_or_else(|| unauthenticated(reasons::WRONG_TOKEN, "the credential is not valid"))?;
         Ok(Response::new(identity))
     }
 
@@ -392,8 +372,7 @@ impl Accounts for Calls {
         &self,
         request: Request<WatchCredentialsRequest>,
     ) -> Result<Response<Self::WatchCredentialsStream>, Status> {
-        let request = self.begin(request).await?;
-        let _ = request;
+        self.begin(request).await?;
         let changes = BroadcastStream::new(self.changes.subscribe());
         let all = || CredentialsChanged {
             user_ids: Vec::new(),
@@ -409,8 +388,7 @@ impl Accounts for Calls {
         &self,
         request: Request<GetSigningKeysRequest>,
     ) -> Result<Response<SigningKeys>, Status> {
-        let request = self.begin(request).await?;
-        let _ = request;
+        self.begin(request).await?;
         Err(Status::unimplemented("the fake does not do that"))
     }
 
@@ -438,32 +416,8 @@ impl Accounts for Calls {
     ) -> Result<Response<Account>, Status> {
         let request = self.begin(request).await?;
         let mut held = self.held();
-        let taken = |other: &str, held: &people::Held| {
-            held.by_login(other)
-                .is_some_and(|person| person.account.id != request.user_id)
-        };
-        if request
-            .username
-            .as_ref()
-            .is_some_and(|name| taken(name, &held))
-        {
-            return Err(refused(
-                Code::AlreadyExists,
-                reasons::USERNAME_TAKEN,
-                "this name is taken",
-            ));
-        }
-        if request
-            .email
-            .as_ref()
-            .is_some_and(|email| taken(email, &held))
-        {
-            return Err(refused(
-                Code::AlreadyExists,
-                reasons::EMAIL_TAKEN,
-                "this address is taken",
-            ));
-        }
+        let (username, email) = (request.username.as_deref(), request.email.as_deref());
+        held.refuse_taken(username, email, request.user_id)?;
         let has_mail = held.has_mail;
         let person = held.person(request.user_id)?;
         if request
@@ -479,11 +433,7 @@ impl Accounts for Calls {
         }
         let is_guarded = request.email.is_some() || request.new_password.is_some();
         if is_guarded && request.password != person.password {
-            return Err(refused(
-                Code::PermissionDenied,
-                reasons::WRONG_PASSWORD,
-                "the password is another one",
-            ));
+            return Err(wrong_password());
         }
         if request
             .new_password
@@ -537,10 +487,7 @@ impl Accounts for Calls {
     ) -> Result<Response<ResendConfirmationResponse>, Status> {
         let request = self.begin(request).await?;
         let mut held = self.held();
-        let user_id = held
-            .by_login(&request.email)
-            .map(|person| person.account.id);
-        if let Some(user_id) = user_id {
+        if let Some(user_id) = held.id_of(&request.email) {
             held.mail_code(user_id, &request.email);
         }
         Ok(Response::new(ResendConfirmationResponse {}))
@@ -554,19 +501,10 @@ impl Accounts for Calls {
         let mut held = self.held();
         let person = held.person(request.user_id)?;
         if person.account.is_owner {
-            let message = "the owner's account cannot be deleted";
-            return Err(refused(
-                Code::FailedPrecondition,
-                reasons::IS_OWNER,
-                message,
-            ));
+            return Err(of_owner("the owner's account cannot be deleted"));
         }
         if !request.password.is_empty() && request.password != person.password {
-            return Err(refused(
-                Code::PermissionDenied,
-                reasons::WRONG_PASSWORD,
-                "the password is another one",
-            ));
+            return Err(wrong_password());
         }
         held.people.remove(&request.user_id);
         held.sessions
@@ -712,11 +650,7 @@ impl Accounts for Calls {
     ) -> Result<Response<BeginSecondFactorResponse>, Status> {
         let request = self.begin(request).await?;
         if self.held().person(request.user_id)?.password != request.password {
-            return Err(refused(
-                Code::PermissionDenied,
-                reasons::WRONG_PASSWORD,
-                "the password is another one",
-            ));
+            return Err(wrong_password());
         }
         Ok(Response::new(BeginSecondFactorResponse {
             secret: "JBSWY3DPEHPK3PXP".to_owned(),
@@ -732,8 +666,7 @@ impl Accounts for Calls {
         let mut held = self.held();
         let person = held.person(request.user_id)?;
         if request.code.len() != 6 {
-            return Err(refused(
-                Code::PermissionDenied,
+            return Err(forbidden(
                 reasons::WRONG_SECOND_FACTOR,
                 "the code is not right",
             ));
@@ -754,11 +687,7 @@ impl Accounts for Calls {
         let mut held = self.held();
         let person = held.person(request.user_id)?;
         if person.password != request.password {
-            return Err(refused(
-                Code::PermissionDenied,
-                reasons::WRONG_PASSWORD,
-                "the password is another one",
-            ));
+            return Err(wrong_password());
         }
         person.second_factor = None;
         person.account.has_second_factor = false;
@@ -787,8 +716,7 @@ impl Accounts for Calls {
         &self,
         request: Request<ListProfilesRequest>,
     ) -> Result<Response<ListProfilesResponse>, Status> {
-        let request = self.begin(request).await?;
-        let _ = request;
+        self.begin(request).await?;
         let held = self.held();
         let is_shown = |account: &&Account| account.visibility.is_some_and(|shows| shows.profile);
         let accounts = held.people.values().map(|person| &person.account);
@@ -845,12 +773,7 @@ impl Accounts for Calls {
         let mut held = self.held();
         let account = &mut held.person(request.user_id)?.account;
         if account.is_owner {
-            let message = "the owner's role cannot be changed";
-            return Err(refused(
-                Code::FailedPrecondition,
-                reasons::IS_OWNER,
-                message,
-            ));
+            return Err(of_owner("the owner's role cannot be changed"));
         }
         if request.role != 0 {
             account.role = request.role;
@@ -888,12 +811,7 @@ impl Accounts for Calls {
         let mut held = self.held();
         let account = held.person(request.user_id)?.account.clone();
         if account.is_owner && acting != Some(account.id.to_string()) {
-            let message = "the owner's account has one by the owner alone";
-            return Err(refused(
-                Code::FailedPrecondition,
-                reasons::IS_OWNER,
-                message,
-            ));
+            return Err(of_owner("the owner's account has one by the owner alone"));
         }
         Ok(Response::new(CreatedPasswordReset {
             code: held.reset_code(account.id),
@@ -928,8 +846,7 @@ impl Accounts for Calls {
         &self,
         request: Request<ListInvitationsRequest>,
     ) -> Result<Response<ListInvitationsResponse>, Status> {
-        let request = self.begin(request).await?;
-        let _ = request;
+        self.begin(request).await?;
         let invitations: Vec<_> = self.held().invitations.values().cloned().collect();
         let total = invitations.len() as i32;
         Ok(Response::new(ListInvitationsResponse {

@@ -148,6 +148,29 @@ impl Calls {
 }
 
 impl Held {
+    /// Refuses a name or an address that another person has.
+    pub(super) fn refuse_taken(
+        &self,
+        username: Option<&str>,
+        email: Option<&str>,
+        user_id: i32,
+    ) -> Result<(), Status> {
+        for (login, reason, message) in [
+            (username, reasons::USERNAME_TAKEN, "this name is taken"),
+            (email, reasons::EMAIL_TAKEN, "this address is taken"),
+        ] {
+            let other = login.and_then(|login| self.id_of(login));
+            if other.is_some_and(|other| other != user_id) {
+                return Err(refused(Code::AlreadyExists, reason, message));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn id_of(&self, login: &str) -> Option<i32> {
+        self.by_login(login).map(|person| person.account.id)
+    }
+
     pub(super) fn registration(&self) -> Registration {
         self.registration.unwrap_or(Registration::Open)
     }
