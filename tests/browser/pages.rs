@@ -25,6 +25,7 @@ async fn a_catalogue_that_begins() {
         ("/recommendations", "for-you-none"),
         ("/preferences", "following-none"),
         ("/movie/new", "film-new"),
+        ("/sign-in", "sign-in-open"),
         ("/system", "system"),
     ] {
         visitor.open(path).await;

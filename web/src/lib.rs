@@ -139,15 +139,17 @@ macro_rules! routes {
 
         fn routes(cfg: &mut ServiceConfig) {
             $(
-                let resource = web::resource($path)$(.route(web::$method().to($handler)))+;
-                $(let resource = routes!(head $method resource, $handler);)+
+                let resource = web::resource($path);
+                $(let resource = routes!(add $method resource, $handler);)+
                 cfg.service(resource);
                 $(routes!(slashes $method cfg, $path, $handler);)+
             )+
         }
     };
-    (head get $resource:ident, $handler:path) => { $resource.route(web::head().to($handler)) };
-    (head post $resource:ident, $handler:path) => { $resource };
+    (add get $resource:ident, $handler:path) => {
+        $resource.route(web::get().to($handler)).route(web::head().to($handler))
+    };
+    (add post $resource:ident, $handler:path) => { $resource.route(web::post().to($handler)) };
     // A form that is posted with slashes at the end of the path is taken, too, because programs that post follow no redirect, or
     // follow it with a `Referer` and are then asked for a token.
     (slashes post $cfg:ident, $path:literal, $handler:path) => {

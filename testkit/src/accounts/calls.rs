@@ -305,7 +305,8 @@ impl Accounts for Calls {
             return Err(Status::not_found("there is no such identity provider"));
         }
         let state = Uuid::new_v4().simple().to_string();
-        held.begun.insert(state.clone(), request.return_to);
+        let begun = (request.link_to, request.return_to);
+        held.begun.insert(state.clone(), begun);
         let url = format!(
             "https://id.example/authorize?state={state}&redirect_uri={}",
             request.redirect_uri
@@ -323,8 +324,10 @@ impl Accounts for Calls {
             if request.state != request.expected_state {
                 return Err(wrong_code());
             }
-            let return_to = held.begun.remove(&request.state).ok_or_else(wrong_code)?;
-            let user_id = request.code.parse().map_err(|_| wrong_code())?;
+            let begun = held.begun.remove(&request.state);
+            let (link_to, return_to) = begun.ok_or_else(wrong_code)?;
+            let at_provider = request.code.parse().map_err(|_| wrong_code())?;
+            let user_id = link_to.unwrap_or(at_provider);
             (Uuid::new_v4().to_string(), user_id, return_to)
         } else {
             let unfinished = held.unfinished.get(&request.continuation).cloned();

@@ -47,8 +47,8 @@ pub(super) struct Held {
     pub(super) registration: Option<Registration>,
     pub(super) has_mail: bool,
     pub(super) providers: Vec<Provider>,
-    /// Sign-ins at the provider that have begun: the state, and where the visitor goes then.
-    pub(super) begun: HashMap<String, String>,
+    /// Sign-ins at the provider that have begun: the state, to whom they link, and where the visitor goes then.
+    pub(super) begun: HashMap<String, (Option<i32>, String)>,
     /// Those that wait for a code of the second factor: the continuation, the user, and where the visitor goes then.
     pub(super) unfinished: HashMap<String, (i32, String)>,
     pub(super) failure: Option<(Code, String)>,

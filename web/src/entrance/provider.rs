@@ -17,6 +17,7 @@ use proto::{
 use super::{EntranceContext, failure, kept_nowhere, own_path, reason};
 use crate::{
     Error,
+    actors::accounts_gateway::{Call, DEADLINE},
     csrf::{removed, signed, unsigned},
     form::Form,
     page_error::PageError,
@@ -109,7 +110,16 @@ async fn leave(
     request: BeginProviderSignInRequest,
 ) -> Result<HttpResponse, PageError> {
     let provider = request.provider.clone();
-    let begun = match context.ask(request).await {
+    let begun = match context.0.visitor.person() {
+        // An account is linked on behalf of its person alone.
+        Some(person) if request.link_to.is_some() => {
+            let accounts = &context.0.site.app.accounts;
+            let begun = accounts.ask(Call::of(person, request), DEADLINE).await;
+            begun.unwrap_or_else(|e| Err(e.into()))
+        }
+        _ => context.ask(request).await,
+    };
+    let begun = match begun {
         Ok(begun) => begun,
         Err(Error::NotFound) => return Err(PageError::NoSuchPage),
         Err(error) => return refused(context, &error).await,

@@ -282,11 +282,11 @@ impl EntranceView {
         view.failure = fields.failure;
         if draft.is_some() {
             view.notice = Some(
-                "You are not signed in any more. What you typed is kept on this page: sign in, and it can be sent.",
+                "You are not signed in. What you typed is kept on this page: sign in, and it can be sent.",
             );
         } else if fields.is_interrupted && fields.is_lost {
             view.notice = Some(
-                "You are not signed in any more, and nothing was changed. Sign in, and send it once more.",
+                "You are not signed in, and nothing was changed. Sign in, and send it once more.",
             );
         }
         if fields.asks_for_code {

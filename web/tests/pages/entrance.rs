@@ -905,3 +905,27 @@ async fn who_signs_in_in_another_window_goes_on_with_what_was_typed_in_this_one(
         answer.body
     );
 }
+
+#[tokio::test]
+async fn an_identity_is_linked_to_the_account_of_who_has_signed_in() {
+    let site = start().await;
+    site.accounts.configure_provider("oidc", "Example");
+    let browser = site.browser();
+    sign_in(&browser, "olga", PASSWORD).await;
+    let page = browser
+        .submit("/preferences", "/me/providers/oidc", &[])
+        .await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let of_olga = |user: &Option<String>| user.as_deref() == Some("1");
+    assert!(site.accounts.users().last().is_some_and(of_olga));
+    let (_, rest) = page.body.split_once("authorize?state=").unwrap();
+    let state: String = rest
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect();
+    // The provider knows the person by another number, as a person who is new here.
+    let back = format!("/sign-in/oidc/back?code=77&state={state}");
+    let answer = browser.get(&back).await;
+    assert_eq!((answer.status, answer.location()), (303, "/me/sign-in"));
+    assert!(is_signed_in(&browser).await);
+}

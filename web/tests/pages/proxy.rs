@@ -115,18 +115,19 @@ async fn another_sites_name_in_the_request_line_is_refused() {
 /// A path of each page, from the table of routes, and whether a form is posted there. A keyword at the end of a path may
 /// end in a slash itself.
 fn paths() -> Vec<(String, bool)> {
-    let routes = include_str!("../../src/lib.rs")
-        .split("resource!(\"/")
-        .skip(1);
-    let paths = routes.map(|route| {
-        let (path, handlers) = route.split_once('"').unwrap();
-        let is_posted_to = handlers.split(';').next().unwrap().contains("post:");
-        (format!("/{path}"), is_posted_to)
+    let (_, table) = include_str!("../../src/lib.rs")
+        .split_once("\nroutes! {\n")
+        .unwrap();
+    let (routes, _) = table.split_once("\n}").unwrap();
+    let paths = routes.split(';').filter_map(|route| {
+        let (path, handlers) = route.trim().strip_prefix('"')?.split_once('"')?;
+        Some((path.to_owned(), handlers.contains("post(")))
     });
     paths
         .filter(|(path, _)| path != "/" && !path.contains("{keyword"))
         .map(|(path, is_posted_to)| {
             let path = path.replace("{id}", "x").replace("{name}", "live.js");
+            let path = path.replace("{provider}", "x");
             (path, is_posted_to)
         })
         .collect()
@@ -146,8 +147,20 @@ async fn a_form_that_is_posted_with_a_slash_at_the_end_is_answered_alike() {
     assert!(forms.len() > 5, "{forms:?}");
     for (path, _) in forms {
         let expected = post(path.clone()).await;
+        // Where nobody signs in there is no entrance, and there are no people.
+        let is_of_people = [
+            "/sign-",
+            "/confirm-",
+            "/forgot-",
+            "/reset-",
+            "/me",
+            "/admin",
+        ]
+        .iter()
+        .any(|page| path.starts_with(page));
+        let may_be_missing = is_of_people || path.contains("/x/");
         assert!(
-            ![404, 405].contains(&expected.0) || path.contains("/x/"),
+            ![404, 405].contains(&expected.0) || may_be_missing,
             "{path}"
         );
         for slashes in ["/", "//", "/?a=b"] {

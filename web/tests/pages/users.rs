@@ -27,7 +27,9 @@ async fn text(browser: &Browser, path: &str, user: Option<i32>) -> String {
 }
 
 async fn post(browser: &Browser, path: &str, user: i32, fields: &[(&str, &str)]) {
-    let token = browser.get("/movie/new").await.token();
+    let form = browser.request(|client, url| client.get(url), "/movie/new");
+    let form = form.header("x-user", user).send().await.unwrap();
+    let token = Page::of(form).await.token();
     let mut fields = fields.to_vec();
     fields.push(("csrf", &token));
     let request = browser
@@ -41,7 +43,7 @@ async fn post(browser: &Browser, path: &str, user: i32, fields: &[(&str, &str)])
 async fn the_list_of_a_keyword_offers_to_follow_it_to_those_who_do_not() {
     let site = start().await;
     let browser = site.browser();
-    browser.add_film("War", "1995", "Crime", "").await;
+    site.catalog.add("War", "Crime");
     let offer = "Follow “war”";
     let path = "/?keyword=war";
     let followed = |text: &str| text.contains("You follow “War” To Following");
@@ -77,7 +79,7 @@ async fn the_list_of_a_keyword_offers_to_follow_it_to_those_who_do_not() {
 async fn a_keyword_is_not_offered_while_it_is_unknown_whether_it_is_followed() {
     let site = start().await;
     let browser = site.browser();
-    browser.add_film("War", "1995", "Crime", "").await;
+    site.catalog.add("War", "Crime");
     let path = "/?keyword=war";
     site.recommendations.follow(2, "war");
     let one = text(&browser, path, Some(1)).await;
