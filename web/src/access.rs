@@ -25,7 +25,7 @@ use crate::{
     credentials::{Unidentified, identify},
     entrance::draft,
     page_error::PageError,
-    rate_limits::{Principal, Remaining, RouteClass},
+    rate_limits::{Principal, RouteClass},
     session, url,
 };
 
@@ -189,9 +189,14 @@ async fn answer(
     visitor: Visitor,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Those who are refused have asked, too.
-    let remaining = match count(&request, site, access, &visitor) {
+    let class = access.class(request.method());
+    let principals = Principal::of(class, &visitor, request.request());
+    let remaining = match site.app.rate_limits.count(class, &principals) {
         Ok(remaining) => remaining,
-        Err(refusal) => return Ok(request.into_response(refusal)),
+        Err(exceeded) => {
+            let refusal = exceeded.response(request.request());
+            return Ok(request.into_response(refusal));
+        }
     };
     if let Err(denied) = check(&visitor, access, &site.app.visitors) {
         if denied == Denied::NotSignedIn && is_draft(request.request(), site) {
@@ -208,19 +213,6 @@ async fn answer(
         remaining.tell(&mut response);
     }
     Ok(response)
-}
-
-/// Counts a request against the limits of its class; answers it if it is too many.
-fn count(
-    request: &ServiceRequest,
-    site: &Site,
-    access: Access,
-    visitor: &Visitor,
-) -> Result<Option<Remaining>, HttpResponse> {
-    let class = access.class(request.method());
-    let principals = Principal::of(class, visitor, request.request());
-    let counted = site.app.rate_limits.count(class, &principals);
-    counted.map_err(|exceeded| exceeded.response(request.request()))
 }
 
 /// Why somebody is not let in.
