@@ -25,7 +25,7 @@ use crate::{
     credentials::{Unidentified, identify},
     entrance::draft,
     page_error::PageError,
-    rate_limits::{Principal, RouteClass},
+    rate_limits::{Principal, RateExceeded, Remaining, RouteClass},
     session, url,
 };
 
@@ -167,7 +167,11 @@ pub(crate) async fn admit(
         Ok(visitor) => visitor,
         Err(refusal) => {
             let counted = count(&request, &site, access, &Visitor::Anonymous);
-            return Ok(request.into_response(counted.err().unwrap_or(refusal)));
+            let refusal = match counted {
+                Ok(_) => refusal,
+                Err(exceeded) => exceeded.response(request.request()),
+            };
+            return Ok(request.into_response(refusal));
         }
     };
     let has_ended = visitor == Visitor::Anonymous
@@ -189,9 +193,7 @@ async fn answer(
     visitor: Visitor,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Those who are refused have asked, too.
-    let class = access.class(request.method());
-    let principals = Principal::of(class, &visitor, request.request());
-    let remaining = match site.app.rate_limits.count(class, &principals) {
+    let remaining = match count(&request, site, access, &visitor) {
         Ok(remaining) => remaining,
         Err(exceeded) => {
             let refusal = exceeded.response(request.request());
@@ -213,6 +215,18 @@ async fn answer(
         remaining.tell(&mut response);
     }
     Ok(response)
+}
+
+/// Counts a request against the limits of its class.
+fn count(
+    request: &ServiceRequest,
+    site: &Site,
+    access: Access,
+    visitor: &Visitor,
+) -> Result<Option<Remaining>, RateExceeded> {
+    let class = access.class(request.method());
+    let principals = Principal::of(class, visitor, request.request());
+    site.app.rate_limits.count(class, &principals)
 }
 
 /// Why somebody is not let in.
