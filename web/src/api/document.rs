@@ -16,6 +16,7 @@ use utoipa::{
     openapi::{
         self, ContentBuilder, HttpMethod, PathItem, Ref, RefOr, Response, ResponseBuilder, Server,
         path::Operation,
+        schema::{Schema, SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -77,7 +78,7 @@ and as `If-Match` to edit it only if nobody else did. Links and `Location` are p
         (name = "recommendations", description = "The films that match them."),
         (name = "health", description = "How the services are."),
     ),
-    modifiers(&Problems),
+    modifiers(&Problems, &Parameters),
 )]
 struct Document;
 
@@ -93,6 +94,28 @@ impl Modify for Problems {
                     known
                         .entry(status.to_owned())
                         .or_insert_with(|| RefOr::T(problem(description)));
+                }
+            }
+        }
+    }
+}
+
+/// Parameters are absent or have a value: none is ever `null`, which optional ones would be said to be.
+struct Parameters;
+
+impl Modify for Parameters {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            for (_, operation) in operations(item) {
+                let parameters = operation.parameters.iter_mut().flatten();
+                for parameter in parameters {
+                    if let RefOr::T(parameter) = parameter
+                        && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+                        && let SchemaType::Array(types) = &schema.schema_type
+                        && let [kind, Type::Null] | [Type::Null, kind] = types.as_slice()
+                    {
+                        schema.schema_type = SchemaType::Type(kind.clone());
+                    }
                 }
             }
         }

@@ -1,0 +1,1 @@
+"""What tests/rest.py gives the tools that it runs."""
