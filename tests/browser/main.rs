@@ -34,6 +34,9 @@ mod forms;
 mod lists;
 
 #[cfg(test)]
+mod accounts;
+
+#[cfg(test)]
 mod pages;
 
 #[cfg(test)]
