@@ -40,6 +40,15 @@ struct Doctor {
         value_parser = |text: &str| ServiceAddress::parse(text, 50_052)
     )]
     catalog_host: Option<ServiceAddress>,
+
+    /// The accounts services that `web` and `catalog` call, which are asked whether they serve
+    #[arg(
+        long,
+        env,
+        value_name = "HOST[:PORT]",
+        value_parser = |text: &str| ServiceAddress::parse(text, 50_053)
+    )]
+    accounts_host: Option<ServiceAddress>,
 }
 
 /// The command, for the command line.
@@ -60,9 +69,11 @@ pub(crate) fn run(examined: Examined<'_>, arguments: &ArgMatches) -> Result<Exit
     let Doctor {
         format,
         catalog_host,
+        accounts_host,
     } = arguments;
     let mut findings = Findings::default();
     checks::run(&examined, &mut findings);
-    peers::run(&examined, catalog_host.as_ref(), &mut findings)?;
+    let elsewhere = [catalog_host.as_ref(), accounts_host.as_ref()];
+    peers::run(&examined, elsewhere, &mut findings)?;
     findings.print(format == Format::Json)
 }

@@ -28,7 +28,7 @@ const ADVICE: &str = "start it, or correct the setting; a firewall may be betwee
 
 pub(super) fn run(
     examined: &Examined<'_>,
-    catalog_host: Option<&ServiceAddress>,
+    [catalog_host, accounts_host]: [Option<&ServiceAddress>; 2],
     findings: &mut Findings,
 ) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -41,6 +41,7 @@ pub(super) fn run(
         }
         let services = [
             ("catalog service", "CATALOG_HOST", catalog_host),
+            ("accounts service", "ACCOUNTS_HOST", accounts_host),
             (
                 "recommendations service",
                 "RECOMMENDATIONS_HOST",

@@ -211,6 +211,12 @@ async fn what_is_elsewhere_is_asked_as_the_programs_ask_it() {
             &addresses.recommendations,
         ),
         ("CATALOG_HOST", "catalog service", &addresses.catalog),
+        // What is asked is the health of whatever service is there.
+        (
+            "ACCOUNTS_HOST",
+            "accounts service",
+            &addresses.recommendations,
+        ),
     ] {
         let answers = [(setting, address.as_str())];
         // Its gRPC health follows its readiness within a moment.
