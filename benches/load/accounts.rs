@@ -40,7 +40,7 @@ const SETTINGS: [(&str, &str); 5] = [
 
 pub(crate) async fn run() {
     let (name, films) = films::films();
-    let folder = folder::with_films(&name, films).await;
+    let folder = folder::with_films(name, films).await;
     let program = Program::start_with(folder.path(), &SETTINGS).await;
     let account = json!({ "email": EMAIL, "username": "owner", "password": PASSWORD });
     let registered = post(&program, "auth/register", &account).await;
