@@ -31,9 +31,8 @@ fn address(name: &str) -> String {
 
 /// Makes an account, and proves the address by the link in the mail.
 async fn register(visitor: &Visitor, mail: &FakeMailServer, name: &str) {
-    visitor.open("/").await;
-    visitor.sees_in("h1", "Sign in").await;
-    visitor.press("Make an account").await;
+    visitor.open("/sign-up").await;
+    visitor.sees_in("h1", "account").await;
     visitor.fill("E-mail address", &address(name)).await;
     visitor.fill("Name", name).await;
     visitor.fill("Password", PASSWORD).await;

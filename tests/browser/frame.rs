@@ -13,7 +13,8 @@ use crate::{
 /// What the header holds from left to right and from top to bottom, where it differs from the order
 /// in the document; and what sticks out of the page.
 const HEADER: &str = "
-    const parts = [...document.querySelectorAll('.bar > *')].map((part) => [part, part.getBoundingClientRect()]);
+    const parts = [...document.querySelectorAll('.bar > *')].map((part) => [part, part.getBoundingClientRect()])
+      .filter(([, { width }]) => width > 0);
     const seen = parts.toSorted(([, a], [, b]) =>
       a.bottom <= b.top ? -1 : b.bottom <= a.top ? 1 : a.left - b.left);
     const wrong = seen.filter(([part], at) => part !== parts[at][0]);

@@ -25,7 +25,7 @@ async fn its_figures_change_under_the_eyes_and_nothing_else_does() {
     let services = visitor.ask(services).await;
     assert_eq!(
         services,
-        json!(["bridge", "catalog", "recommendations", "web"])
+        json!(["accounts", "bridge", "catalog", "recommendations", "web"])
     );
     // Neither a selection, a focus nor a place in the page may be lost by what is new.
     visitor.ask("window.row = document.querySelector('tbody tr:last-child'); scrollTo(0, 150); document.querySelector('footer a').focus({ preventScroll: true })").await;

@@ -18,7 +18,12 @@ const OF_PROMETHEUS: [&str; 1] = ["up"];
 const LABELS_OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
 
 /// What no program shows without servers that a machine may lack, or files that a test makes, and the file of the sources that has it.
-const NOT_ALWAYS_SHOWN: [(&str, &str); 2] = [
+const NOT_ALWAYS_SHOWN: [(&str, &str); 3] = [
+    (
+        // Shown where there is a mail server.
+        "marquee_mails_waiting",
+        "accounts/src/figures.rs",
+    ),
     (
         // Known while both Kafka and NATS answer.
         "marquee_relay_lag_messages",
