@@ -47,11 +47,13 @@ impl Mailer {
     pub fn new(settings: &MailSettings) -> Result<Option<Self>, BadMailSetting> {
         let bad = |flag, reason: String| BadMailSetting { flag, reason };
         let Some(url) = &settings.smtp_url else {
-            let is_given = settings.mail_from.is_some() || settings.smtp_ca_file.is_some();
-            let needed = "is needed too, because a sender or an authority is given";
-            return match is_given {
-                true => Err(bad("smtp-url", needed.to_owned())),
-                false => Ok(None),
+            let others = [
+                ("mail-from", settings.mail_from.is_some()),
+                ("smtp-ca-file", settings.smtp_ca_file.is_some()),
+            ];
+            return match others.into_iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => Err(bad(flag, "is of use only with SMTP_URL".to_owned())),
+                None => Ok(None),
             };
         };
         let needed = || "is needed too, because a mail server is given".to_owned();
@@ -495,7 +497,7 @@ mod tests {
                 smtp_url: None,
                 ..whole.clone()
             }),
-            Err("smtp-url")
+            Err("mail-from")
         );
         // The address of the pages is of use without mail, too.
         assert_eq!(

@@ -9,8 +9,10 @@ use crate::support::{Bus, Layout, Relay, Store, System, Visitors, eventually, ma
 /// seconds, and a page has two of them.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// What is said of a database server that two services need, which one of them is told by the other.
-const TOLD: [&str; 6] = [
+/// What is said of a database server that three services need, one of which is told by another.
+const TOLD: [&str; 8] = [
+    "WARN the accounts database is unavailable",
+    "INFO the accounts database is available again after",
     "WARN the movies database is unavailable",
     "INFO the movies database is available again after",
     "WARN the recommendations database is unavailable",
