@@ -1,12 +1,14 @@
 //! What the backlog worker says while it cannot work off the backlog: on `/system` always, in the log only if nothing else tells it.
 
-use diesel::{RunQueryDsl, sql_query};
+use diesel::connection::SimpleConnection;
 use recommendations::{store, system::Engine};
 use runtime::{Process, Supervisor, supervision::Health};
-use storage::Database;
+use storage::{Database, testing::TestDatabase};
 use testkit::Log;
 
-use crate::support::{Replica, film, never_takes_over, on_every_database, small_steps, until};
+use crate::support::{
+    Replica, blocking, film, never_takes_over, on_every_database, small_steps, until,
+};
 
 /// The lines of the worker.
 fn worker_lines(log: &Log) -> Vec<String> {
@@ -31,9 +33,9 @@ async fn until_hindered(process: &Process, reason: &str) {
     .await;
 }
 
-async fn execute(database: &Database, statement: &'static str) {
-    let write = move |conn: &mut _| sql_query(statement).execute(conn);
-    database.write(write).await.unwrap();
+/// On a connection of its own: MySQL commits what it meets before it changes a table.
+fn alter(database: &TestDatabase, statement: &'static str) {
+    blocking(database, move |conn| conn.batch_execute(statement)).unwrap();
 }
 
 #[test]
@@ -67,13 +69,13 @@ fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it(
         let database = database.await.unwrap();
 
         // The matcher cannot read the preferences, and says so.
-        execute(&database, "ALTER TABLE prefs RENAME TO kept_prefs").await;
+        alter(&file, "ALTER TABLE prefs RENAME TO kept_prefs");
         let _engine = Engine::start(&supervisor, &database, &small_steps(), "me".into()).await;
         until_hindered(&process, "the preferences are still being read").await;
         assert_eq!(worker_lines(&log), [""; 0]);
 
         // Nobody else looks at the backlog.
-        execute(&database, "ALTER TABLE backlog RENAME TO kept_backlog").await;
+        alter(&file, "ALTER TABLE backlog RENAME TO kept_backlog");
         until_hindered(&process, "cannot work off the backlog: the query failed").await;
         let (_, rounds) = worker(&process);
         until("it has tried again", async || {
@@ -85,8 +87,8 @@ fn why_the_backlog_waits_is_said_and_is_logged_once_unless_the_matcher_tells_it(
         assert!(lines[0].contains("WARN"), "{lines:#?}");
         assert!(lines[0].contains("cannot work off the backlog"));
 
-        execute(&database, "ALTER TABLE kept_backlog RENAME TO backlog").await;
-        execute(&database, "ALTER TABLE kept_prefs RENAME TO prefs").await;
+        alter(&file, "ALTER TABLE kept_backlog RENAME TO backlog");
+        alter(&file, "ALTER TABLE kept_prefs RENAME TO prefs");
         until("it is back", async || {
             worker(&process).0 == Health::Ready && worker_lines(&log).len() == 2
         })

@@ -15,7 +15,7 @@ use recommendations::{
 use storage::DbConnection;
 use tonic::{Code, Request, Status};
 
-use crate::support::{Replica, film, on_every_database, small_steps, until};
+use crate::support::{Replica, blocking, film, on_every_database, small_steps, until};
 
 /// Holds the writer up until all of `films` wait for it, so that they are saved as one group.
 async fn save_together(replica: &Replica, films: Vec<FilmUpdate>) -> Vec<Result<(), Status>> {
@@ -152,7 +152,7 @@ fn a_film_that_cannot_be_saved_fails_alone() {
             };
             conn.batch_execute(trigger)
         };
-        replica.database.write(refuse).await.unwrap();
+        blocking(&database, refuse).unwrap();
         let films = (0..6)
             .map(|number| film(&format!("f{number}"), "Train", 1))
             .collect();

@@ -202,7 +202,7 @@ fn recommendations_may_be_more_than_32_bits_can_count() {
         let replica = Replica::start(&database, &Tuning::default()).await;
         if matches!(database.url(), DatabaseUrl::Mysql(_)) {
             let widen = "ALTER TABLE recommendations MODIFY id BIGINT NOT NULL AUTO_INCREMENT";
-            replica.execute(widen).await;
+            blocking(&database, |conn| conn.batch_execute(widen).unwrap());
         }
         replica
             .execute(

@@ -1,9 +1,10 @@
 //! What a database tells Prometheus: its connections, how long queries wait, and what a question now and then finds in it.
 
+use diesel::connection::SimpleConnection;
 use runtime::{Supervisor, metrics::Description};
 use storage::count_rows;
 
-use crate::support::{eventually, insert, over_each, over_mysql};
+use crate::support::{eventually, insert, outside, over_each, over_mysql};
 
 #[test]
 fn what_waits_is_asked_for_and_unknown_when_it_cannot_be_had() {
@@ -32,11 +33,9 @@ fn what_waits_is_asked_for_and_unknown_when_it_cannot_be_had() {
         assert!(text.contains("\nnotes_rows 2\n"), "{text}");
 
         // It can be asked no more.
-        opened
-            .database
-            .write(|conn| diesel::RunQueryDsl::execute(diesel::sql_query("DROP TABLE notes"), conn))
-            .await
-            .unwrap();
+        outside(&opened.test, |conn| {
+            conn.batch_execute("DROP TABLE notes").unwrap();
+        });
         eventually("the figure to be unknown", async || {
             rows.value().is_none().then_some(())
         })
