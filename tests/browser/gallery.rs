@@ -33,7 +33,9 @@ const MEASURE: &str = "
       problems.push(`it scrolls sideways to ${reach}: ${beyond.slice(0, 3).map((e) => e.outerHTML.slice(0, 80))}`);
     }
     for (const target of document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, summary')) {
-      const { width, height, right } = target.getBoundingClientRect();
+      // The words beside a box are pressed like the box.
+      const pressed = target.type === 'checkbox' ? target.labels[0] : target;
+      const { width, height, right } = pressed.getBoundingClientRect();
       const inSentence = getComputedStyle(target).display === 'inline';
       if (inSentence || right < 0 || height === 0 || target.matches('.skip')) continue;
       if (height < thumb || width < 24) problems.push(`too small to press, ${width}x${height}: ${target.outerHTML.slice(0, 120)}`);
