@@ -124,6 +124,7 @@ async fn two_people_have_their_own_and_one_ends_all_sessions() {
         owner.open(path).await;
         look_over(&owner, name).await;
     }
+    // Their pages were open when it ended, and asked on.
     ann.expects(401);
     second.expects(401);
     owner.leave().await;

@@ -180,7 +180,8 @@ async function refresh() {
 
 function connect() {
   clearTimeout(retry);
-  if (events || document.hidden) return;
+  // Who has not signed in has no recommendations, and no number of them.
+  if (events || document.hidden || !badge) return;
   let first = true;
   events = new EventSource(`${document.body.dataset.base}recommendations/events`);
   events.addEventListener("open", () => {
