@@ -765,8 +765,8 @@ def doctor(text, repository, program, resources):
     catalog = maps[0]["data"] if len(maps) == 1 else {}
     for variable in given.get("env", []):
         name, source = variable["name"], variable.get("valueFrom", {}).get("secretKeyRef")
-        # Its subcommand has this one.
-        if name not in program.settings | {"CATALOG_HOST"}:
+        # Its subcommand has these.
+        if name not in program.settings | {"CATALOG_HOST", "ACCOUNTS_HOST"}:
             problems.append(f"`marquee` has no setting {name}")
         if source and source["key"] not in repository.secrets.get(source["name"], ()):
             problems.append(f"k8s/README.md has no secret {source['name']} with {source['key']}")
