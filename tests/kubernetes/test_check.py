@@ -99,7 +99,7 @@ MISTAKES = {
         get(r, "NetworkPolicy", "web")["spec"]["egress"][1]["ports"][0], "port", 50052
     ),
     "web may call catalog at 50052, which may not": lambda r: put(get(r, "NetworkPolicy", "catalog")["spec"], "ingress", []),
-    "may be called from web at 50051, which may not": lambda r: get(r, "NetworkPolicy", "web")["spec"]["egress"].pop(),
+    "may be called from web at 50051, which may not": lambda r: get(r, "NetworkPolicy", "web")["spec"]["egress"].pop(1),
     "there is no Service catalogs": lambda r: put(get(r, "ConfigMap", "web-")["data"], "CATALOG_HOST", "catalogs:50052"),
     "the Service catalog hides its replicas": lambda r: put(get(r, "Service", "catalog")["spec"], "clusterIP", None),
     "the Service kafka has no port 9093": lambda r: put(get(r, "ConfigMap", "catalog-")["data"], "EVENT_BUS", "kafka://kafka:9093"),
