@@ -19,6 +19,7 @@ use proto::{
     Role, Scope,
     accounts::{Client, CredentialKind},
 };
+use runtime::ops;
 
 use crate::{
     AppState, Site, Visitor, VisitorSource, api,
@@ -28,15 +29,6 @@ use crate::{
     rate_limits::{Principal, RateExceeded, Remaining, RouteClass},
     session, url,
 };
-
-/// What proxies add to a request.
-const FORWARDING: [&str; 5] = [
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-real-ip",
-    "forwarded",
-    "via",
-];
 
 /// The most characters of a User-Agent that are told of.
 const LONGEST_AGENT: usize = 255;
@@ -271,7 +263,7 @@ async fn visitor(site: &Site, request: &HttpRequest) -> Result<Visitor, HttpResp
     {
         let token = header.to_str().ok().and_then(bearer);
         let found = match token {
-            Some(token) => identify(app, token, &address(request)).await,
+            Some(token) => identify(app, token, || address(request)).await,
             None => Err(Unidentified::Wrong),
         };
         return match found {
@@ -288,7 +280,7 @@ async fn of_session(app: &AppState, request: &HttpRequest) -> Result<Visitor, Ht
     let Some(secret) = session::of(request) else {
         return Ok(Visitor::Anonymous);
     };
-    match identify(app, &secret, &address(request)).await {
+    match identify(app, &secret, || address(request)).await {
         Ok(user) if is_session(&user) => Ok(Visitor::User(user)),
         Ok(_) | Err(Unidentified::Wrong) => Ok(Visitor::Anonymous),
         Err(Unidentified::Unknown(error)) => Err(api::refusal(request, error.into())),
@@ -323,13 +315,8 @@ pub(crate) fn address(request: &HttpRequest) -> String {
 
 /// Where a request comes from, as the accounts service is told.
 pub(crate) fn client(request: &HttpRequest) -> Client {
-    let is_forwarded = FORWARDING
-        .iter()
-        .any(|header| request.headers().contains_key(*header));
-    let peer = request.peer_addr();
-    let is_local = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let agent = request.headers().get(USER_AGENT);
-    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     Client {
         address: address(request),
         agent: agent
@@ -338,7 +325,7 @@ pub(crate) fn client(request: &HttpRequest) -> Client {
             .take(LONGEST_AGENT)
             .collect(),
         // What comes by way of a proxy of this machine may come from anywhere.
-        is_loopback: is_local && !is_forwarded,
+        is_loopback: ops::has_come_directly(request.head()),
         known_user_id: None,
     }
 }

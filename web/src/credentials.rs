@@ -158,7 +158,7 @@ impl Credentials {
 pub(crate) async fn identify(
     app: &AppState,
     credential: &str,
-    address: &str,
+    address: impl FnOnce() -> String,
 ) -> Result<SignedIn, Unidentified> {
     if credential.len() > LONGEST || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Unidentified::Wrong);
@@ -233,7 +233,7 @@ fn known(identity: Identity, asked_at: Instant) -> Option<Known> {
     })
 }
 
-fn tell_of_use(app: &AppState, known: &Known, address: &str) {
+fn tell_of_use(app: &AppState, known: &Known, address: impl FnOnce() -> String) {
     let now = Utc::now();
     let told_at = known.told_at.load(Ordering::Relaxed);
     let (seconds, credential) = (now.timestamp(), &known.user.credential);
@@ -248,6 +248,6 @@ fn tell_of_use(app: &AppState, known: &Known, address: &str) {
     let _ = app.accounts.tell(Used {
         credential_id: credential.id.clone(),
         at: now,
-        address: address.to_owned(),
+        address: address(),
     });
 }

@@ -174,7 +174,7 @@ async fn session_ended(app: &AppState, listener: &Listener) {
     // Before the first question: no change is missed.
     let mut changes = app.credentials.changes();
     loop {
-        match identify(app, session, &listener.address).await {
+        match identify(app, session, || listener.address.clone()).await {
             Ok(found) if found.person.id == listener.user => {}
             Ok(_) | Err(Unidentified::Wrong) => return,
             Err(Unidentified::Unknown(_)) => {

@@ -19,7 +19,7 @@ use super::{
 use crate::{Error, Service};
 
 /// After how many seconds the accounts service takes one more try.
-const SECONDS_BETWEEN_TRIES: u64 = 60;
+pub(super) const SECONDS_BETWEEN_TRIES: u64 = 60;
 
 /// Why a page cannot be shown, or a form is not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -17,9 +17,9 @@ use runtime::{
 };
 
 use crate::{
-    CorsOrigins,
+    CorsOrigins, Error,
     actors::{
-        accounts_gateway::{AccountsConnection, AccountsGateway},
+        accounts_gateway::{self, AccountsCall, AccountsConnection, AccountsGateway, Call},
         catalog_gateway::{CatalogConnection, CatalogGateway},
         recommendations_gateway::{RecommendationsConnection, RecommendationsGateway},
     },
@@ -119,6 +119,13 @@ pub struct AppState {
     pub(crate) freshness: Arc<Freshness>,
     /// The open streams of events.
     pub(crate) live_pages: Arc<LivePages>,
+}
+
+impl AppState {
+    /// Asks the accounts service for one call.
+    pub(crate) async fn call<T: AccountsCall>(&self, call: Call<T>) -> Result<T::Answer, Error> {
+        self.accounts.ask(call, accounts_gateway::DEADLINE).await?
+    }
 }
 
 /// Serves the pages until the process stops the service.

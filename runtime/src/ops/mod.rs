@@ -60,10 +60,9 @@ fn is_local(context: &guard::GuardContext<'_>) -> bool {
 
 /// Whether a request comes from this machine, without a proxy that tells of itself, and asks for it by a loopback name.
 pub fn has_come_directly(head: &RequestHead) -> bool {
-    let is_forwarded = head
-        .headers()
-        .keys()
-        .any(|name| name == "forwarded" || name.as_str().starts_with("x-forwarded-"));
+    let is_forwarded = head.headers().keys().map(|name| name.as_str()).any(|name| {
+        matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
+    });
     let is_near = head.peer_addr.is_some_and(|peer| peer.ip().is_loopback());
     let host = head.headers().get("host");
     let host = host.and_then(|host| loopback_name(host.to_str().ok()?));

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::problem::ApiError;
 use crate::{
     AppState, Error, SignedIn, Site, Visitor, VisitorSource, access,
-    actors::accounts_gateway::{AccountsCall, Call, DEADLINE},
+    actors::accounts_gateway::{AccountsCall, Call},
     page_error::PageError,
     prefix::PathPrefix,
     url,
@@ -201,8 +201,7 @@ impl AccountsContext {
         &self,
         request: T,
     ) -> Result<T::Answer, Error> {
-        let accounts = &self.app().accounts;
-        accounts.ask(Call::of_service(request), DEADLINE).await?
+        self.app().call(Call::of_service(request)).await
     }
 
     /// Asks the accounts service on behalf of the user who calls.
@@ -212,8 +211,7 @@ impl AccountsContext {
     /// If it is none, or the service refuses or fails.
     pub(super) async fn ask<T: AccountsCall>(&self, request: T) -> Result<T::Answer, ApiError> {
         let person = self.signed_in()?.person;
-        let answer = self.app().accounts.ask(Call::of(person, request), DEADLINE);
-        Ok(answer.await.map_err(Error::from)??)
+        Ok(self.app().call(Call::of(person, request)).await?)
     }
 
     /// Forgets what is known of the credentials of the user who calls: one of them is not what it was. The accounts service tells of it,

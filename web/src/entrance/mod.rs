@@ -17,7 +17,7 @@ use actix_web::{
     dev::Payload,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER, USER_AGENT},
+        header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER},
     },
 };
 use proto::{
@@ -29,10 +29,10 @@ use runtime::ops;
 
 use crate::{
     Error, Service, Visitor, VisitorSource, access,
-    actors::accounts_gateway::{AccountsCall, Call, DEADLINE},
+    actors::accounts_gateway::{AccountsCall, Call},
     credentials::{Unidentified, identify},
     csrf::{signed, unsigned},
-    page_error::PageError,
+    page_error::{PageError, SECONDS_BETWEEN_TRIES},
     request_context::RequestContext,
     session,
     views::{EntranceView, Place},
@@ -42,12 +42,8 @@ use crate::{
 const KNOWN: &str = "marquee_known";
 const KNOWN_FOR: Duration = Duration::days(365);
 
-/// The most characters of a User-Agent that are passed on.
-const MAX_AGENT: usize = 255;
 /// The longest path that a visitor is sent to after signing in, in bytes.
 const MAX_PATH: usize = 2_048;
-/// After how many seconds it makes sense to try a password again after too many tries.
-const TRY_AGAIN_SECONDS: u32 = 60;
 
 /// What a handler of the entrance is given. In open mode there is none: every address of the entrance is answered 404.
 pub(crate) struct EntranceContext(RequestContext);
@@ -68,9 +64,7 @@ impl FromRequest for EntranceContext {
 impl EntranceContext {
     /// Asks the accounts service, on behalf of nobody.
     async fn ask<T: AccountsCall>(&self, request: T) -> Result<T::Answer, Error> {
-        let accounts = &self.0.site.app.accounts;
-        let answer = accounts.ask(Call::of_service(request), DEADLINE).await;
-        answer.unwrap_or_else(|e| Err(e.into()))
+        self.0.site.app.call(Call::of_service(request)).await
     }
 
     /// What a visitor can do who has not signed in; nothing if the accounts service does not say.
@@ -87,14 +81,10 @@ impl EntranceContext {
     /// Where the request comes from.
     fn client(&self) -> Client {
         let request = self.0.request();
-        let agent = request.headers().get(USER_AGENT);
-        let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         let known = unsigned(request, &self.0.site.key, KNOWN);
         Client {
-            address: access::address(request),
-            agent: agent.unwrap_or_default().chars().take(MAX_AGENT).collect(),
-            is_loopback: self.is_on_this_machine(),
             known_user_id: known.and_then(|user| user.parse().ok()),
+            ..access::client(request)
         }
     }
 
@@ -118,7 +108,7 @@ impl EntranceContext {
         let mut page = kept_nowhere(page);
         if status == StatusCode::TOO_MANY_REQUESTS {
             page.headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(TRY_AGAIN_SECONDS));
+                .insert(RETRY_AFTER, HeaderValue::from(SECONDS_BETWEEN_TRIES));
         }
         Ok(page)
     }
@@ -135,12 +125,8 @@ impl EntranceContext {
     /// If the accounts service does not know the session that it has begun.
     async fn enter(&mut self, signed_in: &SignedIn) -> Result<(), PageError> {
         let request = self.0.request();
-        let found = identify(
-            &self.0.site.app,
-            &signed_in.session,
-            &access::address(request),
-        )
-        .await;
+        let address = || access::address(request);
+        let found = identify(&self.0.site.app, &signed_in.session, address).await;
         let user = found.map_err(|unidentified| match unidentified {
             Unidentified::Unknown(error) => error,
             Unidentified::Wrong => Error::ServiceUnavailable(Service::Accounts),

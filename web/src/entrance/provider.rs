@@ -17,7 +17,7 @@ use proto::{
 use super::{EntranceContext, failure, kept_nowhere, own_path, reason};
 use crate::{
     Error,
-    actors::accounts_gateway::{Call, DEADLINE},
+    actors::accounts_gateway::Call,
     csrf::{removed, signed, unsigned},
     form::Form,
     page_error::PageError,
@@ -113,9 +113,8 @@ async fn leave(
     let begun = match context.0.visitor.person() {
         // An account is linked on behalf of its person alone.
         Some(person) if request.link_to.is_some() => {
-            let accounts = &context.0.site.app.accounts;
-            let begun = accounts.ask(Call::of(person, request), DEADLINE).await;
-            begun.unwrap_or_else(|e| Err(e.into()))
+            let app = &context.0.site.app;
+            app.call(Call::of(person, request)).await
         }
         _ => context.ask(request).await,
     };

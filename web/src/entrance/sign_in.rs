@@ -15,7 +15,7 @@ use proto::{
 use super::{EntranceContext, draft::Draft, failure, kept_nowhere, own_path, reason};
 use crate::{
     Error, SignedIn, VisitorSource,
-    actors::accounts_gateway::{Call, DEADLINE},
+    actors::accounts_gateway::Call,
     form::Form,
     page_error::PageError,
     request_context::RequestContext,
@@ -187,8 +187,7 @@ pub(super) async fn end_session(context: &RequestContext, user: &SignedIn) -> bo
         user_id: user.person.id.0,
         which: Some(Which::Id(credential.id.clone())),
     };
-    let ended = app.accounts.ask(Call::of(user.person, request), DEADLINE);
-    let ended = ended.await.unwrap_or_else(|e| Err(e.into()));
+    let ended = app.call(Call::of(user.person, request)).await;
     // The accounts service tells of it, too, but perhaps after the next request.
     app.credentials.users_changed([user.person.id]);
     match ended {

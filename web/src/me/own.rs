@@ -7,7 +7,7 @@ use crate::{
     Error, VisitorSource,
     actors::accounts_gateway::{AccountsCall, Call},
     page_error::PageError,
-    request_context::{DEADLINE, RequestContext},
+    request_context::RequestContext,
 };
 
 /// The person who looks, where people sign in.
@@ -44,8 +44,7 @@ impl<'a> Own<'a> {
 
     /// Asks the accounts service on behalf of the person.
     pub(crate) async fn ask<T: AccountsCall>(&self, request: T) -> Result<T::Answer, Error> {
-        let call = Call::of(self.person, request);
-        let asked = self.context.site.app.accounts.ask(call, DEADLINE).await;
-        asked.unwrap_or_else(|e| Err(e.into()))
+        let app = &self.context.site.app;
+        app.call(Call::of(self.person, request)).await
     }
 }

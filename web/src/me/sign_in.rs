@@ -6,13 +6,8 @@ use serde::Serialize;
 
 use super::{Input, Own, Refusal, profile::account};
 use crate::{
-    actors::accounts_gateway::Call,
-    form::Form,
-    page_error::PageError,
-    request_context::{DEADLINE, RequestContext},
-    templates::PageView,
-    url,
-    views::Place,
+    actors::accounts_gateway::Call, form::Form, page_error::PageError,
+    request_context::RequestContext, templates::PageView, url, views::Place,
 };
 
 /// The form of the page that was refused, if one was.
@@ -127,11 +122,8 @@ impl SignInView {
 /// The providers that there are; none if the accounts service does not say.
 async fn known_providers(context: &RequestContext) -> Vec<Provider> {
     let call = Call::of_service(GetEntranceRequest {});
-    let asked = context.site.app.accounts.ask(call, DEADLINE).await;
-    match asked {
-        Ok(Ok(entrance)) => entrance.providers,
-        _ => Vec::new(),
-    }
+    let asked = context.site.app.call(call).await;
+    asked.map_or_else(|_| Vec::new(), |entrance| entrance.providers)
 }
 
 /// GET `/me/sign-in`.
