@@ -19,7 +19,9 @@ const HEADER: &str = "
       a.bottom <= b.top ? -1 : b.bottom <= a.top ? 1 : a.left - b.left);
     const wrong = seen.filter(([part], at) => part !== parts[at][0]);
     const beyond = parts.filter(([, { right }]) => right > innerWidth);
-    return [...wrong, ...beyond].map(([part]) => part.className);";
+    // The way to oneself stands at one place of two.
+    const selves = parts.filter(([part]) => part.matches('.self'));
+    return [...wrong, ...beyond, ...selves.slice(1)].map(([part]) => part.className);";
 
 #[tokio::test]
 async fn the_header_keeps_its_order_in_every_width() {
